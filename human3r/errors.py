@@ -1,0 +1,112 @@
+"""Every error class of the package.
+
+A message is one sentence that says what is wrong, with the measured value and the limit where there is one;
+``remedy`` says what to do. ``str(error)`` joins both, and ``code`` is stable for programs.
+"""
+
+from __future__ import annotations
+
+
+class Human3RError(Exception):
+    """Base of all errors that a user can cause or should read.
+
+    Args:
+        message: One sentence: what is wrong, with measured value and limit.
+        remedy: One sentence: what to do about it.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class InputError(Human3RError):
+    """The user's file or option cannot be used."""
+
+    code = "input"
+
+
+class UnsupportedMediaError(InputError):
+    """The file is not a video, GIF, image folder or zip of images that can be read."""
+
+    code = "unsupported_media"
+
+
+class MediaTooLargeError(InputError):
+    """The media exceeds a limit; the message names the limit and the measured value."""
+
+    code = "media_too_large"
+
+
+class MediaDecodeError(InputError):
+    """The media is damaged, and not one frame could be decoded."""
+
+    code = "media_decode"
+
+
+class FormatError(InputError):
+    """A saved reconstruction, or another structured file, has a wrong layout."""
+
+    code = "format"
+
+
+class AssetError(Human3RError):
+    """Weights or a body-model file cannot be used."""
+
+    code = "asset"
+
+
+class AssetMissingError(AssetError):
+    """Weights or a body model are not on this machine; the remedy says where to get them."""
+
+    code = "asset_missing"
+
+
+class AssetIntegrityError(AssetError):
+    """A file's sha256 or layout is not the expected one."""
+
+    code = "asset_integrity"
+
+
+class CheckpointError(Human3RError):
+    """A checkpoint has wrong, missing or left-over entries; the message names keys and counts."""
+
+    code = "checkpoint"
+
+
+class ResourceError(Human3RError):
+    """The machine lacks something: memory, disk, a device."""
+
+    code = "resource"
+
+
+class DeviceMemoryError(ResourceError):
+    """The device ran out of memory."""
+
+    code = "device_memory"
+
+
+class DiskFullError(ResourceError):
+    """The disk is full; nothing half-written is left."""
+
+    code = "disk_full"
+
+
+class Cancelled(Human3RError):
+    """The user stopped the job.
+
+    Args:
+        frame_index: The last frame that was finished.
+    """
+
+    code = "cancelled"
+
+    def __init__(self, frame_index: int) -> None:
+        super().__init__(f"Stopped after frame {frame_index}.")
+        self.frame_index = frame_index

@@ -1,0 +1,183 @@
+"""The shared nouns: records that cross package borders.
+
+Frames, units and axis letters are those of the README's conventions: ``T_a_b`` takes coordinates in *b* to *a*,
+OpenCV camera axes, world = first camera of the session, metres, radians, seconds; pixel (0, 0) is the centre of the
+top-left pixel. The records hold tensors on whatever device made them. No I/O and no maths lives here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+RecordT = TypeVar("RecordT", bound="TensorRecord")
+
+NUM_BODY_JOINTS = 55
+"""SMPL-X joints: pelvis, 21 body, jaw, two eyes, 15 left-hand, 15 right-hand."""
+NUM_JOINT_ROTATIONS = 53
+"""Rotations that the network predicts: root, 21 body, 15 left hand, 15 right hand, jaw (no eyes)."""
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """A frozen record whose tensor fields move together."""
+
+    def map(self: RecordT, function: Callable[[Tensor], Tensor]) -> RecordT:
+        """Apply ``function`` to every tensor, descending into nested records."""
+        changed: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changed[field.name] = function(value)
+            elif isinstance(value, TensorRecord):
+                changed[field.name] = value.map(function)
+            else:
+                changed[field.name] = value
+        return type(self)(**changed)
+
+    def to(self: RecordT, *args: object, **kwargs: object) -> RecordT:
+        """Move or cast every tensor; the arguments are those of ``Tensor.to``."""
+        return self.map(lambda tensor: tensor.to(*args, **kwargs))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame of a clip, upright."""
+
+    image: np.ndarray
+    """``H W 3`` uint8 RGB."""
+    frame_index: int
+    """Index of the frame in the source clip, from 0, in presentation order."""
+    time_s: float
+    """Presentation time in seconds from the start of the clip."""
+
+
+@dataclass(frozen=True)
+class Camera(TensorRecord):
+    """A pinhole camera in the world."""
+
+    K: Tensor
+    """``3 3`` intrinsics in pixels of ``image_size``."""
+    T_world_camera: Tensor
+    """``4 4`` rigid transform, metres."""
+    image_size: tuple[int, int]
+    """(height, width) of the upright source frame."""
+
+
+@dataclass(frozen=True)
+class People(TensorRecord):
+    """Everyone in one frame; people are an axis, and nobody is an axis of length 0."""
+
+    track_id: Tensor
+    """``P`` int64, identity, never reused in a session."""
+    score: Tensor
+    """``P`` detection score in [0, 1]."""
+    head_uv_px: Tensor
+    """``P 2`` head keypoint in the upright source frame, pixels."""
+    joint_rotations: Tensor
+    """``P 53 3 3`` local rotations: root (in the camera frame), 21 body, 15 left hand, 15 right hand, jaw."""
+    betas: Tensor
+    """``P 10`` shape coefficients."""
+    expression: Tensor
+    """``P 10`` face coefficients."""
+    head_camera: Tensor
+    """``P 3`` position of the head joint (SMPL-X joint 15) in the camera frame, metres."""
+
+    def __len__(self) -> int:
+        return self.track_id.shape[0]
+
+
+@dataclass(frozen=True)
+class BodyParameters(TensorRecord):
+    """Standard SMPL-X parameters of P bodies, as ``smplx`` layers take them (flat hand mean, no PCA).
+
+    Rotations are axis-angle, radians. The frame is that of ``global_orient`` and ``transl``: world unless said otherwise.
+    """
+
+    global_orient: Tensor
+    """``P 3``"""
+    transl: Tensor
+    """``P 3`` metres"""
+    body_pose: Tensor
+    """``P 21 3``"""
+    left_hand_pose: Tensor
+    """``P 15 3``"""
+    right_hand_pose: Tensor
+    """``P 15 3``"""
+    jaw_pose: Tensor
+    """``P 3``"""
+    leye_pose: Tensor
+    """``P 3``"""
+    reye_pose: Tensor
+    """``P 3``"""
+    betas: Tensor
+    """``P 10``"""
+    expression: Tensor
+    """``P 10``"""
+
+    def __len__(self) -> int:
+        return self.global_orient.shape[0]
+
+
+@dataclass(frozen=True)
+class FramePrediction(TensorRecord):
+    """What ``Session.step`` says about one frame."""
+
+    frame_index: int
+    """Index in the source clip."""
+    time_s: float
+    """Seconds from the start of the clip."""
+    camera: Camera
+    """Estimated camera, in pixels of the upright source frame, in the world of the session."""
+    people: People
+    """Everyone in the frame."""
+    parameters_world: BodyParameters
+    """The same people as standard SMPL-X parameters in world, for the body that the session uses."""
+    joints_world: Tensor
+    """``P 55 3`` SMPL-X joints, metres."""
+    pointmap_camera: Tensor
+    """``h w 3`` 3D point per network pixel in the camera frame, metres."""
+    confidence: Tensor
+    """``h w``, >= 1, no unit."""
+    person_mask: Tensor
+    """``h w`` probability that the pixel shows any person."""
+    image: Tensor
+    """``h w 3`` uint8 RGB, the network's own view of the frame: the colours of the pointmap."""
+    source_rect_px: tuple[float, float, float, float]
+    """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, in pixel edges (a full frame is 0, 0, W, H)."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One identity over time."""
+
+    track_id: int
+    """Identity, as in ``People.track_id``."""
+    betas: np.ndarray
+    """``10`` one shape for the whole track: the score-weighted mean of its observations."""
+    frames: np.ndarray
+    """``n`` int64, rows into the processed frames in which the person was seen."""
+    observations: np.ndarray
+    """``n`` int64, the matching rows of the person table."""
+
+
+def empty_people(device: torch.device | str = "cpu") -> People:
+    """Return the record of a frame without people."""
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros((0, *shape), device=device)
+
+    return People(
+        track_id=torch.zeros(0, dtype=torch.int64, device=device),
+        score=zeros(),
+        head_uv_px=zeros(2),
+        joint_rotations=zeros(NUM_JOINT_ROTATIONS, 3, 3),
+        betas=zeros(10),
+        expression=zeros(10),
+        head_camera=zeros(3),
+    )
