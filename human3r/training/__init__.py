@@ -1,0 +1,1 @@
+"""Training: data, losses, loop. Never imported by the runtime."""
