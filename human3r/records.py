@@ -28,7 +28,7 @@ class TensorRecord:
     """A frozen record whose tensor fields move together."""
 
     def map(self: RecordT, function: Callable[[Tensor], Tensor]) -> RecordT:
-        """Apply ``function`` to every tensor, descending into nested records."""
+        """Apply ``function`` to every tensor, descending into nested records and tuples of tensors."""
         changed: dict[str, object] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -36,6 +36,8 @@ class TensorRecord:
                 changed[field.name] = function(value)
             elif isinstance(value, TensorRecord):
                 changed[field.name] = value.map(function)
+            elif isinstance(value, tuple) and all(isinstance(item, Tensor) for item in value):
+                changed[field.name] = tuple(function(item) for item in value)
             else:
                 changed[field.name] = value
         return type(self)(**changed)

@@ -1,0 +1,175 @@
+"""The assembly: ``encode`` what is stateless, ``step`` what is recurrent.
+
+Composes injected parts and knows neither their sizes nor which architecture they belong to.
+Sources: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3; TTT3R gate (arXiv 2509.26645).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from human3r.models.config import ModelConfig
+from human3r.models.parts import (
+    CameraHead,
+    DecodedFrame,
+    Decoder,
+    DecoderOutput,
+    Detections,
+    ExtraHead,
+    FrameTokens,
+    HumanPrior,
+    ImageEncoder,
+    MaskHead,
+    Memory,
+    NetworkPrediction,
+    PersonHead,
+    PointHead,
+    PromptContext,
+    Prompter,
+    RecurrentState,
+)
+from human3r.records import TensorRecord
+
+
+@dataclass(frozen=True)
+class NetworkParts:
+    """The modules that a ``Human3R`` is composed of; each is an ``nn.Module`` that fulfils its Protocol."""
+
+    image_encoder: ImageEncoder
+    human_prior: HumanPrior
+    prompter: Prompter
+    decoder: Decoder
+    memory: Memory
+    point_head: PointHead
+    mask_head: MaskHead
+    camera_head: CameraHead
+    person_head: PersonHead
+    extra_head: ExtraHead | None = None
+    """None: lean heads, no by-products."""
+
+
+class Human3R(nn.Module):
+    """Everyone, the scene and the camera from one stream of frames.
+
+    Args:
+        config: What the parts were built from; kept so that weights can be saved with it.
+        parts: The modules.
+    """
+
+    def __init__(self, config: ModelConfig, parts: NetworkParts) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = parts.image_encoder
+        self.human_prior = parts.human_prior
+        self.prompter = parts.prompter
+        self.decoder = parts.decoder
+        self.memory = parts.memory
+        self.point_head = parts.point_head
+        self.mask_head = parts.mask_head
+        self.camera_head = parts.camera_head
+        self.person_head = parts.person_head
+        self.extra_head = parts.extra_head
+
+    def encode(self, image: Tensor) -> FrameTokens:
+        """Encode frames; stateless, so frames of a clip may share a batch.
+
+        Args:
+            image: ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them.
+        """
+        height, width = image.shape[-2:]
+        return FrameTokens(self.image_encoder(image), self.human_prior(image), (height, width))
+
+    def initial_state(self) -> RecurrentState:
+        """Return the state before the first frame of a stream."""
+        return RecurrentState(self.decoder.initial_state().float(), self.memory.initial_slots().float())
+
+    def reset(self, state: RecurrentState) -> RecurrentState:
+        """Return the state that begins a new segment: everything as before the first frame.
+
+        The next frame starts from the learned pose token, and its camera is relative to itself; whoever resets chains
+        the segments. Identities are not part of the state and go on.
+        """
+        fresh = self.initial_state()
+        return fresh.to(state.state_tokens.device)
+
+    def step(
+        self, tokens: FrameTokens, state: RecurrentState, *, use_ttt3r: bool = False, update: bool = True
+    ) -> tuple[NetworkPrediction, RecurrentState]:
+        """Advance the stream by one frame. Pure: neither argument changes.
+
+        Args:
+            tokens: One encoded frame (batch 1).
+            state: From ``initial_state``, ``reset`` or the previous ``step``.
+            use_ttt3r: Gate the state update of each state token by its mean attention logit.
+            update: False looks at the frame without remembering it.
+        """
+        context = PromptContext(tokens.image_size, state.focal_px)
+        detections = self.prompter(tokens.human, tokens.image, context)
+        pose_token = (
+            self.memory.read(tokens.image.tokens, state.memory_slots)
+            if state.has_history
+            else self.memory.first_pose_token()
+        )
+        decoded = self.decoder(tokens.image, pose_token, detections, state.state_tokens, with_gate=use_ttt3r)
+        memory_slots = self.memory.write(tokens.image.tokens, decoded.pose_token, state.memory_slots)
+        prediction, cue = self._predict(tokens, detections, decoded, state.cue)
+        if not update:
+            return prediction, RecurrentState(
+                state.state_tokens, state.memory_slots, True, prediction.focal_px, state.cue
+            )
+        gate = decoded.gate_logits if state.has_history else None
+        state_tokens = gate_state(decoded.state_tokens.float(), state.state_tokens, gate)
+        return prediction, RecurrentState(state_tokens, memory_slots.float(), True, prediction.focal_px, cue)
+
+    def _predict(
+        self, tokens: FrameTokens, detections: Detections, decoded: DecoderOutput, cue: TensorRecord | None
+    ) -> tuple[NetworkPrediction, TensorRecord | None]:
+        """Run the heads, always in fp32: exponentials of raw outputs do not survive 8 bits of mantissa."""
+        with torch.autocast(tokens.image.tokens.device.type, enabled=False):
+            frame = DecodedFrame(
+                levels=tuple(level.float() for level in (tokens.image.tokens, *decoded.levels)),
+                pose_token=decoded.pose_token[:, 0].float(),
+                human_tokens=decoded.human_tokens[0].float(),
+                image=tokens.image,
+                human=tokens.human,
+                detections=detections,
+                image_size=tokens.image_size,
+            )
+            points = self.point_head(frame)
+            person_mask = self.mask_head(frame)
+            T_segment_camera, cue = self.camera_head(frame, points, person_mask, cue)
+            people = self.person_head(frame, points)
+            extras = None if self.extra_head is None else self.extra_head(frame)
+        prediction = NetworkPrediction(
+            T_segment_camera=T_segment_camera,
+            pointmap_camera=points.pointmap_camera,
+            confidence=points.confidence,
+            focal_px=points.focal_px,
+            person_mask=person_mask,
+            score=detections.score,
+            head_uv_px=detections.head_uv_px,
+            joint_rotations=people.joint_rotations,
+            betas=people.betas,
+            expression=people.expression,
+            head_camera=people.head_camera,
+            track_features=frame.human_tokens,
+            extras=extras,
+        )
+        return prediction, cue
+
+
+def gate_state(proposed: Tensor, previous: Tensor, gate_logits: Tensor | None) -> Tensor:
+    """Mix the proposed state into the previous one.
+
+    Args:
+        proposed: ``1 S D`` new state of the decoder.
+        previous: ``1 S D`` state before the frame.
+        gate_logits: ``S``, or None to take the proposed state whole.
+    """
+    if gate_logits is None:
+        return proposed
+    gate = torch.sigmoid(gate_logits)[None, :, None]
+    return gate * proposed + (1 - gate) * previous

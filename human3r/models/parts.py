@@ -1,0 +1,295 @@
+"""What a Human3R network is composed of: the records that parts exchange and the Protocols that they fulfil.
+
+The assembly in ``human3r.models.human3r`` knows only this file. Official parts live beside it, compact ones in
+``human3r.models.compact``. One stream: where an axis ``1`` is written, the batch is one video. Nobody in the frame is
+an axis ``P`` of length 0, never a missing record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+from human3r.records import TensorRecord
+
+BatchT = TypeVar("BatchT", bound="BatchRecord")
+
+
+@dataclass(frozen=True)
+class BatchRecord(TensorRecord):
+    """A record whose every tensor has a leading batch axis ``B`` (frames of one clip encoded together)."""
+
+    def select(self: BatchT, index: int) -> BatchT:
+        """Return the record of frame ``index`` alone, batch axis kept."""
+        return self.map(lambda tensor: tensor[index : index + 1])
+
+
+@dataclass(frozen=True)
+class ImageFeatures(TensorRecord):
+    """What the image encoder says about B frames of one size."""
+
+    tokens: Tensor
+    """``B N D`` image tokens, row-major over ``grid``."""
+    positions: Tensor
+    """``N 2`` int64 (row, column) of each token."""
+    grid: tuple[int, int]
+    """(rows, columns), ``N = rows * columns``."""
+    pyramid: tuple[Tensor, ...] = ()
+    """``B C h w`` maps of finer strides, fine to coarse; empty for the official encoder."""
+
+    def select(self, index: int) -> ImageFeatures:
+        """Return the features of frame ``index`` alone, batch axis kept."""
+        one = slice(index, index + 1)
+        return ImageFeatures(self.tokens[one], self.positions, self.grid, tuple(level[one] for level in self.pyramid))
+
+
+@dataclass(frozen=True)
+class FrameTokens(TensorRecord):
+    """Everything stateless about B frames: the output of ``Human3R.encode``."""
+
+    image: ImageFeatures
+    """Features of the image encoder."""
+    human: BatchRecord
+    """Features of the human prior; the class is the prior's own, only its prompter and heads read it."""
+    image_size: tuple[int, int]
+    """(height, width) of the network image, pixels."""
+
+    def select(self, index: int) -> FrameTokens:
+        """Return frame ``index`` alone, batch axis kept."""
+        return FrameTokens(self.image.select(index), self.human.select(index), self.image_size)
+
+
+@dataclass(frozen=True)
+class PromptContext(TensorRecord):
+    """What the prompter may know beside the frame itself."""
+
+    image_size: tuple[int, int]
+    """(height, width) of the network image, pixels."""
+    focal_px: Tensor | None
+    """Scalar focal length of the previous frame in network pixels, or None on the first frame of a segment."""
+
+
+@dataclass(frozen=True)
+class Detections(TensorRecord):
+    """P people found in one frame, in the order that every later person axis keeps."""
+
+    score: Tensor
+    """``P`` detection score in [0, 1]."""
+    head_uv_px: Tensor
+    """``P 2`` (x, y) head keypoint in network pixels."""
+    human_features: Tensor
+    """``P C`` features of the human prior at the person."""
+    prompts: Tensor
+    """``P D`` human tokens that enter the decoder."""
+    positions: Tensor
+    """``P 2`` int64 (row, column) of the image token that each prompt sits on."""
+
+    def __len__(self) -> int:
+        return self.score.shape[0]
+
+
+@dataclass(frozen=True)
+class DecoderOutput(TensorRecord):
+    """What the twin decoder says about one frame."""
+
+    levels: tuple[Tensor, ...]
+    """``1 N D`` image tokens after half, three quarters and all of the blocks; only the last is normalised."""
+    pose_token: Tensor
+    """``1 1 D`` normalised."""
+    human_tokens: Tensor
+    """``1 P D`` normalised."""
+    state_tokens: Tensor
+    """``1 S D`` proposed new state, normalised, before any gate."""
+    gate_logits: Tensor | None
+    """``S`` mean cross-attention logit of each state token (TTT3R), or None where it was not asked for."""
+
+
+@dataclass(frozen=True)
+class DecodedFrame(TensorRecord):
+    """Everything that a head may look at; fp32."""
+
+    levels: tuple[Tensor, ...]
+    """``1 N D`` each: tokens of the image encoder, then the levels of the decoder."""
+    pose_token: Tensor
+    """``1 D``"""
+    human_tokens: Tensor
+    """``P D``"""
+    image: ImageFeatures
+    human: BatchRecord
+    detections: Detections
+    image_size: tuple[int, int]
+    """(height, width) of the network image, pixels."""
+
+
+@dataclass(frozen=True)
+class ScenePoints(TensorRecord):
+    """The visible surface of one frame."""
+
+    pointmap_camera: Tensor
+    """``H W 3`` metres, camera frame."""
+    confidence: Tensor
+    """``H W``, >= 1."""
+    focal_px: Tensor
+    """Scalar focal length in network pixels, principal point (W // 2, H // 2)."""
+
+
+@dataclass(frozen=True)
+class PersonParameters(TensorRecord):
+    """Body parameters of P people."""
+
+    joint_rotations: Tensor
+    """``P 53 3 3`` local rotations: root (in the camera frame), 21 body, 15 left hand, 15 right hand, jaw."""
+    betas: Tensor
+    """``P 10``"""
+    expression: Tensor
+    """``P 10``"""
+    head_camera: Tensor
+    """``P 3`` head joint in the camera frame, metres."""
+
+
+@dataclass(frozen=True)
+class SceneExtras(TensorRecord):
+    """By-products of the official heads; nothing downstream needs them."""
+
+    pointmap_segment: Tensor
+    """``H W 3`` metres, frame of the first camera of the segment."""
+    confidence_segment: Tensor
+    """``H W``, >= 1."""
+    rgb: Tensor
+    """``H W 3`` in (-1, 1)."""
+
+
+@dataclass(frozen=True)
+class NetworkPrediction(TensorRecord):
+    """What one ``step`` says about one frame, in network pixels and in the world of the segment."""
+
+    T_segment_camera: Tensor
+    """``4 4`` camera in the frame of the segment's first camera, metres."""
+    pointmap_camera: Tensor
+    """``H W 3`` metres, camera frame."""
+    confidence: Tensor
+    """``H W``, >= 1."""
+    focal_px: Tensor
+    """Scalar, network pixels, principal point (W // 2, H // 2)."""
+    person_mask: Tensor
+    """``H W`` probability that the pixel shows any person."""
+    score: Tensor
+    """``P``"""
+    head_uv_px: Tensor
+    """``P 2`` network pixels."""
+    joint_rotations: Tensor
+    """``P 53 3 3``"""
+    betas: Tensor
+    """``P 10``"""
+    expression: Tensor
+    """``P 10``"""
+    head_camera: Tensor
+    """``P 3`` metres, camera frame."""
+    track_features: Tensor
+    """``P D`` features that identify a person over time."""
+    extras: SceneExtras | None = None
+    """By-products, or None for a network with lean heads."""
+
+
+@dataclass(frozen=True)
+class RecurrentState(TensorRecord):
+    """All that a stream carries from frame to frame; fp32. ``step`` returns a new one and never writes into the old."""
+
+    state_tokens: Tensor
+    """``1 S D``"""
+    memory_slots: Tensor
+    """``1 M 2D``"""
+    has_history: bool = False
+    """False on the first frame of a segment: the pose token is then the learned one, and nothing is gated."""
+    focal_px: Tensor | None = None
+    """Scalar focal length of the previous frame, network pixels; None without history."""
+    cue: TensorRecord | None = None
+    """What the camera head keeps for itself (an anchor frame's features, say); None without history."""
+
+
+class ImageEncoder(Protocol):
+    """Turn an image into tokens."""
+
+    def __call__(self, image: Tensor) -> ImageFeatures:
+        """Encode ``B 3 H W`` in [-1, 1]."""
+
+
+class HumanPrior(Protocol):
+    """Look for people; the record that comes back is the prior's own."""
+
+    def __call__(self, image: Tensor) -> BatchRecord:
+        """Encode ``B 3 H W`` in [-1, 1]."""
+
+
+class Prompter(Protocol):
+    """Detect people and make one prompt for each. P is learnt here: the only place of ``step`` that waits for a device."""
+
+    def __call__(self, human: BatchRecord, image: ImageFeatures, context: PromptContext) -> Detections:
+        """Detect in one frame (batch 1)."""
+
+
+class Decoder(Protocol):
+    """Exchange information between the frame and the state."""
+
+    def initial_state(self) -> Tensor:
+        """Return ``1 S D``, the state before the first frame."""
+
+    def __call__(
+        self, image: ImageFeatures, pose_token: Tensor, detections: Detections, state_tokens: Tensor, *, with_gate: bool
+    ) -> DecoderOutput:
+        """Decode one frame; ``pose_token`` is ``1 1 D``."""
+
+
+class Memory(Protocol):
+    """Remember where the camera went: the source of the pose token."""
+
+    def initial_slots(self) -> Tensor:
+        """Return ``1 M 2D``, the memory before the first frame."""
+
+    def first_pose_token(self) -> Tensor:
+        """Return ``1 1 D``, the learned pose token of a segment's first frame."""
+
+    def read(self, image_tokens: Tensor, memory_slots: Tensor) -> Tensor:
+        """Return the pose token ``1 1 D`` that the memory holds for this frame."""
+
+    def write(self, image_tokens: Tensor, pose_token: Tensor, memory_slots: Tensor) -> Tensor:
+        """Return new memory slots ``1 M 2D``."""
+
+
+class PointHead(Protocol):
+    """Predict the visible surface."""
+
+    def __call__(self, frame: DecodedFrame) -> ScenePoints:
+        """Predict one frame."""
+
+
+class MaskHead(Protocol):
+    """Predict which pixels show people."""
+
+    def __call__(self, frame: DecodedFrame) -> Tensor:
+        """Return ``H W`` in [0, 1] at network pixels."""
+
+
+class CameraHead(Protocol):
+    """Predict where the camera is."""
+
+    def __call__(
+        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: TensorRecord | None
+    ) -> tuple[Tensor, TensorRecord | None]:
+        """Return ``T_segment_camera`` (``4 4``) and the cue for the next frame."""
+
+
+class PersonHead(Protocol):
+    """Predict the bodies."""
+
+    def __call__(self, frame: DecodedFrame, points: ScenePoints) -> PersonParameters:
+        """Predict everyone in ``frame.detections``, in that order."""
+
+
+class ExtraHead(Protocol):
+    """Predict the by-products."""
+
+    def __call__(self, frame: DecodedFrame) -> SceneExtras:
+        """Predict one frame."""
