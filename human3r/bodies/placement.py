@@ -1,0 +1,141 @@
+"""Where a body stands: the network's head-centred people to standard SMPL-X parameters, and those to another frame.
+
+Owns the order of the rotations (53 of the network, 55 of SMPL-X) and nothing of the mesh: only skeletons are posed.
+"""
+
+from __future__ import annotations
+
+import roma
+import torch
+from torch import Tensor
+
+from human3r.bodies.base import HEAD, PELVIS
+from human3r.bodies.smplx import SmplxBody, local_rotations
+from human3r.records import NUM_JOINT_ROTATIONS, BodyParameters
+
+_BODY, _LEFT_HAND, _RIGHT_HAND, _JAW = slice(1, 22), slice(22, 37), slice(37, 52), 52
+"""Where the network's 53 rotations hold what. Source: model specification, section 4.7."""
+
+
+def to_smplx_order(joint_rotations: Tensor) -> Tensor:
+    """Put 53 rotations (root, body, left hand, right hand, jaw) into SMPL-X's 55, with the eyes at rest.
+
+    Args:
+        joint_rotations: ``P 53 3 3``.
+
+    Returns:
+        ``P 55 3 3``: root, 21 body, jaw, left eye, right eye, 15 left hand, 15 right hand.
+    """
+    eyes = torch.eye(3, dtype=joint_rotations.dtype, device=joint_rotations.device)
+    eyes = eyes.expand(joint_rotations.shape[0], 2, 3, 3)
+    body, jaw = joint_rotations[:, :22], joint_rotations[:, _JAW:]
+    return torch.cat([body, jaw, eyes, joint_rotations[:, 22:_JAW]], dim=1)
+
+
+def from_smplx_order(rotations: Tensor) -> Tensor:
+    """Undo ``to_smplx_order``: ``P 55 3 3`` to ``P 53 3 3``, dropping the eyes."""
+    return torch.cat([rotations[:, :22], rotations[:, 25:], rotations[:, 22:23]], dim=1)
+
+
+def from_joint_rotations(joint_rotations: Tensor, betas: Tensor, expression: Tensor, transl: Tensor) -> BodyParameters:
+    """Write 53 rotation matrices as standard SMPL-X parameters (axis-angle, angles in [0, pi], eyes at rest).
+
+    Args:
+        joint_rotations: ``P 53 3 3`` root, 21 body, 15 left hand, 15 right hand, jaw.
+        betas: ``P 10``.
+        expression: ``P 10``.
+        transl: ``P 3`` SMPL-X translation, metres, in the frame of the root rotation.
+    """
+    if joint_rotations.shape[1] != NUM_JOINT_ROTATIONS:
+        raise ValueError(f"expected {NUM_JOINT_ROTATIONS} rotations per person, got {joint_rotations.shape[1]}")
+    axis_angle = rotation_to_axis_angle(joint_rotations)
+    return BodyParameters(
+        global_orient=axis_angle[:, PELVIS],
+        transl=transl,
+        body_pose=axis_angle[:, _BODY],
+        left_hand_pose=axis_angle[:, _LEFT_HAND],
+        right_hand_pose=axis_angle[:, _RIGHT_HAND],
+        jaw_pose=axis_angle[:, _JAW],
+        leye_pose=torch.zeros_like(transl),
+        reye_pose=torch.zeros_like(transl),
+        betas=betas,
+        expression=expression,
+    )
+
+
+def to_joint_rotations(parameters: BodyParameters) -> Tensor:
+    """The 53 rotation matrices of standard parameters, ``P 53 3 3``; the eyes have no place in them."""
+    return from_smplx_order(local_rotations(parameters))
+
+
+def rotation_to_axis_angle(rotations: Tensor) -> Tensor:
+    """Convert rotation matrices ``*batch 3 3`` to axis-angle ``*batch 3``, angle in [0, pi] (quaternion route)."""
+    if rotations.numel() == 0:
+        return rotations.new_zeros(rotations.shape[:-1])
+    return roma.rotmat_to_rotvec(rotations)
+
+
+def head_centred(
+    body: SmplxBody, joint_rotations: Tensor, head: Tensor, betas: Tensor, expression: Tensor
+) -> BodyParameters:
+    """Standard parameters of the bodies whose head joint stands at a given point.
+
+    Source: model specification, section 4.8: ``transl = t - (R0 (J15 - J0) + J0)`` with J of the unrotated root.
+
+    Args:
+        body: The body model the parameters are for.
+        joint_rotations: ``P 53 3 3``, root in the frame of ``head``.
+        head: ``P 3`` wanted position of SMPL-X joint 15, metres, any frame.
+        betas: ``P 10``.
+        expression: ``P 10``.
+    """
+    rest = body.rest_joints(betas, expression)
+    posed, _ = body.forward_kinematics(to_smplx_order(joint_rotations), rest)
+    return from_joint_rotations(joint_rotations, betas, expression, head - posed[:, HEAD])
+
+
+def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, body: SmplxBody) -> BodyParameters:
+    """Move posed bodies rigidly from one frame to another.
+
+    SMPL-X turns a body about its resting pelvis, not about the origin, so the translation is not simply transformed.
+
+    Args:
+        parameters: P bodies in the source frame.
+        T_target_source: ``4 4`` or ``P 4 4`` rigid transform, metres.
+        body: The body model of the parameters.
+    """
+    rotation, translation = T_target_source[..., :3, :3], T_target_source[..., :3, 3]
+    pelvis = body.rest_joints(parameters.betas, parameters.expression)[:, PELVIS]
+    orient = rotation @ roma.rotvec_to_rotmat(parameters.global_orient)
+    moved = (rotation @ (pelvis + parameters.transl)[..., None])[..., 0] + translation
+    changed = {
+        name: getattr(parameters, name)
+        for name in BodyParameters.__dataclass_fields__
+        if name not in ("global_orient", "transl")
+    }
+    return BodyParameters(global_orient=rotation_to_axis_angle(orient), transl=moved - pelvis, **changed)
+
+
+def to_body_parameters(
+    joint_rotations: Tensor,
+    head_camera: Tensor,
+    betas: Tensor,
+    expression: Tensor,
+    T_world_camera: Tensor,
+    body: SmplxBody,
+) -> BodyParameters:
+    """Standard SMPL-X parameters in world of the network's people.
+
+    Args:
+        joint_rotations: ``P 53 3 3`` root (in the camera frame), 21 body, 15 left hand, 15 right hand, jaw.
+        head_camera: ``P 3`` head joint in the camera frame, metres.
+        betas: ``P 10``.
+        expression: ``P 10``.
+        T_world_camera: ``4 4`` or ``P 4 4``.
+        body: The body model the parameters are for.
+    """
+    rotation, translation = T_world_camera[..., :3, :3], T_world_camera[..., :3, 3]
+    head_world = (rotation @ head_camera[..., None])[..., 0] + translation
+    root_world = (rotation @ joint_rotations[:, PELVIS])[:, None]
+    rotations_world = torch.cat([root_world, joint_rotations[:, 1:]], dim=1)
+    return head_centred(body, rotations_world, head_world, betas, expression)

@@ -1,0 +1,172 @@
+"""An SMPL-X-format body as a module: shape, pose, skin.
+
+Blend shapes and joint regression are the ``smplx`` package's; the kinematic chain runs level by level instead of
+joint by joint, and the skeleton alone never touches a vertex. Differentiable, any device, P = 0 included.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import roma
+import torch
+from smplx.lbs import blend_shapes, vertices2joints
+from torch import Tensor, nn
+
+from human3r.bodies.base import BodyArrays, BodyMesh
+from human3r.records import BodyParameters
+
+
+class SmplxBody(nn.Module):
+    """P bodies from SMPL-X parameters (flat hand mean, no hand PCA, 10 betas, 10 expression coefficients).
+
+    The buffers are not part of ``state_dict``: a body is an asset, never a weight.
+    """
+
+    template: Tensor
+    """``V 3`` rest vertices, metres, body frame (y up, z forward, x to the body's left)."""
+    shape_directions: Tensor
+    """``V 3 10``"""
+    expression_directions: Tensor
+    """``V 3 10``"""
+    pose_directions: Tensor | None
+    """``V 3 486``, or None where all are zero, which saves the largest product of the layer."""
+    joint_template: Tensor
+    """``55 3`` rest joints of the mean body."""
+    joint_shape_directions: Tensor
+    """``55 3 10``"""
+    joint_expression_directions: Tensor
+    """``55 3 10``"""
+    skinning_weights: Tensor
+    """``V 55``"""
+    faces: Tensor
+    """``F 3`` int64."""
+    parents: Tensor
+    """``55`` int64, -1 for the root."""
+    landmark_faces: Tensor
+    """``51`` int64, rows of ``faces``."""
+    landmark_weights: Tensor
+    """``51 3``"""
+
+    def __init__(self, arrays: BodyArrays) -> None:
+        super().__init__()
+        self.name = arrays.name
+        self.is_licensed = arrays.name != "human3r-body"
+
+        def keep(name: str, array: np.ndarray | Tensor | None) -> None:
+            tensor = torch.as_tensor(array) if array is not None else None
+            self.register_buffer(name, tensor, persistent=False)
+
+        keep("template", arrays.template)
+        keep("shape_directions", arrays.shape_directions)
+        keep("expression_directions", arrays.expression_directions)
+        keep("pose_directions", arrays.pose_directions)
+        keep("skinning_weights", arrays.skinning_weights)
+        keep("faces", arrays.faces)
+        keep("parents", arrays.parents)
+        keep("landmark_faces", arrays.landmark_faces)
+        keep("landmark_weights", arrays.landmark_weights)
+        joints = _regress_joints(arrays.joint_regressor, arrays.template[..., None])[..., 0]
+        keep("joint_template", joints)
+        keep("joint_shape_directions", _regress_joints(arrays.joint_regressor, arrays.shape_directions))
+        keep("joint_expression_directions", _regress_joints(arrays.joint_regressor, arrays.expression_directions))
+        self._levels = _levels(arrays.parents)
+        visited = [0, *(child for children, _, _ in self._levels for child in children)]
+        self._order = np.argsort(visited).tolist()
+
+    def forward(self, parameters: BodyParameters) -> BodyMesh:
+        """Pose P bodies; the result is in the frame of ``global_orient`` and ``transl``."""
+        return self.mesh(local_rotations(parameters), parameters.betas, parameters.expression, parameters.transl)
+
+    def joints(self, parameters: BodyParameters) -> Tensor:
+        """Pose P skeletons without their meshes: ``P 55 3``, equal to ``forward(...).joints``."""
+        rest = self.rest_joints(parameters.betas, parameters.expression)
+        joints, _ = self.forward_kinematics(local_rotations(parameters), rest)
+        return joints + parameters.transl[:, None]
+
+    def rest_joints(self, betas: Tensor, expression: Tensor) -> Tensor:
+        """Joints of the unposed bodies, ``P 55 3``; linear in ``betas`` (``P 10``) and ``expression`` (``P 10``)."""
+        shaped = self.joint_template + blend_shapes(betas, self.joint_shape_directions)
+        return shaped + blend_shapes(expression, self.joint_expression_directions)
+
+    def rest_vertices(self, betas: Tensor, expression: Tensor) -> Tensor:
+        """Vertices of the unposed bodies, ``P V 3``."""
+        shaped = self.template + blend_shapes(betas, self.shape_directions)
+        return shaped + blend_shapes(expression, self.expression_directions)
+
+    def forward_kinematics(self, rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
+        """Pose a skeleton about its resting pelvis.
+
+        Args:
+            rotations: ``P 55 3 3`` rotation of each joint relative to its parent, SMPL-X order, root first.
+            rest_joints: ``P 55 3``.
+
+        Returns:
+            Joints ``P 55 3`` and the joints' global rotations ``P 55 3 3``.
+        """
+        position: list[Tensor] = [rest_joints[:, :1]]
+        orientation: list[Tensor] = [rotations[:, :1]]
+        for children, parents, rows in self._levels:
+            offset = (rest_joints[:, children] - rest_joints[:, parents])[..., None]
+            parent_rotation = orientation[-1][:, rows]
+            position.append(position[-1][:, rows] + (parent_rotation @ offset)[..., 0])
+            orientation.append(parent_rotation @ rotations[:, children])
+        return torch.cat(position, dim=1)[:, self._order], torch.cat(orientation, dim=1)[:, self._order]
+
+    def mesh(self, rotations: Tensor, betas: Tensor, expression: Tensor, transl: Tensor) -> BodyMesh:
+        """Pose P bodies given as rotation matrices.
+
+        Args:
+            rotations: ``P 55 3 3`` local rotations, SMPL-X order (root, body, jaw, eyes, left hand, right hand).
+            betas: ``P 10``.
+            expression: ``P 10``.
+            transl: ``P 3`` metres, as in SMPL-X: added after posing about the resting pelvis.
+        """
+        rest_joints = self.rest_joints(betas, expression)
+        joints, orientation = self.forward_kinematics(rotations, rest_joints)
+        vertices = self.rest_vertices(betas, expression)
+        if self.pose_directions is not None:
+            identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+            pose_feature = (rotations[:, 1:] - identity).flatten(start_dim=1)
+            vertices = vertices + (pose_feature @ self.pose_directions.flatten(end_dim=1).T).view_as(vertices)
+        offset = joints - (orientation @ rest_joints[..., None])[..., 0]
+        transforms = torch.cat([orientation, offset[..., None]], dim=-1).flatten(start_dim=2)
+        per_vertex = (self.skinning_weights @ transforms).unflatten(-1, (3, 4))
+        posed = (per_vertex[..., :3] @ vertices[..., None])[..., 0] + per_vertex[..., 3]
+        return BodyMesh(vertices=posed + transl[:, None], joints=joints + transl[:, None])
+
+
+def local_rotations(parameters: BodyParameters) -> Tensor:
+    """Local rotation matrices ``P 55 3 3`` in SMPL-X order: root, 21 body, jaw, eyes, left hand, right hand."""
+    axis_angle = torch.cat(
+        [
+            parameters.global_orient[:, None],
+            parameters.body_pose,
+            parameters.jaw_pose[:, None],
+            parameters.leye_pose[:, None],
+            parameters.reye_pose[:, None],
+            parameters.left_hand_pose,
+            parameters.right_hand_pose,
+        ],
+        dim=1,
+    )
+    return roma.rotvec_to_rotmat(axis_angle)
+
+
+def _regress_joints(regressor: np.ndarray, vertices: np.ndarray) -> Tensor:
+    """Apply the regressor to ``V 3 C`` columns in float64: this runs once, and everything else inherits its error."""
+    columns = torch.as_tensor(vertices, dtype=torch.float64).permute(2, 0, 1)
+    joints = vertices2joints(torch.as_tensor(regressor, dtype=torch.float64), columns)
+    return joints.permute(1, 2, 0).float().contiguous()
+
+
+def _levels(parents: np.ndarray) -> list[tuple[list[int], list[int], list[int]]]:
+    """Split the tree by depth: (joints, their parents, the parents' rows in the previous level)."""
+    levels: list[tuple[list[int], list[int], list[int]]] = []
+    previous = [0]
+    while True:
+        children = [joint for joint in range(len(parents)) if parents[joint] in previous]
+        if not children:
+            return levels
+        ancestors = [int(parents[joint]) for joint in children]
+        levels.append((children, ancestors, [previous.index(joint) for joint in ancestors]))
+        previous = children
