@@ -1,0 +1,69 @@
+"""Rules of the house that a machine can watch: imports, forbidden words, file sizes."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = [*sorted((ROOT / "human3r").rglob("*.py")), *sorted((ROOT / "demo").rglob("*.py")), ROOT / "app.py"]
+FORBIDDEN = re.compile(
+    r"pickle\.loads?\(|torch\.hub|os\.system|shell=True|allow_pickle=True|weights_only=False|gr\.load\(|"
+    r"(?<![\w.])eval\(|(?<![\w.])exec\("
+)
+HEAVY = {"gradio", "viser", "pyrender", "spaces"}
+MAX_FILE_BYTES = 10_000_000
+"""What a hosted repository takes without large-file storage."""
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=_relative)
+def test_shipped_code_has_no_forbidden_words(path: Path) -> None:
+    found = [line for line in path.read_text().splitlines() if FORBIDDEN.search(line)]
+    assert not found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "human3r").rglob("*.py")), ids=_relative)
+def test_library_modules_import_no_viewer_page_or_gl(path: Path) -> None:
+    imported = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    assert not imported & (HEAVY | {"demo"})
+
+
+def test_importing_the_package_loads_no_viewer_page_or_gl() -> None:
+    code = f"import sys, human3r; print(sorted({HEAVY!r} & set(sys.modules)))"
+    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
+
+
+def test_packages_import_only_what_lies_below_them() -> None:
+    pytest.importorskip("importlinter", reason="import-linter is not installed")
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_no_tracked_file_is_larger_than_a_space_takes() -> None:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listing.stdout.split("\0") if name]
+    assert not [_relative(path) for path in files if path.exists() and path.stat().st_size > MAX_FILE_BYTES]
+
+
+def test_embedded_weights_stay_within_forty_megabytes() -> None:
+    weights = [path for path in (ROOT / "human3r" / "assets").rglob("*.safetensors")]
+    assert weights
+    assert sum(path.stat().st_size for path in weights) <= 40_000_000
