@@ -6,7 +6,7 @@ Sources: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3; T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from human3r.models.parts import (
     PromptContext,
     Prompter,
     RecurrentState,
+    ScaleHead,
 )
 from human3r.records import TensorRecord
 
@@ -49,6 +50,8 @@ class NetworkParts:
     person_head: PersonHead
     extra_head: ExtraHead | None = None
     """None: lean heads, no by-products."""
+    scale_head: ScaleHead | None = None
+    """None: the point head's own scale is final."""
 
 
 class Human3R(nn.Module):
@@ -72,6 +75,7 @@ class Human3R(nn.Module):
         self.camera_head = parts.camera_head
         self.person_head = parts.person_head
         self.extra_head = parts.extra_head
+        self.scale_head = parts.scale_head
 
     def encode(self, image: Tensor) -> FrameTokens:
         """Encode frames; stateless, so frames of a clip may share a batch.
@@ -115,18 +119,18 @@ class Human3R(nn.Module):
         )
         decoded = self.decoder(tokens.image, pose_token, detections, state.state_tokens, with_gate=use_ttt3r)
         memory_slots = self.memory.write(tokens.image.tokens, decoded.pose_token, state.memory_slots)
-        prediction, cue = self._predict(tokens, detections, decoded, state.cue)
+        prediction, cue, scale_cue = self._predict(tokens, detections, decoded, state)
         if not update:
-            return prediction, RecurrentState(
-                state.state_tokens, state.memory_slots, True, prediction.focal_px, state.cue
-            )
+            return prediction, replace(state, has_history=True, focal_px=prediction.focal_px)
         gate = decoded.gate_logits if state.has_history else None
         state_tokens = gate_state(decoded.state_tokens.float(), state.state_tokens, gate)
-        return prediction, RecurrentState(state_tokens, memory_slots.float(), True, prediction.focal_px, cue)
+        return prediction, RecurrentState(
+            state_tokens, memory_slots.float(), True, prediction.focal_px, cue, scale_cue
+        )
 
     def _predict(
-        self, tokens: FrameTokens, detections: Detections, decoded: DecoderOutput, cue: TensorRecord | None
-    ) -> tuple[NetworkPrediction, TensorRecord | None]:
+        self, tokens: FrameTokens, detections: Detections, decoded: DecoderOutput, state: RecurrentState
+    ) -> tuple[NetworkPrediction, TensorRecord | None, TensorRecord | None]:
         """Run the heads, always in fp32: exponentials of raw outputs do not survive 8 bits of mantissa."""
         with torch.autocast(tokens.image.tokens.device.type, enabled=False):
             frame = DecodedFrame(
@@ -137,11 +141,15 @@ class Human3R(nn.Module):
                 human=tokens.human,
                 detections=detections,
                 image_size=tokens.image_size,
+                previous_focal_px=state.focal_px,
             )
             points = self.point_head(frame)
             person_mask = self.mask_head(frame)
-            T_segment_camera, cue = self.camera_head(frame, points, person_mask, cue)
             people = self.person_head(frame, points)
+            scale_cue = None
+            if self.scale_head is not None:
+                points, scale_cue = self.scale_head(frame, points, person_mask, people, state.scale_cue)
+            T_segment_camera, cue = self.camera_head(frame, points, person_mask, state.cue)
             extras = None if self.extra_head is None else self.extra_head(frame)
         prediction = NetworkPrediction(
             T_segment_camera=T_segment_camera,
@@ -158,7 +166,7 @@ class Human3R(nn.Module):
             track_features=frame.human_tokens,
             extras=extras,
         )
-        return prediction, cue
+        return prediction, cue, scale_cue
 
 
 def gate_state(proposed: Tensor, previous: Tensor, gate_logits: Tensor | None) -> Tensor:

@@ -121,6 +121,8 @@ class DecodedFrame(TensorRecord):
     detections: Detections
     image_size: tuple[int, int]
     """(height, width) of the network image, pixels."""
+    previous_focal_px: Tensor | None = None
+    """Scalar focal length of the previous frame, network pixels; None on the first frame of a segment."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,8 @@ class RecurrentState(TensorRecord):
     """Scalar focal length of the previous frame, network pixels; None without history."""
     cue: TensorRecord | None = None
     """What the camera head keeps for itself (an anchor frame's features, say); None without history."""
+    scale_cue: TensorRecord | None = None
+    """What the scale head keeps for itself; None without history or without a scale head."""
 
 
 class ImageEncoder(Protocol):
@@ -224,7 +228,7 @@ class HumanPrior(Protocol):
 
 
 class Prompter(Protocol):
-    """Detect people and make one prompt for each. P is learnt here: the only place of ``step`` that waits for a device."""
+    """Detect people and make a prompt for each. P is learnt here: the one place of ``step`` that waits for a device."""
 
     def __call__(self, human: BatchRecord, image: ImageFeatures, context: PromptContext) -> Detections:
         """Detect in one frame (batch 1)."""
@@ -286,6 +290,20 @@ class PersonHead(Protocol):
 
     def __call__(self, frame: DecodedFrame, points: ScenePoints) -> PersonParameters:
         """Predict everyone in ``frame.detections``, in that order."""
+
+
+class ScaleHead(Protocol):
+    """Bring the scene to the scale of the people in it: nobody's size is as well known as a person's."""
+
+    def __call__(
+        self,
+        frame: DecodedFrame,
+        points: ScenePoints,
+        person_mask: Tensor,
+        people: PersonParameters,
+        cue: TensorRecord | None,
+    ) -> tuple[ScenePoints, TensorRecord | None]:
+        """Return the rescaled points and the cue for the next frame."""
 
 
 class ExtraHead(Protocol):
