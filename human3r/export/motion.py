@@ -1,0 +1,125 @@
+"""One person of a reconstruction as a skinned figure: rest mesh, skeleton, and a pose per seen frame.
+
+Shared by the formats that animate bones (GLB, viser, BVH). The shape of a person is constant over time (the track's);
+what the bones alone cannot say (face, pose correctives) is left to ``corrections``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from human3r.bodies.smplx import local_rotations
+from human3r.posing import parameters_of_rows
+
+if TYPE_CHECKING:
+    from human3r.bodies import SmplxBody
+    from human3r.reconstruction import Reconstruction
+    from human3r.records import Track
+
+NUM_INFLUENCES = 4
+"""Bones per vertex that core glTF promises and that viser reads."""
+
+
+@dataclass(frozen=True)
+class Skin:
+    """The part of a figure that all people share."""
+
+    faces: np.ndarray
+    """``F 3`` uint32"""
+    parents: np.ndarray
+    """``55`` int64, -1 for the root."""
+    joint_index: np.ndarray
+    """``V 4`` uint8, bones of each vertex by falling weight."""
+    joint_weight: np.ndarray
+    """``V 4`` float32, renormalised to sum 1."""
+
+
+@dataclass(frozen=True)
+class PersonMotion:
+    """One identity over the n frames in which it was seen."""
+
+    track_id: int
+    frames: np.ndarray
+    """``n`` int64, rows into the processed frames, rising."""
+    rows: np.ndarray
+    """``n`` int64, the matching rows of the person table."""
+    rest_vertices: np.ndarray
+    """``V 3`` float32 unposed mesh in the body's own frame, metres, with the track's betas and mean expression."""
+    rest_joints: np.ndarray
+    """``55 3`` float32, the same for the joints."""
+    R_parent_joint: np.ndarray
+    """``n 55 3 3`` local rotations; the root's parent is the world."""
+    joints_world: np.ndarray
+    """``n 55 3`` float32, metres."""
+    R_world_joint: np.ndarray
+    """``n 55 3 3`` float32"""
+
+    @property
+    def quat_xyzw_parent_joint(self) -> np.ndarray:
+        """``n 55 4`` float32 local rotations, sign-continuous over time."""
+        return continuous_quat_xyzw(self.R_parent_joint)
+
+    @property
+    def quat_xyzw_world_joint(self) -> np.ndarray:
+        """``n 55 4`` float32 absolute rotations, sign-continuous over time."""
+        return continuous_quat_xyzw(self.R_world_joint)
+
+
+def build_skin(body: SmplxBody) -> Skin:
+    """Reduce the body's skinning to four bones per vertex that sum to one."""
+    weights = body.skinning_weights.detach().cpu().numpy()
+    order = np.argsort(-weights, axis=1, kind="stable")[:, :NUM_INFLUENCES]
+    kept = np.take_along_axis(weights, order, axis=1).astype(np.float64)
+    kept /= kept.sum(axis=1, keepdims=True)
+    # glTF validators flag a bone index on an unused slot.
+    order = np.where(kept > 0, order, 0)
+    faces = body.faces.cpu().numpy().astype(np.uint32)
+    return Skin(faces, body.parents.cpu().numpy(), order.astype(np.uint8), kept.astype(np.float32))
+
+
+@torch.inference_mode()
+def build_motion(reconstruction: Reconstruction, track: Track, body: SmplxBody) -> PersonMotion:
+    """Turn one track (seen at least once) into a figure with a pose per seen frame."""
+    rows = track.observations
+    betas = torch.from_numpy(np.array(track.betas))[None]
+    expression = torch.from_numpy(reconstruction.expression[rows].mean(axis=0))[None]
+    rest_joints = body.rest_joints(betas, expression)
+    parameters = parameters_of_rows(reconstruction, rows)
+    R_parent_joint = local_rotations(parameters)
+    joints, R_world_joint = body.forward_kinematics(R_parent_joint, rest_joints.expand(len(rows), -1, -1))
+    return PersonMotion(
+        track_id=track.track_id,
+        frames=track.frames,
+        rows=rows,
+        rest_vertices=body.rest_vertices(betas, expression)[0].numpy(),
+        rest_joints=rest_joints[0].numpy(),
+        R_parent_joint=R_parent_joint.numpy(),
+        joints_world=(joints + parameters.transl[:, None]).numpy(),
+        R_world_joint=R_world_joint.numpy(),
+    )
+
+
+def continuous_quat_xyzw(R: np.ndarray) -> np.ndarray:
+    """Convert ``n ... 3 3`` rotations to ``n ... 4`` float32 quaternions without sign jumps along n."""
+    quat = Rotation.from_matrix(R.reshape(-1, 3, 3)).as_quat().reshape(*R.shape[:-2], 4)
+    flips = np.where((quat[1:] * quat[:-1]).sum(axis=-1, keepdims=True) < 0, -1.0, 1.0)
+    quat[1:] *= np.cumprod(flips, axis=0)
+    return quat.astype(np.float32)
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return area-weighted unit normals: ``V 3`` float32."""
+    corners = vertices[faces]
+    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat = faces.reshape(-1)
+    normals = np.stack(
+        [np.bincount(flat, np.repeat(face_normals[:, axis], 3), len(vertices)) for axis in range(3)], axis=1
+    )
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    # A vertex of zero-area faces has no normal; validators demand unit length, so it points up.
+    return np.where(length > 1e-12, normals / np.maximum(length, 1e-12), (0.0, 1.0, 0.0)).astype(np.float32)

@@ -1,0 +1,27 @@
+"""Fixtures for everyone: a small body and a plausible reconstruction, made without any network."""
+
+from __future__ import annotations
+
+import pytest
+from synthetic_scene import stand_in_body, walking_reconstruction
+
+from human3r.bodies import SmplxBody
+from human3r.reconstruction import Reconstruction
+
+
+@pytest.fixture(scope="session")
+def small_body() -> SmplxBody:
+    """A body of tubes: 55 joints, 880 vertices."""
+    return stand_in_body()
+
+
+@pytest.fixture(scope="session")
+def walk(small_body: SmplxBody) -> Reconstruction:
+    """Twelve frames, two people (the second one absent in frames 3 to 5), a drifting camera, 500 points."""
+    return walking_reconstruction(small_body)
+
+
+@pytest.fixture(scope="session")
+def nobody(small_body: SmplxBody) -> Reconstruction:
+    """The same clip without anyone and without points."""
+    return walking_reconstruction(small_body, num_people=0, num_points=0)
