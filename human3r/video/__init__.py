@@ -1,0 +1,1 @@
+"""Media in and out: probing, isolated decoding, sampling, preprocessing, writing."""

@@ -1,0 +1,126 @@
+"""The decoder process: opens one clip under resource limits and writes its frames to standard output.
+
+Started by ``reader.FrameReader``, one per clip. A file that crashes, floods or hangs the decoder costs this process
+and one job, never the server. The request comes as one JSON line on standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from human3r.errors import Human3RError, InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
+from human3r.video.framing import write_message
+from human3r.video.limits import MEGABYTE, MediaLimits, check_file_size
+from human3r.video.sampling import Sampling
+from human3r.video.sniff import read_head, sniff
+
+_KNOWN = "Give a video (MP4, MOV, MKV, WebM, AVI), a GIF, an image, a folder of images or a zip of images."
+
+
+def restrict_process(limits: MediaLimits) -> None:
+    """Bound memory, processor time and files of this process, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits; the owner's time limit still holds there.
+        return
+    bounds = {
+        resource.RLIMIT_AS: limits.child_memory_bytes,
+        resource.RLIMIT_CPU: limits.child_cpu_s,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, bound in bounds.items():
+        with suppress(ValueError, OSError):
+            resource.setrlimit(kind, (bound, bound))
+
+
+def open_source(path: Path, sampling: Sampling, limits: MediaLimits, stack: ExitStack):
+    """Open a clip of any kind; the source has ``info``, ``warnings`` and ``frames()``.
+
+    Raises:
+        InputError: The clip is missing, of an unknown kind, too large or damaged.
+    """
+    # Imported here, after the limits are set: the libraries then live under them from their first byte.
+    from human3r.video.image_source import open_folder, open_image, open_zip
+    from human3r.video.video_source import VideoSource
+
+    if path.is_dir():
+        return open_folder(path, sampling, limits)
+    stream = _open_regular_file(path, limits, stack)
+    found = sniff(read_head(stream))
+    if found is None:
+        raise UnsupportedMediaError("The file is not a video or image of a known kind, whatever its name says.", _KNOWN)
+    kind, name = found
+    if kind == "image":
+        return open_image(stream, sampling, limits)
+    if kind == "zip":
+        return open_zip(stream, sampling, limits)
+    return VideoSource(stream, name, sampling, limits)
+
+
+def _open_regular_file(path: Path, limits: MediaLimits, stack: ExitStack) -> BinaryIO:
+    try:
+        facts = path.stat()
+    except (OSError, ValueError) as error:
+        raise InputError(f"There is no file {path.name!r}.", "Check the path.") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise UnsupportedMediaError(f"{path.name!r} is not an ordinary file.", _KNOWN)
+    if facts.st_size == 0:
+        raise UnsupportedMediaError("The file is empty (0 bytes).", "Export or upload it again.")
+    check_file_size(facts.st_size, limits)
+    try:
+        return stack.enter_context(path.open("rb"))
+    except OSError as error:
+        raise InputError(f"The file {path.name!r} cannot be read.", "Check its permissions.") from error
+
+
+def _serve(request: dict, output: BinaryIO) -> None:
+    limits = MediaLimits(**request["limits"])
+    with ExitStack() as stack:
+        source = open_source(Path(request["path"]), Sampling(**request["sampling"]), limits, stack)
+        write_message(output, {"type": "info", **source.info.to_dict(), "warnings": source.warnings})
+        num_frames = 0
+        if not request["probe_only"]:
+            for index, time_s, image in source.frames():
+                header = {"type": "frame", "frame_index": index, "time_s": time_s, "shape": list(image.shape)}
+                write_message(output, header, image.data.cast("B"))
+                num_frames += 1
+        write_message(output, {"type": "end", "num_frames": num_frames, "warnings": source.warnings})
+
+
+def _as_human3r_error(error: Exception, limits: MediaLimits) -> Human3RError:
+    if isinstance(error, Human3RError):
+        return error
+    if isinstance(error, MemoryError):
+        return MediaTooLargeError(
+            f"Decoding needs more than {limits.child_memory_bytes / MEGABYTE:.0f} MB of memory.", "Scale the clip down."
+        )
+    return MediaDecodeError(f"The clip cannot be decoded ({type(error).__name__}).", "Export it again.")
+
+
+def main() -> int:
+    """Serve one request; errors travel as messages."""
+    request = json.loads(sys.stdin.buffer.readline())
+    limits = MediaLimits(**request["limits"])
+    restrict_process(limits)
+    output = sys.stdout.buffer
+    try:
+        _serve(request, output)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        known = _as_human3r_error(error, limits)
+        with suppress(OSError):
+            message = {"type": "error", "code": known.code, "message": known.message, "remedy": known.remedy}
+            write_message(output, message)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

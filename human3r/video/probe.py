@@ -1,0 +1,65 @@
+"""What is known about a clip before it is run: ``ClipInfo``. The measuring itself happens in the decoder process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """Facts about one clip, measured from its packets and its first picture, not believed from its header."""
+
+    kind: str
+    """``video``, ``images`` (folder or zip) or ``image`` (a clip of one frame)."""
+    codec: str
+    """Codec or image format name."""
+    image_size: tuple[int, int]
+    """(height, width) of the upright picture with square pixels."""
+    fps: float
+    """Average frames per second; image folders have none and count as 30."""
+    duration_s: float
+    """From the first frame's time to the end of the last frame, seconds."""
+    num_frames: int
+    """Frames that the file really holds."""
+    num_selected: int
+    """Frames that the requested sampling will deliver."""
+    rotation_deg: int = 0
+    """Clockwise rotation that the decoder applies, degrees."""
+    is_mirrored: bool = False
+    """Whether the decoder also mirrors."""
+    is_vfr: bool = False
+    """Frame intervals differ by more than a fifth."""
+    is_hdr: bool = False
+    """PQ or HLG transfer: colours are converted without tone mapping."""
+    bit_depth: int = 8
+    """Bits per colour channel in the file."""
+    has_audio: bool = False
+    """Whether a sound track is there; it is ignored."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for the user."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> ClipInfo:
+        """Read what ``to_dict`` wrote."""
+        height, width = values["image_size"]  # type: ignore[misc]
+        plain = {**values, "image_size": (int(height), int(width)), "warnings": tuple(values.get("warnings", ()))}  # type: ignore[arg-type]
+        return cls(**plain)  # type: ignore[arg-type]
+
+
+def probe(path: str | Path, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:
+    """Measure a clip in the decoder process: size, rotation, rate, length, and everything a user should be warned of.
+
+    Raises:
+        InputError: The clip is missing, unsupported, too large or damaged; the message has value and limit.
+    """
+    from human3r.video.reader import FrameReader
+
+    with FrameReader(path, limits=limits, probe_only=True) as reader:
+        return reader.info

@@ -1,0 +1,225 @@
+"""Read a clip frame by frame from an isolated decoder process.
+
+The owner's side of ``decode_worker``: starts it, bounds its silence, turns its messages into frames and typed errors,
+and ends it whatever happens. Only the frame being read is in memory; a slow consumer simply blocks the decoder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from human3r import errors
+from human3r.errors import Human3RError, MediaDecodeError, MediaTooLargeError
+from human3r.records import Frame
+from human3r.video.framing import FramingError, read_message
+from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
+from human3r.video.probe import ClipInfo
+from human3r.video.sampling import Sampling
+
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_PIPE_BYTES = 1 << 20
+_F_SETPIPE_SZ = 1031
+_ERRORS = {
+    kind.code: kind
+    for kind in (
+        errors.InputError,
+        errors.UnsupportedMediaError,
+        errors.MediaTooLargeError,
+        errors.MediaDecodeError,
+    )
+}
+
+
+class FrameReader:
+    """Iterate over the chosen frames of a clip; use it in a ``with`` block.
+
+    Args:
+        path: Video, GIF, image, folder of images or zip of images.
+        sampling: Which frames to deliver; all by default.
+        limits: What is refused, and what the decoder may cost.
+        probe_only: Measure the clip and deliver no frames.
+
+    Raises:
+        InputError: The clip is missing, unsupported, too large or damaged.
+    """
+
+    info: ClipInfo
+    """Facts measured before the first frame."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        sampling: Sampling | None = None,
+        limits: MediaLimits = DEFAULT_LIMITS,
+        probe_only: bool = False,
+    ) -> None:
+        self._limits = limits
+        self.warnings: list[str] = []
+        self.num_delivered = 0
+        request = {
+            "path": str(Path(path).absolute()),
+            "sampling": asdict(sampling or Sampling()),
+            "limits": limits.to_dict(),
+            "probe_only": probe_only,
+        }
+        self._process = _start_worker(request)
+        try:
+            message, _ = self._receive()
+            self.warnings = [str(text) for text in message.pop("warnings")]
+            message.pop("type")
+            self.info = ClipInfo.from_dict({**message, "warnings": self.warnings})
+        except (KeyError, TypeError, ValueError) as error:
+            self.close()
+            raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield frames in presentation order.
+
+        Damage in mid-stream ends the iteration with a warning when at least one frame came before it.
+
+        Raises:
+            MediaDecodeError: Nothing could be decoded.
+        """
+        previous_index = -1
+        while True:
+            try:
+                message, body = self._receive()
+            except MediaTooLargeError:
+                raise
+            except MediaDecodeError as error:
+                if self.num_delivered == 0:
+                    raise
+                self.warnings.append(f"Decoding stopped after {self.num_delivered} frames: {error.message}")
+                return
+            if message["type"] == "end":
+                self.warnings = [str(text) for text in message.get("warnings", [])]
+                return
+            frame = self._to_frame(message, body)
+            if frame.frame_index <= previous_index:
+                raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.")
+            previous_index = frame.frame_index
+            self.num_delivered += 1
+            yield frame
+
+    def _to_frame(self, message: dict[str, object], body: bytearray) -> Frame:
+        image = np.frombuffer(body, dtype=np.uint8)
+        height, width = self.info.image_size
+        if image.size != height * width * 3:
+            raise MediaDecodeError("The decoder sent a frame of another size.", "Export the clip again.")
+        return Frame(image.reshape(height, width, 3), int(message["frame_index"]), float(message["time_s"]))  # type: ignore[arg-type]
+
+    def _receive(self) -> tuple[dict[str, object], bytearray]:
+        try:
+            message, body = read_message(self._read_exactly, max_body=3 * self._limits.frame_pixels)
+        except FramingError as error:
+            raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.") from error
+        if message.get("type") == "error":
+            kind = _ERRORS.get(str(message.get("code")), Human3RError)
+            raise kind(str(message.get("message")), str(message.get("remedy")))
+        return message, body
+
+    def _read_exactly(self, size: int) -> bytearray:
+        stream = self._process.stdout
+        assert stream is not None
+        deadline = time.monotonic() + self._limits.silence_s
+        received = bytearray(size)
+        view, filled = memoryview(received), 0
+        while filled < size:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not _is_readable(stream.fileno(), remaining):
+                raise MediaDecodeError(
+                    f"The decoder delivered nothing for {self._limits.silence_s:.0f} s.", "Export the clip again."
+                )
+            count = stream.readinto(view[filled:])  # type: ignore[attr-defined] - unbuffered, so a raw file
+            if not count:
+                raise MediaDecodeError(_describe_end(self._process.wait()), "Export the clip again.")
+            filled += count
+        return received
+
+    def close(self) -> None:
+        """End the decoder process and close its pipes."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def __enter__(self) -> FrameReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _start_worker(request: dict[str, object]) -> subprocess.Popen[bytes]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if name in _PASSED_ENVIRONMENT},
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")))),
+        # A pool of BLAS threads would reserve most of the child's address space.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "human3r.video.decode_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        # Not the caller's folder: "-m" would import modules from there.
+        cwd=_PACKAGE_ROOT,
+        bufsize=0,
+    )
+    _enlarge_pipe(process)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.close()
+    except BrokenPipeError:
+        process.kill()
+        process.wait()
+    return process
+
+
+def _enlarge_pipe(process: subprocess.Popen[bytes]) -> None:
+    """Let a whole small frame fit into the pipe: fewer process switches. Linux only, and only if allowed."""
+    if sys.platform != "linux" or process.stdout is None:
+        return
+    import fcntl
+
+    with suppress(OSError):
+        fcntl.fcntl(process.stdout.fileno(), _F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+_PASSED_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+
+
+def _is_readable(descriptor: int, timeout_s: float) -> bool:
+    if os.name == "nt":  # pipes cannot be selected on Windows; the read itself blocks there
+        return True
+    # poll, not select: a long-lived server has descriptors above 1024.
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN | select.POLLHUP)
+    return bool(poller.poll(timeout_s * 1000))
+
+
+def _describe_end(code: int) -> str:
+    if code < 0:
+        return f"The decoder was ended by signal {-code} while reading this file."
+    return "The decoder ended in the middle of this file."

@@ -1,0 +1,56 @@
+"""Tell a file's kind from its first bytes, never from its name.
+
+The answer picks the one demuxer that FFmpeg is allowed to use: a playlist or script that carries a video's name
+is not on the list, so it is refused before FFmpeg could follow the addresses inside it.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Literal
+
+MediaKind = Literal["video", "image", "zip"]
+
+_HEAD_BYTES = 1024
+_VIDEO_PREFIXES = {
+    b"\x1a\x45\xdf\xa3": "matroska",
+    b"GIF87a": "gif",
+    b"GIF89a": "gif",
+    b"FLV\x01": "flv",
+    b"\x00\x00\x01\xba": "mpeg",
+    b"\x00\x00\x01\xb3": "mpegvideo",
+    b"\x30\x26\xb2\x75": "asf",
+    b"OggS": "ogg",
+}
+_IMAGE_PREFIXES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+_ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_TS_PACKET = 188
+
+
+def sniff(head: bytes) -> tuple[MediaKind, str] | None:
+    """Return (kind, format name) of a file from its first ``HEAD_BYTES`` bytes, or None when it is unknown.
+
+    For a video the format name is that of FFmpeg's demuxer.
+    """
+    for prefix, name in _VIDEO_PREFIXES.items():
+        if head.startswith(prefix):
+            return "video", name
+    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+        return "zip", "zip"
+    if head.startswith(_IMAGE_PREFIXES):
+        return "image", "image"
+    if head.startswith(b"RIFF"):
+        if head[8:12] == b"AVI ":
+            return "video", "avi"
+        return ("image", "image") if head[8:12] == b"WEBP" else None
+    if head[4:8] in _ISO_BOXES:
+        return ("image", "image") if head[8:12] in (b"avif", b"avis") else ("video", "mov")
+    if head[:1] == b"\x47" and head[_TS_PACKET : _TS_PACKET + 1] == b"\x47":
+        return "video", "mpegts"
+    return None
+
+
+def read_head(stream: BinaryIO) -> bytes:
+    """Read the bytes that ``sniff`` wants and rewind the stream."""
+    head = stream.read(_HEAD_BYTES)
+    stream.seek(0)
+    return head

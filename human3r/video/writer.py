@@ -1,0 +1,123 @@
+"""Write frames to an H.264 MP4 that every browser plays: yuv420p, even size, index in front, whole or absent."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from human3r.errors import DiskFullError, InputError
+
+_CLOCK = 90_000
+"""Ticks per second of the time stamps; divides all usual frame rates. Source: ISO/IEC 13818-1 (MPEG clock)."""
+
+
+class VideoWriter:
+    """Append frames, then leave the ``with`` block: only then the file appears under its name.
+
+    Args:
+        path: The MP4 to write.
+        fps: Frames per second, unless ``append`` is given times.
+        quality: x264's constant rate factor; lower is better and larger.
+
+    Raises:
+        InputError: The frame rate is not positive.
+    """
+
+    def __init__(self, path: str | Path, fps: float, quality: int = 20) -> None:
+        if not 0 < fps <= 1000:
+            raise InputError(f"The frame rate is {fps}; it must be more than 0.")
+        import av
+
+        self._path = Path(path)
+        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".mp4")
+        os.close(handle)
+        self._temporary = Path(name)
+        self._container = av.open(name, mode="w", format="mp4", options={"movflags": "+faststart"})
+        self._fps, self._quality = fps, quality
+        self._stream = None
+        self._last_pts = -1
+        self.num_frames = 0
+
+    def append(self, image: np.ndarray, time_s: float | None = None) -> None:
+        """Add one frame.
+
+        Args:
+            image: ``H W 3`` uint8 RGB; an odd last row or column is cut off.
+            time_s: Presentation time in seconds; None is the next tick of ``fps``.
+        """
+        import av
+
+        height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+        if min(height, width) < 2:
+            image = np.repeat(np.repeat(image, 2, axis=0), 2, axis=1)
+            height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+        try:
+            if self._stream is None:
+                self._stream = self._add_stream(height, width)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
+            seconds = self.num_frames / self._fps if time_s is None else time_s
+            frame.pts = max(round(seconds * _CLOCK), self._last_pts + 1)
+            frame.time_base = Fraction(1, _CLOCK)
+            self._last_pts = frame.pts
+            self._container.mux(self._stream.encode(frame))
+        except OSError as error:
+            raise _disk_error(self._path, error) from error
+        self.num_frames += 1
+
+    def _add_stream(self, height: int, width: int):
+        rate = Fraction(self._fps).limit_denominator(1001)
+        options = {"crf": str(self._quality), "preset": "veryfast", "tune": "zerolatency"}
+        stream = self._container.add_stream("libx264", rate=rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, _CLOCK)
+        stream.codec_context.thread_count = 2
+        return stream
+
+    def close(self) -> None:
+        """Finish the file and give it its name; without frames there is no file."""
+        try:
+            if self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+            if self.num_frames:
+                with self._temporary.open("rb") as written:
+                    os.fsync(written.fileno())
+                self._temporary.chmod(0o644)
+                self._temporary.replace(self._path)
+        except OSError as error:
+            raise _disk_error(self._path, error) from error
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def abort(self) -> None:
+        """Drop everything written so far."""
+        try:
+            self._container.close()
+        except OSError:
+            # The trailer of a file that is thrown away anyway could not be written.
+            self.num_frames = 0
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def _disk_error(path: Path, error: OSError) -> DiskFullError:
+    return DiskFullError(
+        f"Could not write {path.name}: {error.strerror or type(error).__name__}.",
+        "Free some space or choose another folder.",
+    )

@@ -1,0 +1,138 @@
+"""Image folders, zips and single images as clips."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from human3r.errors import MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
+from human3r.video.image_source import decode_image, natural_key
+from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
+from human3r.video.reader import FrameReader
+from human3r.video.sampling import Sampling
+
+
+def png(level, size=(6, 4)):
+    stream = io.BytesIO()
+    Image.new("RGB", size, (level, 0, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def read_all(path, **options):
+    with FrameReader(path, **options) as reader:
+        return list(reader), reader
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in (1, 2, 10, 9):
+        (tmp_path / f"im{number}.png").write_bytes(png(number))
+    (tmp_path / ".hidden.png").write_bytes(png(200))
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_a_folder_is_read_in_natural_order(folder):
+    frames, reader = read_all(folder)
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == [1, 2, 9, 10]
+    assert reader.info.kind == "images"
+    assert np.allclose([frame.time_s for frame in frames], np.arange(4) / 30)
+
+
+def test_the_fps_option_sets_the_times_of_images_and_drops_none(folder):
+    frames, _ = read_all(folder, sampling=Sampling(fps=5))
+    assert np.allclose([frame.time_s for frame in frames], np.arange(4) / 5)
+
+
+def test_one_image_is_a_clip_of_one_frame(tmp_path):
+    (tmp_path / "one.png").write_bytes(png(7))
+    frames, reader = read_all(tmp_path / "one.png")
+    assert len(frames) == 1
+    assert reader.info.kind == "image"
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_every_exif_orientation_equals_pillows_own(tag):
+    from PIL import ImageOps
+
+    rng = np.random.default_rng(tag)
+    picture = Image.fromarray(rng.integers(0, 255, (5, 7, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", exif=exif)
+    upright, _ = decode_image(stream.getvalue(), DEFAULT_LIMITS)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(stream)))
+    assert np.array_equal(upright, expected)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped():
+    stream = io.BytesIO()
+    Image.fromarray(np.full((3, 3), 257 * 100, np.uint16)).save(stream, "PNG")
+    image, _ = decode_image(stream.getvalue(), DEFAULT_LIMITS)
+    assert int(image[0, 0, 0]) == 100
+
+
+def test_a_zip_is_read_in_natural_order_with_its_folders(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in (10, 2, 1):
+            archive.writestr(f"shots/f{number}.png", png(number))
+        archive.writestr("__MACOSX/shots/._f1.png", b"junk")
+    frames, _ = read_all(tmp_path / "a.zip")
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == [1, 2, 10]
+
+
+def test_names_that_climb_out_of_a_zip_write_nothing(tmp_path):
+    target = tmp_path / "inner"
+    target.mkdir()
+    with zipfile.ZipFile(target / "a.zip", "w") as archive:
+        archive.writestr("../../escaped.png", png(3))
+        archive.writestr("/absolute.png", png(4))
+    frames, _ = read_all(target / "a.zip")
+    assert len(frames) == 2
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.zip", "inner"]
+
+
+def test_a_zip_without_images_says_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(UnsupportedMediaError, match="zip holds no"):
+        read_all(tmp_path / "a.zip")
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused_before_unpacking(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.png", bytes(3_000_000))
+    with pytest.raises(MediaTooLargeError, match="unpacks to"):
+        read_all(tmp_path / "bomb.zip", limits=MediaLimits(zip_total_bytes=5_000_000))
+
+
+def test_images_of_another_shape_are_skipped_and_counted(tmp_path):
+    (tmp_path / "1.png").write_bytes(png(1))
+    (tmp_path / "2.png").write_bytes(png(2, size=(4, 6)))
+    (tmp_path / "3.png").write_bytes(png(3, size=(12, 8)))
+    frames, reader = read_all(tmp_path)
+    assert [frame.frame_index for frame in frames] == [0, 2]
+    assert len(reader.warnings) == 2
+
+
+def test_a_damaged_image_in_a_folder_is_skipped_and_counted(folder):
+    (folder / "im2.png").write_bytes(png(2)[:20])
+    frames, reader = read_all(folder)
+    assert len(frames) == 3
+    assert reader.warnings == ["1 images could not be decoded and were skipped."]
+
+
+def test_a_folder_of_only_damaged_images_is_an_error(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff garbage")
+    with pytest.raises(MediaDecodeError, match="None of the 1 images"):
+        read_all(tmp_path)
+
+
+def test_natural_order_counts_numbers():
+    assert sorted(["f10", "f9", "F1"], key=natural_key) == ["F1", "f9", "f10"]
