@@ -124,9 +124,7 @@ class Human3R(nn.Module):
             return prediction, replace(state, has_history=True, focal_px=prediction.focal_px)
         gate = decoded.gate_logits if state.has_history else None
         state_tokens = gate_state(decoded.state_tokens.float(), state.state_tokens, gate)
-        return prediction, RecurrentState(
-            state_tokens, memory_slots.float(), True, prediction.focal_px, cue, scale_cue
-        )
+        return prediction, RecurrentState(state_tokens, memory_slots.float(), True, prediction.focal_px, cue, scale_cue)
 
     def _predict(
         self, tokens: FrameTokens, detections: Detections, decoded: DecoderOutput, state: RecurrentState

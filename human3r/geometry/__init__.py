@@ -1,0 +1,1 @@
+"""Pure functions on tensors: rigid transforms, cameras, alignment. No state, no I/O."""

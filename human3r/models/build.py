@@ -1,0 +1,84 @@
+"""Builders: from a configuration to modules. The one place where sizes meet layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from human3r.models.config import ModelConfig, OfficialConfig
+from human3r.models.decoder import TwinDecoder
+from human3r.models.dinov2 import Dinov2Prior
+from human3r.models.heads import DptExtraHead, DptPointHead, MlpCameraHead, MlpPersonHead, NoMaskHead, PatchMaskHead
+from human3r.models.human3r import Human3R, NetworkParts
+from human3r.models.memory import PoseMemory
+from human3r.models.prompts import HeadPrompter
+from human3r.models.vit import VitEncoder
+from human3r.records import NUM_JOINT_ROTATIONS
+
+
+def build_network(config: ModelConfig) -> Human3R:
+    """Build the network of a configuration, in evaluation mode, with unspecified weights.
+
+    Under ``torch.device("meta")`` nothing is allocated.
+    """
+    if config.architecture == "compact":
+        from human3r.models.compact.build import build_compact_parts
+
+        return Human3R(config, build_compact_parts(config)).eval()
+    return Human3R(config, _official_parts(config)).eval()
+
+
+def _official_parts(config: ModelConfig) -> NetworkParts:
+    trunk, parts = config.trunk, config.parts
+    assert isinstance(parts, OfficialConfig)
+    return NetworkParts(
+        image_encoder=VitEncoder(trunk, parts),
+        human_prior=Dinov2Prior(parts),
+        prompter=HeadPrompter(trunk, parts),
+        decoder=TwinDecoder(trunk),
+        memory=PoseMemory(trunk),
+        point_head=DptPointHead(trunk, parts),
+        mask_head=PatchMaskHead(parts) if parts.has_mask_head else NoMaskHead(),
+        camera_head=MlpCameraHead(trunk),
+        person_head=MlpPersonHead(trunk, parts),
+        extra_head=DptExtraHead(trunk, parts) if parts.has_extra_heads else None,
+    )
+
+
+def seed_weights(network: Human3R, seed: int = 0) -> None:
+    """Fill an official network with repeatable random weights, equal on every machine, under which it behaves.
+
+    For tests and benchmarks: signals neither die nor explode, points lie in front of the camera, rotations are small
+    and few heads are detected; none of it says anything about the image.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, values in [*network.named_parameters(), *network.named_buffers()]:
+            if name not in ("human_prior.mean", "human_prior.std"):
+                values.copy_(_seeded(name, torch.randn(values.shape, generator=generator)))
+
+
+_SMALL_OUTPUTS = ("camera_head.mlp.contract.weight", "point_head.dpt.output.2.weight")
+_SEED_BIASES = {
+    "camera_head.mlp.contract.bias": (0, 0, 0, 1, 0, 0, 0),
+    "point_head.dpt.output.2.bias": (0, 0, 1, 0),
+    "person_head.translation.contract.bias": (0, 0, 1),
+    "person_head.mean_rotations": (1, 0, 0, 1, 0, 0) * NUM_JOINT_ROTATIONS,
+    "human_prior.score.contract.bias": (-3.0,),
+}
+
+
+def _seeded(name: str, noise: Tensor) -> Tensor:
+    """Return one tensor of ``seed_weights`` from standard normal noise of its shape."""
+    if name.endswith((".scale1", ".scale2")):
+        return 0.5 + 0.1 * noise
+    if noise.ndim == 1 and name.endswith("weight"):
+        return 1 + 0.1 * noise
+    if name in _SEED_BIASES:
+        return torch.tensor(_SEED_BIASES[name]) + 0.1 * noise
+    if noise.ndim == 1:
+        return 0.05 * noise
+    if not name.endswith("weight"):
+        return 0.5 * noise
+    is_small = name in _SMALL_OUTPUTS or (name.startswith("person_head.") and name.endswith("contract.weight"))
+    return noise / noise[0].numel() ** 0.5 * (0.3 if is_small else 1.0)

@@ -1,0 +1,103 @@
+"""The twin decoder: image-side and state-side blocks that read each other in parallel.
+
+Image side: [pose token | image tokens | human prompts], every token sees every other and the whole state. State side:
+the state tokens see all of them. Sources: CUT3R (arXiv 2501.12387), sec. 3.2; Human3R (arXiv 2510.06219), sec. 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from human3r.models.blocks import DecoderBlock, build_norm
+from human3r.models.config import TrunkConfig
+from human3r.models.parts import DecoderOutput, Detections, ImageFeatures
+from human3r.models.rope import Rotary, RotaryTable
+
+
+class TwinDecoder(nn.Module):
+    """Two stacks of decoder blocks of equal width and depth, and the learned initial state.
+
+    Args:
+        trunk: Sizes.
+    """
+
+    def __init__(self, trunk: TrunkConfig) -> None:
+        super().__init__()
+        dim, depth = trunk.decoder_dim, trunk.decoder_depth
+        self.level_depths = (depth // 2, depth * 3 // 4, depth)
+        self.state_seed = nn.Parameter(torch.zeros(trunk.num_state_tokens, trunk.token_dim))
+        self.embed_state = nn.Linear(trunk.token_dim, dim)
+        self.embed_image = nn.Linear(trunk.token_dim, dim)
+        self.image_blocks = self._stack(trunk, trunk.decoder_heads)
+        self.state_blocks = self._stack(trunk, trunk.state_heads)
+        self.image_norm = build_norm(dim)
+        self.state_norm = build_norm(dim)
+        self.image_rotary = Rotary(dim // trunk.decoder_heads, trunk.rope_base)
+        self.state_rotary = Rotary(dim // trunk.state_heads, trunk.rope_base)
+
+    @staticmethod
+    def _stack(trunk: TrunkConfig, heads: int) -> nn.ModuleList:
+        return nn.ModuleList(
+            DecoderBlock(trunk.decoder_dim, heads, trunk.mlp_ratio) for _ in range(trunk.decoder_depth)
+        )
+
+    def initial_state(self) -> Tensor:
+        """Return ``1 S D``, the projected learned tokens; independent of any image."""
+        return self.embed_state(self.state_seed)[None]
+
+    def forward(
+        self, image: ImageFeatures, pose_token: Tensor, detections: Detections, state_tokens: Tensor, *, with_gate: bool
+    ) -> DecoderOutput:
+        """Decode one frame.
+
+        Args:
+            image: Features of one frame.
+            pose_token: ``1 1 D``.
+            detections: Prompts and the image tokens they sit on.
+            state_tokens: ``1 S D`` state before the frame.
+            with_gate: Also return the mean cross-attention logits of the state tokens.
+        """
+        num_image = image.tokens.shape[1]
+        tokens = torch.cat((pose_token, self.embed_image(image.tokens), detections.prompts[None]), dim=1)
+        # One head size per side: a block rotates its own queries and the other side's keys with the same frequencies.
+        on_image_side = [self._image_table(self.image_rotary, image, detections), self._state_table(self.image_rotary)]
+        on_state_side = [self._state_table(self.state_rotary), self._image_table(self.state_rotary, image, detections)]
+        levels: dict[int, Tensor] = {}
+        logits: list[Tensor] = []
+        for index, (image_block, state_block) in enumerate(zip(self.image_blocks, self.state_blocks, strict=True), 1):
+            new_state, logit = state_block(state_tokens, tokens, *on_state_side, with_mean_logits=with_gate)
+            tokens, _ = image_block(tokens, state_tokens, *on_image_side)
+            state_tokens = new_state
+            if logit is not None:
+                logits.append(logit)
+            if index == len(self.image_blocks):
+                tokens = self.image_norm(tokens)
+            if index in self.level_depths:
+                levels[index] = tokens[:, 1 : 1 + num_image]
+        return DecoderOutput(
+            levels=tuple(levels[index] for index in self.level_depths),
+            pose_token=tokens[:, :1],
+            human_tokens=tokens[:, 1 + num_image :],
+            state_tokens=self.state_norm(state_tokens),
+            gate_logits=torch.stack(logits).mean(dim=0) if with_gate else None,
+        )
+
+    def _image_table(self, rotary: Rotary, image: ImageFeatures, detections: Detections) -> RotaryTable:
+        device = image.tokens.device
+        pose = rotary.fixed("pose", device, lambda: torch.full((1, 2), -1))
+        return pose.concatenated(rotary.grid(*image.grid, device), rotary.table(detections.positions))
+
+    def _state_table(self, rotary: Rotary) -> RotaryTable:
+        num_tokens = self.state_seed.shape[0]
+        return rotary.fixed("state", self.state_seed.device, lambda: state_positions(num_tokens))
+
+
+def state_positions(num_tokens: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return ``S 2`` int64 (row, column): the state tokens laid out in a square of even width, last row ragged."""
+    columns = math.isqrt(num_tokens)
+    columns += columns % 2
+    index = torch.arange(num_tokens, device=device)
+    return torch.stack((index // columns, index % columns), dim=-1)
