@@ -1,14 +1,14 @@
 """Convolutions with TensorFlow's 'SAME' padding, and the inverted residual that both frozen trunks are made of.
 
-Batch normalisation is folded into weights and biases when the checkpoints are converted, so nothing here has statistics.
+Batch normalisation is folded into weights and biases when the checkpoints are converted: nothing here has statistics.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 Activation = Literal["none", "relu", "relu6"]
 
@@ -46,13 +46,13 @@ class SameConv2d(nn.Conv2d):
         """Map ``[B, C, H, W]`` to ``[B, C', H / stride, W / stride]``."""
         padding = self.pad_start
         if self.pad_end != self.pad_start:
-            image = F.pad(image, (self.pad_start, self.pad_end, self.pad_start, self.pad_end))
+            image = functional.pad(image, (self.pad_start, self.pad_end, self.pad_start, self.pad_end))
             padding = 0
-        image = F.conv2d(image, self.weight, self.bias, self.stride, padding, 1, self.groups)
+        image = functional.conv2d(image, self.weight, self.bias, self.stride, padding, 1, self.groups)
         if self.activation == "relu6":
-            return F.relu6(image, inplace=not image.requires_grad)
+            return functional.relu6(image, inplace=not image.requires_grad)
         if self.activation == "relu":
-            return F.relu(image, inplace=not image.requires_grad)
+            return functional.relu(image, inplace=not image.requires_grad)
         return image
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from human3r.models.compact.convolution import InvertedResidual, SameConv2d, SeparableConv2d
 from human3r.records import TensorRecord
@@ -94,7 +94,7 @@ class FeaturePyramid(nn.Module):
         """Join ``[B, 1280, H/32, W/32]`` and the skips at strides 16, 8, 4 into ``[B, 24, H/4, W/4]``."""
         pyramid = self.top(top)
         for skip, lateral, smooth in zip(skips, self.lateral, self.smooth, strict=True):
-            raised = F.interpolate(pyramid, scale_factor=2, mode="bilinear", align_corners=False)
+            raised = functional.interpolate(pyramid, scale_factor=2, mode="bilinear", align_corners=False)
             pyramid = smooth(raised + lateral(skip))
         return pyramid
 

@@ -1,0 +1,118 @@
+"""Weights that ship inside the package: one folder of fp16 safetensors files with an index.
+
+``index.json`` holds the sha256 and the parameter names of each file. A file is one part of a network (its parameters
+share a prefix), so that retraining a part changes that file alone. Nothing here knows what the parameters mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from human3r.errors import AssetIntegrityError, AssetMissingError
+
+COMPACT_FOLDER = Path(__file__).parent / "compact"
+"""Where the weights of ``compact`` are."""
+MAX_SHARD_BYTES = 10_000_000
+"""No file in the repository is larger."""
+_INDEX = "index.json"
+
+
+def read_shards(folder: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Read the parameters whose names start with ``prefix``, fp16, after checking the files that hold them.
+
+    Raises:
+        AssetMissingError: There is no index, or a file that it names is missing.
+        AssetIntegrityError: A file is not the one that the index describes.
+    """
+    tensors: dict[str, Tensor] = {}
+    for file_name, entry in _read_index(folder)["files"].items():
+        names = [name for name in entry["parameters"] if name.startswith(prefix)]
+        if not names:
+            continue
+        path = folder / file_name
+        if not path.is_file():
+            raise AssetMissingError(f"The weight file {file_name} is missing.", "Restore the package's files.")
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != entry["sha256"]:
+            raise AssetIntegrityError(f"{file_name} has sha256 {found}, expected {entry['sha256']}.")
+        try:
+            with safe_open(path, "pt") as file:
+                tensors |= {name: file.get_tensor(name) for name in names}
+        except SafetensorError as error:
+            raise AssetIntegrityError(f"{file_name} cannot be read ({error}).") from error
+    return tensors
+
+
+def write_part(folder: Path, part: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> list[Path]:
+    """Write one part's parameters as fp16, split into files of at most ``MAX_SHARD_BYTES``, and update the index.
+
+    Args:
+        folder: Folder of the index; made if it does not exist.
+        part: File name without ending; older files of the same part are replaced.
+        tensors: Full parameter names to values; floating point only.
+        metadata: Goes into the header of every file (source, licence).
+
+    Returns:
+        The files written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    index = _read_index(folder) if (folder / _INDEX).is_file() else {"files": {}}
+    stale = [name for name in index["files"] if name.rsplit("-", 1)[0] == part or name == f"{part}.safetensors"]
+    groups = _split({name: values.detach().to(torch.float16).contiguous() for name, values in tensors.items()})
+    paths = []
+    for name in stale:
+        del index["files"][name]
+    for number, group in enumerate(groups):
+        name = f"{part}.safetensors" if len(groups) == 1 else f"{part}-{number + 1}.safetensors"
+        content = save(group, metadata)
+        _write(folder / name, content)
+        index["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "parameters": sorted(group)}
+        paths.append(folder / name)
+    _write(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
+    for name in set(stale) - index["files"].keys():
+        (folder / name).unlink(missing_ok=True)
+    return paths
+
+
+def _split(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    groups: list[dict[str, Tensor]] = [{}]
+    # A file's header names every tensor: leave room for it.
+    limit, size = MAX_SHARD_BYTES - 100_000, 0
+    for name, values in tensors.items():
+        if groups[-1] and size + values.nbytes > limit:
+            groups.append({})
+            size = 0
+        groups[-1][name] = values
+        size += values.nbytes
+    return groups
+
+
+def _read_index(folder: Path) -> dict[str, dict]:
+    try:
+        return json.loads((folder / _INDEX).read_text())
+    except FileNotFoundError as error:
+        raise AssetMissingError(f"No weights in {folder.name}: {_INDEX} is missing.") from error
+    except json.JSONDecodeError as error:
+        raise AssetIntegrityError(f"The weight index of {folder.name} is not JSON.") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
