@@ -61,10 +61,10 @@ def seed_weights(network: Human3R, seed: int = 0) -> None:
 _SMALL_OUTPUTS = ("camera_head.mlp.contract.weight", "point_head.dpt.output.2.weight")
 _SEED_BIASES = {
     "camera_head.mlp.contract.bias": (0, 0, 0, 1, 0, 0, 0),
-    "point_head.dpt.output.2.bias": (0, 0, 1, 0),
+    "point_head.dpt.output.2.bias": (0, 0, 1.5, 0),
     "person_head.translation.contract.bias": (0, 0, 1),
     "person_head.mean_rotations": (1, 0, 0, 1, 0, 0) * NUM_JOINT_ROTATIONS,
-    "human_prior.score.contract.bias": (-3.0,),
+    "human_prior.score.contract.bias": (-5.5,),
 }
 
 
@@ -81,4 +81,5 @@ def _seeded(name: str, noise: Tensor) -> Tensor:
     if not name.endswith("weight"):
         return 0.5 * noise
     is_small = name in _SMALL_OUTPUTS or (name.startswith("person_head.") and name.endswith("contract.weight"))
-    return noise / noise[0].numel() ** 0.5 * (0.3 if is_small else 1.0)
+    scale = 0.3 if is_small else 4.0 if name == "human_prior.score.contract.weight" else 1.0
+    return noise / noise[0].numel() ** 0.5 * scale

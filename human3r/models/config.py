@@ -180,7 +180,7 @@ def _tiny() -> ModelConfig:
         encoder_depth=3, encoder_heads=4, human_dim=32, human_depth=2, human_heads=2, human_position_grid=5,
         human_image_size=224, dpt_dim=32, dpt_widths=(12, 24, 48, 96),
     )  # fmt: skip
-    return ModelConfig("tiny", "official", "official", 224, trunk, parts)
+    return ModelConfig("tiny", "official", "official", 256, trunk, parts)
 
 
 PRESETS: dict[str, ModelConfig] = {

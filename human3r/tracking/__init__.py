@@ -1,0 +1,1 @@
+"""Identities over time: who of this frame was seen before."""

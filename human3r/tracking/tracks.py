@@ -1,0 +1,76 @@
+"""The identities of a stream: features of everybody seen so far, and whose they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from human3r.records import TensorRecord
+from human3r.tracking.assignment import distance_scores, log_optimal_transport, mutual_matches
+
+
+@dataclass(frozen=True)
+class TrackBank(TensorRecord):
+    """Everybody seen so far. Immutable: ``assign`` returns a new bank.
+
+    The official tracker never forgets (``max_age`` None): the bank then grows with the number of identities. A stream
+    reset leaves the bank alone.
+    """
+
+    features: Tensor
+    """``m D`` newest feature of each identity, latest frame's people first."""
+    track_id: Tensor
+    """``m`` int64 identity of each row."""
+    age: Tensor
+    """``m`` int64 frames with people since the identity was last seen."""
+    next_id: int = 0
+    """The first identity that was never given."""
+    max_age: int | None = None
+    """Identities not seen for more than so many frames with people are dropped, their numbers never reused."""
+
+    @classmethod
+    def empty(cls, max_age: int | None = None, device: torch.device | str = "cpu") -> TrackBank:
+        """Return the bank of a stream in which nobody was seen yet."""
+        none = torch.zeros(0, dtype=torch.int64, device=device)
+        return cls(torch.zeros(0, 0, device=device), none, none, 0, max_age)
+
+    def __len__(self) -> int:
+        return self.track_id.shape[0]
+
+    def assign(self, track_features: Tensor) -> tuple[Tensor, TrackBank]:
+        """Give an identity to everybody in a frame.
+
+        Args:
+            track_features: ``P D`` features of the frame's people.
+
+        Returns:
+            ``P`` int64 identities, and the bank after the frame. A frame without people changes nothing.
+        """
+        num_people = track_features.shape[0]
+        if num_people == 0:
+            return torch.zeros(0, dtype=torch.int64, device=track_features.device), self
+        matches = self._match(track_features)
+        is_new = matches < 0
+        fresh_id = self.next_id + is_new.cumsum(0) - 1
+        is_absent = torch.ones(len(self), dtype=torch.bool, device=track_features.device)
+        is_absent[matches[~is_new]] = False
+        if self.max_age is not None:
+            is_absent &= self.age < self.max_age
+        known_id = self.track_id[matches.clamp_min(0)] if len(self) else fresh_id
+        track_id = torch.where(is_new, fresh_id, known_id)
+        bank = TrackBank(
+            features=torch.cat((track_features, self.features[is_absent])) if len(self) else track_features,
+            track_id=torch.cat((track_id, self.track_id[is_absent])),
+            age=torch.cat((torch.zeros_like(track_id), self.age[is_absent] + 1)),
+            next_id=self.next_id + int(is_new.sum()),
+            max_age=self.max_age,
+        )
+        return track_id, bank
+
+    def _match(self, track_features: Tensor) -> Tensor:
+        """Return, per person, the row of the bank that it matches, or -1."""
+        if len(self) == 0:
+            return torch.full((track_features.shape[0],), -1, device=track_features.device)
+        return mutual_matches(log_optimal_transport(distance_scores(self.features, track_features)))

@@ -1,0 +1,90 @@
+"""From a decoded frame to the network's image, and back to source pixels.
+
+Two rules: the official one resizes to a long side and crops to multiples of 16; the compact one squeezes the whole frame
+to multiples of 32. Frames arrive upright; rotation tags are applied where they are decoded.
+Source of the official rule: DUSt3R (arXiv 2312.14132), sec. 4; CUT3R (arXiv 2501.12387).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from human3r.records import TensorRecord
+
+OFFICIAL_LONG_SIDE = 512
+COMPACT_LONG_SIDE = 384
+COMPACT_MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class PreparedImage(TensorRecord):
+    """One frame as the network sees it."""
+
+    image: Tensor
+    """``3 H W`` float32 RGB in [-1, 1]."""
+    image_uint8: np.ndarray
+    """``H W 3`` uint8 RGB, the same pixels."""
+    source_rect_px: tuple[float, float, float, float]
+    """(x0, y0, x1, y1) of the upright source frame that the image covers, in pixel edges."""
+    source_size: tuple[int, int]
+    """(height, width) of the upright source frame."""
+
+
+def prepare_official(image: np.ndarray, size: int = OFFICIAL_LONG_SIDE) -> PreparedImage:
+    """Resize ``H W 3`` uint8 to a long side of ``size`` pixels and crop it, centred, to multiples of 16.
+
+    An exactly square result is cut to 4:3. 224 is special: the long side is chosen so that a centred square of 224
+    pixels remains. Enlarging is bicubic, shrinking Lanczos.
+    """
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    long_side = round(size * max(width / height, height / width)) if size == 224 else size
+    new_width, new_height = (round(side * long_side / longest) for side in (width, height))
+    filtering = Image.Resampling.LANCZOS if longest > long_side else Image.Resampling.BICUBIC
+    resized = Image.fromarray(image).resize((new_width, new_height), filtering)
+    x_centre, y_centre = new_width // 2, new_height // 2
+    if size == 224:
+        x_half = y_half = min(x_centre, y_centre)
+    else:
+        x_half, y_half = ((2 * centre) // 16 * 8 for centre in (x_centre, y_centre))
+        if new_width == new_height:
+            y_half = 3 * x_half // 4
+    box = (x_centre - x_half, y_centre - y_half, x_centre + x_half, y_centre + y_half)
+    scale_x, scale_y = width / new_width, height / new_height
+    rect = (box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y)
+    return _prepared(resized.crop(box), rect, (height, width))
+
+
+def prepare_compact(image: np.ndarray, size: int = COMPACT_LONG_SIDE) -> PreparedImage:
+    """Squeeze the whole of ``H W 3`` uint8 to a long side of about ``size``, both sides multiples of 32.
+
+    Nothing is cropped; the sides are rounded one by one, so the aspect changes slightly.
+    """
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    new_width, new_height = (
+        max(round(side * scale / COMPACT_MULTIPLE), 1) * COMPACT_MULTIPLE for side in (width, height)
+    )
+    resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BILINEAR)
+    return _prepared(resized, (0.0, 0.0, float(width), float(height)), (height, width))
+
+
+PREPARE: dict[str, Callable[[np.ndarray, int], PreparedImage]] = {
+    "official": prepare_official,
+    "compact": prepare_compact,
+}
+"""The rules by the name that ``ModelConfig.preprocess`` holds; arguments: frame, ``ModelConfig.image_size``."""
+
+
+def _prepared(
+    resized: Image.Image, rect: tuple[float, float, float, float], source_size: tuple[int, int]
+) -> PreparedImage:
+    pixels = np.array(resized)
+    image = torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32) / 255
+    return PreparedImage(((image - 0.5) / 0.5).contiguous(), pixels, rect, source_size)
