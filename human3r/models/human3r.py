@@ -161,7 +161,7 @@ class Human3R(nn.Module):
             betas=people.betas,
             expression=people.expression,
             head_camera=people.head_camera,
-            track_features=frame.human_tokens,
+            track_features=frame.human_tokens if detections.track_features is None else detections.track_features,
             extras=extras,
         )
         return prediction, cue, scale_cue

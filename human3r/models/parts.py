@@ -85,6 +85,8 @@ class Detections(TensorRecord):
     """``P D`` human tokens that enter the decoder."""
     positions: Tensor
     """``P 2`` int64 (row, column) of the image token that each prompt sits on."""
+    track_features: Tensor | None = None
+    """``P F`` features that identify a person over time, or None: the decoder's human tokens do."""
 
     def __len__(self) -> int:
         return self.score.shape[0]
