@@ -28,6 +28,8 @@ class DecodeOptions:
     """Least centre score. Source: measured on real clips; the best trade between small people and clutter."""
     min_score_small: float = 0.4
     """Least centre score of a small person: table feet and clothes on a lawn score up to .5 but are tiny."""
+    min_score_second: float = 0.55
+    """The same for small people that only the second, larger look finds: a tree scores .50 there, true ones .66."""
     small_share: float = 0.12
     """A person lower than this share of the long image side is small."""
     nms_cells: int = 5
@@ -40,7 +42,7 @@ class DecodeOptions:
 
 
 @dataclass(frozen=True)
-class PersonKeypoints(TensorRecord):
+class ImageKeypoints(TensorRecord):
     """P people in one image, best first."""
 
     keypoints_px: Tensor
@@ -57,12 +59,12 @@ class PersonKeypoints(TensorRecord):
     def __len__(self) -> int:
         return self.score.shape[0]
 
-    def select(self, index: Tensor) -> PersonKeypoints:
+    def select(self, index: Tensor) -> ImageKeypoints:
         """Keep the people at ``index`` (indices or a mask), in that order."""
         return self.map(lambda values: values[index])
 
 
-def decode_people(maps: MoveNetMaps, options: DecodeOptions | None = None) -> PersonKeypoints:
+def decode_people(maps: MoveNetMaps, options: DecodeOptions | None = None) -> ImageKeypoints:
     """Read every person out of the head maps of ONE image.
 
     Args:
@@ -82,7 +84,7 @@ def decode_people(maps: MoveNetMaps, options: DecodeOptions | None = None) -> Pe
     limit = cells.new_tensor([height, width])
     box = torch.cat([(box_center - half_size).clamp(min=0), torch.minimum(box_center + half_size, limit)], dim=-1)
     keypoints, keypoint_score = _find_keypoints(maps, cells[:, None] + regression, box, options)
-    people = PersonKeypoints(
+    people = ImageKeypoints(
         keypoints_px=_to_pixels(keypoints.flip(-1)),
         keypoint_score=keypoint_score,
         score=score,
@@ -93,7 +95,7 @@ def decode_people(maps: MoveNetMaps, options: DecodeOptions | None = None) -> Pe
     return remove_duplicates(people, options)
 
 
-def remove_duplicates(people: PersonKeypoints, options: DecodeOptions | None = None) -> PersonKeypoints:
+def remove_duplicates(people: ImageKeypoints, options: DecodeOptions | None = None) -> ImageKeypoints:
     """Keep the better of two people whose keypoints agree; the input must be in descending priority."""
     options = options or DecodeOptions()
     if len(people) < 2:
@@ -106,7 +108,7 @@ def remove_duplicates(people: PersonKeypoints, options: DecodeOptions | None = N
     return people.select(torch.tensor(keep, device=people.score.device))
 
 
-def join_scales(base: PersonKeypoints, other: PersonKeypoints, options: DecodeOptions | None = None) -> PersonKeypoints:
+def join_scales(base: ImageKeypoints, other: ImageKeypoints, options: DecodeOptions | None = None) -> ImageKeypoints:
     """Add the people of a second image scale that match nobody of the first.
 
     The first scale wins where both see a person: the larger scale swaps legs of large people.
@@ -124,10 +126,10 @@ def join_scales(base: PersonKeypoints, other: PersonKeypoints, options: DecodeOp
         matched = (keypoint_similarity(other, base) > 0.5 * options.duplicate_similarity) | _mostly_inside(other, base)
         other = other.select(~matched.any(dim=1))
     joined = {name: torch.cat([getattr(base, name), getattr(other, name)]) for name in base.__dataclass_fields__}
-    return PersonKeypoints(**joined)
+    return ImageKeypoints(**joined)
 
 
-def keypoint_similarity(first: PersonKeypoints, second: PersonKeypoints) -> Tensor:
+def keypoint_similarity(first: ImageKeypoints, second: ImageKeypoints) -> Tensor:
     """Return ``[P, Q]`` in [0, 1]: mean over the keypoints of a Gaussian of their distance, 8 % of the person's size.
 
     Keypoints count by the product of both scores.
@@ -139,7 +141,7 @@ def keypoint_similarity(first: PersonKeypoints, second: PersonKeypoints) -> Tens
     return (closeness * weight).sum(-1) / weight.sum(-1)
 
 
-def person_size(people: PersonKeypoints) -> Tensor:
+def person_size(people: ImageKeypoints) -> Tensor:
     """Return ``[P]`` the larger side of the box around the trusted keypoints, pixels."""
     trusted = (people.keypoint_score > 0.2)[..., None]
     high = people.keypoints_px.masked_fill(~trusted, -torch.inf).amax(1)
@@ -182,12 +184,12 @@ def _find_keypoints(maps: MoveNetMaps, regressed: Tensor, box: Tensor, options: 
     return place, score
 
 
-def _tall_or_certain(people: PersonKeypoints, long_side_px: int, options: DecodeOptions) -> Tensor:
+def _tall_or_certain(people: ImageKeypoints, long_side_px: int, options: DecodeOptions) -> Tensor:
     is_small = person_size(people) < options.small_share * long_side_px
     return ~is_small | (people.score >= options.min_score_small)
 
 
-def _mostly_inside(other: PersonKeypoints, base: PersonKeypoints) -> Tensor:
+def _mostly_inside(other: ImageKeypoints, base: ImageKeypoints) -> Tensor:
     """Return ``[P, Q]``: more than 60 % of a newcomer's trusted keypoints are near a keypoint of an accepted person."""
     distance = torch.linalg.vector_norm(other.keypoints_px[:, None, :, None] - base.keypoints_px[None, :, None], dim=-1)
     distance = distance.masked_fill((base.keypoint_score < 0.2)[None, :, None], torch.inf).amin(-1)

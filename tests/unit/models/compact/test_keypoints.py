@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from human3r.models.compact.keypoints import (
-    PersonKeypoints,
+    ImageKeypoints,
     decode_people,
     join_scales,
     keypoint_similarity,
@@ -36,10 +36,10 @@ def add_person(maps: MoveNetMaps, row: int, column: int, score: float, spread: i
         maps.keypoint_offset[0, 2 * joint : 2 * joint + 2, row + shift, column] = 0.25
 
 
-def people_at(shift_px: float, score: float = 0.9, size_px: float = 100.0) -> PersonKeypoints:
+def people_at(shift_px: float, score: float = 0.9, size_px: float = 100.0) -> ImageKeypoints:
     keypoints = torch.stack([torch.full((17,), 50.0), torch.linspace(0, size_px, 17)], dim=-1)[None] + shift_px
     box = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
-    return PersonKeypoints(keypoints, torch.full((1, 17), 0.9), torch.tensor([score]), box, torch.zeros(1, 2))
+    return ImageKeypoints(keypoints, torch.full((1, 17), 0.9), torch.tensor([score]), box, torch.zeros(1, 2))
 
 
 def test_keypoints_come_out_at_cell_plus_offset_in_pixel_centres() -> None:
@@ -82,7 +82,7 @@ def test_a_small_person_needs_a_higher_score() -> None:
 
 def test_two_centre_peaks_on_one_person_are_one_person() -> None:
     first, second = people_at(0.0, 0.9), people_at(2.0, 0.6)
-    both = PersonKeypoints(**{name: torch.cat([getattr(first, name), getattr(second, name)]) for name in vars(first)})
+    both = ImageKeypoints(**{name: torch.cat([getattr(first, name), getattr(second, name)]) for name in vars(first)})
 
     people = remove_duplicates(both)
 
@@ -96,7 +96,7 @@ def test_people_far_apart_are_not_similar() -> None:
 
 def test_the_second_scale_adds_only_newcomers() -> None:
     base, again, newcomer = people_at(0.0), people_at(3.0, 0.95), people_at(300.0, 0.9)
-    other = PersonKeypoints(
+    other = ImageKeypoints(
         **{name: torch.cat([getattr(again, name), getattr(newcomer, name)]) for name in vars(again)}
     )
 

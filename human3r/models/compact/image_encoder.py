@@ -1,0 +1,49 @@
+"""The compact image encoder: a frozen convolutional trunk, and a few transformer blocks on its coarsest features."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from human3r.models.blocks import EncoderBlock, build_norm
+from human3r.models.compact.config import CompactConfig
+from human3r.models.compact.efficientnet import TAP_CHANNELS, EfficientNetLite0
+from human3r.models.config import TrunkConfig
+from human3r.models.parts import ImageFeatures
+from human3r.models.rope import Rotary, grid_positions
+
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
+"""Luma of RGB. Source: ITU-R BT.601."""
+
+
+class CompactImageEncoder(nn.Module):
+    """Image to tokens of stride 16, and a pyramid of four levels: grey image, trunk at strides 4, 8, 16.
+
+    Args:
+        trunk: Sizes of tokens and rotary positions.
+        parts: Depth and heads.
+    """
+
+    def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
+        super().__init__()
+        dim = trunk.token_dim
+        self.rotary = Rotary(dim // parts.encoder_heads, trunk.rope_base)
+        self.trunk = EfficientNetLite0()
+        self.embedding = nn.Linear(TAP_CHANNELS[2], dim)
+        self.blocks = nn.ModuleList(
+            EncoderBlock(dim, parts.encoder_heads, trunk.mlp_ratio) for _ in range(parts.encoder_depth)
+        )
+        self.norm = build_norm(dim)
+
+    def forward(self, image: Tensor) -> ImageFeatures:
+        """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of 32."""
+        image_map = image.to(self.embedding.weight.dtype)
+        fine, middle, coarse = self.trunk(image_map)
+        rows, columns = coarse.shape[-2:]
+        tokens = self.embedding(coarse.flatten(2).transpose(1, 2))
+        rotary = self.rotary.grid(rows, columns, tokens.device)
+        for block in self.blocks:
+            tokens = block(tokens, rotary)
+        luma = image.new_tensor(GREY_WEIGHTS)[:, None, None]
+        grey = (image.float() * luma).sum(1, keepdim=True)
+        positions = grid_positions(rows, columns, tokens.device)
+        return ImageFeatures(self.norm(tokens), positions, (rows, columns), (grey, fine, middle, coarse))
