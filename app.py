@@ -1,0 +1,20 @@
+"""Start the web demo: ``python app.py [--host H] [--port P] [--model NAME_OR_PATH] [--body PATH]``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from demo.server import serve
+from demo.settings import parse_settings
+
+
+def main() -> int:
+    """Parse the command line, serve until Ctrl+C, and return the exit code."""
+    settings = parse_settings()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return serve(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

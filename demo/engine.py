@@ -1,0 +1,72 @@
+"""The bridge to ``human3r``: the one place of the demo that calls it.
+
+The page and the runs see the ``Engine`` protocol, so that tests can pass a small stand-in. Models are loaded once and
+kept; only one is held at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from demo.viewer import LiveScene
+    from human3r import Reconstruction
+    from human3r.records import FramePrediction
+    from human3r.video.probe import ClipInfo
+
+OnFrame = Callable[["FramePrediction"], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a visitor may choose for a run."""
+
+    start_s: float = 0.0
+    """Skip this much of the clip."""
+    duration_s: float | None = None
+    """Use this much of it; None for the rest."""
+    fps: float | None = None
+    """Frames per second to use; None for all of them."""
+    max_frames: int = 300
+    """Most frames to use."""
+    model: str = "auto"
+    """Model name or path."""
+    use_ttt3r: bool = False
+    """Gate the state update by confidence (steadier on long clips)."""
+    reset_interval: int | None = None
+    """Restart the state every so many frames; None for the model's own choice."""
+
+
+class Engine(Protocol):
+    """Everything that the demo needs from the reconstruction package."""
+
+    def probe(self, clip: Path) -> ClipInfo:
+        """Measure a clip. Raises ``InputError``."""
+
+    def load(self, model: str) -> None:
+        """Have a model ready. Raises ``AssetError``, ``CheckpointError``."""
+
+    def reconstruct(
+        self, clip: Path, options: RunOptions, on_frame: OnFrame, should_stop: Callable[[], bool]
+    ) -> Reconstruction:
+        """Run the model; when stopped, return what there is. Raises ``InputError``, ``Cancelled``."""
+
+    def open_live(self) -> LiveScene | None:
+        """Open a live viewer, or None where that is impossible."""
+
+    def preview(self, prediction: FramePrediction) -> np.ndarray:
+        """Draw the people over the frame: ``H W 3`` uint8."""
+
+    def export(self, result: Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
+        """Write one file of a result; False for a name that is unknown or needs a clip that is not there."""
+
+    def describe(self) -> dict[str, object]:
+        """Return model name, device and package version."""
+
+    def seconds_per_frame(self) -> float | None:
+        """Return the measured time per frame on this machine, or None before the first one."""

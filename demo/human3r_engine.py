@@ -1,0 +1,3 @@
+"""The ``Engine`` of the real demo, over ``human3r``."""
+
+from __future__ import annotations

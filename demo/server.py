@@ -1,0 +1,155 @@
+"""Puts the demo together and runs it: one process, one port.
+
+Owns the lifetime of everything: the model warms up in the background, expired things are swept, and leaving removes
+every file and closes every live viewer.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from pathlib import Path
+
+import gradio as gr
+
+from demo.engine import Engine
+from demo.examples import ROOT as EXAMPLES_ROOT
+from demo.examples import Gallery
+from demo.jobs import Line
+from demo.routes import Site, build_routes
+from demo.runs import ON_DEMAND, Runs
+from demo.settings import Settings
+from demo.storage import Shelf, Store
+from demo.ui import Parts, build_page
+from demo.viewer import LiveScenes
+
+_LOG = logging.getLogger(__name__)
+_STATIC = Path(__file__).parent / "static"
+_FONT = ["Inter", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+
+
+class Demo:
+    """The running parts of one demo; use it as a context manager.
+
+    Args:
+        settings: Where to listen and what to allow.
+        engine: The reconstruction package.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.line = Line(settings.max_waiting)
+        self.store = Store(settings.file_ttl_s, settings.max_results)
+        self.live = LiveScenes(settings.max_live, settings.live_ttl_s)
+        self.runs = Runs(engine, self.line, self.store, self.live)
+        self.gallery = Gallery(engine, self.store)
+        self._export_lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Demo:
+        threading.Thread(target=self._sweep, name="human3r-sweeper", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self.live.close_all()
+        self.store.close()
+
+    def health(self) -> dict[str, object]:
+        """Return the facts of ``/healthz``: no token, no user data."""
+        active, waiting = self.line.counts()
+        return {"status": "ok", **self.engine.describe(), "active_jobs": active, "queued_jobs": waiting}
+
+    def make(self, shelf: Shelf, name: str) -> None:
+        """Write a download of a finished result that somebody asked for."""
+        from human3r import Reconstruction
+
+        if name not in ON_DEMAND or (arrays := shelf.file("reconstruction.npz")) is None:
+            return
+        with self._export_lock:  # one at a time: an export uses the memory of a whole result
+            if shelf.file(name) is None:
+                self.engine.export(Reconstruction.load(arrays), self.gallery.clip_of(shelf), shelf.folder, name)
+
+    def launch(self, *, block: bool = True) -> str:
+        """Serve the page and return its URL; with ``block``, return only after Ctrl+C.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        parts = Parts(self.settings, self.engine, self.runs, self.gallery, self.engine.model_names())
+        page = build_page(parts)
+        page.queue(max_size=2 * self.settings.max_waiting)  # the line of runs is ours; this bounds requests, not runs
+        site = Site(self.store, self.live, self.health, self.make)
+        _, url, _ = page.launch(
+            server_name=self.settings.host,
+            server_port=self.settings.port,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            max_file_size=f"{self.settings.max_upload_mb}mb",
+            allowed_paths=[str(EXAMPLES_ROOT)],
+            app_kwargs={"routes": build_routes(site)},
+            theme=_theme(),
+            css_paths=[_STATIC / "page.css"],
+            head=f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
+            footer_links=["api"],
+        )
+        print(f"Human3R is ready: {url}  (Ctrl+C stops it)", flush=True)
+        if block:
+            page.block_thread()
+        return url
+
+    def warm_up(self) -> None:
+        """Load the model in the background, so that the first visitor does not wait for it."""
+        threading.Thread(target=self._warm_up, name="human3r-warm-up", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        try:
+            self.engine.load(self.settings.model)
+        except Exception:
+            _LOG.exception("the model %s could not be loaded", self.settings.model)
+
+    def _sweep(self) -> None:
+        while not self._closed.wait(self.settings.sweep_every_s):
+            self.live.sweep()
+            self.store.sweep()
+
+
+def serve(settings: Settings) -> int:
+    """Run the demo until Ctrl+C and return the exit code."""
+    from demo.human3r_engine import Human3REngine  # loads torch; a wrong option should answer at once
+
+    with Demo(settings, Human3REngine(settings.model, settings.body)) as demo:
+        demo.warm_up()
+        try:
+            demo.launch()
+        except OSError as error:
+            print(f"{error} Choose another port with --port.", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _theme() -> gr.themes.Base:
+    """Return a plain theme with local fonts (a page must not fetch any from elsewhere)."""
+    theme = gr.themes.Base(
+        primary_hue="indigo", neutral_hue="slate", radius_size="lg", text_size="md", font=_FONT, font_mono=_MONO
+    )
+    return theme.set(
+        body_background_fill="#f5f6f8",
+        body_background_fill_dark="#0f1216",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#171b21",
+        block_border_width="1px",
+        block_border_color="#e3e6eb",
+        block_border_color_dark="#262c35",
+        block_shadow="none",
+        button_primary_background_fill="#3d5af1",
+        button_primary_background_fill_hover="#2f49d1",
+        button_primary_background_fill_dark="#5b76ff",
+        button_primary_background_fill_hover_dark="#7089ff",
+        button_primary_text_color="#ffffff",
+    )

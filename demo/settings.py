@@ -1,0 +1,64 @@
+"""How the demo is started, and every limit it keeps. No behaviour lives here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+LOOPBACK = "127.0.0.1"
+SPACES_HOST = "0.0.0.0"  # noqa: S104 - a Space is only reachable through its own proxy, which needs this address
+SPACES_PORT = 7860
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the demo listens, what it runs, and what a visitor may use."""
+
+    host: str = LOOPBACK
+    """Address to bind."""
+    port: int | None = None
+    """Port, or None for the first free one from 7860."""
+    model: str = "auto"
+    """Name or path of the model that is selected at first."""
+    body: str | None = None
+    """Path of a licensed SMPL-X file, or None for the embedded body."""
+    max_upload_mb: int = 200
+    """Largest upload."""
+    max_frames: int = 600
+    """Most frames of one run."""
+    default_frames: int = 300
+    """Frames of one run unless the visitor asks for more."""
+    max_waiting: int = 16
+    """Runs that may wait; further ones are refused with a sentence."""
+    max_live: int = 8
+    """Live viewers at one time; the oldest closes first."""
+    max_results: int = 64
+    """Results kept at one time; the oldest goes first."""
+    live_ttl_s: float = 15 * 60
+    """A live viewer is closed after this time."""
+    file_ttl_s: float = 60 * 60
+    """A result and its files are removed after this time."""
+    sweep_every_s: float = 30
+    """Pause between two looks for expired things."""
+
+
+def parse_settings(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the command line; on a Space (``SPACE_ID`` is set) the address is the one its proxy expects.
+
+    Raises:
+        SystemExit: Wrong usage (exit code 2) or ``--help``.
+    """
+    on_spaces = bool(environment.get("SPACE_ID"))
+    parser = argparse.ArgumentParser(prog="app.py", description="People, scene and camera in 4D: the web demo.")
+    parser.add_argument("--host", default=SPACES_HOST if on_spaces else LOOPBACK, help="address to bind (%(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=SPACES_PORT if on_spaces else None, help="port (first free from 7860)"
+    )
+    parser.add_argument("--model", default="auto", help="model name or path (%(default)s)")
+    parser.add_argument("--body", default=None, help="licensed SMPL-X file (default: the embedded body)")
+    options = parser.parse_args(arguments)
+    if options.port is not None and not 0 < options.port < 65536:
+        parser.error(f"--port must be between 1 and 65535, got {options.port}")
+    return Settings(host=options.host, port=options.port, model=options.model, body=options.body)

@@ -1,0 +1,58 @@
+// The page's own behaviour: theme, the overlay video in step with the viewer, keys, and the link to a result.
+(function () {
+  "use strict";
+  const find = (name) => document.querySelector('[data-h3="' + name + '"]');
+  const recording = () => {
+    const place = find("recording");
+    return place && place.querySelector("iframe");
+  };
+  const tell = (message) => {
+    const frame = recording();
+    if (frame) frame.contentWindow.postMessage(message, location.origin);
+  };
+
+  // The viewer says its time; the overlay shows the same frame.
+  window.addEventListener("message", (event) => {
+    const frame = recording();
+    if (!frame || event.source !== frame.contentWindow || !event.data || event.data.h3r !== "time") return;
+    const video = find("overlay");
+    if (!video || video.readyState < 1) return;
+    const fps = parseFloat(video.dataset.fps);
+    // The middle of a frame: its edges round to either side.
+    const target = (Math.floor(event.data.time_s * fps + 1e-3) + 0.5) / fps;
+    const last = Math.max(0, video.duration - 0.25 / fps);
+    if (Math.abs(video.currentTime - Math.min(target, last)) > 0.25 / fps && !video.seeking) {
+      video.currentTime = Math.min(target, last);
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("[data-h3]");
+    if (!button) return;
+    if (button.dataset.h3 === "theme") document.body.classList.toggle("dark");
+    if (button.dataset.h3 === "overlay") tell({ h3r: "toggle" });
+    if (button.dataset.h3 === "theme" || button.dataset.h3 === "overlay") return;
+    if (button.dataset.h3 === "copy") {
+      const address = new URL(button.dataset.path, document.baseURI).href;
+      const before = button.textContent;
+      const done = () => {
+        button.textContent = "Copied";
+        setTimeout(() => { button.textContent = before; }, 1600);
+      };
+      if (navigator.clipboard) navigator.clipboard.writeText(address).then(done, () => window.prompt("Link", address));
+      else window.prompt("Link", address);
+    }
+  });
+
+  // Space plays and pauses, the arrows step one frame, unless something that uses these keys has the focus.
+  document.addEventListener("keydown", (event) => {
+    if (!recording() || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, button, a, summary, [role=listbox], [contenteditable]")) return;
+    const fps = parseFloat(find("recording").dataset.fps);
+    if (event.code === "Space") tell({ h3r: "toggle" });
+    else if (event.code === "ArrowRight") tell({ h3r: "step", step_s: 1 / fps });
+    else if (event.code === "ArrowLeft") tell({ h3r: "step", step_s: -1 / fps });
+    else return;
+    event.preventDefault();
+  });
+})();

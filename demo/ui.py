@@ -1,0 +1,314 @@
+"""The page: Gradio components, and which of them changes when. No model, no files, no HTML text lives here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from demo import messages, panels
+from demo.engine import Engine, RunOptions
+from demo.examples import Example, Gallery, available_examples
+from demo.runs import FURTHER_FILES, ON_DEMAND, Outcome, Runs, Update, frames_to_use
+from demo.settings import Settings
+from human3r.errors import InputError
+from human3r.palette import person_color
+
+_LOG = logging.getLogger(__name__)
+_FILE_TYPES = ["video", ".gif", ".zip"]
+_OFFERED = ("scene.glb", "reconstruction.npz", "overlay.mp4", "scene.html", "scene.viser", "scene_static.glb")
+_OFFERED += ("points.ply", "cameras.json")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the page is built over."""
+
+    settings: Settings
+    engine: Engine
+    runs: Runs
+    gallery: Gallery
+    model_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The components that change."""
+
+    clip: gr.File
+    facts: gr.HTML
+    options: list[gr.components.Component]
+    reconstruct: gr.Button
+    stop: gr.Button
+    side: gr.HTML
+    status: gr.HTML
+    viewer: gr.HTML
+    result: gr.HTML
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What a run changes, in the order of ``_changes``."""
+        return [self.facts, self.status, self.viewer, self.side, self.result, self.reconstruct, self.stop]
+
+
+def build_page(parts: Parts) -> gr.Blocks:
+    """Return the page; ``server.serve`` launches it."""
+    with gr.Blocks(
+        title=messages.TITLE,
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(600, int(parts.settings.file_ttl_s)),
+    ) as page:
+        gr.HTML(panels.header(), elem_id="h3-top")
+        with gr.Row(elem_id="h3-stage", equal_height=False):
+            with gr.Column(elem_id="h3-controls", scale=0, min_width=300):
+                gr.HTML(panels.clip_label())
+                clip = gr.File(label="Clip", show_label=False, file_types=_FILE_TYPES, height=116, elem_id="h3-clip")
+                facts = gr.HTML(elem_id="h3-facts")
+                with gr.Row(elem_id="h3-buttons"):
+                    reconstruct = gr.Button("Reconstruct", variant="primary", elem_id="h3-reconstruct", min_width=120)
+                    stop = gr.Button("Stop", interactive=False, elem_id="h3-stop", min_width=80, scale=0)
+                tiles = _example_tiles()
+                options = _options(parts)
+                side = gr.HTML(elem_id="h3-side")
+            with gr.Column(elem_id="h3-scene", min_width=300):
+                status = gr.HTML(panels.status(""), elem_id="h3-status")
+                viewer = gr.HTML(panels.empty_viewer(), elem_id="h3-viewer")
+                result = gr.HTML(elem_id="h3-result")
+        components = _Page(clip, facts, options, reconstruct, stop, side, status, viewer, result)
+        _connect(components, tiles, parts)
+        _connect_api(parts)
+        page.unload(_Actions(parts).leave)
+    return page
+
+
+def _example_tiles() -> list[tuple[Example, gr.Button]]:
+    examples = available_examples()
+    if not examples:
+        return []
+    gr.HTML('<h2 class="h3-label">Or open an example</h2>')
+    with gr.Row(elem_id="h3-examples"):
+        return [
+            (
+                example,
+                gr.Button(
+                    example.title,
+                    icon=str(example.thumbnail) if example.thumbnail.is_file() else None,
+                    elem_classes="h3-tile",
+                    min_width=80,
+                ),
+            )
+            for example in examples
+        ]
+
+
+def _options(parts: Parts) -> list[gr.components.Component]:
+    """Build the folded-away options in the order of ``_read_options``."""
+    settings = parts.settings
+    with gr.Accordion("Options", open=False, elem_id="h3-options"):
+        with gr.Row():
+            start = gr.Number(0, label="Start (s)", minimum=0, min_width=110)
+            duration = gr.Number(0, label="Length (s)", info="0: to the end", minimum=0, min_width=110)
+        with gr.Row():
+            fps = gr.Number(0, label="Frames per second", info="0: all", minimum=0, maximum=120, min_width=110)
+            frames = gr.Number(
+                settings.default_frames,
+                label="Most frames",
+                minimum=1,
+                maximum=settings.max_frames,
+                precision=0,
+                min_width=110,
+            )
+        model = gr.Dropdown(list(parts.model_names), value=settings.model, label="Model", allow_custom_value=False)
+        ttt3r = gr.Checkbox(False, label="Steadier on long clips (TTT3R state update)")
+        reset = gr.Number(
+            0, label="Restart the state every … frames", info="0: the model's own choice", minimum=0, precision=0
+        )
+    return [start, duration, fps, frames, model, ttt3r, reset]
+
+
+def read_options(settings: Settings, *values: object) -> RunOptions:
+    """Turn the option fields (start, duration, fps, max_frames, model, ttt3r, reset) into a checked record.
+
+    Raises:
+        InputError: A value is outside its range.
+    """
+    start, duration, fps, frames, model, ttt3r, reset = values
+    for label, value in (("start", start), ("duration", duration), ("fps", fps), ("reset interval", reset)):
+        if value is not None and float(value) < 0:  # type: ignore[arg-type]
+            raise InputError(f"The {label} is {value}, but it cannot be negative.", "Use 0 for the default.")
+    most = int(frames) if frames else settings.default_frames  # type: ignore[call-overload]
+    if not 1 <= most <= settings.max_frames:
+        raise InputError(f"{most} frames were asked for; this page allows 1 to {settings.max_frames}.", "Choose fewer.")
+    return RunOptions(
+        start_s=float(start or 0),  # type: ignore[arg-type]
+        duration_s=float(duration) if duration else None,  # type: ignore[arg-type]
+        fps=float(fps) if fps else None,  # type: ignore[arg-type]
+        max_frames=most,
+        model=str(model or settings.model),
+        use_ttt3r=bool(ttt3r),
+        reset_interval=int(reset) if reset else None,  # type: ignore[call-overload]
+    )
+
+
+def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], parts: Parts) -> None:
+    actions = _Actions(parts)
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    for event in [page.clip.change, *(option.change for option in page.options)]:
+        event(actions.describe_clip, [page.clip, *page.options], page.facts, trigger_mode="always_last", **private)
+    page.reconstruct.click(
+        actions.reconstruct, [page.clip, *page.options], page.outputs, concurrency_limit=None, **private
+    )
+    page.stop.click(actions.stop, None, None, queue=False, **private)
+    for example, tile in tiles:
+        tile.click(
+            actions.open_example,
+            [gr.State(example.slug), *page.options],
+            [page.clip, *page.outputs],
+            concurrency_limit=None,
+            **private,
+        )
+
+
+class _Actions:
+    """What the buttons do. Methods, because Gradio finds the ``gr.Request`` parameter by its annotation."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def describe_clip(self, clip: str | None, *values: object) -> str:
+        """Return the line under the upload."""
+        if clip is None:
+            return ""
+        parts = self._parts
+        try:
+            options = read_options(parts.settings, *values)
+            facts = parts.engine.probe(Path(clip))
+            return panels.clip_line(facts, frames_to_use(facts, options), options, parts.engine.seconds_per_frame())
+        except InputError as error:
+            return panels.problem(str(error))
+        except Exception:
+            sentence, identity = messages.internal_error()
+            _LOG.exception("internal error %s", identity)
+            return panels.problem(sentence)
+
+    def reconstruct(self, request: gr.Request, clip: str | None, *values: object) -> Iterator[tuple[object, ...]]:
+        """Run, and change the page while it runs."""
+        try:
+            options = read_options(self._parts.settings, *values)
+        except InputError as error:
+            yield _changes(Update("", problem=str(error)))
+            return
+        for update in self._parts.runs.start(Path(clip) if clip else None, options, str(request.session_hash)):
+            yield _changes(update)
+
+    def open_example(self, request: gr.Request, slug: str, *values: object) -> Iterator[tuple[object, ...]]:
+        """Show the precomputed result, or start a run where there is none for the model in use."""
+        example = next(item for item in available_examples() if item.slug == slug)
+        yield (str(example.clip), *_changes(Update(f"Opening {example.title}", 0.0)))
+        outcome = None
+        try:
+            outcome = self._parts.gallery.open(example)
+        except Exception:  # a damaged file only costs the short cut
+            _LOG.exception("example %s could not be opened", example.slug)
+        if outcome is None:
+            for changes in self.reconstruct(request, str(example.clip), *values):
+                yield (gr.skip(), *changes)
+            return
+        text = messages.finished(outcome.frames, outcome.people, outcome.frames / outcome.fps)
+        yield (gr.skip(), *_changes(Update(text, outcome=outcome)))
+
+    def stop(self, request: gr.Request) -> None:
+        """End the visitor's run after the current frame."""
+        self._parts.runs.stop(str(request.session_hash))
+
+    def leave(self, request: gr.Request) -> None:
+        """The tab was closed."""
+        self._parts.runs.leave(str(request.session_hash))
+
+
+def _changes(update: Update) -> tuple[object, ...]:
+    """Return the new values of ``_Page.outputs``: facts, status, viewer, side, result, Reconstruct, Stop."""
+    skip = gr.skip()
+    idle, working = (
+        (gr.update(interactive=True), gr.update(interactive=False)),
+        (gr.update(interactive=False), gr.update(interactive=True)),
+    )
+    if update.problem is not None:
+        return panels.problem(update.problem), panels.status(""), panels.empty_viewer(), "", "", *idle
+    if update.outcome is not None:
+        viewer = skip if update.is_shown else panels.recorded_viewer(update.outcome)
+        line = panels.status(update.text, note=update.note)
+        return skip, line, viewer, panels.overlay(update.outcome) or skip, _result(update.outcome), *idle
+    line = panels.status(update.text, update.fraction, busy=True)
+    viewer = skip
+    if update.live_token is not None:
+        viewer = panels.live_viewer(update.live_token)
+    elif update.preview is None and not update.fraction:
+        viewer = panels.working_viewer(update.text)
+    side = skip if update.preview is None else panels.preview(update.preview)
+    return skip, line, viewer, side, skip if update.preview is not None else "", *working
+
+
+def _result(outcome: Outcome) -> str:
+    swatches = {identity: person_color(identity) for identity, _ in outcome.people_ids}
+    offered = tuple(name for name in _OFFERED if name in outcome.ready or name in ON_DEMAND)
+    return panels.result(outcome, swatches, offered)
+
+
+def _connect_api(parts: Parts) -> None:
+    """Add the named endpoint ``/reconstruct`` for programs, over components that the page does not show."""
+    clip = gr.File(visible=False)
+    numbers = [gr.Number(value, visible=False) for value in (0, 0, 0, parts.settings.default_frames)]
+    model = gr.Textbox(parts.settings.model, visible=False)
+    ttt3r, reset = gr.Checkbox(False, visible=False), gr.Number(0, visible=False)
+    outputs = [gr.JSON(visible=False), gr.File(file_count="multiple", visible=False)]
+    gr.Button(visible=False).click(
+        _api(parts), [clip, *numbers, model, ttt3r, reset], outputs, api_name="reconstruct", concurrency_limit=None
+    )
+
+
+def _api(parts: Parts) -> Callable[..., Iterator[tuple[dict[str, object], list[str] | None]]]:
+    """Return the function behind ``/reconstruct``; its parameter names are part of the public contract."""
+
+    def reconstruct(
+        clip: str,
+        start: float = 0,
+        duration: float = 0,
+        fps: float = 0,
+        max_frames: float = 0,
+        model: str = "auto",
+        ttt3r: bool = False,
+        reset_interval: float = 0,
+        request: gr.Request = None,  # type: ignore[assignment]
+    ) -> Iterator[tuple[dict[str, object], list[str] | None]]:
+        """Reconstruct a clip: yields progress, and at last the summary and the files."""
+        try:
+            options = read_options(parts.settings, start, duration, fps, max_frames, model, ttt3r, reset_interval)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        for update in parts.runs.start(Path(clip), options, str(request.session_hash), everything=True):
+            if update.problem is not None:
+                raise gr.Error(update.problem, print_exception=False)
+            if update.outcome is None:
+                yield {"status": update.text, "fraction": update.fraction}, None
+            elif set(FURTHER_FILES) & set(update.outcome.ready):
+                yield _summary(update), [str(update.outcome.shelf.folder / name) for name in update.outcome.ready]
+
+    return reconstruct
+
+
+def _summary(update: Update) -> dict[str, object]:
+    outcome = update.outcome
+    assert outcome is not None  # only called with one
+    notes = [update.note] if update.note else []
+    return {
+        "frames": outcome.frames,
+        "people": outcome.people,
+        "fps": round(outcome.fps, 3),
+        "seconds": round(outcome.seconds, 3),
+        "warnings": [*outcome.warnings, *notes],
+    }
