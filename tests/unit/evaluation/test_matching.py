@@ -47,7 +47,7 @@ def test_nobody_on_one_side_is_a_legal_frame(square: np.ndarray, num_predicted: 
 
 def test_boxes_count_both_end_pixels(square: np.ndarray) -> None:
     assert box_iou(square, square) == 1.0
-    assert box_iou(square, square + [10, 0]) == pytest.approx(11 / (2 * 121 - 11))
+    assert box_iou(square, square + np.array([10, 0])) == pytest.approx(11 / (2 * 121 - 11))
 
 
 def test_detection_scores_are_rounded_like_the_tables() -> None:
