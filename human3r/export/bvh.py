@@ -1,0 +1,81 @@
+"""One ``.bvh`` per person: the 22 body joints as a motion-capture skeleton, for tools that read nothing newer.
+
+Centimetres, y up, channels in Z X Y order as most readers expect; frames between two sightings hold the last pose.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from human3r.bodies.joints import JOINT_NAMES
+from human3r.export.atomic import write_text
+from human3r.export.motion import PersonMotion, build_motion
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from human3r.bodies import SmplxBody
+    from human3r.reconstruction import Reconstruction
+
+NUM_BODY_JOINTS = 22
+_CM_PER_M = 100.0
+
+
+def write_bvh(reconstruction: Reconstruction, folder: Path, body: SmplxBody) -> list[Path]:
+    """Write ``person_<id>.bvh`` for every identity that was seen; return the paths."""
+    parents = body.parents.cpu().numpy()[:NUM_BODY_JOINTS]
+    paths = []
+    for track in reconstruction.tracks:
+        if len(track.frames) == 0:
+            continue
+        motion = build_motion(reconstruction, track, body)
+        path = folder / f"person_{track.track_id}.bvh"
+        write_text(path, bvh_text(motion, parents, reconstruction))
+        paths.append(path)
+    return paths
+
+
+def bvh_text(motion: PersonMotion, parents: np.ndarray, reconstruction: Reconstruction) -> str:
+    """Return the file of one person, in the y-up world whose floor is y = 0."""
+    order: list[int] = []
+    hierarchy = _hierarchy(motion.rest_joints * _CM_PER_M, parents, order)
+    span = np.arange(motion.frames[0], motion.frames[-1] + 1)
+    latest = np.searchsorted(motion.frames, span, side="right") - 1
+    T = reconstruction.T_gravity_world.astype(np.float64)
+    local = motion.R_parent_joint[latest][:, order].astype(np.float64)
+    local[:, 0] = T[:3, :3] @ local[:, 0]
+    root = (motion.joints_world[latest, 0] @ T[:3, :3].T + T[:3, 3]) * _CM_PER_M
+    angles = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_euler("ZXY", degrees=True).reshape(len(span), -1)
+    rows = [" ".join(f"{value:.5f}" for value in row) for row in np.concatenate([root, angles], axis=1)]
+    timing = f"MOTION\nFrames: {len(span)}\nFrame Time: {1 / reconstruction.fps:.8f}\n"
+    return "HIERARCHY\n" + "\n".join(hierarchy) + "\n" + timing + "\n".join(rows) + "\n"
+
+
+def _hierarchy(joints: np.ndarray, parents: np.ndarray, order: list[int], joint: int = 0, depth: int = 0) -> list[str]:
+    """Return the lines of one joint and what hangs below it, noting the order of visits."""
+    order.append(joint)
+    pad = "  " * depth
+    offset = joints[joint] - joints[parents[joint]] if joint else np.zeros(3)
+    channels = "6 Xposition Yposition Zposition" if joint == 0 else "3"
+    lines = [
+        f"{pad}{'JOINT' if joint else 'ROOT'} {JOINT_NAMES[joint]}",
+        f"{pad}{{",
+        f"{pad}  OFFSET " + " ".join(f"{value:.5f}" for value in offset),
+        f"{pad}  CHANNELS {channels} Zrotation Xrotation Yrotation",
+    ]
+    children = [int(child) for child in np.flatnonzero(parents == joint)]
+    for child in children:
+        lines += _hierarchy(joints, parents, order, child, depth + 1)
+    if not children:
+        # The bone is drawn on in its own direction for 5 cm: readers need an end.
+        end = 5.0 * offset / max(np.linalg.norm(offset), 1e-9)
+        lines += [
+            f"{pad}  End Site",
+            f"{pad}  {{",
+            f"{pad}    OFFSET " + " ".join(f"{v:.5f}" for v in end),
+            f"{pad}  }}",
+        ]
+    return [*lines, f"{pad}}}"]

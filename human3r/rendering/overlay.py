@@ -1,0 +1,230 @@
+"""People drawn over the frame they were found in, with the same camera as the 3D view.
+
+Meshes are shaded smoothly in the colour of their identity and blended over the image; skeletons and labels are
+optional. Everything runs on the CPU without GL; ``pyrender_backend`` can replace the mesh layer where GL works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from human3r.palette import person_color
+from human3r.posing import posed_vertices, rows_of_frame
+from human3r.rendering.rasterizer import NEAR_M, rasterize
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    from human3r.bodies import SmplxBody
+    from human3r.reconstruction import Reconstruction
+    from human3r.records import FramePrediction
+
+MeshLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
+"""Takes vertices_camera ``P V 3``, faces ``F 3``, colors ``P 3`` in [0, 1], K and the image size; gives rgb ``H W 3``
+in [0, 1] and covered ``H W``."""
+
+_HEAD, _NUM_BODY_JOINTS = 15, 22
+_FAR_OUTSIDE_PX = 20_000
+_KEY_LIGHT = np.array([-0.35, -0.6, -0.72])
+"""Direction towards the light in the camera frame: above the left shoulder of the camera."""
+
+
+@dataclass(frozen=True)
+class OverlayStyle:
+    """What is drawn."""
+
+    opacity: float = 0.8
+    """How much of the image the meshes hide, 0 to 1."""
+    draw_mesh: bool = True
+    draw_skeleton: bool = False
+    draw_labels: bool = True
+
+
+@dataclass(frozen=True)
+class OverlayPeople:
+    """P people of one frame in the camera frame."""
+
+    track_id: np.ndarray
+    """``P`` int64"""
+    vertices_camera: np.ndarray
+    """``P V 3`` metres"""
+    joints_camera: np.ndarray
+    """``P 55 3`` metres"""
+
+
+def people_of_frame(reconstruction: Reconstruction, frame: int, body: SmplxBody) -> OverlayPeople:
+    """Return everyone in processed frame ``frame``, seen from its camera."""
+    rows = rows_of_frame(reconstruction, frame)
+    T_camera_world = np.linalg.inv(reconstruction.T_world_camera[frame].astype(np.float64))
+    return OverlayPeople(
+        track_id=reconstruction.person_track[rows],
+        vertices_camera=_transform(T_camera_world, posed_vertices(reconstruction, body, rows)),
+        joints_camera=_transform(T_camera_world, reconstruction.joints_world[rows]),
+    )
+
+
+def draw_prediction(
+    image: np.ndarray, prediction: FramePrediction, body: SmplxBody, style: OverlayStyle | None = None
+) -> np.ndarray:
+    """Draw the people of one prediction over its frame; ``image`` may be any scaled copy of the source frame.
+
+    Args:
+        image: ``H W 3`` uint8 RGB.
+        prediction: The prediction for this frame.
+        body: The body model of the session.
+        style: What to draw; meshes and labels by default.
+    """
+    with torch.inference_mode():
+        vertices = body(prediction.parameters_world).vertices if len(prediction.people) else torch.zeros(0, 1, 3)
+    T_camera_world = np.linalg.inv(prediction.camera.T_world_camera.cpu().numpy().astype(np.float64))
+    people = OverlayPeople(
+        track_id=prediction.people.track_id.cpu().numpy(),
+        vertices_camera=_transform(T_camera_world, vertices.cpu().numpy()),
+        joints_camera=_transform(T_camera_world, prediction.joints_world.cpu().numpy()),
+    )
+    K = scale_intrinsics(prediction.camera.K.cpu().numpy(), prediction.camera.image_size, image.shape[:2])
+    return draw_people(image, people, K, body.faces.cpu().numpy(), style or OverlayStyle())
+
+
+def draw_people(
+    image: np.ndarray,
+    people: OverlayPeople,
+    K: np.ndarray,
+    faces: np.ndarray,
+    style: OverlayStyle,
+    mesh_layer: MeshLayer | None = None,
+) -> np.ndarray:
+    """Return a copy of ``image`` (``H W 3`` uint8) with people drawn on it.
+
+    Args:
+        image: The frame.
+        people: P people in the camera frame; P = 0 gives the image back.
+        K: ``3 3`` intrinsics in pixels of ``image``.
+        faces: ``F 3`` of the body.
+        style: What to draw.
+        mesh_layer: Renders the meshes; None is the built-in CPU renderer.
+    """
+    image = np.ascontiguousarray(image)
+    if len(people.track_id) == 0:
+        return image.copy()
+    result = image
+    if style.draw_mesh:
+        colors = np.array([person_color(int(track)) for track in people.track_id]) / 255.0
+        render = mesh_layer or render_meshes
+        rgb, covered = render(people.vertices_camera, faces, colors, K, image.shape[:2])
+        result = image.copy()
+        mixed = (1 - style.opacity) * image[covered] + style.opacity * 255.0 * rgb[covered]
+        result[covered] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+    if style.draw_skeleton or style.draw_labels:
+        result = _draw_marks(result, people, K, style)
+    return result
+
+
+def render_meshes(
+    vertices_camera: np.ndarray, faces: np.ndarray, colors: np.ndarray, K: np.ndarray, image_size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shade P meshes smoothly: rgb ``H W 3`` float32 in [0, 1] and covered ``H W`` bool."""
+    num_people, num_vertices = vertices_camera.shape[:2]
+    height, width = image_size
+    flat = vertices_camera.reshape(-1, 3)
+    all_faces = (faces[None] + num_vertices * np.arange(num_people)[:, None, None]).reshape(-1, 3)
+    seen = rasterize(flat, all_faces, K, image_size)
+    shade = np.concatenate([_vertex_shade(vertices, faces) for vertices in vertices_camera])
+    light = (shade[all_faces[seen.face]] * seen.barycentric).sum(axis=1)
+    rgb = np.zeros((height * width, 3), dtype=np.float32)
+    base = colors[seen.face // len(faces)]
+    # Above 1 the light turns towards white, which reads as a soft highlight instead of a clipped colour.
+    rgb[seen.pixel] = base * np.minimum(light, 1)[:, None] + (1 - base) * np.maximum(light - 1, 0)[:, None]
+    covered = np.zeros(height * width, dtype=bool)
+    covered[seen.pixel] = True
+    return rgb.reshape(height, width, 3), covered.reshape(height, width)
+
+
+def _vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return ``V`` light intensities: a key light, fill from the camera, and a rim that darkens the outline."""
+    corners = vertices_camera[faces]
+    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat = faces.reshape(-1)
+    normals = np.stack(
+        [np.bincount(flat, np.repeat(face_normals[:, axis], 3), len(vertices_camera)) for axis in range(3)], axis=1
+    )
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    to_camera = -vertices_camera / np.maximum(np.linalg.norm(vertices_camera, axis=1, keepdims=True), 1e-6)
+    facing = np.maximum((normals * to_camera).sum(axis=1), 0)
+    key = np.maximum(normals @ (_KEY_LIGHT / np.linalg.norm(_KEY_LIGHT)), 0)
+    return (0.25 + 0.4 * facing + 0.55 * key).astype(np.float32)
+
+
+def scale_intrinsics(K: np.ndarray, from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
+    """Convert ``K`` from one image size (height, width) to another, pixel centres at whole numbers."""
+    scaled = np.array(K, dtype=np.float64)
+    for axis, ratio in ((0, to_size[1] / from_size[1]), (1, to_size[0] / from_size[0])):
+        scaled[axis] *= ratio
+        scaled[axis, 2] += 0.5 * (ratio - 1)
+    return scaled
+
+
+def _transform(T: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ T[:3, :3].T + T[:3, 3]
+
+
+def _draw_marks(image: np.ndarray, people: OverlayPeople, K: np.ndarray, style: OverlayStyle) -> np.ndarray:
+    """Draw skeletons and labels with Pillow."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    unit = max(1, round(min(image.shape[:2]) / 240))
+    for track, joints in zip(people.track_id.tolist(), people.joints_camera, strict=True):
+        color = person_color(track)
+        pixels = joints @ K.T
+        is_ahead = joints[:, 2] > NEAR_M
+        uv = pixels[:, :2] / np.where(is_ahead, pixels[:, 2], 1.0)[:, None]
+        # Pillow cuts decimals off and overflows far outside the image.
+        uv = np.clip(np.round(uv), -_FAR_OUTSIDE_PX, _FAR_OUTSIDE_PX)
+        if style.draw_skeleton:
+            _draw_skeleton(draw, uv, is_ahead, color, unit)
+        if style.draw_labels and is_ahead[_HEAD]:
+            _draw_label(draw, uv[_HEAD], K[1, 1] * 0.22 / joints[_HEAD, 2], str(track), color, unit)
+    return np.asarray(canvas)
+
+
+def _draw_skeleton(draw: object, uv: np.ndarray, is_ahead: np.ndarray, color: tuple[int, int, int], unit: int) -> None:
+    for joint, parent in enumerate(_BODY_PARENTS):
+        if parent >= 0 and is_ahead[joint] and is_ahead[parent]:
+            ends = [tuple(uv[parent]), tuple(uv[joint])]
+            draw.line(ends, fill=(255, 255, 255), width=unit + 2)
+            draw.line(ends, fill=color, width=unit)
+    for joint in range(_NUM_BODY_JOINTS):
+        if is_ahead[joint]:
+            x, y = uv[joint]
+            draw.ellipse((x - unit, y - unit, x + unit, y + unit), fill=(255, 255, 255))
+
+
+_BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+"""Parents of SMPL-X's first 22 joints. Source: SMPL-X kinematic tree."""
+
+
+def _draw_label(
+    draw: object, head_uv: np.ndarray, lift_px: float, text: str, color: tuple[int, int, int], unit: int
+) -> None:
+    """Write the identity in a small plate above the head."""
+    font = _font(11 * unit)
+    x, y = float(head_uv[0]), float(head_uv[1] - lift_px)
+    left, top, right, bottom = draw.textbbox((x, y), text, font=font, anchor="ms")
+    pad = 2 * unit
+    draw.rounded_rectangle((left - 2 * pad, top - pad, right + 2 * pad, bottom + pad), radius=2 * pad, fill=color)
+    draw.text((x, y), text, font=font, anchor="ms", fill=(255, 255, 255))
+
+
+@lru_cache(maxsize=8)
+def _font(size_px: int) -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size_px)
