@@ -1,0 +1,144 @@
+"""The demo's own addresses, over HTTP and over the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+import websockets
+from standin import StandInLive
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from demo.routes import Site, build_routes
+from demo.storage import Shelf, Store
+from demo.viewer import LiveScenes
+
+
+def _make(shelf: Shelf, name: str) -> None:
+    if name == "scene.glb":
+        (shelf.folder / name).write_bytes(b"glTF")
+
+
+@pytest.fixture
+def client(store: Store, live: LiveScenes) -> TestClient:
+    site = Site(store, live, lambda: {"status": "ok", "active_jobs": 0}, _make)
+    return TestClient(Starlette(routes=build_routes(site)))
+
+
+@pytest.fixture
+def echo_port() -> Iterator[int]:
+    """A loopback socket server that answers with what it got, on its own loop."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    found: list[int] = []
+
+    async def answer(connection: websockets.ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async def serve() -> None:
+        protocols = [websockets.Subprotocol("viser-v1")]
+        async with websockets.serve(answer, "127.0.0.1", 0, subprotocols=protocols) as server:
+            found.append(server.sockets[0].getsockname()[1])
+            ready.set()
+            await stop.wait()
+
+    stop = asyncio.Event()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    yield found[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+    loop.close()
+
+
+def test_health_says_what_it_is_told(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok", "active_jobs": 0}
+
+
+def test_a_file_comes_with_its_type_and_without_traces(client: TestClient, store: Store) -> None:
+    shelf = store.open("someone")
+    (shelf.folder / "points.ply").write_bytes(b"ply")
+
+    answer = client.get(f"/viewer/{shelf.token}/points.ply")
+
+    assert (answer.status_code, answer.content) == (200, b"ply")
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_a_file_is_made_when_somebody_asks_for_it(client: TestClient, store: Store) -> None:
+    shelf = store.open("someone")
+
+    answer = client.get(f"/viewer/{shelf.token}/scene.glb?download=1")
+
+    assert answer.content == b"glTF"
+    assert answer.headers["content-type"] == "model/gltf-binary"
+
+
+def test_the_overlay_video_can_be_read_in_parts(client: TestClient, store: Store) -> None:
+    shelf = store.open("someone")
+    (shelf.folder / "overlay.mp4").write_bytes(b"0123456789")
+
+    answer = client.get(f"/viewer/{shelf.token}/overlay.mp4", headers={"Range": "bytes=2-4"})
+
+    assert (answer.status_code, answer.content) == (206, b"234")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/viewer/AAAAAAAAAAAAAAAAAAAAAA/play/",
+        "/viewer/AAAAAAAAAAAAAAAAAAAAAA/live/",
+        "/viewer/AAAAAAAAAAAAAAAAAAAAAA/scene.glb",
+        "/viewer/../../etc/passwd",
+        "/viewer/%2e%2e/%2e%2e/etc/passwd",
+        "/viewer/{token}/..%2f..%2fetc%2fpasswd",
+        "/viewer/{token}/../secret",
+        "/viewer/{token}/nothing.ply",
+        "/viewer/",
+    ],
+)
+def test_wrong_tokens_and_names_are_404(client: TestClient, store: Store, path: str) -> None:
+    shelf = store.open("someone")
+    (shelf.folder.parent / "secret").write_text("secret")
+
+    answer = client.get(path.replace("{token}", shelf.token))
+
+    assert answer.status_code == 404
+    assert "secret" not in answer.text
+
+
+def test_an_expired_result_is_404(client: TestClient, store: Store, clock) -> None:
+    shelf = store.open("someone")
+    assert client.get(f"/viewer/{shelf.token}/play/").status_code == 200
+
+    clock.now_s = 3601
+
+    assert client.get(f"/viewer/{shelf.token}/play/").status_code == 404
+
+
+def test_the_socket_of_a_live_viewer_reaches_it_with_its_protocol(
+    client: TestClient, live: LiveScenes, echo_port: int
+) -> None:
+    live.add("token", "someone", StandInLive(port=echo_port))
+
+    with client.websocket_connect("/viewer/token/live", subprotocols=["viser-v1"]) as socket:
+        socket.send_bytes(b"\x00\x01")
+        socket.send_text("hello")
+        answers = socket.receive_bytes(), socket.receive_text()
+
+    assert socket.accepted_subprotocol == "viser-v1"
+    assert answers == (b"\x00\x01", "hello")
+
+
+@pytest.mark.parametrize("token", ["unknown", "dead"])
+def test_the_socket_of_a_closed_viewer_is_refused(client: TestClient, live: LiveScenes, token: str) -> None:
+    live.add("dead", "someone", StandInLive(port=1))
+
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(f"/viewer/{token}/live"):
+        pass

@@ -1,0 +1,152 @@
+"""One run: progress, result, stop, failure, and what is left behind."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+from standin import StandInEngine
+
+from demo import messages
+from demo.engine import RunOptions
+from demo.jobs import Line
+from demo.runs import FURTHER_FILES, MAIN_FILES, Runs, frames_to_use
+from demo.storage import Store
+from demo.viewer import LiveScenes
+from human3r.errors import MediaDecodeError
+from human3r.reconstruction import Reconstruction
+
+CLIP = Path("clip.mp4")
+
+
+def test_a_run_ends_with_a_result_that_holds_every_frame(runs: Runs, engine: StandInEngine) -> None:
+    updates = list(runs.start(CLIP, RunOptions(), "someone"))
+
+    outcome = updates[-1].outcome
+    assert (outcome.frames, outcome.people) == (engine.num_frames, 1)
+    assert Reconstruction.load(outcome.shelf.file("reconstruction.npz")).num_frames == engine.num_frames
+
+
+def test_the_recording_is_there_when_the_result_is_first_shown(runs: Runs) -> None:
+    shown = [update for update in runs.start(CLIP, RunOptions(), "someone") if update.outcome]
+
+    assert [update.is_shown for update in shown] == [False, True]
+    assert shown[0].outcome.ready == ("reconstruction.npz", "scene.viser")
+    assert set(MAIN_FILES) <= set(shown[1].outcome.ready)
+
+
+def test_a_program_gets_every_file(runs: Runs) -> None:
+    *_, last = runs.start(CLIP, RunOptions(), "someone", everything=True)
+
+    assert {"scene.glb", "reconstruction.npz", *FURTHER_FILES} <= set(last.outcome.ready)
+
+
+def test_the_counter_of_a_running_job_never_falls(runs: Runs, engine: StandInEngine) -> None:
+    engine.gate = threading.Event()
+    fractions = []
+    for update in runs.start(CLIP, RunOptions(), "someone"):
+        if update.preview is not None:
+            fractions.append(update.fraction)
+            engine.gate.set()
+
+    assert fractions
+    assert fractions == sorted(fractions)
+
+
+def test_stop_keeps_the_frames_that_were_finished(runs: Runs, engine: StandInEngine) -> None:
+    engine.num_frames = 1000
+    engine.gate = threading.Event()
+    for update in runs.start(CLIP, RunOptions(), "someone"):
+        if update.preview is not None:
+            runs.stop("someone")
+            engine.gate.set()
+
+    assert 0 < update.outcome.frames < 1000
+    assert update.note == messages.STOPPED
+
+
+def test_a_clip_without_people_is_a_result_with_a_note(runs: Runs, engine: StandInEngine) -> None:
+    engine.num_people = 0
+
+    *_, last = runs.start(CLIP, RunOptions(), "someone")
+
+    assert last.outcome.people == 0
+    assert last.note == messages.NO_PEOPLE
+
+
+def test_a_bad_clip_is_one_sentence_and_leaves_nothing(runs: Runs, line: Line, store: Store) -> None:
+    *_, last = runs.start(Path("notes.txt"), RunOptions(), "someone")
+
+    assert last.problem == "The file is text, not a video. Choose a video."
+    assert (line.counts(), len(store)) == ((0, 0), 0)
+
+
+def test_a_clip_that_breaks_while_it_is_read_leaves_no_live_viewer(
+    runs: Runs, engine: StandInEngine, store: Store, live: LiveScenes
+) -> None:
+    engine.failure = MediaDecodeError("The clip is damaged.", "Export it again.")
+
+    *_, last = runs.start(CLIP, RunOptions(), "someone")
+
+    assert last.problem == "The clip is damaged. Export it again."
+    assert engine.live[0].is_closed
+    assert len(store) == 0
+
+
+def test_our_own_mistake_is_an_id_that_the_log_knows(
+    runs: Runs, engine: StandInEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.failure = RuntimeError("a secret path")
+
+    with caplog.at_level(logging.ERROR):
+        *_, last = runs.start(CLIP, RunOptions(), "someone")
+
+    assert "a secret path" not in last.problem
+    identity = last.problem.split("internal error ")[1].split(")")[0]
+    assert identity in caplog.text
+
+
+def test_no_clip_is_a_sentence(runs: Runs) -> None:
+    assert [update.problem for update in runs.start(None, RunOptions(), "someone")] == [messages.NO_CLIP]
+
+
+def test_a_second_visitor_waits_and_is_told(runs: Runs, engine: StandInEngine) -> None:
+    engine.gate = threading.Event()
+    first = runs.start(CLIP, RunOptions(), "first")
+    next(first)
+
+    second = runs.start(CLIP, RunOptions(), "second")
+    told = next(second)
+    runs.stop("second")
+    *_, end = second
+    first.close()
+
+    assert told.text == "Waiting: 1 run before yours"
+    assert end.problem == messages.STOPPED_EMPTY
+
+
+def test_leaving_the_page_ends_the_run_and_its_live_viewer(
+    runs: Runs, engine: StandInEngine, line: Line, live: LiveScenes
+) -> None:
+    engine.num_frames = 1000
+    run = runs.start(CLIP, RunOptions(), "someone")
+    token = next(update.live_token for update in run if update.live_token)
+    next(run)
+
+    run.close()
+
+    assert live.port(token) is None
+    assert engine.live[0].is_closed
+    assert line.counts() == (0, 0)
+
+
+def test_the_frames_of_a_run_follow_from_clip_and_options(engine: StandInEngine) -> None:
+    clip = engine.probe(CLIP)  # 6 frames at 5 fps
+
+    assert frames_to_use(clip, RunOptions()) == 6
+    assert frames_to_use(clip, RunOptions(fps=2.5)) == 3
+    assert frames_to_use(clip, RunOptions(start_s=0.6)) == 3
+    assert frames_to_use(clip, RunOptions(duration_s=0.4)) == 2
+    assert frames_to_use(clip, RunOptions(max_frames=4)) == 4

@@ -1,0 +1,31 @@
+"""The command line of ``app.py``."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo.settings import parse_settings
+
+
+def test_without_options_only_this_machine_can_connect() -> None:
+    assert parse_settings([], {}).host == "127.0.0.1"
+
+
+def test_a_space_listens_where_its_proxy_looks() -> None:
+    settings = parse_settings([], {"SPACE_ID": "someone/demo"})
+
+    assert (settings.host, settings.port) == ("0.0.0.0", 7860)
+
+
+def test_options_are_taken() -> None:
+    settings = parse_settings(["--host", "::1", "--port", "8123", "--model", "tiny", "--body", "body.npz"], {})
+
+    assert (settings.host, settings.port, settings.model, settings.body) == ("::1", 8123, "tiny", "body.npz")
+
+
+@pytest.mark.parametrize("arguments", [["--port", "0"], ["--port", "70000"], ["--port", "x"], ["--nonsense"]])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse_settings(arguments, {})
+
+    assert end.value.code == 2
