@@ -1,0 +1,127 @@
+"""The skeleton that the compact person head poses: 22 joints and COCO's 17 keypoints, linear in betas, no mesh.
+
+Owns forward kinematics of the body joints. Its tables are weights: they come from the body that the lifter was trained
+on, so that ``models`` needs no body file. Rest axes are SMPL-X's: x left, y up, z forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from human3r.records import TensorRecord
+
+NUM_BODY_ROTATIONS = 22
+NUM_KEYPOINTS = 17
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+"""Parents of SMPL-X's first 22 joints."""
+LEVELS = ((1, 2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12, 13, 14), (15, 16, 17), (18, 19), (20, 21))
+"""Joints by distance from the pelvis: a level is posed in one product."""
+HEAD_JOINT = 15
+KEYPOINT_JOINTS = (15, 15, 15, 15, 15, 16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
+"""Joint at (or carrying) each COCO keypoint: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
+OFFSET_CARRIERS = (15, 15, 15, 15, 15, 9, 9, 18, 19, 20, 21, 0, 0, 4, 5, 7, 8)
+"""Joint in whose axes a keypoint's constant offset is fixed: shoulders ride on the chest, hips on the pelvis."""
+MIRRORED_KEYPOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+MIRRORED_JOINTS = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
+
+
+@dataclass(frozen=True)
+class PosedPoints(TensorRecord):
+    """P posed skeletons; the frame is that of the root rotation, the origin is the pelvis joint."""
+
+    joints: Tensor
+    """``P 22 3`` metres."""
+    rotations: Tensor
+    """``P 22 3 3`` global."""
+    keypoints: Tensor
+    """``P 17 3`` metres, where a keypoint detector sees them (annotation offsets included)."""
+
+
+class BodyPoints(nn.Module):
+    """Rest tables and forward kinematics.
+
+    All tables are buffers that travel with the weights: ``joint_template`` (22 3), ``joint_directions`` (22 3 10),
+    ``face_template`` (5 3, nose, eyes, ears from the head joint), ``face_directions`` (5 3 10), ``keypoint_offsets``
+    (17 3: from the joint to where annotators click, in the rest axes of ``OFFSET_CARRIERS``), metres.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("joint_template", torch.zeros(22, 3))
+        self.register_buffer("joint_directions", torch.zeros(22, 3, 10))
+        self.register_buffer("face_template", torch.zeros(5, 3))
+        self.register_buffer("face_directions", torch.zeros(5, 3, 10))
+        self.register_buffer("keypoint_offsets", torch.zeros(17, 3))
+        self._index("parents", (0, *PARENTS[1:]))
+        self._index("keypoint_joints", KEYPOINT_JOINTS)
+        self._index("carriers", OFFSET_CARRIERS)
+
+    def _index(self, name: str, values: tuple[int, ...]) -> None:
+        self.register_buffer(name, torch.tensor(values), persistent=False)
+
+    def rest(self, betas: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rest joints ``P 22 3`` from the pelvis and face points ``P 5 3`` from the head joint, metres."""
+        joints = self.joint_template + torch.einsum("pb,jcb->pjc", betas, self.joint_directions)
+        faces = self.face_template + torch.einsum("pb,jcb->pjc", betas, self.face_directions)
+        return joints - joints[:, :1], faces
+
+    def forward(self, joint_rotations: Tensor, betas: Tensor) -> PosedPoints:
+        """Pose P skeletons from local rotations ``P 22 3 3`` and betas ``P 10``."""
+        joints, faces = self.rest(betas)
+        return self.pose(joint_rotations, joints, faces)
+
+    def pose(
+        self, joint_rotations: Tensor, rest_joints: Tensor, faces: Tensor, offsets: Tensor | None = None
+    ) -> PosedPoints:
+        """Pose given rest skeletons.
+
+        Args:
+            joint_rotations: ``P 22 3 3`` local.
+            rest_joints: ``P 22 3`` from the pelvis, metres.
+            faces: ``P 5 3`` from the head joint, metres.
+            offsets: ``P 17 3`` in place of ``keypoint_offsets``.
+        """
+        bones = rest_joints - rest_joints[:, self.parents]
+        rotations, joints = posed_chain(joint_rotations, bones)
+        offsets = self.keypoint_offsets.expand(joints.shape[0], 17, 3) if offsets is None else offsets
+        moved = torch.cat([offsets[:, :5] + faces, offsets[:, 5:]], dim=1)
+        carried = (rotations[:, self.carriers] @ moved[..., None])[..., 0]
+        return PosedPoints(joints, rotations, joints[:, self.keypoint_joints] + carried)
+
+
+def posed_chain(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
+    """Multiply local rotations along the body, level by level.
+
+    Args:
+        joint_rotations: ``P 22 3 3`` local.
+        bones: ``P 22 3`` from each joint's parent in rest axes, metres (the root's is ignored).
+
+    Returns:
+        Global rotations ``P 22 3 3`` and joints ``P 22 3`` from the pelvis.
+    """
+    rotations: list[Tensor] = [joint_rotations[:, 0]] * NUM_BODY_ROTATIONS
+    joints: list[Tensor] = [torch.zeros_like(bones[:, 0])] * NUM_BODY_ROTATIONS
+    for level in LEVELS:
+        above = torch.stack([rotations[PARENTS[joint]] for joint in level], dim=1)
+        start = torch.stack([joints[PARENTS[joint]] for joint in level], dim=1)
+        first, last = level[0], level[-1] + 1
+        turned = above @ joint_rotations[:, first:last]
+        ends = start + (above @ bones[:, first:last, :, None])[..., 0]
+        for place, joint in enumerate(level):
+            rotations[joint], joints[joint] = turned[:, place], ends[:, place]
+    return torch.stack(rotations, dim=1), torch.stack(joints, dim=1)
+
+
+def rotation_from_6d(values: Tensor) -> Tensor:
+    """Orthonormalise ``... 6`` to ``... 3 3``: columns are the first vector, the rest of the second, their product.
+
+    Source: Zhou et al. 2019 (arXiv 1812.07035); layout of the model specification, section 4.7 (row-major 3 x 2).
+    """
+    columns = values.unflatten(-1, (3, 2))
+    first = nn.functional.normalize(columns[..., 0], dim=-1, eps=1e-6)
+    second = columns[..., 1] - (first * columns[..., 1]).sum(-1, keepdim=True) * first
+    second = nn.functional.normalize(second, dim=-1, eps=1e-6)
+    return torch.stack([first, second, torch.linalg.cross(first, second, dim=-1)], dim=-1)

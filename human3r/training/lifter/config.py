@@ -1,0 +1,84 @@
+"""Settings of one training run of the lifter, read from TOML; unknown keys are errors."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+
+from human3r.errors import FormatError
+from human3r.training.lifter.cameras import CameraMix
+from human3r.training.lifter.detector import DetectorMix
+from human3r.training.lifter.losses import LossWeights
+from human3r.training.lifter.poses import PoseMix
+from human3r.training.lifter.simulator import BodyMix
+
+
+@dataclass(frozen=True)
+class LifterTraining:
+    """Everything that decides a run."""
+
+    motion: str = ""
+    """Folder of motion files; empty takes the clips of the package ``pybullet``."""
+    body: str = ""
+    """SMPL-X-format body; empty takes the embedded one."""
+    output: str = "runs/lifter"
+    """Folder for the checkpoint, the log and the weights."""
+    held_out: tuple[str, ...] = ()
+    """Clips for validation only: names, or parts of names."""
+    minutes: float = 60.0
+    """Training time; the learning rate follows a cosine over it, so a resumed run ends where an unbroken one would."""
+    batch: int = 1024
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.01
+    """Share of the time over which the learning rate rises."""
+    ema: float = 0.999
+    width: int = 640
+    depth: int = 4
+    seed: int = 0
+    use_bf16: bool = True
+    """bfloat16 products of the encoder, worth it on CPUs with such units."""
+    validate_minutes: float = 5.0
+    validation_people: int = 4096
+    keypoint_offsets_m: tuple[float, ...] = ()
+    """51 numbers: from the joints to where annotators click (see ``BodyPoints``); empty means none."""
+    poses: PoseMix = field(default_factory=PoseMix)
+    bodies: BodyMix = field(default_factory=BodyMix)
+    cameras: CameraMix = field(default_factory=CameraMix)
+    detector: DetectorMix = field(default_factory=DetectorMix)
+    losses: LossWeights = field(default_factory=LossWeights)
+
+
+def load_config(path: Path | str) -> LifterTraining:
+    """Read a TOML file.
+
+    Raises:
+        FormatError: The file is no TOML, or has a key that no setting has.
+    """
+    # Python 3.10 has no TOML reader; only training needs one.
+    import tomllib
+
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FormatError(f"{path.name} is not a readable TOML file.", "See human3r/training/configs.") from error
+    values.pop("stage", None)
+    return _read(LifterTraining, values, path.name)
+
+
+def _read(record: type, values: dict[str, object], where: str) -> typing.Any:
+    known = {item.name for item in fields(record)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise FormatError(f"{where} has unknown settings: {', '.join(unknown)}.", f"Known: {', '.join(sorted(known))}.")
+    hints = typing.get_type_hints(record)
+    read = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if is_dataclass(hint):
+            read[name] = _read(typing.cast(type, hint), typing.cast(dict, value), f"{where}, {name}")
+        else:
+            read[name] = tuple(value) if isinstance(value, list) else value
+    return record(**read)

@@ -1,0 +1,82 @@
+"""Losses of the lifter: joints, rotations, reprojection, depth, shape, and how sure it is.
+
+Weights follow the prototype's recipe; the terms are those of the people losses of the full network (joints relative to
+the pelvis, rotations, betas, projections), in units that suit people of any size in the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from human3r.models.compact.body_points import BodyPoints
+from human3r.models.compact.keypoint_encoder import keypoint_cues
+from human3r.models.compact.lifter import LiftedPeople
+from human3r.training.lifter.simulator import SimulatedPeople
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms. Source: prototype of the lifter, except the last."""
+
+    joints: float = 4.0
+    rotations: float = 0.25
+    root_rotation: float = 0.35
+    reprojection: float = 1.5
+    log_depth: float = 1.5
+    betas: float = 0.05
+    sigma: float = 0.02
+
+
+def lifter_losses(
+    lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints, weights: LossWeights
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the weighted sum and the mean of every term.
+
+    Args:
+        lifted: Prediction for the P people of ``truth``.
+        truth: What was simulated.
+        points: The skeleton.
+        weights: Weights.
+    """
+    posed = points(lifted.joint_rotations, lifted.betas)
+    size = keypoint_cues(truth.people).size
+    predicted, target = posed.keypoints + lifted.root_camera[:, None], truth.keypoints_camera
+    flat = predicted[..., :2] / predicted[..., 2:].clamp_min(0.2)
+    clean = target[..., :2] / target[..., 2:].clamp_min(0.2)
+    # Beyond two boxes the projection of points near the camera plane would drown everything else.
+    offset = ((flat - clean) / size[:, None, None]).clamp(-2.0, 2.0)
+    angle, depth_error = rotation_angles(lifted, truth), log_depth_error(lifted, truth)
+    difference = (lifted.joint_rotations - truth.joint_rotations).abs()
+    terms = {
+        "joints": (posed.joints - truth.joints).norm(dim=-1).mean(1),
+        "rotations": difference[:, 1:].mean((1, 2, 3)) * 3,
+        "root_rotation": difference[:, 0].mean((1, 2)) * 3,
+        "reprojection": offset.abs().sum(-1).mean(1),
+        "log_depth": depth_error.abs(),
+        "betas": (lifted.betas - truth.betas).abs().mean(1),
+        "sigma": _laplace(angle.detach() / 3**0.5, lifted.rotation_sigma).mean(1)
+        + _laplace(depth_error.detach().abs(), lifted.log_depth_sigma),
+    }
+    total_weight = truth.weight.sum().clamp_min(1.0)
+    means = {name: (term * truth.weight).sum() / total_weight for name, term in terms.items()}
+    total = sum((getattr(weights, name) * mean for name, mean in means.items()), torch.zeros(()))
+    return total, {name: float(mean.detach()) for name, mean in means.items()}
+
+
+def rotation_angles(lifted: LiftedPeople, truth: SimulatedPeople) -> Tensor:
+    """Angle between predicted and true local rotations, ``P 22`` radians."""
+    product = (lifted.joint_rotations * truth.joint_rotations).sum((-1, -2))
+    return torch.acos(((product - 1) / 2).clamp(-1 + 1e-6, 1 - 1e-6))
+
+
+def log_depth_error(lifted: LiftedPeople, truth: SimulatedPeople) -> Tensor:
+    """Difference of the logarithms of the pelvis depths, ``P``."""
+    return lifted.root_camera[:, 2].clamp_min(0.05).log() - truth.root_camera[:, 2].clamp_min(0.05).log()
+
+
+def _laplace(error: Tensor, sigma: Tensor) -> Tensor:
+    """Negative log likelihood of absolute errors under a Laplace law of scale ``sigma``, constants dropped."""
+    return error / sigma + sigma.log()

@@ -1,0 +1,214 @@
+"""The training loop of the lifter: simulate, lift, step; resumable at any checkpoint. One process, one body.
+
+``train`` may be stopped at any time; called again with the same output folder it goes on, with the same random numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from human3r.bodies import load_body
+from human3r.bodies.base import HEAD
+from human3r.bodies.joints import COCO17_HEAD_VERTICES
+from human3r.bodies.smplx import SmplxBody
+from human3r.models.compact.body_points import BodyPoints
+from human3r.models.compact.lifter import BodyLifter
+from human3r.training.lifter.config import LifterTraining
+from human3r.training.lifter.losses import lifter_losses
+from human3r.training.lifter.poses import PoseMix, PoseSampler
+from human3r.training.lifter.rotations import Dice
+from human3r.training.lifter.simulator import SimulatedPeople, Simulator
+from human3r.training.lifter.validation import HEADER, score_table
+from human3r.training.motion import load_motions
+
+_LOG = logging.getLogger(__name__)
+_CHECKPOINT = "checkpoint.safetensors"
+_LOG_EVERY = 200
+
+
+def build_body_points(body: SmplxBody, keypoint_offsets_m: tuple[float, ...] = ()) -> BodyPoints:
+    """Copy what the lifter needs from a body: joints and five face points, linear in betas."""
+    points = BodyPoints()
+    faces = list(COCO17_HEAD_VERTICES)
+    root = body.joint_template[:1]
+    root_directions = body.joint_shape_directions[:1]
+    points.joint_template.copy_(body.joint_template[:22] - root)
+    points.joint_directions.copy_(body.joint_shape_directions[:22] - root_directions)
+    points.face_template.copy_(body.template[faces] - body.joint_template[HEAD])
+    points.face_directions.copy_(body.shape_directions[faces] - body.joint_shape_directions[HEAD])
+    if keypoint_offsets_m:
+        points.keypoint_offsets.copy_(torch.tensor(keypoint_offsets_m).reshape(17, 3))
+    return points
+
+
+@dataclass
+class _Run:
+    """What changes while a run goes on."""
+
+    lifter: BodyLifter
+    average: BodyLifter
+    optimizer: torch.optim.Optimizer
+    dice: Dice
+    step: int = 0
+    seconds: float = 0.0
+
+
+def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
+    """Train, or go on training, until the time of ``config`` is used up.
+
+    Args:
+        config: Settings.
+        points: The skeleton; the default copies it from the body that ``config`` names.
+
+    Returns:
+        The weights file (averaged weights, fp16, settings in its header).
+    """
+    output = Path(config.output)
+    output.mkdir(parents=True, exist_ok=True)
+    if points is None:
+        points = build_body_points(load_body(config.body or None), config.keypoint_offsets_m)
+    training, validation = build_simulators(config, points)
+    torch.manual_seed(config.seed)
+    run = _start(config, points)
+    _resume(run, output / _CHECKPOINT)
+    held_out = validation.sample(Dice(torch.Generator().manual_seed(config.seed + 1)), config.validation_people)
+    budget = 60.0 * config.minutes
+    next_validation = run.seconds
+    while run.seconds < budget:
+        started = time.perf_counter()
+        terms = _train_step(run, config, training.sample(run.dice, config.batch), run.seconds / budget)
+        run.step += 1
+        run.seconds += time.perf_counter() - started
+        if run.step % _LOG_EVERY == 0:
+            parts = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
+            _LOG.info("step %d, %.1f min, %.0f people/s: %s", run.step, run.seconds / 60, _rate(run, config), parts)
+        if run.seconds >= next_validation or run.seconds >= budget:
+            next_validation = run.seconds + 60 * config.validate_minutes
+            _validate(run, held_out, output / "validation.txt")
+            _save_checkpoint(run, output / _CHECKPOINT)
+            save_weights(run.average, config, output / "lifter.safetensors")
+    return output / "lifter.safetensors"
+
+
+def build_simulators(config: LifterTraining, points: BodyPoints) -> tuple[Simulator, Simulator]:
+    """Return the simulators of training and of validation; they share no motion clip."""
+    motions = load_motions(config.motion or None, points.joint_template.double().numpy())
+    held_out = [motion for motion in motions if any(name in motion.name for name in config.held_out)]
+    kept = [motion for motion in motions if all(motion is not other for other in held_out)]
+    mixed = PoseSampler(kept, config.poses)
+    # Validation: unseen clips as they were captured, and as many seated people as in training.
+    plain = PoseMix(
+        mocap=config.poses.mocap,
+        seated=config.poses.seated,
+        standing=config.poses.standing,
+        squatting=config.poses.squatting,
+        bending=0.0,
+        lying=0.0,
+        swap_upper_body=0.0,
+        blend_frames=0.0,
+        random_arm=0.0,
+        noise=0.3,
+    )
+    unseen = PoseSampler(held_out or kept, plain)
+    rest = (config.bodies, config.cameras, config.detector)
+    return Simulator(points, mixed, *rest), Simulator(points, unseen, *rest)
+
+
+def save_weights(lifter: BodyLifter, config: LifterTraining, path: Path) -> None:
+    """Write fp16 weights with the settings as JSON in the header; the file appears at once or not at all."""
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() and "points." not in name else tensor).contiguous()
+        for name, tensor in lifter.state_dict().items()
+    }
+    header = {"width": config.width, "depth": config.depth, "training": asdict(config)}
+    temporary = path.with_suffix(".part")
+    save_file(tensors, temporary, metadata={"lifter": json.dumps(header)})
+    temporary.replace(path)
+
+
+def _start(config: LifterTraining, points: BodyPoints) -> _Run:
+    lifter = BodyLifter(points, config.width, config.depth)
+    average = BodyLifter(points, config.width, config.depth)
+    average.load_state_dict(lifter.state_dict())
+    average.requires_grad_(False)
+    optimizer = torch.optim.AdamW(lifter.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    return _Run(lifter, average, optimizer, Dice(torch.Generator().manual_seed(config.seed)))
+
+
+def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople, progress: float) -> dict[str, float]:
+    rise = min(1.0, progress / config.warmup) if config.warmup else 1.0
+    rate = config.learning_rate * max(rise, 0.01) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.use_bf16):
+        lifted = run.lifter(truth.people)
+    loss, terms = lifter_losses(lifted, truth, run.lifter.points, config.losses)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(run.lifter.parameters(), 1.0)
+    if torch.isfinite(norm):
+        run.optimizer.step()
+    keep = min(config.ema, (1 + run.step) / (10 + run.step))
+    with torch.no_grad():
+        for kept, current in zip(run.average.parameters(), run.lifter.parameters(), strict=True):
+            kept.lerp_(current, 1 - keep)
+    return terms
+
+
+@torch.no_grad()
+def _validate(run: _Run, held_out: SimulatedPeople, path: Path) -> None:
+    table = score_table(run.average(held_out.people), held_out, run.average.points)
+    lines = [f"after {run.step} steps, {run.seconds / 60:.1f} minutes", HEADER]
+    lines += [f"{name:18s} {scores.row()}" for name, scores in table.items()]
+    _LOG.info("%s", "\n".join(lines))
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def _rate(run: _Run, config: LifterTraining) -> float:
+    return run.step * config.batch / max(run.seconds, 1e-6)
+
+
+def _save_checkpoint(run: _Run, path: Path) -> None:
+    tensors = {f"lifter.{name}": tensor for name, tensor in run.lifter.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in run.average.state_dict().items()}
+    for index, state in run.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    tensors["generator"] = run.dice.generator.get_state()
+    temporary = path.with_suffix(".part")
+    progress = {"step": str(run.step), "seconds": repr(run.seconds)}
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, temporary, metadata=progress)
+    temporary.replace(path)
+
+
+def _resume(run: _Run, path: Path) -> None:
+    if not path.is_file():
+        return
+    from safetensors import safe_open
+
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        progress = file.metadata()
+    run.lifter.load_state_dict(_below(tensors, "lifter."))
+    run.average.load_state_dict(_below(tensors, "average."))
+    state = run.optimizer.state_dict()
+    optimizer: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in _below(tensors, "optimizer.").items():
+        index, _, entry = name.partition(".")
+        optimizer.setdefault(int(index), {})[entry] = tensor
+    run.optimizer.load_state_dict({"state": optimizer, "param_groups": state["param_groups"]})
+    run.dice.generator.set_state(tensors["generator"])
+    run.step, run.seconds = int(progress["step"]), float(progress["seconds"])
+    _LOG.info("resumed at step %d after %.1f minutes", run.step, run.seconds / 60)
+
+
+def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
