@@ -65,6 +65,12 @@ class Engine(Protocol):
     def export(self, result: Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
         """Write one file of a result; False for a name that is unknown or needs a clip that is not there."""
 
+    def made(self, result: Reconstruction) -> bool:
+        """Whether the default model, as it is now, made this result."""
+
+    def model_names(self) -> tuple[str, ...]:
+        """Return the models that can be chosen, the default first."""
+
     def describe(self) -> dict[str, object]:
         """Return model name, device and package version."""
 

@@ -1,3 +1,133 @@
-"""The ``Engine`` of the real demo, over ``human3r``."""
+"""The ``Engine`` of the real demo, over ``human3r``. Models load once; one is held at a time."""
 
 from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import human3r
+from demo.engine import OnFrame, RunOptions
+from demo.viewer import LiveScene
+from human3r.assets.registry import ASSETS, find_weights
+
+_PREVIEW_LONG_SIDE = 512
+_SMOOTHING = 0.3
+"""Weight of the newest measurement in the time per frame."""
+
+
+class Human3REngine:
+    """Runs ``human3r`` for the demo; see ``demo.engine.Engine`` for the methods.
+
+    Args:
+        model: Name or path of the model that visitors get by default.
+        body: Path of a licensed SMPL-X file, or None for the embedded body.
+    """
+
+    def __init__(self, model: str, body: str | None) -> None:
+        self._default = model
+        self._body_path = body
+        self._lock = threading.Lock()
+        self._held: tuple[str, human3r.LoadedModel] | None = None
+        self._default_sha256: str | None = None
+        self._seconds_per_frame: float | None = None
+
+    def probe(self, clip: Path) -> human3r.ClipInfo:
+        """Measure a clip in the decoder process."""
+        return human3r.probe(clip)
+
+    def load(self, model: str) -> None:
+        """Have a model ready, and know how fast it is here: its first frames are the slow ones."""
+        loaded = self._model(model)
+        if self._seconds_per_frame is None:
+            session = human3r.Session(loaded)
+            picture = np.random.default_rng(0).integers(0, 255, (288, 384, 3), dtype=np.uint8)
+            session.step(picture)
+            started = time.perf_counter()
+            session.step(picture)
+            self._note_speed(time.perf_counter() - started)
+
+    def reconstruct(
+        self, clip: Path, options: RunOptions, on_frame: OnFrame, should_stop: Callable[[], bool]
+    ) -> human3r.Reconstruction:
+        """Run the model over the clip."""
+        started = time.perf_counter()
+        result = human3r.reconstruct(
+            clip,
+            self._model(options.model),
+            on_frame,
+            start_s=options.start_s,
+            duration_s=options.duration_s,
+            fps=options.fps,
+            max_frames=options.max_frames,
+            use_ttt3r=options.use_ttt3r or None,
+            reset_interval=options.reset_interval,
+            should_stop=should_stop,
+        )
+        self._note_speed((time.perf_counter() - started) / result.num_frames)
+        return result
+
+    def open_live(self) -> LiveScene | None:
+        """Open a live viewer on a loopback port."""
+        from human3r.export.live_scene import LiveScene as ViserScene
+
+        return ViserScene(self._model(None).body)
+
+    def preview(self, prediction: human3r.FramePrediction) -> np.ndarray:
+        """Draw the people over the network's view of the frame, put back into the shape of the source frame."""
+        from human3r.rendering import draw_prediction
+
+        height, width = prediction.camera.image_size
+        scale = min(1.0, _PREVIEW_LONG_SIDE / max(height, width))
+        canvas = Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))))
+        left, top, right, bottom = (round(edge * scale) for edge in prediction.source_rect_px)
+        seen = Image.fromarray(prediction.image.numpy()).resize((max(1, right - left), max(1, bottom - top)))
+        canvas.paste(seen, (left, top))
+        return draw_prediction(np.asarray(canvas), prediction, self._model(None).body)
+
+    def export(self, result: human3r.Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
+        """Write one file of a result."""
+        from human3r.export import export_file
+
+        if name == "overlay.mp4" and clip is None:
+            return False
+        export_file(result, folder / name, body=self._model(None).body, clip=clip)
+        return True
+
+    def made(self, result: human3r.Reconstruction) -> bool:
+        """Whether the default model, as it is now, made this result."""
+        if self._default_sha256 is None:
+            self._default_sha256 = self._model(self._default).sha256
+        return result.meta.get("model_sha256") == self._default_sha256
+
+    def model_names(self) -> tuple[str, ...]:
+        """Return the default, then the other models that are on this machine."""
+        here = (name for name, asset in ASSETS.items() if name != "tiny" and (asset.is_embedded or find_weights(name)))
+        return tuple(dict.fromkeys((self._default, *here)))
+
+    def describe(self) -> dict[str, object]:
+        """Return version, model and device; the device is null until the model is there."""
+        held = self._held
+        name, device = (held[1].name, str(held[1].device)) if held else (self._default, None)
+        return {"version": human3r.__version__, "model": name, "device": device}
+
+    def seconds_per_frame(self) -> float | None:
+        """Return the measured time per frame on this machine."""
+        return self._seconds_per_frame
+
+    def _model(self, name: str | None) -> human3r.LoadedModel:
+        """Return a model by name, or the one that is held; loads it when it is another one."""
+        with self._lock:
+            if self._held is None or (name is not None and self._held[0] != name):
+                name = name or self._default
+                self._held = None  # frees the old weights before the new ones come
+                self._held = (name, human3r.load_model(name, body=self._body_path))
+            return self._held[1]
+
+    def _note_speed(self, seconds: float) -> None:
+        before = self._seconds_per_frame
+        self._seconds_per_frame = seconds if before is None else before + _SMOOTHING * (seconds - before)
