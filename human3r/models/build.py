@@ -54,14 +54,16 @@ def seed_weights(network: Human3R, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, values in [*network.named_parameters(), *network.named_buffers()]:
-            if name not in ("human_prior.mean", "human_prior.std"):
-                values.copy_(_seeded(name, torch.randn(values.shape, generator=generator)))
+            values.copy_(_seeded(name, torch.randn(values.shape, generator=generator)))
 
 
-_SMALL_OUTPUTS = ("camera_head.mlp.contract.weight", "point_head.dpt.output.2.weight")
+_SMALL_OUTPUTS = ("camera_head.mlp.contract.weight",)
+_SEED_POINT_SCALES = (1e-5, 1e-5, 0.02, 0.3)
+"""Of x, y, z and confidence. Random slopes X/Z fit no camera; almost constant ones fit a focal length of 250 pixels,
+because the principal point lies half a pixel beside the middle of the image."""
 _SEED_BIASES = {
     "camera_head.mlp.contract.bias": (0, 0, 0, 1, 0, 0, 0),
-    "point_head.dpt.output.2.bias": (0, 0, 1.5, 0),
+    "point_head.dpt.output.2.bias": (-0.003, -0.003, 1.5, 0),
     "person_head.translation.contract.bias": (0, 0, 1),
     "person_head.mean_rotations": (1, 0, 0, 1, 0, 0) * NUM_JOINT_ROTATIONS,
     "human_prior.score.contract.bias": (-5.5,),
@@ -74,6 +76,8 @@ def _seeded(name: str, noise: Tensor) -> Tensor:
         return 0.5 + 0.1 * noise
     if noise.ndim == 1 and name.endswith("weight"):
         return 1 + 0.1 * noise
+    if name == "point_head.dpt.output.2.bias":
+        return torch.tensor(_SEED_BIASES[name])
     if name in _SEED_BIASES:
         return torch.tensor(_SEED_BIASES[name]) + 0.1 * noise
     if noise.ndim == 1:
@@ -81,5 +85,7 @@ def _seeded(name: str, noise: Tensor) -> Tensor:
     if not name.endswith("weight"):
         return 0.5 * noise
     is_small = name in _SMALL_OUTPUTS or (name.startswith("person_head.") and name.endswith("contract.weight"))
+    if name == "point_head.dpt.output.2.weight":
+        return noise / noise[0].numel() ** 0.5 * torch.tensor(_SEED_POINT_SCALES)[:, None, None, None]
     scale = 0.3 if is_small else 4.0 if name == "human_prior.score.contract.weight" else 1.0
     return noise / noise[0].numel() ** 0.5 * scale

@@ -109,6 +109,15 @@ def resize_positions(embedding: Tensor, grid: int, side: int, offset: float) -> 
     return torch.cat((class_part, patch_part.flatten(2).transpose(1, 2).to(embedding.dtype)), dim=1)
 
 
+def standardise(image: Tensor) -> Tensor:
+    """Turn ``B 3 H W`` in [-1, 1] into ImageNet statistics, channel by channel: no constant has to reach the device."""
+    channels = [
+        (channel * 0.5 + 0.5 - mean) / std
+        for channel, mean, std in zip(image.unbind(1), IMAGENET_MEAN, IMAGENET_STD, strict=True)
+    ]
+    return torch.stack(channels, dim=1)
+
+
 def squeezed_sigmoid(logits: Tensor) -> Tensor:
     """Return the logistic function, kept away from 0 and 1 by ``SIGMOID_MARGIN``."""
     return torch.sigmoid(logits) * (1 - 2 * SIGMOID_MARGIN) + SIGMOID_MARGIN
@@ -126,13 +135,10 @@ class Dinov2Prior(nn.Module):
         self.image_size = parts.human_image_size
         self.backbone = Dinov2(parts)
         self.score = Mlp(parts.human_dim, parts.human_dim, 1, nn.ReLU())
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> HumanTokens:
         """Encode ``B 3 H W`` in [-1, 1]."""
-        square = resize_to_square(image, self.image_size)
-        tokens = self.backbone((square * 0.5 + 0.5 - self.mean) / self.std)
+        tokens = self.backbone(standardise(resize_to_square(image, self.image_size)))
         side = round(tokens.shape[1] ** 0.5)
         score = squeezed_sigmoid(self.score(tokens).float()).transpose(1, 2).unflatten(-1, (side, side))
         return HumanTokens(tokens, score)

@@ -1,7 +1,7 @@
 """From a decoded frame to the network's image, and back to source pixels.
 
-Two rules: the official one resizes to a long side and crops to multiples of 16; the compact one squeezes the whole frame
-to multiples of 32. Frames arrive upright; rotation tags are applied where they are decoded.
+Two rules: the official one resizes to a long side and crops to multiples of 16; the compact one squeezes the whole
+frame to multiples of 32. Frames arrive upright; rotation tags are applied where they are decoded.
 Source of the official rule: DUSt3R (arXiv 2312.14132), sec. 4; CUT3R (arXiv 2501.12387).
 """
 

@@ -1,0 +1,211 @@
+"""Reads the object graph of a pickle without making any object of it.
+
+A small interpreter of the opcodes, as ``pickletools`` names them: containers become containers, everything else becomes
+an ``Inert`` record of what the file asked for. Nothing is imported, looked up or called, so a hostile file can describe
+anything and do nothing.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from human3r.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class GlobalName:
+    """The name of a class or function that the file mentions."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(eq=False)
+class Inert:
+    """What would have been an object: the recipe, never carried out."""
+
+    recipe: object
+    """What would have been called: mostly a ``GlobalName``."""
+    arguments: object = ()
+    state: object = None
+    items: list[object] = field(default_factory=list)
+    """Appended values, and (key, value) pairs of item assignments."""
+
+
+@dataclass(frozen=True)
+class PersistentReference:
+    """A reference to data outside of the pickle."""
+
+    value: object
+
+
+_MARK = object()
+_STATE_ERRORS = (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+
+Rebuild = Callable[[GlobalName, Any], object]
+"""Turns a call into plain data, given its name and arguments; returns NotImplemented for what it does not know."""
+
+
+def read_inert_pickle(payload: bytes, rebuild: Rebuild) -> object:
+    """Return the object graph of a pickle as plain containers, scalars and ``Inert`` records.
+
+    Args:
+        payload: The pickle.
+        rebuild: Asked about every call; it only ever sees names and data.
+
+    Raises:
+        CheckpointError: The payload is not a well-formed pickle, or uses extension codes or out-of-band buffers.
+    """
+    machine = _Machine(rebuild)
+    try:
+        for opcode, argument, _ in pickletools.genops(payload):
+            if opcode.name == "STOP":
+                return machine.stack.pop()
+            machine.run(opcode.name, argument)
+    except _STATE_ERRORS as error:
+        raise CheckpointError(f"The checkpoint's object table is damaged ({type(error).__name__}).") from error
+    raise CheckpointError("The checkpoint's object table has no end.")
+
+
+_LITERALS = frozenset(
+    [
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "FLOAT",
+        "BINFLOAT",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    ]
+)
+_CONSTANTS: dict[str, object] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_EMPTIES: dict[str, Callable[[], object]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": list}
+_FROM_MARK: dict[str, Callable[[list[object]], object]] = {
+    "LIST": list,
+    "TUPLE": tuple,
+    "FROZENSET": tuple,
+    "DICT": lambda items: dict(zip(items[::2], items[1::2], strict=True)),
+}
+_SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_IGNORED = ("PROTO", "FRAME")
+
+
+class _Machine:
+    """The stack and memo of one pickle."""
+
+    def __init__(self, rebuild: Rebuild) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, object] = {}
+        self.rebuild = rebuild
+
+    def run(self, name: str, argument: Any) -> None:
+        """Carry out one opcode on plain data."""
+        if name in _LITERALS:
+            self.stack.append(argument)
+        elif name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name])
+        elif name in _EMPTIES:
+            self.stack.append(_EMPTIES[name]())
+        elif name in _FROM_MARK:
+            self.stack.append(_FROM_MARK[name](self._pop_to_mark()))
+        elif name in _SHORT_TUPLES:
+            self.stack.append(tuple(self._pop(_SHORT_TUPLES[name])))
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self.memo[argument] = self.stack[-1]
+        elif name == "MEMOIZE":
+            self.memo[len(self.memo)] = self.stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            self.stack.append(self.memo[argument])
+        elif name not in _IGNORED:
+            self._run_on_objects(name, argument)
+
+    def _run_on_objects(self, name: str, argument: Any) -> None:
+        stack = self.stack
+        match name:
+            case "MARK":
+                stack.append(_MARK)
+            case "POP":
+                stack.pop()
+            case "POP_MARK":
+                self._pop_to_mark()
+            case "DUP":
+                stack.append(stack[-1])
+            case "GLOBAL":
+                module, _, attribute = argument.partition(" ")
+                stack.append(GlobalName(module, attribute))
+            case "STACK_GLOBAL":
+                module, attribute = self._pop(2)
+                if not isinstance(module, str) or not isinstance(attribute, str):
+                    raise TypeError(name)
+                stack.append(GlobalName(module, attribute))
+            case "REDUCE" | "NEWOBJ":
+                stack.append(self._call(*self._pop(2)))
+            case "NEWOBJ_EX":
+                recipe, arguments, keywords = self._pop(3)
+                stack.append(Inert(recipe, (arguments, keywords)))
+            case "INST":
+                module, _, attribute = argument.partition(" ")
+                stack.append(Inert(GlobalName(module, attribute), tuple(self._pop_to_mark())))
+            case "OBJ":
+                recipe, *arguments = self._pop_to_mark()
+                stack.append(Inert(recipe, tuple(arguments)))
+            case "BUILD":
+                state = stack.pop()
+                if isinstance(stack[-1], Inert):
+                    stack[-1].state = state
+            case "APPEND" | "APPENDS" | "ADDITEMS":
+                values = [stack.pop()] if name == "APPEND" else self._pop_to_mark()
+                target = stack[-1]
+                (target.items if isinstance(target, Inert) else target).extend(values)
+            case "SETITEM" | "SETITEMS":
+                values = self._pop(2) if name == "SETITEM" else self._pop_to_mark()
+                pairs = list(zip(values[::2], values[1::2], strict=True))
+                if isinstance(stack[-1], Inert):
+                    stack[-1].items.extend(pairs)
+                else:
+                    stack[-1].update(pairs)
+            case "PERSID":
+                stack.append(PersistentReference(argument))
+            case "BINPERSID":
+                stack.append(PersistentReference(stack.pop()))
+            case _:
+                raise ValueError(name)
+
+    def _call(self, recipe: object, arguments: object) -> object:
+        """Describe a call; the checkpoint reader may know it as data."""
+        known = self.rebuild(recipe, arguments) if isinstance(recipe, GlobalName) else NotImplemented
+        return Inert(recipe, arguments) if known is NotImplemented else known
+
+    def _pop(self, count: int) -> list[Any]:
+        if len(self.stack) < count:
+            raise IndexError
+        values = self.stack[-count:]
+        del self.stack[-count:]
+        return values
+
+    def _pop_to_mark(self) -> list[Any]:
+        for index in range(len(self.stack) - 1, -1, -1):
+            if self.stack[index] is _MARK:
+                values = self.stack[index + 1 :]
+                del self.stack[index:]
+                return values
+        raise IndexError

@@ -1,0 +1,152 @@
+"""Official checkpoints: convert them once, or load them, or what was converted, into a network.
+
+Joins ``assets`` (reading files) with ``models`` (what the tensors mean); neither knows the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from human3r.assets.convert_checkpoint import (
+    check_aliases,
+    constructor_arguments,
+    match_keys,
+    stored_tensors,
+    write_safetensors,
+)
+from human3r.assets.official_keys import OfficialLayout, Shape, official_layout
+from human3r.assets.torch_file import TorchFile
+from human3r.errors import CheckpointError
+from human3r.models.build import build_network
+from human3r.models.config import ModelConfig, OfficialConfig
+from human3r.models.human3r import Human3R
+from human3r.models.released import released_config
+
+_CONFIG_ENTRY = "config"
+_EXTRA_PREFIX = "extra_head."
+
+
+def convert_checkpoint(source: Path, target: Path) -> ModelConfig:
+    """Convert a released ``.pth`` into safetensors with our names and the configuration in its header.
+
+    Strict: every key of the file is mapped or on the written list of keys without use, every parameter is filled, every
+    shape is checked. Nothing in the file is executed.
+
+    Raises:
+        CheckpointError: The file is damaged, of another network, or partial.
+        DiskFullError: The result could not be written.
+    """
+    with TorchFile(source) as file:
+        stored = stored_tensors(file)
+        config = _read_config(file, {key: value.shape for key, value in stored.items()}, source)
+        shapes, layout = network_layout(config)
+        keys = match_keys({key: value.shape for key, value in stored.items()}, layout, shapes)
+        check_aliases(file, stored, layout)
+        metadata = {"format": "pt", _CONFIG_ENTRY: config.to_json()}
+        write_safetensors(target, shapes, lambda name: file.load(stored[keys[name]]), metadata)
+    return config
+
+
+def load_network(path: Path, *, is_lean: bool = True) -> Human3R:
+    """Load a network from a released ``.pth`` or a converted ``.safetensors``, fp32, on the CPU.
+
+    Args:
+        path: The file.
+        is_lean: Leave out the heads whose outputs nothing downstream reads.
+
+    Raises:
+        CheckpointError: The file is damaged, of another network, or partial.
+    """
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path, is_lean)
+    with TorchFile(path) as file:
+        stored = stored_tensors(file)
+        found = {key: value.shape for key, value in stored.items()}
+        config = _read_config(file, found, path)
+        shapes, layout = network_layout(config)
+        keys = match_keys(found, layout, shapes)
+        check_aliases(file, stored, layout)
+        config = _lean(config) if is_lean else config
+        return fill_network(
+            config,
+            {
+                name: file.load(stored[key]).float()
+                for name, key in keys.items()
+                if not (is_lean and name.startswith(_EXTRA_PREFIX))
+            },
+        )
+
+
+def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], OfficialLayout]:
+    """Return the shapes of an official network's tensors and the keys of its checkpoint, without allocating weights."""
+    assert isinstance(config.parts, OfficialConfig)
+    with torch.device("meta"):
+        shapes = {name: tuple(values.shape) for name, values in build_network(config).state_dict().items()}
+    return shapes, official_layout(shapes, config.parts.num_ray_blocks)
+
+
+def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
+    """Build a network around given tensors; nothing is initialised or copied.
+
+    Raises:
+        CheckpointError: A name is missing or left over, or a shape differs.
+    """
+    with torch.device("meta"):
+        network = build_network(config)
+    expected = {name: tuple(values.shape) for name, values in network.state_dict().items()}
+    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    wrong = sorted(name for name in expected.keys() & tensors.keys() if tuple(tensors[name].shape) != expected[name])
+    if missing or unknown or wrong:
+        first = (missing + unknown + wrong)[0]
+        raise CheckpointError(
+            f"The weights do not fit the network: {len(missing)} missing, {len(unknown)} unknown, "
+            f"{len(wrong)} of wrong shape (first: {first})."
+        )
+    network.load_state_dict(dict(tensors), strict=True, assign=True)
+    return network.requires_grad_(False)
+
+
+def _load_safetensors(path: Path, is_lean: bool) -> Human3R:
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(_CONFIG_ENTRY)
+            if text is None:
+                raise CheckpointError(f"{path.name} holds no configuration.", "Make it with 'models convert'.")
+            config = ModelConfig.from_json(text)
+            config = _lean(config) if is_lean else config
+            names = [name for name in file.keys() if not (is_lean and name.startswith(_EXTRA_PREFIX))]  # noqa: SIM118
+            return fill_network(config, {name: file.get_tensor(name) for name in names})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} is not a safetensors file, or is damaged ({error}).") from error
+
+
+def _lean(config: ModelConfig) -> ModelConfig:
+    if not isinstance(config.parts, OfficialConfig):
+        return config
+    return replace(config, parts=replace(config.parts, has_extra_heads=False))
+
+
+def _read_config(file: TorchFile, shapes: Mapping[str, Shape], path: Path) -> ModelConfig:
+    arguments = constructor_arguments(file)
+    return released_config(path.stem.lower(), arguments, shapes, human_image_size=_human_image_size(arguments, path))
+
+
+def _human_image_size(arguments: Mapping[str, object], path: Path) -> int:
+    """Return the side of the human prior's square; two released networks differ in nothing else."""
+    value = arguments.get("mhmr_img_res")
+    if type(value) is int and value > 0:
+        return value
+    match = re.search(r"(672|896)", path.stem)
+    if match is None:
+        raise CheckpointError(
+            f"{path.name} does not say how large an image its human stream sees.",
+            "Keep 672 or 896 in the file name, as in human3r_896L.pth.",
+        )
+    return int(match[1])
