@@ -37,12 +37,18 @@ def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, centre_x
 def ambient_occlusion(depth, normal, focal_x, focal_y, centre_x, centre_y, radius_m, strength):
     """Estimate from the depth image how much ambient light reaches every pixel, [0, 1]: dark corners and contacts.
 
-    Source: horizon-free variant of Scalable Ambient Obscurance (McGuire 2012), 12 spiral taps in a 4x4 rotation pattern,
+    Source: horizon-free variant of Scalable Ambient Obscurance (McGuire 2012), 10 spiral taps in a 4x4 rotation pattern,
     then a 4x4 box filter over neighbours of similar depth.
     """
     height, width = depth.shape
     raw = np.ones((height, width), np.float32)
-    taps = 12
+    taps = 10
+    spiral = np.empty((16, taps, 2))
+    for pattern in range(16):
+        for tap in range(taps):
+            angle = tap * 2.39996 + pattern * 0.3927 * 2.4
+            spiral[pattern, tap, 0] = (tap + 0.5) / taps * np.sin(angle)
+            spiral[pattern, tap, 1] = (tap + 0.5) / taps * np.cos(angle)
     for row in range(height):
         for column in range(width):
             z = depth[row, column]
@@ -53,12 +59,11 @@ def ambient_occlusion(depth, normal, focal_x, focal_y, centre_x, centre_y, radiu
             reach = min(radius_m * focal_x / z, 0.3 * width)
             if reach < 1.0:
                 continue
-            turn = ((row % 4) * 4 + (column % 4)) * 0.3927 * 2.4
+            pattern = (row % 4) * 4 + (column % 4)
             total = 0.0
             for tap in range(taps):
-                share = (tap + 0.5) / taps
-                angle = tap * 2.39996 + turn
-                r, c = int(row + reach * share * np.sin(angle) + 0.5), int(column + reach * share * np.cos(angle) + 0.5)
+                r = int(row + reach * spiral[pattern, tap, 0] + 0.5)
+                c = int(column + reach * spiral[pattern, tap, 1] + 0.5)
                 if r < 0 or c < 0 or r >= height or c >= width:
                     continue
                 other = depth[r, c]

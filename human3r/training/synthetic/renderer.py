@@ -36,6 +36,8 @@ class Lights:
     """``3`` irradiance over pi; zero is no sun."""
     sun_softness: float = 1.0
     """Half width of the shadow's border in pixels of its map."""
+    sun_bounds: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    """Lowest and highest corner of what the sun's shadow map covers; nothing means all that stands still."""
     occlusion_radius_m: float = 0.6
     occlusion_strength: float = 1.0
 
@@ -74,7 +76,7 @@ class Renderer:
         self._density = _texture_density(self._vertices, self._faces, self._uv)
         self._moving_slices = _slices([len(mesh.vertices) for mesh in moving], self._num_still_vertices)
         self._moving_faces = _slices([len(mesh.faces) for mesh in moving], self._num_still_faces)
-        low, high = still.bounds()
+        low, high = still.bounds() if lights.sun_bounds is None else np.array(lights.sun_bounds)
         self._sun_frame = _sun_frame(lights.sun_direction, low, high)
         self._still_sun, self._still_lamps = self._draw_shadows(self._faces[: self._num_still_faces], None)
 

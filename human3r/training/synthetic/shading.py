@@ -63,7 +63,7 @@ def sample_environment(environment, x, y, z):
     return red, green, blue
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, inline="always")
 def _lit_share(shadow, column, row, nearness, bias, spread):
     """Share of a 3x3 neighbourhood in the shadow map that does not lie before the point (1 = fully lit)."""
     height, width = shadow.shape
@@ -81,7 +81,7 @@ def _lit_share(shadow, column, row, nearness, bias, spread):
     return lit / total
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, inline="always")
 def _ambient(harmonics, x, y, z, channel):
     """Irradiance of a second-order spherical-harmonic light. Source: Ramamoorthi and Hanrahan 2001, eq. 13 (folded)."""
     return max(
@@ -98,7 +98,7 @@ def _ambient(harmonics, x, y, z, channel):
     )
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, inline="always")
 def _direct(point, normal, view, specular, gloss, lamps, lamp_shadows, lamp_focal, panels, sun, sun_shadow, sun_frame):
     """Sum the light of sun, lamps and panels: diffuse irradiance (3) and highlight radiance (3)."""
     d0, d1, d2, s0, s1, s2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -158,14 +158,16 @@ def _direct(point, normal, view, specular, gloss, lamps, lamp_shadows, lamp_foca
 
 @numba.njit(cache=True, fastmath=True, inline="always")
 def _highlight(normal, view, lx, ly, lz, gloss):
-    """Normalised Blinn-Phong lobe."""
+    """Blinn-Phong lobe with a rational stand-in for the power. Source: Schlick 1994, "A Fast Alternative to Phong"."""
     hx, hy, hz = lx + view[0], ly + view[1], lz + view[2]
     length = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
     cosine = (normal[0] * hx + normal[1] * hy + normal[2] * hz) / length
-    return (gloss + 8.0) * 0.125 * max(0.0, cosine) ** gloss
+    if cosine <= 0.0:
+        return 0.0
+    return (gloss + 8.0) * 0.125 * cosine / (gloss - gloss * cosine + cosine)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, inline="always")
 def hit_triangle(vertices, faces, face, origin, dx, dy, dz):
     """Intersect a ray with the plane of a triangle: distance along the ray and two barycentric shares.
 
@@ -187,7 +189,7 @@ def hit_triangle(vertices, faces, face, origin, dx, dy, dz):
     return distance, min(1.0, max(0.0, share_1)), min(1.0, max(0.0, share_2))
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, inline="always")
 def shade_sample(direction, face, occlusion, pixel_angle, camera, geometry, surfaces, lights):
     """Return the radiance (3) of one sample.
 
