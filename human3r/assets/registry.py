@@ -1,0 +1,85 @@
+"""What weights exist: names, sources, licences, sizes, hashes, and where they are on this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+WEIGHT_SUFFIXES = (".safetensors", ".pth")
+_HOME_VARIABLE = "HUMAN3R_HOME"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One set of weights."""
+
+    name: str
+    description: str
+    licence: str
+    repository: str | None = None
+    """Hub repository, or None where nothing is downloaded."""
+    revision: str | None = None
+    """Commit of the repository (40 hexadecimal digits), or None while no commit is known to us."""
+    file_name: str | None = None
+    """File in the repository."""
+    size_bytes: int | None = None
+    """Size of that file."""
+    sha256: str | None = None
+    """Its hash, or None where it is not known."""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the weights are part of the package or made on the spot."""
+        return self.repository is None
+
+
+_OFFICIAL_LICENCE = "non-commercial (CC BY-NC-SA 4.0 of CUT3R and the NAVER licence of Multi-HMR apply)"
+
+
+def _official(name: str, file_name: str, description: str, size_bytes: int, sha256: str | None) -> Asset:
+    return Asset(name, description, _OFFICIAL_LICENCE, "faneggg/human3r", None, file_name, size_bytes, sha256)
+
+
+ASSETS: dict[str, Asset] = {
+    asset.name: asset
+    for asset in (
+        Asset("compact", "embedded default, runs on a CPU", "Apache-2.0"),
+        _official(
+            "human3r_672s",
+            "human3r_672S.pth",
+            "official, human stream ViT-S at 672",
+            3_392_067_384,
+            "84d2a70386473b58b90eef8f78521065ad10908bab647ee58d1196f5018fb778",
+        ),
+        _official("human3r_672b", "human3r_672B.pth", "official, human stream ViT-B at 672", 3_731_810_616, None),
+        _official("human3r_672l", "human3r_672L.pth", "official, human stream ViT-L at 672", 4_669_846_840, None),
+        _official(
+            "human3r_896l",
+            "human3r_896L.pth",
+            "official, human stream ViT-L at 896",
+            4_670_554_642,
+            "1c5d89077d7734476ce74183df178c51ad172cad5e256081e61480cf231a9377",
+        ),
+        Asset("tiny", "seeded random weights, for tests", "Apache-2.0"),
+    )
+}
+"""Every model that can be named. Sizes and hashes of the official files are those that third parties report;
+a size without a hash is the payload computed from the tensors."""
+
+
+def weights_folder() -> Path:
+    """Return the folder of downloaded and converted weights; it may not exist."""
+    home = os.environ.get(_HOME_VARIABLE)
+    if home:
+        return Path(home) / "weights"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "human3r" / "weights"
+
+
+def find_weights(name: str) -> Path | None:
+    """Return the weight file of an official model on this machine, converted ones first, or None."""
+    asset = ASSETS[name]
+    candidates = [weights_folder() / f"{name}.safetensors"]
+    if asset.file_name:
+        candidates.append(weights_folder() / asset.file_name)
+    return next((path for path in candidates if path.is_file()), None)

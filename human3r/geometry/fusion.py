@@ -1,0 +1,138 @@
+"""Fuse coloured points into a voxel grid of bounded size, and find the pixels of a pointmap worth fusing.
+
+Pure functions over NumPy arrays; who keeps the running cloud is ``human3r.runtime.store``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+_KEY_BITS = 21
+_KEY_LIMIT = 1 << (_KEY_BITS - 1)
+_COARSEN = 1.26
+"""Growth of the voxel side per attempt: the cube root of two, so that a solid cloud halves."""
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """M coloured points in world."""
+
+    points: np.ndarray
+    """``M 3`` float32, metres."""
+    colors: np.ndarray
+    """``M 3`` float32, 0 to 255."""
+    confidence: np.ndarray
+    """``M`` float32: of a fused point, the sum over what it was fused from."""
+    weight: np.ndarray
+    """``M`` float32: how many points were fused into this one."""
+    frame: np.ndarray
+    """``M`` int32: processed frame of the most confident contribution."""
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @classmethod
+    def empty(cls) -> PointCloud:
+        """Return a cloud of no points."""
+        return cls(
+            points=np.zeros((0, 3), np.float32),
+            colors=np.zeros((0, 3), np.float32),
+            confidence=np.zeros(0, np.float32),
+            weight=np.zeros(0, np.float32),
+            frame=np.zeros(0, np.int32),
+        )
+
+    @classmethod
+    def concatenate(cls, clouds: list[PointCloud]) -> PointCloud:
+        """Return all points of several clouds, in order."""
+        if not clouds:
+            return cls.empty()
+        names = [item.name for item in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(cloud, name) for cloud in clouds]) for name in names})
+
+
+def voxel_keys(points: np.ndarray, voxel_m: float) -> np.ndarray:
+    """Return one int64 per point ``M 3``, equal exactly for points in the same cube of side ``voxel_m``.
+
+    Cells more than a million cubes from the origin share the border cell.
+    """
+    # Cubes are centred on the lattice: however large they grow, the origin's surroundings stay in one.
+    cells = np.floor(points / voxel_m + 0.5).clip(-_KEY_LIMIT, _KEY_LIMIT - 1).astype(np.int64) + _KEY_LIMIT
+    return (cells[:, 0] << (2 * _KEY_BITS)) | (cells[:, 1] << _KEY_BITS) | cells[:, 2]
+
+
+def fuse_voxels(cloud: PointCloud, voxel_m: float) -> PointCloud:
+    """Merge all points of each voxel into their confidence-weighted mean; order is by voxel."""
+    if len(cloud) == 0:
+        return cloud
+    keys = voxel_keys(cloud.points, voxel_m)
+    # Most confident first inside a voxel: its frame stands for the fused point.
+    order = np.lexsort((-cloud.confidence, keys))
+    keys = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    confidence = cloud.confidence[order].astype(np.float64)
+    total = np.add.reduceat(confidence, starts)
+    share = np.maximum(confidence, 1e-12)
+    shares = np.add.reduceat(share, starts)[:, None]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return (np.add.reduceat(values[order] * share[:, None], starts, axis=0) / shares).astype(np.float32)
+
+    return PointCloud(
+        points=mean(cloud.points.astype(np.float64)),
+        colors=mean(cloud.colors.astype(np.float64)),
+        confidence=total.astype(np.float32),
+        weight=np.add.reduceat(cloud.weight[order].astype(np.float64), starts).astype(np.float32),
+        frame=cloud.frame[order][starts],
+    )
+
+
+def fuse_to_limit(cloud: PointCloud, voxel_m: float, max_points: int) -> tuple[PointCloud, float]:
+    """Fuse, with larger voxels until at most ``max_points`` are left; returns the cloud and the voxel side used."""
+    fused = fuse_voxels(cloud, voxel_m)
+    while len(fused) > max_points:
+        voxel_m *= max(_COARSEN, min(4.0, (len(fused) / max_points) ** 0.5))
+        fused = fuse_voxels(fused, voxel_m)
+    return fused, voxel_m
+
+
+def depth_edges(depth: np.ndarray, tolerance: float) -> np.ndarray:
+    """Mark pixels whose depth differs from a neighbour's by more than a fraction of it.
+
+    Between two surfaces a network interpolates: such pixels hang in the air.
+
+    Args:
+        depth: ``H W`` metres.
+        tolerance: Largest relative step that still counts as one surface.
+
+    Returns:
+        ``H W`` bool.
+    """
+    edges = np.zeros(depth.shape, dtype=bool)
+    for axis in (0, 1):
+        before = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
+        after = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
+        near = np.maximum(np.minimum(depth[before], depth[after]), 1e-6)
+        is_step = np.abs(depth[after] - depth[before]) > tolerance * near
+        edges[before] |= is_step
+        edges[after] |= is_step
+    return edges
+
+
+def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
+    """Grow a ``H W`` bool mask by a square of ``2 radius + 1`` pixels."""
+    grown = mask.copy()
+    for axis in (0, 1):
+        source = grown.copy()
+        for shift in range(1, radius + 1):
+            if shift >= source.shape[axis]:
+                break
+            if axis == 0:
+                grown[shift:] |= source[:-shift]
+                grown[:-shift] |= source[shift:]
+            else:
+                grown[:, shift:] |= source[:, :-shift]
+                grown[:, :-shift] |= source[:, shift:]
+    return grown

@@ -1,0 +1,106 @@
+"""From the tables of a run to a ``Reconstruction``: identities, projections, gravity, metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from human3r.geometry.ground import GroundCues, estimate_gravity
+from human3r.reconstruction import Reconstruction
+from human3r.runtime.store import PARAMETER_NAMES, ResultStore
+
+_NECK, _PELVIS, _FEET = 12, 0, (10, 11)
+_NEAR_M = 0.05
+"""Joints nearer than this, or behind the camera, are projected as if at this depth."""
+
+
+def finish(store: ResultStore, fps: float, meta: Mapping[str, object], min_track_frames: int = 1) -> Reconstruction:
+    """Build the result of everything that was stored.
+
+    Args:
+        store: At least one frame.
+        fps: Processed frames per second.
+        meta: Goes into the result's ``meta``.
+        min_track_frames: Identities seen in fewer frames are dropped as false alarms; clips shorter than twice this
+            number keep everyone.
+    """
+    assert store.image_size is not None
+    K = np.stack(store.K)
+    T_world_camera = np.stack(store.T_world_camera)
+    people = _without_short_tracks(store.people(), min_track_frames if len(store) >= 2 * min_track_frames else 1)
+    frames = people["person_frame"]
+    scene = store.scene()
+    track_id, track_betas = _shapes_of_tracks(people)
+    joints = people["joints_world"]
+    gravity = estimate_gravity(
+        GroundCues(
+            camera_rotations=T_world_camera[:, :3, :3].astype(np.float64),
+            camera_positions=T_world_camera[:, :3, 3].astype(np.float64),
+            points=scene.points.astype(np.float64),
+            feet=joints[:, _FEET].astype(np.float64),
+            spines=(joints[:, _NECK] - joints[:, _PELVIS]).astype(np.float64),
+        )
+    )
+    return Reconstruction(
+        fps=fps,
+        frame_index=np.array(store.frame_index),
+        time_s=np.array(store.time_s),
+        image_size=np.array(store.image_size),
+        K=K,
+        T_world_camera=T_world_camera,
+        T_gravity_world=gravity,
+        person_frame=frames,
+        person_track=people["person_track"],
+        person_score=people["person_score"],
+        joints_world=joints,
+        joints_image_px=project_joints(joints, K[frames], T_world_camera[frames]),
+        track_id=track_id,
+        track_betas=track_betas,
+        points_world=scene.points,
+        points_color=scene.colors.round().clip(0, 255),
+        points_confidence=scene.confidence / np.maximum(scene.weight, 1),
+        points_frame=scene.frame,
+        meta=dict(meta),
+        **{name: people[name] for name in PARAMETER_NAMES},
+        **_depth_fields(store),
+    )
+
+
+def project_joints(joints_world: np.ndarray, K: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
+    """Project ``N J 3`` joints with one camera per row (``N 3 3``, ``N 4 4``); returns ``N J 2`` pixels."""
+    R, t = T_world_camera[:, :3, :3], T_world_camera[:, :3, 3]
+    camera = (joints_world - t[:, None]) @ R
+    camera[..., 2] = np.maximum(camera[..., 2], _NEAR_M)
+    pixels = camera @ np.swapaxes(K, 1, 2)
+    return pixels[..., :2] / pixels[..., 2:]
+
+
+def _without_short_tracks(people: dict[str, np.ndarray], min_frames: int) -> dict[str, np.ndarray]:
+    identities, inverse, counts = np.unique(people["person_track"], return_inverse=True, return_counts=True)
+    if len(identities) == 0 or counts.min() >= min_frames:
+        return people
+    is_kept = (counts >= min_frames)[inverse]
+    return {name: column[is_kept] for name, column in people.items()}
+
+
+def _shapes_of_tracks(people: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return identities and their score-weighted mean betas."""
+    identities, inverse = np.unique(people["person_track"], return_inverse=True)
+    weight = np.maximum(people["person_score"].astype(np.float64), 1e-6)
+    betas = np.zeros((len(identities), 10))
+    np.add.at(betas, inverse, people["betas"] * weight[:, None])
+    total = np.bincount(inverse, weight, minlength=len(identities))
+    return identities, betas / np.maximum(total, 1e-12)[:, None]
+
+
+def _depth_fields(store: ResultStore) -> dict[str, np.ndarray]:
+    maps = store.depth()
+    if maps is None or store.image_size is None:
+        return {}
+    height, width = store.image_size
+    whole = (0.0, 0.0, float(width), float(height))
+    depth_fields = {"depth": maps.depth, "depth_confidence": maps.confidence, "depth_frame_index": maps.frame_index}
+    if np.abs(np.subtract(maps.crop, whole)).max() > 0.5:
+        depth_fields["depth_crop"] = np.array(maps.crop)
+    return depth_fields

@@ -1,0 +1,150 @@
+"""From a model's name or path to something that runs: network, body, device and arithmetic in one record."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, weights_folder
+from human3r.bodies import SmplxBody, load_body
+from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
+from human3r.models.build import build_network, seed_weights
+from human3r.models.config import PRESETS, ModelConfig
+from human3r.models.human3r import Human3R
+from human3r.runtime.precision import ComputePolicy, choose_policy
+from human3r.runtime.session import SessionOptions
+
+_AUTO_ORDER = ("human3r_896l", "human3r_672l", "human3r_672b", "human3r_672s")
+"""Official models from best to fastest. Source: Human3R (arXiv 2510.06219), table of variants."""
+_COMPACT_TRACK_MAX_AGE = 300
+"""Frames with people after which ``compact`` forgets an identity: bounds the bank on endless streams."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network that is ready to run, and what it was made from. Shared by any number of sessions."""
+
+    network: Human3R
+    body: SmplxBody
+    """The body that people are expressed with; on the CPU."""
+    config: ModelConfig
+    name: str
+    sha256: str
+    """Of the weights: two models with the same value give the same numbers."""
+    policy: ComputePolicy
+    session_options: SessionOptions = field(default_factory=SessionOptions)
+    """What a session does unless told otherwise."""
+    track_max_age: int | None = None
+    """Frames with people after which an unseen identity is forgotten; None never."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.policy.device
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic of the network: ``fp32`` or ``bf16``."""
+        return self.policy.precision
+
+
+def load_model(
+    name_or_path: str | Path = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    body: str | Path | None = None,
+) -> LoadedModel:
+    """Load a model.
+
+    Args:
+        name_or_path: ``compact``, ``tiny``, an official name, the path of a ``.safetensors`` or ``.pth`` file, or
+            ``auto``: the best official model on this machine if it has a GPU, else ``compact``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        body: A licensed ``SMPLX_NEUTRAL.npz``; None is the embedded body.
+
+    Raises:
+        InputError: An unknown name, device or precision.
+        AssetMissingError: The weights or the body are not on this machine; the remedy says where to get them.
+        AssetIntegrityError: A file is damaged.
+        CheckpointError: The checkpoint does not fit the network.
+        ResourceError: The device is missing or too small.
+    """
+    text = str(name_or_path)
+    if text == "auto":
+        text = _best_available(device)
+    if text not in ASSETS and not _looks_like_path(text):
+        raise InputError(f"The model {text!r} is unknown.", f"Choose {', '.join(ASSETS)}, or give a path.")
+    smplx_body = load_body(body)
+    name, network, sha256 = _load_network(text)
+    policy = choose_policy(device, precision, network.config.architecture)
+    try:
+        network = network.to(policy.device).eval().requires_grad_(False)
+    except torch.cuda.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            f"{name} does not fit into the memory of {policy.device}.", "Use --device cpu."
+        ) from error
+    is_compact = network.config.architecture == "compact"
+    return LoadedModel(
+        network=network,
+        body=smplx_body,
+        config=network.config,
+        name=name,
+        sha256=sha256,
+        policy=policy,
+        track_max_age=_COMPACT_TRACK_MAX_AGE if is_compact else None,
+    )
+
+
+def _best_available(device: str) -> str:
+    has_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if has_gpu:
+        for name in _AUTO_ORDER:
+            if find_weights(name):
+                return name
+    return "compact"
+
+
+def _looks_like_path(text: str) -> bool:
+    return text.endswith(WEIGHT_SUFFIXES) or "/" in text
+
+
+def _load_network(text: str) -> tuple[str, Human3R, str]:
+    """Return (name, network on the CPU, sha256 of the weights)."""
+    if text == "tiny":
+        config = PRESETS["tiny"]
+        network = build_network(config)
+        seed_weights(network)
+        return text, network, hashlib.sha256(b"seed 0\n" + config.to_json().encode()).hexdigest()
+    if text == "compact":
+        return _load_compact()
+    if text in PRESETS:
+        path = find_weights(text)
+        if path is None:
+            asset = ASSETS[text]
+            raise AssetMissingError(
+                f"The weights of {text} are not on this machine.",
+                f"Run 'python -m human3r models download {text}', or put {asset.file_name} from the hub repository "
+                f"{asset.repository} into {weights_folder()}.",
+            )
+        return _load_file(path, text)
+    path = Path(text)
+    if not path.is_file():
+        raise AssetMissingError(f"There is no weight file {path.name!r}.", "Check the path.")
+    return _load_file(path, path.stem)
+
+
+def _load_compact() -> tuple[str, Human3R, str]:
+    from human3r.assets.shards import COMPACT_FOLDER
+    from human3r.models.compact.build import load_compact
+
+    network = load_compact()
+    index = (COMPACT_FOLDER / "index.json").read_bytes()
+    return "compact", network, hashlib.sha256(index).hexdigest()
+
+
+def _load_file(path: Path, name: str) -> tuple[str, Human3R, str]:
+    raise NotImplementedError

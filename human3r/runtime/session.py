@@ -1,0 +1,335 @@
+"""One video stream: push a frame, get a prediction.
+
+Owns everything that goes on from frame to frame: the recurrent state, the identities, the chain of segments and the
+world. All of it is immutable records, so a bad frame is dropped by not taking the new ones, and a snapshot is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from human3r.bodies.placement import to_body_parameters
+from human3r.errors import CheckpointError, DeviceMemoryError, InputError
+from human3r.geometry.camera import intrinsics, intrinsics_in_source, pixels_in_source
+from human3r.geometry.rigid import invert_rigid
+from human3r.models.parts import FrameTokens, NetworkPrediction, RecurrentState
+from human3r.records import Camera, FramePrediction, People, TensorRecord, empty_people
+from human3r.tracking.tracks import TrackBank
+from human3r.video.preprocess import PREPARE, PreparedImage
+
+if TYPE_CHECKING:
+    from human3r.runtime.loading import LoadedModel
+
+_BLANK_CONTRAST = 3
+"""Largest difference of grey levels in a frame without content (leader, fade, lost signal)."""
+_PLAIN_FOCAL = 0.87
+"""Focal length over the longer side while no frame was usable: 60 degrees."""
+_MIN_FOCAL = 0.05
+"""Focal length over the longer side below which a pointmap had no cone of rays: a view of 169 degrees."""
+_PER_PERSON = ("score", "head_uv_px", "joint_rotations", "betas", "expression", "head_camera", "track_features")
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How the stream is run."""
+
+    use_ttt3r: bool = False
+    """Gate the update of each state token by its attention (arXiv 2509.26645): steadier on long clips."""
+    reset_interval: int | None = None
+    """Forget state and memory after every so many frames and chain the segments; None never does."""
+
+    def __post_init__(self) -> None:
+        if self.reset_interval is not None and self.reset_interval < 2:
+            raise InputError(f"The reset interval is {self.reset_interval}; it must be 2 or more frames.")
+
+
+@dataclass(frozen=True)
+class SessionSnapshot(TensorRecord):
+    """Everything that a session is, between two frames."""
+
+    model_sha256: str
+    """Weights that the state belongs to."""
+    options: SessionOptions
+    state: RecurrentState
+    bank: TrackBank
+    T_world_segment: Tensor | None
+    """``4 4`` float64 current segment in the world; None before the first usable frame."""
+    last_camera: Camera | None
+    """Camera of the last usable frame."""
+    num_frames: int = 0
+    """Frames seen, rejected ones included."""
+    num_rejected: int = 0
+    image_size: tuple[int, int] | None = None
+    """(height, width) that every frame must have."""
+    last_time_s: float = 0.0
+
+
+class Session:
+    """Run a model on one stream of frames.
+
+    Args:
+        model: From ``load_model``; sessions of one model do not disturb each other.
+        use_ttt3r: See ``SessionOptions``; None takes the model's default.
+        reset_interval: See ``SessionOptions``; None takes the model's default, 0 never resets.
+    """
+
+    def __init__(self, model: LoadedModel, *, use_ttt3r: bool | None = None, reset_interval: int | None = None) -> None:
+        self.model = model
+        defaults = model.session_options
+        options = SessionOptions(
+            use_ttt3r=defaults.use_ttt3r if use_ttt3r is None else use_ttt3r,
+            reset_interval=defaults.reset_interval if reset_interval is None else (reset_interval or None),
+        )
+        device = model.device
+        with torch.inference_mode():
+            state = model.network.initial_state().to(device)
+        self._now = SessionSnapshot(
+            model_sha256=model.sha256,
+            options=options,
+            state=state,
+            bank=TrackBank.empty(model.track_max_age, device),
+            T_world_segment=None,
+            last_camera=None,
+        )
+
+    @property
+    def num_rejected(self) -> int:
+        """Frames that were blank or gave no finite prediction; the state passed over them."""
+        return self._now.num_rejected
+
+    @property
+    def options(self) -> SessionOptions:
+        """How the stream is run."""
+        return self._now.options
+
+    def prepare(self, frame_rgb: np.ndarray) -> PreparedImage:
+        """Turn an upright ``H W 3`` uint8 frame into the network's input; stateless, may run ahead in a thread.
+
+        Raises:
+            InputError: Not such an array.
+        """
+        if frame_rgb.ndim != 3 or frame_rgb.shape[2] != 3 or frame_rgb.dtype != np.uint8 or 0 in frame_rgb.shape:
+            raise InputError(f"A frame must be height x width x 3 uint8 RGB, not {frame_rgb.shape} {frame_rgb.dtype}.")
+        config = self.model.config
+        return PREPARE[config.preprocess](np.ascontiguousarray(frame_rgb), config.image_size)
+
+    def step(
+        self, frame_rgb: np.ndarray, time_s: float | None = None, frame_index: int | None = None
+    ) -> FramePrediction:
+        """Take the next frame of the stream.
+
+        A blank frame, or one whose prediction is not finite, is rejected: nobody is in it, the camera stays where it
+        was, confidence is 0 everywhere, and the state is as if the frame had not been.
+
+        Args:
+            frame_rgb: ``H W 3`` uint8 RGB, upright, of the same size every time.
+            time_s: Seconds from the start of the clip; None counts 30 frames per second.
+            frame_index: Index in the source clip; None counts the frames.
+
+        Raises:
+            InputError: The frame has a wrong shape or type, or another size than the first.
+            DeviceMemoryError: The device's memory is too small; the session is unchanged.
+        """
+        return self.step_prepared(self.prepare(frame_rgb), time_s, frame_index)
+
+    @torch.inference_mode()
+    def step_prepared(
+        self, prepared: PreparedImage, time_s: float | None = None, frame_index: int | None = None
+    ) -> FramePrediction:
+        """Take the next frame, already prepared; see ``step``."""
+        now = self._now
+        if now.image_size not in (None, prepared.source_size):
+            raise InputError(
+                f"The frame is {_size(prepared.source_size)}, the stream is {_size(now.image_size)}.",
+                "Start a new session for another size.",
+            )
+        frame_index = now.num_frames if frame_index is None else frame_index
+        time_s = now.num_frames / 30.0 if time_s is None else time_s
+        now = replace(now, image_size=prepared.source_size, num_frames=now.num_frames + 1, last_time_s=time_s)
+        if int(prepared.image_uint8.max()) - int(prepared.image_uint8.min()) <= _BLANK_CONTRAST:
+            return self._reject(now, prepared, frame_index, time_s)
+        try:
+            result, after = self._advance(now, prepared)
+        except torch.cuda.OutOfMemoryError as error:
+            raise DeviceMemoryError(
+                f"The device ran out of memory at a frame of {_size(prepared.source_size)}.",
+                "Use a smaller model, or --device cpu.",
+            ) from error
+        if result is None:
+            return self._reject(now, prepared, frame_index, time_s)
+        prediction, track_id = result
+        assert after.last_camera is not None
+        self._now = after
+        return self._describe(prediction, track_id, after.last_camera, prepared, frame_index, time_s)
+
+    def _advance(
+        self, now: SessionSnapshot, prepared: PreparedImage
+    ) -> tuple[tuple[NetworkPrediction, Tensor] | None, SessionSnapshot]:
+        """Run the network on one frame; None where the prediction cannot be used."""
+        network, options = self.model.network, now.options
+        with self.model.policy.autocast():
+            tokens = network.encode(prepared.image[None].to(self.model.device))
+            prediction, state = network.step(tokens, now.state, use_ttt3r=options.use_ttt3r)
+        if not _is_usable(prediction, state):
+            return None, now
+        prediction = _without_broken_people(prediction)
+        track_id, bank = now.bank.assign(prediction.track_features)
+        T_segment_camera = prediction.T_segment_camera.double().cpu()
+        if now.T_world_segment is None:
+            # The world is the first camera, even where the network's own first camera is not quite the identity.
+            T_world_segment, T_world_camera = invert_rigid(T_segment_camera), torch.eye(4, dtype=torch.float64)
+        else:
+            T_world_segment = now.T_world_segment
+            T_world_camera = T_world_segment @ T_segment_camera
+        if options.reset_interval and now.num_frames % options.reset_interval == 0:
+            state, bank = self._restart_segment(tokens, state, bank)
+            T_world_segment = T_world_camera
+        K = _source_intrinsics(prediction.focal_px, tokens.image_size, prepared, now.last_camera)
+        camera = Camera(K, T_world_camera.float(), prepared.source_size)
+        after = replace(now, state=state, bank=bank, T_world_segment=T_world_segment, last_camera=camera)
+        return (prediction, track_id), after
+
+    def _restart_segment(
+        self, tokens: FrameTokens, state: RecurrentState, bank: TrackBank
+    ) -> tuple[RecurrentState, TrackBank]:
+        """Forget, then look at the same frame again as the first of the next segment (the overlap view).
+
+        The overlap view's people go through the tracker as well; its camera is not used.
+        """
+        network = self.model.network
+        with self.model.policy.autocast():
+            overlap, state = network.step(tokens, network.reset(state), use_ttt3r=self._now.options.use_ttt3r)
+        overlap = _without_broken_people(overlap)
+        _, bank = bank.assign(overlap.track_features)
+        return state, bank
+
+    def _describe(
+        self,
+        network: NetworkPrediction,
+        track_id: Tensor,
+        camera: Camera,
+        prepared: PreparedImage,
+        frame_index: int,
+        time_s: float,
+    ) -> FramePrediction:
+        """Translate the network's view into source pixels and the session's world; everything on the CPU."""
+        network = replace(network, extras=None).to("cpu", torch.float32)
+        size = (prepared.image_uint8.shape[0], prepared.image_uint8.shape[1])
+        body = self.model.body
+        people = People(
+            track_id=track_id.cpu(),
+            score=network.score,
+            head_uv_px=pixels_in_source(network.head_uv_px, size, prepared.source_rect_px),
+            joint_rotations=network.joint_rotations,
+            betas=network.betas,
+            expression=network.expression,
+            head_camera=network.head_camera,
+        )
+        parameters = to_body_parameters(
+            people.joint_rotations, people.head_camera, people.betas, people.expression, camera.T_world_camera, body
+        )
+        return FramePrediction(
+            frame_index=frame_index,
+            time_s=time_s,
+            camera=camera,
+            people=people,
+            parameters_world=parameters,
+            joints_world=body.joints(parameters),
+            pointmap_camera=network.pointmap_camera,
+            confidence=network.confidence,
+            person_mask=network.person_mask,
+            image=torch.from_numpy(prepared.image_uint8),
+            source_rect_px=prepared.source_rect_px,
+        )
+
+    def _reject(
+        self, now: SessionSnapshot, prepared: PreparedImage, frame_index: int, time_s: float
+    ) -> FramePrediction:
+        self._now = replace(now, num_rejected=now.num_rejected + 1)
+        height, width = prepared.image_uint8.shape[:2]
+        camera = now.last_camera
+        if camera is None:
+            camera = Camera(_plain_intrinsics(prepared), torch.eye(4), prepared.source_size)
+        nobody = empty_people()
+        body = self.model.body
+        parameters = to_body_parameters(
+            nobody.joint_rotations, nobody.head_camera, nobody.betas, nobody.expression, camera.T_world_camera, body
+        )
+        return FramePrediction(
+            frame_index=frame_index,
+            time_s=time_s,
+            camera=camera,
+            people=nobody,
+            parameters_world=parameters,
+            joints_world=torch.zeros(0, 55, 3),
+            pointmap_camera=torch.zeros(height, width, 3),
+            confidence=torch.zeros(height, width),
+            person_mask=torch.zeros(height, width),
+            image=torch.from_numpy(prepared.image_uint8),
+            source_rect_px=prepared.source_rect_px,
+        )
+
+    def snapshot(self) -> SessionSnapshot:
+        """Return everything that the session is; later frames do not change it."""
+        return self._now.map(lambda tensor: tensor.clone())
+
+    @classmethod
+    def restore(cls, model: LoadedModel, snapshot: SessionSnapshot) -> Session:
+        """Return a session that goes on exactly where the snapshot was taken.
+
+        Raises:
+            CheckpointError: The snapshot belongs to other weights.
+        """
+        if snapshot.model_sha256 != model.sha256:
+            raise CheckpointError(
+                f"The snapshot belongs to weights {snapshot.model_sha256[:12]}, the model has {model.sha256[:12]}.",
+                "Load the model that made the snapshot.",
+            )
+        session = cls(model)
+        cpu_only = {"T_world_segment": snapshot.T_world_segment, "last_camera": snapshot.last_camera}
+        moved = replace(snapshot, state=snapshot.state.to(model.device), bank=snapshot.bank.to(model.device))
+        session._now = replace(moved, **cpu_only).map(lambda tensor: tensor.clone())
+        return session
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return "unknown" if size is None else f"{size[1]} x {size[0]}"
+
+
+def _plain_intrinsics(prepared: PreparedImage) -> Tensor:
+    return intrinsics(_PLAIN_FOCAL * max(prepared.source_size), prepared.source_size)
+
+
+def _source_intrinsics(
+    focal_px: Tensor, network_size: tuple[int, int], prepared: PreparedImage, last_camera: Camera | None
+) -> Tensor:
+    """Return ``3 3`` intrinsics of the source frame; a degenerate focal length is replaced by the last good one."""
+    focal = float(focal_px)
+    if focal < _MIN_FOCAL * max(network_size):
+        return _plain_intrinsics(prepared) if last_camera is None else last_camera.K
+    return intrinsics_in_source(intrinsics(focal, network_size), network_size, prepared.source_rect_px)
+
+
+def _is_usable(prediction: NetworkPrediction, state: RecurrentState) -> bool:
+    """Whether camera, focal length and state are finite: one question to the device."""
+    parts = (prediction.T_segment_camera, prediction.focal_px, state.state_tokens, state.memory_slots)
+    is_finite = torch.stack([torch.isfinite(part).all() for part in parts]).all()
+    is_finite &= torch.isfinite(prediction.pointmap_camera).float().mean() > 0.5
+    return bool(is_finite)
+
+
+def _without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
+    """Drop people with numbers that are not finite."""
+    values = {name: getattr(prediction, name) for name in _PER_PERSON}
+    if values["score"].shape[0] == 0:
+        return prediction
+    is_finite = torch.stack([torch.isfinite(value).flatten(1).all(1) for value in values.values() if value.ndim > 1])
+    is_kept = is_finite.all(0) & torch.isfinite(values["score"])
+    if bool(is_kept.all()):
+        return prediction
+    return replace(prediction, **{name: value[is_kept] for name, value in values.items()})
