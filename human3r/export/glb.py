@@ -108,7 +108,7 @@ def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
     indices = gltf.add_array(skin.faces.astype(index_dtype).reshape(-1), ELEMENT_ARRAY_BUFFER)
     for track in seen:
         motion = build_motion(reconstruction, track, body)
-        corrections = build_corrections(reconstruction, motion, body)
+        corrections = build_corrections(reconstruction, motion, body, skin)
         joints = _add_skeleton(gltf, world, clock, motion, skin)
         mesh = _add_person_mesh(gltf, motion, corrections, skin, shared, indices)
         node = gltf.add_node(name=f"person_{track.track_id}_mesh", mesh=mesh, skin=_add_skin(gltf, motion, joints))
@@ -197,9 +197,7 @@ def _add_person_mesh(
     }
     mesh: dict[str, object] = {"name": f"person_{motion.track_id}", "primitives": [primitive]}
     if len(corrections.targets):
-        primitive["targets"] = [
-            {"POSITION": gltf.add_array(target, ARRAY_BUFFER, bounds=True)} for target in corrections.targets
-        ]
+        primitive["targets"] = [{"POSITION": gltf.add_sparse_vectors(target)} for target in corrections.targets]
         mesh["weights"] = corrections.weights[0].tolist()
     return gltf.add("meshes", **mesh)
 

@@ -57,14 +57,8 @@ class GltfWriter:
             normalized: Integers stand for fractions of their range.
             bounds: Store minimum and maximum, which positions and key times must have.
         """
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        self._binary.extend(b"\0" * (-len(self._binary) % 4))
-        view: JsonObject = {"buffer": 0, "byteOffset": len(self._binary), "byteLength": array.nbytes}
-        if target is not None:
-            view["target"] = target
-        self._binary.extend(array.tobytes())
         accessor: JsonObject = {
-            "bufferView": self.add("bufferViews", **view),
+            "bufferView": self._add_view(array, target),
             "componentType": _COMPONENT[array.dtype.str[1:]],
             "count": len(array),
             "type": _TYPE[array.shape[1:]],
@@ -72,9 +66,34 @@ class GltfWriter:
         if normalized:
             accessor["normalized"] = True
         if bounds:
-            accessor["min"] = np.atleast_1d(array.min(axis=0)).tolist()
-            accessor["max"] = np.atleast_1d(array.max(axis=0)).tolist()
+            accessor.update(_bounds(array))
         return self.add("accessors", **accessor)
+
+    def add_sparse_vectors(self, vectors: np.ndarray) -> int:
+        """Append ``n 3`` float32 vectors, bounds included, storing only those that are not zero if that is smaller."""
+        rows = np.flatnonzero(vectors.any(axis=1))
+        if len(rows) == 0 or len(rows) > 0.7 * len(vectors):
+            return self.add_array(vectors, ARRAY_BUFFER, bounds=True)
+        index_dtype = np.uint16 if len(vectors) <= np.iinfo(np.uint16).max else np.uint32
+        sparse = {
+            "count": len(rows),
+            "indices": {
+                "bufferView": self._add_view(rows.astype(index_dtype), None),
+                "componentType": _COMPONENT[np.dtype(index_dtype).str[1:]],
+            },
+            "values": {"bufferView": self._add_view(vectors[rows], None)},
+        }
+        accessor: JsonObject = {"componentType": _COMPONENT["f4"], "count": len(vectors), "type": "VEC3"}
+        return self.add("accessors", **accessor, **_bounds(vectors), sparse=sparse)
+
+    def _add_view(self, array: np.ndarray, target: int | None) -> int:
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        self._binary.extend(b"\0" * (-len(self._binary) % 4))
+        view: JsonObject = {"buffer": 0, "byteOffset": len(self._binary), "byteLength": array.nbytes}
+        if target is not None:
+            view["target"] = target
+        self._binary.extend(array.tobytes())
+        return self.add("bufferViews", **view)
 
     def animate(self, node: int, path: str, times: int, values: np.ndarray, *, step: bool = False) -> None:
         """Drive one property of a node; ``times`` is the accessor of the key times."""
@@ -100,3 +119,10 @@ class GltfWriter:
         if binary:
             chunks += struct.pack("<II", len(binary), 0x004E4942) + binary
         return struct.pack("<III", 0x46546C67, 2, 12 + len(chunks)) + chunks
+
+
+def _bounds(array: np.ndarray) -> JsonObject:
+    return {
+        "min": np.atleast_1d(array.min(axis=0)).tolist(),
+        "max": np.atleast_1d(array.max(axis=0)).tolist(),
+    }

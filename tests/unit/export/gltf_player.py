@@ -28,12 +28,19 @@ class GltfPlayer:
 
     def array(self, accessor: int) -> np.ndarray:
         spec = self.document["accessors"][accessor]
-        view = self.document["bufferViews"][spec["bufferView"]]
         width = _WIDTHS[spec["type"]]
-        flat = np.frombuffer(
-            self._binary, _DTYPES[spec["componentType"]], spec["count"] * width, view.get("byteOffset", 0)
-        )
-        return flat.reshape(spec["count"], width)
+        if "sparse" not in spec:
+            return self._values(spec, spec["count"], width)
+        sparse = spec["sparse"]
+        dense = np.zeros((spec["count"], width))
+        rows = self._values(sparse["indices"], sparse["count"], 1)[:, 0]
+        dense[rows] = self._values({**sparse["values"], "componentType": 5126}, sparse["count"], width)
+        return dense
+
+    def _values(self, spec: dict, count: int, width: int) -> np.ndarray:
+        view = self.document["bufferViews"][spec["bufferView"]]
+        dtype = _DTYPES[spec["componentType"]]
+        return np.frombuffer(self._binary, dtype, count * width, view.get("byteOffset", 0)).reshape(count, width)
 
     def node(self, name: str) -> int:
         return next(index for index, node in enumerate(self.document["nodes"]) if node.get("name") == name)
