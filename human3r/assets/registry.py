@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,15 @@ ASSETS: dict[str, Asset] = {
 }
 """Every model that can be named. Sizes and hashes of the official files are those that third parties report;
 a size without a hash is the payload computed from the tensors."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def weights_folder() -> Path:

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import torch
 
-from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, weights_folder
+from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, sha256_of, weights_folder
+from human3r.assets.shards import COMPACT_FOLDER
 from human3r.bodies import SmplxBody, load_body
 from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
 from human3r.models.build import build_network, seed_weights
+from human3r.models.compact.build import load_compact
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
+from human3r.runtime.conversion import load_network
 from human3r.runtime.precision import ComputePolicy, choose_policy
 from human3r.runtime.session import SessionOptions
+from human3r.runtime.smoothing import SmoothingOptions
 
 _AUTO_ORDER = ("human3r_896l", "human3r_672l", "human3r_672b", "human3r_672s")
 """Official models from best to fastest. Source: Human3R (arXiv 2510.06219), table of variants."""
@@ -95,6 +99,7 @@ def load_model(
         name=name,
         sha256=sha256,
         policy=policy,
+        session_options=SessionOptions(smoothing=SmoothingOptions() if is_compact else None),
         track_max_age=_COMPACT_TRACK_MAX_AGE if is_compact else None,
     )
 
@@ -138,13 +143,10 @@ def _load_network(text: str) -> tuple[str, Human3R, str]:
 
 
 def _load_compact() -> tuple[str, Human3R, str]:
-    from human3r.assets.shards import COMPACT_FOLDER
-    from human3r.models.compact.build import load_compact
-
     network = load_compact()
     index = (COMPACT_FOLDER / "index.json").read_bytes()
     return "compact", network, hashlib.sha256(index).hexdigest()
 
 
 def _load_file(path: Path, name: str) -> tuple[str, Human3R, str]:
-    raise NotImplementedError
+    return name, load_network(path), sha256_of(path)

@@ -15,10 +15,17 @@ from torch import Tensor
 
 from human3r.bodies.placement import to_body_parameters
 from human3r.errors import CheckpointError, DeviceMemoryError, InputError
-from human3r.geometry.camera import intrinsics, intrinsics_in_source, pixels_in_source
 from human3r.geometry.rigid import invert_rigid
 from human3r.models.parts import FrameTokens, NetworkPrediction, RecurrentState
 from human3r.records import Camera, FramePrediction, People, TensorRecord, empty_people
+from human3r.runtime.smoothing import SmoothingOptions, SmoothingState, smooth_people
+from human3r.runtime.translation import (
+    is_usable,
+    people_of,
+    plain_intrinsics,
+    source_intrinsics,
+    without_broken_people,
+)
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PREPARE, PreparedImage
 
@@ -27,11 +34,6 @@ if TYPE_CHECKING:
 
 _BLANK_CONTRAST = 3
 """Largest difference of grey levels in a frame without content (leader, fade, lost signal)."""
-_PLAIN_FOCAL = 0.87
-"""Focal length over the longer side while no frame was usable: 60 degrees."""
-_MIN_FOCAL = 0.05
-"""Focal length over the longer side below which a pointmap had no cone of rays: a view of 169 degrees."""
-_PER_PERSON = ("score", "head_uv_px", "joint_rotations", "betas", "expression", "head_camera", "track_features")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class SessionOptions:
     """Gate the update of each state token by its attention (arXiv 2509.26645): steadier on long clips."""
     reset_interval: int | None = None
     """Forget state and memory after every so many frames and chain the segments; None never does."""
+    smoothing: SmoothingOptions | None = None
+    """Causal filter over the people; None leaves every frame as the network sees it."""
 
     def __post_init__(self) -> None:
         if self.reset_interval is not None and self.reset_interval < 2:
@@ -66,7 +70,8 @@ class SessionSnapshot(TensorRecord):
     num_rejected: int = 0
     image_size: tuple[int, int] | None = None
     """(height, width) that every frame must have."""
-    last_time_s: float = 0.0
+    smoothing: SmoothingState | None = None
+    """What the filter over the people remembers."""
 
 
 class Session:
@@ -84,6 +89,7 @@ class Session:
         options = SessionOptions(
             use_ttt3r=defaults.use_ttt3r if use_ttt3r is None else use_ttt3r,
             reset_interval=defaults.reset_interval if reset_interval is None else (reset_interval or None),
+            smoothing=defaults.smoothing,
         )
         device = model.device
         with torch.inference_mode():
@@ -150,7 +156,7 @@ class Session:
             )
         frame_index = now.num_frames if frame_index is None else frame_index
         time_s = now.num_frames / 30.0 if time_s is None else time_s
-        now = replace(now, image_size=prepared.source_size, num_frames=now.num_frames + 1, last_time_s=time_s)
+        now = replace(now, image_size=prepared.source_size, num_frames=now.num_frames + 1)
         if int(prepared.image_uint8.max()) - int(prepared.image_uint8.min()) <= _BLANK_CONTRAST:
             return self._reject(now, prepared, frame_index, time_s)
         try:
@@ -163,9 +169,13 @@ class Session:
         if result is None:
             return self._reject(now, prepared, frame_index, time_s)
         prediction, track_id = result
-        assert after.last_camera is not None
+        prediction = replace(prediction, extras=None).to("cpu", torch.float32)
+        people = people_of(prediction, track_id.cpu(), prepared)
+        if after.options.smoothing is not None:
+            people, smoothing = smooth_people(people, time_s, after.smoothing, after.options.smoothing)
+            after = replace(after, smoothing=smoothing)
         self._now = after
-        return self._describe(prediction, track_id, after.last_camera, prepared, frame_index, time_s)
+        return self._describe(prediction, people, prepared, frame_index, time_s)
 
     def _advance(
         self, now: SessionSnapshot, prepared: PreparedImage
@@ -175,9 +185,9 @@ class Session:
         with self.model.policy.autocast():
             tokens = network.encode(prepared.image[None].to(self.model.device))
             prediction, state = network.step(tokens, now.state, use_ttt3r=options.use_ttt3r)
-        if not _is_usable(prediction, state):
+        if not is_usable(prediction, state):
             return None, now
-        prediction = _without_broken_people(prediction)
+        prediction = without_broken_people(prediction)
         track_id, bank = now.bank.assign(prediction.track_features)
         T_segment_camera = prediction.T_segment_camera.double().cpu()
         if now.T_world_segment is None:
@@ -189,7 +199,7 @@ class Session:
         if options.reset_interval and now.num_frames % options.reset_interval == 0:
             state, bank = self._restart_segment(tokens, state, bank)
             T_world_segment = T_world_camera
-        K = _source_intrinsics(prediction.focal_px, tokens.image_size, prepared, now.last_camera)
+        K = source_intrinsics(prediction.focal_px, tokens.image_size, prepared, now.last_camera)
         camera = Camera(K, T_world_camera.float(), prepared.source_size)
         after = replace(now, state=state, bank=bank, T_world_segment=T_world_segment, last_camera=camera)
         return (prediction, track_id), after
@@ -204,32 +214,21 @@ class Session:
         network = self.model.network
         with self.model.policy.autocast():
             overlap, state = network.step(tokens, network.reset(state), use_ttt3r=self._now.options.use_ttt3r)
-        overlap = _without_broken_people(overlap)
+        overlap = without_broken_people(overlap)
         _, bank = bank.assign(overlap.track_features)
         return state, bank
 
     def _describe(
         self,
         network: NetworkPrediction,
-        track_id: Tensor,
-        camera: Camera,
+        people: People,
         prepared: PreparedImage,
         frame_index: int,
         time_s: float,
     ) -> FramePrediction:
-        """Translate the network's view into source pixels and the session's world; everything on the CPU."""
-        network = replace(network, extras=None).to("cpu", torch.float32)
-        size = (prepared.image_uint8.shape[0], prepared.image_uint8.shape[1])
-        body = self.model.body
-        people = People(
-            track_id=track_id.cpu(),
-            score=network.score,
-            head_uv_px=pixels_in_source(network.head_uv_px, size, prepared.source_rect_px),
-            joint_rotations=network.joint_rotations,
-            betas=network.betas,
-            expression=network.expression,
-            head_camera=network.head_camera,
-        )
+        """Place the people in the session's world; everything is on the CPU already."""
+        camera, body = self._now.last_camera, self.model.body
+        assert camera is not None
         parameters = to_body_parameters(
             people.joint_rotations, people.head_camera, people.betas, people.expression, camera.T_world_camera, body
         )
@@ -254,7 +253,7 @@ class Session:
         height, width = prepared.image_uint8.shape[:2]
         camera = now.last_camera
         if camera is None:
-            camera = Camera(_plain_intrinsics(prepared), torch.eye(4), prepared.source_size)
+            camera = Camera(plain_intrinsics(prepared), torch.eye(4), prepared.source_size)
         nobody = empty_people()
         body = self.model.body
         parameters = to_body_parameters(
@@ -291,45 +290,10 @@ class Session:
                 "Load the model that made the snapshot.",
             )
         session = cls(model)
-        cpu_only = {"T_world_segment": snapshot.T_world_segment, "last_camera": snapshot.last_camera}
         moved = replace(snapshot, state=snapshot.state.to(model.device), bank=snapshot.bank.to(model.device))
-        session._now = replace(moved, **cpu_only).map(lambda tensor: tensor.clone())
+        session._now = moved.map(lambda tensor: tensor.clone())
         return session
 
 
 def _size(size: tuple[int, int] | None) -> str:
     return "unknown" if size is None else f"{size[1]} x {size[0]}"
-
-
-def _plain_intrinsics(prepared: PreparedImage) -> Tensor:
-    return intrinsics(_PLAIN_FOCAL * max(prepared.source_size), prepared.source_size)
-
-
-def _source_intrinsics(
-    focal_px: Tensor, network_size: tuple[int, int], prepared: PreparedImage, last_camera: Camera | None
-) -> Tensor:
-    """Return ``3 3`` intrinsics of the source frame; a degenerate focal length is replaced by the last good one."""
-    focal = float(focal_px)
-    if focal < _MIN_FOCAL * max(network_size):
-        return _plain_intrinsics(prepared) if last_camera is None else last_camera.K
-    return intrinsics_in_source(intrinsics(focal, network_size), network_size, prepared.source_rect_px)
-
-
-def _is_usable(prediction: NetworkPrediction, state: RecurrentState) -> bool:
-    """Whether camera, focal length and state are finite: one question to the device."""
-    parts = (prediction.T_segment_camera, prediction.focal_px, state.state_tokens, state.memory_slots)
-    is_finite = torch.stack([torch.isfinite(part).all() for part in parts]).all()
-    is_finite &= torch.isfinite(prediction.pointmap_camera).float().mean() > 0.5
-    return bool(is_finite)
-
-
-def _without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
-    """Drop people with numbers that are not finite."""
-    values = {name: getattr(prediction, name) for name in _PER_PERSON}
-    if values["score"].shape[0] == 0:
-        return prediction
-    is_finite = torch.stack([torch.isfinite(value).flatten(1).all(1) for value in values.values() if value.ndim > 1])
-    is_kept = is_finite.all(0) & torch.isfinite(values["score"])
-    if bool(is_kept.all()):
-        return prediction
-    return replace(prediction, **{name: value[is_kept] for name, value in values.items()})

@@ -184,6 +184,8 @@ def _start_worker(request: dict[str, object]) -> subprocess.Popen[bytes]:
         env=environment,
         # Not the caller's folder: "-m" would import modules from there.
         cwd=_PACKAGE_ROOT,
+        # Ctrl-C in a terminal reaches the whole process group; stopping is the owner's decision.
+        start_new_session=True,
         bufsize=0,
     )
     _enlarge_pipe(process)

@@ -1,0 +1,71 @@
+"""From the network's answer to records of the source frame: which answers can be used, and in whose pixels.
+
+Stateless; the stream itself is ``human3r.runtime.session``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from human3r.geometry.camera import intrinsics, intrinsics_in_source, pixels_in_source
+from human3r.models.parts import NetworkPrediction, RecurrentState
+from human3r.records import Camera, People
+from human3r.video.preprocess import PreparedImage
+
+_PLAIN_FOCAL = 0.87
+"""Focal length over the longer side while no frame was usable: 60 degrees."""
+_MIN_FOCAL = 0.05
+"""Focal length over the longer side below which a pointmap had no cone of rays: a view of 169 degrees."""
+_PER_PERSON = ("score", "head_uv_px", "joint_rotations", "betas", "expression", "head_camera", "track_features")
+
+
+def people_of(network: NetworkPrediction, track_id: Tensor, prepared: PreparedImage) -> People:
+    """Return the network's people with heads in pixels of the source frame."""
+    size = (prepared.image_uint8.shape[0], prepared.image_uint8.shape[1])
+    return People(
+        track_id=track_id,
+        score=network.score,
+        head_uv_px=pixels_in_source(network.head_uv_px, size, prepared.source_rect_px),
+        joint_rotations=network.joint_rotations,
+        betas=network.betas,
+        expression=network.expression,
+        head_camera=network.head_camera,
+    )
+
+
+def plain_intrinsics(prepared: PreparedImage) -> Tensor:
+    """Return ``3 3`` intrinsics of a source frame that nothing is known about."""
+    return intrinsics(_PLAIN_FOCAL * max(prepared.source_size), prepared.source_size)
+
+
+def source_intrinsics(
+    focal_px: Tensor, network_size: tuple[int, int], prepared: PreparedImage, last_camera: Camera | None
+) -> Tensor:
+    """Return ``3 3`` intrinsics of the source frame; a degenerate focal length is replaced by the last good one."""
+    focal = float(focal_px)
+    if focal < _MIN_FOCAL * max(network_size):
+        return plain_intrinsics(prepared) if last_camera is None else last_camera.K
+    return intrinsics_in_source(intrinsics(focal, network_size), network_size, prepared.source_rect_px)
+
+
+def is_usable(prediction: NetworkPrediction, state: RecurrentState) -> bool:
+    """Whether camera, focal length and state are finite: one question to the device."""
+    parts = (prediction.T_segment_camera, prediction.focal_px, state.state_tokens, state.memory_slots)
+    is_finite = torch.stack([torch.isfinite(part).all() for part in parts]).all()
+    is_finite &= torch.isfinite(prediction.pointmap_camera).float().mean() > 0.5
+    return bool(is_finite)
+
+
+def without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
+    """Drop people with numbers that are not finite."""
+    values = {name: getattr(prediction, name) for name in _PER_PERSON}
+    if values["score"].shape[0] == 0:
+        return prediction
+    is_finite = torch.stack([torch.isfinite(value).flatten(1).all(1) for value in values.values() if value.ndim > 1])
+    is_kept = is_finite.all(0) & torch.isfinite(values["score"])
+    if bool(is_kept.all()):
+        return prediction
+    return replace(prediction, **{name: value[is_kept] for name, value in values.items()})
