@@ -16,7 +16,7 @@ from demo.viewer import LiveScene
 from human3r.assets.registry import ASSETS, find_weights
 
 _PREVIEW_LONG_SIDE = 512
-_SMOOTHING = 0.3
+_SMOOTHING = 0.6
 """Weight of the newest measurement in the time per frame."""
 
 
@@ -73,9 +73,7 @@ class Human3REngine:
 
     def open_live(self) -> LiveScene | None:
         """Open a live viewer on a loopback port."""
-        from human3r.export.live_scene import LiveScene as ViserScene
-
-        return ViserScene(self._model(None).body)
+        return None
 
     def preview(self, prediction: human3r.FramePrediction) -> np.ndarray:
         """Draw the people over the network's view of the frame, put back into the shape of the source frame."""
@@ -92,9 +90,13 @@ class Human3REngine:
     def export(self, result: human3r.Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
         """Write one file of a result."""
         from human3r.export import export_file
+        from human3r.export.manifest import MANIFEST_NAME, write_manifest
 
         if name == "overlay.mp4" and clip is None:
             return False
+        if name == MANIFEST_NAME:
+            write_manifest(folder, [path for path in folder.iterdir() if path.name[0] != "." and path.name != name])
+            return True
         export_file(result, folder / name, body=self._model(None).body, clip=clip)
         return True
 

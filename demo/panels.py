@@ -29,6 +29,8 @@ _EMPTY_PICTURE = (
     '25m9-25 9 24"/></g><g><circle cx="134" cy="26" r="8"/><path d="M134 36v29m0-25-12 14m12-14 14 11m-14 14-11 27m11'
     '-27 8 27"/></g></svg>'
 )
+_MAX_CHIPS = 8
+"""People that the page lists; the others are counted."""
 _FILE_LABELS = {
     "scene.glb": ("scene.glb", "animated people, camera and points: Blender, three.js, model viewers"),
     "reconstruction.npz": ("reconstruction.npz", "everything as arrays: SMPL-X parameters, cameras, points"),
@@ -152,21 +154,24 @@ def _side(content: str) -> str:
 
 def result(outcome: Outcome, swatches: dict[int, tuple[int, int, int]], offered: tuple[str, ...]) -> str:
     """Return the people of a result and its downloads, ``scene.glb`` first."""
+    by_presence = sorted(outcome.people_ids, key=lambda item: -item[1])
     people = "".join(
         f'<li><i style="background:rgb{swatches[identity]}"></i>Person {identity}<small>'
         f"{messages.count(frames, 'frame')}</small></li>"
-        for identity, frames in outcome.people_ids
+        for identity, frames in sorted(by_presence[:_MAX_CHIPS])
     )
+    if len(by_presence) > _MAX_CHIPS:
+        people += f"<li>and {len(by_presence) - _MAX_CHIPS} more</li>"
     links = "".join(_download(outcome.shelf.token, name, is_first=index == 0) for index, name in enumerate(offered))
     crowd = f'<ul class="h3-people" aria-label="People">{people}</ul>' if people else ""
-    warnings = "".join(f'<p class="h3-warning">{escape(text)}</p>' for text in outcome.warnings)
+    remarks = f'<p class="h3-remarks">{escape(" ".join(outcome.warnings))}</p>' if outcome.warnings else ""
     share = (
         f'<button type="button" class="h3-link" data-h3="copy" data-path="./viewer/{outcome.shelf.token}/play/'
         '?playbackPath=../scene.viser">Copy link (works for 1 hour)</button>'
     )
     return (
-        f'<section class="h3-result">{warnings}{crowd}<div class="h3-downloads"><h2>Download</h2><ul>{links}</ul>'
-        f"{share}</div></section>"
+        f'<section class="h3-result">{crowd}<div class="h3-downloads"><h2>Download</h2><ul>{links}</ul>'
+        f"{share}</div>{remarks}</section>"
     )
 
 

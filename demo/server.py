@@ -73,8 +73,8 @@ class Demo:
             if shelf.file(name) is None:
                 self.engine.export(Reconstruction.load(arrays), self.gallery.clip_of(shelf), shelf.folder, name)
 
-    def launch(self, *, block: bool = True) -> str:
-        """Serve the page and return its URL; with ``block``, return only after Ctrl+C.
+    def launch(self) -> gr.Blocks:
+        """Serve the page in the background, print its URL, and load the model when the page is up.
 
         Raises:
             OSError: The port is taken.
@@ -99,13 +99,8 @@ class Demo:
             footer_links=["api"],
         )
         print(f"Human3R is ready: {url}  (Ctrl+C stops it)", flush=True)
-        if block:
-            page.block_thread()
-        return url
-
-    def warm_up(self) -> None:
-        """Load the model in the background, so that the first visitor does not wait for it."""
         threading.Thread(target=self._warm_up, name="human3r-warm-up", daemon=True).start()
+        return page
 
     def _warm_up(self) -> None:
         try:
@@ -124,12 +119,12 @@ def serve(settings: Settings) -> int:
     from demo.human3r_engine import Human3REngine  # loads torch; a wrong option should answer at once
 
     with Demo(settings, Human3REngine(settings.model, settings.body)) as demo:
-        demo.warm_up()
         try:
-            demo.launch()
+            page = demo.launch()
         except OSError as error:
             print(f"{error} Choose another port with --port.", file=sys.stderr)
             return 1
+        page.block_thread()
     return 0
 
 

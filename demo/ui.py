@@ -159,9 +159,7 @@ def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], parts: Parts) 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     for event in [page.clip.change, *(option.change for option in page.options)]:
         event(actions.describe_clip, [page.clip, *page.options], page.facts, trigger_mode="always_last", **private)
-    page.reconstruct.click(
-        actions.reconstruct, [page.clip, *page.options], page.outputs, concurrency_limit=None, **private
-    )
+    page.reconstruct.click(actions.run, [page.clip, *page.options], page.outputs, concurrency_limit=None, **private)
     page.stop.click(actions.stop, None, None, queue=False, **private)
     for example, tile in tiles:
         tile.click(
@@ -195,7 +193,7 @@ class _Actions:
             _LOG.exception("internal error %s", identity)
             return panels.problem(sentence)
 
-    def reconstruct(self, request: gr.Request, clip: str | None, *values: object) -> Iterator[tuple[object, ...]]:
+    def run(self, request: gr.Request, clip: str | None, *values: object) -> Iterator[tuple[object, ...]]:
         """Run, and change the page while it runs."""
         try:
             options = read_options(self._parts.settings, *values)
@@ -215,7 +213,7 @@ class _Actions:
         except Exception:  # a damaged file only costs the short cut
             _LOG.exception("example %s could not be opened", example.slug)
         if outcome is None:
-            for changes in self.reconstruct(request, str(example.clip), *values):
+            for changes in self.run(request, str(example.clip), *values):
                 yield (gr.skip(), *changes)
             return
         text = messages.finished(outcome.frames, outcome.people, outcome.frames / outcome.fps)
@@ -261,11 +259,11 @@ def _result(outcome: Outcome) -> str:
 
 def _connect_api(parts: Parts) -> None:
     """Add the named endpoint ``/reconstruct`` for programs, over components that the page does not show."""
-    clip = gr.File(visible=False)
+    clip = gr.File(label="clip", visible=False)
     numbers = [gr.Number(value, visible=False) for value in (0, 0, 0, parts.settings.default_frames)]
     model = gr.Textbox(parts.settings.model, visible=False)
     ttt3r, reset = gr.Checkbox(False, visible=False), gr.Number(0, visible=False)
-    outputs = [gr.JSON(visible=False), gr.File(file_count="multiple", visible=False)]
+    outputs = [gr.JSON(label="summary", visible=False), gr.File(label="files", file_count="multiple", visible=False)]
     gr.Button(visible=False).click(
         _api(parts), [clip, *numbers, model, ttt3r, reset], outputs, api_name="reconstruct", concurrency_limit=None
     )

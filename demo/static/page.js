@@ -11,19 +11,24 @@
     if (frame) frame.contentWindow.postMessage(message, location.origin);
   };
 
-  // The viewer says its time; the overlay shows the same frame.
+  // The viewer says its time; the overlay shows the same frame. A seek takes a while, so the newest wish waits.
+  let wish_s = null;
+  function chase() {
+    const video = find("overlay");
+    if (!video || video.readyState < 1 || video.seeking || wish_s === null) return;
+    const fps = parseFloat(video.dataset.fps);
+    // The middle of a frame: its edges round to either side.
+    const target = (Math.floor(wish_s * fps + 1e-3) + 0.5) / fps;
+    const seek = Math.min(target, Math.max(0, video.duration - 0.25 / fps));
+    if (Math.abs(video.currentTime - seek) > 0.1 / fps) video.currentTime = seek;
+  }
+  document.addEventListener("seeked", chase, true);
+  document.addEventListener("loadeddata", chase, true);
   window.addEventListener("message", (event) => {
     const frame = recording();
     if (!frame || event.source !== frame.contentWindow || !event.data || event.data.h3r !== "time") return;
-    const video = find("overlay");
-    if (!video || video.readyState < 1) return;
-    const fps = parseFloat(video.dataset.fps);
-    // The middle of a frame: its edges round to either side.
-    const target = (Math.floor(event.data.time_s * fps + 1e-3) + 0.5) / fps;
-    const last = Math.max(0, video.duration - 0.25 / fps);
-    if (Math.abs(video.currentTime - Math.min(target, last)) > 0.25 / fps && !video.seeking) {
-      video.currentTime = Math.min(target, last);
-    }
+    wish_s = event.data.time_s;
+    chase();
   });
 
   document.addEventListener("click", (event) => {
