@@ -18,7 +18,6 @@ from human3r.errors import InputError
 from human3r.palette import person_color
 
 _LOG = logging.getLogger(__name__)
-_FILE_TYPES = ["video", ".gif", ".zip"]
 _OFFERED = ("scene.glb", "reconstruction.npz", "overlay.mp4", "scene.html", "scene.viser", "scene_static.glb")
 _OFFERED += ("points.ply", "cameras.json")
 
@@ -66,7 +65,7 @@ def build_page(parts: Parts) -> gr.Blocks:
         with gr.Row(elem_id="h3-stage", equal_height=False):
             with gr.Column(elem_id="h3-controls", scale=0, min_width=300):
                 gr.HTML(panels.clip_label())
-                clip = gr.File(label="Clip", show_label=False, file_types=_FILE_TYPES, height=116, elem_id="h3-clip")
+                clip = gr.File(label="Clip", show_label=False, height=116, elem_id="h3-clip")
                 facts = gr.HTML(elem_id="h3-facts")
                 with gr.Row(elem_id="h3-buttons"):
                     reconstruct = gr.Button("Reconstruct", variant="primary", elem_id="h3-reconstruct", min_width=120)
@@ -110,23 +109,22 @@ def _options(parts: Parts) -> list[gr.components.Component]:
     settings = parts.settings
     with gr.Accordion("Options", open=False, elem_id="h3-options"):
         with gr.Row():
-            start = gr.Number(0, label="Start (s)", minimum=0, min_width=110)
-            duration = gr.Number(0, label="Length (s)", info="0: to the end", minimum=0, min_width=110)
+            start = gr.Number(0, label="Start, seconds", minimum=0, min_width=110)
+            duration = gr.Number(0, label="Length (0: to the end)", minimum=0, min_width=110)
         with gr.Row():
-            fps = gr.Number(0, label="Frames per second", info="0: all", minimum=0, maximum=120, min_width=110)
+            fps = gr.Number(0, label="Frames/s (0: all)", minimum=0, maximum=120, min_width=110)
             frames = gr.Number(
                 settings.default_frames,
-                label="Most frames",
+                label=f"Most frames (≤ {settings.max_frames})",
                 minimum=1,
                 maximum=settings.max_frames,
                 precision=0,
                 min_width=110,
             )
-        model = gr.Dropdown(list(parts.model_names), value=settings.model, label="Model", allow_custom_value=False)
-        ttt3r = gr.Checkbox(False, label="Steadier on long clips (TTT3R state update)")
-        reset = gr.Number(
-            0, label="Restart the state every … frames", info="0: the model's own choice", minimum=0, precision=0
-        )
+        with gr.Row():
+            model = gr.Dropdown(list(parts.model_names), value=settings.model, label="Model", min_width=110)
+            reset = gr.Number(0, label="Reset every (0: auto)", minimum=0, precision=0, min_width=110)
+        ttt3r = gr.Checkbox(False, label="TTT3R state update: steadier on long clips")
     return [start, duration, fps, frames, model, ttt3r, reset]
 
 

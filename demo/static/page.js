@@ -31,6 +31,22 @@
     chase();
   });
 
+  // The file dialog offers what can be used. Other files may still come: they get a sentence that says what is wrong.
+  document.addEventListener("click", (event) => {
+    if (event.target.matches && event.target.matches("#h3-clip input[type=file]")) {
+      event.target.accept = "video/*,image/*,.gif,.zip,.mkv";
+    }
+  }, true);
+
+  // On a phone the viewer is below the controls: bring it into view when it changes.
+  new MutationObserver((changes) => {
+    const isNew = changes.some((change) => [...change.addedNodes].some((node) =>
+      node.querySelector && (node.matches("iframe") || node.querySelector("iframe"))));
+    if (isNew && window.innerWidth <= 820) {
+      document.getElementById("h3-status").scrollIntoView({ block: "start", behavior: "smooth" });
+    }
+  }).observe(document, { childList: true, subtree: true });
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest("[data-h3]");
     if (!button) return;
