@@ -41,8 +41,11 @@ class LifterTraining:
     """bfloat16 products of the encoder, worth it on CPUs with such units."""
     validate_minutes: float = 5.0
     validation_people: int = 4096
-    keypoint_offsets_m: tuple[float, ...] = ()
-    """51 numbers: from the joints to where annotators click (see ``BodyPoints``); empty means none."""
+    shoulder_offset_m: tuple[float, float, float] = (0.015, 0.015, 0.0)
+    """From the left shoulder joint to where annotators click, chest axes (x left, y up); mirrored for the right."""
+    hip_offset_m: tuple[float, float, float] = (0.036, 0.035, 0.0)
+    """The same for the hip, pelvis axes. Source: MoveNet sees hips .53 shoulder widths apart, and trunks 1.3 long,
+    on people who face the camera; SMPL-X's hip joints are 12 cm apart and lower."""
     poses: PoseMix = field(default_factory=PoseMix)
     bodies: BodyMix = field(default_factory=BodyMix)
     cameras: CameraMix = field(default_factory=CameraMix)

@@ -40,9 +40,13 @@ class Dice:
 
 def axis_turn(axis: str, angle: Tensor) -> Tensor:
     """Rotation by ``angle`` (any shape) about one axis: ``... 3 3``."""
-    rotvec = torch.zeros(*angle.shape, 3)
-    rotvec[..., "xyz".index(axis)] = angle
-    return roma.rotvec_to_rotmat(rotvec)
+    first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+    turn = torch.zeros(*angle.shape, 3, 3)
+    turn[..., "xyz".index(axis), "xyz".index(axis)] = 1.0
+    turn[..., first, first] = turn[..., second, second] = angle.cos()
+    turn[..., second, first] = angle.sin()
+    turn[..., first, second] = -turn[..., second, first]
+    return turn
 
 
 def random_turn(dice: Dice, sigma: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from human3r.training.lifter.rotations import Dice
 
 _OFFSET_SIGMA_M = torch.tensor([0.008] * 5 + [0.012] * 2 + [0.008] * 4 + [0.014] * 2 + [0.008] * 4)
 """Annotators differ between people: spread of the keypoint offsets, metres."""
+_SCALE_RIDGE = 0.001
+"""Square metres per squared beta."""
 _LEG_JOINTS = (1, 2, 4, 5, 7, 8, 10, 11)
 
 
@@ -29,8 +31,8 @@ class BodyMix:
 
     beta_sigma: float = 0.9
     share_children: float = 0.12
-    child_scale: tuple[float, float] = (0.58, 0.92)
-    """Stature as a share of the mean adult's; 0.58 is about one metre."""
+    child_scale: tuple[float, float] = (0.52, 0.9)
+    """Stature as a share of the mean adult's, before the shape space rounds it; 0.52 comes out at about 1 m."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,13 @@ class Simulator:
 
 
 def uniform_scale_betas(points: BodyPoints) -> Tensor:
-    """Betas ``10`` that make every bone longer by its own length, as well as ten numbers can (least squares).
+    """Betas ``10`` that make every bone longer by its own length, as well as few numbers can.
 
-    One unit doubles the stature, so ``(s - 1)`` of it scales the mean body by ``s``.
+    One unit doubles the stature, so ``(s - 1)`` of it scales the mean body by ``s``. The ridge keeps them within
+    what the body's shape space can bear: an exact fit would use ten times more of the late ones.
     """
     template = torch.cat([points.joint_template - points.joint_template[:1], points.face_template]).reshape(-1)
     joint_directions = points.joint_directions - points.joint_directions[:1]
     directions = torch.cat([joint_directions, points.face_directions]).reshape(-1, 10)
-    ridge = 1e-6 * torch.eye(10)
+    ridge = _SCALE_RIDGE * torch.eye(10)
     return torch.linalg.solve(directions.T @ directions + ridge, directions.T @ template)
