@@ -26,7 +26,11 @@ def mean_logits(query: Tensor, key: Tensor) -> Tensor:
     return (query.float() * mean_key).sum(-1).mean(dim=1)[0] * query.shape[-1] ** -0.5
 
 
-def _rotate(tokens: Tensor, rotary: RotaryTable | None, has_half_rounding: bool = False) -> Tensor:
+def rotate(tokens: Tensor, rotary: RotaryTable | None, has_half_rounding: bool = False) -> Tensor:
+    """Rotate queries or keys ``B heads N d`` by their positions, if they have any.
+
+    With ``has_half_rounding`` the values are rounded to fp16 before and after, and rotated in fp32 between.
+    """
     if rotary is None:
         return tokens
     if not has_half_rounding:
@@ -55,8 +59,8 @@ class SelfAttention(nn.Module):
     def forward(self, tokens: Tensor, rotary: RotaryTable | None = None) -> Tensor:
         """Attend within ``B N D``; ``rotary`` holds the N positions."""
         query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        query = _rotate(query, rotary, self.has_half_rounding)
-        key = _rotate(key, rotary, self.has_half_rounding)
+        query = rotate(query, rotary, self.has_half_rounding)
+        key = rotate(key, rotary, self.has_half_rounding)
         return self.projection(attend(query, key, value))
 
 
@@ -89,6 +93,6 @@ class CrossAttention(nn.Module):
             linear(sequence).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for linear, sequence in ((self.query, tokens), (self.key, context), (self.value, context))
         )
-        query, key = _rotate(query, rotary), _rotate(key, context_rotary)
+        query, key = rotate(query, rotary), rotate(key, context_rotary)
         logits = mean_logits(query, key) if with_mean_logits else None
         return self.projection(attend(query, key, value)), logits

@@ -58,7 +58,8 @@ class Rotary:
         """Return the table of ``N 2`` (row, column) positions."""
         quarter = self.head_dim // 4
         exponent = torch.arange(quarter, device=positions.device, dtype=torch.float32) / quarter
-        frequency = torch.pow(torch.tensor(self.base, device=positions.device), -exponent)
+        # Dividing rounds as the released code does; a negative exponent is off by up to an fp16 step after rounding.
+        frequency = 1 / torch.pow(self.base, exponent)
         angle = positions.float()[:, :, None] * frequency
         angle = angle[:, :, None, :].expand(-1, -1, 2, -1).flatten(1)
         return RotaryTable(angle.cos(), angle.sin())
