@@ -42,6 +42,17 @@ _EXTRA_VERTICES: tuple[int, ...] = tuple(
 )
 """The 21 vertices that the smplx package appends to the joints. Source: smplx, VertexJointSelector."""
 
+COCO17_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
+    *((0.0, 0.0, 0.0),) * 5,
+    *((-0.005, 0.022, -0.003), (0.005, 0.022, -0.003), (-0.013, 0.005, 0.009), (0.013, 0.005, 0.009)),
+    *((-0.003, -0.005, 0.004), (0.003, -0.005, 0.004), (0.038, -0.005, 0.018), (-0.038, -0.005, 0.018)),
+    *((0.002, -0.026, -0.002), (-0.002, -0.026, -0.002), (0.005, 0.017, 0.003), (-0.005, 0.017, 0.003)),
+)
+"""Where COCO annotators see the twelve body keypoints, relative to SMPL-X's joints (hips: 4 cm further out).
+
+For ``CocoKeypoints``. Source: Anny 0.6.2's COCO keypoint regressor on the mean embedded body.
+"""
+
 
 def extended_joints(body: SmplxBody, mesh: BodyMesh) -> Tensor:
     """The smplx package's list of 127 points: 55 joints, 21 vertices, 51 static face landmarks: ``P 127 3``."""

@@ -16,7 +16,12 @@ YAW_STEPS_DEG = (*range(0, -40, -1), *range(1, 40))
 """Head yaw of each row of the contour table. Source: smplx.lbs.find_dynamic_lmk_idx_and_bcoords."""
 NUM_CONTOUR = 17
 _CONTOUR_BIN_DEG = 7.0
+_BEFORE_EAR_M = 0.018
+"""How far in front of the ear's keypoint the contour may begin: the ear itself sticks out."""
+_FACE_DEPTH_M = 0.08
+"""Depth of the contour's centre in front of the ears."""
 _GAP_M = 1e-4
+"""Rim points closer than this to a triangle's outline count as on it."""
 _UPPER_LIP_M, _LOWER_LIP_M, _LIP_CORNER_M = 0.007, 0.009, 0.004
 """Height of the lips' red above and below the rim of the mouth, and width beyond its corners, on the mean face."""
 
@@ -66,7 +71,7 @@ def contour_landmarks(face: Face, rim: dict[str, np.ndarray], ear_z: float) -> t
     head = face.weights[:, INDEX["head"]] + face.weights[:, INDEX["jaw"]]
     is_used = np.zeros(len(face.vertices), dtype=bool)
     is_used[face.faces] = True
-    candidates = np.flatnonzero(is_used & (head > 0.85) & (face.vertices[:, 2] > ear_z))
+    candidates = np.flatnonzero(is_used & (head > 0.85) & (face.vertices[:, 2] > ear_z + _BEFORE_EAR_M))
     eye_height = np.concatenate([rim["left_eye"], rim["right_eye"]])[:, 1].mean()
     points = face.vertices[candidates] - np.array([0.0, eye_height, ear_z])
     wanted = np.radians(180.0 + 180.0 * np.arange(NUM_CONTOUR) / (NUM_CONTOUR - 1))
@@ -78,7 +83,7 @@ def contour_landmarks(face: Face, rim: dict[str, np.ndarray], ear_z: float) -> t
     for step, yaw_deg in enumerate(YAW_STEPS_DEG):
         yaw = np.radians(yaw_deg)
         across = points[:, 0] * np.cos(yaw) + points[:, 2] * np.sin(yaw)
-        across = across - 0.08 * np.sin(yaw)
+        across = across - _FACE_DEPTH_M * np.sin(yaw)
         radius = np.hypot(across, points[:, 1])
         angle = np.arctan2(points[:, 1], across)
         for index, target in enumerate(wanted):
