@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from human3r.evaluation.parity.replay import run_parity
 from human3r.evaluation.parity.rows import ParityRow
 
-__all__ = ["ParityRow"]
+__all__ = ["ParityRow", "run_parity"]

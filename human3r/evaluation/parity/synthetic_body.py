@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import cache
 
 import numpy as np
 
@@ -23,8 +24,9 @@ def _noise(name: str, *shape: int) -> np.ndarray:
     return generator.standard_normal(shape)
 
 
+@cache
 def synthetic_body() -> tuple[SmplxBody, BodyArrays]:
-    """Return the body, and the arrays it was made from."""
+    """Return the body, and the arrays it was made from; made once, a second or two."""
     parents = np.array(_PARENTS)
     step = 0.12 * _noise("u", NUM_JOINTS, 3)
     anchors = np.zeros((NUM_JOINTS, 3))
