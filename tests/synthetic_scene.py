@@ -12,7 +12,7 @@ from human3r.bodies import SmplxBody, from_joint_rotations, to_joint_rotations
 from human3r.bodies.base import BodyArrays
 from human3r.bodies.placement import head_centred
 from human3r.reconstruction import Reconstruction
-from human3r.records import BodyParameters
+from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
 
 PARENTS = (
     *(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15),
@@ -119,6 +119,60 @@ def walking_reconstruction(
         meta={"model": "none", "body": body.name, "source": "synthetic"},
         **{name: getattr(parameters, name).numpy() for name in BodyParameters.__dataclass_fields__},
     )
+
+
+def prediction_of(reconstruction: Reconstruction, frame: int, size: tuple[int, int] = (24, 32)) -> FramePrediction:
+    """Say about one frame of a reconstruction what a session would: people, camera, a pointmap of floor and wall."""
+    rows = np.flatnonzero(reconstruction.person_frame == frame)
+    parameters = BodyParameters(
+        **{name: torch.from_numpy(getattr(reconstruction, name)[rows]) for name in BodyParameters.__dataclass_fields__}
+    )
+    people = empty_people()
+    if len(rows):
+        people = People(
+            track_id=torch.from_numpy(reconstruction.person_track[rows]),
+            score=torch.from_numpy(reconstruction.person_score[rows]),
+            head_uv_px=torch.from_numpy(reconstruction.joints_image_px[rows, 15]),
+            joint_rotations=to_joint_rotations(parameters),
+            betas=parameters.betas,
+            expression=parameters.expression,
+            head_camera=torch.from_numpy(reconstruction.joints_world[rows, 15]),
+        )
+    height, width = (int(side) for side in reconstruction.image_size)
+    T_world_camera = reconstruction.T_world_camera[frame].astype(np.float64)
+    pointmap, color = _look(reconstruction, frame, size)
+    image_rect = (0.0, 0.0, float(width), float(height))
+    return FramePrediction(
+        frame_index=int(reconstruction.frame_index[frame]),
+        time_s=float(reconstruction.time_s[frame]),
+        camera=Camera(
+            torch.from_numpy(reconstruction.K[frame]), torch.from_numpy(T_world_camera).float(), (height, width)
+        ),
+        people=people,
+        parameters_world=parameters,
+        joints_world=torch.from_numpy(reconstruction.joints_world[rows]),
+        pointmap_camera=torch.from_numpy(pointmap).float(),
+        confidence=torch.full(size, 3.0) + torch.arange(size[0] * size[1]).reshape(size) / 1000,
+        person_mask=torch.zeros(size),
+        image=torch.from_numpy(color),
+        source_rect_px=image_rect,
+    )
+
+
+def _look(reconstruction: Reconstruction, frame: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Intersect the rays of a small image with the floor y = 0 and the wall z = -6 of the y-up world."""
+    T = (reconstruction.T_gravity_world @ reconstruction.T_world_camera[frame]).astype(np.float64)
+    K = reconstruction.K[frame]
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    u = (columns + 0.5) * reconstruction.image_size[1] / size[1] - 0.5
+    v = (rows + 0.5) * reconstruction.image_size[0] / size[0] - 0.5
+    rays = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones(size)], axis=-1)
+    up = rays @ T[1, :3]
+    to_wall = (-6 - T[2, 3]) / (rays @ T[2, :3])
+    to_floor = np.where(up < -1e-6, -T[1, 3] / np.minimum(up, -1e-6), np.inf)
+    depth = np.minimum(to_wall, to_floor)
+    is_floor = to_floor < to_wall
+    return rays * depth[..., None], np.where(is_floor[..., None], (190, 180, 160), (90, 110, 90)).astype(np.uint8)
 
 
 def _rest_joints() -> np.ndarray:

@@ -92,6 +92,8 @@ def build_motion(reconstruction: Reconstruction, track: Track, body: SmplxBody) 
     parameters = parameters_of_rows(reconstruction, rows)
     R_parent_joint = local_rotations(parameters)
     joints, R_world_joint = body.forward_kinematics(R_parent_joint, rest_joints.expand(len(rows), -1, -1))
+    # Each observation's own shape says where its pelvis is; it differs from the track's only in older files.
+    pelvis = body.rest_joints(parameters.betas, parameters.expression)[:, :1] + parameters.transl[:, None]
     return PersonMotion(
         track_id=track.track_id,
         frames=track.frames,
@@ -99,7 +101,7 @@ def build_motion(reconstruction: Reconstruction, track: Track, body: SmplxBody) 
         rest_vertices=body.rest_vertices(betas, expression)[0].numpy(),
         rest_joints=rest_joints[0].numpy(),
         R_parent_joint=R_parent_joint.numpy(),
-        joints_world=(joints + parameters.transl[:, None]).numpy(),
+        joints_world=(joints - joints[:, :1] + pelvis).numpy(),
         R_world_joint=R_world_joint.numpy(),
     )
 

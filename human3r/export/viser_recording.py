@@ -7,7 +7,6 @@ the JavaScript in it, so only recordings that this program made should be opened
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import numpy as np
 from human3r.export import viser_scene
 from human3r.export.atomic import write_bytes, write_text
 from human3r.export.motion import PersonMotion, build_motion, build_skin
+from human3r.palette import person_color
 
 if TYPE_CHECKING:
     import viser
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 MAX_POINTS = 200_000
 MAX_KEYFRAMES = 8
 """Cameras that stay visible along the path."""
-THUMBNAIL_PX = 128
 MAX_MOVING_THUMBNAILS = 300
 """Longer clips show every second, third, ... picture in the moving camera, so that files stay small."""
 POINT_SIZE_M = 0.012
@@ -108,7 +107,7 @@ def _build_scene(
         viser_scene.add_person(server, track.track_id, motion.rest_vertices, motion.rest_joints, skin)
         people.append(_to_gravity(motion, T))
         trail = people[-1].positions[:, _PELVIS] * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.01, 0.0])
-        color = viser_scene.person_color(track.track_id)
+        color = person_color(track.track_id)
         viser_scene.add_polyline(server, f"{viser_scene.person_node(track.track_id)}/trail", trail, color)
     points, colors = _scene_points(reconstruction, T)
     if len(points):
@@ -212,17 +211,9 @@ def _play(
                 viser_scene.pose_person(recorder.send, person.track_id, person.quat_wxyz[row], positions, label)
         viser_scene.move_frustum(recorder.send, _CURRENT, T_gravity_camera[frame])
         if frame in thumbnails:
-            viser_scene.set_frustum_image(recorder.send, _CURRENT, _jpeg(thumbnails[frame]))
+            viser_scene.set_frustum_image(recorder.send, _CURRENT, viser_scene.jpeg(thumbnails[frame]))
         viser_scene.announce_frame(recorder.send, frame)
         recorder.wait(max(float(durations[frame]), 1e-3))
-
-
-def _jpeg(image: np.ndarray, quality: int = 60) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def _read_thumbnails(reconstruction: Reconstruction, clip: Path) -> dict[int, np.ndarray]:
@@ -243,16 +234,8 @@ def _read_thumbnails(reconstruction: Reconstruction, clip: Path) -> dict[int, np
             for frame in frames:
                 row = row_of_source.get(frame.frame_index)
                 if row is not None and row % step == 0:
-                    thumbnails[row] = _shrink(frame.image, THUMBNAIL_PX)
+                    thumbnails[row] = viser_scene.thumbnail(frame.image)
     except InputError:
         # The scene is whole without its pictures; a missing clip must not cost the recording.
         return {}
     return thumbnails
-
-
-def _shrink(image: np.ndarray, longest_px: int) -> np.ndarray:
-    from PIL import Image
-
-    ratio = longest_px / max(image.shape[:2])
-    size = (max(2, round(image.shape[1] * ratio)), max(2, round(image.shape[0] * ratio)))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))

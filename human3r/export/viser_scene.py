@@ -25,6 +25,8 @@ Send = Callable[[object], None]
 
 GRID_SIZE_M = 40.0
 PATH_COLOR = (255, 140, 26)
+THUMBNAIL_PX = 128
+"""Longer side of the pictures in cameras: 2 to 3 kB each."""
 _QUANTUM = 2.0**14
 """Poses are rounded to 1/16384 (0.06 mm): the cut mantissas make recordings compress to half the size."""
 _LABEL_LIFT_M = 0.28
@@ -32,13 +34,13 @@ FIELD_OF_VIEW_RAD = 0.85
 """Vertical field of view of the viewer; viser's own 75 degrees make people near the edge look bent."""
 
 
-def open_server() -> viser.ViserServer:
-    """Start a viser server on a free loopback port; end it with ``close_server``."""
+def open_server(port: int = 0) -> viser.ViserServer:
+    """Start a viser server on a loopback port (0 is any free one); end it with ``close_server``."""
     import viser
 
     # viser announces itself on standard output, where a command's JSON belongs.
     with contextlib.redirect_stdout(io.StringIO()):
-        return viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
+        return viser.ViserServer(host="127.0.0.1", port=port, verbose=False)
 
 
 def close_server(server: viser.ViserServer) -> None:
@@ -93,7 +95,7 @@ def framing_view(subject: np.ndarray, looks_along: np.ndarray) -> tuple[np.ndarr
     turn = np.deg2rad(32)
     sideways = np.array([flat[2], 0.0, -flat[0]])
     backwards = -np.cos(turn) * flat + np.sin(turn) * sideways
-    distance = 1.25 * radius / np.tan(FIELD_OF_VIEW_RAD / 2)
+    distance = 1.35 * radius / np.tan(FIELD_OF_VIEW_RAD / 2)
     return centre + distance * (backwards + np.array([0.0, 0.38, 0.0])), centre
 
 
@@ -267,6 +269,24 @@ class Recorder:
     def finish(self) -> bytes:
         """End the recording; call once."""
         return self._serializer.serialize()
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """Shrink ``H W 3`` uint8 to ``THUMBNAIL_PX`` on its longer side."""
+    from PIL import Image
+
+    ratio = THUMBNAIL_PX / max(image.shape[:2])
+    size = (max(2, round(image.shape[1] * ratio)), max(2, round(image.shape[0] * ratio)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+
+
+def jpeg(image: np.ndarray, quality: int = 60) -> bytes:
+    """Encode ``H W 3`` uint8 as JPEG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
 
 
 def quat_wxyz_from_rotation(R: np.ndarray) -> np.ndarray:
