@@ -1,0 +1,200 @@
+"""Composes a clip: a place, people in it, a camera, the pictures and their truth; the same seed gives the same clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from human3r.bodies import load_body
+from human3r.errors import AssetMissingError, InputError
+from human3r.training.motion import load_motions
+from human3r.training.synthetic.cameras import CameraPath, draw_camera
+from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, rebase_clip
+from human3r.training.synthetic.environment import (
+    INDOOR_ENVIRONMENTS,
+    OUTDOOR_ENVIRONMENTS,
+    VALIDATION_ENVIRONMENTS,
+    Environment,
+    gradient_sky,
+    load_environments,
+)
+from human3r.training.synthetic.furniture import DEFAULT_FOLDER, FurnitureStore
+from human3r.training.synthetic.mesh import join_meshes
+from human3r.training.synthetic.people import Actor, Cast
+from human3r.training.synthetic.renderer import RenderedFrame, Renderer
+from human3r.training.synthetic.rooms import build_room
+from human3r.training.synthetic.scene import Scene, SceneAssets
+from human3r.training.synthetic.sensor import develop
+from human3r.training.synthetic.streets import build_street
+
+SPLITS = ("train", "val")
+_SPLIT_KEY = {"train": 0, "val": 1}
+OUTDOOR_SHARE = 0.36
+NUM_PEOPLE_SHARES = (0.06, 0.24, 0.28, 0.19, 0.11, 0.07, 0.05)
+"""Probability of wanting 0, 1, ... 6 people; narrow rooms may hold fewer."""
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Everything that is loaded once."""
+
+    assets: SceneAssets
+    cast: Cast
+
+
+def open_studio(furniture: Path | None, hdri: Path | None, motion: Path | None, cache: Path | None) -> Studio:
+    """Load the assets.
+
+    Args:
+        furniture: Folder with Sweet Home 3D libraries; nothing leaves rooms empty.
+        hdri: Folder ``hdri`` of the npm package ``@pmndrs/assets``; nothing gives plain skies.
+        motion: Folder of motion files; nothing takes the clips of the installed wheel ``pybullet``.
+        cache: Working folder for parsed furniture.
+
+    Raises:
+        AssetMissingError: A folder was named but does not exist.
+    """
+    for folder, remedy in ((furniture, "Run: apt-get install sweethome3d-furniture"), (hdri, "Run: npm pack @pmndrs/assets@1.7.0")):
+        if folder is not None and not folder.is_dir():
+            raise AssetMissingError(f"The folder {folder} does not exist.", remedy)
+    assets = SceneAssets(FurnitureStore(furniture, cache), load_environments(hdri))
+    return Studio(assets, Cast(load_body(), load_motions(motion)))
+
+
+def default_furniture() -> Path | None:
+    """Return where Debian's package puts furniture, if it is there."""
+    return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
+
+
+def generate_clip(studio: Studio, seed: int, split: str, num_frames: int = 6) -> SyntheticClip:
+    """Generate one clip; furniture models, photographs, motions and all random draws differ between the splits.
+
+    Raises:
+        InputError: The split is unknown.
+    """
+    if split not in SPLITS:
+        raise InputError(f"Unknown split {split!r}.", "Use train or val.")
+    rng = np.random.default_rng([_SPLIT_KEY[split], seed])
+    is_validation = split == "val"
+    is_outdoor = rng.uniform() < OUTDOOR_SHARE
+    environment = _draw_environment(rng, studio, is_outdoor, is_validation)
+    scene = (build_street if is_outdoor else build_room)(rng, studio.assets, environment, is_validation)
+    time_s = np.arange(num_frames) * rng.uniform(0.1, 0.45)
+    actors, focus = _draw_actors(rng, studio, scene, time_s, is_validation)
+    camera = draw_camera(rng, scene, _subjects(actors, focus, num_frames), time_s)
+    frames, truth = render_frames(scene, actors, camera)
+    clip = SyntheticClip(
+        image=develop(rng, np.stack([frame.radiance for frame in frames])),
+        depth=np.stack([frame.depth for frame in frames]),
+        person_index=np.stack([frame.person_index for frame in frames]),
+        K=np.repeat(camera.K[None], num_frames, 0),
+        T_world_camera=camera.T_scene_camera,
+        T_gravity_world=np.eye(4),
+        time_s=time_s,
+        people=truth,
+        seed=seed,
+        split=split,
+        scene=scene.kind,
+        is_static_camera=camera.kind == "static",
+    )
+    return rebase_clip(clip)
+
+
+def render_frames(scene: Scene, actors: list[Actor], camera: CameraPath, factor: int = 2) -> tuple[list[RenderedFrame], ClipPeople]:
+    """Draw every frame and collect the truth about the people, in the scene frame."""
+    still = join_meshes([scene.mesh, *[actor.seat for actor in actors if actor.seat is not None]])
+    renderer = Renderer(still, [actor.mesh for actor in actors], scene.bank, scene.lights, factor)
+    frames, fractions = [], []
+    for index, T_scene_camera in enumerate(camera.T_scene_camera):
+        frame = renderer.render([actor.vertices[index] for actor in actors], camera.K, T_scene_camera, camera.size)
+        frames.append(frame)
+        whole = [renderer.count_person_pixels(person, camera.K, T_scene_camera, camera.size) for person in range(len(actors))]
+        seen = [int((frame.person_index == person + 1).sum()) for person in range(len(actors))]
+        fractions.append([min(1.0, part / max(all_, 1)) for part, all_ in zip(seen, whole, strict=True)])
+    return frames, _truth(actors, camera, frames, np.array(fractions).reshape(len(frames), len(actors)))
+
+
+def _draw_environment(rng: np.random.Generator, studio: Studio, is_outdoor: bool, is_validation: bool) -> Environment:
+    # Rooms look out on photographs of the open air, too; at night on those of interiors.
+    names = OUTDOOR_ENVIRONMENTS if is_outdoor or rng.uniform() < 0.8 else INDOOR_ENVIRONMENTS
+    names = [name for name in names if (name in VALIDATION_ENVIRONMENTS) == is_validation and name in studio.assets.environments]
+    if not names or (is_outdoor and rng.uniform() < 0.12):
+        return gradient_sky(rng).turned(rng.uniform())
+    return studio.assets.environments[names[rng.integers(len(names))]].turned(rng.uniform())
+
+
+def _draw_actors(
+    rng: np.random.Generator, studio: Studio, scene: Scene, time_s: np.ndarray, is_validation: bool
+) -> tuple[list[Actor], np.ndarray]:
+    """Return the people and the spot on the floor (x, z) around which they are."""
+    x0, z0, x1, z1 = scene.floor
+    focus = np.array([(x0 + x1) / 2, (z0 + z1) / 2])
+    for _ in range(30):
+        spot = np.array([rng.uniform(x0, x1), rng.uniform(z0, z1)]) * 0.8
+        if scene.is_free(spot[0], spot[1], 0.5):
+            focus = spot
+            break
+    actors: list[Actor] = []
+    for _ in range(int(rng.choice(7, p=NUM_PEOPLE_SHARES))):
+        actor = studio.cast.make(rng, scene, actors, time_s, focus, is_validation)
+        if actor is not None:
+            actors.append(actor)
+    return actors, focus
+
+
+def _subjects(actors: list[Actor], focus: np.ndarray, num_frames: int) -> np.ndarray:
+    if not actors:
+        return np.tile([focus[0], 1.0, focus[1]], (num_frames, 1, 1))
+    return np.stack([actor.joints[:, 6] for actor in actors], 1)
+
+
+def _truth(actors: list[Actor], camera: CameraPath, frames: list[RenderedFrame], fractions: np.ndarray) -> ClipPeople:
+    count, people = len(frames), len(actors)
+    joints = np.stack([actor.joints for actor in actors], 1) if actors else np.zeros((count, 0, 55, 3))
+    rotations = np.stack([actor.rotations for actor in actors], 1) if actors else np.zeros((count, 0, 55, 3, 3))
+    vectors = np.zeros(rotations.shape[:-1])
+    if actors:
+        vectors = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_rotvec().reshape(*rotations.shape[:3], 3)
+    uv, is_visible = _project(joints, camera, frames)
+
+    def stack(values: list[np.ndarray], width: int) -> np.ndarray:
+        return np.stack(values) if values else np.zeros((0, width))
+
+    expression = stack([actor.expression for actor in actors], 10)
+    transl = np.stack([actor.transl for actor in actors], 1) if actors else np.zeros((count, 0, 3))
+    return ClipPeople(
+        global_orient=vectors[:, :, 0],
+        transl=transl,
+        body_pose=vectors[:, :, 1:22],
+        jaw_pose=vectors[:, :, 22],
+        left_hand_pose=vectors[:, :, 25:40],
+        right_hand_pose=vectors[:, :, 40:55],
+        betas=stack([actor.betas for actor in actors], 10),
+        expression=np.broadcast_to(expression, (count, people, 10)).copy(),
+        joints_world=joints,
+        joints_uv_px=uv,
+        is_joint_visible=is_visible,
+        visible_fraction=fractions,
+    )
+
+
+def _project(joints: np.ndarray, camera: CameraPath, frames: list[RenderedFrame]) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels ``T P J 2`` (not a number behind the camera) and visibility ``T P J``."""
+    height, width = camera.size
+    uv = np.full((*joints.shape[:-1], 2), np.nan)
+    is_visible = np.zeros(joints.shape[:-1], bool)
+    for index, T in enumerate(camera.T_scene_camera):
+        local = (joints[index] - T[:3, 3]) @ T[:3, :3]
+        projected = local @ camera.K.T
+        ahead = local[..., 2] > 0.05
+        uv[index][ahead] = projected[ahead][:, :2] / projected[ahead][:, 2:]
+        columns, rows = np.nan_to_num(np.round(uv[index]), nan=-1).astype(np.int64).transpose(2, 0, 1)
+        inside = ahead & (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        for person in range(joints.shape[1]):
+            seen = frames[index].person_index[rows[person].clip(0, height - 1), columns[person].clip(0, width - 1)]
+            is_visible[index, person] = inside[person] & (seen == person + 1)
+    return uv, is_visible
+
