@@ -1,0 +1,177 @@
+"""The command line: ``python -m human3r COMMAND``. Options in, exit code out; the work is in ``human3r.commands``.
+
+Exit codes: 0 done, 1 failed, 2 bad input or usage, 130 interrupted. Errors are one sentence on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from human3r import __version__
+from human3r.errors import Cancelled, Human3RError, InputError
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_MODEL_HELP = "compact, an official name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
+_BODY_HELP = "licensed SMPLX_NEUTRAL.npz (default: the embedded body)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.DEBUG if os.environ.get("HUMAN3R_DEBUG") else logging.WARNING)
+    try:
+        # Every command is a function in human3r.commands: loaded only now, so that --help costs nothing.
+        module, function = options.run.rsplit(".", 1)
+        command: Callable[[argparse.Namespace], int] = getattr(import_module(f"human3r.commands.{module}"), function)
+        code = command(options)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        return _fail(str(error), BAD_INPUT)
+    except (Cancelled, KeyboardInterrupt):
+        return _fail("interrupted.", INTERRUPTED)
+    except Human3RError as error:
+        return _fail(str(error), FAILED)
+    except BrokenPipeError:
+        # The reader of our output has left; Python would complain once more while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except MemoryError:
+        return _fail("the machine ran out of memory. Use a smaller model or fewer frames.", FAILED)
+    except Exception as error:
+        if os.environ.get("HUMAN3R_DEBUG"):
+            traceback.print_exc()
+        return _fail(f"internal error: {type(error).__name__}: {error} (HUMAN3R_DEBUG=1 shows where).", FAILED)
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"human3r: {text}", file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; ``run`` in its result names the function to call."""
+    parser = argparse.ArgumentParser(
+        prog="human3r", description="People, scene and camera in 4D from one ordinary video.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"human3r {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_reconstruct(commands)
+    _add_result_commands(commands)
+    _add_models(commands)
+    _add_measuring(commands)
+    _add_training(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction, name: str, run: str, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run (%(default)s)")
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision", default="auto", choices=("auto", "fp32", "bf16"), help="arithmetic of the network (%(default)s)"
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
+
+
+def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "reconstruct", "run.reconstruct", "turn one clip into a 4D scene")
+    parser.add_argument("clip", metavar="CLIP", help="video, GIF, image, folder of images or zip of images")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the files (default: out/NAME)")
+    parser.add_argument("--model", default="auto", help=_MODEL_HELP)
+    parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
+    _add_device(parser)
+    _add_precision(parser)
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="skip so many seconds")
+    parser.add_argument("--duration", type=float, metavar="S", help="use so many seconds")
+    parser.add_argument("--fps", type=float, metavar="F", help="use so many frames per second (default: all)")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="use at most so many frames")
+    parser.add_argument(
+        "--use-ttt3r", action="store_true", default=None, help="gate state updates: steadier on long clips"
+    )
+    parser.add_argument("--reset-interval", type=int, metavar="N", help="restart the state every N frames; 0 never")
+    parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
+    parser.add_argument("--formats", metavar="LIST", help="comma-separated: npz,glb,viser,html,ply,mp4,json (all)")
+    _add_json(parser)
+
+
+def _add_result_commands(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "view", "results.view", "open a saved reconstruction in the live viewer")
+    parser.add_argument("path", metavar="DIR_OR_NPZ", type=Path, help="folder of a reconstruction, or its npz")
+    parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port, or the next free one (%(default)s)")
+    parser = _command(commands, "export", "results.export", "write a saved reconstruction in another format")
+    parser.add_argument("path", metavar="NPZ", type=Path, help="folder of a reconstruction, or its npz")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the ending is the format")
+    parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
+    parser.add_argument("--clip", metavar="CLIP", type=Path, help="the source clip: needed for .mp4")
+
+
+def _add_models(commands: argparse._SubParsersAction) -> None:
+    group = commands.add_parser("models", help="list, download, convert and verify weights", allow_abbrev=False)
+    actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_json(_command(actions, "list", "models.list_models", "what exists, its licence, and whether it is here"))
+    parser = _command(actions, "download", "models.download", "fetch official weights from the hub")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--revision", metavar="COMMIT", help="commit of the hub repository, 40 hexadecimal digits")
+    parser = _command(actions, "convert", "models.convert", "turn an official .pth into .safetensors, strictly")
+    parser.add_argument("checkpoint", metavar="PTH", type=Path)
+    parser.add_argument("-o", "--output", metavar="SAFETENSORS", type=Path, required=True)
+    parser = _command(actions, "verify", "models.verify", "check the files of a model against known hashes")
+    parser.add_argument("name", metavar="NAME")
+    _add_json(parser)
+
+
+def _add_measuring(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "parity", "measure.parity", "replay recorded official numbers against our network")
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    _add_device(parser)
+    _add_json(parser)
+    parser = _command(commands, "benchmark", "measure.benchmark", "measure speed and memory on this machine")
+    parser.add_argument(
+        "--model", default="auto", help=f"{_MODEL_HELP}; official names without weights run random ones"
+    )
+    parser.add_argument("--frames", type=int, default=30, metavar="N", help="frames to time (%(default)s)")
+    parser.add_argument("--size", default="640x360", metavar="WxH", help="size of the source frames (%(default)s)")
+    parser.add_argument(
+        "--clip", type=Path, metavar="CLIP", help="measure on a clip (default: moving patterns, nobody)"
+    )
+    parser.add_argument("--people", type=int, metavar="P", help="force so many people per frame (random weights only)")
+    _add_device(parser)
+    _add_precision(parser)
+    _add_json(parser)
+
+
+def _add_training(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "train", "learning.train", "train a part, or go on")
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="a .toml with its stage")
+    parser = _command(commands, "evaluate", "learning.evaluate", "run one of the evaluations")
+    parser.add_argument("benchmark", metavar="BENCHMARK")
+    parser.add_argument("--data", metavar="DIR", type=Path, required=True)
+    parser.add_argument("--model", default="auto", help=_MODEL_HELP)
+    _add_device(parser)
+    _add_json(parser)
+    parser = _command(commands, "synth", "learning.synth", "render synthetic clips with exact truth")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=1, metavar="N", help="number of clips (%(default)s)")
+    parser.add_argument("--frames", type=int, default=24, metavar="N", help="frames per clip (%(default)s)")
+    parser.add_argument("--size", default="320x240", metavar="WxH", help="picture size (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="first seed (%(default)s)")

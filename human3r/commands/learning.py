@@ -1,0 +1,44 @@
+"""``train``, ``evaluate`` and ``synth``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from human3r.errors import InputError
+
+BENCHMARKS: tuple[str, ...] = ()
+"""Evaluations that exist; their protocols are a work of their own."""
+
+
+def train(options: argparse.Namespace) -> int:
+    """Run the command ``train``: the first word of the file's name is the stage."""
+    if not options.config.is_file():
+        raise InputError(f"There is no file {options.config.name!r}.", "Give one of human3r/training/configs.")
+    logging.getLogger("human3r").setLevel(logging.INFO)
+    stage = options.config.stem.split("_")[0]
+    if stage == "lifter":
+        return _train_lifter(options.config)
+    raise InputError(f"The stage {stage!r} of {options.config.name} is unknown.", "Known: lifter.")
+
+
+def _train_lifter(config: Path) -> int:
+    from human3r.training.lifter.config import load_config
+    from human3r.training.lifter.train import train as train_lifter
+
+    train_lifter(load_config(config))
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Run the command ``evaluate``."""
+    if options.benchmark not in BENCHMARKS:
+        known = ", ".join(BENCHMARKS) or "none yet"
+        raise InputError(f"The evaluation {options.benchmark!r} does not exist.", f"Known: {known}.")
+    return 0
+
+
+def synth(options: argparse.Namespace) -> int:
+    """Run the command ``synth``."""
+    raise InputError("Rendering from the command line is not wired yet.")

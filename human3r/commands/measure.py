@@ -1,0 +1,72 @@
+"""``parity`` and ``benchmark``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from human3r.errors import InputError
+
+
+def parity(options: argparse.Namespace) -> int:
+    """Run the command ``parity``: exit code 1 if any group is over its tolerance."""
+    from human3r.evaluation.parity import run_parity
+
+    if not options.folder.is_dir():
+        raise InputError(f"There is no folder {str(options.folder)!r}.", "Give a folder of recorded numbers.")
+    rows = run_parity(options.folder, device=options.device)
+    is_ok = all(row.is_ok for row in rows)
+    if options.json:
+        entries = [
+            {
+                "group": row.group,
+                "error": row.error if row.error != float("inf") else None,
+                "tolerance": row.tolerance,
+                "tensors": row.num_tensors,
+                "worst": row.worst,
+                "ok": row.is_ok,
+            }
+            for row in rows
+        ]
+        print(json.dumps({"ok": is_ok, "rows": entries}))
+        return 0 if is_ok else 1
+    width = max((len(row.group) for row in rows), default=0)
+    for row in rows:
+        print(
+            f"{'ok  ' if row.is_ok else 'FAIL'} {row.group:<{width}} {row.error:9.2e} <= {row.tolerance:7.1e} "
+            f"{row.num_tensors:5d} tensors, worst {row.worst}"
+        )
+    print(f"{sum(row.is_ok for row in rows)} of {len(rows)} groups within tolerance")
+    return 0 if is_ok else 1
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """Run the command ``benchmark``."""
+    from human3r.runtime.benchmark import BenchmarkOptions, run_benchmark
+
+    width, height = parse_size(options.size)
+    report = run_benchmark(
+        BenchmarkOptions(
+            model=options.model,
+            num_frames=options.frames,
+            frame_size=(height, width),
+            num_people=options.people,
+            device=options.device,
+            precision=options.precision,
+            clip=options.clip,
+        )
+    )
+    print(json.dumps(report.to_dict()) if options.json else report.to_text())
+    return 0
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``WxH`` into (width, height).
+
+    Raises:
+        InputError: It is something else, or not positive.
+    """
+    width, separator, height = text.lower().partition("x")
+    if not separator or not width.isdigit() or not height.isdigit() or not 0 < int(width) * int(height) <= 8_300_000:
+        raise InputError(f"The size {text!r} is not like 640x360.")
+    return int(width), int(height)

@@ -1,0 +1,131 @@
+"""``models``: list, download, convert, verify."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from human3r.assets.registry import ASSETS, Asset, find_weights, sha256_of
+from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.errors import AssetIntegrityError, AssetMissingError, InputError
+
+
+def known_asset(name: str) -> Asset:
+    """Return a model by name.
+
+    Raises:
+        InputError: There is no such model.
+    """
+    if name not in ASSETS:
+        raise InputError(f"The model {name!r} is unknown.", f"Choose {', '.join(ASSETS)}.")
+    return ASSETS[name]
+
+
+def describe(asset: Asset) -> dict[str, object]:
+    """Return what is known about a model, and whether it is on this machine."""
+    path = None if asset.is_embedded else find_weights(asset.name)
+    return {
+        "name": asset.name,
+        "description": asset.description,
+        "licence": asset.licence,
+        "source": f"{asset.repository}/{asset.file_name}" if asset.repository else "in the package",
+        "size_bytes": asset.size_bytes or _embedded_bytes(asset.name),
+        "sha256": asset.sha256,
+        "is_here": asset.is_embedded or path is not None,
+        "path": str(path) if path else None,
+    }
+
+
+def _embedded_bytes(name: str) -> int | None:
+    if name != "compact":
+        return None
+    return sum(path.stat().st_size for path in COMPACT_FOLDER.glob("*.safetensors"))
+
+
+def list_models(options: argparse.Namespace) -> int:
+    """Run ``models list``."""
+    rows = [describe(asset) for asset in ASSETS.values()]
+    if options.json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        size = f"{row['size_bytes'] / 1e6:.0f} MB" if row["size_bytes"] else "-"  # type: ignore[operator]
+        print(f"{row['name']:<13} {'here' if row['is_here'] else 'not here':<9} {size:>8}  {row['description']}")
+        print(f"{'':<13} from {row['source']}; licence: {row['licence']}")
+        if row["sha256"]:
+            print(f"{'':<13} sha256 {row['sha256']}")
+    return 0
+
+
+def download(options: argparse.Namespace) -> int:
+    """Run ``models download``."""
+    from human3r.assets.download import download_weights
+
+    asset = known_asset(options.name)
+    if asset.is_embedded:
+        print(f"{asset.name} needs no download.")
+        return 0
+    print(f"{asset.name}: licence {asset.licence}.")
+    print(download_weights(asset, options.revision))
+    return 0
+
+
+def convert(options: argparse.Namespace) -> int:
+    """Run ``models convert``."""
+    from human3r.runtime.conversion import convert_checkpoint
+
+    if not options.checkpoint.is_file():
+        raise InputError(f"There is no file {options.checkpoint.name!r}.", "Check the path.")
+    if options.output.suffix != ".safetensors" or not options.output.absolute().parent.is_dir():
+        raise InputError(f"{options.output} must end in .safetensors and lie in a folder that exists.")
+    config = convert_checkpoint(options.checkpoint, options.output)
+    print(f"{config.name}: {options.output}")
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Run ``models verify``."""
+    report = verify_asset(known_asset(options.name))
+    if options.json:
+        print(json.dumps(report))
+    else:
+        print(f"{report['name']}: {report['result']}")
+    return 0
+
+
+def verify_asset(asset: Asset) -> dict[str, object]:
+    """Check a model's files.
+
+    Raises:
+        AssetMissingError: It is not on this machine.
+        AssetIntegrityError: A file is not the one that was published.
+    """
+    if asset.name == "compact":
+        tensors = read_shards(COMPACT_FOLDER)
+        return {"name": asset.name, "result": f"every file as indexed, {len(tensors)} tensors", "sha256": None}
+    if asset.is_embedded:
+        return {"name": asset.name, "result": "made from a seed, no files", "sha256": None}
+    path = find_weights(asset.name)
+    if path is None:
+        raise AssetMissingError(
+            f"{asset.name} is not on this machine.", f"Run 'python -m human3r models download {asset.name}'."
+        )
+    found = sha256_of(path)
+    result = _compare(asset, path, found)
+    return {"name": asset.name, "result": result, "sha256": found, "path": str(path)}
+
+
+def _compare(asset: Asset, path: Path, found: str) -> str:
+    if path.suffix == ".safetensors":
+        from human3r.runtime.conversion import load_network
+
+        load_network(path)
+        return f"converted file, complete, sha256 {found}"
+    if asset.sha256 is None:
+        return f"sha256 {found}; no published value to compare with"
+    if found != asset.sha256:
+        raise AssetIntegrityError(
+            f"{path.name} has sha256 {found}, expected {asset.sha256}.", "Delete it and download it again."
+        )
+    return f"sha256 {found} as published"

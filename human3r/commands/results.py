@@ -1,0 +1,50 @@
+"""``view`` and ``export``: what can be done with a saved reconstruction."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from human3r.bodies import SmplxBody, load_body
+from human3r.errors import InputError
+from human3r.reconstruction import Reconstruction
+
+_NPZ_NAME = "reconstruction.npz"
+
+
+def load_result(path: Path) -> Reconstruction:
+    """Read a reconstruction from its npz or from the folder that holds it.
+
+    Raises:
+        InputError: There is no such file.
+        FormatError: It is not a reconstruction.
+    """
+    file = path / _NPZ_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"There is no file {str(file)!r}.", "Give a reconstruction.npz or the folder it is in.")
+    return Reconstruction.load(file)
+
+
+def load_matching_body(path: str | None, result: Reconstruction) -> SmplxBody:
+    """Load the body that a result's parameters belong to.
+
+    Raises:
+        InputError: The result was made with a licensed body and no path is given, or the other way round.
+    """
+    body = load_body(path)
+    made_with = result.meta.get("body")
+    if isinstance(made_with, str) and made_with != body.name:
+        raise InputError(
+            f"The reconstruction was made with the body {made_with!r}, this is {body.name!r}.",
+            "Give the same body file with --body, or leave it out for the embedded one.",
+        )
+    return body
+
+
+def export(options: argparse.Namespace) -> int:
+    """Run the command ``export``."""
+    from human3r.export import export_file
+
+    result = load_result(options.path)
+    print(export_file(result, options.output, body=load_matching_body(options.body, result), clip=options.clip))
+    return 0

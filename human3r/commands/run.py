@@ -1,0 +1,140 @@
+"""``reconstruct``: one clip to files, with a progress bar, and what there is when interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from tqdm import tqdm
+
+from human3r.errors import InputError
+from human3r.export import DEFAULT_FORMATS, check_formats, write_all
+from human3r.reconstruction import Reconstruction
+from human3r.records import FramePrediction
+from human3r.runtime.loading import LoadedModel, load_model
+from human3r.runtime.pipeline import reconstruct as run_pipeline
+from human3r.video.probe import ClipInfo
+from human3r.video.sampling import Sampling
+
+_INTERRUPTED = 130
+
+
+class Progress:
+    """A bar on standard error, and the wish to stop."""
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+        self._bar: tqdm | None = None
+        self._interval_s = 0.1 if sys.stderr.isatty() else 2.0
+
+    def start(self, info: ClipInfo) -> None:
+        """Show the bar; the clip's facts give its length."""
+        self._bar = tqdm(total=info.num_selected, unit="frame", file=sys.stderr, mininterval=self._interval_s)
+
+    def advance(self, prediction: FramePrediction) -> None:
+        """Count one frame."""
+        assert self._bar is not None
+        self._bar.set_postfix(people=len(prediction.people), refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def stop(self, signal_number: int, frame: FrameType | None) -> None:
+        """Finish with what there is; a second interrupt ends the program."""
+        self.is_stopped = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nhuman3r: stopping; writing what there is. Ctrl-C again to quit.", file=sys.stderr)
+
+
+@contextmanager
+def _interruptible(progress: Progress) -> Iterator[None]:
+    previous = signal.signal(signal.SIGINT, progress.stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def reconstruct(options: argparse.Namespace) -> int:
+    """Run the command."""
+    started = time.perf_counter()
+    formats = check_formats(options.formats.split(",")) if options.formats else list(DEFAULT_FORMATS)
+    # Wrong options are told before a model is loaded.
+    Sampling(options.start, options.duration, options.fps, options.max_frames)
+    clip = Path(options.clip)
+    if not clip.exists():
+        raise InputError(f"There is no file {clip.name!r}.", "Check the path.")
+    folder = _output_folder(options.output, clip)
+    model = load_model(options.model, options.device, options.precision, options.body)
+    progress = Progress()
+    with _interruptible(progress):
+        try:
+            result = run_pipeline(
+                clip,
+                model,
+                progress.advance,
+                start_s=options.start,
+                duration_s=options.duration,
+                fps=options.fps,
+                max_frames=options.max_frames,
+                use_ttt3r=options.use_ttt3r,
+                reset_interval=options.reset_interval,
+                save_depth=options.save_depth,
+                should_stop=lambda: progress.is_stopped,
+                on_start=progress.start,
+            )
+        finally:
+            progress.close()
+        files = write_all(result, folder, formats, body=model.body, clip=clip)
+    summary = summarise(result, model, time.perf_counter() - started)
+    summary |= {"output": str(folder), "files": [path.relative_to(folder).as_posix() for path in files]}
+    _report(summary, as_json=options.json)
+    return _INTERRUPTED if progress.is_stopped else 0
+
+
+def _output_folder(output: str | None, clip: Path) -> Path:
+    folder = Path(output) if output else Path("out") / (clip.stem or "clip")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one.") from error
+    return folder
+
+
+def summarise(result: Reconstruction, model: LoadedModel, seconds: float) -> dict[str, object]:
+    """Return the plain numbers of a run; ``seconds`` is all of it, loading and writing included."""
+    return {
+        "frames": result.num_frames,
+        "people": len(result.track_id),
+        "observations": len(result.person_frame),
+        "points": len(result.points_world),
+        "fps": result.fps,
+        "seconds": round(seconds, 3),
+        "seconds_per_frame": round(float(result.meta["seconds"]) / result.num_frames, 4),  # type: ignore[arg-type]
+        "model": model.name,
+        "device": str(model.device),
+        "precision": model.precision,
+        "warnings": result.meta["warnings"],
+    }
+
+
+def _report(summary: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(summary, sort_keys=True))
+        return
+    for warning in summary["warnings"]:  # type: ignore[attr-defined]
+        print(f"note: {warning}", file=sys.stderr)
+    print(
+        f"{summary['frames']} frames, {summary['people']} people, {summary['points']} scene points "
+        f"in {summary['seconds']:.1f} s -> {summary['output']}"
+    )

@@ -1,0 +1,282 @@
+"""How fast a model runs on this machine, and what it costs: the network alone, and from file to file.
+
+Warm-up frames are run and not counted, and the report says so. Official networks without their weights are measured
+with seeded random ones: the time does not depend on the values, except through the number of people.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from human3r.assets.registry import find_weights
+from human3r.bodies import load_body
+from human3r.errors import InputError
+from human3r.models.build import build_network, seed_weights
+from human3r.models.config import PRESETS, OfficialConfig
+from human3r.records import FramePrediction
+from human3r.runtime.loading import LoadedModel, load_model
+from human3r.runtime.pipeline import reconstruct
+from human3r.runtime.precision import choose_policy
+from human3r.runtime.session import Session
+from human3r.video.reader import FrameReader
+from human3r.video.sampling import Sampling
+from human3r.video.writer import VideoWriter
+
+_CLIP_FPS = 30.0
+_WHAT_FORWARD = "encode and step of one stream, batch 1, per frame; image already prepared"
+_WHAT_END_TO_END = "clip file to reconstruction.npz: decoding, preparing, network, identities, bodies, storing, saving"
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What to measure."""
+
+    model: str = "auto"
+    num_frames: int = 30
+    """Timed frames."""
+    frame_size: tuple[int, int] = (360, 640)
+    """(height, width) of the source frames; a clip has its own."""
+    num_people: int | None = None
+    """Choose the detection threshold of an official network so that so many people pass in the first frame."""
+    device: str = "auto"
+    precision: str = "auto"
+    warmup_frames: int = 3
+    clip: Path | None = None
+    """Measure on this clip instead of on moving patterns, in which nobody is."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per frame of one kind of run."""
+
+    what: str
+    """What is inside the measured time."""
+    frames: int
+    seconds_median: float
+    seconds_p95: float
+    fps_median: float
+    fps_p95: float
+    """Frames per second at the 95th percentile of the time: the slow end."""
+    fps_total: float
+    """All timed frames over all their time; end to end this includes finishing and saving."""
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """Everything that a figure needs to be quoted."""
+
+    model: str
+    weights: str
+    """``loaded``, or ``random`` for an official network that is not on this machine."""
+    device: str
+    device_name: str
+    threads: int
+    precision: str
+    torch_version: str
+    source_size: tuple[int, int]
+    """(height, width)"""
+    network_size: tuple[int, int]
+    warmup_frames: int
+    people_mean: float
+    """People per timed frame."""
+    forward: Timing
+    end_to_end: Timing
+    peak_memory_mb: float
+    """Largest resident size of the process, loading included; on a GPU the largest allocation on it."""
+    bytes_kept_per_frame: float
+    """Growth of the stored tables per frame; the scene is bounded and not in it."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Return a table for people."""
+        lines = [
+            f"{self.model} ({self.weights} weights), {self.precision} on {self.device_name}, {self.threads} threads, "
+            f"torch {self.torch_version}",
+            f"source {self.source_size[1]}x{self.source_size[0]}, network {self.network_size[1]}x"
+            f"{self.network_size[0]}, {self.people_mean:.1f} people per frame, {self.warmup_frames} warm-up frames "
+            f"not counted",
+        ]
+        for name, timing in (("forward", self.forward), ("end to end", self.end_to_end)):
+            lines.append(
+                f"{name:<11} {timing.seconds_median:8.3f} s/frame median, {timing.seconds_p95:8.3f} p95, "
+                f"{timing.fps_median:7.2f} fps median, {timing.fps_total:7.2f} fps in all   ({timing.what})"
+            )
+        lines.append(f"peak memory {self.peak_memory_mb:.0f} MB, {self.bytes_kept_per_frame:.0f} bytes kept per frame")
+        return "\n".join(lines)
+
+
+def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
+    """Measure a model.
+
+    Raises:
+        InputError: An option makes no sense.
+        AssetError: The model cannot be loaded.
+    """
+    if options.num_frames < 1:
+        raise InputError(f"The number of frames is {options.num_frames}; it must be 1 or more.")
+    model, weights = _load(options)
+    with tempfile.TemporaryDirectory(prefix="human3r-benchmark-") as folder:
+        clip = options.clip or _write_pattern(Path(folder) / "pattern.mp4", options)
+        num_needed = options.num_frames + options.warmup_frames
+        with FrameReader(clip, Sampling(max_frames=num_needed)) as reader:
+            frames = [frame.image for frame in reader]
+        if len(frames) <= options.warmup_frames:
+            raise InputError(f"The clip has {len(frames)} frames; more than {options.warmup_frames} are needed.")
+        if options.num_people is not None:
+            _force_people(model, frames[0], options.num_people)
+        forward, network_size = _time_forward(model, frames, options.warmup_frames)
+        end_to_end, num_people, num_bytes = _time_end_to_end(model, clip, Path(folder), len(frames), options)
+    return BenchmarkReport(
+        model=model.name,
+        weights=weights,
+        device=str(model.device),
+        device_name=_device_name(model.device),
+        threads=torch.get_num_threads(),
+        precision=model.precision,
+        torch_version=torch.__version__,
+        source_size=(frames[0].shape[0], frames[0].shape[1]),
+        network_size=network_size,
+        warmup_frames=options.warmup_frames,
+        people_mean=num_people,
+        forward=forward,
+        end_to_end=end_to_end,
+        peak_memory_mb=_peak_memory_mb(model.device),
+        bytes_kept_per_frame=num_bytes,
+    )
+
+
+def _load(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
+    config = PRESETS.get(options.model)
+    if config is None or options.model == "tiny" or find_weights(options.model):
+        return load_model(options.model, options.device, options.precision), "loaded"
+    if isinstance(config.parts, OfficialConfig):
+        # What load_model does too: heads whose outputs nothing reads are left out.
+        config = replace(config, parts=replace(config.parts, has_extra_heads=False))
+    policy = choose_policy(options.device, options.precision, config.architecture)
+    with torch.device("meta"):
+        network = build_network(config)
+    # One copy of the weights, never two.
+    network = network.to_empty(device="cpu")
+    seed_weights(network)
+    network = network.to(policy.device).eval().requires_grad_(False)
+    return LoadedModel(network, load_body(None), config, config.name, "random", policy), "random"
+
+
+def _write_pattern(path: Path, options: BenchmarkOptions) -> Path:
+    """Write a clip of drifting colour waves: textured, moving, cheap to encode."""
+    height, width = options.frame_size
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    with VideoWriter(path, _CLIP_FPS) as writer:
+        for index in range(options.num_frames + options.warmup_frames):
+            waves = [
+                np.sin(x / 23 + 0.2 * index) + np.cos(y / 17),
+                np.sin((x + y) / 31 - 0.1 * index) + np.cos(x / 11),
+                np.cos((x - y) / 19 + 0.15 * index) + np.sin(y / 29),
+            ]
+            writer.append((127.5 + 60 * np.stack(waves, axis=-1)).clip(0, 255).astype(np.uint8))
+    return path
+
+
+def _force_people(model: LoadedModel, frame: np.ndarray, num_people: int) -> None:
+    """Lower or raise the detection threshold until ``num_people`` pass in a frame."""
+    prompter = model.network.prompter
+    if not hasattr(prompter, "threshold"):
+        raise InputError(f"The number of people of {model.name} cannot be forced.", "Measure it on a clip with people.")
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        prompter.threshold = (low + high) / 2
+        found = len(Session(model).step(frame).people)
+        if found == num_people:
+            return
+        low, high = (prompter.threshold, high) if found > num_people else (low, prompter.threshold)
+
+
+def _time_forward(model: LoadedModel, frames: list[np.ndarray], num_warmup: int) -> tuple[Timing, tuple[int, int]]:
+    session = Session(model)
+    images = [session.prepare(frame).image[None] for frame in frames]
+    network, seconds = model.network, []
+    with torch.inference_mode():
+        state = network.initial_state().to(model.device)
+        for image in images:
+            _wait(model.device)
+            started = time.perf_counter()
+            with model.policy.autocast():
+                tokens = network.encode(image.to(model.device))
+                _, state = network.step(tokens, state)
+            _wait(model.device)
+            seconds.append(time.perf_counter() - started)
+    timed = seconds[num_warmup:]
+    return _timing(_WHAT_FORWARD, timed, sum(timed)), (images[0].shape[2], images[0].shape[3])
+
+
+def _time_end_to_end(
+    model: LoadedModel, clip: Path, folder: Path, num_frames: int, options: BenchmarkOptions
+) -> tuple[Timing, float, float]:
+    """Return the timing, people per frame, and bytes kept per frame."""
+    marks: list[float] = []
+    people: list[int] = []
+    kept: list[int] = []
+
+    def on_frame(prediction: FramePrediction) -> None:
+        marks.append(time.perf_counter())
+        people.append(len(prediction.people))
+        kept.append(_bytes_of(prediction))
+
+    result = reconstruct(clip, model, on_frame, max_frames=num_frames)
+    result.save(folder / "reconstruction.npz")
+    ended = time.perf_counter()
+    first = options.warmup_frames
+    seconds = list(np.diff(marks))[max(first - 1, 0) :]
+    total = ended - marks[max(first - 1, 0)]
+    return (
+        _timing(_WHAT_END_TO_END, seconds or [total], total),
+        float(np.mean(people[first:])),
+        float(np.mean(kept[first:])),
+    )
+
+
+def _bytes_of(prediction: FramePrediction) -> int:
+    """Bytes that the store keeps of a frame: camera, times, one table row per person."""
+    rows = [*vars(prediction.parameters_world).values(), prediction.joints_world]
+    per_person = sum(tensor.numel() * tensor.element_size() for tensor in rows) + 20 * len(prediction.people)
+    return per_person + (9 + 16) * 4 + 16
+
+
+def _timing(what: str, seconds: list[float], total: float) -> Timing:
+    median, p95 = float(np.median(seconds)), float(np.percentile(seconds, 95))
+    return Timing(what, len(seconds), median, p95, 1 / median, 1 / p95, len(seconds) / total)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
