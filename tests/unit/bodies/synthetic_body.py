@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from pathlib import Path
 
@@ -19,8 +20,9 @@ def normals(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(zlib.crc32(f"smplx/{name}".encode()))).standard_normal(shape)
 
 
+@functools.cache
 def synthetic_arrays() -> dict[str, np.ndarray]:
-    """Every array of the file, float64, keyed as in the official npz."""
+    """Every array of the file, keyed as in the official npz; do not write into them."""
     step = 0.12 * normals("u", (J, 3))
     anchors = np.zeros((J, 3))
     for joint in range(1, J):
@@ -59,3 +61,12 @@ def write_synthetic(path: Path, **replaced: np.ndarray | None) -> Path:
     arrays = {**synthetic_arrays(), **replaced}
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     return path
+
+
+def write_small(path: Path, **replaced: np.ndarray | None) -> Path:
+    """Write a file of the short layout, without pose correctives: quick to make, and as valid."""
+    small = {
+        "posedirs": np.zeros((V, 3, 486), dtype=np.float16),
+        "shapedirs": synthetic_arrays()["shapedirs"][..., :20].astype(np.float32),
+    }
+    return write_synthetic(path, **{**small, **replaced})
