@@ -36,7 +36,7 @@ class ParityRow:
 
     group: str
     error: float
-    """Relative, absolute for rotations in half mode; infinite where a tensor is missing, unknown or of another shape."""
+    """Relative, absolute for rotations in half mode; infinite where a tensor is missing, unknown or misshapen."""
     tolerance: float
     num_tensors: int
     worst: str
