@@ -28,6 +28,8 @@ class LifterTraining:
     """Clips for validation only: names, or parts of names."""
     minutes: float = 60.0
     """Training time; the learning rate follows a cosine over it, so a resumed run ends where an unbroken one would."""
+    steps: int = 0
+    """A number of steps in place of the time; 0 goes by time."""
     batch: int = 1024
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01

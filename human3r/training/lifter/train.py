@@ -84,18 +84,17 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     run = _start(config, points)
     _resume(run, output / _CHECKPOINT)
     held_out = validation.sample(Dice(torch.Generator().manual_seed(config.seed + 1)), config.validation_people)
-    budget = 60.0 * config.minutes
     next_validation = run.seconds
     batches = _batches(training, run.dice, config.batch)
-    while run.seconds < budget:
+    while _progress(run, config) < 1:
         started = time.perf_counter()
-        terms = _train_step(run, config, next(batches), run.seconds / budget)
+        terms = _train_step(run, config, next(batches))
         run.step += 1
         run.seconds += time.perf_counter() - started
         if run.step % _LOG_EVERY == 0:
             parts = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
             _LOG.info("step %d, %.1f min, %.0f people/s: %s", run.step, run.seconds / 60, _rate(run, config), parts)
-        if run.seconds >= next_validation or run.seconds >= budget:
+        if run.seconds >= next_validation or _progress(run, config) >= 1:
             next_validation = run.seconds + 60 * config.validate_minutes
             _validate(run, held_out, output / "validation.txt")
             _save_checkpoint(run, output / _CHECKPOINT)
@@ -157,7 +156,13 @@ def _start(config: LifterTraining, points: BodyPoints) -> _Run:
     return _Run(lifter, average, optimizer, Dice(torch.Generator().manual_seed(config.seed)))
 
 
-def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople, progress: float) -> dict[str, float]:
+def _progress(run: _Run, config: LifterTraining) -> float:
+    """Share of the run that is done, 0 to 1 and a little over."""
+    return run.step / config.steps if config.steps else run.seconds / (60.0 * config.minutes)
+
+
+def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople) -> dict[str, float]:
+    progress = _progress(run, config)
     rise = min(1.0, progress / config.warmup) if config.warmup else 1.0
     rate = config.learning_rate * max(rise, 0.01) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
     for group in run.optimizer.param_groups:
@@ -211,8 +216,10 @@ def _resume(run: _Run, path: Path) -> None:
     tensors = load_file(path)
     with safe_open(path, framework="pt") as file:
         progress = file.metadata()
-    run.lifter.load_state_dict(_below(tensors, "lifter."))
-    run.average.load_state_dict(_below(tensors, "average."))
+    # The skeleton's tables come from the body of this run: a run may go on with a corrected body.
+    tables = {f"points.{name}": table for name, table in run.lifter.points.state_dict().items()}
+    run.lifter.load_state_dict(_below(tensors, "lifter.") | tables)
+    run.average.load_state_dict(_below(tensors, "average.") | tables)
     state = run.optimizer.state_dict()
     optimizer: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in _below(tensors, "optimizer.").items():

@@ -1,0 +1,41 @@
+"""Put trained lifter weights where ``compact`` loads them: ``python -m human3r.training.lifter.ship WEIGHTS``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from human3r.assets.shards import COMPACT_FOLDER, write_part
+from human3r.models.compact.build import COMPACT
+from human3r.models.compact.lifter import NUM_OUTPUTS
+
+_PREFIX = "person_head.lifter."
+_LICENCE = "Apache-2.0; trained by this project on simulated keypoints only"
+
+
+def ship_lifter(weights: Path, folder: Path = COMPACT_FOLDER) -> list[Path]:
+    """Write the lifter's part of ``compact``; its connection to the decoder's tokens starts at zero.
+
+    Args:
+        weights: What ``train`` returned.
+        folder: Folder of the package's weights.
+
+    Returns:
+        The files written.
+    """
+    tensors: dict[str, Tensor] = {}
+    with safe_open(weights, "pt") as file:
+        settings = (file.metadata() or {}).get("lifter", "{}")
+        for name in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
+            tensors[_PREFIX + name] = file.get_tensor(name)
+    tensors[f"{_PREFIX}from_token.weight"] = torch.zeros(NUM_OUTPUTS, COMPACT.trunk.decoder_dim)
+    return write_part(folder, "lifter", tensors, {"licence": _LICENCE, "lifter": settings})
+
+
+if __name__ == "__main__":
+    for written in ship_lifter(Path(sys.argv[1])):
+        sys.stdout.write(f"{written}\n")
