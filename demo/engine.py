@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from human3r.records import FramePrediction
     from human3r.video.probe import ClipInfo
 
-OnFrame = Callable[["FramePrediction"], None]
-
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -42,6 +40,18 @@ class RunOptions:
     """Restart the state every so many frames; None for the model's own choice."""
 
 
+@dataclass(frozen=True)
+class RunListener:
+    """Who hears from a run while it works, in the run's own thread."""
+
+    on_start: Callable[[ClipInfo], None]
+    """Called once, with the facts about the clip and how many frames will be used."""
+    on_frame: Callable[[FramePrediction], None]
+    """Called after every frame."""
+    should_stop: Callable[[], bool]
+    """Asked before every frame."""
+
+
 class Engine(Protocol):
     """Everything that the demo needs from the reconstruction package."""
 
@@ -51,9 +61,7 @@ class Engine(Protocol):
     def load(self, model: str) -> None:
         """Have a model ready. Raises ``AssetError``, ``CheckpointError``."""
 
-    def reconstruct(
-        self, clip: Path, options: RunOptions, on_frame: OnFrame, should_stop: Callable[[], bool]
-    ) -> Reconstruction:
+    def reconstruct(self, clip: Path, options: RunOptions, listener: RunListener) -> Reconstruction:
         """Run the model; when stopped, return what there is. Raises ``InputError``, ``Cancelled``."""
 
     def open_live(self) -> LiveScene | None:

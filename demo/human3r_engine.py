@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import human3r
-from demo.engine import OnFrame, RunOptions
+from demo.engine import RunListener, RunOptions
 from demo.viewer import LiveScene
 from human3r.assets.registry import ASSETS, find_weights
 
@@ -51,29 +50,30 @@ class Human3REngine:
             session.step(picture)
             self._note_speed(time.perf_counter() - started)
 
-    def reconstruct(
-        self, clip: Path, options: RunOptions, on_frame: OnFrame, should_stop: Callable[[], bool]
-    ) -> human3r.Reconstruction:
+    def reconstruct(self, clip: Path, options: RunOptions, listener: RunListener) -> human3r.Reconstruction:
         """Run the model over the clip."""
         started = time.perf_counter()
         result = human3r.reconstruct(
             clip,
             self._model(options.model),
-            on_frame,
+            listener.on_frame,
             start_s=options.start_s,
             duration_s=options.duration_s,
             fps=options.fps,
             max_frames=options.max_frames,
             use_ttt3r=options.use_ttt3r or None,
             reset_interval=options.reset_interval,
-            should_stop=should_stop,
+            should_stop=listener.should_stop,
+            on_start=listener.on_start,
         )
         self._note_speed((time.perf_counter() - started) / result.num_frames)
         return result
 
     def open_live(self) -> LiveScene | None:
         """Open a live viewer on a loopback port."""
-        return None
+        from human3r.export.viser_live import LiveScene as ViserScene
+
+        return ViserScene(self._model(None).body)
 
     def preview(self, prediction: human3r.FramePrediction) -> np.ndarray:
         """Draw the people over the network's view of the frame, put back into the shape of the source frame."""

@@ -118,8 +118,17 @@ def recorded_viewer(outcome: Outcome) -> str:
     address = f"./viewer/{outcome.shelf.token}/play/?playbackPath=../scene.viser"
     return (
         f'<div class="h3-viewer" data-h3="recording" data-fps="{outcome.fps:.6f}">'
-        f"{_frame(address, '4D viewer: people, scene and camera path over time')}</div>"
+        f"{_frame(address, '4D viewer: people, scene and camera path over time')}{_views(address, outcome.views)}</div>"
     )
+
+
+def _views(address: str, views: dict[str, str]) -> str:
+    buttons = "".join(
+        f'<button type="button" data-h3="view" aria-pressed="{"false" if query else "true"}" '
+        f'data-src="{escape(address + query)}">{escape(name)}</button>'
+        for name, query in views.items()
+    )
+    return f'<div class="h3-views" role="group" aria-label="View">{buttons}</div>'
 
 
 def _frame(address: str, title: str) -> str:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demo import messages
-from demo.engine import Engine, RunOptions
+from demo.engine import Engine, RunListener, RunOptions
 from demo.jobs import Job, Line, LineFullError
 from demo.storage import Shelf, Store
 from demo.viewer import LiveScene, LiveScenes
+from demo.views import view_queries
 from human3r.errors import Cancelled, Human3RError, InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _WAIT_STEP_S = 0.5
-_PREVIEW_EVERY_S = 0.4
+_PREVIEW_EVERY_S = 0.3
 MAIN_FILES = ("scene.glb", "overlay.mp4")
 """Written right after the result is shown; ``reconstruction.npz`` and ``scene.viser`` are written before."""
 FURTHER_FILES = ("scene_static.glb", "points.ply", "scene.html", "cameras.json", "manifest.json")
@@ -58,6 +59,8 @@ class Outcome:
     """Files that exist already."""
     image_size: tuple[int, int] = (0, 0)
     """(height, width) of the clip."""
+    views: dict[str, str] = field(default_factory=dict)
+    """Name of a view to the viewer's query string."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class _Worker:
     options: RunOptions
     job: Job
     live: LiveScene | None
+    frames_total: int = 0
     frames_done: int = 0
     latest: FramePrediction | None = None
     first_frame_s: float = 0.0
@@ -96,9 +100,13 @@ class _Worker:
 
     def run(self) -> None:
         try:
-            self.ended.put(self.engine.reconstruct(self.clip, self.options, self._on_frame, self.job.should_stop))
+            listener = RunListener(self._on_start, self._on_frame, self.job.should_stop)
+            self.ended.put(self.engine.reconstruct(self.clip, self.options, listener))
         except BaseException as error:
             self.ended.put(error)
+
+    def _on_start(self, clip: ClipInfo) -> None:
+        self.frames_total = clip.num_selected
 
     def _on_frame(self, prediction: FramePrediction) -> None:
         if self.live is not None:
@@ -180,8 +188,6 @@ class Runs:
 
     def _work(self, clip: Path, options: RunOptions, job: Job, everything: bool) -> Iterator[Update]:
         started = time.monotonic()
-        yield Update(messages.READING, 0.0)
-        total = frames_to_use(self._engine.probe(clip), options)
         yield Update(messages.LOADING, 0.0)
         self._engine.load(options.model)
         shelf = self._store.open(job.owner)
@@ -194,7 +200,7 @@ class Runs:
             thread = threading.Thread(target=worker.run, name="human3r-run", daemon=True)
             thread.start()
             try:
-                yield from self._watch(worker, thread, total)
+                yield from self._watch(worker, thread)
             except GeneratorExit:  # the page left early
                 job.stop()
                 thread.join()
@@ -209,7 +215,7 @@ class Runs:
         finally:
             self._live.close(shelf.token)
 
-    def _watch(self, worker: _Worker, thread: threading.Thread, total: int) -> Iterator[Update]:
+    def _watch(self, worker: _Worker, thread: threading.Thread) -> Iterator[Update]:
         shown = 0
         while thread.is_alive():
             thread.join(_PREVIEW_EVERY_S)
@@ -217,6 +223,7 @@ class Runs:
             if prediction is None or done == shown:
                 continue
             shown = done
+            total = worker.frames_total
             state = messages.Progress(done, total, len(prediction.people), worker.frames_per_s())
             fraction = done / total if total else None
             yield Update(messages.progress(state), fraction, self._engine.preview(prediction))
@@ -272,4 +279,5 @@ def outcome_of(result: Reconstruction, shelf: Shelf, seconds: float, ready: tupl
         warnings=tuple(str(item) for item in warnings) if isinstance(warnings, list | tuple) else (),
         ready=ready,
         image_size=(height, width),
+        views=view_queries(result),
     )

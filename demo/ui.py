@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 
 from demo import messages, panels
-from demo.engine import Engine, RunOptions
-from demo.examples import Example, Gallery, available_examples
-from demo.runs import FURTHER_FILES, ON_DEMAND, Outcome, Runs, Update, frames_to_use
-from demo.settings import Settings
+from demo.api import Parts, connect_api, read_options
+from demo.examples import Example, available_examples
+from demo.runs import ON_DEMAND, Outcome, Update, frames_to_use
 from human3r.errors import InputError
 from human3r.palette import person_color
 
 _LOG = logging.getLogger(__name__)
 _OFFERED = ("scene.glb", "reconstruction.npz", "overlay.mp4", "scene.html", "scene.viser", "scene_static.glb")
 _OFFERED += ("points.ply", "cameras.json")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the page is built over."""
-
-    settings: Settings
-    engine: Engine
-    runs: Runs
-    gallery: Gallery
-    model_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,7 +67,7 @@ def build_page(parts: Parts) -> gr.Blocks:
                 result = gr.HTML(elem_id="h3-result")
         components = _Page(clip, facts, options, reconstruct, stop, side, status, viewer, result)
         _connect(components, tiles, parts)
-        _connect_api(parts)
+        connect_api(parts)
         page.unload(_Actions(parts).leave)
     return page
 
@@ -126,30 +114,6 @@ def _options(parts: Parts) -> list[gr.components.Component]:
             reset = gr.Number(0, label="Reset every (0: auto)", minimum=0, precision=0, min_width=110)
         ttt3r = gr.Checkbox(False, label="TTT3R state update: steadier on long clips")
     return [start, duration, fps, frames, model, ttt3r, reset]
-
-
-def read_options(settings: Settings, *values: object) -> RunOptions:
-    """Turn the option fields (start, duration, fps, max_frames, model, ttt3r, reset) into a checked record.
-
-    Raises:
-        InputError: A value is outside its range.
-    """
-    start, duration, fps, frames, model, ttt3r, reset = values
-    for label, value in (("start", start), ("duration", duration), ("fps", fps), ("reset interval", reset)):
-        if value is not None and float(value) < 0:  # type: ignore[arg-type]
-            raise InputError(f"The {label} is {value}, but it cannot be negative.", "Use 0 for the default.")
-    most = int(frames) if frames else settings.default_frames  # type: ignore[call-overload]
-    if not 1 <= most <= settings.max_frames:
-        raise InputError(f"{most} frames were asked for; this page allows 1 to {settings.max_frames}.", "Choose fewer.")
-    return RunOptions(
-        start_s=float(start or 0),  # type: ignore[arg-type]
-        duration_s=float(duration) if duration else None,  # type: ignore[arg-type]
-        fps=float(fps) if fps else None,  # type: ignore[arg-type]
-        max_frames=most,
-        model=str(model or settings.model),
-        use_ttt3r=bool(ttt3r),
-        reset_interval=int(reset) if reset else None,  # type: ignore[call-overload]
-    )
 
 
 def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], parts: Parts) -> None:
@@ -253,58 +217,3 @@ def _result(outcome: Outcome) -> str:
     swatches = {identity: person_color(identity) for identity, _ in outcome.people_ids}
     offered = tuple(name for name in _OFFERED if name in outcome.ready or name in ON_DEMAND)
     return panels.result(outcome, swatches, offered)
-
-
-def _connect_api(parts: Parts) -> None:
-    """Add the named endpoint ``/reconstruct`` for programs, over components that the page does not show."""
-    clip = gr.File(label="clip", visible=False)
-    numbers = [gr.Number(value, visible=False) for value in (0, 0, 0, parts.settings.default_frames)]
-    model = gr.Textbox(parts.settings.model, visible=False)
-    ttt3r, reset = gr.Checkbox(False, visible=False), gr.Number(0, visible=False)
-    outputs = [gr.JSON(label="summary", visible=False), gr.File(label="files", file_count="multiple", visible=False)]
-    gr.Button(visible=False).click(
-        _api(parts), [clip, *numbers, model, ttt3r, reset], outputs, api_name="reconstruct", concurrency_limit=None
-    )
-
-
-def _api(parts: Parts) -> Callable[..., Iterator[tuple[dict[str, object], list[str] | None]]]:
-    """Return the function behind ``/reconstruct``; its parameter names are part of the public contract."""
-
-    def reconstruct(
-        clip: str,
-        start: float = 0,
-        duration: float = 0,
-        fps: float = 0,
-        max_frames: float = 0,
-        model: str = "auto",
-        ttt3r: bool = False,
-        reset_interval: float = 0,
-        request: gr.Request = None,  # type: ignore[assignment]
-    ) -> Iterator[tuple[dict[str, object], list[str] | None]]:
-        """Reconstruct a clip: yields progress, and at last the summary and the files."""
-        try:
-            options = read_options(parts.settings, start, duration, fps, max_frames, model, ttt3r, reset_interval)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        for update in parts.runs.start(Path(clip), options, str(request.session_hash), everything=True):
-            if update.problem is not None:
-                raise gr.Error(update.problem, print_exception=False)
-            if update.outcome is None:
-                yield {"status": update.text, "fraction": update.fraction}, None
-            elif set(FURTHER_FILES) & set(update.outcome.ready):
-                yield _summary(update), [str(update.outcome.shelf.folder / name) for name in update.outcome.ready]
-
-    return reconstruct
-
-
-def _summary(update: Update) -> dict[str, object]:
-    outcome = update.outcome
-    assert outcome is not None  # only called with one
-    notes = [update.note] if update.note else []
-    return {
-        "frames": outcome.frames,
-        "people": outcome.people,
-        "fps": round(outcome.fps, 3),
-        "seconds": round(outcome.seconds, 3),
-        "warnings": [*outcome.warnings, *notes],
-    }

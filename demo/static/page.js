@@ -13,6 +13,8 @@
 
   // The viewer says its time; the overlay shows the same frame. A seek takes a while, so the newest wish waits.
   let wish_s = null;
+  let moved_ms = 0;
+  let resume = null;
   function chase() {
     const video = find("overlay");
     if (!video || video.readyState < 1 || video.seeking || wish_s === null) return;
@@ -27,7 +29,14 @@
   window.addEventListener("message", (event) => {
     const frame = recording();
     if (!frame || event.source !== frame.contentWindow || !event.data || event.data.h3r !== "time") return;
+    if (resume !== null) {  // another view has loaded: go on where the last one was
+      tell({ h3r: "seek", time_s: resume.time_s });
+      if (resume.plays) tell({ h3r: "toggle" });
+      resume = null;
+      return;
+    }
     wish_s = event.data.time_s;
+    moved_ms = performance.now();
     chase();
   });
 
@@ -52,7 +61,12 @@
     if (!button) return;
     if (button.dataset.h3 === "theme") document.body.classList.toggle("dark");
     if (button.dataset.h3 === "overlay") tell({ h3r: "toggle" });
-    if (button.dataset.h3 === "theme" || button.dataset.h3 === "overlay") return;
+    if (button.dataset.h3 === "view") {
+      const frame = recording();
+      if (wish_s !== null) resume = { time_s: wish_s, plays: performance.now() - moved_ms < 500 };
+      for (const other of button.parentElement.children) other.setAttribute("aria-pressed", String(other === button));
+      frame.src = button.dataset.src;
+    }
     if (button.dataset.h3 === "copy") {
       const address = new URL(button.dataset.path, document.baseURI).href;
       const before = button.textContent;

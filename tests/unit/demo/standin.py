@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from demo.engine import RunListener
 from human3r.errors import InputError
 from human3r.reconstruction import Reconstruction
 
@@ -86,18 +87,19 @@ class StandInEngine:
             raise InputError("The file is text, not a video.", "Choose a video.")
         return SimpleNamespace(
             kind="video", image_size=(48, 64), fps=5.0, duration_s=self.num_frames / 5, num_frames=self.num_frames,
-            rotation_deg=0, warnings=(),
+            num_selected=self.num_frames, rotation_deg=0, warnings=(),
         )  # fmt: skip
 
     def load(self, model: str) -> None:
         pass
 
-    def reconstruct(self, clip: Path, options: object, on_frame: object, should_stop: object) -> Reconstruction:
+    def reconstruct(self, clip: Path, options: object, listener: RunListener) -> Reconstruction:
+        listener.on_start(self.probe(clip))
         if self.failure is not None:
             raise self.failure
         done = 0
-        while done < self.num_frames and not should_stop():
-            on_frame(SimpleNamespace(people=[0] * self.num_people))
+        while done < self.num_frames and not listener.should_stop():
+            listener.on_frame(SimpleNamespace(people=[0] * self.num_people))
             done += 1
             if self.gate is not None:
                 self.gate.wait(2)

@@ -8,11 +8,12 @@ import pytest
 from standin import StandInEngine, make_reconstruction
 
 from demo import panels
+from demo.api import read_options
 from demo.engine import RunOptions
 from demo.runs import Update, outcome_of
 from demo.settings import Settings
 from demo.storage import Store
-from demo.ui import _changes, read_options
+from demo.ui import _changes
 from human3r.errors import InputError
 
 
