@@ -36,10 +36,10 @@ class CompactImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of 32."""
-        image_map = image.to(self.embedding.weight.dtype)
-        fine, middle, coarse = self.trunk(image_map)
+        # The frozen trunk may run in another precision than the blocks.
+        fine, middle, coarse = self.trunk(image.to(self.trunk.stem.weight.dtype))
         rows, columns = coarse.shape[-2:]
-        tokens = self.embedding(coarse.flatten(2).transpose(1, 2))
+        tokens = self.embedding(coarse.to(self.embedding.weight.dtype).flatten(2).transpose(1, 2))
         rotary = self.rotary.grid(rows, columns, tokens.device)
         for block in self.blocks:
             tokens = block(tokens, rotary)

@@ -1,0 +1,208 @@
+"""The compact camera head: an explicit motion layer against an anchor frame that the recurrent state keeps.
+
+Every frame is aligned to the anchor and not to its predecessor, so a camera that stands still cannot drift. The anchor
+is replaced when too little of it is in view. No regression: what is learnt are depth and person mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from human3r.models.compact.motion import (
+    Lens,
+    Surface,
+    align_images,
+    align_matches,
+    inverse,
+    match_features,
+    misfit,
+    sample,
+    transform,
+)
+from human3r.models.compact.prompter import KeypointDetections, principal_point
+from human3r.models.parts import DecodedFrame, ScenePoints
+from human3r.records import TensorRecord
+
+_LEVELS = ((8, 6), (4, 5), (2, 3))
+"""(pixels per cell, Gauss-Newton steps), coarse to fine."""
+_FEATURE_STRIDE_PX = 8
+_MATCH_RADIUS = 4
+_MIN_OVERLAP = 0.7
+"""Share of the anchor's weight that must stay in view."""
+_MAX_FLOW = 0.12
+"""Mean motion of the anchor's points, as a share of the long side, beyond which the anchor is replaced."""
+_MATCH_MARGIN = 0.97
+"""Matches replace the predicted motion only if they lower the misfit to this share of it."""
+_DEPTH_EDGE = 0.15
+"""Step of the logarithm of the depth between neighbouring cells that counts as an edge."""
+_MAX_CHAIN_LOG_SCALE = 0.4
+
+
+@dataclass(frozen=True)
+class AnchorCue(TensorRecord):
+    """The frame that motion is measured against; all at half resolution unless said otherwise."""
+
+    grey: Tensor
+    """``h w`` in [-1, 1]."""
+    depth: Tensor
+    """``h w`` metres."""
+    background: Tensor
+    """``h w`` in [0, 1]; 0 shows people."""
+    features: Tensor
+    """``C h/4 w/4`` unit features of stride 8."""
+    focal_px: Tensor
+    """Scalar, full-image pixels."""
+    T_segment_anchor: Tensor
+    """``4 4``"""
+    T_previous_anchor: Tensor
+    """``4 4`` anchor to the previous frame's camera."""
+    T_step: Tensor
+    """``4 4`` motion from the frame before the previous one to the previous one."""
+
+
+class MotionCameraHead(nn.Module):
+    """Estimate ``T_segment_camera`` by aligning each frame to the anchor. No parameters."""
+
+    def forward(
+        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: AnchorCue | None
+    ) -> tuple[Tensor, AnchorCue]:
+        """Locate one frame; the first frame of a segment is the identity and the first anchor."""
+        identity = torch.eye(4, device=person_mask.device)
+        here = _describe(frame, points, person_mask, identity, identity)
+        if cue is None:
+            return identity, here
+        lens = Lens(cue.focal_px, identity.new_tensor(principal_point(frame.image_size)), frame.image_size)
+        T_camera_anchor = estimate_motion(cue, here, lens)
+        T_segment_camera = cue.T_segment_anchor @ inverse(T_camera_anchor)
+        if _needs_new_anchor(cue, T_camera_anchor, lens):
+            step = T_camera_anchor @ inverse(cue.T_previous_anchor)
+            scale = chain_scale(cue, here, T_camera_anchor, lens)
+            return T_segment_camera, replace(
+                here, depth=here.depth * scale, T_segment_anchor=T_segment_camera, T_step=step
+            )
+        step = T_camera_anchor @ inverse(cue.T_previous_anchor)
+        return T_segment_camera, replace(cue, T_previous_anchor=T_camera_anchor, T_step=step)
+
+
+def estimate_motion(anchor: AnchorCue, here: AnchorCue, lens: Lens) -> Tensor:
+    """Return ``T_camera_anchor`` (``4 4``).
+
+    Args:
+        anchor: The anchor, with the previous frame's motion as the start.
+        here: The current frame, described in the same way.
+        lens: Intrinsics of both.
+    """
+    surfaces = [build_surface(anchor, stride, lens) for stride, _ in _LEVELS]
+    greys = [_shrink(here.grey, stride // 2) for stride, _ in _LEVELS]
+    T_camera_anchor = _best_start(anchor, here, surfaces[0], greys[0], lens)
+    for surface, grey, (_, steps) in zip(surfaces, greys, _LEVELS, strict=True):
+        T_camera_anchor, _ = align_images(surface, grey, here.background, T_camera_anchor, lens, steps)
+    return T_camera_anchor
+
+
+def _best_start(anchor: AnchorCue, here: AnchorCue, surface: Surface, grey: Tensor, lens: Lens) -> Tensor:
+    """Choose between the previous motion, its continuation, and feature matches around them, by misfit."""
+    previous = anchor.T_previous_anchor
+    candidates = [previous, anchor.T_step @ previous]
+    costs = [misfit(surface, grey, here.background, candidate, lens) for candidate in candidates]
+    best, cost = (candidates[0], costs[0]) if bool(costs[0] <= costs[1]) else (candidates[1], costs[1])
+    pixels, _ = lens.project(transform(best, surface.points))
+    targets, trust = match_features(anchor.features, here.features, pixels, _MATCH_RADIUS, _FEATURE_STRIDE_PX)
+    matched = align_matches(surface, targets, trust, best, lens, steps=5)
+    if bool(misfit(surface, grey, here.background, matched, lens) < _MATCH_MARGIN * cost):
+        return matched
+    return best
+
+
+def build_surface(anchor: AnchorCue, stride_px: int, lens: Lens) -> Surface:
+    """Sample the anchor at every ``stride_px`` full-image pixels."""
+    factor = stride_px // 2
+    grey = _shrink(anchor.grey, factor)
+    log_depth = _shrink(anchor.depth.log(), factor)
+    rows, columns = grey.shape
+    x = (torch.arange(columns, device=grey.device) + 0.5) * stride_px - 0.5
+    y = (torch.arange(rows, device=grey.device) + 0.5) * stride_px - 0.5
+    pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    depth = log_depth.exp()[..., None]
+    points = torch.cat([(pixels - lens.center_px) / lens.focal_px * depth, depth], dim=-1)
+    slope = _gradient(grey) / stride_px
+    edge = torch.linalg.vector_norm(_gradient(log_depth), dim=-1)
+    weight = _shrink(anchor.background, factor) / (1 + (edge / _DEPTH_EDGE).square())
+    return Surface(points.flatten(0, 1), grey.flatten(), slope.flatten(0, 1), weight.flatten())
+
+
+def chain_scale(old: AnchorCue, new: AnchorCue, T_new_old: Tensor, lens: Lens) -> Tensor:
+    """Return the factor that brings the new anchor's depth to the old one's: one scale along the whole path."""
+    surface = build_surface(old, 8, lens)
+    moved = transform(T_new_old, surface.points)
+    pixels, inside = lens.project(moved)
+    there = sample(new.depth.log()[None], pixels, lens.image_size)[:, 0]
+    chosen = inside & (surface.weight > 0.3)
+    if not bool(chosen.any()):
+        return there.new_ones(())
+    ratio = (moved[:, 2].clamp(min=0.05).log() - there)[chosen].median()
+    return ratio.clamp(-_MAX_CHAIN_LOG_SCALE, _MAX_CHAIN_LOG_SCALE).exp()
+
+
+def _needs_new_anchor(anchor: AnchorCue, T_camera_anchor: Tensor, lens: Lens) -> bool:
+    surface = build_surface(anchor, 8, lens)
+    before, _ = lens.project(surface.points)
+    after, inside = lens.project(transform(T_camera_anchor, surface.points))
+    total = surface.weight.sum().clamp(min=1e-6)
+    overlap = (surface.weight * inside).sum() / total
+    flow = (torch.linalg.vector_norm(after - before, dim=-1) * surface.weight * inside).sum() / total
+    return bool((overlap < _MIN_OVERLAP) | (flow > _MAX_FLOW * max(lens.image_size)))
+
+
+def _describe(
+    frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, T_segment_anchor: Tensor, T_previous: Tensor
+) -> AnchorCue:
+    """Describe the frame as a possible anchor."""
+    background = 1 - functional.max_pool2d(person_mask[None], 9, 1, 4)[0]
+    background = background * (1 - _inside_boxes(frame, person_mask))
+    features = frame.image.pyramid[2][0].float()
+    features = functional.normalize(features - features.mean(dim=(1, 2), keepdim=True), dim=0)
+    depth = points.pointmap_camera[..., 2].clamp(min=0.05)
+    return AnchorCue(
+        grey=_shrink(frame.image.pyramid[0][0, 0].float(), 2),
+        depth=_shrink(depth.log(), 2).exp(),
+        background=_shrink(background, 2),
+        features=features,
+        focal_px=points.focal_px,
+        T_segment_anchor=T_segment_anchor,
+        T_previous_anchor=T_previous,
+        T_step=T_previous,
+    )
+
+
+def _inside_boxes(frame: DecodedFrame, person_mask: Tensor) -> Tensor:
+    """Return ``H W``: 1 inside the box around anyone's trusted keypoints, grown by a tenth."""
+    detections = frame.detections
+    if not isinstance(detections, KeypointDetections) or detections.keypoints is None or len(detections) == 0:
+        return torch.zeros_like(person_mask)
+    keypoints = detections.keypoints
+    untrusted = (keypoints.keypoint_score < 0.15)[..., None]
+    low = keypoints.keypoints_px.masked_fill(untrusted, torch.inf).amin(1)
+    high = keypoints.keypoints_px.masked_fill(untrusted, -torch.inf).amax(1)
+    margin = 0.1 * (high - low).amax(1, keepdim=True) + 4.0
+    low, high = low - margin, high + margin
+    x = torch.arange(person_mask.shape[1], device=person_mask.device)
+    y = torch.arange(person_mask.shape[0], device=person_mask.device)
+    in_x = (x >= low[:, :1]) & (x <= high[:, :1])
+    in_y = (y >= low[:, 1:]) & (y <= high[:, 1:])
+    return (in_y[:, :, None] & in_x[:, None, :]).any(0).to(person_mask.dtype)
+
+
+def _shrink(image: Tensor, factor: int) -> Tensor:
+    """Average ``h w`` over blocks."""
+    return image if factor == 1 else functional.avg_pool2d(image[None], factor)[0]
+
+
+def _gradient(image: Tensor) -> Tensor:
+    """Return ``h w 2`` central differences along (x, y) per cell; one-sided at the border."""
+    vertical, horizontal = torch.gradient(image)
+    return torch.stack([horizontal, vertical], dim=-1)
