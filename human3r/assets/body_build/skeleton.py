@@ -5,7 +5,12 @@ SMPL-X is known here by its public conventions only: joint order and parents, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+
+BoneLookup = Callable[[str], np.ndarray]
+"""Gives the head of a named bone, ``S 3``."""
 
 SIDES = {"left": ("L", 1.0), "right": ("R", -1.0)}
 """SMPL-X side -> (Anny's suffix, sign of x)."""
@@ -29,7 +34,6 @@ INDEX = {name: row for row, name in enumerate(JOINTS)}
 
 _SPINE_BLEND_M = 0.16
 """Height over which one spine joint hands over to the next."""
-_LOWER_LIP_ROOT = "special04"
 _UPPER_LIP_BONES = ("oris05", "oris06")
 
 
@@ -69,19 +73,19 @@ def place_joints(bone_names: np.ndarray, heads: np.ndarray) -> np.ndarray:
     return joints
 
 
-def hip_centre(bone: object, suffix: str) -> np.ndarray:
+def hip_centre(bone: BoneLookup, suffix: str) -> np.ndarray:
     """SMPL-X's hip centre: 12 cm apart where MakeHuman's are 23 cm, and a little lower."""
     head = bone(f"upperleg01.{suffix}")
     pelvis_height = bone("spine04") - head
     return head - np.stack([0.465 * head[..., 0], 0.16 * pelvis_height[..., 1], 0 * head[..., 2]], axis=-1)
 
 
-def shoulder_centre(bone: object, suffix: str) -> np.ndarray:
+def shoulder_centre(bone: BoneLookup, suffix: str) -> np.ndarray:
     """SMPL-X's shoulder centre: a centimetre inside MakeHuman's, which are too broad."""
     return bone(f"upperarm01.{suffix}") * np.array([0.945, 1.0, 1.0])
 
 
-def _place_trunk(bone: object, put: object) -> None:
+def _place_trunk(bone: BoneLookup, put: Callable[[str, np.ndarray], None]) -> None:
     """Spine joints on MakeHuman's spine curve.
 
     The mixtures put spine1, spine2 and spine3 at 0.24, 0.53 and 0.64 of the way from pelvis to neck, where SMPL-X has
@@ -100,7 +104,7 @@ def _place_trunk(bone: object, put: object) -> None:
     put("head", flat * bone("head"))
 
 
-def _place_limbs(bone: object, put: object, side: str, suffix: str) -> None:
+def _place_limbs(bone: BoneLookup, put: Callable[[str, np.ndarray], None], side: str, suffix: str) -> None:
     shoulder = shoulder_centre(bone, suffix)
     put(f"{side}_shoulder", shoulder)
     put(f"{side}_elbow", bone(f"lowerarm01.{suffix}"))

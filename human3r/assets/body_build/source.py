@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import anny
 
 NUM_ADULTS = 400
 NUM_CHILDREN = 120
@@ -125,7 +129,7 @@ def sample_anny(seed: int = 0) -> AnnySource:
     )
 
 
-def _sample(model: object, age_years: tuple[float, float], count: int) -> tuple[np.ndarray, np.ndarray]:
+def _sample(model: anny.Anny, age_years: tuple[float, float], count: int) -> tuple[np.ndarray, np.ndarray]:
     import torch
     from anny.shape_distribution import SimpleShapeDistribution
 
@@ -141,7 +145,7 @@ def _sample(model: object, age_years: tuple[float, float], count: int) -> tuple[
     return to_y_up(vertices.numpy()), to_y_up(heads.numpy())
 
 
-def _expressions(model: object) -> np.ndarray:
+def _expressions(model: anny.Anny) -> np.ndarray:
     labels = [label.split(":")[1] if label.startswith("facial_action:") else "" for label in model.blendshape_labels]
     units = []
     for _, parts in EXPRESSION_UNITS:
