@@ -116,8 +116,7 @@ def _add_result_commands(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "view", "results.view", "open a saved reconstruction in the live viewer")
     parser.add_argument("path", metavar="DIR_OR_NPZ", type=Path, help="folder of a reconstruction, or its npz")
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="port, or the next free one (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port on this machine; 0 is any free one (%(default)s)")
     parser = _command(commands, "export", "results.export", "write a saved reconstruction in another format")
     parser.add_argument("path", metavar="NPZ", type=Path, help="folder of a reconstruction, or its npz")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the ending is the format")
@@ -151,9 +150,7 @@ def _add_measuring(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--frames", type=int, default=30, metavar="N", help="frames to time (%(default)s)")
     parser.add_argument("--size", default="640x360", metavar="WxH", help="size of the source frames (%(default)s)")
-    parser.add_argument(
-        "--clip", type=Path, metavar="CLIP", help="measure on a clip (default: moving patterns, nobody)"
-    )
+    parser.add_argument("--clip", type=Path, metavar="CLIP", help="measure on a clip instead of on moving patterns")
     parser.add_argument("--people", type=int, metavar="P", help="force so many people per frame (random weights only)")
     _add_device(parser)
     _add_precision(parser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from pathlib import Path
 
 from human3r.bodies import SmplxBody, load_body
@@ -47,4 +48,20 @@ def export(options: argparse.Namespace) -> int:
 
     result = load_result(options.path)
     print(export_file(result, options.output, body=load_matching_body(options.body, result), clip=options.clip))
+    return 0
+
+
+def view(options: argparse.Namespace) -> int:
+    """Run the command ``view``: serve until interrupted."""
+    from human3r.export.viser_live import LiveScene
+
+    result = load_result(options.path)
+    scene = LiveScene.from_reconstruction(result, load_matching_body(options.body, result), port=options.port)
+    try:
+        print(f"http://127.0.0.1:{scene.port} shows {options.path}; Ctrl-C ends.", flush=True)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        scene.close()
     return 0

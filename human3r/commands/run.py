@@ -32,7 +32,7 @@ class Progress:
     def __init__(self) -> None:
         self.is_stopped = False
         self._bar: tqdm | None = None
-        self._interval_s = 0.1 if sys.stderr.isatty() else 2.0
+        self._interval_s = 0.1 if sys.stderr.isatty() else 1.0
 
     def start(self, info: ClipInfo) -> None:
         """Show the bar; the clip's facts give its length."""

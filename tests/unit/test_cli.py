@@ -1,0 +1,191 @@
+"""The command line: exit codes, messages, JSON, and files, with the tiny model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from human3r import Reconstruction
+from human3r.cli import build_parser, main
+from human3r.video.writer import VideoWriter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "noise.mp4"
+    rng = np.random.default_rng(3)
+    with VideoWriter(path, fps=10, quality=10) as writer:
+        for _ in range(3):
+            coarse = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
+            writer.append(np.repeat(np.repeat(coarse, 10, axis=0), 10, axis=1))
+    return path
+
+
+def test_reconstruct_writes_the_wanted_files_and_prints_one_json_object(clip, tmp_path, capsys):
+    arguments = ["reconstruct", str(clip), "-o", str(tmp_path / "out"), "--model", "tiny"]
+    code = main([*arguments, "--formats", "npz,json", "--max-frames", "2", "--json"])
+    printed = capsys.readouterr()
+    summary = json.loads(printed.out)
+    assert code == 0
+    assert summary["frames"] == 2
+    assert set(summary) >= {"frames", "people", "fps", "seconds", "warnings", "files", "model"}
+    assert sorted(summary["files"]) == ["cameras.json", "manifest.json", "reconstruction.npz"]
+    assert Reconstruction.load(tmp_path / "out" / "reconstruction.npz").num_frames == 2
+    assert "2/2" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "pattern"),
+    [
+        (["reconstruct", "gone.mp4", "--model", "tiny"], 2, "no file 'gone.mp4'"),
+        (["reconstruct", "{clip}", "--model", "unheard-of"], 2, "model 'unheard-of' is unknown"),
+        (["reconstruct", "{clip}", "--model", "gone.pth"], 1, "no weight file"),
+        (["reconstruct", "{clip}", "--model", "tiny", "--formats", "npz,fbx"], 2, "Unknown format fbx"),
+        (["reconstruct", "{clip}", "--model", "tiny", "--fps", "-3"], 2, "fps is -3.0; it must be more than 0"),
+        (["reconstruct", "{clip}", "--model", "tiny", "--start", "9"], 2, "behind the end of the clip"),
+        (["reconstruct", "{clip}", "--model", "tiny", "--body", "gone.npz"], 1, "gone.npz"),
+        (["reconstruct", "{clip}", "--model", "tiny", "-o", "{clip}/x"], 2, "cannot be made"),
+        (["reconstruct", "{text}", "--model", "tiny"], 2, "not a video or image"),
+        (["view", "gone"], 2, "no file 'gone'"),
+        (["export", "{text}", "-o", "a.glb"], 2, "not a reconstruction"),
+        (["models", "verify", "nothing"], 2, "model 'nothing' is unknown"),
+        (["models", "convert", "gone.pth", "-o", "a.safetensors"], 2, "no file 'gone.pth'"),
+        (["models", "convert", "{text}", "-o", "a.safetensors"], 1, "not a zip-format PyTorch checkpoint"),
+        (["parity", "gone"], 2, "no folder 'gone'"),
+        (["benchmark", "--size", "wide"], 2, "not like 640x360"),
+        (["benchmark", "--model", "tiny", "--frames", "0"], 2, "must be 1 or more"),
+        (["train", "gone.toml"], 2, "no file 'gone.toml'"),
+        (["evaluate", "nothing", "--data", "."], 2, "does not exist"),
+    ],
+)
+def test_what_a_user_can_cause_is_one_sentence_and_the_right_exit_code(
+    arguments, code, pattern, clip, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HUMAN3R_HOME", str(tmp_path))
+    text = tmp_path / "text.mp4"
+    text.write_text("#EXTM3U\nfile:///etc/passwd\n")
+    filled = [part.format(clip=clip, text=text) for part in arguments]
+    assert main(filled) == code
+    printed = capsys.readouterr()
+    assert pattern in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_official_weights_that_are_not_here_say_where_to_get_them(clip, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HUMAN3R_HOME", str(tmp_path))
+    assert main(["reconstruct", str(clip), "--model", "human3r_896l", "-o", str(tmp_path / "o")]) == 1
+    message = capsys.readouterr().err
+    assert "models download human3r_896l" in message
+    assert "faneggg/human3r" in message
+
+
+@pytest.mark.parametrize("arguments", [[], ["unheard-of"], ["reconstruct"], ["reconstruct", "a", "--device", "tpu"]])
+def test_wrong_usage_exits_with_two(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_models_list_names_every_model_with_its_licence(capsys):
+    assert main(["models", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(rows) == {"compact", "tiny", "human3r_672s", "human3r_672b", "human3r_672l", "human3r_896l"}
+    assert rows["compact"]["is_here"]
+    assert "non-commercial" in rows["human3r_672s"]["licence"]
+
+
+def test_verify_checks_the_embedded_files(capsys):
+    assert main(["models", "verify", "compact", "--json"]) == 0
+    assert "as indexed" in json.loads(capsys.readouterr().out)["result"]
+
+
+def test_a_damaged_download_is_refused_by_verify(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HUMAN3R_HOME", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "human3r_672S.pth").write_bytes(b"not the weights")
+    assert main(["models", "verify", "human3r_672s"]) == 1
+    assert "expected 84d2a70386473b58" in capsys.readouterr().err
+
+
+def test_benchmark_prints_the_agreed_json(capsys):
+    assert main(["benchmark", "--model", "tiny", "--frames", "2", "--size", "96x64", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    for part in ("forward", "end_to_end"):
+        assert report[part]["fps_median"] > 0
+        assert report[part]["fps_p95"] <= report[part]["fps_median"] * 1.001
+        assert report[part]["what"]
+    assert report["peak_memory_mb"] > 50
+    assert report["bytes_kept_per_frame"] > 0
+    assert report["network_size"] == [160, 256]
+
+
+def test_a_saved_result_is_exported_by_the_files_ending(walk, tmp_path, monkeypatch, small_body, capsys):
+    walk.save(tmp_path / "reconstruction.npz")
+    monkeypatch.setattr("human3r.commands.results.load_body", lambda path: small_body)
+    monkeypatch.setattr(small_body, "name", "none-such", raising=False)
+    # The walk says which body it was made with; another one is refused.
+    assert main(["export", str(tmp_path), "-o", str(tmp_path / "p.ply")]) == 2
+    assert "was made with the body" in capsys.readouterr().err
+    monkeypatch.setattr(small_body, "name", walk.meta["body"], raising=False)
+    assert main(["export", str(tmp_path), "-o", str(tmp_path / "p.ply")]) == 0
+    assert (tmp_path / "p.ply").read_bytes().startswith(b"ply")
+
+
+def test_every_command_has_a_function():
+    from importlib import import_module
+
+    parser = build_parser()
+    minimal = [
+        ["reconstruct", "a"],
+        ["view", "a"],
+        ["export", "a", "-o", "b"],
+        ["models", "list"],
+        ["models", "download", "a"],
+        ["models", "convert", "a", "-o", "b"],
+        ["models", "verify", "a"],
+        ["parity", "a"],
+        ["benchmark"],
+        ["train", "a"],
+        ["evaluate", "a", "--data", "b"],
+        ["synth", "-o", "a"],
+    ]
+    for arguments in minimal:
+        module, function = parser.parse_args(arguments).run.rsplit(".", 1)
+        assert callable(getattr(import_module(f"human3r.commands.{module}"), function))
+
+
+def test_an_interrupt_keeps_what_there_is_and_exits_with_130(tmp_path):
+    rng = np.random.default_rng(3)
+    with VideoWriter(tmp_path / "long.mp4", fps=10) as writer:
+        for _ in range(200):
+            writer.append(np.repeat(np.repeat(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8), 10, 0), 10, 1))
+    command = [sys.executable, "-m", "human3r", "reconstruct", str(tmp_path / "long.mp4"), "--model", "tiny"]
+    command += ["-o", str(tmp_path / "out"), "--formats", "npz", "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    seen = ""
+    # The bar counts frames on standard error: wait for the first few.
+    while "/200" not in seen or "0/200" in seen.rsplit("|", 1)[-1]:
+        piece = process.stderr.read(1)
+        assert piece, seen
+        seen += piece
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert 0 < json.loads(output)["frames"] < 200
+    assert 0 < Reconstruction.load(tmp_path / "out" / "reconstruction.npz").num_frames < 200
