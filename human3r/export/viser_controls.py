@@ -32,10 +32,13 @@ class ShownScene(Protocol):
 class Controls:
     """The panel: timeline, playback, people, point size."""
 
-    def __init__(self, scene: ShownScene, server: viser.ViserServer, fps: float) -> None:
+    def __init__(self, scene: ShownScene, server: viser.ViserServer, fps: float, *, is_open: bool) -> None:
         self._scene = scene
         self._gui = server.gui
-        self._gui.configure_theme(control_layout="collapsible", show_logo=False, show_share_button=False)
+        self._gui.configure_theme(show_logo=False, show_share_button=False)
+        self._gui.set_panel_label("Human3R")
+        if not is_open:
+            self._gui.main_panel.minimize()
         with self._gui.add_folder("Timeline"):
             self._frame = self._gui.add_slider("Frame", min=0, max=1, step=1, initial_value=0)
             self._follow = self._gui.add_checkbox("Follow", initial_value=True, hint="Jump to each new frame")

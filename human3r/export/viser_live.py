@@ -56,9 +56,10 @@ class LiveScene:
         body: The body model of the session.
         fps: Speed of playback at first.
         port: Loopback port; 0 is any free one.
+        is_panel_open: Show the controls at once; in a small frame they start as a bar.
     """
 
-    def __init__(self, body: SmplxBody, fps: float = 10.0, port: int = 0) -> None:
+    def __init__(self, body: SmplxBody, fps: float = 10.0, port: int = 0, *, is_panel_open: bool = False) -> None:
         self._body = body
         self._skin: Skin = build_skin(body)
         self._moments: list[_Moment] = []
@@ -72,7 +73,7 @@ class LiveScene:
         self._server = viser_scene.open_server(port)
         self._send = viser_scene.live_send(self._server)
         viser_scene.set_stage(self._server)
-        self._controls = Controls(self, self._server, fps)
+        self._controls = Controls(self, self._server, fps, is_open=is_panel_open)
         self._player = threading.Thread(target=self._play, name="human3r-live-viewer", daemon=True)
         self._player.start()
 
@@ -89,7 +90,7 @@ class LiveScene:
     @classmethod
     def from_reconstruction(cls, reconstruction: Reconstruction, body: SmplxBody, port: int = 0) -> LiveScene:
         """Open a viewer on a finished result."""
-        scene = cls(body, fps=reconstruction.fps, port=port)
+        scene = cls(body, fps=reconstruction.fps, port=port, is_panel_open=True)
         T = reconstruction.T_gravity_world.astype(np.float64)
         scene._T_gravity_world = T
         poses: list[dict[int, tuple[np.ndarray, np.ndarray]]] = [{} for _ in range(reconstruction.num_frames)]

@@ -136,7 +136,7 @@ def render_meshes(
     all_faces = (faces[None] + num_vertices * np.arange(num_people)[:, None, None]).reshape(-1, 3)
     seen = rasterize(flat, all_faces, K, image_size)
     shade = np.concatenate([_vertex_shade(vertices, faces) for vertices in vertices_camera])
-    light = (shade[all_faces[seen.face]] * seen.barycentric).sum(axis=1)
+    light = np.einsum("nc,nc->n", shade[all_faces[seen.face]], seen.barycentric)
     rgb = np.zeros((height * width, 3), dtype=np.float32)
     base = colors[seen.face // len(faces)]
     # Above 1 the light turns towards white, which reads as a soft highlight instead of a clipped colour.
@@ -148,15 +148,15 @@ def render_meshes(
 
 def _vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return ``V`` light intensities: a key light, fill from the camera, and a rim that darkens the outline."""
-    corners = vertices_camera[faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    flat = faces.reshape(-1)
-    normals = np.stack(
-        [np.bincount(flat, np.repeat(face_normals[:, axis], 3), len(vertices_camera)) for axis in range(3)], axis=1
-    )
+    first, second, third = (vertices_camera[faces[:, corner]] for corner in range(3))
+    face_normals = np.cross(second - first, third - first)
+    normals = np.zeros_like(vertices_camera)
+    for axis in range(3):
+        for corner in range(3):
+            normals[:, axis] += np.bincount(faces[:, corner], face_normals[:, axis], len(vertices_camera))
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     to_camera = -vertices_camera / np.maximum(np.linalg.norm(vertices_camera, axis=1, keepdims=True), 1e-6)
-    facing = np.maximum((normals * to_camera).sum(axis=1), 0)
+    facing = np.maximum(np.einsum("vc,vc->v", normals, to_camera), 0)
     key = np.maximum(normals @ (_KEY_LIGHT / np.linalg.norm(_KEY_LIGHT)), 0)
     return (0.25 + 0.4 * facing + 0.55 * key).astype(np.float32)
 
