@@ -20,9 +20,8 @@ from human3r.training.lifter.rotations import Dice
 
 _OFFSET_SIGMA_M = torch.tensor([0.008] * 5 + [0.012] * 2 + [0.008] * 4 + [0.014] * 2 + [0.008] * 4)
 """Annotators differ between people: spread of the keypoint offsets, metres."""
-_SCALE_RIDGE = 0.001
-"""Square metres per squared beta."""
-_LEG_JOINTS = (1, 2, 4, 5, 7, 8, 10, 11)
+_STATURE_M, _STATURE_M_PER_BETA = 1.69, 0.1
+"""Of the embedded body: mean stature, and what beta 0 adds to it. Its beta 9 makes proportions childlike at 4."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,8 @@ class BodyMix:
     """Shapes and sizes of the simulated people."""
 
     beta_sigma: float = 0.9
-    share_children: float = 0.12
-    child_scale: tuple[float, float] = (0.52, 0.9)
-    """Stature as a share of the mean adult's, before the shape space rounds it; 0.52 comes out at about 1 m."""
+    share_children: float = 0.15
+    child_stature_m: tuple[float, float] = (1.0, 1.6)
 
 
 @dataclass(frozen=True)
@@ -73,12 +71,12 @@ class Simulator:
     ) -> None:
         self.points, self.poses = points, poses
         self.bodies, self.cameras, self.detector = bodies, cameras, detector
-        self.scale_betas = uniform_scale_betas(points)
 
     def sample(self, dice: Dice, count: int) -> SimulatedPeople:
         """Draw ``count`` people."""
         rotations, kind = self.poses.sample(dice, count)
-        betas, rest, faces = self._bodies(dice, count)
+        betas = self._betas(dice, count)
+        rest, faces = self.points.rest(betas)
         offsets = self.points.keypoint_offsets + dice.normal(1.0, count, 17, 3) * _OFFSET_SIGMA_M[:, None]
         upright = self.points.pose(rotations, rest, faces, offsets)
         everything = torch.cat([upright.joints, upright.keypoints], dim=1)
@@ -107,32 +105,13 @@ class Simulator:
             kind=kind,
         )
 
-    def _bodies(self, dice: Dice, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw betas and rest skeletons; children get a child's proportions, which betas alone do not have."""
+    def _betas(self, dice: Dice, count: int) -> Tensor:
+        """Draw shapes; the smaller a child, the more childlike its proportions."""
         betas = dice.normal(self.bodies.beta_sigma, count, 10).clamp(-2.5, 2.5)
+        betas[:, 9] *= 0.3
+        stature = dice.uniform(*self.bodies.child_stature_m, count)
+        childlike = 4.0 * ((_STATURE_M - stature) / 0.4).clamp(0, 1) + dice.normal(0.4, count)
         is_child = dice.chance(self.bodies.share_children, count)
-        scale = torch.where(is_child, dice.uniform(*self.bodies.child_scale, count), torch.ones(count))
-        betas = betas * scale[:, None] + (scale - 1)[:, None] * self.scale_betas
-        joints, faces = self.points.rest(betas)
-        # Relative to an adult a child's legs are shorter and the head larger. Source: growth tables, at about 1 m
-        # of stature the head is 19 % of it instead of 13 % and the leg 46 % instead of 50 %.
-        bones = joints - joints[:, self.points.parents]
-        legs = list(_LEG_JOINTS)
-        bones[:, legs] = bones[:, legs] * (1 - 0.18 * (1 - scale))[:, None, None]
-        rest = torch.zeros_like(joints)
-        for joint, parent in enumerate(self.points.parents.tolist()):
-            rest[:, joint] = rest[:, parent] + bones[:, joint] if joint else 0.0
-        return betas, rest, faces * (1 + 0.7 * (1 - scale))[:, None, None]
-
-
-def uniform_scale_betas(points: BodyPoints) -> Tensor:
-    """Betas ``10`` that make every bone longer by its own length, as well as few numbers can.
-
-    One unit doubles the stature, so ``(s - 1)`` of it scales the mean body by ``s``. The ridge keeps them within
-    what the body's shape space can bear: an exact fit would use ten times more of the late ones.
-    """
-    template = torch.cat([points.joint_template - points.joint_template[:1], points.face_template]).reshape(-1)
-    joint_directions = points.joint_directions - points.joint_directions[:1]
-    directions = torch.cat([joint_directions, points.face_directions]).reshape(-1, 10)
-    ridge = _SCALE_RIDGE * torch.eye(10)
-    return torch.linalg.solve(directions.T @ directions + ridge, directions.T @ template)
+        betas[:, 0] = torch.where(is_child, (stature - _STATURE_M) / _STATURE_M_PER_BETA, betas[:, 0])
+        betas[:, 9] = torch.where(is_child, childlike, betas[:, 9])
+        return betas
