@@ -13,12 +13,15 @@ from torch import Tensor
 
 from human3r.records import BodyParameters, TensorRecord
 
+EMBEDDED_BODY_NAME = "human3r-body"
+LICENSED_BODY_NAME = "smplx-neutral"
+
 NUM_VERTICES = 10475
 """Vertices of every SMPL-X-format body, the embedded one included."""
 NUM_JOINTS = 55
 NUM_BETAS = 10
 NUM_EXPRESSION = 10
-PELVIS, LEFT_EYE_JOINT, RIGHT_EYE_JOINT, HEAD = 0, 23, 24, 15
+PELVIS, HEAD = 0, 15
 """SMPL-X joint indices that other code needs by name."""
 
 

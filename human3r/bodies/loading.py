@@ -12,14 +12,20 @@ from typing import IO
 
 import numpy as np
 
-from human3r.bodies.base import NUM_BETAS, NUM_EXPRESSION, NUM_JOINTS, NUM_VERTICES, BodyArrays
+from human3r.bodies.base import (
+    EMBEDDED_BODY_NAME,
+    LICENSED_BODY_NAME,
+    NUM_BETAS,
+    NUM_EXPRESSION,
+    NUM_JOINTS,
+    NUM_VERTICES,
+    BodyArrays,
+)
 from human3r.bodies.smplx import SmplxBody
 from human3r.errors import AssetIntegrityError, AssetMissingError
 
 EMBEDDED_BODY_PATH = Path(__file__).parent.parent / "assets" / "body" / "smplx_human3r.npz"
 """The body that ships with the program (smplx wants file names that start with ``smplx_``)."""
-EMBEDDED_BODY_NAME = "human3r-body"
-LICENSED_BODY_NAME = "smplx-neutral"
 
 _LICENSED_FACES = 20908
 _MAX_FACES = 4 * NUM_VERTICES

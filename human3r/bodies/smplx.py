@@ -12,7 +12,7 @@ import torch
 from smplx.lbs import blend_shapes, vertices2joints
 from torch import Tensor, nn
 
-from human3r.bodies.base import BodyArrays, BodyMesh
+from human3r.bodies.base import EMBEDDED_BODY_NAME, BodyArrays, BodyMesh
 from human3r.records import BodyParameters
 
 
@@ -50,7 +50,7 @@ class SmplxBody(nn.Module):
     def __init__(self, arrays: BodyArrays) -> None:
         super().__init__()
         self.name = arrays.name
-        self.is_licensed = arrays.name != "human3r-body"
+        self.is_licensed = arrays.name != EMBEDDED_BODY_NAME
 
         def keep(name: str, array: np.ndarray | Tensor | None) -> None:
             tensor = torch.as_tensor(array) if array is not None else None
