@@ -119,8 +119,15 @@ def _options(parts: Parts) -> list[gr.components.Component]:
 def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], parts: Parts) -> None:
     actions = _Actions(parts)
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    for event in [page.clip.change, *(option.change for option in page.options)]:
-        event(actions.describe_clip, [page.clip, *page.options], page.facts, trigger_mode="always_last", **private)
+    # One event for all fields: of several, an older answer could come last.
+    gr.on(
+        [page.clip.change, *(option.change for option in page.options)],
+        actions.describe_clip,
+        [page.clip, *page.options],
+        page.facts,
+        trigger_mode="always_last",
+        **private,
+    )
     page.reconstruct.click(actions.run, [page.clip, *page.options], page.outputs, concurrency_limit=None, **private)
     page.stop.click(actions.stop, None, None, queue=False, **private)
     for example, tile in tiles:

@@ -13,8 +13,10 @@ import numpy as np
 if TYPE_CHECKING:
     from human3r import Reconstruction
 
-_BEFORE_FRUSTUM_M = 0.3
-"""The camera view stands in front of the drawn frustum, whose picture would hide the scene."""
+_FRUSTUM_SCALE_M = 0.2
+"""Scale at which recordings draw the filming camera."""
+_BEFORE_FRUSTUM = 1.15
+"""The camera view stands so much in front of the drawn picture, which would hide the scene: part of its distance."""
 _TOP_FIELD_OF_VIEW_RAD = 0.8
 _LEAST_HALF_WIDTH_M = 2.0
 _PELVIS = 0
@@ -28,9 +30,13 @@ def view_queries(result: Reconstruction) -> dict[str, str]:
 def _camera_view(result: Reconstruction) -> str:
     T = result.T_gravity_world.astype(np.float64) @ result.T_world_camera[0]
     right_down_forward = T[:3, :3].T
-    position = T[:3, 3] + _BEFORE_FRUSTUM_M * right_down_forward[2]
-    height = float(result.image_size[0])
-    field_of_view_rad = 2 * np.arctan(height / 2 / float(result.K[0, 1, 1]))
+    height, width = (float(side) for side in result.image_size)
+    half_height = height / 2 / float(result.K[0, 1, 1])
+    # viser keeps the volume of a frustum, so that its picture is further away for narrow views.
+    # Source: viser 1.1.1, CameraFrustumVariants.tsx
+    picture_m = _FRUSTUM_SCALE_M / np.cbrt(half_height * half_height * width / height / 3)
+    position = T[:3, 3] + _BEFORE_FRUSTUM * picture_m * right_down_forward[2]
+    field_of_view_rad = 2 * np.arctan(half_height)
     return _query(position, position + 3 * right_down_forward[2], -right_down_forward[1], field_of_view_rad)
 
 
