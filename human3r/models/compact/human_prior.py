@@ -39,15 +39,19 @@ class MoveNetPrior(nn.Module):
         self.network = MoveNet()
         self.network.requires_grad_(False)
 
+    def look_once(self, image: Tensor) -> MoveNetFeatures:
+        """Encode ``B 3 H W`` in [-1, 1] at its own size only."""
+        return MoveNetFeatures(self.network(image.to(self.network.stem.weight.dtype)), None)
+
     def forward(self, image: Tensor) -> MoveNetFeatures:
         """Encode ``B 3 H W`` in [-1, 1]."""
-        image = image.to(self.network.stem.weight.dtype)
-        maps = self.network(image)
+        features = self.look_once(image)
         size = enlarged_size(image.shape[-2:], self.second_scale_px)
         if size is None:
-            return MoveNetFeatures(maps, None)
+            return features
         larger = functional.interpolate(image, size, mode="bilinear", align_corners=False)
-        return MoveNetFeatures(maps, self.network(larger))
+        larger = larger.contiguous(memory_format=torch.channels_last).to(self.network.stem.weight.dtype)
+        return replace(features, enlarged=self.network(larger))
 
 
 def enlarged_size(image_size: tuple[int, int], long_side_px: int) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from human3r.models.blocks import EncoderBlock, build_norm
@@ -37,7 +38,8 @@ class CompactImageEncoder(nn.Module):
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of 32."""
         # The frozen trunk may run in another precision than the blocks.
-        fine, middle, coarse = self.trunk(image.to(self.trunk.stem.weight.dtype))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trunk.stem.weight.requires_grad):
+            fine, middle, coarse = self.trunk(image.to(self.trunk.stem.weight.dtype))
         rows, columns = coarse.shape[-2:]
         tokens = self.embedding(coarse.to(self.embedding.weight.dtype).flatten(2).transpose(1, 2))
         rotary = self.rotary.grid(rows, columns, tokens.device)

@@ -130,6 +130,8 @@ class CompactPointHead(nn.Module):
         self.focal = Mlp(trunk.token_dim, trunk.token_dim, 1)
         nn.init.zeros_(self.focal.contract.weight)
         nn.init.zeros_(self.focal.contract.bias)
+        # An untrained head says 4 m everywhere, with little confidence.
+        nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
     def predict(self, levels: tuple[Tensor, ...], image: ImageFeatures, human: MoveNetFeatures) -> SceneMaps:
@@ -145,6 +147,7 @@ class CompactPointHead(nn.Module):
         raised = self.upsample(self.output(features), features, grey)
         log_depth = (raised[:, 0] + math.log(_MEAN_DEPTH_M)).clamp(*_LOG_DEPTH_RANGE)
         focal = self.focal(levels[0].to(dtype).mean(dim=1))[:, 0].float()
+        raised = raised.float()
         return SceneMaps(log_depth, 1 + raised[:, 1].clamp(max=6.0).exp(), _MAX_LOG_FOCAL * torch.tanh(focal))
 
     def forward(self, frame: DecodedFrame) -> ScenePoints:
@@ -176,6 +179,9 @@ class KeypointMaskHead(nn.Module):
         self.embed = nn.Conv2d(inputs, dim, 1)
         self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim), RefineBlock(dim))
         self.output = nn.Conv2d(dim, STRIDE_PX**2, 1)
+        # An untrained head sees nobody: the camera then looks at everything.
+        nn.init.zeros_(self.output.weight)
+        nn.init.constant_(self.output.bias, -3.0)
 
     def predict(self, image: ImageFeatures, human: MoveNetFeatures) -> Tensor:
         """Return ``B H W`` logits."""

@@ -1,0 +1,125 @@
+"""From rendered clips to training samples: choose frames, resize, mirror, and change the looks hard.
+
+Renders are sharper, cleaner and more saturated than phone video; what is learnt must not depend on that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from human3r.records import TensorRecord
+from human3r.training.synthetic.clip import SyntheticClip, read_clip
+
+
+@dataclass(frozen=True)
+class SceneSample(TensorRecord):
+    """T frames of one clip at network size."""
+
+    image: Tensor
+    """``T 3 H W`` in [-1, 1]."""
+    depth: Tensor
+    """``T H W`` metres; 0 where there is only sky."""
+    person_mask: Tensor
+    """``T H W`` 0 or 1."""
+    focal_px: Tensor
+    """``T`` pixels of this size."""
+    T_world_camera: Tensor
+    """``T 4 4``"""
+
+
+def choose_frames(length: int, count: int, generator: np.random.Generator) -> tuple[int, ...]:
+    """Choose up to ``count`` frames in order with one stride, from either end."""
+    count = min(count, length)
+    stride = int(generator.integers(1, (length - 1) // max(count - 1, 1) + 1)) if count > 1 else 1
+    first = int(generator.integers(0, length - (count - 1) * stride))
+    frames = tuple(range(first, first + count * stride, stride))
+    return frames if generator.random() < 0.5 else frames[::-1]
+
+
+def network_size(image_size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return the sides, scaled, as multiples of 32."""
+    height, width = (max(64, round(side * scale / 32) * 32) for side in image_size)
+    return height, width
+
+
+def build_sample(clip: SyntheticClip, scale: float) -> SceneSample:
+    """Resize a clip; depth and mask take the nearest pixel, so that no depth between two surfaces appears."""
+    height, width = network_size(clip.image.shape[1:3], scale)
+    image = torch.from_numpy(clip.image).permute(0, 3, 1, 2).float() / 127.5 - 1
+    image = functional.interpolate(image, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    truth = torch.stack([torch.from_numpy(clip.depth), torch.from_numpy(clip.person_mask).float()], dim=1)
+    truth = functional.interpolate(truth, (height, width), mode="nearest-exact")
+    # The two sides may be squeezed differently; one focal length stands for both.
+    squeeze = 0.5 * (width / clip.image.shape[2] + height / clip.image.shape[1])
+    focal = torch.from_numpy(clip.K[:, 0, 0]).float() * squeeze
+    return SceneSample(image, truth[:, 0], truth[:, 1], focal, torch.from_numpy(clip.T_world_camera).float())
+
+
+def read_sample(folder: Path, frames: int, scale: float, generator: np.random.Generator) -> SceneSample:
+    """Read a random piece of a rendered clip, changed for training."""
+    length = len(sorted(folder.glob("rgb_*.jpg")))
+    sample = build_sample(read_clip(folder, choose_frames(length, frames, generator)), scale)
+    if generator.random() < 0.5:
+        sample = mirror(sample)
+    return SceneSample(**{**vars(sample), "image": change_looks(sample.image, generator)})
+
+
+def mirror(sample: SceneSample) -> SceneSample:
+    """Exchange left and right."""
+    flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+    return SceneSample(
+        sample.image.flip(-1),
+        sample.depth.flip(-1),
+        sample.person_mask.flip(-1),
+        sample.focal_px,
+        flip @ sample.T_world_camera @ flip,
+    )
+
+
+def change_looks(image: Tensor, generator: np.random.Generator) -> Tensor:
+    """Change colours, light, sharpness and noise of a whole clip in one way.
+
+    Args:
+        image: ``T 3 H W`` in [-1, 1].
+        generator: Source of chance.
+    """
+    light = (image + 1) / 2
+    light = light.clamp(min=1e-4) ** float(np.exp(generator.normal(0, 0.3)))
+    grey = light.mean(dim=1, keepdim=True)
+    light = grey + (light - grey) * float(generator.uniform(0.0, 1.6))
+    tint = torch.from_numpy(np.exp(generator.normal(0, 0.12, 3))).float()[:, None, None]
+    light = light * tint * float(np.exp(generator.normal(0, 0.25)))
+    mean = light.mean()
+    light = mean + (light - mean) * float(np.exp(generator.normal(0, 0.25)))
+    light = light + float(generator.normal(0, 0.05))
+    if generator.random() < 0.5:
+        light = _soften(light, float(generator.uniform(0.4, 0.95)))
+    noise = float(generator.choice([0.0, 0.01, 0.03], p=[0.4, 0.4, 0.2]))
+    if noise > 0:
+        seed = int(generator.integers(2**31))
+        light = light + noise * torch.randn(light.shape, generator=torch.Generator().manual_seed(seed))
+    if generator.random() < 0.3:
+        light = _flare(light, generator)
+    return light.clamp(0, 1) * 2 - 1
+
+
+def _soften(light: Tensor, scale: float) -> Tensor:
+    """Lose detail as a small sensor or a video codec does."""
+    height, width = light.shape[-2:]
+    small = functional.interpolate(light, scale_factor=scale, mode="bilinear", antialias=True)
+    return functional.interpolate(small, (height, width), mode="bilinear")
+
+
+def _flare(light: Tensor, generator: np.random.Generator) -> Tensor:
+    """Add a soft bright or dark blot."""
+    height, width = light.shape[-2:]
+    y = torch.linspace(0, 1, height)[:, None] - float(generator.random())
+    x = torch.linspace(0, 1, width)[None] - float(generator.random())
+    blot = torch.exp(-(x.square() + y.square()) / float(generator.uniform(0.02, 0.4)))
+    return light + blot * float(generator.uniform(-0.4, 0.5))

@@ -1,0 +1,71 @@
+"""Settings of one scene training run, read from TOML; unknown keys are errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from human3r.errors import FormatError
+
+
+@dataclass(frozen=True)
+class SceneTraining:
+    """Everything that decides a run."""
+
+    clips: str = "runs/synthetic/clips"
+    """Folder with ``train/`` and ``val/`` of rendered clips; new ones are seen while they appear."""
+    output: str = "runs/scene"
+    """Folder for the checkpoint, the log and the validation table."""
+    start: str = ""
+    """A checkpoint whose weights the run starts from; empty starts fresh on the frozen trunks."""
+    minutes: float = 60.0
+    """Training time; the learning rate follows a cosine over it."""
+    steps: int = 0
+    """A number of steps in place of the time; 0 goes by time."""
+    frames: int = 4
+    """Frames of one clip through the recurrence."""
+    clips_per_step: int = 2
+    learning_rate: float = 1.0e-3
+    weight_decay: float = 0.02
+    warmup_steps: int = 50
+    ema: float = 0.995
+    gradient_clip: float = 1.0
+    scales: tuple[float, ...] = (0.5, 0.5, 0.667, 0.667, 1.0)
+    """Image sizes over the rendered size, drawn per clip; sides stay multiples of 32."""
+    metric_weight: float = 0.5
+    shape_weight: float = 1.0
+    gradient_weight: float = 0.5
+    focal_weight: float = 0.3
+    mask_weight: float = 1.0
+    sky_weight: float = 0.05
+    confidence_price: float = 0.2
+    """Source: CUT3R's alpha (arXiv 2501.12387), eq. 6."""
+    validate_minutes: float = 12.0
+    validation_clips: int = 24
+    checkpoint_minutes: float = 3.0
+    use_bf16: bool = True
+    """bfloat16 products, worth it on CPUs with such units."""
+    seed: int = 0
+
+
+def load_config(path: Path | str) -> SceneTraining:
+    """Read a TOML file.
+
+    Raises:
+        FormatError: The file is no TOML, or has a key that no setting has.
+    """
+    # Python 3.10 has no TOML reader; only training needs one.
+    import tomllib
+
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FormatError(f"{path.name} is not a readable TOML file.", "See human3r/training/configs.") from error
+    values.pop("stage", None)
+    unknown = sorted(values.keys() - {item.name for item in fields(SceneTraining)})
+    if unknown:
+        raise FormatError(f"{path.name} has unknown settings: {', '.join(unknown)}.")
+    if "scales" in values:
+        values["scales"] = tuple(values["scales"])
+    return SceneTraining(**values)

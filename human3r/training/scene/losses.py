@@ -1,0 +1,90 @@
+"""What the scene heads are asked for: depth, its confidence and its edges, focal length, person mask.
+
+Depth is compared as a logarithm, once as it is and once with one scale per clip taken out. Sources: confidence-weighted
+regression of CUT3R (arXiv 2501.12387), eq. 6; gradient matching of MegaDepth (arXiv 1804.00607), eq. 4.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from human3r.models.compact.point_head import SceneMaps
+from human3r.models.compact.prompter import prior_focal_px
+from human3r.training.scene.batches import SceneSample
+from human3r.training.scene.config import SceneTraining
+
+_SKY_ERROR = 2.0
+"""Error that counts for a pixel without surface: confidence there goes to its least. Source: spec of CUT3R's loss."""
+_SKY_LOG_M = math.log(60.0)
+_NUM_GRADIENT_SCALES = 4
+
+
+@dataclass(frozen=True)
+class SceneLoss:
+    """Terms of the loss, each without its weight."""
+
+    metric: Tensor
+    shape: Tensor
+    gradient: Tensor
+    focal: Tensor
+    mask: Tensor
+    sky: Tensor
+
+    def total(self, config: SceneTraining) -> Tensor:
+        """Return the weighted sum."""
+        return (
+            config.metric_weight * self.metric
+            + config.shape_weight * self.shape
+            + config.gradient_weight * self.gradient
+            + config.focal_weight * self.focal
+            + config.mask_weight * self.mask
+            + config.sky_weight * self.sky
+        )
+
+
+def canonical_log_depth(sample: SceneSample) -> Tensor:
+    """Return ``T H W`` logarithm of the depth that the prior focal length would see; 0 where there is no surface."""
+    prior = prior_focal_px(tuple(sample.image.shape[-2:]))
+    canonical = sample.depth * (prior / sample.focal_px)[:, None, None]
+    return torch.where(sample.depth > 0, canonical.clamp(min=0.05).log(), 0.0)
+
+
+def scene_loss(maps: SceneMaps, mask_logits: Tensor, sample: SceneSample, config: SceneTraining) -> SceneLoss:
+    """Compare the predictions of one clip with the truth."""
+    valid = sample.depth > 0
+    target = canonical_log_depth(sample)
+    error = (maps.log_depth - target) * valid
+    count = valid.sum().clamp(min=1)
+    metric = error.abs().sum() / count
+    scale = error.detach()[valid].median() if bool(valid.any()) else error.new_zeros(())
+    aligned = ((error - scale) * valid).abs()
+    confidence = maps.confidence
+    seen = confidence * aligned * valid - config.confidence_price * confidence.log() * valid
+    unseen = (_SKY_ERROR * confidence - config.confidence_price * confidence.log()) * ~valid
+    pixels = valid.numel()
+    focal_target = (sample.focal_px / prior_focal_px(tuple(sample.image.shape[-2:]))).log()
+    return SceneLoss(
+        metric=metric,
+        shape=(seen.sum() + 0.3 * unseen.sum()) / pixels,
+        gradient=gradient_loss(error, valid),
+        focal=(maps.log_focal - focal_target).abs().mean(),
+        mask=functional.binary_cross_entropy_with_logits(mask_logits, sample.person_mask),
+        sky=((_SKY_LOG_M - maps.log_depth).clamp(min=0) * ~valid).sum() / pixels,
+    )
+
+
+def gradient_loss(error: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean absolute slope of ``T H W`` errors over several scales: edges must sit where they are."""
+    total = error.new_zeros(())
+    for level in range(_NUM_GRADIENT_SCALES):
+        step = 2**level
+        coarse, kept = error[:, ::step, ::step], valid[:, ::step, ::step]
+        for axis in (1, 2):
+            both = kept.narrow(axis, 1, kept.shape[axis] - 1) & kept.narrow(axis, 0, kept.shape[axis] - 1)
+            total = total + (coarse.diff(dim=axis).abs() * both).sum() / both.sum().clamp(min=1)
+    return total / _NUM_GRADIENT_SCALES

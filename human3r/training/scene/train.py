@@ -1,0 +1,179 @@
+"""The loop: clips in, checkpoint and log out. Stops and resumes at any step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.errors import InputError
+from human3r.models.build import build_network
+from human3r.models.compact.build import COMPACT, use_fast_convolutions
+from human3r.models.human3r import Human3R
+from human3r.training.scene.batches import read_sample
+from human3r.training.scene.config import SceneTraining
+from human3r.training.scene.losses import SceneLoss, scene_loss
+from human3r.training.scene.network import run_clip, trainable_parameters
+from human3r.training.scene.validate import validate
+from human3r.training.synthetic.clip import clip_folders
+
+_LOG = logging.getLogger(__name__)
+_LOG_EVERY = 20
+
+
+class SceneTrainer:
+    """Everything that a checkpoint holds.
+
+    Args:
+        config: The run.
+    """
+
+    def __init__(self, config: SceneTraining) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.network = start_network()
+        self.parameters = trainable_parameters(self.network)
+        decayed = [values for values in self.parameters.values() if values.ndim > 1]
+        others = [values for values in self.parameters.values() if values.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+        self.average = {name: values.detach().clone() for name, values in self.parameters.items()}
+        self.step = 0
+        self.seconds = 0.0
+        self.folder = Path(config.output)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    def progress(self) -> float:
+        """Return the share of the run that is done."""
+        if self.config.steps:
+            return self.step / self.config.steps
+        return self.seconds / (60 * self.config.minutes)
+
+    def run(self) -> None:
+        """Train to the end of the run."""
+        last_save = last_validation = begin = time.monotonic()
+        offset = self.seconds
+        while self.progress() < 1.0:
+            losses = self._train_step()
+            now = time.monotonic()
+            self.seconds = offset + now - begin
+            if self.step % _LOG_EVERY == 0:
+                self._log({"step": self.step, "minutes": self.seconds / 60} | losses)
+            if now - last_save > 60 * self.config.checkpoint_minutes:
+                self.save()
+                last_save = now
+            if now - last_validation > 60 * self.config.validate_minutes:
+                self.validate()
+                last_validation = time.monotonic()
+        self.save()
+        self.validate()
+
+    def _train_step(self) -> dict[str, float]:
+        # One generator per step: a resumed run draws what an unbroken one would have drawn.
+        generator = np.random.default_rng([self.config.seed, self.step])
+        folders = clip_folders(Path(self.config.clips) / "train")
+        if not folders:
+            raise InputError("There are no rendered clips to train on.", "Run human3r.training.synthetic first.")
+        sums: dict[str, float] = {}
+        self.optimizer.zero_grad(set_to_none=True)
+        for _ in range(self.config.clips_per_step):
+            folder = folders[int(generator.integers(len(folders)))]
+            scale = float(generator.choice(self.config.scales))
+            sample = read_sample(folder, self.config.frames, scale, generator)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.config.use_bf16):
+                prediction = run_clip(self.network, sample.image)
+            loss = scene_loss(prediction.maps, prediction.mask_logits, sample, self.config)
+            (loss.total(self.config) / self.config.clips_per_step).backward()
+            for name, value in _values(loss).items():
+                sums[name] = sums.get(name, 0.0) + value / self.config.clips_per_step
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.gradient_clip)
+        if bool(torch.isfinite(norm)):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate()
+            self.optimizer.step()
+        else:
+            _LOG.warning("Step %d has a gradient that is not finite and is skipped.", self.step)
+        self._average_weights()
+        self.step += 1
+        return sums | {"gradient_norm": float(norm)}
+
+    def learning_rate(self) -> float:
+        """Return the rate of this step: linear warm-up, then a cosine to 2 %."""
+        warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress())))
+        return self.config.learning_rate * warm * (0.02 + 0.98 * cosine)
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        decay = min(self.config.ema, (self.step + 1) / (self.step + 10))
+        for name, values in self.parameters.items():
+            self.average[name].lerp_(values.detach(), 1 - decay)
+
+    def averaged_network(self) -> Human3R:
+        """Return a copy of the network with the averaged weights."""
+        network = start_network()
+        network.load_state_dict(self.average, strict=False)
+        return network.eval()
+
+    def validate(self) -> None:
+        """Write the table of the averaged weights on the held-out clips."""
+        folders = clip_folders(Path(self.config.clips) / "val")[: self.config.validation_clips]
+        if not folders:
+            return
+        table = validate(self.averaged_network(), folders)
+        (self.folder / "validation.json").write_text(json.dumps({"step": self.step} | table, indent=1))
+        self._log({"step": self.step, "validation": table})
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "parameters": {name: values.detach() for name, values in self.parameters.items()},
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "config": asdict(self.config),
+        }
+        temporary = self.folder / ".checkpoint.part"
+        torch.save(state, temporary)
+        temporary.replace(self.folder / "checkpoint.pt")
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            if self.config.start:
+                state = torch.load(self.config.start, map_location="cpu", weights_only=True)
+                self.network.load_state_dict(state["average"], strict=False)
+                self.average = {name: values.detach().clone() for name, values in self.parameters.items()}
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["parameters"], strict=False)
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def _log(self, entry: dict[str, object]) -> None:
+        _LOG.info("%s", entry)
+        with (self.folder / "log.jsonl").open("a") as stream:
+            stream.write(json.dumps(entry) + "\n")
+
+
+def start_network() -> Human3R:
+    """Return ``compact`` with the frozen trunks of the package and fresh weights elsewhere, ready for training."""
+    network = build_network(COMPACT)
+    expected = network.state_dict()
+    shipped = read_shards(COMPACT_FOLDER, "human_prior.") | read_shards(COMPACT_FOLDER, "image_encoder.trunk.")
+    network.load_state_dict({name: values.to(expected[name].dtype) for name, values in shipped.items()}, strict=False)
+    return use_fast_convolutions(network)
+
+
+def _values(loss: SceneLoss) -> dict[str, float]:
+    return {name: float(value.detach()) for name, value in vars(loss).items()}
