@@ -76,10 +76,12 @@ def render_meshes_gl(
     scene.add(pyrender.DirectionalLight(intensity=1.5), pose=np.eye(4))
     renderer = pyrender.OffscreenRenderer(width, height)
     try:
-        rgb, depth = renderer.render(scene)
+        rgba, depth = renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
     finally:
         renderer.delete()
-    return rgb[..., :3].astype(np.float32) / 255.0, depth > 0
+    rgba = rgba.astype(np.float32) / 255.0
+    # Multisampled edges are mixed with the black background by their alpha; dividing takes the black rim off again.
+    return np.clip(rgba[..., :3] / np.maximum(rgba[..., 3:], 1 / 255), 0, 1), depth > 0
 
 
 def _linear(color_srgb: np.ndarray) -> np.ndarray:

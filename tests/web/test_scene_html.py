@@ -1,0 +1,80 @@
+"""``scene.html`` in headless Chromium, from disk and with the network cut: people are seen and move."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_scene import walking_reconstruction
+
+from human3r.bodies import load_body
+from human3r.export import export_file
+from human3r.palette import person_color
+
+pytestmark = pytest.mark.web
+LISTEN = "window.frames_seen=[];addEventListener('message',e=>{if(e.data.h3r)frames_seen.push(e.data.i)})"
+NUM_FRAMES = 20
+
+
+@pytest.fixture(scope="module")
+def scene_page(chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    body = load_body()
+    path = tmp_path_factory.mktemp("scene") / "scene.html"
+    export_file(walking_reconstruction(body, num_frames=NUM_FRAMES, num_points=20_000), path, body=body)
+    context = chromium.new_context(viewport={"width": 800, "height": 600}, offline=True)
+    page = context.new_page()
+    page.set_default_timeout(90_000)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.add_init_script(LISTEN)
+    page.goto(Path(path).as_uri())
+    page.wait_for_selector("canvas")
+    page.wait_for_function(f"frames_seen.includes({NUM_FRAMES - 1})")
+    page.keyboard.press("Space")
+    yield page
+    context.close()
+
+
+def seek(page: object, fraction: float) -> np.ndarray:
+    """Click the timeline; return the picture once the frame there has been announced and drawn."""
+    box = page.locator(".mantine-Slider-root").first.bounding_box()
+    page.evaluate("frames_seen.length = 0")
+    page.mouse.click(box["x"] + 2 + fraction * (box["width"] - 4), box["y"] + box["height"] / 2)
+    page.wait_for_function("frames_seen.length > 0")
+    page.wait_for_timeout(2500)
+    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(float)
+
+
+def share_of_hue(picture: np.ndarray, track: int) -> float:
+    """Share of saturated pixels whose direction in colour space is that of a person."""
+    color = np.array(person_color(track), float)
+    away = picture - picture.mean(axis=-1, keepdims=True)
+    wanted = color - color.mean()
+    length = np.linalg.norm(away, axis=-1)
+    cosine = (away @ wanted) / np.maximum(length, 1e-6) / np.linalg.norm(wanted)
+    return float(((cosine > 0.96) & (length > 40)).mean())
+
+
+def test_both_people_are_seen_at_the_start_and_one_while_the_other_is_away(scene_page: object) -> None:
+    start = seek(scene_page, 0.02)
+    assert min(share_of_hue(start, 1), share_of_hue(start, 2)) > 0.003
+    away = seek(scene_page, 0.37)
+    assert share_of_hue(away, 1) > 0.003
+    assert share_of_hue(away, 2) < 0.3 * share_of_hue(start, 2)
+
+
+def test_scrubbing_moves_people_and_coming_back_restores_the_picture(scene_page: object) -> None:
+    first, later = seek(scene_page, 0.1), seek(scene_page, 0.9)
+    again = seek(scene_page, 0.1)
+    moved = (np.abs(first - later).max(axis=-1) > 40).mean()
+    left_over = (np.abs(first - again).max(axis=-1) > 40).mean()
+    assert moved > 0.01
+    assert left_over < moved / 10
+
+
+def test_the_page_reports_no_script_errors(scene_page: object) -> None:
+    assert scene_page.errors == []
