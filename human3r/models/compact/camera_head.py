@@ -100,7 +100,9 @@ def estimate_motion(anchor: AnchorCue, here: AnchorCue, lens: Lens) -> Tensor:
     greys = [_shrink(here.grey, stride // 2) for stride, _ in _LEVELS]
     T_camera_anchor = _best_start(anchor, here, surfaces[0], greys[0], lens)
     for surface, grey, (_, steps) in zip(surfaces, greys, _LEVELS, strict=True):
-        T_camera_anchor, _ = align_images(surface, grey, here.background, T_camera_anchor, lens, steps)
+        T_camera_anchor, _ = align_images(
+            surface, grey, here.background, T_camera_anchor, lens, steps, anchor.T_previous_anchor
+        )
     return T_camera_anchor
 
 

@@ -24,8 +24,11 @@ _TO_SIGMA = 1.4826
 _MIN_SIGMA = 0.006
 """Least noise of grey values in [-1, 1]: three quarters of a byte's step."""
 _MIN_SIGMA_PX = 0.15
-_ROTATION_PRIOR_RAD = 0.2
-_TRANSLATION_PRIOR_M = 0.5
+_LOOSE_RAD, _LOOSE_M = 0.2, 0.5
+"""Prior of any single step: keeps a textureless picture from moving the camera at all."""
+_STILL_RAD, _STILL_M = 0.001, 0.005
+"""Core of the heavy-tailed prior of standing still: most hand-free cameras do not move, and moving ones leave the core
+at once, where the prior has no force."""
 _CORRELATION = 40.0
 """Pixels per independent measurement: neighbours share texture, blocks of the codec and errors of the depth."""
 
@@ -119,7 +122,24 @@ def point_jacobian(points: Tensor, focal_px: Tensor) -> Tensor:
     return torch.cat([along_point @ cross, along_point], dim=-1)
 
 
-def solve_motion(jacobian: Tensor, residual: Tensor, weight: Tensor, sigma: Tensor) -> Tensor:
+def still_information(deviation: Tensor) -> Tensor:
+    """Return the ``6`` weights of a Cauchy prior on a ``6`` twist: strong at rest, vanishing in motion."""
+    rotation = 1 / (_STILL_RAD**2 + deviation[:3].detach().square().sum())
+    translation = 1 / (_STILL_M**2 + deviation[3:].detach().square().sum())
+    return torch.cat([rotation.expand(3), translation.expand(3)])
+
+
+def twist_of(motion: Tensor) -> Tensor:
+    """Return the ``6`` vector (rotation vector, translation) of a ``4 4`` motion; undoes ``small_motion``."""
+    skew = motion[:3, :3] - motion[:3, :3].T
+    # sin(angle) times the axis: exact enough for a prior that has no force beyond a fraction of a degree.
+    rotation = 0.5 * torch.stack([skew[2, 1], skew[0, 2], skew[1, 0]])
+    return torch.cat([rotation, motion[:3, 3]])
+
+
+def solve_motion(
+    jacobian: Tensor, residual: Tensor, weight: Tensor, sigma: Tensor, still: tuple[Tensor, ...] = ()
+) -> Tensor:
     """Solve one damped, weighted Gauss-Newton step.
 
     Args:
@@ -127,6 +147,7 @@ def solve_motion(jacobian: Tensor, residual: Tensor, weight: Tensor, sigma: Tens
         residual: ``M``.
         weight: ``M``.
         sigma: Scalar noise of the residual.
+        still: ``6`` twists by which the estimate is away from poses where the camera may have stayed.
 
     Returns:
         ``K`` step.
@@ -134,10 +155,14 @@ def solve_motion(jacobian: Tensor, residual: Tensor, weight: Tensor, sigma: Tens
     information = weight / (_CORRELATION * sigma.square())
     weighted = jacobian * information[:, None]
     prior = jacobian.new_full((jacobian.shape[1],), 1e-6)
-    prior[:3] = 1 / _ROTATION_PRIOR_RAD**2
-    prior[3:6] = 1 / _TRANSLATION_PRIOR_M**2
-    normal = weighted.T @ jacobian + torch.diag(prior)
-    return torch.linalg.solve(normal, weighted.T @ residual)
+    prior[:3] = 1 / _LOOSE_RAD**2
+    prior[3:6] = 1 / _LOOSE_M**2
+    target = weighted.T @ residual
+    for deviation in still:
+        strength = functional.pad(still_information(deviation), (0, jacobian.shape[1] - 6))
+        prior = prior + strength
+        target = target + strength * functional.pad(deviation, (0, jacobian.shape[1] - 6))
+    return torch.linalg.solve(weighted.T @ jacobian + torch.diag(prior), target)
 
 
 def align_matches(surface: Surface, targets: Tensor, trust: Tensor, T_b_a: Tensor, lens: Lens, steps: int) -> Tensor:
@@ -169,7 +194,13 @@ def align_matches(surface: Surface, targets: Tensor, trust: Tensor, T_b_a: Tenso
 
 
 def align_images(
-    surface: Surface, grey_b: Tensor, background_b: Tensor, T_b_a: Tensor, lens: Lens, steps: int
+    surface: Surface,
+    grey_b: Tensor,
+    background_b: Tensor,
+    T_b_a: Tensor,
+    lens: Lens,
+    steps: int,
+    T_before_a: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fit a motion so that frame *b* shows at every point what frame *a* showed there.
 
@@ -180,6 +211,7 @@ def align_images(
         T_b_a: ``4 4`` start.
         lens: Intrinsics.
         steps: Gauss-Newton steps.
+        T_before_a: ``4 4`` where the camera was before; it may have stayed there, or still be at frame *a*.
 
     Returns:
         ``T_b_a``, and the share of the weight that agrees with it.
@@ -191,6 +223,7 @@ def align_images(
     pixels, _ = lens.project(transform(T_b_a, surface.points))
     base = surface.weight * sample(background_b[None], pixels, lens.image_size)[:, 0]
     gain, bias = surface.grey.new_ones(()), surface.grey.new_zeros(())
+    T_a_before = inverse(T_b_a if T_before_a is None else T_before_a)
     agreement = surface.grey.new_zeros(())
     for _ in range(steps):
         pixels, inside = lens.project(transform(T_b_a, surface.points))
@@ -199,7 +232,8 @@ def align_images(
         sigma = robust_sigma(residual, weight, _MIN_SIGMA)
         robust = tukey_weight(residual.detach(), sigma)
         agreement = (weight * robust).sum() / weight.sum().clamp(min=1e-6)
-        step = solve_motion(columns, residual, weight * robust, sigma)
+        still = (twist_of(T_b_a), twist_of(T_a_before @ T_b_a))
+        step = solve_motion(columns, residual, weight * robust, sigma, still)
         T_b_a = T_b_a @ inverse(small_motion(step[:6]))
         gain, bias = gain + step[6], bias + step[7]
     return T_b_a, agreement

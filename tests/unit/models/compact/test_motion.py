@@ -1,0 +1,168 @@
+"""Camera motion from two pictures of one textured surface whose geometry is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import roma
+import torch
+
+from human3r.models.compact.camera_head import AnchorCue, estimate_motion
+from human3r.models.compact.motion import Lens, Surface, align_matches, inverse, point_jacobian, small_motion, transform
+
+SIZE = (224, 384)
+FOCAL_PX = 330.0
+
+
+def lens() -> Lens:
+    return Lens(torch.tensor(FOCAL_PX), torch.tensor([SIZE[1] // 2, SIZE[0] // 2]).float(), SIZE)
+
+
+def motion(rotation_deg: tuple[float, float, float], translation_m: tuple[float, float, float]) -> torch.Tensor:
+    return small_motion(torch.tensor([*(math.radians(value) for value in rotation_deg), *translation_m]))
+
+
+def texture(points: torch.Tensor) -> torch.Tensor:
+    """Grey value of a surface point: waves of several lengths, the same from everywhere."""
+    generator = torch.Generator().manual_seed(3)
+    value = torch.zeros(points.shape[:-1])
+    for wavelength in (2.0, 1.0, 0.5, 0.25):
+        for _ in range(4):
+            direction = torch.nn.functional.normalize(torch.randn(3, generator=generator), dim=0)
+            phase = torch.rand((), generator=generator) * 2 * math.pi
+            value = value + 0.06 * torch.sin(points @ direction * (2 * math.pi / wavelength) + phase)
+    return value
+
+
+def room_depth(T_world_camera: torch.Tensor) -> torch.Tensor:
+    """Depth of every half-resolution pixel in a box: floor, walls left and right, back wall."""
+    height, width = SIZE[0] // 2, SIZE[1] // 2
+    y, x = torch.meshgrid(torch.arange(height) * 2 + 0.5, torch.arange(width) * 2 + 0.5, indexing="ij")
+    rays = torch.stack([(x - SIZE[1] // 2) / FOCAL_PX, (y - SIZE[0] // 2) / FOCAL_PX, torch.ones_like(x)], dim=-1)
+    directions = rays @ T_world_camera[:3, :3].T
+    origin = T_world_camera[:3, 3]
+    depth = torch.full((height, width), 100.0)
+    for axis, place in ((1, 1.4), (1, -1.6), (0, -2.5), (0, 2.2), (2, 6.0)):
+        distance = (place - origin[axis]) / directions[..., axis]
+        depth = torch.where((distance > 0) & (distance < depth), distance, depth)
+    return depth
+
+
+def look(T_world_camera: torch.Tensor) -> AnchorCue:
+    """Render the room as the camera head describes a frame."""
+    depth = room_depth(T_world_camera)
+    height, width = depth.shape
+    y, x = torch.meshgrid(torch.arange(height) * 2 + 0.5, torch.arange(width) * 2 + 0.5, indexing="ij")
+    rays = torch.stack([(x - SIZE[1] // 2) / FOCAL_PX, (y - SIZE[0] // 2) / FOCAL_PX, torch.ones_like(x)], dim=-1)
+    grey = texture(transform(T_world_camera, (rays * depth[..., None]).flatten(0, 1))).reshape(height, width)
+    blocks = torch.nn.functional.pixel_unshuffle(grey[None], 4)
+    features = torch.nn.functional.normalize(blocks - blocks.mean(dim=(1, 2), keepdim=True), dim=0)
+    eye = torch.eye(4)
+    return AnchorCue(grey, depth, torch.ones_like(grey), features, torch.tensor(FOCAL_PX), eye, eye, eye)
+
+
+def error(estimate: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+    """Return (rotation in degrees, translation in metres)."""
+    difference = inverse(truth) @ estimate
+    return math.degrees(roma.rotmat_to_rotvec(difference[:3, :3]).norm()), float(difference[:3, 3].norm())
+
+
+def test_identical_pictures_give_no_motion() -> None:
+    here = look(torch.eye(4))
+
+    estimate = estimate_motion(here, here, lens())
+
+    torch.testing.assert_close(estimate, torch.eye(4), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("rotation_deg", "translation_m"),
+    [
+        ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0)),
+        ((0.5, -0.7, 0.4), (0.0, 0.0, 0.0)),
+        ((0.0, 0.0, 0.0), (0.05, 0.0, 0.0)),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.15)),
+        ((0.4, -0.8, 0.3), (0.06, -0.02, 0.1)),
+    ],
+)
+def test_known_motion_of_a_room_is_found(rotation_deg, translation_m) -> None:
+    T_world_camera = motion(rotation_deg, translation_m)
+    anchor, here = look(torch.eye(4)), look(T_world_camera)
+
+    T_camera_anchor = estimate_motion(anchor, here, lens())
+
+    rotation_error, translation_error = error(inverse(T_camera_anchor), T_world_camera)
+    assert rotation_error < 0.03
+    assert translation_error < 0.005
+
+
+def test_a_moving_person_does_not_move_the_camera() -> None:
+    anchor, here = look(torch.eye(4)), look(torch.eye(4))
+    here.grey[20:100, 80:120] = 0.5
+
+    estimate = estimate_motion(anchor, here, lens())
+
+    rotation_error, translation_error = error(estimate, torch.eye(4))
+    assert rotation_error < 0.01
+    assert translation_error < 0.001
+
+
+def test_a_change_of_light_does_not_move_the_camera() -> None:
+    anchor, here = look(torch.eye(4)), look(torch.eye(4))
+    here.grey.mul_(0.8).add_(0.1)
+
+    estimate = estimate_motion(anchor, here, lens())
+
+    rotation_error, translation_error = error(estimate, torch.eye(4))
+    assert rotation_error < 0.01
+    assert translation_error < 0.001
+
+
+def test_noise_of_a_static_camera_stays_below_a_millimetre() -> None:
+    anchor, here = look(torch.eye(4)), look(torch.eye(4))
+    here.grey.add_(0.03 * torch.randn(here.grey.shape, generator=torch.Generator().manual_seed(0)))
+
+    estimate = estimate_motion(anchor, here, lens())
+
+    rotation_error, translation_error = error(estimate, torch.eye(4))
+    assert rotation_error < 0.01
+    assert translation_error < 0.001
+
+
+def test_reprojection_recovers_motion_from_matches_with_outliers() -> None:
+    generator = torch.Generator().manual_seed(1)
+    points = torch.rand(400, 3, generator=generator) * torch.tensor([3.0, 2.0, 4.0]) + torch.tensor([-1.5, -1.0, 2.5])
+    truth = motion((1.0, -2.0, 0.5), (0.1, -0.05, 0.2))
+    targets, _ = lens().project(transform(truth, points))
+    targets[::4] += 25 * torch.randn(100, 2, generator=generator)
+    ones = torch.ones(400)
+
+    estimate = align_matches(Surface(points, ones, torch.zeros(400, 2), ones), targets, ones, torch.eye(4), lens(), 8)
+
+    rotation_error, translation_error = error(estimate, truth)
+    assert rotation_error < 0.02
+    assert translation_error < 0.002
+
+
+def test_the_jacobian_is_the_derivative_of_the_projection() -> None:
+    point = torch.tensor([[0.4, -0.3, 3.0]], dtype=torch.float64)
+    exact = Lens(torch.tensor(FOCAL_PX, dtype=torch.float64), torch.tensor([192.0, 112.0], dtype=torch.float64), SIZE)
+
+    def moved(twist: torch.Tensor) -> torch.Tensor:
+        return exact.project(transform(small_motion(twist), point))[0][0]
+
+    expected = torch.autograd.functional.jacobian(moved, torch.full((6,), 1e-9, dtype=torch.float64))
+
+    torch.testing.assert_close(point_jacobian(point, exact.focal_px)[0], expected, atol=1e-4, rtol=1e-5)
+
+
+def test_gradients_flow_from_the_motion_to_the_depth() -> None:
+    anchor, here = look(torch.eye(4)), look(motion((0.0, 0.3, 0.0), (0.05, 0.0, 0.0)))
+    log_depth = anchor.depth.log().requires_grad_(True)
+    trainable = AnchorCue(**{**vars(anchor), "depth": log_depth.exp()})
+
+    estimate_motion(trainable, here, lens())[:3, 3].norm().backward()
+
+    assert torch.isfinite(log_depth.grad).all()
+    assert log_depth.grad.abs().sum() > 0
