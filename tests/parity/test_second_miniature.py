@@ -134,6 +134,4 @@ def test_reset_starts_again_from_the_learned_pose_token(network: Human3R) -> Non
     third = [0.618581, -0.0397545, -1.17877, 0.402498, -0.748684, 0.449489, 0.274641]
     assert steps[2].camera == pytest.approx(second, rel=RELATIVE, abs=RELATIVE)
     assert steps[3].camera == pytest.approx(third, rel=RELATIVE, abs=RELATIVE)
-    assert steps[3].prediction.pointmap_camera[10, 20].tolist() == pytest.approx(
-        [1.94307, 2.03221, 13.01], rel=RELATIVE
-    )
+    assert steps[3].prediction.pointmap_camera[10, 20].tolist() == near([1.94307, 2.03221, 13.01])
