@@ -22,6 +22,7 @@ from human3r.bodies import load_body
 from human3r.errors import InputError
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS, OfficialConfig
+from human3r.models.prompts import HeadPrompter, suppress_non_maxima
 from human3r.records import FramePrediction
 from human3r.runtime.loading import LoadedModel, load_model
 from human3r.runtime.pipeline import reconstruct
@@ -32,6 +33,7 @@ from human3r.video.sampling import Sampling
 from human3r.video.writer import VideoWriter
 
 _CLIP_FPS = 30.0
+_USUAL_PEOPLE = 3
 _WHAT_FORWARD = "encode and step of one stream, batch 1, per frame; image already prepared"
 _WHAT_END_TO_END = "clip file to reconstruction.npz: decoding, preparing, network, identities, bodies, storing, saving"
 
@@ -46,7 +48,8 @@ class BenchmarkOptions:
     frame_size: tuple[int, int] = (360, 640)
     """(height, width) of the source frames; a clip has its own."""
     num_people: int | None = None
-    """Choose the detection threshold of an official network so that so many people pass in the first frame."""
+    """Choose the detection threshold of an official network so that so many people pass in the first frame; None
+    leaves it alone, but for random weights it is three."""
     device: str = "auto"
     precision: str = "auto"
     warmup_frames: int = 3
@@ -134,8 +137,9 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
             frames = [frame.image for frame in reader]
         if len(frames) <= options.warmup_frames:
             raise InputError(f"The clip has {len(frames)} frames; more than {options.warmup_frames} are needed.")
-        if options.num_people is not None:
-            _force_people(model, frames[0], options.num_people)
+        if options.num_people is not None or weights == "random":
+            # Random scores would let hundreds of people pass.
+            _force_people(model, frames[0], _USUAL_PEOPLE if options.num_people is None else options.num_people)
         forward, network_size = _time_forward(model, frames, options.warmup_frames)
         end_to_end, num_people, num_bytes = _time_end_to_end(model, clip, Path(folder), len(frames), options)
     return BenchmarkReport(
@@ -190,17 +194,17 @@ def _write_pattern(path: Path, options: BenchmarkOptions) -> Path:
 
 
 def _force_people(model: LoadedModel, frame: np.ndarray, num_people: int) -> None:
-    """Lower or raise the detection threshold until ``num_people`` pass in a frame."""
-    prompter = model.network.prompter
-    if not hasattr(prompter, "threshold"):
+    """Move the detection threshold to where ``num_people`` pass in a frame; others may have a few more or less."""
+    prompter, network = model.network.prompter, model.network
+    if not isinstance(prompter, HeadPrompter):
         raise InputError(f"The number of people of {model.name} cannot be forced.", "Measure it on a clip with people.")
-    low, high = 0.0, 1.0
-    for _ in range(30):
-        prompter.threshold = (low + high) / 2
-        found = len(Session(model).step(frame).people)
-        if found == num_people:
-            return
-        low, high = (prompter.threshold, high) if found > num_people else (low, prompter.threshold)
+    with torch.inference_mode(), model.policy.autocast():
+        human = network.human_prior(Session(model).prepare(frame).image[None].to(model.device))
+    peaks = suppress_non_maxima(human.score.float()).flatten().sort(descending=True).values.cpu()
+    if num_people >= len(peaks):
+        raise InputError(f"No frame has {num_people} people.", "Ask for fewer.")
+    higher = peaks[num_people - 1] if num_people else torch.ones(())
+    prompter.threshold = float((higher + peaks[num_people]) / 2)
 
 
 def _time_forward(model: LoadedModel, frames: list[np.ndarray], num_warmup: int) -> tuple[Timing, tuple[int, int]]:
