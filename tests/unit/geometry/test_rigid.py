@@ -1,0 +1,70 @@
+"""Rotations and transforms against values worked out elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from human3r.geometry.rigid import (
+    axis_angle_from_rotation,
+    chain_segments,
+    invert_rigid,
+    quaternion_from_rotation,
+    rigid_transform,
+    rotation_from_6d,
+    rotation_from_axis_angle,
+    rotation_from_quaternion,
+    transform_points,
+)
+
+
+@pytest.fixture
+def transforms() -> torch.Tensor:
+    """Four transforms of which one turns by almost half a circle."""
+    axis_angle = torch.tensor([[0.0, 0.0, 0.0], [0.3, -0.2, 0.9], [3.1, 0.0, 0.1], [-1.0, 2.0, 0.5]])
+    translation = torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 3.0], [-1.0, 0.0, 4.0], [0.1, 0.2, 0.3]])
+    return rigid_transform(rotation_from_axis_angle(axis_angle), translation)
+
+
+def test_six_numbers_are_read_as_interleaved_columns() -> None:
+    rotation = rotation_from_6d(torch.tensor([1, 0.2, 0.1, 0.9, -0.3, 0.4]))
+    assert rotation[0].tolist() == pytest.approx([0.9534626, 0.0458290, 0.2980081], abs=1e-6)
+    vector = axis_angle_from_rotation(rotation)
+    assert vector.tolist() == pytest.approx([0.4705977, 0.3080442, 0.0261169], abs=1e-6)
+
+
+def test_a_quaternion_of_any_length_gives_the_same_rotation() -> None:
+    quaternion = torch.tensor([0.8006408, -0.1601282, -0.3202563, 0.4803845])
+    rotation = rotation_from_quaternion(quaternion)
+    assert rotation[0].tolist() == pytest.approx([0.3333333, -0.6666667, -0.6666667], abs=1e-6)
+    assert torch.allclose(rotation_from_quaternion(-7 * quaternion), rotation, atol=1e-6)
+
+
+def test_quaternions_come_back_with_a_positive_real_part() -> None:
+    quaternion = torch.tensor([-0.5, 0.5, 0.5, 0.5])
+    assert torch.allclose(quaternion_from_rotation(rotation_from_quaternion(quaternion)), -quaternion, atol=1e-6)
+
+
+def test_a_transform_and_its_inverse_cancel(transforms: torch.Tensor) -> None:
+    assert torch.allclose(transforms @ invert_rigid(transforms), torch.eye(4).expand(4, 4, 4), atol=1e-5)
+
+
+def test_points_follow_one_transform_or_one_each(transforms: torch.Tensor) -> None:
+    points = torch.randn(4, 5, 6, 3, generator=torch.Generator().manual_seed(0))
+    each = transform_points(transforms, points)
+    assert torch.allclose(each[2], transform_points(transforms[2], points[2]), atol=1e-6)
+    homogeneous = torch.cat((points[1, 2, 3], torch.ones(1)))
+    assert torch.allclose(each[1, 2, 3], (transforms[1] @ homogeneous)[:3], atol=1e-6)
+
+
+def test_segments_are_chained_at_the_frame_that_resets(transforms: torch.Tensor) -> None:
+    chained = chain_segments(transforms, [False, True, False, True])
+    assert torch.equal(chained[:2], transforms[:2])
+    assert torch.allclose(chained[2], transforms[1] @ transforms[2], atol=1e-6)
+    assert torch.allclose(chained[3], transforms[1] @ transforms[3], atol=1e-6)
+
+
+def test_nothing_is_converted_to_nothing() -> None:
+    assert axis_angle_from_rotation(torch.zeros(0, 53, 3, 3)).shape == (0, 53, 3)
+    assert rotation_from_axis_angle(torch.zeros(0, 53, 3)).shape == (0, 53, 3, 3)
+    assert rotation_from_6d(torch.zeros(0, 53, 6)).shape == (0, 53, 3, 3)

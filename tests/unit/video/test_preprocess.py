@@ -1,0 +1,50 @@
+"""Image preparation: sizes, crops and the rectangle they cover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from human3r.video.preprocess import prepare_compact, prepare_official
+
+
+def _picture(width: int, height: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ((1280, 720), (512, 288)),
+        ((640, 480), (512, 384)),
+        ((720, 1280), (288, 512)),
+        ((1000, 1000), (512, 384)),
+        ((2048, 858), (512, 208)),
+        ((1024, 1224), (416, 512)),
+    ],
+)
+def test_official_sizes_are_the_published_ones(source: tuple[int, int], expected: tuple[int, int]) -> None:
+    prepared = prepare_official(_picture(*source))
+    assert prepared.image_uint8.shape == (expected[1], expected[0], 3)
+    assert prepared.source_size == (source[1], source[0])
+
+
+def test_the_crop_of_a_square_is_a_centred_band() -> None:
+    assert prepare_official(_picture(1024, 1024)).source_rect_px == (0, 128, 1024, 896)
+
+
+def test_a_picture_of_the_right_size_is_not_touched() -> None:
+    picture = _picture(512, 288)
+    prepared = prepare_official(picture)
+    assert np.array_equal(prepared.image_uint8, picture)
+    assert prepared.image.amin() >= -1
+    assert prepared.image.amax() <= 1
+    assert prepared.image[2, 5, 7].item() == pytest.approx(picture[5, 7, 2] / 255 * 2 - 1, abs=1e-6)
+
+
+@pytest.mark.parametrize("source", [(640, 360), (360, 640), (500, 281), (10, 10), (1920, 40)])
+def test_compact_keeps_the_whole_frame_at_multiples_of_32(source: tuple[int, int]) -> None:
+    prepared = prepare_compact(_picture(*source))
+    assert all(side % 32 == 0 and side > 0 for side in prepared.image_uint8.shape[:2])
+    assert max(prepared.image_uint8.shape[:2]) == 384
+    assert prepared.source_rect_px == (0, 0, *source)
