@@ -19,7 +19,8 @@ from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.efficientnet import TAP_CHANNELS
 from human3r.models.compact.human_prior import MoveNetFeatures
 from human3r.models.compact.movenet import FEATURE_CHANNELS, NUM_KEYPOINTS
-from human3r.models.compact.prompter import principal_point, prior_focal_px
+from human3r.models.compact.prompter import KeypointDetections, principal_point, prior_focal_px
+from human3r.models.compact.skeleton_map import NUM_MAPS, draw_skeletons
 from human3r.models.config import TrunkConfig
 from human3r.models.parts import DecodedFrame, ImageFeatures, ScenePoints
 
@@ -166,7 +167,7 @@ class CompactPointHead(nn.Module):
 
 
 class KeypointMaskHead(nn.Module):
-    """Person mask from the human prior's finest features, which know people from real pictures, and image detail.
+    """Person mask from drawn keypoints and the human prior's finest features, which both know real people.
 
     Args:
         parts: Width.
@@ -175,7 +176,7 @@ class KeypointMaskHead(nn.Module):
     def __init__(self, parts: CompactConfig) -> None:
         super().__init__()
         dim = parts.point_dim // 2
-        inputs = FEATURE_CHANNELS + NUM_KEYPOINTS + 1 + TAP_CHANNELS[0] + STRIDE_PX**2
+        inputs = NUM_MAPS + FEATURE_CHANNELS + NUM_KEYPOINTS + 1 + TAP_CHANNELS[0] + STRIDE_PX**2
         self.embed = nn.Conv2d(inputs, dim, 1)
         self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim), RefineBlock(dim))
         self.output = nn.Conv2d(dim, STRIDE_PX**2, 1)
@@ -183,18 +184,22 @@ class KeypointMaskHead(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.constant_(self.output.bias, -3.0)
 
-    def predict(self, image: ImageFeatures, human: MoveNetFeatures) -> Tensor:
-        """Return ``B H W`` logits."""
+    def predict(self, image: ImageFeatures, human: MoveNetFeatures, skeletons: Tensor) -> Tensor:
+        """Return ``B H W`` logits; ``skeletons`` is ``B 2 h w`` from ``draw_skeletons``."""
         dtype = self.embed.weight.dtype
         detail = functional.pixel_unshuffle(image.pyramid[0], STRIDE_PX)
-        maps = (human.maps.features, human.maps.keypoint_heatmap, human.maps.center, image.pyramid[1], detail)
+        seen = human.maps
+        maps = (skeletons, seen.features, seen.keypoint_heatmap, seen.center, image.pyramid[1], detail)
         features = self.refine(self.embed(torch.cat([level.to(dtype) for level in maps], dim=1)))
         return functional.pixel_shuffle(self.output(features), STRIDE_PX)[:, 0].float()
 
     def forward(self, frame: DecodedFrame) -> Tensor:
         """Return ``H W`` in [0, 1]."""
         assert isinstance(frame.human, MoveNetFeatures)
-        return torch.sigmoid(self.predict(frame.image, frame.human)[0])
+        assert isinstance(frame.detections, KeypointDetections)
+        assert frame.detections.keypoints is not None
+        skeletons = draw_skeletons(frame.detections.keypoints, frame.image_size, STRIDE_PX)
+        return torch.sigmoid(self.predict(frame.image, frame.human, skeletons[None])[0])
 
 
 def unproject_depth(depth: Tensor, focal_px: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from human3r.models.compact.human_prior import MoveNetPrior
-from human3r.models.compact.point_head import SceneMaps
+from human3r.models.compact.point_head import STRIDE_PX, SceneMaps
+from human3r.models.compact.skeleton_map import draw_skeletons
 from human3r.models.human3r import Human3R
 from human3r.models.parts import PromptContext
 
@@ -49,16 +50,17 @@ def run_clip(network: Human3R, image: Tensor) -> ClipPrediction:
     features = network.image_encoder(image.contiguous(memory_format=torch.channels_last))
     state, memory = network.decoder.initial_state(), network.memory.initial_slots()
     pose_token = network.memory.first_pose_token()
-    levels = []
+    levels, skeletons = [], []
     for index in range(image.shape[0]):
         frame = features.select(index)
         detections = network.prompter(human.select(index), frame, PromptContext(size, None))
         if index > 0:
             pose_token = network.memory.read(frame.tokens, memory)
+        skeletons.append(draw_skeletons(detections.keypoints, size, STRIDE_PX))
         decoded = network.decoder(frame, pose_token, detections, state, with_gate=False)
         memory = network.memory.write(frame.tokens, decoded.pose_token, memory)
         state = decoded.state_tokens
         levels.append(decoded.levels)
     joined = tuple(torch.cat(level) for level in zip(*levels, strict=True))
     maps = network.point_head.predict((features.tokens, *joined), features, human)
-    return ClipPrediction(maps, network.mask_head.predict(features, human))
+    return ClipPrediction(maps, network.mask_head.predict(features, human, torch.stack(skeletons)))

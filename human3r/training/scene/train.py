@@ -151,7 +151,12 @@ class SceneTrainer:
         if not path.is_file():
             if self.config.start:
                 state = torch.load(self.config.start, map_location="cpu", weights_only=True)
-                self.network.load_state_dict(state["average"], strict=False)
+                known = self.network.state_dict()
+                # Parts that were built differently since then start fresh.
+                fitting = {
+                    name: values for name, values in state["average"].items() if values.shape == known[name].shape
+                }
+                self.network.load_state_dict(fitting, strict=False)
                 self.average = {name: values.detach().clone() for name, values in self.parameters.items()}
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
