@@ -13,6 +13,22 @@ from human3r.training.lifter.losses import LossWeights
 from human3r.training.lifter.poses import PoseMix
 from human3r.training.lifter.simulator import BodyMix
 
+ANNOTATION_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
+    (0.0, 0.012, 0.0),
+    (0.0, 0.008, 0.0),
+    (0.0, 0.006, 0.008),
+    (0.014, 0.022, -0.005),
+    (0.0, 0.010, 0.0),
+    (0.012, 0.0, 0.0),
+    (0.042, 0.022, 0.0),
+    (0.002, -0.024, 0.0),
+    (0.006, 0.006, 0.010),
+)
+"""From the joints (the face: from the body's face points) to where annotators click: nose, then left eye, ear,
+shoulder, elbow, wrist, hip, knee, ankle; the right side is mirrored. Axes of ``body_points.OFFSET_CARRIERS`` at rest,
+metres. Source: MoveNet on real people who face the camera sees hips .53 shoulder widths apart; the rest is what a first
+training left between its projections and MoveNet's points (knees 3 cm down, wrists 2 cm out, shoulders 1 cm up)."""
+
 
 @dataclass(frozen=True)
 class LifterTraining:
@@ -43,11 +59,7 @@ class LifterTraining:
     """bfloat16 products of the encoder, worth it on CPUs with such units."""
     validate_minutes: float = 5.0
     validation_people: int = 4096
-    shoulder_offset_m: tuple[float, float, float] = (0.015, 0.015, 0.0)
-    """From the left shoulder joint to where annotators click, chest axes (x left, y up); mirrored for the right."""
-    hip_offset_m: tuple[float, float, float] = (0.036, 0.035, 0.0)
-    """The same for the hip, pelvis axes. Source: MoveNet sees hips .53 shoulder widths apart, and trunks 1.3 long,
-    on people who face the camera; SMPL-X's hip joints are 12 cm apart and lower."""
+    annotation_offsets_m: tuple[tuple[float, float, float], ...] = ANNOTATION_OFFSETS_M
     poses: PoseMix = field(default_factory=PoseMix)
     bodies: BodyMix = field(default_factory=BodyMix)
     cameras: CameraMix = field(default_factory=CameraMix)

@@ -20,7 +20,7 @@ from human3r.bodies import load_body
 from human3r.bodies.base import HEAD
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
 from human3r.bodies.smplx import SmplxBody
-from human3r.models.compact.body_points import BodyPoints
+from human3r.models.compact.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS, BodyPoints
 from human3r.models.compact.lifter import BodyLifter
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
@@ -37,7 +37,7 @@ _DRAWN_AT_ONCE = 8
 
 
 def build_body_points(body: SmplxBody, config: LifterTraining) -> BodyPoints:
-    """Copy what the lifter needs from a body: joints and face points, linear in betas; add the annotators offsets."""
+    """Copy what the lifter needs from a body: joints and face points; add where annotators click."""
     points = BodyPoints()
     faces = list(COCO17_HEAD_VERTICES)
     root = body.joint_template[:1]
@@ -47,9 +47,10 @@ def build_body_points(body: SmplxBody, config: LifterTraining) -> BodyPoints:
     points.face_template.copy_(body.template[faces] - body.joint_template[HEAD])
     points.face_directions.copy_(body.shape_directions[faces] - body.joint_shape_directions[HEAD])
     mirrored = torch.tensor([-1.0, 1.0, 1.0])
-    for keypoint, offset in ((5, config.shoulder_offset_m), (11, config.hip_offset_m)):
+    left = (0, *range(1, NUM_KEYPOINTS, 2))
+    for keypoint, offset in zip(left, config.annotation_offsets_m, strict=True):
+        points.keypoint_offsets[MIRRORED_KEYPOINTS[keypoint]] = torch.tensor(offset) * mirrored
         points.keypoint_offsets[keypoint] = torch.tensor(offset)
-        points.keypoint_offsets[keypoint + 1] = torch.tensor(offset) * mirrored
     return points
 
 
