@@ -37,6 +37,8 @@ _MAX_FLOW = 0.12
 """Mean motion of the anchor's points, as a share of the long side, beyond which the anchor is replaced."""
 _MATCH_MARGIN = 0.97
 """Matches replace the predicted motion only if they lower the misfit to this share of it."""
+_GOOD_MISFIT = 0.12
+"""Below it the previous motion is start enough, and nothing is matched."""
 _DEPTH_EDGE = 0.15
 """Step of the logarithm of the depth between neighbouring cells that counts as an edge."""
 _MAX_CHAIN_LOG_SCALE = 0.4
@@ -97,6 +99,7 @@ def estimate_motion(anchor: AnchorCue, here: AnchorCue, lens: Lens) -> Tensor:
         lens: Intrinsics of both.
     """
     surfaces = [build_surface(anchor, stride, lens) for stride, _ in _LEVELS]
+    surfaces[-1] = sharpest_points(surfaces[-1], anchor.grey.shape)
     greys = [_shrink(here.grey, stride // 2) for stride, _ in _LEVELS]
     T_camera_anchor = _best_start(anchor, here, surfaces[0], greys[0], lens)
     for surface, grey, (_, steps) in zip(surfaces, greys, _LEVELS, strict=True):
@@ -108,16 +111,31 @@ def estimate_motion(anchor: AnchorCue, here: AnchorCue, lens: Lens) -> Tensor:
 
 def _best_start(anchor: AnchorCue, here: AnchorCue, surface: Surface, grey: Tensor, lens: Lens) -> Tensor:
     """Choose between the previous motion, its continuation, and feature matches around them, by misfit."""
-    previous = anchor.T_previous_anchor
-    candidates = [previous, anchor.T_step @ previous]
-    costs = [misfit(surface, grey, here.background, candidate, lens) for candidate in candidates]
-    best, cost = (candidates[0], costs[0]) if bool(costs[0] <= costs[1]) else (candidates[1], costs[1])
+    best = anchor.T_previous_anchor
+    cost = misfit(surface, grey, here.background, best, lens)
+    if bool(cost < _GOOD_MISFIT):
+        return best
+    continued = anchor.T_step @ best
+    if bool((other := misfit(surface, grey, here.background, continued, lens)) < cost):
+        best, cost = continued, other
     pixels, _ = lens.project(transform(best, surface.points))
     targets, trust = match_features(anchor.features, here.features, pixels, _MATCH_RADIUS, _FEATURE_STRIDE_PX)
     matched = align_matches(surface, targets, trust, best, lens, steps=5)
     if bool(misfit(surface, grey, here.background, matched, lens) < _MATCH_MARGIN * cost):
         return matched
     return best
+
+
+def sharpest_points(surface: Surface, shape: torch.Size) -> Surface:
+    """Keep of every 2 x 2 cells of an ``h w`` surface the one with the steepest grey values: a quarter of the work."""
+    rows, columns = shape
+    steepness = surface.slope.square().sum(-1) * surface.weight
+    blocks = steepness.view(rows // 2, 2, columns // 2, 2).transpose(1, 2).flatten(2)
+    best = blocks.argmax(-1)
+    row = torch.arange(rows // 2, device=best.device)[:, None] * 2 + best // 2
+    column = torch.arange(columns // 2, device=best.device) * 2 + best % 2
+    index = (row * columns + column).flatten()
+    return surface.map(lambda values: values[index])
 
 
 def build_surface(anchor: AnchorCue, stride_px: int, lens: Lens) -> Surface:

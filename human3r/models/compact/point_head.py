@@ -145,10 +145,10 @@ class CompactPointHead(nn.Module):
         features = self.middle(features, middle.to(dtype))
         people = human.maps.features.to(dtype)
         features = self.fine(features, torch.cat([fine.to(dtype), people], dim=1))
-        raised = self.upsample(self.output(features), features, grey)
+        # Eight bits of mantissa would band the depth: the last layer stays fp32 where the others run in bf16.
+        raised = self.upsample(self.output(features.float()), features, grey)
         log_depth = (raised[:, 0] + math.log(_MEAN_DEPTH_M)).clamp(*_LOG_DEPTH_RANGE)
-        focal = self.focal(levels[0].to(dtype).mean(dim=1))[:, 0].float()
-        raised = raised.float()
+        focal = self.focal(levels[0].float().mean(dim=1))[:, 0].float()
         return SceneMaps(log_depth, 1 + raised[:, 1].clamp(max=6.0).exp(), _MAX_LOG_FOCAL * torch.tanh(focal))
 
     def forward(self, frame: DecodedFrame) -> ScenePoints:
