@@ -24,7 +24,10 @@ _BODY_HELP = "licensed SMPLX_NEUTRAL.npz (default: the embedded body)"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options, options.rest = parser.parse_known_args(arguments)
+    if options.rest and options.command != "synth":
+        parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
     logging.basicConfig(level=logging.DEBUG if os.environ.get("HUMAN3R_DEBUG") else logging.WARNING)
     try:
         # Every command is a function in human3r.commands: loaded only now, so that --help costs nothing.
@@ -166,9 +169,7 @@ def _add_training(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
     _add_device(parser)
     _add_json(parser)
-    parser = _command(commands, "synth", "learning.synth", "render synthetic clips with exact truth")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True)
-    parser.add_argument("--clips", type=int, default=1, metavar="N", help="number of clips (%(default)s)")
-    parser.add_argument("--frames", type=int, default=24, metavar="N", help="frames per clip (%(default)s)")
-    parser.add_argument("--size", default="320x240", metavar="WxH", help="picture size (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="first seed (%(default)s)")
+    parser = commands.add_parser(
+        "synth", help="render synthetic clips with exact truth ('synth --help' lists its options)", add_help=False
+    )
+    parser.set_defaults(run="learning.synth")

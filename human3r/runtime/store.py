@@ -14,6 +14,7 @@ import numpy as np
 from human3r.errors import DiskFullError
 from human3r.geometry.fusion import PointCloud, depth_edges, dilate, fuse_to_limit
 from human3r.records import BodyParameters, FramePrediction
+from human3r.runtime.people_pixels import people_pixels
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,10 @@ class StoreOptions:
 
     max_points: int = 300_000
     """Cap of the fused scene."""
-    voxel_m: float = 0.01
+    voxel_m: float = 0.02
     """Side of the first voxels; they grow until the cloud fits under the cap."""
-    min_confidence: float = 1.05
-    """Pixels below are not fused."""
+    dropped_confidence: float = 0.15
+    """The least confident share of every frame's pixels is not fused; confidence has no unit across networks."""
     max_depth_m: float = 80.0
     """Surfaces behind are sky or nonsense."""
     edge_tolerance: float = 0.08
@@ -39,6 +40,7 @@ class StoreOptions:
 _STILL_ROTATION = np.deg2rad(0.15)
 _STILL_SHIFT = 0.003
 """A camera that moved less than this fraction of the median depth still sees every surface in the same pixel."""
+_MIN_DEPTH_M = 0.05
 _FLUSH_POINTS = 400_000
 _MASK_GROWTH = 0.02
 """Person masks grow by this fraction of the image: their borders are soft."""
@@ -59,7 +61,7 @@ class SceneAccumulator:
         T_world_camera = prediction.camera.T_world_camera.numpy()
         pointmap = prediction.pointmap_camera.numpy()
         confidence = prediction.confidence.numpy()
-        is_seen = self._select(pointmap, confidence, prediction.person_mask.numpy())
+        is_seen = self._select(prediction, pointmap, confidence)
         if not is_seen.any():
             return
         if self._view is None or not self._view.is_still(T_world_camera, pointmap.shape):
@@ -67,14 +69,18 @@ class SceneAccumulator:
             self._view = _StillView(T_world_camera, pointmap.shape, float(np.median(pointmap[..., 2][is_seen])))
         self._view.add(pointmap, confidence, prediction.image.numpy(), is_seen, row)
 
-    def _select(self, pointmap: np.ndarray, confidence: np.ndarray, person_mask: np.ndarray) -> np.ndarray:
+    def _select(self, prediction: FramePrediction, pointmap: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         options = self._options
         depth = pointmap[..., 2]
-        is_seen = (confidence >= options.min_confidence) & (depth > 0.05) & (depth < options.max_depth_m)
-        is_person = person_mask > options.person_threshold
+        is_seen = (confidence > 0) & (depth > _MIN_DEPTH_M) & (depth < options.max_depth_m)
+        if not is_seen.any():
+            return is_seen
+        # A quarter of the rows decides as well as all of them.
+        is_seen &= confidence >= np.quantile(confidence[::4], options.dropped_confidence)
+        is_person = prediction.person_mask.numpy() > options.person_threshold
         if is_person.any():
             is_seen &= ~dilate(is_person, max(1, round(_MASK_GROWTH * max(depth.shape))))
-        return is_seen & np.isfinite(pointmap).all(axis=2)
+        return is_seen & ~people_pixels(prediction) & np.isfinite(pointmap).all(axis=2)
 
     def _flush_view(self) -> None:
         if self._view is None:

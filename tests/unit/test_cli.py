@@ -91,7 +91,9 @@ def test_official_weights_that_are_not_here_say_where_to_get_them(clip, tmp_path
     assert "faneggg/human3r" in message
 
 
-@pytest.mark.parametrize("arguments", [[], ["unheard-of"], ["reconstruct"], ["reconstruct", "a", "--device", "tpu"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["unheard-of"], ["reconstruct"], ["reconstruct", "a", "--device", "tpu"], ["view", "a", "--what"]]
+)
 def test_wrong_usage_exits_with_two(arguments):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -159,7 +161,7 @@ def test_every_command_has_a_function():
         ["benchmark"],
         ["train", "a"],
         ["evaluate", "a", "--data", "b"],
-        ["synth", "-o", "a"],
+        ["synth"],
     ]
     for arguments in minimal:
         module, function = parser.parse_args(arguments).run.rsplit(".", 1)

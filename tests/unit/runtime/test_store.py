@@ -39,6 +39,7 @@ def wall(small_body, depth_m=3.0, shift_m=0.0, mask=None, noise=0.0, seed=0, siz
 
 
 def scene_of(predictions, **options):
+    # Confidence is the same everywhere in these frames, so that no share of it can be dropped.
     store = ResultStore(StoreOptions(**options))
     for prediction in predictions:
         store.add(prediction)

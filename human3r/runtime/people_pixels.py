@@ -1,0 +1,56 @@
+"""Which network pixels show people, as far as their skeletons say: a second opinion beside the person mask."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from human3r.records import FramePrediction
+
+_PARENTS = (0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+"""Parent of each of SMPL-X's first 22 joints."""
+_LIMB_RADIUS_M, _TRUNK_RADIUS_M, _HEAD_RADIUS_M = 0.12, 0.24, 0.2
+"""Half widths with clothes."""
+_TRUNK = (0, 1, 2, 3, 6, 9, 12, 13, 14)
+_STEPS = np.linspace(0, 1, 4, dtype=np.float32)
+_CELL_PX = 4
+_NEAR_M = 0.1
+
+
+def people_pixels(prediction: FramePrediction) -> np.ndarray:
+    """Return ``h w`` bool: pixels within a body's width of a projected bone."""
+    height, width = prediction.person_mask.shape
+    if len(prediction.people) == 0:
+        return np.zeros((height, width), dtype=bool)
+    centres, radii = _discs(prediction, (height, width))
+    y = np.arange(0, height, _CELL_PX, dtype=np.float32) + _CELL_PX / 2
+    x = np.arange(0, width, _CELL_PX, dtype=np.float32) + _CELL_PX / 2
+    covered = np.zeros((len(y), len(x)), dtype=bool)
+    for (u, v), radius in zip(centres, radii, strict=True):
+        # Only the cells of the disc's square are touched: the cost follows the people's size, not the image's.
+        rows = slice(*np.searchsorted(y, (v - radius, v + radius)))
+        columns = slice(*np.searchsorted(x, (u - radius, u + radius)))
+        covered[rows, columns] |= (y[rows, None] - v) ** 2 + (x[None, columns] - u) ** 2 < radius**2
+    return covered.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:height, :width]
+
+
+def _discs(prediction: FramePrediction, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``n 2`` (x, y) centres and ``n`` radii, both in network pixels."""
+    camera = prediction.camera
+    T = camera.T_world_camera.numpy()
+    joints = prediction.joints_world[:, : len(_PARENTS)].numpy()
+    joints_camera = (joints - T[:3, 3]) @ T[:3, :3]
+    starts = joints_camera[:, _PARENTS]
+    along = starts[:, :, None] + (joints_camera - starts)[:, :, None] * _STEPS[:, None]
+    radius_m = np.full(len(_PARENTS), _LIMB_RADIUS_M, dtype=np.float32)
+    radius_m[list(_TRUNK)] = _TRUNK_RADIUS_M
+    radius_m[15] = _HEAD_RADIUS_M
+    radius_m = np.broadcast_to(radius_m[None, :, None], along.shape[:3])
+    x0, y0, x1, y1 = prediction.source_rect_px
+    scale = np.array([size[1] / (x1 - x0), size[0] / (y1 - y0)], dtype=np.float32)
+    K = camera.K.numpy()
+    depth = np.maximum(along[..., 2], _NEAR_M)
+    source = along[..., :2] / depth[..., None] * K[[0, 1], [0, 1]] + K[:2, 2]
+    centres = (source + 0.5 - np.array([x0, y0], dtype=np.float32)) * scale - 0.5
+    radii = radius_m * K[0, 0] * scale[0] / depth + _CELL_PX / 2
+    is_ahead = along[..., 2] > _NEAR_M
+    return centres[is_ahead], radii[is_ahead]
