@@ -25,6 +25,7 @@ from human3r.export.gltf import (
     GltfWriter,
 )
 from human3r.export.motion import PersonMotion, Skin, build_motion, build_skin, continuous_quat_xyzw, vertex_normals
+from human3r.export.scene_points import thinned_points
 from human3r.palette import person_color
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def glb_bytes(reconstruction: Reconstruction, body: SmplxBody) -> bytes:
     if reconstruction.num_frames:
         _add_camera(gltf, world, clock, reconstruction)
     if len(reconstruction.points_world):
-        _add_points(gltf, world, reconstruction)
+        _add_points(gltf, reconstruction)
     return gltf.to_glb("Human3R reconstruction", "clip")
 
 
@@ -247,12 +248,13 @@ def _frustum_lines(half_width: float, half_height: float) -> np.ndarray:
     return np.array(ends, dtype=np.float32)
 
 
-def _add_points(gltf: GltfWriter, world: int, reconstruction: Reconstruction) -> None:
+def _add_points(gltf: GltfWriter, reconstruction: Reconstruction) -> None:
     """Add the fused points around their centroid, with linear colours in 16 bits (8 would band in the dark)."""
-    centroid = reconstruction.points_world.mean(axis=0, dtype=np.float64)
-    positions = (reconstruction.points_world - centroid).astype(np.float32)
+    points, colors = thinned_points(reconstruction)
+    centroid = points.mean(axis=0, dtype=np.float64)
+    positions = (points - centroid).astype(np.float32)
     rgba = np.full((len(positions), 4), np.iinfo(np.uint16).max, dtype=np.uint16)
-    rgba[:, :3] = np.round(_linear_rgb(reconstruction.points_color / 255) * np.iinfo(np.uint16).max)
+    rgba[:, :3] = np.round(_linear_rgb(colors / 255) * np.iinfo(np.uint16).max)
     primitive = {
         "attributes": {
             "POSITION": gltf.add_array(positions, ARRAY_BUFFER, bounds=True),
@@ -262,4 +264,4 @@ def _add_points(gltf: GltfWriter, world: int, reconstruction: Reconstruction) ->
         "mode": POINTS,
     }
     mesh = gltf.add("meshes", name="scene_points", primitives=[primitive])
-    gltf.add_node(world, name="scene_points", mesh=mesh, translation=centroid.tolist())
+    gltf.add_node(name="scene_points", mesh=mesh, translation=centroid.tolist())

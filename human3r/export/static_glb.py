@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from human3r.export.atomic import write_bytes
+from human3r.export.scene_points import thinned_points
 from human3r.palette import person_color
 from human3r.posing import posed_vertices, rows_of_frame
 
@@ -49,9 +50,9 @@ def static_glb_bytes(reconstruction: Reconstruction, body: SmplxBody) -> bytes:
             mesh.vertex_normals  # noqa: B018
             name = f"person_{track}_frame_{int(reconstruction.frame_index[frame])}"
             scene.add_geometry(mesh, node_name=name, geom_name=name)
-    if len(reconstruction.points_world):
-        points = reconstruction.points_world @ T[:3, :3].T + T[:3, 3]
-        cloud = trimesh.PointCloud(points, colors=reconstruction.points_color)
+    points, colors = thinned_points(reconstruction)
+    if len(points):
+        cloud = trimesh.PointCloud(points, colors=colors)
         scene.add_geometry(cloud, node_name="scene_points", geom_name="scene_points")
     if reconstruction.num_frames > 1:
         centres = reconstruction.T_world_camera[:, :3, 3] @ T[:3, :3].T + T[:3, 3]

@@ -16,6 +16,7 @@ import torch
 from human3r.bodies.smplx import local_rotations
 from human3r.export import viser_scene
 from human3r.export.motion import Skin, build_motion, build_skin
+from human3r.export.scene_points import thinned_points
 from human3r.export.viser_controls import Controls
 from human3r.geometry.fusion import voxel_keys
 from human3r.geometry.ground import GroundCues, estimate_gravity
@@ -103,8 +104,8 @@ class LiveScene:
             positions = motion.joints_world @ T[:3, :3].T + T[:3, 3]
             for row, frame in enumerate(track.frames.tolist()):
                 poses[frame][track.track_id] = (quats[row], positions[row])
-        points = reconstruction.points_world @ T[:3, :3].T + T[:3, 3]
-        scene._add_cloud(points, reconstruction.points_color)
+        points, colors = thinned_points(reconstruction, MAX_POINTS)
+        scene._add_cloud(points, colors)
         size = tuple(int(side) for side in reconstruction.image_size)
         for frame, T_world_camera in enumerate(reconstruction.T_world_camera):
             moment = _Moment(T @ T_world_camera, poses[frame])

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from human3r.errors import InputError
 from human3r.export import viser_scene
 from human3r.export.atomic import write_bytes, write_text
 from human3r.export.motion import PersonMotion, build_motion, build_skin
+from human3r.export.scene_points import thinned_points
 from human3r.palette import person_color
+from human3r.rendering.clip_frames import processed_frames
 
 if TYPE_CHECKING:
     import viser
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.reconstruction import Reconstruction
 
-MAX_POINTS = 200_000
 MAX_KEYFRAMES = 8
 """Cameras that stay visible along the path."""
 MAX_MOVING_THUMBNAILS = 300
@@ -109,7 +111,7 @@ def _build_scene(
         trail = people[-1].positions[:, _PELVIS] * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.01, 0.0])
         color = person_color(track.track_id)
         viser_scene.add_polyline(server, f"{viser_scene.person_node(track.track_id)}/trail", trail, color)
-    points, colors = _scene_points(reconstruction, T)
+    points, colors = thinned_points(reconstruction)
     if len(points):
         viser_scene.add_points(server, "/points", points, colors, POINT_SIZE_M)
     _add_cameras(server, reconstruction, T, thumbnails)
@@ -125,16 +127,6 @@ def _to_gravity(motion: PersonMotion, T_gravity_world: np.ndarray) -> _GravityMo
         quat_wxyz=viser_scene.quat_wxyz_from_rotation(R @ motion.R_world_joint),
         positions=motion.joints_world @ R.T + t,
     )
-
-
-def _scene_points(reconstruction: Reconstruction, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most ``MAX_POINTS`` points in the y-up world, evenly thinned, with colours."""
-    count = len(reconstruction.points_world)
-    chosen = np.arange(count)
-    if count > MAX_POINTS:
-        chosen = np.sort(np.random.default_rng(0).choice(count, MAX_POINTS, replace=False))
-    points = reconstruction.points_world[chosen] @ T[:3, :3].T + T[:3, 3]
-    return points.astype(np.float32), reconstruction.points_color[chosen]
 
 
 def _add_cameras(
@@ -218,24 +210,15 @@ def _play(
 
 def _read_thumbnails(reconstruction: Reconstruction, clip: Path) -> dict[int, np.ndarray]:
     """Read small pictures of the processed frames, by row; an unreadable clip gives none."""
-    from human3r.errors import InputError
-    from human3r.video.reader import FrameReader
-    from human3r.video.sampling import Sampling
-
     if reconstruction.num_frames == 0:
         return {}
     step = -(-reconstruction.num_frames // MAX_MOVING_THUMBNAILS)
-    row_of_source = {int(index): row for row, index in enumerate(reconstruction.frame_index)}
-    start_s = max(float(reconstruction.time_s[0]) - 1e-3, 0.0)
-    duration_s = float(reconstruction.time_s[-1]) - start_s + 2e-3
-    thumbnails: dict[int, np.ndarray] = {}
     try:
-        with FrameReader(clip, Sampling(start_s=start_s, duration_s=duration_s)) as frames:
-            for frame in frames:
-                row = row_of_source.get(frame.frame_index)
-                if row is not None and row % step == 0:
-                    thumbnails[row] = viser_scene.thumbnail(frame.image)
+        return {
+            row: viser_scene.thumbnail(image)
+            for row, image in processed_frames(reconstruction, clip)
+            if row % step == 0
+        }
     except InputError:
         # The scene is whole without its pictures; a missing clip must not cost the recording.
         return {}
-    return thumbnails

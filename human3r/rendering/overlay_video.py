@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from human3r.errors import InputError
+from human3r.rendering.clip_frames import processed_frames
 from human3r.rendering.overlay import MeshLayer, OverlayStyle, draw_people, people_of_frame, scale_intrinsics
-from human3r.video.reader import FrameReader
-from human3r.video.sampling import Sampling
 from human3r.video.writer import VideoWriter
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 MAX_SIDE_PX = 1280
 """Larger frames are shrunk: the overlay is for looking at, and drawing costs grow with its pixels."""
-_TIME_SLACK_S = 1e-3
 
 
 def write_overlay_video(
@@ -54,32 +52,16 @@ def write_overlay_video(
     style = style or OverlayStyle()
     faces = body.faces.cpu().numpy()
     mesh_layer = _mesh_layer(renderer)
-    row_of_source = {int(index): row for row, index in enumerate(reconstruction.frame_index)}
-    expected_size = tuple(int(side) for side in reconstruction.image_size)
-    start_s = max(float(reconstruction.time_s[0]) - _TIME_SLACK_S, 0.0)
-    duration_s = float(reconstruction.time_s[-1]) - start_s + 2 * _TIME_SLACK_S
-    done = 0
-    with (
-        FrameReader(clip, Sampling(start_s=start_s, duration_s=duration_s)) as frames,
-        VideoWriter(path, reconstruction.fps) as video,
-    ):
-        if tuple(frames.info.image_size) != expected_size:
-            found, wanted = ("x".join(str(side) for side in size) for size in (frames.info.image_size, expected_size))
-            raise InputError(f"The clip is {found}, but the reconstruction is of {wanted}.", "Give the original clip.")
-        for frame in frames:
-            row = row_of_source.get(frame.frame_index)
-            if row is None:
-                continue
-            image = shrink(frame.image, MAX_SIDE_PX)
-            K = scale_intrinsics(reconstruction.K[row], expected_size, image.shape[:2])
+    image_size = tuple(int(side) for side in reconstruction.image_size)
+    with VideoWriter(path, reconstruction.fps) as video:
+        for done, (row, frame_image) in enumerate(processed_frames(reconstruction, clip), start=1):
+            image = shrink(frame_image, MAX_SIDE_PX)
+            K = scale_intrinsics(reconstruction.K[row], image_size, image.shape[:2])
             people = people_of_frame(reconstruction, row, body)
             drawn = draw_people(image, people, K, faces, style, mesh_layer)
             video.append(drawn, time_s=float(reconstruction.time_s[row] - reconstruction.time_s[0]))
-            done += 1
             if progress is not None:
                 progress(done, reconstruction.num_frames)
-        if done == 0:
-            raise InputError("The clip has none of the reconstructed frames.", "Give the original clip.")
 
 
 def shrink(image: np.ndarray, max_side_px: int) -> np.ndarray:
