@@ -176,3 +176,18 @@ def test_seeded_weights_are_repeatable(network: Human3R) -> None:
     other = build_network(PRESETS["tiny"])
     seed_weights(other)
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_bf16_arithmetic_stays_near_fp32_and_keeps_the_state_fp32(network: Human3R, images: Tensor) -> None:
+    def run(is_half: bool) -> tuple[Tensor, RecurrentState]:
+        state = network.initial_state()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_half):
+            for index in range(2):
+                tokens = network.encode(images[index : index + 1])
+                prediction, state = network.step(tokens, state, use_ttt3r=True)
+        return prediction.T_segment_camera, state
+
+    (full, _), (half, state) = run(False), run(True)
+    assert state.state_tokens.dtype == state.memory_slots.dtype == half.dtype == torch.float32
+    # Eight bits of mantissa through fourteen blocks.
+    assert torch.allclose(full, half, atol=0.1)
