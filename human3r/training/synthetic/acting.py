@@ -43,7 +43,9 @@ class Action:
     is_airborne: bool
 
 
-def draw_action(rng: np.random.Generator, motions: list[Motion], time_s: np.ndarray, is_validation: bool, held_share: float) -> Action:
+def draw_action(
+    rng: np.random.Generator, motions: list[Motion], time_s: np.ndarray, is_validation: bool, held_share: float
+) -> Action:
     """Draw what one person does at the given times."""
     usable = [motion for motion in motions if bool(VALIDATION_MOTIONS.search(motion.name)) == is_validation]
     if not usable or rng.uniform() < held_share:
@@ -70,7 +72,9 @@ def _window(rng: np.random.Generator, motion: Motion, time_s: np.ndarray) -> Act
     share = (frames - low)[:, None]
     start = Rotation.from_matrix(motion.joint_rotations[low].reshape(-1, 3, 3))
     step = start.inv() * Rotation.from_matrix(motion.joint_rotations[high].reshape(-1, 3, 3))
-    rotations = (start * Rotation.from_rotvec(step.as_rotvec() * np.repeat(share, 22, 0))).as_matrix().reshape(-1, 22, 3, 3)
+    rotations = (
+        (start * Rotation.from_rotvec(step.as_rotvec() * np.repeat(share, 22, 0))).as_matrix().reshape(-1, 22, 3, 3)
+    )
     root = motion.root_position[low] * (1 - share) + motion.root_position[high] * share
     if rng.uniform() < 0.5:
         rotations, root = mirror_motion(rotations, root)

@@ -1,4 +1,4 @@
-"""Camera paths: static, hand-held, dolly, orbit, following; heights from the knee to the ceiling; portrait and landscape."""
+"""Camera paths: static, hand-held, dolly, orbit, following; from the knee to the ceiling; portrait and landscape."""
 
 from __future__ import annotations
 
@@ -75,13 +75,17 @@ def _draw_eye(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, half
     # Between a waist-up view and people of a fifth of the image's height.
     wanted = np.clip(rng.uniform(0.55, 3.2) / half_view, 1.3, 14)
     best, best_score = np.array([0.0, min(1.5, scene.ceiling_m - 0.3), 0.0]), -np.inf
-    for _ in range(24):
+    for trial in range(40):
         angle, distance = rng.uniform(0, 2 * np.pi), wanted * rng.uniform(0.7, 1.2)
         eye = centre + distance * np.array([np.sin(angle), 0, np.cos(angle)])
+        if trial % 2:
+            eye[0], eye[2] = rng.uniform(x0 + 0.25, x1 - 0.25), rng.uniform(z0 + 0.25, z1 - 0.25)
         eye[0], eye[2] = np.clip(eye[0], x0 + 0.25, x1 - 0.25), np.clip(eye[2], z0 + 0.25, z1 - 0.25)
         eye[1] = np.clip(rng.uniform(*limits), 0.3, scene.ceiling_m - 0.2)
         distances = np.linalg.norm(first - eye, axis=1)
-        if distances.min() < 0.8 or not _is_possible(scene, eye[None]):
+        flat = np.linalg.norm((eye - centre)[[0, 2]])
+        is_steep = abs(eye[1] - centre[1]) > 0.8 * flat
+        if distances.min() < 0.8 or is_steep or not _is_possible(scene, eye[None]):
             continue
         spread = np.abs(np.log(np.linalg.norm(eye - centre) / wanted))
         score = scene.sees(eye, first).mean() - 0.8 * spread + rng.uniform(0, 0.3)
@@ -93,7 +97,12 @@ def _draw_eye(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, half
 def _is_possible(scene: Scene, eyes: np.ndarray) -> bool:
     x0, z0, x1, z1 = scene.camera_area
     margin = 0.15
-    inside = (eyes[:, 0] > x0 + margin) & (eyes[:, 0] < x1 - margin) & (eyes[:, 2] > z0 + margin) & (eyes[:, 2] < z1 - margin)
+    inside = (
+        (eyes[:, 0] > x0 + margin)
+        & (eyes[:, 0] < x1 - margin)
+        & (eyes[:, 2] > z0 + margin)
+        & (eyes[:, 2] < z1 - margin)
+    )
     inside &= (eyes[:, 1] > 0.2) & (eyes[:, 1] < scene.ceiling_m - 0.1)
     for obstacle in scene.obstacles:
         low, high = np.array(obstacle.low) - margin, np.array(obstacle.high) + margin
@@ -101,7 +110,9 @@ def _is_possible(scene: Scene, eyes: np.ndarray) -> bool:
     return bool(inside.all())
 
 
-def _path(rng: np.random.Generator, kind: str, eye: np.ndarray, aim: np.ndarray, subjects: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+def _path(
+    rng: np.random.Generator, kind: str, eye: np.ndarray, aim: np.ndarray, subjects: np.ndarray, time_s: np.ndarray
+) -> np.ndarray:
     count = len(time_s)
     eyes, aims = np.repeat(eye[None], count, 0), np.repeat(aim[None], count, 0)
     shake = 0.0
@@ -138,5 +149,9 @@ def _drift(rng: np.random.Generator, time_s: np.ndarray, size: float) -> np.ndar
     total = np.zeros((len(time_s), 3))
     for frequency, share in ((0.2, 1.0), (0.55, 0.6), (1.2, 0.3), (2.5, 0.12)):
         phase = rng.uniform(0, 2 * np.pi, 3)
-        total += share * rng.normal(0, 1, 3) * np.sin(2 * np.pi * frequency * rng.uniform(0.8, 1.2) * time_s[:, None] + phase)
+        total += (
+            share
+            * rng.normal(0, 1, 3)
+            * np.sin(2 * np.pi * frequency * rng.uniform(0.8, 1.2) * time_s[:, None] + phase)
+        )
     return total * size

@@ -15,7 +15,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 
 RESERVED_ENVIRONMENTS = frozenset({"venice", "sunset"})
-"""``venice`` is kept for independent evaluation and never loaded; neither is ``sunset``, which may show the same place."""
+"""Never loaded: ``venice`` is kept for independent evaluation, and ``sunset`` may show the same place."""
 OUTDOOR_ENVIRONMENTS = ("bridge", "city", "dawn", "esplanade", "forest", "park", "sky", "sunrise")
 INDOOR_ENVIRONMENTS = ("apartment", "hall", "lab", "lobby", "studio", "warehouse", "workshop", "night")
 VALIDATION_ENVIRONMENTS = frozenset({"esplanade", "dawn", "lobby"})
@@ -145,4 +145,5 @@ def _read_packed_exr(path: Path) -> np.ndarray:
         file.write(base64.b64decode(packed[1]))
         file.flush()
         pixels = OpenEXR.File(file.name).channels()["RGB"].pixels
-        return np.nan_to_num(np.asarray(pixels, np.float32), posinf=1e4)
+        # The lossy compression leaves a few negative values around the sun.
+        return np.clip(np.nan_to_num(np.asarray(pixels, np.float32), posinf=1e4), 0, None)

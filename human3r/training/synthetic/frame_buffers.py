@@ -23,8 +23,16 @@ def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, centre_x
             dx, dy = (column - centre_x) / focal_x, (row - centre_y) / focal_y
             depth[row, column], _, _ = hit_triangle(vertices_camera, faces, face, origin, dx, dy, 1.0)
             i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-            ax, ay, az = vertices_camera[j, 0] - vertices_camera[i, 0], vertices_camera[j, 1] - vertices_camera[i, 1], vertices_camera[j, 2] - vertices_camera[i, 2]
-            bx, by, bz = vertices_camera[k, 0] - vertices_camera[i, 0], vertices_camera[k, 1] - vertices_camera[i, 1], vertices_camera[k, 2] - vertices_camera[i, 2]
+            ax, ay, az = (
+                vertices_camera[j, 0] - vertices_camera[i, 0],
+                vertices_camera[j, 1] - vertices_camera[i, 1],
+                vertices_camera[j, 2] - vertices_camera[i, 2],
+            )
+            bx, by, bz = (
+                vertices_camera[k, 0] - vertices_camera[i, 0],
+                vertices_camera[k, 1] - vertices_camera[i, 1],
+                vertices_camera[k, 2] - vertices_camera[i, 2],
+            )
             nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
             scale = 1.0 / (np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-20)
             if nx * dx + ny * dy + nz > 0.0:
@@ -37,7 +45,7 @@ def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, centre_x
 def ambient_occlusion(depth, normal, focal_x, focal_y, centre_x, centre_y, radius_m, strength):
     """Estimate from the depth image how much ambient light reaches every pixel, [0, 1]: dark corners and contacts.
 
-    Source: horizon-free variant of Scalable Ambient Obscurance (McGuire 2012), 10 spiral taps in a 4x4 rotation pattern,
+    Source: horizon-free variant of Scalable Ambient Obscurance (McGuire 2012), 10 spiral taps in a 4x4 pattern,
     then a 4x4 box filter over neighbours of similar depth.
     """
     height, width = depth.shape
@@ -92,7 +100,20 @@ def ambient_occlusion(depth, normal, focal_x, focal_y, centre_x, centre_y, radiu
 
 
 @numba.njit(cache=True, fastmath=True)
-def shade_image(faces_seen, fine_faces, fine_nearness, factor, occlusion, group, K, R_scene_camera, camera, geometry, surfaces, lights):
+def shade_image(
+    faces_seen,
+    fine_faces,
+    fine_nearness,
+    factor,
+    occlusion,
+    group,
+    K,
+    R_scene_camera,
+    camera,
+    geometry,
+    surfaces,
+    lights,
+):
     """Return linear radiance ``H W 3`` float32.
 
     A pixel whose sub-samples all show the same surface is shaded once; the others are shaded per sub-sample.

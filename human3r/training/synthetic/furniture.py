@@ -60,6 +60,7 @@ class FurnitureStore:
     def __init__(self, folder: Path | None, cache: Path | None = None) -> None:
         """Open the libraries of ``folder`` (none when it is missing); keep parsed models in ``cache``."""
         self._folder, self._cache = folder, cache
+        self._memory: dict[str, dict[str, np.ndarray]] = {}
         self.items: list[FurnitureItem] = []
         for library in LIBRARIES if folder else ():
             path = folder / f"{library}.sh3f"
@@ -95,7 +96,12 @@ class FurnitureStore:
         )
 
     def _parsed(self, item: FurnitureItem) -> dict[str, np.ndarray]:
-        path = self._cache / f"{item.library}_{item.name}.npz" if self._cache else None
+        key = f"{item.library}_{item.name}"
+        if key not in self._memory:
+            self._memory[key] = self._read(item, self._cache / f"{key}.npz" if self._cache else None)
+        return self._memory[key]
+
+    def _read(self, item: FurnitureItem, path: Path | None) -> dict[str, np.ndarray]:
         if path and path.exists():
             with np.load(path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
@@ -127,7 +133,14 @@ def _read_catalogue(path: Path, library: str) -> list[FurnitureItem]:
         width, height, depth = (float(entry[key]) / 100 for key in ("width", "height", "depth"))
         elevation = float(entry.get("elevation", 0)) / 100
         item = FurnitureItem(
-            name, library, entry["category"], model, (width, height, depth), elevation, "", number % VALIDATION_SHARE == 0
+            name,
+            library,
+            entry["category"],
+            model,
+            (width, height, depth),
+            elevation,
+            "",
+            number % VALIDATION_SHARE == 0,
         )
         items.append(replace(item, use=_use(item)))
     return items
@@ -153,7 +166,9 @@ def _parse_model(library: zipfile.ZipFile, item: FurnitureItem) -> dict[str, np.
     texture_points = _numbers(lines, "vt ", 2)
     normal_points = _numbers(lines, "vn ", 3)
     corners, face_material, names = _triangles(lines)
-    corners = np.where(corners < 0, corners + 1 + np.array([len(points), len(texture_points), len(normal_points)]), corners)
+    corners = np.where(
+        corners < 0, corners + 1 + np.array([len(points), len(texture_points), len(normal_points)]), corners
+    )
     low, high = points.min(0), points.max(0)
     size = np.asarray(item.size_m)
     vertices = (points - (low + high) / 2) / np.maximum(high - low, 1e-9) * size
@@ -163,7 +178,9 @@ def _parse_model(library: zipfile.ZipFile, item: FurnitureItem) -> dict[str, np.
     flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-20
     normals = np.broadcast_to(flat[:, None], (len(faces), 3, 3)).copy()
     if len(normal_points):
-        given = normal_points[np.maximum(corners[..., 2] - 1, 0)] / np.maximum(size / np.maximum(high - low, 1e-9), 1e-6)
+        given = normal_points[np.maximum(corners[..., 2] - 1, 0)] / np.maximum(
+            size / np.maximum(high - low, 1e-9), 1e-6
+        )
         given /= np.linalg.norm(given, axis=-1, keepdims=True) + 1e-20
         normals = np.where((corners[..., 2] > 0)[..., None], given, normals)
     table, textures, images = _read_materials(library, item, lines, names)
@@ -200,7 +217,7 @@ def _triangles(lines: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
                 names.append(name)
             current = names.index(name)
         elif line.startswith("f "):
-            polygon = [[int(part or 0) for part in (corner.split("/") + ["", ""])[:3]] for corner in line.split()[1:]]
+            polygon = [[int(part or 0) for part in [*corner.split("/"), "", ""][:3]] for corner in line.split()[1:]]
             for last in range(2, len(polygon)):
                 corners.append((polygon[0], polygon[last - 1], polygon[last]))
                 materials.append(current)
@@ -236,7 +253,9 @@ def _read_materials(
             elif words[0] == "Ns":
                 table[row, 4] = float(words[1])
             elif words[0] == "map_Kd":
-                file = stored.get(posixpath.normpath(posixpath.join(folder, entry.strip()[6:].strip().replace("\\", "/"))).lower())
+                file = stored.get(
+                    posixpath.normpath(posixpath.join(folder, entry.strip()[6:].strip().replace("\\", "/"))).lower()
+                )
                 if file and file not in seen:
                     with Image.open(BytesIO(library.read(file))) as image:
                         image = image.convert("RGB")

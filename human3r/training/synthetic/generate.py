@@ -57,7 +57,10 @@ def open_studio(furniture: Path | None, hdri: Path | None, motion: Path | None, 
     Raises:
         AssetMissingError: A folder was named but does not exist.
     """
-    for folder, remedy in ((furniture, "Run: apt-get install sweethome3d-furniture"), (hdri, "Run: npm pack @pmndrs/assets@1.7.0")):
+    for folder, remedy in (
+        (furniture, "Run: apt-get install sweethome3d-furniture"),
+        (hdri, "Run: npm pack @pmndrs/assets@1.7.0"),
+    ):
         if folder is not None and not folder.is_dir():
             raise AssetMissingError(f"The folder {folder} does not exist.", remedy)
     assets = SceneAssets(FurnitureStore(furniture, cache), load_environments(hdri))
@@ -103,7 +106,9 @@ def generate_clip(studio: Studio, seed: int, split: str, num_frames: int = 6) ->
     return rebase_clip(clip)
 
 
-def render_frames(scene: Scene, actors: list[Actor], camera: CameraPath, factor: int = 2) -> tuple[list[RenderedFrame], ClipPeople]:
+def render_frames(
+    scene: Scene, actors: list[Actor], camera: CameraPath, factor: int = 2
+) -> tuple[list[RenderedFrame], ClipPeople]:
     """Draw every frame and collect the truth about the people, in the scene frame."""
     still = join_meshes([scene.mesh, *[actor.seat for actor in actors if actor.seat is not None]])
     renderer = Renderer(still, [actor.mesh for actor in actors], scene.bank, scene.lights, factor)
@@ -111,7 +116,9 @@ def render_frames(scene: Scene, actors: list[Actor], camera: CameraPath, factor:
     for index, T_scene_camera in enumerate(camera.T_scene_camera):
         frame = renderer.render([actor.vertices[index] for actor in actors], camera.K, T_scene_camera, camera.size)
         frames.append(frame)
-        whole = [renderer.count_person_pixels(person, camera.K, T_scene_camera, camera.size) for person in range(len(actors))]
+        whole = [
+            renderer.count_person_pixels(person, camera.K, T_scene_camera, camera.size) for person in range(len(actors))
+        ]
         seen = [int((frame.person_index == person + 1).sum()) for person in range(len(actors))]
         fractions.append([min(1.0, part / max(all_, 1)) for part, all_ in zip(seen, whole, strict=True)])
     return frames, _truth(actors, camera, frames, np.array(fractions).reshape(len(frames), len(actors)))
@@ -120,7 +127,11 @@ def render_frames(scene: Scene, actors: list[Actor], camera: CameraPath, factor:
 def _draw_environment(rng: np.random.Generator, studio: Studio, is_outdoor: bool, is_validation: bool) -> Environment:
     # Rooms look out on photographs of the open air, too; at night on those of interiors.
     names = OUTDOOR_ENVIRONMENTS if is_outdoor or rng.uniform() < 0.8 else INDOOR_ENVIRONMENTS
-    names = [name for name in names if (name in VALIDATION_ENVIRONMENTS) == is_validation and name in studio.assets.environments]
+    names = [
+        name
+        for name in names
+        if (name in VALIDATION_ENVIRONMENTS) == is_validation and name in studio.assets.environments
+    ]
     if not names or (is_outdoor and rng.uniform() < 0.12):
         return gradient_sky(rng).turned(rng.uniform())
     return studio.assets.environments[names[rng.integers(len(names))]].turned(rng.uniform())
@@ -197,4 +208,3 @@ def _project(joints: np.ndarray, camera: CameraPath, frames: list[RenderedFrame]
             seen = frames[index].person_index[rows[person].clip(0, height - 1), columns[person].clip(0, width - 1)]
             is_visible[index, person] = inside[person] & (seen == person + 1)
     return uv, is_visible
-

@@ -22,7 +22,13 @@ class Furnisher:
     """Places models one after another and remembers where they stand."""
 
     def __init__(
-        self, rng: np.random.Generator, store: FurnitureStore, bank: TextureBank, grain: int, is_validation: bool, budget: int
+        self,
+        rng: np.random.Generator,
+        store: FurnitureStore,
+        bank: TextureBank,
+        grain: int,
+        is_validation: bool,
+        budget: int,
     ) -> None:
         """Start empty; ``budget`` is the number of triangles that all furniture together may have."""
         self._rng, self._store, self._bank, self._grain = rng, store, bank, grain
@@ -32,13 +38,17 @@ class Furnisher:
         self.meshes: list[Mesh] = []
         self.obstacles: list[Obstacle] = []
 
-    def candidates(self, use: str, pattern: re.Pattern[str] | None = None, unlike: re.Pattern[str] | None = None) -> list[FurnitureItem]:
+    def candidates(
+        self, use: str, pattern: re.Pattern[str] | None = None, unlike: re.Pattern[str] | None = None
+    ) -> list[FurnitureItem]:
         """List the items of this split for a use, by name."""
         items = self._store.choose(use, self._is_validation)
         items = [item for item in items if pattern is None or pattern.search(item.name)]
         return [item for item in items if unlike is None or not unlike.search(item.name)]
 
-    def place(self, item: FurnitureItem, x: float, z: float, angle: float, y: float = 0.0, margin: float = 0.05) -> Mesh | None:
+    def place(
+        self, item: FurnitureItem, x: float, z: float, angle: float, y: float = 0.0, margin: float = 0.05
+    ) -> Mesh | None:
         """Stand an item on a free spot; returns nothing when it would collide or the budget is spent."""
         mesh = self._load(item)
         if len(mesh.faces) > self._budget:
@@ -54,7 +64,10 @@ class Furnisher:
 
     def along_walls(self, walls: list[Wall], count: int) -> None:
         """Put floor and wall items with their back to the walls."""
-        standing, hanging = self.candidates("floor", unlike=re.compile(r"poolTable|table_tennis|^table$")), self.candidates("wall")
+        standing, hanging = (
+            self.candidates("floor", unlike=re.compile(r"poolTable|table_tennis|^table$")),
+            self.candidates("wall"),
+        )
         for attempt in range(count * 3):
             wall = walls[self._rng.integers(len(walls))]
             is_hanging = bool(hanging) and self._rng.uniform() < 0.12
@@ -160,4 +173,8 @@ def _flat_top(mesh: Mesh) -> tuple[tuple[float, float, float, float], float] | N
 
 
 def _overlap(a: Obstacle, b: Obstacle, margin: float) -> bool:
-    return all(a.low[axis] < b.high[axis] + (0 if axis == 1 else margin) and b.low[axis] < a.high[axis] + (0 if axis == 1 else margin) for axis in range(3))
+    return all(
+        a.low[axis] < b.high[axis] + (0 if axis == 1 else margin)
+        and b.low[axis] < a.high[axis] + (0 if axis == 1 else margin)
+        for axis in range(3)
+    )

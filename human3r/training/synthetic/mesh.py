@@ -66,7 +66,9 @@ def join_meshes(meshes: list[Mesh]) -> Mesh:
     material_start = np.cumsum([0, *[len(mesh.materials) for mesh in meshes]])
     return Mesh(
         vertices=np.concatenate([mesh.vertices for mesh in meshes]).astype(np.float32),
-        faces=np.concatenate([mesh.faces + start for mesh, start in zip(meshes, vertex_start, strict=False)]).astype(np.int32),
+        faces=np.concatenate([mesh.faces + start for mesh, start in zip(meshes, vertex_start, strict=False)]).astype(
+            np.int32
+        ),
         normals=np.concatenate([mesh.normals for mesh in meshes]).astype(np.float32),
         uv=np.concatenate([mesh.uv for mesh in meshes]).astype(np.float32),
         material=np.concatenate(
@@ -92,36 +94,50 @@ def turn_y(angle: float) -> np.ndarray:
 
 
 def quad(corner: np.ndarray, side_u: np.ndarray, side_v: np.ndarray, material: Material, repeat_m: float = 1.0) -> Mesh:
-    """Build a rectangle from a corner and two sides; one texture repeat is ``repeat_m`` metres, counted from the corner."""
-    corner, side_u, side_v = (np.asarray(vector, float) for vector in (corner, side_u, side_v))
-    length_u, length_v = np.linalg.norm(side_u), np.linalg.norm(side_v)
-    normal = np.cross(side_u, side_v) / max(length_u * length_v, 1e-9)
-    u, v = length_u / repeat_m, length_v / repeat_m
-    uv = np.array([[0, 0], [u, 0], [u, v], [0, v]])
-    faces = np.array([[0, 1, 2], [0, 2, 3]])
-    return Mesh(
-        vertices=np.stack([corner, corner + side_u, corner + side_u + side_v, corner + side_v]).astype(np.float32),
-        faces=faces.astype(np.int32),
-        normals=np.broadcast_to(normal, (2, 3, 3)).astype(np.float32),
-        uv=uv[faces].astype(np.float32),
-        material=np.zeros(2, np.int32),
-        materials=(material,),
-    )
+    """Build a rectangle from a corner and two sides; its texture starts there and repeats every ``repeat_m`` metres."""
+    sides = (np.asarray(vector, float).reshape(1, 3) for vector in (corner, side_u, side_v))
+    return _rectangles(*sides, material, repeat_m)
+
+
+_BOX_CORNERS = np.array([[0, 0, 0], [1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 1, 1], [0, 0, 0]], float)
+_BOX_U = np.array([[0, 0, 1], [0, 0, -1], [-1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]], float)
+_BOX_V = np.array([[0, 1, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]], float)
+"""The six sides of the unit box: corner and two directions each, right-handed outwards."""
 
 
 def box(low: np.ndarray, high: np.ndarray, material: Material, repeat_m: float = 1.0) -> Mesh:
     """Build an axis-aligned box with metric texture on every side."""
-    low, high = np.asarray(low, float), np.asarray(high, float)
-    x, y, z = np.diag(high - low)
-    sides = [
-        quad(low, z, y, material, repeat_m),
-        quad(low + x + z, -z, y, material, repeat_m),
-        quad(low + x, -x, y, material, repeat_m),
-        quad(low + z, x, y, material, repeat_m),
-        quad(low + y + z, x, -z, material, repeat_m),
-        quad(low, x, z, material, repeat_m),
-    ]
-    return replace(join_meshes(sides), material=np.zeros(12, np.int32), materials=(material,))
+    low = np.asarray(low, float)
+    size = np.asarray(high, float) - low
+    return _rectangles(low + _BOX_CORNERS * size, _BOX_U * size, _BOX_V * size, material, repeat_m)
+
+
+_QUAD_FACES = np.array([[0, 1, 2], [0, 2, 3]])
+
+
+def _rectangles(
+    corners: np.ndarray, sides_u: np.ndarray, sides_v: np.ndarray, material: Material, repeat_m: float
+) -> Mesh:
+    """Build ``N`` rectangles of one material from corners and sides, ``N 3`` each."""
+    count = len(corners)
+    length_u, length_v = np.sqrt((sides_u**2).sum(1)), np.sqrt((sides_v**2).sum(1))
+    ux, uy, uz = sides_u.T
+    vx, vy, vz = sides_v.T
+    normal = np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], 1)
+    normal /= np.maximum(length_u * length_v, 1e-9)[:, None]
+    vertices = np.stack([corners, corners + sides_u, corners + sides_u + sides_v, corners + sides_v], 1).reshape(-1, 3)
+    faces = (np.arange(count)[:, None, None] * 4 + _QUAD_FACES).reshape(-1, 3)
+    uv = np.zeros((count, 4, 2))
+    uv[:, 1:3, 0] = (length_u / repeat_m)[:, None]
+    uv[:, 2:4, 1] = (length_v / repeat_m)[:, None]
+    return Mesh(
+        vertices=vertices.astype(np.float32),
+        faces=faces.astype(np.int32),
+        normals=np.repeat(normal, 6, 0).reshape(-1, 3, 3).astype(np.float32),
+        uv=uv[:, _QUAD_FACES].reshape(-1, 3, 2).astype(np.float32),
+        material=np.zeros(len(faces), np.int32),
+        materials=(material,),
+    )
 
 
 def cylinder(base: np.ndarray, radius: tuple[float, float], height: float, material: Material, sides: int = 12) -> Mesh:
@@ -130,7 +146,7 @@ def cylinder(base: np.ndarray, radius: tuple[float, float], height: float, mater
     angle = np.linspace(0, 2 * np.pi, sides + 1)
     circle = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], -1)
     bottom, top = base + radius[0] * circle, base + radius[1] * circle + [0, height, 0]
-    vertices = np.concatenate([bottom, top, [base + [0, height, 0]]])
+    vertices = np.concatenate([bottom, top, [base + np.array([0, height, 0])]])
     count = sides + 1
     here = np.arange(sides)
     wall_a = np.stack([here, here + count, here + 1], -1)
@@ -140,7 +156,9 @@ def cylinder(base: np.ndarray, radius: tuple[float, float], height: float, mater
     normals = np.concatenate([circle, circle, [[0, 1, 0]]])[faces]
     normals[2 * sides :] = (0, 1, 0)
     length = angle * max(radius)
-    uv = np.concatenate([np.stack([length, 0 * length], -1), np.stack([length, 0 * length + height], -1), [[0, 0]]])[faces]
+    uv = np.concatenate([np.stack([length, 0 * length], -1), np.stack([length, 0 * length + height], -1), [[0, 0]]])[
+        faces
+    ]
     return Mesh(
         vertices.astype(np.float32),
         faces.astype(np.int32),

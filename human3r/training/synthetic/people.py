@@ -69,63 +69,53 @@ class Cast:
         is_validation: bool,
     ) -> Actor | None:
         """Make one person near ``focus`` (x, z) who collides with nothing; nothing when no place is found."""
-        betas, expression = draw_shape(rng), rng.normal(0, 0.6, 10)
-        outfit = dress(rng, self._template, scene.bank)
+        betas = draw_shape(rng)
         for attempt in range(8):
             action = draw_action(rng, self._motions, time_s, is_validation, held_share=0.35 + 0.08 * attempt)
-            rotations = self._full_rotations(rng, action)
-            path = self._posed_path(action, rotations, betas, expression)
+            path = self._scaled_path(action, betas)
             placed = _find_place(rng, scene, others, path[:, [0, 2]], focus)
             if placed is not None:
-                return self._actor(rng, action, outfit, betas, expression, rotations, path, placed, scene.bank)
+                return self.perform(rng, action, betas, placed, scene.bank)
         return None
 
-    def _actor(
+    def perform(
         self,
         rng: np.random.Generator,
         action: Action,
-        outfit: Outfit,
         betas: np.ndarray,
-        expression: np.ndarray,
-        rotations: np.ndarray,
-        path: np.ndarray,
         placed: tuple[float, np.ndarray],
         bank: TextureBank,
     ) -> Actor:
+        """Dress a body and let it act; ``placed`` is (heading, spot): the turn about y and the start (x, z)."""
         heading, spot = placed
+        outfit = dress(rng, self._template, bank)
+        expression = rng.normal(0, 0.6, 10)
+        rotations = self._full_rotations(rng, action)
         turn = Rotation.from_euler("y", heading).as_matrix()
-        rotations = rotations.copy()
         rotations[:, 0] = turn @ rotations[:, 0]
-        pelvis = path @ turn.T + [spot[0], 0, spot[1]]
+        pelvis = self._scaled_path(action, betas) @ turn.T + [spot[0], 0, spot[1]]
         joints, vertices, bare_low = self._pose(rotations, betas, expression, outfit)
         low = bare_low + pelvis[:, 1]
-        lift = -low if not action.is_airborne else np.full(len(low), -low.min())
-        seat = None
+        lift = np.full(len(low), -low.min()) if action.is_airborne else -low
         if action.kind == "seated":
             # One chair for all frames: its height is that of the seat in the first one.
             lift = np.full(len(low), lift[0])
         pelvis = pelvis + np.stack([0 * lift, lift, 0 * lift], -1)
         joints, vertices = joints + pelvis[:, None], vertices + pelvis[:, None].astype(np.float32)
-        rest_pelvis = self._rest_joints(betas, expression)[0]
-        if action.kind == "seated":
-            seat = _seat(rng, vertices[0], joints[0], heading, bank)
-        mesh = Mesh(
-            vertices[0],
-            self._template.faces,
-            np.zeros((len(self._template.faces), 3, 3), np.float32),
-            outfit.uv,
-            outfit.face_material,
-            outfit.materials,
-        )
-        return Actor(action, betas, expression, rotations, pelvis - rest_pelvis, joints, vertices, mesh, seat)
+        seat = _seat(rng, vertices[0], joints[0], bank) if action.kind == "seated" else None
+        faces = self._template.faces
+        no_normals = np.zeros((len(faces), 3, 3), np.float32)
+        mesh = Mesh(vertices[0], faces, no_normals, outfit.uv, outfit.face_material, outfit.materials)
+        transl = pelvis - self._rest_joints(betas, expression)[0]
+        return Actor(action, betas, expression, rotations, transl, joints, vertices, mesh, seat)
 
     def _rest_joints(self, betas: np.ndarray, expression: np.ndarray) -> np.ndarray:
         tensors = [torch.from_numpy(values[None].astype(np.float32)) for values in (betas, expression)]
         return self._body.rest_joints(*tensors)[0].double().numpy()
 
-    def _posed_path(self, action: Action, rotations: np.ndarray, betas: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    def _scaled_path(self, action: Action, betas: np.ndarray) -> np.ndarray:
         """Scale the captured path of the pelvis to the length of this person's legs."""
-        rest = self._rest_joints(betas, expression)
+        rest = self._rest_joints(betas, np.zeros(10))
         length = rest[0, 1] - rest[7, 1]
         standard = STANDARD_REST_JOINTS[0, 1] - STANDARD_REST_JOINTS[7, 1]
         return action.root_position * (length / standard)
@@ -138,17 +128,21 @@ class Cast:
         for first, sign in ((25, -1), (40, 1)):
             curl = rng.uniform(0.05, 0.7) + rng.normal(0, 0.08, 15)
             curl[12:] *= 0.3
-            rotations[:, first : first + 15] = Rotation.from_euler("z", sign * np.clip(curl, 0, 1.4)[:, None]).as_matrix()
+            rotations[:, first : first + 15] = Rotation.from_euler(
+                "z", sign * np.clip(curl, 0, 1.4)[:, None]
+            ).as_matrix()
         return rotations
 
     def _pose(
         self, rotations: np.ndarray, betas: np.ndarray, expression: np.ndarray, outfit: Outfit
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return joints ``T 55 3``, dressed vertices ``T V 3`` and the bare body's lowest y ``T``, pelvis at the origin."""
+        """Return joints ``T 55 3``, dressed vertices ``T V 3``, the bare body's lowest y ``T``; pelvis at the origin."""
         body = self._body
         shape, face = (torch.from_numpy(values[None].astype(np.float32)) for values in (betas, expression))
         rest = body.rest_joints(shape, face)
-        joints, orientation = body.forward_kinematics(torch.from_numpy(rotations.astype(np.float32)), rest.expand(len(rotations), -1, -1))
+        joints, orientation = body.forward_kinematics(
+            torch.from_numpy(rotations.astype(np.float32)), rest.expand(len(rotations), -1, -1)
+        )
         bare = body.rest_vertices(shape, face)[0].numpy()
         # Clothes of a child are thinner, too.
         size = float(np.ptp(bare[:, 1])) / 1.69
@@ -211,7 +205,7 @@ def _find_place(
     return None
 
 
-def _seat(rng: np.random.Generator, vertices: np.ndarray, joints: np.ndarray, heading: float, bank: TextureBank) -> Mesh | None:
+def _seat(rng: np.random.Generator, vertices: np.ndarray, joints: np.ndarray, bank: TextureBank) -> Mesh | None:
     """Build a stool or chair whose top touches the seated person from below; nobody sits on air."""
     hips = joints[[1, 2]].mean(0)
     near = np.hypot(vertices[:, 0] - hips[0], vertices[:, 2] - hips[2]) < 0.17
@@ -232,9 +226,15 @@ def _seat(rng: np.random.Generator, vertices: np.ndarray, joints: np.ndarray, he
             for z in (-half, half * 0.9 - 0.04):
                 parts.append(box([x, 0, z], [x + 0.04, top - thick, z + 0.04], frame.material, frame.repeat_m))
     if kind == 2:
-        parts.append(box([-half, top + 0.15, -half - 0.03], [half, top + rng.uniform(0.35, 0.6), -half], frame.material, frame.repeat_m))
+        parts.append(
+            box(
+                [-half, top + 0.15, -half - 0.03],
+                [half, top + rng.uniform(0.35, 0.6), -half],
+                frame.material,
+                frame.repeat_m,
+            )
+        )
     T = np.eye(4)
     T[:3, :3] = Rotation.from_euler("y", angle).as_matrix()
     T[:3, 3] = (hips[0], 0, hips[2])
     return join_meshes(parts).moved(T)
-

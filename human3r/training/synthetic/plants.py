@@ -17,7 +17,9 @@ def leaf_material(rng: np.random.Generator, bank: TextureBank) -> Material:
     return make_surface(bank, carpet(rng, green, 0.25), 0.5, 0.03).material
 
 
-def leaves(rng: np.random.Generator, centre: np.ndarray, radii: np.ndarray, count: int, size: float, material: Material) -> Mesh:
+def leaves(
+    rng: np.random.Generator, centre: np.ndarray, radii: np.ndarray, count: int, size: float, material: Material
+) -> Mesh:
     """Fill an ellipsoid, denser towards its skin, with ``count`` leaf quads of about ``size`` metres."""
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -28,9 +30,12 @@ def leaves(rng: np.random.Generator, centre: np.ndarray, radii: np.ndarray, coun
     other = np.cross(side, rng.standard_normal((count, 3)))
     other /= np.linalg.norm(other, axis=1, keepdims=True) + 1e-9
     length = size * rng.uniform(0.5, 1.2, (count, 1))
-    corners = np.stack([middle - side * length, middle + other * length * 0.5, middle + side * length, middle - other * length * 0.5], 1)
+    corners = np.stack(
+        [middle - side * length, middle + other * length * 0.5, middle + side * length, middle - other * length * 0.5],
+        1,
+    )
     base = np.arange(count)[:, None] * 4
-    faces = np.concatenate([base + [0, 1, 2], base + [0, 2, 3]])
+    faces = np.concatenate([base + np.array([0, 1, 2]), base + np.array([0, 2, 3])])
     # Inner leaves are darker in truth; a normal that follows the ball gives the crown its volume.
     normal = direction + 0.35 * rng.standard_normal((count, 3)) + [0, 0.15, 0]
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
@@ -83,4 +88,3 @@ def hedge(rng: np.random.Generator, start: np.ndarray, end: np.ndarray, height: 
         size = height * rng.uniform(0.45, 0.6, 3)
         parts.append(leaves(rng, np.array([x, height * 0.45, z]), size, int(140 + 120 * height), 0.11, leaf))
     return join_meshes(parts)
-

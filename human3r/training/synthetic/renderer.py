@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -80,8 +81,10 @@ class Renderer:
         self._sun_frame = _sun_frame(lights.sun_direction, low, high)
         self._still_sun, self._still_lamps = self._draw_shadows(self._faces[: self._num_still_faces], None)
 
-    def render(self, moving_vertices: list[np.ndarray], K: np.ndarray, T_scene_camera: np.ndarray, size: tuple[int, int]) -> RenderedFrame:
-        """Draw a frame; ``size`` is (height, width), ``moving_vertices`` are ``V 3`` in the scene, one per moving mesh."""
+    def render(
+        self, moving_vertices: list[np.ndarray], K: np.ndarray, T_scene_camera: np.ndarray, size: tuple[int, int]
+    ) -> RenderedFrame:
+        """Draw a frame of (height, width) ``size``; ``moving_vertices`` are ``V 3`` in the scene, one per moving mesh."""
         for vertices, where, faces in zip(moving_vertices, self._moving_slices, self._moving_faces, strict=True):
             self._vertices[where] = vertices
             local = self._faces[faces] - where.start
@@ -129,13 +132,18 @@ class Renderer:
         draw_pinhole(vertices_camera, local, 0, float(K[0, 0]) / 2, float(K[1, 1]) / 2, *centre, nearness, faces_seen)
         return int((faces_seen >= 0).sum()) * 4
 
-    def _draw_shadows(self, faces: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+    def _draw_shadows(
+        self, faces: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         lights = self._lights
         has_sun = lights.sun_color.sum() > 0
         casting = lights.lamps[lights.lamps[:, 7] > 0] if len(lights.lamps) else lights.lamps
         if start is None:
             sun = empty_buffers(SUN_SHADOW_SIZE, SUN_SHADOW_SIZE)[0] if has_sun else np.zeros((1, 1), np.float32)
-            lamps = np.stack([empty_buffers(LAMP_SHADOW_SIZE, LAMP_SHADOW_SIZE)[0] for _ in casting] or [np.zeros((1, 1), np.float32)])
+            lamps = np.stack(
+                [empty_buffers(LAMP_SHADOW_SIZE, LAMP_SHADOW_SIZE)[0] for _ in casting]
+                or [np.zeros((1, 1), np.float32)]
+            )
         else:
             sun, lamps = start[0].copy(), start[1].copy()
         if len(faces) == 0:
@@ -149,7 +157,9 @@ class Renderer:
             vertices = np.ascontiguousarray(np.stack([offset[:, 0], offset[:, 2], -offset[:, 1]], -1))
             centre = LAMP_SHADOW_SIZE / 2
             focal = LAMP_SHADOW_FOCAL
-            draw_pinhole(vertices, faces, 0, focal, focal, centre, centre, lamps[index], np.empty(lamps[index].shape, np.int32))
+            draw_pinhole(
+                vertices, faces, 0, focal, focal, centre, centre, lamps[index], np.empty(lamps[index].shape, np.int32)
+            )
         return sun, lamps
 
     def _light_tables(self, sun_shadow: np.ndarray, lamp_shadows: np.ndarray) -> tuple:
@@ -194,7 +204,7 @@ def vertex_normals(vertices, faces):
 
 def _slices(lengths: list[int], start: int) -> list[slice]:
     ends = np.cumsum([start, *lengths])
-    return [slice(int(first), int(last)) for first, last in zip(ends, ends[1:], strict=False)]
+    return [slice(int(first), int(last)) for first, last in pairwise(ends)]
 
 
 def _texture_density(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) -> np.ndarray:
@@ -212,7 +222,9 @@ def _sun_frame(direction: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.n
     side = np.cross([0.0, 1.0, 0.0] if abs(forward[1]) < 0.95 else [1.0, 0.0, 0.0], forward)
     side /= np.linalg.norm(side)
     axes = np.stack([side, np.cross(forward, side), forward])
-    corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]) @ axes.T
+    corners = (
+        np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]) @ axes.T
+    )
     lowest, highest = corners.min(0), corners.max(0)
     scale = (SUN_SHADOW_SIZE - 4) / max(highest[0] - lowest[0], highest[1] - lowest[1])
     return np.concatenate([axes, [[scale, 2 - lowest[0] * scale, 2 - lowest[1] * scale]]])

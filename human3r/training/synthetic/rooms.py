@@ -9,11 +9,11 @@ import numpy as np
 from human3r.training.synthetic import surfaces
 from human3r.training.synthetic.environment import Environment, room_harmonics
 from human3r.training.synthetic.layout import Furnisher
-from human3r.training.synthetic.mesh import Material, Mesh, box, quad
+from human3r.training.synthetic.mesh import Material, Mesh, box, join_meshes, quad
 from human3r.training.synthetic.renderer import Lights
 from human3r.training.synthetic.scene import Obstacle, Scene, SceneAssets, obstacle_of
 from human3r.training.synthetic.surfaces import Surface, make_surface
-from human3r.training.synthetic.textures import TextureBank
+from human3r.training.synthetic.textures import TextureBank, plaster
 from human3r.training.synthetic.walls import Opening, Wall, curtain_mesh, opening_mesh, skirting_mesh, wall_mesh
 
 FURNITURE_TRIANGLES = 90_000
@@ -57,7 +57,13 @@ def build_room(rng: np.random.Generator, assets: SceneAssets, environment: Envir
     trim = surfaces.trim_surface(rng, bank)
     walls = _walls(rng, plan)
     meshes = [
-        quad([-plan.width / 2, 0, plan.depth / 2], [plan.width, 0, 0], [0, 0, -plan.depth], floor.material, floor.repeat_m),
+        quad(
+            [-plan.width / 2, 0, plan.depth / 2],
+            [plan.width, 0, 0],
+            [0, 0, -plan.depth],
+            floor.material,
+            floor.repeat_m,
+        ),
         *_ceiling(rng, bank, plan),
         *_wall_parts(rng, bank, plan, walls, trim),
         *_behind_doors(rng, bank, walls, floor),
@@ -77,8 +83,6 @@ def build_room(rng: np.random.Generator, assets: SceneAssets, environment: Envir
     lamps, lamp_meshes = _lamps(rng, plan)
     meshes += lamp_meshes + _rugs(rng, bank, plan)
     half_w, half_d = plan.width / 2, plan.depth / 2
-    from human3r.training.synthetic.mesh import join_meshes
-
     return Scene(
         kind=plan.kind,
         mesh=join_meshes(meshes),
@@ -126,7 +130,9 @@ def _openings(rng: np.random.Generator, length: float, height: float, window_sha
     return tuple(holes)
 
 
-def _wall_parts(rng: np.random.Generator, bank: TextureBank, plan: RoomPlan, walls: list[Wall], trim: Surface) -> list[Mesh]:
+def _wall_parts(
+    rng: np.random.Generator, bank: TextureBank, plan: RoomPlan, walls: list[Wall], trim: Surface
+) -> list[Mesh]:
     common = surfaces.wall_surface(rng, bank)
     lower = surfaces.wall_surface(rng, bank) if rng.uniform() < 0.18 else None
     lower_height = float(rng.uniform(0.8, 1.4))
@@ -187,7 +193,14 @@ def _structure(rng: np.random.Generator, bank: TextureBank, plan: RoomPlan, trim
         half = rng.uniform(0.15, 0.35)
         for place in np.arange(-z + 2, z - 1.5, rng.uniform(3, 6)):
             for side in (-x / 2, x / 2):
-                meshes.append(box([side - half, 0, place - half], [side + half, plan.height, place + half], look.material, look.repeat_m))
+                meshes.append(
+                    box(
+                        [side - half, 0, place - half],
+                        [side + half, plan.height, place + half],
+                        look.material,
+                        look.repeat_m,
+                    )
+                )
     if plan.kind == "shop":
         pitch, deep, high = rng.uniform(2.0, 3.0), rng.uniform(0.45, 0.9), rng.uniform(1.4, 2.3)
         for place in np.arange(-x + 1.2, x - 1.0, pitch):
@@ -196,28 +209,37 @@ def _structure(rng: np.random.Generator, bank: TextureBank, plan: RoomPlan, trim
 
 
 def _shelf_row(
-    rng: np.random.Generator, bank: TextureBank, trim: Surface, across: tuple[float, float], along: tuple[float, float], high: float
+    rng: np.random.Generator,
+    bank: TextureBank,
+    trim: Surface,
+    across: tuple[float, float],
+    along: tuple[float, float],
+    high: float,
 ) -> list[Mesh]:
-    from human3r.training.synthetic.mesh import join_meshes
-
     levels = np.arange(0.1, high, rng.uniform(0.32, 0.5))
     middle = sum(across) / 2
     parts = [box([middle - 0.02, 0, along[0]], [middle + 0.02, high, along[1]], trim.material, trim.repeat_m)]
     goods = [make_surface(bank, surfaces.picture(rng, []), 0.25).material for _ in range(8)]
     for level in levels:
-        parts.append(box([across[0], level - 0.03, along[0]], [across[1], level, along[1]], trim.material, trim.repeat_m))
+        parts.append(
+            box([across[0], level - 0.03, along[0]], [across[1], level, along[1]], trim.material, trim.repeat_m)
+        )
         place = along[0] + 0.05
         while place < along[1] - 0.3:
             wide, tall = rng.uniform(0.08, 0.4), rng.uniform(0.12, 0.3)
             look = goods[rng.integers(len(goods))]
             inset = rng.uniform(0.02, 0.12)
             if rng.uniform() < 0.9:
-                parts.append(box([across[0] + inset, level, place], [across[1] - inset, level + tall, place + wide], look, 0.25))
+                parts.append(
+                    box([across[0] + inset, level, place], [across[1] - inset, level + tall, place + wide], look, 0.25)
+                )
             place += wide + rng.uniform(0.01, 0.08)
     return [join_meshes(parts)]
 
 
-def _pictures(rng: np.random.Generator, bank: TextureBank, walls: list[Wall], assets: SceneAssets, trim: Surface) -> list[Mesh]:
+def _pictures(
+    rng: np.random.Generator, bank: TextureBank, walls: list[Wall], assets: SceneAssets, trim: Surface
+) -> list[Mesh]:
     photographs = [environment.image for environment in assets.environments.values()]
     meshes = []
     for _ in range(int(rng.integers(0, 6))):
@@ -231,7 +253,12 @@ def _pictures(rng: np.random.Generator, bank: TextureBank, walls: list[Wall], as
         image = make_surface(bank, surfaces.picture(rng, photographs), 1.0, 0.04, 60.0).material
         part = quad(wall.at(left, bottom, 0.022), wall.along * width, np.array([0, height, 0]), image, 1.0)
         part = replace(part, uv=part.uv / np.array([width, height], np.float32))
-        frame = box([left - 0.03, bottom - 0.03, 0.001], [left + width + 0.03, bottom + height + 0.03, 0.02], trim.material, trim.repeat_m)
+        frame = box(
+            [left - 0.03, bottom - 0.03, 0.001],
+            [left + width + 0.03, bottom + height + 0.03, 0.02],
+            trim.material,
+            trim.repeat_m,
+        )
         meshes += [part, frame.moved(wall.frame())]
     return meshes
 
@@ -242,14 +269,28 @@ def _rugs(rng: np.random.Generator, bank: TextureBank, plan: RoomPlan) -> list[M
     cloth = surfaces.cloth_surface(rng, bank)
     width, depth = rng.uniform(1.2, min(3.0, plan.width - 0.6)), rng.uniform(1.0, min(3.0, plan.depth - 0.6))
     x, z = rng.normal(0, 0.4, 2)
-    return [box([x - width / 2, 0, z - depth / 2], [x + width / 2, 0.006, z + depth / 2], cloth.material, cloth.repeat_m)]
+    return [
+        box([x - width / 2, 0, z - depth / 2], [x + width / 2, 0.006, z + depth / 2], cloth.material, cloth.repeat_m)
+    ]
 
 
 def _furnish(rng: np.random.Generator, plan: RoomPlan, furnisher: Furnisher, walls: list[Wall]) -> None:
     area = plan.width * plan.depth
-    density = {"home": rng.uniform(0.15, 0.5), "office": rng.uniform(0.05, 0.2), "corridor": 0.08, "hall": 0.03, "shop": 0.02}[plan.kind]
+    density = {
+        "home": rng.uniform(0.15, 0.5),
+        "office": rng.uniform(0.05, 0.2),
+        "corridor": 0.08,
+        "hall": 0.03,
+        "shop": 0.02,
+    }[plan.kind]
     furnisher.along_walls(walls, int(np.clip(area * density, 1, 16)))
-    groups = {"home": rng.integers(0, 3), "office": rng.integers(1, 6), "corridor": 0, "hall": rng.integers(0, 6), "shop": 0}[plan.kind]
+    groups = {
+        "home": rng.integers(0, 3),
+        "office": rng.integers(1, 6),
+        "corridor": 0,
+        "hall": rng.integers(0, 6),
+        "shop": 0,
+    }[plan.kind]
     for _ in range(int(groups)):
         x = rng.uniform(-0.35, 0.35) * plan.width
         z = rng.uniform(-0.4, 0.4) * plan.depth
@@ -284,14 +325,25 @@ def _lamps(rng: np.random.Generator, plan: RoomPlan) -> tuple[np.ndarray, list[M
         x, z = places[place][0] * plan.width, places[place][1] * plan.depth
         half_x, half_z = (0.3, 0.3) if plan.is_public else (0.12, 0.12)
         y = plan.height - drop
-        meshes.append(box([x - half_x, y, z - half_z], [x + half_x, y + 0.02 + (0 if plan.is_public else 0.08), z + half_z], glow))
+        meshes.append(
+            box([x - half_x, y, z - half_z], [x + half_x, y + 0.02 + (0 if plan.is_public else 0.08), z + half_z], glow)
+        )
         if drop > 0.1:
-            meshes.append(box([x - 0.005, y + 0.1, z - 0.005], [x + 0.005, plan.height, z + 0.005], Material((0.1, 0.1, 0.1))))
+            meshes.append(
+                box([x - 0.005, y + 0.1, z - 0.005], [x + 0.005, plan.height, z + 0.005], Material((0.1, 0.1, 0.1)))
+            )
         rows.append([x, y - 0.06, z, *(warm * strength), 0.4, 1.0 if rank < 2 else 0.0])
     return np.array(rows), meshes
 
 
-def _light(rng: np.random.Generator, plan: RoomPlan, walls: list[Wall], environment: Environment, floor: Surface, lamps: np.ndarray) -> Lights:
+def _light(
+    rng: np.random.Generator,
+    plan: RoomPlan,
+    walls: list[Wall],
+    environment: Environment,
+    floor: Surface,
+    lamps: np.ndarray,
+) -> Lights:
     windows = [(wall, hole) for wall in walls for hole in wall.openings if hole.kind == "window"]
     is_day = bool(windows) and rng.uniform() < 0.75
     outside = environment.harmonics[0] * rng.uniform(2.0, 6.0)
@@ -319,6 +371,4 @@ def _light(rng: np.random.Generator, plan: RoomPlan, walls: list[Wall], environm
 
 
 def _grain(rng: np.random.Generator) -> np.ndarray:
-    from human3r.training.synthetic.textures import plaster
-
     return plaster(rng, np.array([0.93, 0.93, 0.93]), 0.035)

@@ -35,6 +35,11 @@ def develop(rng: np.random.Generator, radiance: np.ndarray) -> np.ndarray:
     return _compress(rng, np.stack(frames))
 
 
+def develop_clean(radiance: np.ndarray, exposure: float) -> np.ndarray:
+    """Turn one frame of linear radiance ``H W 3`` into a clean 8-bit picture with a filmic curve."""
+    return _tone(np.maximum(radiance * exposure, 0), "filmic", 1.05, 1.03, 0.0)
+
+
 def _white_balance(rng: np.random.Generator, radiance: np.ndarray) -> np.ndarray:
     mean = radiance[0].mean((0, 1)) + 1e-4
     neutral = mean.mean() / mean
@@ -79,7 +84,7 @@ def _through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
 
 
 def through_h264(frames: np.ndarray, crf: int) -> np.ndarray:
-    """Encode and decode frames ``T H W 3`` with x264; every frame is written three times, so most are predicted ones."""
+    """Encode and decode frames ``T H W 3`` with x264; each is written three times, so most are predicted ones."""
     import av
 
     with BytesIO() as file:

@@ -57,9 +57,24 @@ def sample_environment(environment, x, y, z):
     c1 = (c0 + 1) % width
     c0 = c0 % width
     a, b, c, d = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-    red = environment[r0, c0, 0] * a + environment[r0, c1, 0] * b + environment[r1, c0, 0] * c + environment[r1, c1, 0] * d
-    green = environment[r0, c0, 1] * a + environment[r0, c1, 1] * b + environment[r1, c0, 1] * c + environment[r1, c1, 1] * d
-    blue = environment[r0, c0, 2] * a + environment[r0, c1, 2] * b + environment[r1, c0, 2] * c + environment[r1, c1, 2] * d
+    red = (
+        environment[r0, c0, 0] * a
+        + environment[r0, c1, 0] * b
+        + environment[r1, c0, 0] * c
+        + environment[r1, c1, 0] * d
+    )
+    green = (
+        environment[r0, c0, 1] * a
+        + environment[r0, c1, 1] * b
+        + environment[r1, c0, 1] * c
+        + environment[r1, c1, 1] * d
+    )
+    blue = (
+        environment[r0, c0, 2] * a
+        + environment[r0, c1, 2] * b
+        + environment[r1, c0, 2] * c
+        + environment[r1, c1, 2] * d
+    )
     return red, green, blue
 
 
@@ -236,13 +251,36 @@ def shade_sample(direction, face, occlusion, pixel_angle, camera, geometry, surf
     point = (camera[0] + dx * distance, camera[1] + dy * distance, camera[2] + dz * distance)
     specular = materials[row, 4] + (1.0 - materials[row, 4]) * 0.6 * (1.0 - facing) ** 5
     d0, d1, d2, s0, s1, s2 = _direct(
-        point, normal, view, specular, materials[row, 5], lamps, lamp_shadows, lamp_focal, panels, sun, sun_shadow, sun_frame
+        point,
+        normal,
+        view,
+        specular,
+        materials[row, 5],
+        lamps,
+        lamp_shadows,
+        lamp_focal,
+        panels,
+        sun,
+        sun_shadow,
+        sun_frame,
     )
     # What lies around reflects, too: a cheap mirror term that knows only the ambient light in the mirrored direction.
     mirror = 2.0 * facing
     mx, my, mz = mirror * normal[0] - view[0], mirror * normal[1] - view[1], mirror * normal[2] - view[2]
     reflect = specular * occlusion * 0.5
-    red = red * (d0 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 0)) + s0 + reflect * _ambient(harmonics, mx, my, mz, 0)
-    green = green * (d1 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 1)) + s1 + reflect * _ambient(harmonics, mx, my, mz, 1)
-    blue = blue * (d2 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 2)) + s2 + reflect * _ambient(harmonics, mx, my, mz, 2)
+    red = (
+        red * (d0 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 0))
+        + s0
+        + reflect * _ambient(harmonics, mx, my, mz, 0)
+    )
+    green = (
+        green * (d1 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 1))
+        + s1
+        + reflect * _ambient(harmonics, mx, my, mz, 1)
+    )
+    blue = (
+        blue * (d2 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 2))
+        + s2
+        + reflect * _ambient(harmonics, mx, my, mz, 2)
+    )
     return red, green, blue

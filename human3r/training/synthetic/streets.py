@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from human3r.training.synthetic import surfaces, textures
+from human3r.training.synthetic import textures
 from human3r.training.synthetic.environment import Environment
 from human3r.training.synthetic.layout import Furnisher
 from human3r.training.synthetic.mesh import Material, Mesh, box, cylinder, join_meshes, quad
@@ -21,9 +21,16 @@ FAR_M = 90.0
 PROPS_TRIANGLES = 60_000
 
 
-def build_street(rng: np.random.Generator, assets: SceneAssets, environment: Environment, is_validation: bool) -> Scene:
-    """Build an outdoor place; the same random state gives the same place."""
-    kind = str(rng.choice(OUTDOOR_KINDS, p=OUTDOOR_SHARES))
+def build_street(
+    rng: np.random.Generator,
+    assets: SceneAssets,
+    environment: Environment,
+    is_validation: bool,
+    kind: str | None = None,
+) -> Scene:
+    """Build an outdoor place of a kind, or of any; the same random state gives the same place."""
+    drawn = str(rng.choice(OUTDOOR_KINDS, p=OUTDOOR_SHARES))
+    kind = kind or drawn
     bank = TextureBank()
     grain = make_surface(bank, textures.plaster(rng, np.array([0.93, 0.93, 0.93]), 0.035), 1.0).material.texture
     props = Furnisher(rng, assets.furniture, bank, grain, is_validation, PROPS_TRIANGLES)
@@ -58,22 +65,43 @@ def _street(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Bu
     road = ground_surface(rng, bank, rng.choice(["asphalt", "paving"], p=[0.8, 0.2]))
     pavement = ground_surface(rng, bank, rng.choice(["paving", "concrete", "asphalt"], p=[0.6, 0.25, 0.15]))
     # People stand at y = 0 on road and pavement alike, so the kerb is a line of stones flush with both.
-    meshes = [_ground(road, -road_half, -FAR_M, road_half, FAR_M), _ground(ground_surface(rng, bank, "grass"), -FAR_M, -FAR_M, FAR_M, FAR_M, -0.03)]
+    meshes = [
+        _ground(road, -road_half, -FAR_M, road_half, FAR_M),
+        _ground(ground_surface(rng, bank, "grass"), -FAR_M, -FAR_M, FAR_M, FAR_M, -0.03),
+    ]
     kerb = Material((0.45, 0.45, 0.43))
     for side in (-1, 1):
         inner, outer = sorted((side * road_half, side * (road_half + walk)))
-        meshes += [_ground(pavement, inner, -FAR_M, outer, FAR_M), box([side * road_half - 0.08, -0.1, -FAR_M], [side * road_half + 0.08, 0.004, FAR_M], kerb)]
+        meshes += [
+            _ground(pavement, inner, -FAR_M, outer, FAR_M),
+            box([side * road_half - 0.08, -0.1, -FAR_M], [side * road_half + 0.08, 0.004, FAR_M], kerb),
+        ]
         if rng.uniform() < 0.85:
             meshes += _facades(rng, bank, side, road_half + walk, -45, 45)
         elif rng.uniform() < 0.5:
-            meshes.append(hedge(rng, np.array([side * (road_half + walk), -25.0]), np.array([side * (road_half + walk), 25.0]), 1.4, leaf_material(rng, bank)))
+            meshes.append(
+                hedge(
+                    rng,
+                    np.array([side * (road_half + walk), -25.0]),
+                    np.array([side * (road_half + walk), 25.0]),
+                    1.4,
+                    leaf_material(rng, bank),
+                )
+            )
     if rng.uniform() < 0.7:
         white = Material((0.75, 0.75, 0.72))
         for z in np.arange(-40, 40, 6.0):
             meshes.append(box([-0.07, -0.01, z], [0.07, 0.003, z + 3], white))
     obstacles: list[Obstacle] = []
-    trees, trunks = _trees(rng, bank, [(side * (road_half + 0.8), z) for side in (-1, 1) for z in np.arange(-24, 25, rng.uniform(6, 12))], 0.4)
-    posts = _lamp_posts(rng, [(side * (road_half + 0.4), z + 1.7) for side in (-1, 1) for z in np.arange(-30, 31, 15.0)])
+    trees, trunks = _trees(
+        rng,
+        bank,
+        [(side * (road_half + 0.8), z) for side in (-1, 1) for z in np.arange(-24, 25, rng.uniform(6, 12))],
+        0.4,
+    )
+    posts = _lamp_posts(
+        rng, [(side * (road_half + 0.4), z + 1.7) for side in (-1, 1) for z in np.arange(-30, 31, 15.0)]
+    )
     obstacles += trunks + [obstacle_of(mesh) for mesh in posts]
     for _ in range(int(rng.integers(0, 5))):
         _vehicle(rng, props, rng.choice([-1, 1]) * (road_half - 1.1), rng.uniform(-18, 18), rng.choice([0, np.pi]))
@@ -83,7 +111,9 @@ def _street(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Bu
 
 def _square(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Built:
     half = rng.uniform(8, 22)
-    ground = ground_surface(rng, bank, rng.choice(["paving", "concrete", "asphalt", "gravel"], p=[0.6, 0.15, 0.15, 0.1]))
+    ground = ground_surface(
+        rng, bank, rng.choice(["paving", "concrete", "asphalt", "gravel"], p=[0.6, 0.15, 0.15, 0.1])
+    )
     meshes = [_ground(ground, -FAR_M, -FAR_M, FAR_M, FAR_M)]
     sides = rng.permutation(4)[: int(rng.integers(1, 4))]
     for side in sides:
@@ -107,7 +137,15 @@ def _park(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Buil
     places = [(x, z) for x, z in rng.uniform(-25, 25, (int(rng.integers(6, 22)), 2)) if abs(x) > wide + 0.8]
     trees, trunks = _trees(rng, bank, places, 0.9)
     if rng.uniform() < 0.5:
-        meshes.append(hedge(rng, np.array([-12.0, rng.uniform(8, 14)]), np.array([12.0, rng.uniform(8, 14)]), rng.uniform(0.8, 2), leaf_material(rng, bank)))
+        meshes.append(
+            hedge(
+                rng,
+                np.array([-12.0, rng.uniform(8, 14)]),
+                np.array([12.0, rng.uniform(8, 14)]),
+                rng.uniform(0.8, 2),
+                leaf_material(rng, bank),
+            )
+        )
     if rng.uniform() < 0.5:
         meshes += _facades(rng, bank, 1, rng.uniform(20, 40), -30, 30)
     _scatter(rng, props, int(rng.integers(1, 6)), wide + 2.5, 9.0, is_edge=False)
@@ -115,7 +153,15 @@ def _park(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Buil
 
 
 def _parking(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Built:
-    meshes = [_ground(ground_surface(rng, bank, rng.choice(["asphalt", "concrete", "gravel"], p=[0.7, 0.2, 0.1])), -FAR_M, -FAR_M, FAR_M, FAR_M)]
+    meshes = [
+        _ground(
+            ground_surface(rng, bank, rng.choice(["asphalt", "concrete", "gravel"], p=[0.7, 0.2, 0.1])),
+            -FAR_M,
+            -FAR_M,
+            FAR_M,
+            FAR_M,
+        )
+    ]
     white = Material((0.75, 0.75, 0.72))
     rows = rng.uniform(5.5, 8)
     for side in (-1, 1):
@@ -133,16 +179,40 @@ def _parking(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> B
 
 def _yard(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Built:
     half_x, half_z = rng.uniform(4, 9), rng.uniform(4, 9)
-    meshes = [_ground(ground_surface(rng, bank, rng.choice(["grass", "paving", "gravel"], p=[0.6, 0.3, 0.1])), -FAR_M, -FAR_M, FAR_M, FAR_M)]
+    meshes = [
+        _ground(
+            ground_surface(rng, bank, rng.choice(["grass", "paving", "gravel"], p=[0.6, 0.3, 0.1])),
+            -FAR_M,
+            -FAR_M,
+            FAR_M,
+            FAR_M,
+        )
+    ]
     meshes += _facades(rng, bank, 1, half_x, -half_z - 2, half_z + 2, tallest=7.0)
     board = trim_surface(rng, bank)
     if rng.uniform() < 0.6:
         high, gap = rng.uniform(0.9, 1.9), rng.choice([0.005, 0.06])
-        slats = [box([x, 0.03, -half_z], [x + 0.1, high, -half_z + 0.02], board.material, board.repeat_m) for x in np.arange(-half_x, half_x, 0.1 + gap)]
-        rails = [box([-half_x, y, -half_z - 0.04], [half_x, y + 0.07, -half_z], board.material, board.repeat_m) for y in (0.25, high - 0.25)]
+        slats = [
+            box([x, 0.03, -half_z], [x + 0.1, high, -half_z + 0.02], board.material, board.repeat_m)
+            for x in np.arange(-half_x, half_x, 0.1 + gap)
+        ]
+        rails = [
+            box([-half_x, y, -half_z - 0.04], [half_x, y + 0.07, -half_z], board.material, board.repeat_m)
+            for y in (0.25, high - 0.25)
+        ]
         meshes.append(join_meshes(slats + rails))
-    meshes.append(hedge(rng, np.array([-half_x, -half_z]), np.array([-half_x, half_z]), rng.uniform(1.0, 2.2), leaf_material(rng, bank)))
-    trees, trunks = _trees(rng, bank, [tuple(rng.uniform(1, 1.6, 2) * rng.choice([-1, 1], 2) * (half_x, half_z)) for _ in range(5)], 0.7)
+    meshes.append(
+        hedge(
+            rng,
+            np.array([-half_x, -half_z]),
+            np.array([-half_x, half_z]),
+            rng.uniform(1.0, 2.2),
+            leaf_material(rng, bank),
+        )
+    )
+    trees, trunks = _trees(
+        rng, bank, [tuple(rng.uniform(1, 1.6, 2) * rng.choice([-1, 1], 2) * (half_x, half_z)) for _ in range(5)], 0.7
+    )
     _scatter(rng, props, int(rng.integers(2, 7)), half_x - 0.8, half_z - 0.8, is_edge=False)
     return meshes + trees, trunks, (half_x - 0.4, half_z - 0.4)
 
@@ -151,7 +221,11 @@ def _facade_image(rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Paint four windows by four storeys; returns the texture and the metres of its side."""
     size = 512
     kind = rng.integers(3)
-    wall = textures.bricks(rng, np.array([0.58, 0.34, 0.26]) * rng.uniform(0.6, 1.4), 64) if kind == 0 else textures.plaster(rng, tint(rng, 0.35, 0.9, 0.2), 0.03)
+    wall = (
+        textures.bricks(rng, np.array([0.58, 0.34, 0.26]) * rng.uniform(0.6, 1.4), 64)
+        if kind == 0
+        else textures.plaster(rng, tint(rng, 0.35, 0.9, 0.2), 0.03)
+    )
     wall = np.tile(wall, (size // len(wall), size // len(wall), 1)).copy()
     across = int(rng.integers(3, 6))
     pitch_x, pitch_y = size // across, size // 4
@@ -161,7 +235,9 @@ def _facade_image(rng: np.random.Generator) -> tuple[np.ndarray, float]:
         for column in range(across):
             top, left = row * pitch_y + (pitch_y - high) // 2, column * pitch_x + (pitch_x - wide) // 2
             wall[top - 3 : top + high + 5, left - 3 : left + wide + 3] = frame
-            glass = np.linspace(rng.uniform(0.15, 0.5), rng.uniform(0.1, 0.3), high)[:, None, None] * np.array([0.8, 0.95, 1.1])
+            glass = np.linspace(rng.uniform(0.15, 0.5), rng.uniform(0.1, 0.3), high)[:, None, None] * np.array(
+                [0.8, 0.95, 1.1]
+            )
             wall[top : top + high, left : left + wide] = (np.clip(glass, 0, 1) * 255).astype(np.uint8)
             if rng.uniform() < 0.4:
                 blind = int(high * rng.uniform(0.1, 0.8))
@@ -170,7 +246,15 @@ def _facade_image(rng: np.random.Generator) -> tuple[np.ndarray, float]:
     return wall, 4 * float(rng.uniform(2.8, 3.4))
 
 
-def _facades(rng: np.random.Generator, bank: TextureBank, side: int, distance: float, start: float, end: float, tallest: float = 22.0) -> list[Mesh]:
+def _facades(
+    rng: np.random.Generator,
+    bank: TextureBank,
+    side: int,
+    distance: float,
+    start: float,
+    end: float,
+    tallest: float = 22.0,
+) -> list[Mesh]:
     """Build a row of houses at x = side * distance, from z = start to end, with doors, plinths and ledges."""
     meshes, z = [], start
     while z < end:
@@ -183,7 +267,11 @@ def _facades(rng: np.random.Generator, bank: TextureBank, side: int, distance: f
         meshes.append(box([min(near, far), 0, z], [max(near, far), height, z + width], look.material, repeat))
         trim = Material(tuple(textures.srgb_to_linear(tint(rng, 0.2, 0.9, 0.1))))
         plinth, ledge = rng.uniform(0.3, 1.0), rng.uniform(0.1, 0.35)
-        for bottom, top, reach in ((0, plinth, 0.05), (height - 0.3, height, ledge), (repeat / 4 - 0.1, repeat / 4 + 0.1, 0.08)):
+        for bottom, top, reach in (
+            (0, plinth, 0.05),
+            (height - 0.3, height, ledge),
+            (repeat / 4 - 0.1, repeat / 4 + 0.1, 0.08),
+        ):
             edges = sorted((near - side * reach, near + side * 0.1))
             meshes.append(box([edges[0], bottom, z], [edges[1], top, z + width], trim))
         door = make_surface(bank, textures.wood(rng, tint(rng, 0.1, 0.6, 0.6)), 1.0, 0.04).material
@@ -194,7 +282,9 @@ def _facades(rng: np.random.Generator, bank: TextureBank, side: int, distance: f
     return meshes
 
 
-def _trees(rng: np.random.Generator, bank: TextureBank, places: list[tuple[float, float]], share: float) -> tuple[list[Mesh], list[Obstacle]]:
+def _trees(
+    rng: np.random.Generator, bank: TextureBank, places: list[tuple[float, float]], share: float
+) -> tuple[list[Mesh], list[Obstacle]]:
     leaf, bark = leaf_material(rng, bank), bark_material(rng, bank)
     meshes, trunks = [], []
     for x, z in places[:14]:
@@ -222,7 +312,9 @@ def _vehicle(rng: np.random.Generator, props: Furnisher, x: float, z: float, ang
         props.place(vehicles[rng.integers(len(vehicles))], x, z, angle + rng.normal(0, 0.03))
 
 
-def _scatter(rng: np.random.Generator, props: Furnisher, count: int, half_x: float, half_z: float, is_edge: bool) -> None:
+def _scatter(
+    rng: np.random.Generator, props: Furnisher, count: int, half_x: float, half_z: float, is_edge: bool
+) -> None:
     """Put benches, bins, rocks and the like at random places; ``is_edge`` keeps them at x = +-half_x."""
     things = props.candidates("outdoor") or props.candidates("floor")
     for _ in range(count if things else 0):

@@ -1,4 +1,4 @@
-"""Random but plausible looks of floors, walls, ceilings, grounds and facades: a texture and the metres of one repeat."""
+"""Random but plausible looks of floors, walls, ceilings and grounds: a texture and the metres of one repeat."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Surface:
     """``3`` linear albedo, for bounced light."""
 
 
-def make_surface(bank: TextureBank, image: np.ndarray, repeat_m: float, specular: float = 0.03, gloss: float = 15.0) -> Surface:
+def make_surface(
+    bank: TextureBank, image: np.ndarray, repeat_m: float, specular: float = 0.03, gloss: float = 15.0
+) -> Surface:
     """Register a texture as a surface."""
     mean = textures.srgb_to_linear(image.reshape(-1, 3).mean(0) / 255)
     return Surface(Material(WHITE, bank.add(image), specular, gloss), repeat_m, mean)
@@ -41,16 +43,26 @@ def wood_tone(rng: np.random.Generator) -> np.ndarray:
 
 def floor_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
     """Draw a floor: boards, tiles, carpet, concrete, linoleum."""
-    kind = rng.choice(["planks", "tiles", "checks", "carpet", "concrete", "linoleum"], p=[0.36, 0.2, 0.06, 0.18, 0.1, 0.1])
+    kind = rng.choice(
+        ["planks", "tiles", "checks", "carpet", "concrete", "linoleum"], p=[0.36, 0.2, 0.06, 0.18, 0.1, 0.1]
+    )
     gloss = float(rng.uniform(10, 120))
     if kind == "planks":
         boards = int(rng.choice([4, 8]))
-        return make_surface(bank, textures.planks(rng, wood_tone(rng), boards), boards * rng.uniform(0.09, 0.2), 0.04, gloss)
+        return make_surface(
+            bank, textures.planks(rng, wood_tone(rng), boards), boards * rng.uniform(0.09, 0.2), 0.04, gloss
+        )
     if kind == "tiles":
         color = tint(rng, 0.3, 0.85, 0.15)
         return make_surface(bank, textures.tiles(rng, color, color), 4 * rng.uniform(0.2, 0.6), 0.05, gloss)
     if kind == "checks":
-        return make_surface(bank, textures.tiles(rng, tint(rng, 0.6, 0.9, 0.1), tint(rng, 0.08, 0.4, 0.3)), 4 * rng.uniform(0.2, 0.4), 0.05, gloss)
+        return make_surface(
+            bank,
+            textures.tiles(rng, tint(rng, 0.6, 0.9, 0.1), tint(rng, 0.08, 0.4, 0.3)),
+            4 * rng.uniform(0.2, 0.4),
+            0.05,
+            gloss,
+        )
     if kind == "carpet":
         return make_surface(bank, textures.carpet(rng, tint(rng, 0.2, 0.7, 0.3)), rng.uniform(0.5, 1.5), 0.01)
     if kind == "concrete":
@@ -60,14 +72,28 @@ def floor_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
 
 def wall_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
     """Draw a wall: mostly painted plaster; wallpaper, brick, boards, tiles now and then."""
-    kind = rng.choice(["white", "paint", "paper", "brick", "boards", "tiles", "concrete"], p=[0.34, 0.28, 0.15, 0.07, 0.05, 0.06, 0.05])
+    kind = rng.choice(
+        ["white", "paint", "paper", "brick", "boards", "tiles", "concrete"],
+        p=[0.34, 0.28, 0.15, 0.07, 0.05, 0.06, 0.05],
+    )
     if kind == "white":
-        return make_surface(bank, textures.plaster(rng, tint(rng, 0.75, 0.95, 0.06), rng.uniform(0.004, 0.02)), rng.uniform(1.5, 4), 0.02)
+        return make_surface(
+            bank,
+            textures.plaster(rng, tint(rng, 0.75, 0.95, 0.06), rng.uniform(0.004, 0.02)),
+            rng.uniform(1.5, 4),
+            0.02,
+        )
     if kind == "paint":
-        return make_surface(bank, textures.plaster(rng, tint(rng, 0.35, 0.9, 0.3), rng.uniform(0.005, 0.03)), rng.uniform(1.5, 4), 0.02)
+        return make_surface(
+            bank, textures.plaster(rng, tint(rng, 0.35, 0.9, 0.3), rng.uniform(0.005, 0.03)), rng.uniform(1.5, 4), 0.02
+        )
     if kind == "paper":
         base = tint(rng, 0.4, 0.9, 0.25)
-        return make_surface(bank, textures.wallpaper(rng, base, np.clip(base * rng.uniform(0.6, 1.3) + rng.normal(0, 0.06, 3), 0.05, 0.98)), rng.uniform(0.4, 1.2))
+        return make_surface(
+            bank,
+            textures.wallpaper(rng, base, np.clip(base * rng.uniform(0.6, 1.3) + rng.normal(0, 0.06, 3), 0.05, 0.98)),
+            rng.uniform(0.4, 1.2),
+        )
     if kind == "brick":
         color = np.array([0.6, 0.33, 0.24]) * rng.uniform(0.6, 1.3) if rng.uniform() < 0.7 else tint(rng, 0.4, 0.9, 0.1)
         return make_surface(bank, textures.bricks(rng, color), 16 * rng.uniform(0.065, 0.09))
@@ -98,7 +124,12 @@ def cloth_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
     """Draw a cloth for curtains and rugs."""
     if rng.uniform() < 0.5:
         return make_surface(bank, textures.carpet(rng, tint(rng, 0.15, 0.85, 0.45), 0.05), 0.6, 0.01)
-    return make_surface(bank, textures.wallpaper(rng, tint(rng, 0.15, 0.85, 0.45), tint(rng, 0.1, 0.9, 0.45)), rng.uniform(0.3, 1.2), 0.01)
+    return make_surface(
+        bank,
+        textures.wallpaper(rng, tint(rng, 0.15, 0.85, 0.45), tint(rng, 0.1, 0.9, 0.45)),
+        rng.uniform(0.3, 1.2),
+        0.01,
+    )
 
 
 def ground_surface(rng: np.random.Generator, bank: TextureBank, kind: str) -> Surface:
@@ -116,7 +147,7 @@ def ground_surface(rng: np.random.Generator, bank: TextureBank, kind: str) -> Su
 
 
 def picture(rng: np.random.Generator, photographs: list[np.ndarray]) -> np.ndarray:
-    """Return something to hang on a wall, ``h w 3`` uint8: a crop of a photograph, stripes, discs or clouds of colour."""
+    """Return something to hang on a wall, ``h w 3`` uint8: a crop of a photograph, stripes or clouds of colour."""
     kind = rng.integers(4)
     if kind <= 1 and photographs:
         photograph = photographs[rng.integers(len(photographs))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
+from scipy import fft
 
 MAX_LEVELS = 10
 
@@ -51,7 +52,7 @@ class TextureBank:
         return len(self._table) - 1
 
     def packed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (pixels uint8, table ``N levels 4`` of offset, height, width, number of levels, sRGB decoding table)."""
+        """Return (pixels uint8, table ``N levels 4`` of offset, height, width, level count; sRGB decoding table)."""
         to_linear = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
         if not self._table:
             return np.zeros(3, np.uint8), np.zeros((1, MAX_LEVELS, 4), np.int64), to_linear
@@ -69,11 +70,11 @@ def cloud_noise(rng: np.random.Generator, size: int, roughness: float = 1.0, str
     """
     frequency_y = np.fft.fftfreq(size)[:, None] * size * stretch
     frequency_x = np.fft.rfftfreq(size)[None] * size
-    radius = np.sqrt(frequency_y**2 + frequency_x**2)
-    radius[0, 0] = 1.0
-    spectrum = np.fft.rfft2(rng.standard_normal((size, size))) / radius**roughness
+    squared = (frequency_y**2 + frequency_x**2).astype(np.float32)
+    squared[0, 0] = 1.0
+    spectrum = fft.rfft2(rng.standard_normal((size, size), np.float32)) * squared ** np.float32(-roughness / 2)
     spectrum[0, 0] = 0
-    noise = np.fft.irfft2(spectrum, s=(size, size))
+    noise = fft.irfft2(spectrum, s=(size, size))
     return noise / (noise.std() + 1e-9)
 
 

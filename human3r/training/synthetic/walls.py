@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -70,14 +71,18 @@ def wall_mesh(wall: Wall, surface: Surface, lower: Surface | None, lower_height:
         edges_v.add(lower_height)
     edges_v = sorted(edges_v)
     parts = []
-    for left, right in zip(edges_u, edges_u[1:], strict=False):
-        for bottom, top in zip(edges_v, edges_v[1:], strict=False):
+    for left, right in pairwise(edges_u):
+        for bottom, top in pairwise(edges_v):
             middle_u, middle_v = (left + right) / 2, (bottom + top) / 2
             if any(hole.left < middle_u < hole.right and hole.bottom < middle_v < hole.top for hole in wall.openings):
                 continue
             look = lower if lower is not None and middle_v < lower_height else surface
             part = quad(
-                wall.at(left, bottom), wall.along * (right - left), np.array([0, top - bottom, 0]), look.material, look.repeat_m
+                wall.at(left, bottom),
+                wall.along * (right - left),
+                np.array([0, top - bottom, 0]),
+                look.material,
+                look.repeat_m,
             )
             shift = np.array([left, bottom], np.float32) / np.float32(look.repeat_m)
             parts.append(replace(part, uv=part.uv + shift))
@@ -94,7 +99,11 @@ def opening_mesh(wall: Wall, hole: Opening, trim: Surface, rng: np.random.Genera
         box([hole.left, hole.top, -thick], [hole.right, hole.top + wide, deep], material, repeat),
     ]
     if hole.kind == "window":
-        bars.append(box([hole.left - wide, hole.bottom - 0.04, -thick], [hole.right + wide, hole.bottom, 0.12], material, repeat))
+        bars.append(
+            box(
+                [hole.left - wide, hole.bottom - 0.04, -thick], [hole.right + wide, hole.bottom, 0.12], material, repeat
+            )
+        )
         for share in np.linspace(0, 1, int(rng.integers(2, 5)))[1:-1]:
             middle = hole.left + share * (hole.right - hole.left)
             bars.append(box([middle - 0.03, hole.bottom, -0.08], [middle + 0.03, hole.top, -0.03], material, repeat))
@@ -107,7 +116,11 @@ def opening_mesh(wall: Wall, hole: Opening, trim: Surface, rng: np.random.Genera
         for low, high in ((0.15, 0.9), (1.05, hole.top - 0.15)):
             panel = box([0.12, low, -0.001], [hole.right - hole.left - 0.12, high, 0.012], material, repeat)
             leaf = join_meshes([leaf, panel])
-        knob = box([hole.right - hole.left - 0.12, 1.0, 0], [hole.right - hole.left - 0.02, 1.03, 0.05], replace(material, color=(0.3, 0.3, 0.3), texture=-1))
+        knob = box(
+            [hole.right - hole.left - 0.12, 1.0, 0],
+            [hole.right - hole.left - 0.02, 1.03, 0.05],
+            replace(material, color=(0.3, 0.3, 0.3), texture=-1),
+        )
         angle = rng.uniform(0.3, 1.9) if rng.uniform() < 0.4 else 0.0
         T = translation(hole.left, 0, -0.03) @ turn_y(angle)
         mesh = join_meshes([mesh, join_meshes([leaf, knob]).moved(T)])

@@ -1,0 +1,66 @@
+"""``python -m human3r.training.synthetic``: write clips to a folder; what is already there is kept, so it resumes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from human3r.errors import Human3RError
+from human3r.training.synthetic.clip import clip_folders, write_clip
+from human3r.training.synthetic.contact_sheet import write_contact_sheet
+from human3r.training.synthetic.generate import SPLITS, default_furniture, generate_clip, open_studio
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except Human3RError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="human3r.training.synthetic", description="Render clips with exact truth.")
+    parser.add_argument("out", type=Path, help="folder of the clips; each becomes a folder OUT/SPLIT/NNNNNN")
+    parser.add_argument(
+        "--split", choices=SPLITS, default="train", help="validation uses its own models, motions and skies"
+    )
+    parser.add_argument("--count", type=int, default=100, help="number of clips")
+    parser.add_argument("--start", type=int, default=0, help="first seed")
+    parser.add_argument("--frames", type=int, default=6, help="frames per clip")
+    parser.add_argument("--furniture", type=Path, default=default_furniture(), help="folder of Sweet Home 3D libraries")
+    parser.add_argument("--hdri", type=Path, help="folder hdri of the npm package @pmndrs/assets 1.7.0")
+    parser.add_argument("--motion", type=Path, help="folder of motion files (default: those of the wheel pybullet)")
+    parser.add_argument("--cache", type=Path, help="working folder for parsed furniture (default: OUT/assets)")
+    parser.add_argument("--contact-sheet", type=Path, help="also write a page of thumbnails of the last 16 clips")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    studio = open_studio(options.furniture, options.hdri, options.motion, options.cache or options.out / "assets")
+    root = options.out / options.split
+    begin, cpu, frames = time.monotonic(), time.process_time(), 0
+    for seed in range(options.start, options.start + options.count):
+        folder = root / f"{seed:06d}"
+        if (folder / "clip.npz").exists():
+            continue
+        if time.monotonic() - begin > options.seconds:
+            break
+        clip = generate_clip(studio, seed, options.split, options.frames)
+        write_clip(folder, clip)
+        frames += len(clip)
+        if seed % 10 == 9:
+            rates = frames / (time.monotonic() - begin), frames / (time.process_time() - cpu)
+            print(f"{seed + 1}: {frames} frames, {rates[0]:.1f} frames/s ({rates[1]:.1f} per CPU second)", flush=True)
+    if options.contact_sheet:
+        write_contact_sheet(options.contact_sheet, clip_folders(root)[-16:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Whole clips from procedural assets: the same seed gives the same clip, and the truth fits the pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("numba", reason="needs the training-only dependency numba")
+
+from human3r.bodies import load_body
+from human3r.errors import AssetMissingError, InputError
+from human3r.records import BodyParameters
+from human3r.training.motion import Motion
+from human3r.training.synthetic.acting import mirror_motion
+from human3r.training.synthetic.clip import SyntheticClip
+from human3r.training.synthetic.furniture import FurnitureStore
+from human3r.training.synthetic.generate import Studio, generate_clip, open_studio
+from human3r.training.synthetic.people import Cast
+from human3r.training.synthetic.scene import SceneAssets
+
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    frames = 60
+    rotations = np.tile(np.eye(3, dtype=np.float32), (frames, 22, 1, 1))
+    root = np.stack([np.zeros(frames), np.full(frames, 0.95), np.linspace(0, 1, frames)], -1).astype(np.float32)
+    return Studio(SceneAssets(FurnitureStore(None), {}), Cast(load_body(), [Motion("slide", rotations, root, 30.0)]))
+
+
+@pytest.fixture(scope="module")
+def clip(studio: Studio) -> SyntheticClip:
+    clips = (generate_clip(studio, seed, "train", num_frames=2) for seed in range(SEED, SEED + 20))
+    return next(
+        clip for clip in clips if clip.people.visible_fraction.max(initial=0) > 0.5 and not clip.is_static_camera
+    )
+
+
+def parameters(clip: SyntheticClip, frame: int) -> BodyParameters:
+    people = clip.people
+    count = len(people.betas)
+    names = ("global_orient", "transl", "body_pose", "left_hand_pose", "right_hand_pose", "jaw_pose", "expression")
+    fields = {name: torch.from_numpy(getattr(people, name)[frame]).float() for name in names}
+    zeros = torch.zeros(count, 3)
+    return BodyParameters(**fields, leye_pose=zeros, reye_pose=zeros, betas=torch.from_numpy(people.betas).float())
+
+
+def test_the_same_seed_gives_the_same_clip(studio, clip):
+    again = generate_clip(studio, clip.seed, "train", num_frames=2)
+    assert np.array_equal(again.image, clip.image)
+    assert np.array_equal(again.depth, clip.depth)
+    assert np.array_equal(again.people.transl, clip.people.transl)
+
+
+def test_the_splits_differ_for_the_same_seed(studio, clip):
+    other = generate_clip(studio, clip.seed, "val", num_frames=2)
+    assert other.image.shape != clip.image.shape or not np.array_equal(other.image, clip.image)
+
+
+def test_the_parameters_pose_the_body_model_onto_the_joints(clip):
+    body = load_body()
+    for frame in range(len(clip)):
+        joints = body.joints(parameters(clip, frame)).numpy()
+        np.testing.assert_allclose(joints, clip.people.joints_world[frame], atol=2e-4)
+
+
+def test_everybody_stands_on_the_floor(clip):
+    body = load_body()
+    T = clip.T_gravity_world
+    for frame in range(len(clip)):
+        vertices = body(parameters(clip, frame)).vertices.numpy() @ T[:3, :3].T + T[:3, 3]
+        np.testing.assert_allclose(vertices[..., 1].min(1), 0, atol=5e-3)
+
+
+def test_the_mask_shows_the_body_where_its_joints_are_seen(clip):
+    height, width = clip.depth.shape[1:]
+    frames, people, joints = np.nonzero(clip.people.is_joint_visible)
+    uv = clip.people.joints_uv_px[frames, people, joints]
+    assert len(uv) > 10
+    assert (uv >= -0.5).all()
+    assert (uv < [width, height]).all()
+    columns, rows = np.round(uv).astype(int).T
+    assert np.array_equal(clip.person_index[frames, rows, columns], people + 1)
+    local = _to_camera(clip, frames, clip.people.joints_world[frames, people, joints])
+    # A visible joint lies inside the body: its surface is nearer by no more than half a trunk.
+    gap = local[:, 2] - clip.depth[frames, rows, columns]
+    assert gap.min() > -0.03
+    assert np.quantile(gap, 0.95) < 0.35
+
+
+def test_joints_project_to_their_pixels(clip):
+    frames, people, joints = np.nonzero(clip.people.is_joint_visible)
+    local = _to_camera(clip, frames, clip.people.joints_world[frames, people, joints])
+    uv = np.einsum("nij,nj->ni", clip.K[frames], local)
+    np.testing.assert_allclose(uv[:, :2] / uv[:, 2:], clip.people.joints_uv_px[frames, people, joints], atol=1e-6)
+
+
+def _to_camera(clip: SyntheticClip, frames: np.ndarray, points: np.ndarray) -> np.ndarray:
+    T = np.linalg.inv(clip.T_world_camera)[frames]
+    return np.einsum("nij,nj->ni", T[:, :3, :3], points) + T[:, :3, 3]
+
+
+def test_world_is_the_first_camera(clip):
+    np.testing.assert_allclose(clip.T_world_camera[0], np.eye(4), atol=1e-12)
+    eye = clip.T_gravity_world @ clip.T_world_camera
+    assert (eye[:, 1, 3] > 0.1).all()
+
+
+def test_an_unknown_split_is_refused(studio):
+    with pytest.raises(InputError, match="split"):
+        generate_clip(studio, 0, "test")
+
+
+def test_a_missing_asset_folder_is_named_with_a_remedy(tmp_path):
+    with pytest.raises(AssetMissingError, match="apt-get install sweethome3d-furniture"):
+        open_studio(tmp_path / "nowhere", None, None, None)
+
+
+def test_a_mirrored_motion_mirrored_again_is_the_motion():
+    rng = np.random.default_rng(0)
+    rotations, root = np.linalg.qr(rng.normal(size=(4, 22, 3, 3)))[0], rng.normal(size=(4, 3))
+    twice = mirror_motion(*mirror_motion(rotations, root))
+    np.testing.assert_allclose(twice[0], rotations, atol=1e-12)
+    np.testing.assert_allclose(twice[1], root)
