@@ -119,14 +119,18 @@ async def _pipe(browser: WebSocket, port: int) -> None:
         await browser.close(code=4404)
         return
     async with upstream:
-        await browser.accept(subprotocol=upstream.subprotocol)
-        ways = [asyncio.create_task(_to_browser(browser, upstream)), asyncio.create_task(_to_viewer(browser, upstream))]
-        _, running = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in running:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-        with contextlib.suppress(RuntimeError):  # the browser closed first
-            await browser.close()
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the browser may leave at any moment
+            await _join(browser, upstream)
+
+
+async def _join(browser: WebSocket, upstream: websockets.ClientConnection) -> None:
+    await browser.accept(subprotocol=upstream.subprotocol)
+    ways = [asyncio.create_task(_to_browser(browser, upstream)), asyncio.create_task(_to_viewer(browser, upstream))]
+    _, running = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    for way in running:
+        way.cancel()
+    await asyncio.gather(*ways, return_exceptions=True)
+    await browser.close()
 
 
 async def _to_browser(browser: WebSocket, upstream: websockets.ClientConnection) -> None:

@@ -75,9 +75,9 @@ def chromium() -> Iterator[object]:
 @pytest.fixture
 def page(chromium, app: App) -> Iterator[object]:
     """One page at a time: two of them starve a small machine that draws in software."""
-    context = chromium.new_context(viewport={"width": 960, "height": 720})
+    context = chromium.new_context(viewport={"width": 900, "height": 640})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.goto(app.url)
     page.get_by_role("button", name="Reconstruct").wait_for()
     yield page
