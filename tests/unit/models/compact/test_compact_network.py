@@ -1,0 +1,134 @@
+"""``compact`` with its shipped weights, end to end on one small real picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from human3r.models.compact.build import load_compact
+from human3r.models.config import ModelConfig
+from human3r.models.human3r import Human3R
+
+
+@pytest.fixture(scope="module")
+def network() -> Human3R:
+    return load_compact()
+
+
+@pytest.fixture(scope="module")
+def person() -> torch.Tensor:
+    """``1 3 192 192``: one person in the middle, on plain walls."""
+    picture = load_file(Path(__file__).parent / "movenet_golden.safetensors")["picture"]
+    image = picture.permute(2, 0, 1)[None].float() / 127.5 - 1
+    image = torch.nn.functional.interpolate(image, (192, 144), mode="bilinear", antialias=True)
+    return torch.nn.functional.pad(image, (24, 24, 0, 0), mode="replicate")
+
+
+@pytest.fixture(scope="module")
+def nobody() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, 12, 16, generator=generator) * 0.8 - 0.4
+    return torch.nn.functional.interpolate(coarse, (96, 128), mode="bicubic")
+
+
+def run(network: Human3R, frames: list[torch.Tensor]):
+    state, predictions = network.initial_state(), []
+    with torch.inference_mode():
+        for frame in frames:
+            prediction, state = network.step(network.encode(frame), state)
+            predictions.append(prediction)
+    return predictions, state
+
+
+def test_a_person_gets_a_body_in_front_of_the_camera(network, person) -> None:
+    (prediction,), _ = run(network, [person])
+
+    assert prediction.score.shape == (1,)
+    assert prediction.joint_rotations.shape == (1, 53, 3, 3)
+    assert 1.0 < prediction.head_camera[0, 2] < 8.0
+
+
+def test_the_head_joint_projects_near_the_head_keypoint(network, person) -> None:
+    (prediction,), _ = run(network, [person])
+
+    head = prediction.head_camera[0]
+    projected = head[:2] / head[2] * prediction.focal_px + 96
+    assert (projected - prediction.head_uv_px[0]).norm() < 15
+
+
+def test_maps_cover_the_image_and_are_finite(network, person) -> None:
+    (prediction,), _ = run(network, [person])
+
+    assert prediction.pointmap_camera.shape == (192, 192, 3)
+    assert torch.isfinite(prediction.pointmap_camera).all()
+    assert (prediction.pointmap_camera[..., 2] > 0).all()
+    assert (prediction.confidence >= 1).all()
+    assert ((prediction.person_mask >= 0) & (prediction.person_mask <= 1)).all()
+
+
+def test_points_lie_on_the_rays_of_the_focal_length(network, person) -> None:
+    (prediction,), _ = run(network, [person])
+
+    x = prediction.pointmap_camera[..., 0] / prediction.pointmap_camera[..., 2] * prediction.focal_px + 96
+    torch.testing.assert_close(x, torch.arange(192.0).expand(192, 192), atol=1e-2, rtol=0)
+
+
+def test_nobody_is_an_axis_of_length_zero(network, nobody) -> None:
+    (prediction,), _ = run(network, [nobody])
+
+    assert prediction.joint_rotations.shape == (0, 53, 3, 3)
+    assert prediction.head_camera.shape == (0, 3)
+    assert prediction.track_features.shape[0] == 0
+
+
+def test_the_same_picture_again_leaves_the_camera_where_it_was(network, person) -> None:
+    predictions, _ = run(network, [person] * 3)
+
+    torch.testing.assert_close(predictions[2].T_segment_camera, torch.eye(4), atol=1e-5, rtol=0)
+
+
+def test_the_same_picture_again_is_the_same_person_and_a_mirrored_one_is_elsewhere(network, person) -> None:
+    shifted = torch.roll(person, 64, dims=-1)
+    (first, again, moved), _ = run(network, [person, person, shifted])
+
+    same = (first.track_features[0] - again.track_features[0]).norm()
+    other = (first.track_features[0] - moved.track_features[0]).norm()
+    assert same < 1e-3
+    # The tracker's dustbin sits at a distance of 10.
+    assert other > 10
+
+
+def test_a_step_changes_neither_its_state_nor_its_tokens(network, person) -> None:
+    with torch.inference_mode():
+        tokens = network.encode(person)
+        _, state = network.step(tokens, network.initial_state())
+        first, _ = network.step(tokens, state)
+        second, _ = network.step(tokens, state)
+
+    assert torch.equal(first.T_segment_camera, second.T_segment_camera)
+    assert torch.equal(first.pointmap_camera, second.pointmap_camera)
+    assert torch.equal(first.head_camera, second.head_camera)
+
+
+def test_a_reset_begins_at_the_identity_again(network, person) -> None:
+    _, state = run(network, [person, torch.roll(person, 3, dims=-1)])
+
+    with torch.inference_mode():
+        prediction, _ = network.step(network.encode(torch.roll(person, 3, dims=-1)), network.reset(state))
+
+    assert torch.equal(prediction.T_segment_camera, torch.eye(4))
+
+
+def test_portrait_and_landscape_both_work(network, nobody) -> None:
+    (landscape,), _ = run(network, [nobody])
+    (portrait,), _ = run(network, [nobody.transpose(-1, -2).contiguous()])
+
+    assert landscape.pointmap_camera.shape == (96, 128, 3)
+    assert portrait.pointmap_camera.shape == (128, 96, 3)
+
+
+def test_the_configuration_survives_json(network) -> None:
+    assert ModelConfig.from_json(network.config.to_json()) == network.config
