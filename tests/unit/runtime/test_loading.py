@@ -1,0 +1,69 @@
+"""Names and paths to models, devices and arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from human3r.assets.convert_checkpoint import write_safetensors
+from human3r.errors import AssetMissingError, CheckpointError, InputError, ResourceError
+from human3r.runtime.loading import load_model
+from human3r.runtime.precision import choose_policy
+
+
+def save_tiny(path):
+    network = load_model("tiny").network
+    tensors = network.state_dict()
+    shapes = {name: tuple(values.shape) for name, values in tensors.items()}
+    write_safetensors(path, shapes, tensors.__getitem__, {"config": network.config.to_json()})
+    return tensors
+
+
+def test_auto_without_a_gpu_is_compact():
+    model = load_model("auto", device="cpu")
+    assert (model.name, str(model.device), model.precision) == ("compact", "cpu", "fp32")
+    assert model.track_max_age is not None
+
+
+def test_tiny_is_the_same_every_time():
+    first, second = load_model("tiny"), load_model("tiny")
+    assert first.sha256 == second.sha256
+    pairs = zip(first.network.parameters(), second.network.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_converted_file_is_loaded_by_its_path_with_its_own_configuration(tmp_path):
+    tensors = save_tiny(tmp_path / "mine.safetensors")
+    model = load_model(tmp_path / "mine.safetensors")
+    assert model.name == "mine"
+    assert model.config.name == "tiny"
+    assert all(torch.equal(values, tensors[name]) for name, values in model.network.state_dict().items())
+    assert model.track_max_age is None
+
+
+def test_a_truncated_weight_file_is_a_checkpoint_error(tmp_path):
+    save_tiny(tmp_path / "mine.safetensors")
+    content = (tmp_path / "mine.safetensors").read_bytes()
+    (tmp_path / "mine.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_model(tmp_path / "mine.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("unheard-of", InputError), ("gone.pth", AssetMissingError), ("a/gone", AssetMissingError)]
+)
+def test_models_that_do_not_exist_are_named(name, error):
+    with pytest.raises(error, match=name.rsplit("/", 1)[-1]):
+        load_model(name)
+
+
+@pytest.mark.parametrize(("device", "precision"), [("tpu", "auto"), ("cpu", "int8")])
+def test_unknown_devices_and_precisions_are_input_errors(device, precision):
+    with pytest.raises(InputError, match="is unknown"):
+        choose_policy(device, precision, "official")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_a_resource_error_with_a_remedy():
+    with pytest.raises(ResourceError, match="--device cpu"):
+        choose_policy("cuda", "auto", "official")
