@@ -136,7 +136,7 @@ class Cast:
     def _pose(
         self, rotations: np.ndarray, betas: np.ndarray, expression: np.ndarray, outfit: Outfit
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return joints ``T 55 3``, dressed vertices ``T V 3``, the bare body's lowest y ``T``; pelvis at the origin."""
+        """Return joints ``T 55 3``, dressed vertices ``T V 3``, the bare body's lowest y ``T`` (pelvis at 0)."""
         body = self._body
         shape, face = (torch.from_numpy(values[None].astype(np.float32)) for values in (betas, expression))
         rest = body.rest_joints(shape, face)

@@ -54,7 +54,7 @@ def _fill(ax, ay, aq, bx, by, bq, cx, cy, cq, face, nearness, faces_seen):
 
 @numba.njit(cache=True, fastmath=True, inline="always")
 def _narrow(slope, offset, left, right):
-    """Keep the part of [left, right] where slope * x + offset >= 0, with a hair of slack against gaps at shared edges."""
+    """Keep the part of [left, right] where slope * x + offset >= 0, with slack against gaps at shared edges."""
     if slope > 1e-12:
         left = max(left, -offset / slope - 1e-6)
     elif slope < -1e-12:

@@ -84,7 +84,7 @@ class Renderer:
     def render(
         self, moving_vertices: list[np.ndarray], K: np.ndarray, T_scene_camera: np.ndarray, size: tuple[int, int]
     ) -> RenderedFrame:
-        """Draw a frame of (height, width) ``size``; ``moving_vertices`` are ``V 3`` in the scene, one per moving mesh."""
+        """Draw a frame of (height, width) ``size``; ``moving_vertices`` are ``V 3`` in the scene, per moving mesh."""
         for vertices, where, faces in zip(moving_vertices, self._moving_slices, self._moving_faces, strict=True):
             self._vertices[where] = vertices
             local = self._faces[faces] - where.start
