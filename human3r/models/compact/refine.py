@@ -41,6 +41,10 @@ class RefineConfig:
     max_log_depth_sigma: float = 0.12
     across_sigma_m: float = 0.15
     """Prior of the pelvis across the line of sight; the image decides there."""
+    border_share: float = 0.045
+    """Within this share of the long image side from the border a keypoint may stand for a joint outside."""
+    border_blur: float = 5.0
+    """Factor on the error of a keypoint right at the border."""
     robust: float = 2.5
     """Residuals beyond this many sigmas are weighted down (Geman-McClure)."""
 
@@ -94,9 +98,13 @@ class Refiner(nn.Module):
         depth = keypoints[..., 2].clamp_min(0.2)
         residual = people.points - keypoints[..., :2] / depth[..., None]
         score = people.scores
+        # The detector reports joints outside of the image at its border, and with confidence.
+        low, high = people.borders.reshape(-1, 1, 2, 2).unbind(2)
+        room = torch.minimum(people.points - low, high - people.points).amin(-1)
+        at_border = 1 - (room / (self.config.border_share * (high - low).amax(-1))).clamp(0, 1)
         # Measured errors by score: .062 of a torso above .7, .092 at .4, .156 at .25; nothing below .2.
         blur = 1.0 + 2.5 * ((0.7 - score).clamp_min(0) / 0.5) ** 1.5
-        sigma = self.config.keypoint_sigma_m * blur / depth
+        sigma = self.config.keypoint_sigma_m * (blur + self.config.border_blur * at_border) / depth
         squared = (residual / sigma[..., None]).square().sum(-1) / self.config.robust**2
         weight = (score > VALID_SCORE) / (sigma.square() * (1 + squared).square())
         return residual, weight[..., None].expand_as(residual), depth

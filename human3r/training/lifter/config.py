@@ -14,15 +14,15 @@ from human3r.training.lifter.poses import PoseMix
 from human3r.training.lifter.simulator import BodyMix
 
 ANNOTATION_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
+    (0.0, 0.016, 0.0),
     (0.0, 0.012, 0.0),
-    (0.0, 0.008, 0.0),
-    (0.0, 0.006, 0.008),
-    (0.014, 0.022, -0.005),
-    (0.0, 0.010, 0.0),
-    (0.012, 0.0, 0.0),
-    (0.042, 0.022, 0.0),
-    (0.002, -0.024, 0.0),
-    (0.006, 0.006, 0.010),
+    (0.0, 0.008, 0.008),
+    (0.014, 0.024, -0.005),
+    (0.0, 0.016, 0.0),
+    (0.016, 0.0, 0.0),
+    (0.044, 0.018, 0.0),
+    (0.004, -0.031, 0.0),
+    (0.009, 0.002, 0.012),
 )
 """From the joints (the face: from the body's face points) to where annotators click: nose, then left eye, ear,
 shoulder, elbow, wrist, hip, knee, ankle; the right side is mirrored. Axes of ``body_points.OFFSET_CARRIERS`` at rest,
@@ -81,7 +81,6 @@ def load_config(path: Path | str) -> LifterTraining:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FormatError(f"{path.name} is not a readable TOML file.", "See human3r/training/configs.") from error
-    values.pop("stage", None)
     return _read(LifterTraining, values, path.name)
 
 

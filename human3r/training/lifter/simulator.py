@@ -29,7 +29,7 @@ class BodyMix:
     """Shapes and sizes of the simulated people."""
 
     beta_sigma: float = 0.9
-    share_children: float = 0.15
+    share_children: float = 0.08
     child_stature_m: tuple[float, float] = (1.0, 1.6)
 
 
