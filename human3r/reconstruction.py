@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -52,6 +53,8 @@ _SHAPES: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "depth_frame_index": ("i8", ("D",)),
     "depth_crop": ("f8", (4,)),
 }
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What a damaged or hostile archive makes NumPy and zipfile raise (NotImplementedError is a RuntimeError)."""
 _OPTIONAL = ("depth", "depth_confidence", "depth_frame_index", "depth_crop")
 
 
@@ -197,7 +200,7 @@ class Reconstruction:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        except _UNREADABLE as error:
             raise FormatError(f"{path.name} is not a reconstruction file ({error}).", "Give a reconstruction.npz.") from error
         if str(arrays.get("schema", "")) != SCHEMA:
             raise FormatError(f"{path.name} has schema {str(arrays.get('schema', 'none'))!r}, expected {SCHEMA!r}.")
