@@ -6,13 +6,14 @@ import numpy as np
 
 from human3r.training.synthetic import textures
 from human3r.training.synthetic.environment import Environment
+from human3r.training.synthetic.facades import facade_row
 from human3r.training.synthetic.layout import Furnisher
 from human3r.training.synthetic.mesh import Material, Mesh, box, cylinder, join_meshes, quad
 from human3r.training.synthetic.plants import bark_material, hedge, leaf_material, tree
 from human3r.training.synthetic.renderer import Lights
 from human3r.training.synthetic.scene import Obstacle, Scene, SceneAssets, obstacle_of
 from human3r.training.synthetic.surfaces import Surface, ground_surface, make_surface, trim_surface
-from human3r.training.synthetic.textures import TextureBank, tint
+from human3r.training.synthetic.textures import TextureBank
 
 OUTDOOR_KINDS = ("street", "square", "park", "parking", "yard")
 OUTDOOR_SHARES = (0.34, 0.2, 0.22, 0.12, 0.12)
@@ -77,7 +78,7 @@ def _street(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Bu
             box([side * road_half - 0.08, -0.1, -FAR_M], [side * road_half + 0.08, 0.004, FAR_M], kerb),
         ]
         if rng.uniform() < 0.85:
-            meshes += _facades(rng, bank, side, road_half + walk, -45, 45)
+            meshes += facade_row(rng, bank, side, road_half + walk, -45, 45)
         elif rng.uniform() < 0.5:
             meshes.append(
                 hedge(
@@ -117,7 +118,7 @@ def _square(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Bu
     meshes = [_ground(ground, -FAR_M, -FAR_M, FAR_M, FAR_M)]
     sides = rng.permutation(4)[: int(rng.integers(1, 4))]
     for side in sides:
-        row = join_meshes(_facades(rng, bank, 1, half, -half - 6, half + 6))
+        row = join_meshes(facade_row(rng, bank, 1, half, -half - 6, half + 6))
         turned = np.eye(4)
         cos, sin = [(1, 0), (0, 1), (-1, 0), (0, -1)][side]
         turned[0, 0], turned[0, 2], turned[2, 0], turned[2, 2] = cos, sin, -sin, cos
@@ -147,7 +148,7 @@ def _park(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Buil
             )
         )
     if rng.uniform() < 0.5:
-        meshes += _facades(rng, bank, 1, rng.uniform(20, 40), -30, 30)
+        meshes += facade_row(rng, bank, 1, rng.uniform(20, 40), -30, 30)
     _scatter(rng, props, int(rng.integers(1, 6)), wide + 2.5, 9.0, is_edge=False)
     return meshes + trees, trunks, (10.0, 12.0)
 
@@ -170,7 +171,7 @@ def _parking(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> B
             meshes.append(box([x - 0.06, -0.01, inner], [x + 0.06, 0.003, outer], white))
             if rng.uniform() < 0.3:
                 _vehicle(rng, props, x + 1.3, side * (rows + 2.5), rng.choice([0, np.pi]))
-    meshes += _facades(rng, bank, 1, rng.uniform(18, 30), -30, 30)
+    meshes += facade_row(rng, bank, 1, rng.uniform(18, 30), -30, 30)
     places = [(x, side * (rows + 6.5)) for side in (-1, 1) for x in np.arange(-20, 21, rng.uniform(5, 9))]
     trees, trunks = _trees(rng, bank, places, 0.6)
     posts = _lamp_posts(rng, [(x, rows + 5.3) for x in (-12.0, 0.0, 12.0)])
@@ -188,7 +189,7 @@ def _yard(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Buil
             FAR_M,
         )
     ]
-    meshes += _facades(rng, bank, 1, half_x, -half_z - 2, half_z + 2, tallest=7.0)
+    meshes += facade_row(rng, bank, 1, half_x, -half_z - 2, half_z + 2, tallest=7.0)
     board = trim_surface(rng, bank)
     if rng.uniform() < 0.6:
         high, gap = rng.uniform(0.9, 1.9), rng.choice([0.005, 0.06])
@@ -215,71 +216,6 @@ def _yard(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Buil
     )
     _scatter(rng, props, int(rng.integers(2, 7)), half_x - 0.8, half_z - 0.8, is_edge=False)
     return meshes + trees, trunks, (half_x - 0.4, half_z - 0.4)
-
-
-def _facade_image(rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Paint four windows by four storeys; returns the texture and the metres of its side."""
-    size = 512
-    kind = rng.integers(3)
-    wall = (
-        textures.bricks(rng, np.array([0.58, 0.34, 0.26]) * rng.uniform(0.6, 1.4), 64)
-        if kind == 0
-        else textures.plaster(rng, tint(rng, 0.35, 0.9, 0.2), 0.03)
-    )
-    wall = np.tile(wall, (size // len(wall), size // len(wall), 1)).copy()
-    across = int(rng.integers(3, 6))
-    pitch_x, pitch_y = size // across, size // 4
-    frame = (tint(rng, 0.1, 0.95, 0.1) * 255).astype(np.uint8)
-    wide, high = int(pitch_x * rng.uniform(0.35, 0.8)), int(pitch_y * rng.uniform(0.4, 0.65))
-    for row in range(4):
-        for column in range(across):
-            top, left = row * pitch_y + (pitch_y - high) // 2, column * pitch_x + (pitch_x - wide) // 2
-            wall[top - 3 : top + high + 5, left - 3 : left + wide + 3] = frame
-            glass = np.linspace(rng.uniform(0.15, 0.5), rng.uniform(0.1, 0.3), high)[:, None, None] * np.array(
-                [0.8, 0.95, 1.1]
-            )
-            wall[top : top + high, left : left + wide] = (np.clip(glass, 0, 1) * 255).astype(np.uint8)
-            if rng.uniform() < 0.4:
-                blind = int(high * rng.uniform(0.1, 0.8))
-                wall[top : top + blind, left : left + wide] = (tint(rng, 0.5, 0.9, 0.2) * 255).astype(np.uint8)
-            wall[top : top + high, left + wide // 2 - 1 : left + wide // 2 + 1] = frame
-    return wall, 4 * float(rng.uniform(2.8, 3.4))
-
-
-def _facades(
-    rng: np.random.Generator,
-    bank: TextureBank,
-    side: int,
-    distance: float,
-    start: float,
-    end: float,
-    tallest: float = 22.0,
-) -> list[Mesh]:
-    """Build a row of houses at x = side * distance, from z = start to end, with doors, plinths and ledges."""
-    meshes, z = [], start
-    while z < end:
-        width = rng.uniform(5, 16)
-        height = rng.uniform(4, tallest)
-        image, repeat = _facade_image(rng)
-        look = make_surface(bank, image, repeat, 0.04, 40.0)
-        back = rng.uniform(0, 0.4)
-        near, far = side * (distance + back), side * (distance + back + 8)
-        meshes.append(box([min(near, far), 0, z], [max(near, far), height, z + width], look.material, repeat))
-        trim = Material(tuple(textures.srgb_to_linear(tint(rng, 0.2, 0.9, 0.1))))
-        plinth, ledge = rng.uniform(0.3, 1.0), rng.uniform(0.1, 0.35)
-        for bottom, top, reach in (
-            (0, plinth, 0.05),
-            (height - 0.3, height, ledge),
-            (repeat / 4 - 0.1, repeat / 4 + 0.1, 0.08),
-        ):
-            edges = sorted((near - side * reach, near + side * 0.1))
-            meshes.append(box([edges[0], bottom, z], [edges[1], top, z + width], trim))
-        door = make_surface(bank, textures.wood(rng, tint(rng, 0.1, 0.6, 0.6)), 1.0, 0.04).material
-        for place in np.arange(z + rng.uniform(0.5, 2), z + width - 1.5, rng.uniform(3, 7)):
-            edges = sorted((near - side * 0.06, near + side * 0.1))
-            meshes.append(box([edges[0], 0, place], [edges[1], 2.1, place + rng.uniform(0.9, 1.3)], door))
-        z += width + (rng.uniform(1, 5) if rng.uniform() < 0.2 else 0)
-    return meshes
 
 
 def _trees(

@@ -13,11 +13,15 @@ from human3r.errors import AssetMissingError, InputError
 from human3r.records import BodyParameters
 from human3r.training.motion import Motion
 from human3r.training.synthetic.acting import mirror_motion
+from human3r.training.synthetic.cameras import draw_camera
 from human3r.training.synthetic.clip import SyntheticClip
+from human3r.training.synthetic.environment import gradient_sky
 from human3r.training.synthetic.furniture import FurnitureStore
 from human3r.training.synthetic.generate import Studio, generate_clip, open_studio
 from human3r.training.synthetic.people import Cast
+from human3r.training.synthetic.rooms import build_room
 from human3r.training.synthetic.scene import SceneAssets
+from human3r.training.synthetic.streets import build_street
 
 SEED = 3
 
@@ -124,3 +128,31 @@ def test_a_mirrored_motion_mirrored_again_is_the_motion():
     twice = mirror_motion(*mirror_motion(rotations, root))
     np.testing.assert_allclose(twice[0], rotations, atol=1e-12)
     np.testing.assert_allclose(twice[1], root)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_cameras_stay_inside_the_place_and_out_of_its_things(split):
+    assets = SceneAssets(FurnitureStore(None), {})
+    time_s = np.arange(4) * 0.3
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        build = build_room if seed % 2 else build_street
+        scene = build(rng, assets, gradient_sky(rng), split == "val")
+        camera = draw_camera(rng, scene, np.tile([0.0, 1.0, 0.0], (4, 1, 1)), time_s)
+        eyes = camera.T_scene_camera[:, :3, 3]
+        assert (eyes[:, 1] < scene.ceiling_m).all()
+        assert (eyes[:, 1] > 0).all()
+        for obstacle in scene.obstacles:
+            assert not ((eyes > obstacle.low) & (eyes < obstacle.high)).all(1).any()
+        np.testing.assert_allclose(np.linalg.det(camera.T_scene_camera[:, :3, :3]), 1)
+        assert max(camera.size) in (320, 384)
+
+
+def test_the_same_random_state_builds_the_same_place():
+    assets = SceneAssets(FurnitureStore(None), {})
+    for build in (build_room, build_street):
+        first, again = (
+            build(np.random.default_rng(5), assets, gradient_sky(np.random.default_rng(1)), False) for _ in "ab"
+        )
+        assert np.array_equal(first.mesh.vertices, again.mesh.vertices)
+        assert np.array_equal(first.lights.lamps, again.lights.lamps)
