@@ -17,8 +17,15 @@ _FAR_SCALE = 0.02
 _NUM_TRIALS = 400
 _MAX_POINTS = 4000
 _MIN_BODIES = 5
-_BODY_CONE = np.deg2rad(20)
+_BODY_CONE = np.deg2rad(30)
 _CAMERA_CONE = np.deg2rad(40)
+_SHARE_OF_FEET = 0.8
+"""Weight of all feet together; the rest is the scene's, whose monocular floor may stand at another depth."""
+_ROLL_SIGMA, _PITCH_SIGMA = np.deg2rad(3), np.deg2rad(12)
+"""How far up lies from upright bodies' mean, sideways and along the view: a picture shows the first, not the second."""
+_TILT_PENALTY = 0.15
+"""Share of the evidence that a plane must win per standard deviation of tilt."""
+_NUM_INDEPENDENT = 30
 _SOLE_M = 0.02
 """Height of SMPL-X's foot joints (10, 11) over the sole of a standing body."""
 _CAMERA_HEIGHT_M = 1.5
@@ -85,7 +92,7 @@ def _fit_plane(cues: GroundCues, prior: np.ndarray, cone: float, feet: np.ndarra
     if len(points) + len(feet) < 12:
         return None
     evidence = np.concatenate([points, feet])
-    share_of_feet = 0.5 if len(feet) >= _MIN_BODIES else 0.0
+    share_of_feet = _SHARE_OF_FEET if len(feet) >= _MIN_BODIES else 0.0
     weight = np.concatenate(
         [
             np.full(len(points), (1 - share_of_feet) / max(len(points), 1)),
@@ -105,28 +112,45 @@ def _fit_plane(cues: GroundCues, prior: np.ndarray, cone: float, feet: np.ndarra
     # The prior's own direction competes too, at the height of every sampled point.
     normals = np.concatenate([normals[is_near], np.tile(prior, (40, 1))])
     anchors = np.concatenate([anchors[is_near], triples[:40, 0]])
+    axes = _tilt_axes(prior, cues.camera_rotations[0])
+    tilt = np.linalg.norm(normals @ axes.T / (_ROLL_SIGMA, _PITCH_SIGMA), axis=1)
     best_score, best = 0.0, None
-    for normal, anchor in zip(normals, anchors, strict=True):
+    for normal, anchor, penalty in zip(normals, anchors, _TILT_PENALTY * tilt, strict=True):
         distance = (evidence - anchor) @ normal
         on_plane = np.abs(distance) < tolerance
-        score = weight[on_plane].sum() - 1.5 * weight[distance < -2 * tolerance].sum()
-        score -= 0.3 * float(np.arccos(np.clip(normal @ prior, -1, 1))) / cone
+        score = weight[on_plane].sum() - 1.5 * weight[distance < -2 * tolerance].sum() - penalty
         if score > best_score and on_plane.sum() >= 8:
             best_score, best = score, on_plane
     if best is None:
         return None
-    return _refine(evidence[best], (weight / tolerance**2)[best], prior, cone)
+    precision = weight / weight[best].mean() / tolerance**2
+    return _refine(evidence[best], precision[best], prior, axes)
 
 
-def _refine(inliers: np.ndarray, weight: np.ndarray, prior: np.ndarray, cone: float) -> tuple[np.ndarray, float]:
-    """Least-squares plane of the inliers; where they do not span one, the prior's direction is kept."""
-    weight = weight / weight.sum()
-    centre = weight @ inliers
-    spread, axes = np.linalg.eigh((inliers - centre).T @ ((inliers - centre) * weight[:, None]))
-    normal = axes[:, 0] * np.sign(axes[:, 0] @ prior or 1.0)
-    spans_plane = spread[1] > 25 * max(spread[0], 1e-12) and spread[1] > 0.05**2
-    up = normal if spans_plane and normal @ prior > np.cos(cone) else prior
-    return up, float(centre @ up)
+def _tilt_axes(prior: np.ndarray, camera_rotation: np.ndarray) -> np.ndarray:
+    """Return ``2 3`` unit directions in which up may lean away from the prior: sideways, and along the view."""
+    right = camera_rotation[:, 0] - (camera_rotation[:, 0] @ prior) * prior
+    right = _normalised(right, np.cross(prior, camera_rotation[:, 2]))
+    return np.stack([right, np.cross(prior, right)])
+
+
+def _refine(
+    inliers: np.ndarray, precision: np.ndarray, prior: np.ndarray, axes: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return (up, height) of the most likely plane through the inliers, given how far up usually is from the prior.
+
+    Solves for small tilts about the two axes and the height by least squares; ``precision`` is 1 / metres squared.
+    """
+    # Feet of one person are far from independent: all inliers together count as a few measurements.
+    precision = precision * (_NUM_INDEPENDENT / len(precision))
+    centre = inliers.mean(axis=0)
+    offsets = inliers - centre
+    design = np.column_stack([offsets @ axes.T, -np.ones(len(inliers))])
+    system = (design.T * precision) @ design + np.diag([_ROLL_SIGMA**-2, _PITCH_SIGMA**-2, 0.0])
+    roll, pitch, height = np.linalg.solve(system, -(design.T * precision) @ (offsets @ prior))
+    up = prior + roll * axes[0] + pitch * axes[1]
+    length = np.linalg.norm(up)
+    return up / length, float((height + centre @ up) / length)
 
 
 def _fallback_height(cues: GroundCues, up: np.ndarray, feet: np.ndarray) -> float:
