@@ -69,12 +69,12 @@ class Gallery:
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
-        self._lock = threading.Lock()
+        self._locks = {example.slug: threading.Lock() for example in EXAMPLES}
         self._open: dict[str, Outcome] = {}
 
     def open(self, example: Example) -> Outcome | None:
         """Return the result of an example, or None when it has to be computed first."""
-        with self._lock:
+        with self._locks[example.slug]:
             if example.slug not in self._open:
                 result = self._load(example)
                 if result is None:
@@ -82,10 +82,14 @@ class Gallery:
                 self._open[example.slug] = self._prepare(example, result, self._store.open(owner=""))
             return self._open[example.slug]
 
+    def open_all(self) -> None:
+        """Prepare every example ahead, so that the first click finds it ready."""
+        for example in available_examples():
+            self.open(example)
+
     def clip_of(self, shelf: Shelf) -> Path | None:
         """Return the clip behind an example's shelf, or None when the shelf is no example's."""
-        with self._lock:
-            slugs = [slug for slug, outcome in self._open.items() if outcome.shelf.token == shelf.token]
+        slugs = [slug for slug, outcome in list(self._open.items()) if outcome.shelf.token == shelf.token]
         return next((example.clip for example in EXAMPLES if example.slug in slugs), None)
 
     def _load(self, example: Example) -> Reconstruction | None:

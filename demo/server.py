@@ -7,12 +7,14 @@ every file and closes every live viewer.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 from pathlib import Path
 
 import gradio as gr
 
+import human3r
 from demo.engine import Engine
 from demo.examples import ROOT as EXAMPLES_ROOT
 from demo.examples import Gallery
@@ -105,6 +107,9 @@ class Demo:
     def _warm_up(self) -> None:
         try:
             self.engine.load(self.settings.model)
+            self.gallery.open_all()
+        except human3r.Human3RError as error:
+            _LOG.warning("the model %s is not ready: %s", self.settings.model, error)
         except Exception:
             _LOG.exception("the model %s could not be loaded", self.settings.model)
 
@@ -115,9 +120,10 @@ class Demo:
 
 
 def serve(settings: Settings) -> int:
-    """Run the demo until Ctrl+C and return the exit code."""
+    """Run the demo until Ctrl+C or SIGTERM and return the exit code."""
     from demo.human3r_engine import Human3REngine  # loads torch; a wrong option should answer at once
 
+    signal.signal(signal.SIGTERM, _interrupt)
     with Demo(settings, Human3REngine(settings.model, settings.body)) as demo:
         try:
             page = demo.launch()
@@ -126,6 +132,11 @@ def serve(settings: Settings) -> int:
             return 1
         page.block_thread()
     return 0
+
+
+def _interrupt(*_: object) -> None:
+    """End as after Ctrl+C: without this, a service manager's stop would leave results on the disk."""
+    raise KeyboardInterrupt
 
 
 def _theme() -> gr.themes.Base:
