@@ -47,7 +47,7 @@ def bvh_text(motion: PersonMotion, parents: np.ndarray, reconstruction: Reconstr
     T = reconstruction.T_gravity_world.astype(np.float64)
     local = motion.R_parent_joint[latest][:, order].astype(np.float64)
     local[:, 0] = T[:3, :3] @ local[:, 0]
-    root = (motion.joints_world[latest, 0] @ T[:3, :3].T + T[:3, 3]) * _CM_PER_M
+    root = (motion.bones_world[latest, 0] @ T[:3, :3].T + T[:3, 3]) * _CM_PER_M
     angles = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_euler("ZXY", degrees=True).reshape(len(span), -1)
     rows = [" ".join(f"{value:.5f}" for value in row) for row in np.concatenate([root, angles], axis=1)]
     timing = f"MOTION\nFrames: {len(span)}\nFrame Time: {1 / reconstruction.fps:.8f}\n"

@@ -1,4 +1,4 @@
-"""What four bones per vertex cannot say, as a few morph targets: expression, pose correctives, further bones.
+"""What four bones per vertex cannot say, as a few morph targets: face, changing shape, pose correctives, more bones.
 
 glTF adds morphs to the rest mesh before skinning, as SMPL-X adds its own offsets, so a weighted sum of displaced rest
 meshes is exact up to the rank that is kept. Source: SMPL-X (arXiv 1904.05866), eq. 1 to 3.
@@ -65,7 +65,11 @@ class _DisplacementModel:
     def __init__(self, reconstruction: Reconstruction, motion: PersonMotion, body: SmplxBody, skin: Skin) -> None:
         self._rest = motion.rest_vertices.astype(np.float64)
         expression = reconstruction.expression[motion.rows].astype(np.float64)
-        terms = [(expression - expression.mean(axis=0), body.expression_directions)]
+        betas = reconstruction.betas[motion.rows].astype(np.float64) - motion.betas
+        terms = [
+            (expression - expression.mean(axis=0), body.expression_directions),
+            (betas, body.shape_directions),
+        ]
         if body.pose_directions is not None:
             features = motion.R_parent_joint[:, 1:].astype(np.float64) - np.eye(3)
             terms.append((features.reshape(len(motion.rows), -1), body.pose_directions))
@@ -80,7 +84,7 @@ class _DisplacementModel:
         self._cut = np.flatnonzero(np.abs(full - four).max(axis=1) > 1e-5)
         self._full, self._four = full[self._cut], four[self._cut]
         R, rest_joints = motion.R_world_joint.astype(np.float64), motion.rest_joints.astype(np.float64)
-        shift = motion.joints_world - (R @ rest_joints[..., None])[..., 0]
+        shift = motion.bones_world - (R @ rest_joints[..., None])[..., 0]
         self._bones = np.concatenate([R, shift[..., None]], axis=-1)
 
     def displacements(self, frames: np.ndarray) -> np.ndarray:

@@ -39,6 +39,7 @@ _OPENCV_FROM_GLTF_CAMERA = np.diag([1.0, -1.0, -1.0])
 """glTF cameras look along -z with y up; ours along +z with y down."""
 _STEP_LEAD_S = 1e-3
 """Presence switches this much before its frame: a float32 key may round to just after the time a player asks for."""
+_STILL_M = 2e-5
 _NEAR_M, _FAR_M = 0.02, 200.0
 
 
@@ -125,17 +126,22 @@ def _add_skeleton(gltf: GltfWriter, world: int, clock: _Clock, motion: PersonMot
     nodes: list[int] = []
     for joint, name in enumerate(JOINT_NAMES):
         parent = int(skin.parents[joint])
-        offset = motion.joints_world[0, 0] if parent < 0 else motion.rest_joints[joint] - motion.rest_joints[parent]
+        offsets = motion.bones_world[:, joint]
+        if parent >= 0:
+            from_parent = offsets - motion.bones_world[:, parent]
+            offsets = np.einsum("nba,nb->na", motion.R_world_joint[:, parent], from_parent).astype(np.float32)
         node = gltf.add_node(
             world if parent < 0 else nodes[parent],
             name=f"person_{motion.track_id}_{name}",
-            translation=offset.tolist(),
+            translation=offsets[0].tolist(),
             rotation=_unit(quats[0, joint]),
         )
         nodes.append(node)
         if np.ptp(quats[:, joint], axis=0).max() > 1e-6:
             gltf.animate(node, "rotation", times, quats[:, joint])
-    gltf.animate(nodes[0], "translation", times, motion.joints_world[:, 0])
+        # Bones have constant length unless the observations differ in shape.
+        if parent < 0 or np.ptp(offsets, axis=0).max() > _STILL_M:
+            gltf.animate(node, "translation", times, offsets)
     return nodes
 
 

@@ -48,14 +48,16 @@ class PersonMotion:
     """``n`` int64, rows into the processed frames, rising."""
     rows: np.ndarray
     """``n`` int64, the matching rows of the person table."""
+    betas: np.ndarray
+    """``10`` the track's shape."""
     rest_vertices: np.ndarray
     """``V 3`` float32 unposed mesh in the body's own frame, metres, with the track's betas and mean expression."""
     rest_joints: np.ndarray
     """``55 3`` float32, the same for the joints."""
     R_parent_joint: np.ndarray
     """``n 55 3 3`` local rotations; the root's parent is the world."""
-    joints_world: np.ndarray
-    """``n 55 3`` float32, metres."""
+    bones_world: np.ndarray
+    """``n 55 3`` float32 posed rest joints, metres: the joints where an observation has the shape of its track."""
     R_world_joint: np.ndarray
     """``n 55 3 3`` float32"""
 
@@ -91,17 +93,21 @@ def build_motion(reconstruction: Reconstruction, track: Track, body: SmplxBody) 
     rest_joints = body.rest_joints(betas, expression)
     parameters = parameters_of_rows(reconstruction, rows)
     R_parent_joint = local_rotations(parameters)
-    joints, R_world_joint = body.forward_kinematics(R_parent_joint, rest_joints.expand(len(rows), -1, -1))
-    # Each observation's own shape says where its pelvis is; it differs from the track's only in older files.
-    pelvis = body.rest_joints(parameters.betas, parameters.expression)[:, :1] + parameters.transl[:, None]
+    observed_rest = body.rest_joints(parameters.betas, parameters.expression)
+    joints, R_world_joint = body.forward_kinematics(R_parent_joint, observed_rest)
+    # A bone turns about the track's rest joint; where an observation's own shape puts the joint elsewhere, the bone
+    # moves by the difference, so that the rest mesh of that observation still lands where it belongs.
+    shift = (R_world_joint @ (rest_joints - observed_rest)[..., None])[..., 0]
+    bones = joints + parameters.transl[:, None] + shift
     return PersonMotion(
         track_id=track.track_id,
         frames=track.frames,
         rows=rows,
+        betas=track.betas,
         rest_vertices=body.rest_vertices(betas, expression)[0].numpy(),
         rest_joints=rest_joints[0].numpy(),
         R_parent_joint=R_parent_joint.numpy(),
-        joints_world=(joints - joints[:, :1] + pelvis).numpy(),
+        bones_world=bones.numpy(),
         R_world_joint=R_world_joint.numpy(),
     )
 

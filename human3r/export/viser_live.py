@@ -101,7 +101,7 @@ class LiveScene:
             motion = build_motion(reconstruction, track, body)
             scene._add_person(track.track_id, motion.rest_vertices, motion.rest_joints)
             quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ motion.R_world_joint)
-            positions = motion.joints_world @ T[:3, :3].T + T[:3, 3]
+            positions = motion.bones_world @ T[:3, :3].T + T[:3, 3]
             for row, frame in enumerate(track.frames.tolist()):
                 poses[frame][track.track_id] = (quats[row], positions[row])
         points, colors = thinned_points(reconstruction, MAX_POINTS)

@@ -125,7 +125,7 @@ def _to_gravity(motion: PersonMotion, T_gravity_world: np.ndarray) -> _GravityMo
         track_id=motion.track_id,
         frames=motion.frames,
         quat_wxyz=viser_scene.quat_wxyz_from_rotation(R @ motion.R_world_joint),
-        positions=motion.joints_world @ R.T + t,
+        positions=motion.bones_world @ R.T + t,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gltf_player import GltfPlayer
@@ -60,6 +62,15 @@ def test_the_embedded_body_keeps_within_a_millimetre(frame: int) -> None:
     reconstruction = walking_reconstruction(body, num_frames=10)
     player = GltfPlayer(glb_bytes(reconstruction, body))
     assert worst_vertex_error(player, reconstruction, body, frame) < TOLERANCE_M
+
+
+def test_a_shape_that_changes_from_frame_to_frame_is_followed() -> None:
+    body = load_body()
+    reconstruction = walking_reconstruction(body, num_frames=10)
+    drift = 0.3 * np.sin(np.arange(len(reconstruction.betas)))[:, None] * np.eye(10)[[0, 3]].sum(axis=0)
+    changing = replace(reconstruction, betas=reconstruction.betas + drift)
+    player = GltfPlayer(glb_bytes(changing, body))
+    assert max(worst_vertex_error(player, changing, body, frame) for frame in (0, 4, 9)) < TOLERANCE_M
 
 
 def test_an_absent_person_has_no_size(walk: Reconstruction, small_body: SmplxBody) -> None:
