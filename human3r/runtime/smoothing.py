@@ -1,7 +1,8 @@
 """An optional causal filter over the people of a stream: depth, rotations, and one shape per identity.
 
-Per-frame people shake at 30 fps mostly in depth (1 % of 4 m is 40 mm). One-pole filters with fixed constants follow
-a steady motion late by about that constant: 0.25 s in depth, 30 ms in rotation. Nothing waits for later frames.
+Per-frame people shake at 30 fps mostly in depth (1 % of 4 m is 40 mm). Depth, rotations and the line of sight pass
+one-pole filters that are slow while little moves and fast when more does: a change of depth is followed about 0.25 s
+late, a moving limb 30 ms, a person who walks across by a pixel or so. Nothing waits for later frames.
 """
 
 from __future__ import annotations
@@ -21,8 +22,20 @@ class SmoothingOptions:
     """Time constants; 0 switches a part off."""
 
     depth_s: float = 0.25
-    """Of the logarithm of the head's distance along its line of sight."""
+    """Of the logarithm of the head's distance along its line of sight, when it changes."""
+    still_depth_s: float = 0.6
+    """The same while it stays within ``depth_knee``."""
+    depth_knee: float = 0.03
     rotation_s: float = 0.03
+    """Of a joint that moves."""
+    still_rotation_s: float = 0.12
+    """Of a joint that stays within ``rotation_knee`` of its filtered self."""
+    rotation_knee: float = 0.08
+    """Radians; about the per-frame noise of a joint."""
+    still_bearing_s: float = 0.1
+    """Of the direction to the head while it stays within ``bearing_knee``; beyond, it is not filtered."""
+    bearing_knee: float = 0.003
+    """Radians; about a pixel of the network."""
     shape_memory: float = 300.0
     """Observations that the running mean of betas remembers."""
     forget_s: float = 1.0
@@ -39,6 +52,8 @@ class SmoothingState(TensorRecord):
     """``K`` float64, when last seen."""
     log_distance: Tensor
     """``K``"""
+    bearing: Tensor
+    """``K 3`` unit vector to the head."""
     joint_rotations: Tensor
     """``K J 3 3``"""
     betas: Tensor
@@ -52,8 +67,7 @@ def smooth_people(
 ) -> tuple[People, SmoothingState]:
     """Filter the people of one frame; pure.
 
-    Only distance along the line of sight is filtered: the image fixes the other two directions. Rotations are filtered
-    in the camera, so a camera that turns fast adds to their lag.
+    Everything is filtered in the camera, so a camera that turns adds to the lag.
 
     Args:
         people: The frame's people, identities given.
@@ -71,6 +85,7 @@ def smooth_people(
         people.track_id,
         torch.full((len(people),), time_s, dtype=torch.float64, device=people.track_id.device),
         distance.log(),
+        people.head_camera / distance[:, None],
         people.joint_rotations,
         people.betas,
         torch.ones_like(people.score),
@@ -79,15 +94,20 @@ def smooth_people(
         return people, _remember(fresh, state, time_s, options)
     old = state.map(lambda values: values[row])
     # A filter of time constant s moves by 1 - exp(-dt / s); newcomers move all the way.
-    along = torch.where(known, _gain(age, options.depth_s), 1.0)
-    turn = torch.where(known, _gain(age, options.rotation_s), 1.0)
-    log_distance = old.log_distance + along * (fresh.log_distance - old.log_distance)
-    rotations = _turn_towards(old.joint_rotations, people.joint_rotations, turn)
+    step = fresh.log_distance - old.log_distance
+    along = _gain(age, _constant(step.abs(), options.depth_s, options.still_depth_s, options.depth_knee))
+    along = torch.where(known, along, 1.0)
+    log_distance = old.log_distance + along * step
+    rotations = _turn_towards(old.joint_rotations, people.joint_rotations, age, known, options)
+    swing = (fresh.bearing - old.bearing).norm(dim=-1)
+    aside = _gain(age, _constant(swing, 0.0, options.still_bearing_s, options.bearing_knee))
+    bearing = old.bearing + torch.where(known, aside, 1.0)[:, None] * (fresh.bearing - old.bearing)
+    bearing = bearing / bearing.norm(dim=-1, keepdim=True).clamp_min(1e-6)
     count = torch.where(known, (old.count + 1).clamp(max=options.shape_memory), 1.0)
     betas = torch.where(known[:, None], old.betas + (people.betas - old.betas) / count[:, None], people.betas)
-    head = people.head_camera * (log_distance.exp() / distance)[:, None]
+    head = bearing * log_distance.exp()[:, None]
     smoothed = replace(people, joint_rotations=rotations, betas=betas, head_camera=head)
-    fresh = SmoothingState(fresh.track_id, fresh.time_s, log_distance, rotations, betas, count)
+    fresh = SmoothingState(fresh.track_id, fresh.time_s, log_distance, bearing, rotations, betas, count)
     return smoothed, _remember(fresh, state, time_s, options)
 
 
@@ -104,16 +124,24 @@ def _look_up(
     return same.any(dim=1) & (age <= options.forget_s), row, age
 
 
-def _gain(age: Tensor, constant_s: float) -> Tensor:
-    return 1 - torch.exp(-age / constant_s) if constant_s > 0 else torch.ones_like(age)
+def _gain(age: Tensor, constant_s: Tensor | float) -> Tensor:
+    """How far a filter of that time constant moves in ``age`` seconds; without a constant, all the way."""
+    return 1 - torch.exp(-age / torch.as_tensor(constant_s, device=age.device).clamp_min(1e-6))
 
 
-def _turn_towards(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Go from rotations ``P J 3 3`` the ``share`` (``P``) of the shortest way to others."""
+def _constant(offset: Tensor, moving_s: float, still_s: float, knee: float) -> Tensor:
+    """Time constant for an offset between the filter and what it follows."""
+    return moving_s + (still_s - moving_s) * torch.exp(-((offset / knee) ** 2))
+
+
+def _turn_towards(start: Tensor, end: Tensor, age: Tensor, known: Tensor, options: SmoothingOptions) -> Tensor:
+    """Go from rotations ``P J 3 3`` a part of the shortest way to others; newcomers and flips go all of it."""
     way = roma.rotmat_to_rotvec(start.transpose(-1, -2) @ end)
     angle = way.norm(dim=-1)
+    constant = _constant(angle, options.rotation_s, options.still_rotation_s, options.rotation_knee)
+    share = _gain(age[:, None], constant)
     # Near half a turn the shortest way is a coin toss; a flip is then taken at once instead of spun through.
-    share = torch.where(angle > 0.9 * math.pi, 1.0, share[:, None])
+    share = torch.where((angle > 0.9 * math.pi) | ~known[:, None], 1.0, share)
     return start @ roma.rotvec_to_rotmat(way * share[..., None])
 
 

@@ -40,7 +40,7 @@ def test_a_jump_in_depth_is_followed_by_one_time_constant():
     assert float(smoothed.head_camera[0, 2]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_direction_to_the_head_is_never_filtered():
+def test_a_change_of_depth_leaves_the_direction_to_the_head():
     _, state = smooth_people(_person(4, 3.0), 0.0, None)
 
     smoothed, _ = smooth_people(_person(4, 6.0), 0.05, state)
@@ -82,7 +82,32 @@ def test_a_frame_without_people_keeps_the_memory():
     _, state = smooth_people(_person(4, 3.0), 0.0, None)
 
     nobody, state = smooth_people(empty_people(), 0.1, state)
-    smoothed, _ = smooth_people(_person(4, 6.0), 0.2, state, SmoothingOptions(depth_s=1e9))
+    smoothed, _ = smooth_people(_person(4, 6.0), 0.2, state, SmoothingOptions(depth_s=1e9, still_depth_s=1e9))
 
     assert len(nobody) == 0
     assert float(smoothed.head_camera[0, 2]) == pytest.approx(3.0, rel=1e-4)
+
+
+def test_small_shaking_is_damped_more_than_large_motion():
+    _, state = smooth_people(_person(4, 3.0, 0.0), 0.0, None)
+
+    small, _ = smooth_people(_person(4, 3.0, 0.02), 0.033, state)
+    large, _ = smooth_people(_person(4, 3.0, 0.6), 0.033, state)
+
+    moved_small = float(roma.rotmat_to_rotvec(small.joint_rotations)[0, 7, 1]) / 0.02
+    moved_large = float(roma.rotmat_to_rotvec(large.joint_rotations)[0, 7, 1]) / 0.6
+    assert moved_small < 0.35
+    assert moved_large > 0.6
+
+
+def test_a_noisy_depth_of_someone_who_stands_becomes_steady():
+    generator = torch.Generator().manual_seed(0)
+    noisy = 4.0 * torch.exp(0.01 * torch.randn(90, generator=generator))
+    state, depths = None, []
+    for index, depth in enumerate(noisy.tolist()):
+        smoothed, state = smooth_people(_person(4, depth), index / 30, state)
+        depths.append(float(smoothed.head_camera[0, 2]))
+
+    steady = torch.tensor(depths[30:])
+    assert float(steady.std()) < 0.25 * float(noisy[30:].std())
+    assert float(steady.mean()) == pytest.approx(float(noisy.mean()), rel=0.01)
