@@ -29,8 +29,8 @@ from human3r.records import TensorRecord
 
 _LEVELS = ((8, 6), (4, 5), (2, 3))
 """(pixels per cell, Gauss-Newton steps), coarse to fine."""
-_FEATURE_STRIDE_PX = 8
-_MATCH_RADIUS = 4
+_MATCH_LEVELS = ((16, 12), (8, 4))
+"""(pixels per feature cell, radius of the window in cells): first half the image around the prediction, then near."""
 _MIN_OVERLAP = 0.7
 """Share of the anchor's weight that must stay in view."""
 _MAX_FLOW = 0.12
@@ -56,6 +56,8 @@ class AnchorCue(TensorRecord):
     """``h w`` in [0, 1]; 0 shows people."""
     features: Tensor
     """``C h/4 w/4`` unit features of stride 8."""
+    coarse_features: Tensor
+    """``C' h/8 w/8`` unit features of stride 16."""
     focal_px: Tensor
     """Scalar, full-image pixels."""
     T_segment_anchor: Tensor
@@ -118,9 +120,13 @@ def _best_start(anchor: AnchorCue, here: AnchorCue, surface: Surface, grey: Tens
     continued = anchor.T_step @ best
     if bool((other := misfit(surface, grey, here.background, continued, lens)) < cost):
         best, cost = continued, other
-    pixels, _ = lens.project(transform(best, surface.points))
-    targets, trust = match_features(anchor.features, here.features, pixels, _MATCH_RADIUS, _FEATURE_STRIDE_PX)
-    matched = align_matches(surface, targets, trust, best, lens, steps=5)
+    matched = best
+    pairs = ((anchor.coarse_features, here.coarse_features), (anchor.features, here.features))
+    for (stride, radius), (there, now) in zip(_MATCH_LEVELS, pairs, strict=True):
+        cells = build_surface(anchor, stride, lens)
+        pixels, _ = lens.project(transform(matched, cells.points))
+        targets, trust = match_features(there, now, pixels, radius, stride)
+        matched = align_matches(cells, targets, trust, matched, lens, steps=6)
     if bool(misfit(surface, grey, here.background, matched, lens) < _MATCH_MARGIN * cost):
         return matched
     return best
@@ -184,14 +190,13 @@ def _describe(
     """Describe the frame as a possible anchor."""
     background = 1 - functional.max_pool2d(person_mask[None], 9, 1, 4)[0]
     background = background * (1 - _inside_boxes(frame, person_mask))
-    features = frame.image.pyramid[2][0].float()
-    features = functional.normalize(features - features.mean(dim=(1, 2), keepdim=True), dim=0)
     depth = points.pointmap_camera[..., 2].clamp(min=0.05)
     return AnchorCue(
         grey=_shrink(frame.image.pyramid[0][0, 0].float(), 2),
         depth=_shrink(depth.log(), 2).exp(),
         background=_shrink(background, 2),
-        features=features,
+        features=_unit(frame.image.pyramid[2][0]),
+        coarse_features=_unit(frame.image.pyramid[3][0]),
         focal_px=points.focal_px,
         T_segment_anchor=T_segment_anchor,
         T_previous_anchor=T_previous,
@@ -215,6 +220,12 @@ def _inside_boxes(frame: DecodedFrame, person_mask: Tensor) -> Tensor:
     in_x = (x >= low[:, :1]) & (x <= high[:, :1])
     in_y = (y >= low[:, 1:]) & (y <= high[:, 1:])
     return (in_y[:, :, None] & in_x[:, None, :]).any(0).to(person_mask.dtype)
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Scale ``C h w`` features to unit length per cell, after taking out what all cells share."""
+    features = features.float()
+    return functional.normalize(features - features.mean(dim=(1, 2), keepdim=True), dim=0)
 
 
 def _shrink(image: Tensor, factor: int) -> Tensor:

@@ -56,10 +56,15 @@ def look(T_world_camera: torch.Tensor) -> AnchorCue:
     y, x = torch.meshgrid(torch.arange(height) * 2 + 0.5, torch.arange(width) * 2 + 0.5, indexing="ij")
     rays = torch.stack([(x - SIZE[1] // 2) / FOCAL_PX, (y - SIZE[0] // 2) / FOCAL_PX, torch.ones_like(x)], dim=-1)
     grey = texture(transform(T_world_camera, (rays * depth[..., None]).flatten(0, 1))).reshape(height, width)
-    blocks = torch.nn.functional.pixel_unshuffle(grey[None], 4)
-    features = torch.nn.functional.normalize(blocks - blocks.mean(dim=(1, 2), keepdim=True), dim=0)
+    features, coarse = (unit_blocks(grey, size) for size in (4, 8))
     eye = torch.eye(4)
-    return AnchorCue(grey, depth, torch.ones_like(grey), features, torch.tensor(FOCAL_PX), eye, eye, eye)
+    return AnchorCue(grey, depth, torch.ones_like(grey), features, coarse, torch.tensor(FOCAL_PX), eye, eye, eye)
+
+
+def unit_blocks(grey: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the grey values of square blocks as features of unit length."""
+    blocks = torch.nn.functional.pixel_unshuffle(grey[None], size)
+    return torch.nn.functional.normalize(blocks - blocks.mean(dim=(1, 2), keepdim=True), dim=0)
 
 
 def error(estimate: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
@@ -84,6 +89,8 @@ def test_identical_pictures_give_no_motion() -> None:
         ((0.0, 0.0, 0.0), (0.05, 0.0, 0.0)),
         ((0.0, 0.0, 0.0), (0.0, 0.0, 0.15)),
         ((0.4, -0.8, 0.3), (0.06, -0.02, 0.1)),
+        ((0.0, 3.0, 0.0), (0.0, 0.0, 0.0)),
+        ((-1.0, -2.5, 0.5), (0.1, 0.0, 0.05)),
     ],
 )
 def test_known_motion_of_a_room_is_found(rotation_deg, translation_m) -> None:
