@@ -78,7 +78,7 @@ def sample_environment(environment, x, y, z):
     return red, green, blue
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True)
 def _lit_share(shadow, column, row, nearness, bias, spread):
     """Share of a 3x3 neighbourhood in the shadow map that does not lie before the point (1 = fully lit)."""
     height, width = shadow.shape
@@ -96,7 +96,7 @@ def _lit_share(shadow, column, row, nearness, bias, spread):
     return lit / total
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True)
 def _ambient(harmonics, x, y, z, channel):
     """Irradiance of a second-order spherical-harmonic light. Source: Ramamoorthi and Hanrahan 2001, eq. 13 (folded)."""
     return max(
