@@ -92,7 +92,7 @@ def framing_view(subject: np.ndarray, looks_along: np.ndarray) -> tuple[np.ndarr
     radius = max(float(np.linalg.norm(high - low)) / 2, 1.0)
     flat = np.array([looks_along[0], 0.0, looks_along[2]])
     flat = flat / np.linalg.norm(flat) if np.linalg.norm(flat) > 1e-3 else np.array([0.0, 0.0, -1.0])
-    turn = np.deg2rad(32)
+    turn = np.deg2rad(22)
     sideways = np.array([flat[2], 0.0, -flat[0]])
     backwards = -np.cos(turn) * flat + np.sin(turn) * sideways
     distance = 1.35 * radius / np.tan(FIELD_OF_VIEW_RAD / 2)
