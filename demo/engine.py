@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from human3r import Reconstruction
     from human3r.records import FramePrediction
     from human3r.video.probe import ClipInfo
+
+
+Maker = Literal["this model", "earlier weights", "another model"]
+"""Who made a saved result: the default model, the same model before its weights changed, or another one."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ class Engine(Protocol):
     def export(self, result: Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
         """Write one file of a result; False for a name that is unknown or needs a clip that is not there."""
 
-    def made(self, result: Reconstruction) -> bool:
-        """Whether the default model, as it is now, made this result."""
+    def maker_of(self, result: Reconstruction) -> Maker:
+        """Say which model made a result, compared with the default one."""
 
     def model_names(self) -> tuple[str, ...]:
         """Return the models that can be chosen, the default first."""

@@ -1,16 +1,18 @@
 """The example clips and their precomputed results.
 
 A result is a ``reconstruction.npz`` that ``python -m demo.precompute`` made with the default model. It is shown only
-while that model is the one in use; with another one, a click on an example starts a run.
+while that model is the one in use, with a remark when its weights have changed since; with another model, a click on
+an example starts a run.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo import messages
 from demo.engine import Engine
 from demo.runs import Outcome, outcome_of
 from demo.storage import Shelf, Store
@@ -98,7 +100,7 @@ class Gallery:
         if not example.precomputed.is_file():
             return None
         result = Reconstruction.load(example.precomputed)
-        return result if self._engine.made(result) else None
+        return None if self._engine.maker_of(result) == "another model" else result
 
     def _prepare(self, example: Example, result: Reconstruction, shelf: Shelf) -> Outcome:
         result.save(shelf.folder / "reconstruction.npz")
@@ -106,4 +108,7 @@ class Gallery:
         for name in ("scene.viser", "overlay.mp4"):
             if self._engine.export(result, example.clip, shelf.folder, name):
                 ready.append(name)
-        return outcome_of(result, shelf, 0.0, tuple(ready))
+        outcome = outcome_of(result, shelf, 0.0, tuple(ready))
+        if self._engine.maker_of(result) == "earlier weights":
+            outcome = replace(outcome, warnings=(*outcome.warnings, messages.EARLIER_WEIGHTS))
+        return outcome

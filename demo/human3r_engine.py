@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 import human3r
-from demo.engine import RunListener, RunOptions
+from demo.engine import Maker, RunListener, RunOptions
 from demo.viewer import LiveScene
 from human3r.assets.registry import ASSETS, find_weights
 
@@ -32,7 +32,7 @@ class Human3REngine:
         self._body_path = body
         self._lock = threading.Lock()
         self._held: tuple[str, human3r.LoadedModel] | None = None
-        self._default_sha256: str | None = None
+        self._identity: tuple[str, str] | None = None
         self._seconds_per_frame: float | None = None
 
     def probe(self, clip: Path) -> human3r.ClipInfo:
@@ -100,11 +100,15 @@ class Human3REngine:
         export_file(result, folder / name, body=self._model(None).body, clip=clip)
         return True
 
-    def made(self, result: human3r.Reconstruction) -> bool:
-        """Whether the default model, as it is now, made this result."""
-        if self._default_sha256 is None:
-            self._default_sha256 = self._model(self._default).sha256
-        return result.meta.get("model_sha256") == self._default_sha256
+    def maker_of(self, result: human3r.Reconstruction) -> Maker:
+        """Say which model made a result, compared with the default one."""
+        if self._identity is None:
+            model = self._model(self._default)
+            self._identity = model.name, model.sha256
+        name, sha256 = self._identity
+        if result.meta.get("model_sha256") == sha256:
+            return "this model"
+        return "earlier weights" if result.meta.get("model") == name else "another model"
 
     def model_names(self) -> tuple[str, ...]:
         """Return the default, then the other models that are on this machine."""

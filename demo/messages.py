@@ -11,6 +11,7 @@ NO_CLIP = "There is no clip yet. Choose a video, a GIF or a zip of images, or cl
 NO_PEOPLE = "Nobody was found in this clip, so the result shows the scene and the camera path only."
 STOPPED = "Stopped. The result holds the frames that were finished."
 STOPPED_EMPTY = "Stopped before the first frame was finished, so there is no result."
+EARLIER_WEIGHTS = "An earlier version of the model made this example; press Reconstruct to run the present one."
 LOADING = "Loading the model"
 READING = "Reading the clip"
 WRITING = "Writing the result"

@@ -52,7 +52,8 @@ def _last_s(player) -> float:
 
 def _picture(player) -> np.ndarray:
     """What the viewer has drawn, ``H W 3``: read from its canvas, which costs less than a screenshot."""
-    encoded = player.evaluate("document.querySelector('canvas').toDataURL('image/png')").split(",", 1)[1]
+    player.wait_for_function("(document.querySelector('canvas[data-engine]') || {}).width > 300")
+    encoded = player.evaluate("document.querySelector('canvas[data-engine]').toDataURL('image/png')").split(",", 1)[1]
     picture = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
     on_white = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return np.asarray(on_white.convert("RGB")).astype(np.int16)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from demo.engine import RunListener
+from demo.engine import Maker, RunListener
 from human3r.errors import InputError
 from human3r.reconstruction import Reconstruction
 
@@ -117,8 +117,8 @@ class StandInEngine:
         (folder / name).write_bytes(name.encode())
         return True
 
-    def made(self, result: Reconstruction) -> bool:
-        return True
+    def maker_of(self, result: Reconstruction) -> Maker:
+        return "this model"
 
     def model_names(self) -> tuple[str, ...]:
         return ("auto",)

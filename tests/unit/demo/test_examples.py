@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from standin import StandInEngine, make_reconstruction
 
-from demo import examples
+from demo import examples, messages
 from demo.examples import EXAMPLES, Example, Gallery
 from demo.precompute import MAX_BYTES, thin_points
 from demo.storage import Store
@@ -37,10 +37,18 @@ def test_an_example_is_prepared_once_and_shared(precomputed: Example, engine: St
 def test_a_result_of_another_model_is_not_shown(
     precomputed: Example, engine: StandInEngine, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "made", lambda result: False)
+    monkeypatch.setattr(engine, "maker_of", lambda result: "another model")
 
     assert Gallery(engine, store).open(precomputed) is None
     assert len(store) == 0
+
+
+def test_a_result_of_earlier_weights_is_shown_and_says_so(
+    precomputed: Example, engine: StandInEngine, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "maker_of", lambda result: "earlier weights")
+
+    assert Gallery(engine, store).open(precomputed).warnings == (messages.EARLIER_WEIGHTS,)
 
 
 def test_a_visitors_result_has_no_example_clip(engine: StandInEngine, store: Store) -> None:
