@@ -76,7 +76,10 @@ class Refiner(nn.Module):
             weighted = jacobian * weight.flatten(1)[..., None]
             normal = weighted.transpose(1, 2) @ jacobian + torch.diag_embed(prior)
             right = (weighted.transpose(1, 2) @ residual.flatten(1)[..., None])[..., 0] - prior * change
-            update = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(normal))[..., 0].clamp(-0.5, 0.5)
+            # cholesky_ex neither raises nor waits for the device; whom it fails keep what they have.
+            factor, failed = torch.linalg.cholesky_ex(normal)
+            update = torch.cholesky_solve(right[..., None], factor)[..., 0].clamp(-0.5, 0.5)
+            update = torch.where((failed == 0)[:, None], update, torch.zeros_like(update)).nan_to_num(0.0)
             change = change + update
             local = _apply_turns(local, posed.rotations, update[:, :-3].unflatten(1, (NUM_BODY_ROTATIONS, 3)))
             root = _shift(root, update[:, -3:])

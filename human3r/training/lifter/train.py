@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from human3r.bodies import load_body
@@ -212,8 +213,6 @@ def _save_checkpoint(run: _Run, path: Path) -> None:
 def _resume(run: _Run, path: Path) -> None:
     if not path.is_file():
         return
-    from safetensors import safe_open
-
     tensors = load_file(path)
     with safe_open(path, framework="pt") as file:
         progress = file.metadata()

@@ -156,7 +156,7 @@ def test_a_person_with_only_poor_keypoints_stays_finite_and_is_left_alone(points
 def test_the_refiners_jacobian_is_the_derivative_of_the_projection(points):
     points = points.double()
     points.keypoint_offsets.zero_()
-    lifted, seen = _people(points.float(), 2, seed=3)
+    lifted, _ = _people(points.float(), 2, seed=3)
     points, lifted = points.double(), lifted.to(torch.float64)
     parents = points.parents
 
@@ -205,3 +205,14 @@ def test_refinement_ignores_one_keypoint_far_off(points):
 
     moved = roma.rotmat_geodesic_distance(refined.joint_rotations, lifted.joint_rotations)
     assert moved.max() < math.radians(6)
+
+
+def test_a_keypoint_that_is_not_a_number_spoils_nobody_else(points):
+    lifted, seen = _people(points, 3)
+    broken = seen.points.clone()
+    broken[1, 5] = math.nan
+
+    refined = Refiner()(lifted, PersonKeypoints(broken, seen.scores, seen.borders), points)
+
+    assert torch.isfinite(refined.joint_rotations).all()
+    assert torch.isfinite(refined.root_camera).all()
