@@ -78,10 +78,12 @@ class VideoSource:
 
     def _count_packets(self, container: av.container.InputContainer, video: av.VideoStream) -> list[int | None]:
         stamps: list[int | None] = []
+        self._has_presentation_stamps = True
         try:
             for packet in container.demux(video):
                 if packet.size == 0 or packet.is_discard:
                     continue
+                self._has_presentation_stamps &= packet.pts is not None
                 stamps.append(packet.pts if packet.pts is not None else packet.dts)
                 if len(stamps) > self._limits.num_frames:
                     check_length(len(stamps), 0.0, 0.0, self._limits)
@@ -94,7 +96,9 @@ class VideoSource:
         self._index_of_pts: dict[int, int] = {}
         if len(set(known)) == len(self._pts) and video.time_base:
             ordered = sorted(known)
-            self._index_of_pts = {stamp: index for index, stamp in enumerate(ordered)}
+            # AVI stores decoding times only: as a set they are right, but they do not name the decoded frames.
+            if self._has_presentation_stamps:
+                self._index_of_pts = {stamp: index for index, stamp in enumerate(ordered)}
             return [float((stamp - ordered[0]) * video.time_base) for stamp in ordered]
         if self._pts:
             self.warnings.append("The time stamps are missing or repeated; an even frame rate is assumed.")

@@ -47,6 +47,13 @@ def test_every_frame_of_a_clip_with_b_frames_comes_in_presentation_order(make_cl
     assert reader.warnings == []
 
 
+def test_containers_without_presentation_times_lose_no_frame(make_clip):
+    frames, _ = read_all(make_clip("old.avi", num_frames=14, fps=25, codec_options={"bf": "3"}))
+    levels = [int(frame.image[-6, -6].mean()) for frame in frames]
+    assert np.abs(np.array(levels) - np.arange(14) * 16).max() < 8
+    assert np.allclose([frame.time_s for frame in frames], np.arange(14) / 25)
+
+
 def test_the_probe_measures_size_rate_and_length(make_clip):
     info = probe(make_clip(num_frames=20, size=(50, 66), fps=25))
     assert (info.image_size, info.num_frames) == ((50, 66), 20)
