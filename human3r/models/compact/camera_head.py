@@ -37,7 +37,7 @@ _MAX_FLOW = 0.12
 """Mean motion of the anchor's points, as a share of the long side, beyond which the anchor is replaced."""
 _MATCH_MARGIN = 0.97
 """Matches replace the predicted motion only if they lower the misfit to this share of it."""
-_GOOD_MISFIT = 0.12
+_GOOD_MISFIT = 0.06
 """Below it the previous motion is start enough, and nothing is matched."""
 _DEPTH_EDGE = 0.15
 """Step of the logarithm of the depth between neighbouring cells that counts as an edge."""

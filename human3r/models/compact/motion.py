@@ -24,6 +24,8 @@ _TO_SIGMA = 1.4826
 _MIN_SIGMA = 0.006
 """Least noise of grey values in [-1, 1]: three quarters of a byte's step."""
 _MIN_SIGMA_PX = 0.15
+_OUTLIER_GREY = 0.2
+"""Difference of grey values in [-1, 1] that is as wrong as any."""
 _LOOSE_RAD, _LOOSE_M = 0.2, 0.5
 """Prior of any single step: keeps a textureless picture from moving the camera at all."""
 _STILL_RAD, _STILL_M = 0.001, 0.005
@@ -240,14 +242,19 @@ def align_images(
 
 
 def misfit(surface: Surface, grey_b: Tensor, background_b: Tensor, T_b_a: Tensor, lens: Lens) -> Tensor:
-    """Return the mean robust difference of grey values under a motion; leaving the image costs like a full outlier."""
+    """Return the mean robust difference of grey values under a motion, in [0, 1.25].
+
+    Weight that leaves the image costs a quarter of an outlier: less, and motions would flee the picture; more, and no
+    turning camera would ever seem to turn.
+    """
     pixels, inside = lens.project(transform(T_b_a, surface.points))
     weight = surface.weight * sample(background_b[None], pixels, lens.image_size)[:, 0]
+    kept = weight * inside
+    total, inside_total = weight.sum().clamp(min=1e-6), kept.sum().clamp(min=1e-6)
     residual = sample(grey_b[None], pixels, lens.image_size)[:, 0] - surface.grey
-    mean = (residual * weight * inside).sum() / (weight * inside).sum().clamp(min=1e-6)
-    cost = ((residual - mean).abs() / 0.1).clamp(max=1.0)
-    cost = torch.where(inside, cost, 1.0)
-    return (cost * weight).sum() / weight.sum().clamp(min=1e-6)
+    mean = (residual * kept).sum() / inside_total
+    cost = ((residual - mean).abs() / _OUTLIER_GREY).clamp(max=1.0)
+    return (cost * kept).sum() / inside_total + 0.25 * (1 - kept.sum() / total)
 
 
 def match_features(

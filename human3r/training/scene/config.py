@@ -38,8 +38,8 @@ class SceneTraining:
     focal_weight: float = 0.3
     mask_weight: float = 1.0
     sky_weight: float = 0.05
-    confidence_price: float = 0.2
-    """Source: CUT3R's alpha (arXiv 2501.12387), eq. 6."""
+    confidence_price: float = 0.5
+    """CUT3R (arXiv 2501.12387), eq. 6, has .2 for its errors; ours are larger, and at .2 nothing is ever confident."""
     validate_minutes: float = 12.0
     validation_clips: int = 24
     checkpoint_minutes: float = 3.0
