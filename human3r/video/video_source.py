@@ -21,6 +21,8 @@ from human3r.video.sampling import Sampling, choose_frames, rate_of
 
 _HDR_TRANSFERS = (16, 18)
 """SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""
+_WITHOUT_PRESENTATION_TIMES = ("avi",)
+"""Containers that store decoding order only; FFmpeg guesses, wrongly where frames are reordered."""
 _MAX_BAD_PACKETS = 500
 _SEEK_WORTH_S = 4.0
 
@@ -78,7 +80,7 @@ class VideoSource:
 
     def _count_packets(self, container: av.container.InputContainer, video: av.VideoStream) -> list[int | None]:
         stamps: list[int | None] = []
-        self._has_presentation_stamps = True
+        self._has_presentation_stamps = self._demuxer not in _WITHOUT_PRESENTATION_TIMES
         try:
             for packet in container.demux(video):
                 if packet.size == 0 or packet.is_discard:
@@ -96,7 +98,7 @@ class VideoSource:
         self._index_of_pts: dict[int, int] = {}
         if len(set(known)) == len(self._pts) and video.time_base:
             ordered = sorted(known)
-            # AVI stores decoding times only: as a set they are right, but they do not name the decoded frames.
+            # Decoding times are right as a set, but they do not name the decoded frames.
             if self._has_presentation_stamps:
                 self._index_of_pts = {stamp: index for index, stamp in enumerate(ordered)}
             return [float((stamp - ordered[0]) * video.time_base) for stamp in ordered]
