@@ -80,6 +80,18 @@ def test_a_small_person_needs_a_higher_score() -> None:
     assert people.center_px[0, 0] > 100
 
 
+def test_keypoints_that_fall_onto_one_spot_are_no_person() -> None:
+    maps = blank_maps()
+    add_person(maps, 20, 10, 0.9, spread=6)
+    add_person(maps, 20, 40, 0.9, spread=16)
+    maps.box_scale[0, :, 20, 10] = 20.0
+    maps.box_scale[0, :, 20, 40] = 20.0
+
+    people = decode_people(maps)
+
+    assert people.center_px[:, 0].tolist() == [40.5 * 4 - 0.5]
+
+
 def test_two_centre_peaks_on_one_person_are_one_person() -> None:
     first, second = people_at(0.0, 0.9), people_at(2.0, 0.6)
     both = ImageKeypoints(**{name: torch.cat([getattr(first, name), getattr(second, name)]) for name in vars(first)})
@@ -96,9 +108,7 @@ def test_people_far_apart_are_not_similar() -> None:
 
 def test_the_second_scale_adds_only_newcomers() -> None:
     base, again, newcomer = people_at(0.0), people_at(3.0, 0.95), people_at(300.0, 0.9)
-    other = ImageKeypoints(
-        **{name: torch.cat([getattr(again, name), getattr(newcomer, name)]) for name in vars(again)}
-    )
+    other = ImageKeypoints(**{name: torch.cat([getattr(again, name), getattr(newcomer, name)]) for name in vars(again)})
 
     joined = join_scales(base, other)
 
