@@ -152,6 +152,9 @@ def _add_measuring(commands: argparse._SubParsersAction) -> None:
         "--model", default="auto", help=f"{_MODEL_HELP}; official names without weights run random ones"
     )
     parser.add_argument("--frames", type=int, default=30, metavar="N", help="frames to time (%(default)s)")
+    parser.add_argument(
+        "--warmup", type=int, default=3, metavar="N", help="frames before them, not timed (%(default)s)"
+    )
     parser.add_argument("--size", default="640x360", metavar="WxH", help="size of the source frames (%(default)s)")
     parser.add_argument("--clip", type=Path, metavar="CLIP", help="measure on a clip instead of on moving patterns")
     parser.add_argument("--people", type=int, metavar="P", help="force so many people per frame (random weights only)")
@@ -164,10 +167,15 @@ def _add_training(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "train", "learning.train", "train a part, or go on")
     parser.add_argument("config", metavar="CONFIG", type=Path, help="a .toml with its stage")
     parser = _command(commands, "evaluate", "learning.evaluate", "run one of the evaluations")
-    parser.add_argument("benchmark", metavar="BENCHMARK")
-    parser.add_argument("--data", metavar="DIR", type=Path, required=True)
+    parser.add_argument("benchmark", metavar="BENCHMARK", help="e.g. bonn, tum-pose or synthetic")
+    parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="the data set in its public layout")
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
+    parser.add_argument("--body", type=Path, metavar="BODY", help=_BODY_HELP)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="results (default: evaluation/BENCHMARK_MODEL)")
+    parser.add_argument("--frames", type=int, metavar="N", help="frames per sequence instead of the standard number")
+    parser.add_argument("--max-sequences", type=int, metavar="N", help="only the first so many sequences")
     _add_device(parser)
+    _add_precision(parser)
     _add_json(parser)
     parser = commands.add_parser(
         "synth", help="render synthetic clips with exact truth ('synth --help' lists its options)", add_help=False

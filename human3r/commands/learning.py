@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from human3r.errors import InputError
 
-BENCHMARKS: tuple[str, ...] = ()
-"""Evaluations that exist; their protocols are a work of their own."""
+if TYPE_CHECKING:
+    from human3r.evaluation.protocol import Benchmark, SequenceScores
 
 
 def train(options: argparse.Namespace) -> int:
@@ -42,11 +46,44 @@ def _train_scene(config: Path) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Run the command ``evaluate``."""
-    if options.benchmark not in BENCHMARKS:
-        known = ", ".join(BENCHMARKS) or "none yet"
+    """Run the command ``evaluate``: results, ``summary.json`` and ``report.md`` in one folder; a re-run goes on."""
+    from human3r.evaluation.report import markdown_of, summary_of, write_report
+    from human3r.evaluation.runner import run_benchmark
+    from human3r.runtime.loading import load_model
+
+    benchmarks = _benchmarks()
+    if options.benchmark not in benchmarks:
+        known = ", ".join(benchmarks)
         raise InputError(f"The evaluation {options.benchmark!r} does not exist.", f"Known: {known}.")
+    benchmark = benchmarks[options.benchmark]
+    if options.frames is not None:
+        if options.frames < 3:
+            raise InputError(f"The number of frames is {options.frames}; it must be 3 or more.")
+        benchmark = replace(benchmark, protocol=replace(benchmark.protocol, num_frames=options.frames))
+    model_name = Path(options.model).stem
+    out = options.out or Path("evaluation") / f"{options.benchmark}_{model_name}"
+    run = run_benchmark(
+        benchmark,
+        options.data,
+        out,
+        lambda: load_model(options.model, options.device, options.precision, options.body),
+        max_sequences=options.max_sequences,
+        on_sequence=_tell,
+    )
+    write_report(run, out)
+    print(json.dumps(summary_of(run)) if options.json else markdown_of(run))
     return 0
+
+
+def _benchmarks() -> dict[str, Benchmark]:
+    from human3r.evaluation.benchmarks import PUBLIC_BENCHMARKS
+
+    return dict(PUBLIC_BENCHMARKS)
+
+
+def _tell(scores: SequenceScores, num_done: int, num_all: int, is_stored: bool) -> None:
+    how = "done before" if is_stored else f"{scores.num_frames} frames in {scores.seconds:.1f} s"
+    print(f"{num_done}/{num_all} {scores.sequence}: {how}", file=sys.stderr)
 
 
 def synth(options: argparse.Namespace) -> int:

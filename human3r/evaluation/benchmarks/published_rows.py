@@ -1,0 +1,34 @@
+"""Builders of published rows: a table of numbers becomes records with named columns."""
+
+from __future__ import annotations
+
+from human3r.evaluation.metrics import DepthAlignment
+from human3r.evaluation.protocol import PublishedRow
+
+HUMAN3R = "Human3R (arXiv 2510.06219)"
+SECONDARY = "as quoted by later papers"
+"""Read in tables of other papers than the method's own: protocols agree in name, preprocessing may differ."""
+
+
+def depth_rows(
+    alignment: DepthAlignment, table: dict[str, tuple[float, float]], source: str = SECONDARY
+) -> tuple[PublishedRow, ...]:
+    """Build rows from (AbsRel, share below 1.25) by method."""
+    return tuple(
+        PublishedRow(method, {f"{alignment}.abs_rel": abs_rel, f"{alignment}.delta_1": delta}, source)
+        for method, (abs_rel, delta) in table.items()
+    )
+
+
+def camera_rows(table: dict[str, tuple[float, float, float]], source: str = SECONDARY) -> tuple[PublishedRow, ...]:
+    """Build rows from (ATE in metres, RPE in metres, RPE in degrees) by method."""
+    columns = ("camera.ate_m", "camera.rpe_translation_m", "camera.rpe_rotation_deg")
+    return tuple(
+        PublishedRow(method, dict(zip(columns, values, strict=True)), source) for method, values in table.items()
+    )
+
+
+DEPTH_HEADLINE = ("metric.abs_rel", "metric.delta_1", "scale.abs_rel", "scale.delta_1")
+SHIFT_HEADLINE = ("scale_shift_adam.abs_rel", "scale_shift_adam.delta_1")
+CAMERA_HEADLINE = ("camera.ate_m", "camera.rpe_translation_m", "camera.rpe_rotation_deg")
+ALL_ALIGNMENTS: tuple[DepthAlignment, ...] = ("metric", "scale", "scale_shift", "scale_shift_adam", "median")

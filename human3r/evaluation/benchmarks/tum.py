@@ -1,0 +1,146 @@
+"""TUM RGB-D, dynamic objects (freiburg3 sitting and walking): camera path and video depth.
+
+Layouts: prepared, ``<sequence>/{rgb_90,depth_90}/*.png`` and ``groundtruth_90.txt``; or the original download,
+``<sequence>/{rgb,depth}/<time>.png`` and ``groundtruth.txt``, which is sampled here in the same way.
+Source: Sturm et al., "A benchmark for the evaluation of RGB-D SLAM systems" (IROS 2012).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from human3r.errors import FormatError
+from human3r.evaluation.benchmarks.folders import list_files, paired, sequence_folders
+from human3r.evaluation.benchmarks.published_rows import (
+    ALL_ALIGNMENTS,
+    CAMERA_HEADLINE,
+    DEPTH_HEADLINE,
+    SHIFT_HEADLINE,
+    camera_rows,
+)
+from human3r.evaluation.camera_pose import associate, score_camera_pose
+from human3r.evaluation.decoders import read_png_depth, read_trajectory
+from human3r.evaluation.protocol import Benchmark, Protocol, Recording, Trajectory
+from human3r.evaluation.video_depth import score_video_depth
+
+SEQUENCES = tuple(
+    f"rgbd_dataset_freiburg3_{posture}_{motion}"
+    for posture in ("sitting", "walking")
+    for motion in ("static", "xyz", "halfsphere", "rpy")
+)
+SAMPLING_S = 0.02
+"""Largest difference between the times of an image and of its truth when an original download is sampled."""
+_STANDARD_FRAMES = 90
+_STANDARD_STRIDE = 3
+"""90 frames are every third of the first 270; other numbers are consecutive frames."""
+
+
+def _sample(folder: Path, protocol: Protocol) -> tuple[tuple[Path, ...], Trajectory]:
+    """Choose images of an original download that have a true camera, and return these cameras."""
+    images, truth = list_files(folder / "rgb", (".png",)), read_trajectory(folder / "groundtruth.txt")
+    if truth.time_s is None:
+        raise FormatError(f"groundtruth.txt of {folder.name} has no times.", "Give the original download.")
+    rows, true_rows = associate(_times(images), truth.time_s, SAMPLING_S)
+    num_frames = protocol.num_frames or len(rows)
+    stride = _STANDARD_STRIDE if num_frames == _STANDARD_FRAMES else 1
+    chosen = slice(0, num_frames * stride, stride)
+    true_rows = true_rows[chosen]
+    return tuple(images[row] for row in rows[chosen]), Trajectory(
+        truth.time_s[true_rows], truth.T_world_camera[true_rows]
+    )
+
+
+def _times(files: tuple[Path, ...]) -> np.ndarray:
+    try:
+        return np.array([float(path.stem) for path in files])
+    except ValueError as error:
+        raise FormatError("An image is not named after its time.", "Give the original download.") from error
+
+
+def _has_original(folder: Path) -> bool:
+    return (folder / "groundtruth.txt").is_file() and (folder / "rgb").is_dir()
+
+
+def find_pose(root: Path, protocol: Protocol) -> list[Recording]:
+    """List sequences with images and true cameras."""
+    found = []
+    for name, folder in sequence_folders(root, protocol.sequences):
+        images = list_files(folder / f"rgb_{protocol.num_frames}")
+        if images:
+            reader = partial(read_trajectory, folder / f"groundtruth_{protocol.num_frames}.txt")
+            found.append(Recording(name, folder, images, read_trajectory=reader))
+        elif _has_original(folder):
+            images, truth = _sample(folder, protocol)
+            found.append(Recording(name, folder, images, read_trajectory=partial(_given, truth)))
+    return found
+
+
+def _given(truth: Trajectory) -> Trajectory:
+    return truth
+
+
+def find_depth(root: Path, protocol: Protocol) -> list[Recording]:
+    """List sequences with images and depth; an original download is sampled as for the camera path."""
+    found = []
+    reader = partial(read_png_depth, units_per_metre=5000.0)
+    for name, folder in sequence_folders(root, protocol.sequences):
+        images = list_files(folder / f"rgb_{protocol.num_frames}")
+        depths = list_files(folder / f"depth_{protocol.num_frames}", (".png",))
+        if images and depths:
+            images, depths = paired(name, images, depths, protocol.num_frames)
+        elif _has_original(folder):
+            images, _ = _sample(folder, protocol)
+            candidates = list_files(folder / "depth", (".png",))
+            rows, depth_rows = associate(_times(images), _times(candidates), SAMPLING_S)
+            images, depths = tuple(images[row] for row in rows), tuple(candidates[row] for row in depth_rows)
+        if images and depths:
+            found.append(Recording(name, folder, images, depths, read_depth=reader))
+    return found
+
+
+_LAYOUT = (
+    "<sequence>/{rgb_<N>,depth_<N>}/*.png and groundtruth_<N>.txt, or the original {rgb,depth} and groundtruth.txt"
+)
+
+TUM_POSE = Benchmark(
+    protocol=Protocol(
+        name="tum-pose",
+        title="TUM-dynamics, camera path",
+        loader="crop",
+        sequences=SEQUENCES,
+        num_frames=_STANDARD_FRAMES,
+        reset_interval=100,
+    ),
+    layout=_LAYOUT,
+    find=find_pose,
+    score=score_camera_pose,
+    headline=CAMERA_HEADLINE,
+    published=camera_rows(
+        {
+            "MonST3R-GA": (0.098, 0.019, 0.935),
+            "CUT3R": (0.046, 0.015, 0.473),
+            "TTT3R": (0.028, 0.012, 0.379),
+            "STream3R": (0.026, 0.013, 0.330),
+            "VGGT": (0.012, 0.010, 0.310),
+        }
+    ),
+)
+
+TUM_DEPTH = Benchmark(
+    protocol=Protocol(
+        name="tum-depth",
+        title="TUM-dynamics, video depth",
+        loader="resize",
+        sequences=SEQUENCES,
+        num_frames=_STANDARD_FRAMES,
+        max_depth_m=70.0,
+        alignments=ALL_ALIGNMENTS,
+    ),
+    layout=_LAYOUT,
+    find=find_depth,
+    score=score_video_depth,
+    headline=DEPTH_HEADLINE + SHIFT_HEADLINE,
+)

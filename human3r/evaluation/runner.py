@@ -1,0 +1,181 @@
+"""Runs a benchmark: one result file per finished sequence, so that an interrupted run goes on where it stopped.
+
+A result is used again only if benchmark, protocol and weights are the same. Finding, running and scoring are the
+benchmark's and the session's; tables are ``human3r.evaluation.report``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from human3r.errors import InputError
+from human3r.evaluation.inference import open_session, predict_frames
+from human3r.evaluation.protocol import Benchmark, Protocol, Recording, ScoreGroup, SequenceScores
+from human3r.export.atomic import write_text
+from human3r.records import FramePrediction
+from human3r.runtime.loading import LoadedModel
+
+SCHEMA = "human3r-evaluation/1"
+
+OnSequence = Callable[[SequenceScores, int, int, bool], None]
+"""Called after each sequence: scores, how many are done, how many there are, whether they were stored before."""
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """The outcome of a benchmark, over all sequences that were there."""
+
+    benchmark: Benchmark
+    model: str
+    model_sha256: str
+    precision: str
+    sequences: tuple[SequenceScores, ...]
+    missing: tuple[str, ...]
+    """Sequences of the published subset that were not evaluated."""
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Average of every metric over the sequences, by ``group.metric``."""
+        return average(self.sequences)
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    root: Path,
+    out: Path,
+    load: Callable[[], LoadedModel],
+    *,
+    max_sequences: int | None = None,
+    on_sequence: OnSequence | None = None,
+) -> EvaluationRun:
+    """Evaluate every sequence below ``root``, or go on with it.
+
+    Args:
+        benchmark: What to run.
+        root: The data set in its public layout.
+        out: Folder for the results; made if it is not there.
+        load: Loads the model; called only if there are sequences.
+        max_sequences: Take only the first so many.
+        on_sequence: Told about each sequence.
+
+    Raises:
+        InputError: The folder holds no sequence of the benchmark.
+        FormatError: A file of the data set is damaged; finished sequences stay.
+    """
+    if max_sequences is not None and max_sequences < 1:
+        raise InputError(f"The number of sequences is {max_sequences}; it must be 1 or more.")
+    if not root.is_dir():
+        raise InputError(f"There is no folder {str(root)!r}.", f"Expected {benchmark.layout}.")
+    protocol = benchmark.protocol
+    recordings = benchmark.find(root, protocol)[:max_sequences]
+    if not recordings:
+        raise InputError(f"{str(root)!r} holds no sequence of {protocol.name}.", f"Expected {benchmark.layout}.")
+    model = load()
+    fingerprint = fingerprint_of(protocol, model)
+    (out / "sequences").mkdir(parents=True, exist_ok=True)
+    done: list[SequenceScores] = []
+    for recording in recordings:
+        path = out / "sequences" / f"{recording.name.replace('/', '__')}.json"
+        scores = load_scores(path, fingerprint)
+        is_stored = scores is not None
+        if scores is None:
+            scores = score_sequence(benchmark, recording, model)
+            save_scores(path, fingerprint, scores)
+        done.append(scores)
+        if on_sequence is not None:
+            on_sequence(scores, len(done), len(recordings), is_stored)
+    names = {scores.sequence for scores in done}
+    missing = tuple(name for name in protocol.sequences if name not in names)
+    return EvaluationRun(benchmark, model.name, model.sha256, model.precision, tuple(done), missing)
+
+
+def score_sequence(benchmark: Benchmark, recording: Recording, model: LoadedModel) -> SequenceScores:
+    """Run the model on one sequence and score it."""
+    session = open_session(model, benchmark.protocol)
+    timed = _Stopwatch(predict_frames(session, recording.images, benchmark.protocol))
+    groups = benchmark.score(recording, benchmark.protocol, iter(timed))
+    return SequenceScores(recording.name, timed.num_frames, session.num_rejected, round(timed.seconds, 3), groups)
+
+
+class _Stopwatch:
+    """Counts predictions and the time that making them takes, without the time of those who use them."""
+
+    def __init__(self, predictions: Iterator[FramePrediction]) -> None:
+        self._predictions = predictions
+        self.num_frames = 0
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[FramePrediction]:
+        while True:
+            start = time.perf_counter()
+            prediction = next(self._predictions, None)
+            self.seconds += time.perf_counter() - start
+            if prediction is None:
+                return
+            self.num_frames += 1
+            yield prediction
+
+
+def average(sequences: tuple[SequenceScores, ...]) -> dict[str, float]:
+    """Average every metric over sequences with the weights of its group, leaving out what is not a number."""
+    sums: dict[str, tuple[float, float]] = {}
+    for scores in sequences:
+        for group in scores.groups:
+            for name, value in group.values.items():
+                if group.weight > 0 and math.isfinite(value):
+                    key = f"{group.name}.{name}"
+                    total, weight = sums.get(key, (0.0, 0.0))
+                    sums[key] = (total + group.weight * value, weight + group.weight)
+    return {key: total / weight for key, (total, weight) in sums.items()}
+
+
+def fingerprint_of(protocol: Protocol, model: LoadedModel) -> str:
+    """Name everything that a stored result depends on, apart from the data set itself."""
+    facts = {"schema": SCHEMA, "protocol": asdict(protocol), "model": model.sha256, "precision": model.precision}
+    facts["body"] = model.body.name
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def save_scores(path: Path, fingerprint: str, scores: SequenceScores) -> None:
+    """Write the result of one sequence, whole or not at all; what is not a number becomes null."""
+    groups = [
+        {"name": group.name, "weight": group.weight, "values": finite_or_none(group.values)} for group in scores.groups
+    ]
+    entry = {"schema": SCHEMA, "fingerprint": fingerprint} | asdict(replace(scores, groups=())) | {"groups": groups}
+    write_text(path, json.dumps(entry, indent=1) + "\n")
+
+
+def finite_or_none(values: dict[str, float]) -> dict[str, float | None]:
+    """Replace what JSON cannot hold."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def load_scores(path: Path, fingerprint: str) -> SequenceScores | None:
+    """Read a stored result; None where there is none, or it is of another protocol or model, or damaged."""
+    try:
+        entry = json.loads(path.read_text())
+        if entry["schema"] != SCHEMA or entry["fingerprint"] != fingerprint:
+            return None
+        groups = tuple(
+            ScoreGroup(
+                str(group["name"]),
+                float(group["weight"]),
+                {name: math.nan if value is None else float(value) for name, value in group["values"].items()},
+            )
+            for group in entry["groups"]
+        )
+        return SequenceScores(
+            sequence=str(entry["sequence"]),
+            num_frames=int(entry["num_frames"]),
+            num_rejected=int(entry["num_rejected"]),
+            seconds=float(entry["seconds"]),
+            groups=groups,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
