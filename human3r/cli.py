@@ -152,9 +152,7 @@ def _add_measuring(commands: argparse._SubParsersAction) -> None:
         "--model", default="auto", help=f"{_MODEL_HELP}; official names without weights run random ones"
     )
     parser.add_argument("--frames", type=int, default=30, metavar="N", help="frames to time (%(default)s)")
-    parser.add_argument(
-        "--warmup", type=int, default=3, metavar="N", help="frames before them, not timed (%(default)s)"
-    )
+    parser.add_argument("--warmup", type=int, default=3, metavar="N", help="untimed frames before (%(default)s)")
     parser.add_argument("--size", default="640x360", metavar="WxH", help="size of the source frames (%(default)s)")
     parser.add_argument("--clip", type=Path, metavar="CLIP", help="measure on a clip instead of on moving patterns")
     parser.add_argument("--people", type=int, metavar="P", help="force so many people per frame (random weights only)")

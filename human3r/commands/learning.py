@@ -30,18 +30,18 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _train_lifter(config: Path) -> int:
-    from human3r.training.lifter.config import load_config
+    from human3r.training.lifter.config import LifterTraining
     from human3r.training.lifter.train import train as train_lifter
 
-    train_lifter(load_config(config))
+    train_lifter(read_settings(LifterTraining, config))
     return 0
 
 
 def _train_scene(config: Path) -> int:
-    from human3r.training.scene.config import load_config
+    from human3r.training.scene.config import SceneTraining
     from human3r.training.scene.train import SceneTrainer
 
-    SceneTrainer(load_config(config)).run()
+    SceneTrainer(read_settings(SceneTraining, config)).run()
     return 0
 
 

@@ -49,6 +49,7 @@ def benchmark(options: argparse.Namespace) -> int:
         BenchmarkOptions(
             model=options.model,
             num_frames=options.frames,
+            warmup_frames=options.warmup,
             frame_size=(height, width),
             num_people=options.people,
             device=options.device,

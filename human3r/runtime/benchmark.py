@@ -131,8 +131,10 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
         InputError: An option makes no sense.
         AssetError: The model cannot be loaded.
     """
-    if options.num_frames < 1:
-        raise InputError(f"The number of frames is {options.num_frames}; it must be 1 or more.")
+    if options.num_frames < 1 or options.warmup_frames < 1:
+        raise InputError(
+            f"{options.num_frames} timed and {options.warmup_frames} warm-up frames: both must be 1 or more."
+        )
     model, weights = _load(options)
     with tempfile.TemporaryDirectory(prefix="human3r-benchmark-") as folder:
         clip = options.clip or _write_pattern(Path(folder) / "pattern.mp4", options)
