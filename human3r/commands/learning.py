@@ -32,6 +32,7 @@ def train(options: argparse.Namespace) -> int:
 def _train_lifter(config: Path) -> int:
     from human3r.training.lifter.config import LifterTraining
     from human3r.training.lifter.train import train as train_lifter
+    from human3r.training.settings import read_settings
 
     train_lifter(read_settings(LifterTraining, config))
     return 0
@@ -40,6 +41,7 @@ def _train_lifter(config: Path) -> int:
 def _train_scene(config: Path) -> int:
     from human3r.training.scene.config import SceneTraining
     from human3r.training.scene.train import SceneTrainer
+    from human3r.training.settings import read_settings
 
     SceneTrainer(read_settings(SceneTraining, config)).run()
     return 0
@@ -77,8 +79,10 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _benchmarks() -> dict[str, Benchmark]:
     from human3r.evaluation.benchmarks import PUBLIC_BENCHMARKS
+    from human3r.evaluation.benchmarks.synthetic import synthetic_benchmark
+    from human3r.training.synthetic.clip import clip_folders, read_clip
 
-    return dict(PUBLIC_BENCHMARKS)
+    return {**PUBLIC_BENCHMARKS, "synthetic": synthetic_benchmark(clip_folders, read_clip)}
 
 
 def _tell(scores: SequenceScores, num_done: int, num_all: int, is_stored: bool) -> None:

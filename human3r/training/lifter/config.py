@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import typing
-from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from human3r.errors import FormatError
 from human3r.training.lifter.cameras import CameraMix
 from human3r.training.lifter.detector import DetectorMix
 from human3r.training.lifter.losses import LossWeights
@@ -65,36 +62,3 @@ class LifterTraining:
     cameras: CameraMix = field(default_factory=CameraMix)
     detector: DetectorMix = field(default_factory=DetectorMix)
     losses: LossWeights = field(default_factory=LossWeights)
-
-
-def load_config(path: Path | str) -> LifterTraining:
-    """Read a TOML file.
-
-    Raises:
-        FormatError: The file is no TOML, or has a key that no setting has.
-    """
-    # Python 3.10 has no TOML reader; only training needs one.
-    import tomllib
-
-    path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FormatError(f"{path.name} is not a readable TOML file.", "See human3r/training/configs.") from error
-    return _read(LifterTraining, values, path.name)
-
-
-def _read(record: type, values: dict[str, object], where: str) -> typing.Any:
-    known = {item.name for item in fields(record)}
-    unknown = sorted(values.keys() - known)
-    if unknown:
-        raise FormatError(f"{where} has unknown settings: {', '.join(unknown)}.", f"Known: {', '.join(sorted(known))}.")
-    hints = typing.get_type_hints(record)
-    read = {}
-    for name, value in values.items():
-        hint = hints[name]
-        if is_dataclass(hint):
-            read[name] = _read(typing.cast(type, hint), typing.cast(dict, value), f"{where}, {name}")
-        else:
-            read[name] = tuple(value) if isinstance(value, list) else value
-    return record(**read)

@@ -11,9 +11,10 @@ import torch
 
 from human3r.assets.shards import COMPACT_FOLDER
 from human3r.errors import Human3RError
-from human3r.training.scene.config import load_config
+from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.ship import ship_scene_weights
 from human3r.training.scene.train import SceneTrainer
+from human3r.training.settings import read_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     try:
-        config = load_config(options.config)
+        config = read_settings(SceneTraining, options.config)
         if options.ship:
             ship_scene_weights(Path(config.output) / "checkpoint.pt", COMPACT_FOLDER)
         else:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from pathlib import Path
-
-from human3r.errors import FormatError
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -46,26 +43,3 @@ class SceneTraining:
     use_bf16: bool = True
     """bfloat16 products, worth it on CPUs with such units."""
     seed: int = 0
-
-
-def load_config(path: Path | str) -> SceneTraining:
-    """Read a TOML file.
-
-    Raises:
-        FormatError: The file is no TOML, or has a key that no setting has.
-    """
-    # Python 3.10 has no TOML reader; only training needs one.
-    import tomllib
-
-    path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FormatError(f"{path.name} is not a readable TOML file.", "See human3r/training/configs.") from error
-    values.pop("stage", None)
-    unknown = sorted(values.keys() - {item.name for item in fields(SceneTraining)})
-    if unknown:
-        raise FormatError(f"{path.name} has unknown settings: {', '.join(unknown)}.")
-    if "scales" in values:
-        values["scales"] = tuple(values["scales"])
-    return SceneTraining(**values)

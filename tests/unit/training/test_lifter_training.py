@@ -11,7 +11,7 @@ from human3r.errors import FormatError
 from human3r.models.compact.body_points import BodyPoints
 from human3r.training.lifter import train as training
 from human3r.training.lifter.cameras import CameraMix
-from human3r.training.lifter.config import LifterTraining, load_config
+from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.detector import DetectorMix, detect
 from human3r.training.lifter.losses import LossWeights, lifter_losses
 from human3r.training.lifter.poses import SEATED, PoseMix, PoseSampler
@@ -20,6 +20,7 @@ from human3r.training.lifter.rotations import Dice
 from human3r.training.lifter.simulator import BodyMix, SimulatedPeople, Simulator
 from human3r.training.lifter.validation import score_table, upright_baseline
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
+from human3r.training.settings import read_settings
 
 FACE = [[0.0, 0.0, 0.12], [0.03, 0.04, 0.095], [-0.03, 0.04, 0.095], [0.073, 0.025, 0.01], [-0.073, 0.025, 0.01]]
 
@@ -168,11 +169,11 @@ def test_an_unknown_setting_is_refused_with_its_name(tmp_path):
     path.write_text("[poses]\nmocaps = 0.5\n")
 
     with pytest.raises(FormatError, match="mocaps"):
-        load_config(path)
+        read_settings(LifterTraining, path)
 
 
 def test_the_shipped_settings_are_readable():
-    settings = load_config(training.Path(training.__file__).parents[1] / "configs" / "lifter.toml")
+    settings = read_settings(LifterTraining, training.Path(training.__file__).parents[1] / "configs" / "lifter.toml")
 
     assert settings.minutes >= 60
     assert math.isclose(sum(settings.poses.kinds().tolist()), 1.0, abs_tol=1e-6)

@@ -13,10 +13,11 @@ from human3r.errors import FormatError
 from human3r.models.compact.point_head import SceneMaps
 from human3r.models.compact.prompter import prior_focal_px
 from human3r.training.scene.batches import SceneSample, build_sample, change_looks, choose_frames, mirror
-from human3r.training.scene.config import SceneTraining, load_config
+from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.losses import canonical_log_depth, gradient_loss, scene_loss
 from human3r.training.scene.train import SceneTrainer
 from human3r.training.scene.validate import depth_scores, mask_iou
+from human3r.training.settings import read_settings
 from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, write_clip
 
 SIZE = (64, 96)
@@ -170,7 +171,7 @@ def test_unknown_settings_are_refused(tmp_path: Path) -> None:
     path.write_text("speed = 3\n")
 
     with pytest.raises(FormatError, match="speed"):
-        load_config(path)
+        read_settings(SceneTraining, path)
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""Settings of a training run: a TOML file read into a frozen dataclass, in which unknown keys are errors."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+from human3r.errors import FormatError
+
+SettingsT = typing.TypeVar("SettingsT")
+
+
+def read_settings(record: type[SettingsT], path: Path | str) -> SettingsT:
+    """Read a TOML file into ``record``; tables fill nested dataclasses, arrays become tuples, ``stage`` is ignored.
+
+    Raises:
+        FormatError: The file is no TOML, or has a key that no setting has.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FormatError(f"{path.name} is not a readable TOML file.", "See human3r/training/configs.") from error
+    values.pop("stage", None)
+    return _fill(record, values, path.name)
+
+
+def _fill(record: type[SettingsT], values: dict[str, object], where: str) -> SettingsT:
+    known = {item.name for item in fields(typing.cast(typing.Any, record))}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise FormatError(f"{where} has unknown settings: {', '.join(unknown)}.", f"Known: {', '.join(sorted(known))}.")
+    hints = typing.get_type_hints(record)
+    read: dict[str, object] = {}
+    for name, value in values.items():
+        if is_dataclass(hints[name]):
+            read[name] = _fill(hints[name], typing.cast(dict, value), f"{where}, {name}")
+        else:
+            read[name] = tuple(value) if isinstance(value, list) else value
+    return record(**read)
