@@ -151,6 +151,8 @@ class PersonParameters(TensorRecord):
     """``P 10``"""
     head_camera: Tensor
     """``P 3`` head joint in the camera frame, metres."""
+    joints_camera: Tensor | None = None
+    """``P 22 3`` body joints in the camera frame, metres, or None where the head does not know the body."""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def to_person_parameters(lifted: LiftedPeople, points: BodyPoints) -> PersonPara
         betas=lifted.betas,
         expression=torch.zeros_like(lifted.betas),
         head_camera=lifted.root_camera + posed.joints[:, HEAD_JOINT],
+        joints_camera=lifted.root_camera[:, None] + posed.joints,
     )
 
 
