@@ -14,6 +14,8 @@ from human3r.models.compact.movenet import MoveNet, MoveNetMaps
 from human3r.models.parts import BatchRecord
 
 _SIDE_MULTIPLE = 32
+_HINT_SCORES = (0.08, 0.4)
+"""Centre scores that are neither clutter nor, for a small person, already enough."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,21 @@ class MoveNetPrior(nn.Module):
         """Encode ``B 3 H W`` in [-1, 1]."""
         features = self.look_once(image)
         size = enlarged_size(image.shape[-2:], self.second_scale_px)
-        if size is None:
+        if size is None or not bool(has_hints(features.maps.center)):
             return features
         larger = functional.interpolate(image, size, mode="bilinear", align_corners=False)
         larger = larger.contiguous(memory_format=torch.channels_last).to(self.network.stem.weight.dtype)
         return replace(features, enlarged=self.network(larger))
+
+
+def has_hints(center: Tensor) -> Tensor:
+    """Say whether any of the ``B 1 h w`` centre maps has a weak peak: somebody whom a larger picture may show.
+
+    Source: of 156 frames of real clips, the second look found a true newcomer in 5; all but one had such a peak, and the
+    false newcomers (a tree) had none. Without the second look a frame costs half.
+    """
+    peak = center == functional.max_pool2d(center, 5, 1, 2)
+    return (peak & (center >= _HINT_SCORES[0]) & (center < _HINT_SCORES[1])).any()
 
 
 def enlarged_size(image_size: tuple[int, int], long_side_px: int) -> tuple[int, int] | None:
