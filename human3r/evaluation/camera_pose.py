@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from human3r.errors import FormatError
+from human3r.evaluation.alignment import fit_similarity
 from human3r.evaluation.metrics import ate, rpe
 from human3r.evaluation.protocol import Protocol, Recording, ScoreGroup, Trajectory
 from human3r.records import FramePrediction
@@ -38,7 +39,21 @@ def camera_group(predicted: np.ndarray, truth: np.ndarray) -> ScoreGroup:
     """Score ``T 4 4`` cameras; every sequence counts once."""
     translation_m, rotation_deg = rpe(predicted, truth)
     values = {"ate_m": ate(predicted, truth), "rpe_translation_m": translation_m, "rpe_rotation_deg": rotation_deg}
-    return ScoreGroup("camera", 1.0, values)
+    return ScoreGroup("camera", 1.0, values, _series(predicted, truth))
+
+
+def _series(predicted: np.ndarray, truth: np.ndarray) -> dict[str, tuple[float, ...]]:
+    """Describe the aligned path for plots: position on the x-z plane and position error, per frame."""
+    positions, true_positions = predicted[:, :3, 3], truth[:, :3, 3]
+    aligned = fit_similarity(positions, true_positions).apply(positions)
+    columns = {
+        "true_x_m": true_positions[:, 0],
+        "true_z_m": true_positions[:, 2],
+        "predicted_x_m": aligned[:, 0],
+        "predicted_z_m": aligned[:, 2],
+        "error_m": np.linalg.norm(aligned - true_positions, axis=-1),
+    }
+    return {name: tuple(np.round(column, 6).tolist()) for name, column in columns.items()}
 
 
 def image_times(recording: Recording) -> np.ndarray:

@@ -85,6 +85,8 @@ class ScoreGroup:
     """Weight in the average: valid pixels, 1, or matched observations. 0 leaves the sequence out."""
     values: dict[str, float]
     """Metric by name; a value that is not a number is left out of the average."""
+    series: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Values per frame, for the plots."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from human3r.evaluation.protocol import PublishedRow
+from human3r.evaluation.plots import camera_plot
+from human3r.evaluation.protocol import PublishedRow, ScoreGroup
 from human3r.evaluation.runner import SCHEMA, EvaluationRun, finite_or_none
-from human3r.export.atomic import write_text
+from human3r.export.atomic import write_bytes, write_text
 
 
 def summary_of(run: EvaluationRun) -> dict[str, object]:
@@ -59,20 +60,40 @@ def markdown_of(run: EvaluationRun) -> str:
             ]
         )
     parts += ["## Sequences", _table(["sequence", "frames", *columns, "seconds"], per_sequence)]
+    plots = [f"![{name}]({name})" for name in _plot_groups(run)]
+    parts += ["## Camera paths", *plots] if plots else []
     facts = [[name, _plain(value)] for name, value in asdict(protocol).items() if name != "title"]
+    facts.append(["gate of the state", "official networks only"])
     facts += [["model sha256", run.model_sha256], ["precision", run.precision]]
     parts += ["## Protocol", _table(["setting", "value"], facts)]
     return "\n\n".join(parts) + "\n"
 
 
 def write_report(run: EvaluationRun, out: Path) -> None:
-    """Write ``summary.json`` and ``report.md``.
+    """Write ``summary.json``, ``report.md`` and the plots.
 
     Raises:
         DiskFullError: The folder cannot be written.
     """
     write_text(out / "summary.json", json.dumps(summary_of(run), indent=1) + "\n")
     write_text(out / "report.md", markdown_of(run))
+    for name, content in _plots(run).items():
+        (out / name).parent.mkdir(exist_ok=True)
+        write_bytes(out / name, content)
+
+
+def _plots(run: EvaluationRun) -> dict[str, bytes]:
+    """Draw every camera path; the keys are paths beside the report."""
+    return {name: camera_plot(group, title) for name, (title, group) in _plot_groups(run).items()}
+
+
+def _plot_groups(run: EvaluationRun) -> dict[str, tuple[str, ScoreGroup]]:
+    return {
+        f"plots/{item.sequence.replace('/', '__')}.png": (item.sequence, group)
+        for item in run.sequences
+        for group in item.groups
+        if group.name == "camera" and group.series
+    }
 
 
 def _published(run: EvaluationRun) -> list[PublishedRow]:

@@ -145,7 +145,13 @@ def fingerprint_of(protocol: Protocol, model: LoadedModel) -> str:
 def save_scores(path: Path, fingerprint: str, scores: SequenceScores) -> None:
     """Write the result of one sequence, whole or not at all; what is not a number becomes null."""
     groups = [
-        {"name": group.name, "weight": group.weight, "values": finite_or_none(group.values)} for group in scores.groups
+        {
+            "name": group.name,
+            "weight": group.weight,
+            "values": finite_or_none(group.values),
+            "series": group.series,
+        }
+        for group in scores.groups
     ]
     entry = {"schema": SCHEMA, "fingerprint": fingerprint} | asdict(replace(scores, groups=())) | {"groups": groups}
     write_text(path, json.dumps(entry, indent=1) + "\n")
@@ -167,6 +173,7 @@ def load_scores(path: Path, fingerprint: str) -> SequenceScores | None:
                 str(group["name"]),
                 float(group["weight"]),
                 {name: math.nan if value is None else float(value) for name, value in group["values"].items()},
+                {name: tuple(float(value) for value in values) for name, values in group["series"].items()},
             )
             for group in entry["groups"]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from human3r.evaluation import camera_pose, runner
 from human3r.evaluation.benchmarks import PUBLIC_BENCHMARKS, tum
 from human3r.evaluation.decoders import read_png_depth, read_sintel_camera, read_sintel_depth, read_trajectory
 from human3r.evaluation.inference import open_session, prepare_resized
+from human3r.evaluation.plots import camera_plot
 from human3r.evaluation.protocol import ScoreGroup, SequenceScores
 from human3r.runtime.loading import LoadedModel, load_model
 
@@ -52,12 +54,15 @@ def test_a_miniature_runs_through_the_whole_command(name, tmp_path, capsys) -> N
     assert run(name, tmp_path / "set", tmp_path / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["num_sequences"] == num_sequences
+    plots = list((tmp_path / "out").glob("plots/*.png"))
+    assert len(plots) == (num_sequences if "camera.ate_m" in summary["scores"] else 0)
     assert summary == json.loads((tmp_path / "out/summary.json").read_text())
     expected = set(PUBLIC_BENCHMARKS[name].headline)
     assert expected <= summary["scores"].keys()
     assert all(np.isfinite(summary["scores"][key]) for key in expected)
     report = (tmp_path / "out/report.md").read_text()
     assert "tiny (this run)" in report
+    assert all(f"](plots/{path.name})" in report for path in plots)
     assert all(row.method in report for row in PUBLIC_BENCHMARKS[name].published)
 
 
@@ -140,6 +145,19 @@ def test_averages_use_the_weights_and_leave_out_what_is_no_number() -> None:
         "g.a": 3.5,
         "g.b": 5.0,
     }
+
+
+def test_a_plot_shows_truth_and_prediction() -> None:
+    truth = miniatures.cameras(8)
+    predicted = truth.copy()
+    predicted[4, :3, 3] += 0.1
+    group = camera_pose.camera_group(predicted, truth)
+    assert np.sqrt(np.mean(np.square(group.series["error_m"]))) == pytest.approx(group.values["ate_m"], abs=1e-5)
+    pixels = np.asarray(Image.open(io.BytesIO(camera_plot(group, "s"))))
+    left, right = pixels[:, :420], pixels[:, 420:]
+    assert (left == (150, 150, 150)).all(-1).sum() > 100
+    assert (left == (200, 60, 30)).all(-1).sum() > 100
+    assert (right == (200, 60, 30)).all(-1).sum() > 100
 
 
 def test_sintel_files_are_decoded_to_their_values(tmp_path) -> None:
