@@ -145,7 +145,7 @@ class Reconstruction:
             for size, axis in zip(array.shape, shape, strict=True):
                 expected = axes.setdefault(axis, size) if isinstance(axis, str) else axis
                 if size != expected:
-                    raise FormatError(f"Field {name!r} has shape {array.shape}, expected {shape} with {axis} = {expected}.")
+                    raise FormatError(f"Field {name!r} has shape {array.shape}; of {shape}, {axis} is {expected}.")
             object.__setattr__(self, name, array)
 
     @property
@@ -185,7 +185,8 @@ class Reconstruction:
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
         except OSError as error:
-            raise DiskFullError(f"Could not write {path.name}: {error.strerror}.", "Free some space or choose another folder.") from error
+            remedy = "Free some space or choose another folder."
+            raise DiskFullError(f"Could not write {path.name}: {error.strerror}.", remedy) from error
         finally:
             Path(temporary).unlink(missing_ok=True)
 
@@ -201,7 +202,8 @@ class Reconstruction:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
         except _UNREADABLE as error:
-            raise FormatError(f"{path.name} is not a reconstruction file ({error}).", "Give a reconstruction.npz.") from error
+            message = f"{path.name} is not a reconstruction file ({error})."
+            raise FormatError(message, "Give a reconstruction.npz.") from error
         if str(arrays.get("schema", "")) != SCHEMA:
             raise FormatError(f"{path.name} has schema {str(arrays.get('schema', 'none'))!r}, expected {SCHEMA!r}.")
         required = {item.name for item in fields(cls)} - set(_OPTIONAL)

@@ -98,7 +98,7 @@ class People(TensorRecord):
 class BodyParameters(TensorRecord):
     """Standard SMPL-X parameters of P bodies, as ``smplx`` layers take them (flat hand mean, no PCA).
 
-    Rotations are axis-angle, radians. The frame is that of ``global_orient`` and ``transl``: world unless said otherwise.
+    Rotations are axis-angle, radians. ``global_orient`` and ``transl`` are in world unless said otherwise.
     """
 
     global_orient: Tensor
@@ -151,7 +151,7 @@ class FramePrediction(TensorRecord):
     image: Tensor
     """``h w 3`` uint8 RGB, the network's own view of the frame: the colours of the pointmap."""
     source_rect_px: tuple[float, float, float, float]
-    """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, in pixel edges (a full frame is 0, 0, W, H)."""
+    """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, pixel edges (a full frame is 0, 0, W, H)."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, sha256_of, weights_folder
-from human3r.assets.shards import COMPACT_FOLDER
+from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.bodies import SmplxBody, load_body
 from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
 from human3r.models.build import build_network, seed_weights
-from human3r.models.compact.build import load_compact
+from human3r.models.compact.build import build_compact
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
 from human3r.runtime.conversion import load_network
@@ -143,7 +143,7 @@ def _load_network(text: str) -> tuple[str, Human3R, str]:
 
 
 def _load_compact() -> tuple[str, Human3R, str]:
-    network = load_compact()
+    network = build_compact(read_shards(COMPACT_FOLDER))
     index = (COMPACT_FOLDER / "index.json").read_bytes()
     return "compact", network, hashlib.sha256(index).hexdigest()
 

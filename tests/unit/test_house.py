@@ -67,3 +67,9 @@ def test_embedded_weights_stay_within_forty_megabytes() -> None:
     weights = [path for path in (ROOT / "human3r" / "assets").rglob("*.safetensors")]
     assert weights
     assert sum(path.stat().st_size for path in weights) <= 40_000_000
+
+
+def test_ruff_has_nothing_to_say() -> None:
+    pytest.importorskip("ruff", reason="ruff is not installed")
+    result = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,11 +1,12 @@
-"""Build ``compact``: its preset, its parts, and the network with the weights that ship in the package."""
+"""Build ``compact``: its preset, its parts, and the network from given weights."""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Mapping
 
-from human3r.assets.shards import COMPACT_FOLDER, read_shards
+import torch
+from torch import Tensor, nn
+
 from human3r.errors import CheckpointError
 from human3r.models.compact.camera_head import MotionCameraHead
 from human3r.models.compact.config import CompactConfig
@@ -63,16 +64,16 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
     )
 
 
-def load_compact() -> Human3R:
-    """Return ``compact`` with its shipped weights, fp32, in evaluation mode.
+def build_compact(weights: Mapping[str, Tensor]) -> Human3R:
+    """Build ``compact`` for inference, its convolutions in the arithmetic that this processor does fastest.
+
+    Args:
+        weights: Every parameter by name, any floating type.
 
     Raises:
-        AssetMissingError: A weight file is missing from the package.
-        AssetIntegrityError: A weight file is damaged.
-        CheckpointError: The files do not fit the network.
+        CheckpointError: The weights do not fit the network.
     """
     network = Human3R(COMPACT, build_compact_parts(COMPACT)).eval()
-    weights = read_shards(COMPACT_FOLDER)
     expected = network.state_dict()
     missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or unknown:

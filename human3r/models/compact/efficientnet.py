@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 down to stride 16, in plain PyTorch: the frozen image trunk of ``compact``.
 
-Weights were trained on ImageNet (Apache-2.0) and are converted by ``human3r.assets.convert_efficientnet``, batch
-normalisation folded. The classifier and the stride-32 stages are left out.
+Weights were trained on ImageNet (Apache-2.0) and are converted by ``human3r.training.priors.convert_efficientnet``,
+batch normalisation folded. The classifier and the stride-32 stages are left out.
 """
 
 from __future__ import annotations

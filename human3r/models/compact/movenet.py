@@ -1,7 +1,7 @@
 """MoveNet MultiPose in plain PyTorch: the frozen people prior of ``compact``.
 
 Owns the network from pixels to its six head maps; ``keypoints.py`` turns the maps into people. Weights are Google's
-(Apache-2.0), converted by ``human3r.assets.convert_movenet``. Any input whose sides are multiples of 32 works.
+(Apache-2.0), converted by ``human3r.training.priors.convert_movenet``. Any input whose sides are multiples of 32 works.
 """
 
 from __future__ import annotations

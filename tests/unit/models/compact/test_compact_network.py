@@ -8,14 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from human3r.models.compact.build import load_compact
+from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.models.compact.build import build_compact
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
 
 
 @pytest.fixture(scope="module")
 def network() -> Human3R:
-    return load_compact()
+    return build_compact(read_shards(COMPACT_FOLDER))
 
 
 @pytest.fixture(scope="module")

