@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import torch
+
 from human3r.errors import Cancelled, InputError
+from human3r.models.parts import FrameTokens
 from human3r.reconstruction import Reconstruction
 from human3r.records import Frame, FramePrediction
 from human3r.runtime.finishing import finish
@@ -103,6 +107,7 @@ class Run:
         self._clip, self._model, self._options = clip, model, options
         self._session = Session(model, use_ttt3r=options.use_ttt3r, reset_interval=options.reset_interval)
         self._stopped_early = False
+        self._encodes_ahead = model.config.architecture == "compact" and model.device.type == "cpu"
 
     def execute(
         self, on_frame: OnFrame | None, should_stop: Callable[[], bool], on_start: OnStart | None
@@ -126,22 +131,23 @@ class Run:
     def _consume(
         self, reader: FrameReader, store: ResultStore, on_frame: OnFrame | None, should_stop: Callable[[], bool]
     ) -> None:
-        # Decoding and resizing run ahead of the network by a few frames.
-        with Prefetcher(reader, self._prepare) as frames:
+        # What is stateless runs ahead of the recurrence by a few frames.
+        with _threads_per_half(self._encodes_ahead), Prefetcher(reader, self._prepare) as frames:
             iterator = iter(frames)
             while not should_stop():
                 item = next(iterator, None)
                 if item is None:
                     return
-                frame, prepared = item
-                prediction = self._session.step_prepared(prepared, frame.time_s, frame.frame_index)
+                frame, prepared, tokens = item
+                prediction = self._session.step_prepared(prepared, frame.time_s, frame.frame_index, tokens)
                 store.add(prediction)
                 if on_frame is not None:
                     on_frame(prediction)
             self._stopped_early = True
 
-    def _prepare(self, frame: Frame) -> tuple[Frame, PreparedImage]:
-        return frame, self._session.prepare(frame.image)
+    def _prepare(self, frame: Frame) -> tuple[Frame, PreparedImage, FrameTokens | None]:
+        prepared = self._session.prepare(frame.image)
+        return frame, prepared, self._session.encode(prepared) if self._encodes_ahead else None
 
     def _nothing_done(self, reader: FrameReader) -> Exception:
         if self._stopped_early:
@@ -189,6 +195,21 @@ class Run:
         if len(store.people()["person_frame"]) == 0:
             remarks.append("No people were found.")
         return remarks
+
+
+@contextmanager
+def _threads_per_half(encodes_ahead: bool) -> Iterator[None]:
+    """Give the encoder and the recurrence half of the cores each.
+
+    The operators of ``compact`` are too small to gain from sharing every one of them among all cores.
+    """
+    threads = torch.get_num_threads()
+    if encodes_ahead:
+        torch.set_num_threads(max(1, threads // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _package_version() -> str:

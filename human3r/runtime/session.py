@@ -6,6 +6,8 @@ world. All of it is immutable records, so a bad frame is dropped by not taking t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -124,6 +126,16 @@ class Session:
         config = self.model.config
         return PREPARE[config.preprocess](np.ascontiguousarray(frame_rgb), config.image_size)
 
+    @torch.inference_mode()
+    def encode(self, prepared: PreparedImage) -> FrameTokens:
+        """Run the stateless half of the network on one frame; may run ahead in a thread.
+
+        Raises:
+            DeviceMemoryError: The device's memory is too small.
+        """
+        with _within_device_memory(prepared), self.model.policy.autocast():
+            return self.model.network.encode(prepared.image[None].to(self.model.device))
+
     def step(
         self, frame_rgb: np.ndarray, time_s: float | None = None, frame_index: int | None = None
     ) -> FramePrediction:
@@ -145,9 +157,13 @@ class Session:
 
     @torch.inference_mode()
     def step_prepared(
-        self, prepared: PreparedImage, time_s: float | None = None, frame_index: int | None = None
+        self,
+        prepared: PreparedImage,
+        time_s: float | None = None,
+        frame_index: int | None = None,
+        tokens: FrameTokens | None = None,
     ) -> FramePrediction:
-        """Take the next frame, already prepared; see ``step``."""
+        """Take the next frame, already prepared and perhaps encoded; see ``step``."""
         now = self._now
         if now.image_size not in (None, prepared.source_size):
             raise InputError(
@@ -159,13 +175,9 @@ class Session:
         now = replace(now, image_size=prepared.source_size, num_frames=now.num_frames + 1)
         if int(prepared.image_uint8.max()) - int(prepared.image_uint8.min()) <= _BLANK_CONTRAST:
             return self._reject(now, prepared, frame_index, time_s)
-        try:
-            result, after = self._advance(now, prepared)
-        except torch.cuda.OutOfMemoryError as error:
-            raise DeviceMemoryError(
-                f"The device ran out of memory at a frame of {_size(prepared.source_size)}.",
-                "Use a smaller model, or --device cpu.",
-            ) from error
+        tokens = self.encode(prepared) if tokens is None else tokens
+        with _within_device_memory(prepared):
+            result, after = self._advance(now, prepared, tokens)
         if result is None:
             return self._reject(now, prepared, frame_index, time_s)
         prediction, track_id = result
@@ -178,12 +190,11 @@ class Session:
         return self._describe(prediction, people, prepared, frame_index, time_s)
 
     def _advance(
-        self, now: SessionSnapshot, prepared: PreparedImage
+        self, now: SessionSnapshot, prepared: PreparedImage, tokens: FrameTokens
     ) -> tuple[tuple[NetworkPrediction, Tensor] | None, SessionSnapshot]:
-        """Run the network on one frame; None where the prediction cannot be used."""
+        """Run the recurrent half of the network; None where the prediction cannot be used."""
         network, options = self.model.network, now.options
         with self.model.policy.autocast():
-            tokens = network.encode(prepared.image[None].to(self.model.device))
             prediction, state = network.step(tokens, now.state, use_ttt3r=options.use_ttt3r)
         if not is_usable(prediction, state):
             return None, now
@@ -293,6 +304,17 @@ class Session:
         moved = replace(snapshot, state=snapshot.state.to(model.device), bank=snapshot.bank.to(model.device))
         session._now = moved.map(lambda tensor: tensor.clone())
         return session
+
+
+@contextmanager
+def _within_device_memory(prepared: PreparedImage) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            f"The device ran out of memory at a frame of {_size(prepared.source_size)}.",
+            "Use a smaller model, or --device cpu.",
+        ) from error
 
 
 def _size(size: tuple[int, int] | None) -> str:
