@@ -145,7 +145,7 @@ class Reconstruction:
             for size, axis in zip(array.shape, shape, strict=True):
                 expected = axes.setdefault(axis, size) if isinstance(axis, str) else axis
                 if size != expected:
-                    raise FormatError(f"Field {name!r} has shape {array.shape}, expected {shape}: {axis} is {expected}.")
+                    raise FormatError(f"Field {name!r} has shape {array.shape}, expected {shape}: {axis}={expected}.")
             object.__setattr__(self, name, array)
 
     @property
