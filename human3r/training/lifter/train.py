@@ -143,7 +143,9 @@ def save_weights(lifter: BodyLifter, config: LifterTraining, path: Path) -> None
         name: (tensor.half() if tensor.is_floating_point() and "points." not in name else tensor).contiguous()
         for name, tensor in lifter.state_dict().items()
     }
-    header = {"width": config.width, "depth": config.depth, "training": asdict(config)}
+    # What travels with the weights names no folder of the machine that made them.
+    settings = {name: value for name, value in asdict(config).items() if name not in ("motion", "body", "output")}
+    header = {"width": config.width, "depth": config.depth, "training": settings}
     temporary = path.with_suffix(".part")
     save_file(tensors, temporary, metadata={"lifter": json.dumps(header)})
     temporary.replace(path)
