@@ -41,19 +41,25 @@ def echo_port() -> Iterator[int]:
 
     async def serve() -> None:
         protocols = [websockets.Subprotocol("viser-v1")]
-        async with websockets.serve(answer, "127.0.0.1", 0, subprotocols=protocols) as server:
+        options = {"subprotocols": protocols, "close_timeout": 1}
+        async with websockets.serve(answer, "127.0.0.1", 0, **options) as server:
             found.append(server.sockets[0].getsockname()[1])
             ready.set()
             await stop.wait()
 
     stop = asyncio.Event()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+
+    def run() -> None:
+        # The loop's own thread closes it: a busy machine may need longer than any wait of the fixture.
+        loop.run_until_complete(serve())
+        loop.close()
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert ready.wait(10)
     yield found[0]
     loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    thread.join(30)
 
 
 def test_health_says_what_it_is_told(client: TestClient) -> None:
