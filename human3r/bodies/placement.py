@@ -11,10 +11,11 @@ from torch import Tensor
 
 from human3r.bodies.base import HEAD, PELVIS
 from human3r.bodies.smplx import SmplxBody, local_rotations
+from human3r.geometry.rigid import axis_angle_from_rotation
 from human3r.records import NUM_JOINT_ROTATIONS, BodyParameters
 
 _BODY, _LEFT_HAND, _RIGHT_HAND, _JAW = slice(1, 22), slice(22, 37), slice(37, 52), 52
-"""Where the network's 53 rotations hold what. Source: model specification, section 4.7."""
+"""Where the network's 53 rotations hold what. Source: Human3R (arXiv 2510.06219), SMPL-X read-out."""
 
 
 def to_smplx_order(joint_rotations: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ def from_joint_rotations(joint_rotations: Tensor, betas: Tensor, expression: Ten
     """
     if joint_rotations.shape[1] != NUM_JOINT_ROTATIONS:
         raise ValueError(f"expected {NUM_JOINT_ROTATIONS} rotations per person, got {joint_rotations.shape[1]}")
-    axis_angle = rotation_to_axis_angle(joint_rotations)
+    axis_angle = axis_angle_from_rotation(joint_rotations)
     return BodyParameters(
         global_orient=axis_angle[:, PELVIS],
         transl=transl,
@@ -68,19 +69,13 @@ def to_joint_rotations(parameters: BodyParameters) -> Tensor:
     return from_smplx_order(local_rotations(parameters))
 
 
-def rotation_to_axis_angle(rotations: Tensor) -> Tensor:
-    """Convert rotation matrices ``*batch 3 3`` to axis-angle ``*batch 3``, angle in [0, pi] (quaternion route)."""
-    if rotations.numel() == 0:
-        return rotations.new_zeros(rotations.shape[:-1])
-    return roma.rotmat_to_rotvec(rotations)
-
-
 def head_centred(
     body: SmplxBody, joint_rotations: Tensor, head: Tensor, betas: Tensor, expression: Tensor
 ) -> BodyParameters:
     """Standard parameters of the bodies whose head joint stands at a given point.
 
-    Source: model specification, section 4.8: ``transl = t - (R0 (J15 - J0) + J0)`` with J of the unrotated root.
+    Source: Human3R (arXiv 2510.06219), head-anchored people: ``transl = t - (R0 (J15 - J0) + J0)``, J of the
+    unrotated root.
 
     Args:
         body: The body model the parameters are for.
@@ -113,7 +108,7 @@ def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, bo
         for name in BodyParameters.__dataclass_fields__
         if name not in ("global_orient", "transl")
     }
-    return BodyParameters(global_orient=rotation_to_axis_angle(orient), transl=moved - pelvis, **changed)
+    return BodyParameters(global_orient=axis_angle_from_rotation(orient), transl=moved - pelvis, **changed)
 
 
 def to_body_parameters(

@@ -118,7 +118,7 @@ def posed_chain(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]
 def rotation_from_6d(values: Tensor) -> Tensor:
     """Orthonormalise ``... 6`` to ``... 3 3``: columns are the first vector, the rest of the second, their product.
 
-    Source: Zhou et al. 2019 (arXiv 1812.07035); layout of the model specification, section 4.7 (row-major 3 x 2).
+    Source: Zhou et al. 2019 (arXiv 1812.07035); row-major 3 x 2, as the official read-out.
     """
     columns = values.unflatten(-1, (3, 2))
     first = nn.functional.normalize(columns[..., 0], dim=-1, eps=1e-6)
