@@ -18,6 +18,7 @@ from human3r.palette import person_color
 pytestmark = [pytest.mark.web, pytest.mark.timeout(600)]
 LISTEN = "window.frames_seen=[];addEventListener('message',e=>{if(e.data.h3r)frames_seen.push(e.data.i)})"
 NUM_FRAMES = 20
+FPS = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +40,39 @@ def scene_page(chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[o
     context.close()
 
 
-def seek(page: object, fraction: float) -> np.ndarray:
-    """Click the timeline; return the picture once the frame there has been announced and drawn."""
-    box = page.locator(".mantine-Slider-root").first.bounding_box()
-    page.evaluate("frames_seen.length = 0")
-    page.mouse.click(box["x"] + 2 + fraction * (box["width"] - 4), box["y"] + box["height"] / 2)
-    page.wait_for_function("frames_seen.length > 0")
-    page.wait_for_timeout(2500)
+def picture(page: object) -> np.ndarray:
+    """The page as it looks now, ``[height, width, 3]``, 0 to 255."""
     return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(float)
+
+
+def settled_picture(page: object) -> np.ndarray:
+    """The page once it has looked the same for three seconds; software rendering may need many."""
+    latest, equal_looks = picture(page), 0
+    for _ in range(90):
+        page.wait_for_timeout(1000)
+        earlier, latest = latest, picture(page)
+        equal_looks = equal_looks + 1 if np.abs(coarse(latest) - coarse(earlier)).max() < 8 else 0
+        if equal_looks == 3:
+            return latest
+    raise AssertionError("the page never came to rest")
+
+
+def seek(page: object, fraction: float) -> np.ndarray:
+    """Click the timeline; return the picture once its clock shows that time and the view has come to rest."""
+    box = page.locator(".mantine-Slider-root").first.bounding_box()
+    page.mouse.click(box["x"] + 2 + fraction * (box["width"] - 4), box["y"] + box["height"] / 2)
+    last_second = (NUM_FRAMES - 1) / FPS
+    page.wait_for_function(
+        f"Math.abs(document.querySelector('input').value - {fraction * last_second}) < {1 / FPS}",
+    )
+    page.mouse.move(2, 2)
+    return settled_picture(page)
+
+
+def coarse(image: np.ndarray, block: int = 8) -> np.ndarray:
+    """Means over blocks of pixels: the viewer changes its resolution under load, which edges alone show."""
+    height, width = (size // block for size in image.shape[:2])
+    return image[: height * block, : width * block].reshape(height, block, width, block, 3).mean(axis=(1, 3))
 
 
 def share_of_hue(picture: np.ndarray, track: int) -> float:
@@ -64,8 +90,8 @@ def test_people_are_seen_move_with_the_timeline_and_come_back(scene_page: object
     assert min(share_of_hue(start, 1), share_of_hue(start, 2)) > 0.003
     assert share_of_hue(away, 1) > 0.003
     assert share_of_hue(away, 2) < 0.3 * share_of_hue(start, 2)
-    moved = (np.abs(start - end).max(axis=-1) > 40).mean()
-    left_over = (np.abs(start - again).max(axis=-1) > 40).mean()
+    moved = (np.abs(coarse(start) - coarse(end)).max(axis=-1) > 25).mean()
+    left_over = (np.abs(coarse(start) - coarse(again)).max(axis=-1) > 25).mean()
     assert moved > 0.01
     assert left_over < moved / 10
 
