@@ -1,25 +1,20 @@
 """From the tensors of a released checkpoint to ours: strict in both directions, nothing of the file is carried out.
 
-Reads the constructor string, checks keys, shapes and aliases against ``official_keys``, and writes safetensors one
-tensor at a time. Which network the shapes belong to is the caller's business.
+Reads the constructor string and checks keys, shapes and aliases against ``official_keys``. Which network the shapes
+belong to is the caller's business.
 """
 
 from __future__ import annotations
 
 import ast
-import json
 import math
-import os
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
 from human3r.assets.official_keys import OfficialLayout, Shape
 from human3r.assets.torch_file import StoredTensor, TorchFile, find_field
-from human3r.errors import CheckpointError, DiskFullError
+from human3r.errors import CheckpointError
 
 _MODULE_PREFIX = "module."
 _MAX_CONSTRUCTOR_LENGTH = 20_000
@@ -131,42 +126,3 @@ def check_aliases(file: TorchFile, stored: Mapping[str, StoredTensor], layout: O
             file.load(stored[alias]), file.load(stored[key])
         ):  # fmt: skip
             raise CheckpointError(f"The checkpoint's keys {alias} and {key} should hold one tensor, and differ.")
-
-
-def write_safetensors(
-    path: Path, shapes: Mapping[str, Shape], load: Callable[[str], Tensor], metadata: Mapping[str, str]
-) -> None:
-    """Write fp32 tensors as one safetensors file, whole or not at all, with one tensor in memory at a time.
-
-    Args:
-        path: File to write.
-        shapes: Name and shape of each tensor, in file order.
-        load: Returns a tensor by name.
-        metadata: Strings for the file's header.
-
-    Raises:
-        DiskFullError: The file could not be written; nothing is left of it.
-    """
-    header: dict[str, object] = {"__metadata__": dict(metadata)}
-    position = 0
-    for name, shape in shapes.items():
-        end = position + 4 * math.prod(shape)
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [position, end]}
-        position = end
-    encoded = json.dumps(header).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(len(encoded).to_bytes(8, "little"))
-            stream.write(encoded)
-            for name in shapes:
-                stream.write(load(name).to(torch.float32).contiguous().numpy().tobytes())
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise DiskFullError(f"Could not write {path.name}: {error.strerror}.", "Free some space.") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from human3r.assets.convert_checkpoint import (
@@ -19,17 +18,16 @@ from human3r.assets.convert_checkpoint import (
     constructor_arguments,
     match_keys,
     stored_tensors,
-    write_safetensors,
 )
 from human3r.assets.official_keys import OfficialLayout, Shape, official_layout
 from human3r.assets.torch_file import TorchFile
+from human3r.assets.weight_file import WeightFile, write_weight_file
 from human3r.errors import CheckpointError
 from human3r.models.build import build_network
 from human3r.models.config import ModelConfig, OfficialConfig
 from human3r.models.human3r import Human3R
 from human3r.models.released import released_config
 
-_CONFIG_ENTRY = "config"
 _EXTRA_PREFIX = "extra_head."
 
 
@@ -49,8 +47,7 @@ def convert_checkpoint(source: Path, target: Path) -> ModelConfig:
         shapes, layout = network_layout(config)
         keys = match_keys({key: value.shape for key, value in stored.items()}, layout, shapes)
         check_aliases(file, stored, layout)
-        metadata = {"format": "pt", _CONFIG_ENTRY: config.to_json()}
-        write_safetensors(target, shapes, lambda name: file.load(stored[keys[name]]), metadata)
+        write_weight_file(target, shapes, lambda name: file.load(stored[keys[name]]), config.to_json())
     return config
 
 
@@ -65,7 +62,7 @@ def load_network(path: Path, *, is_lean: bool = True) -> Human3R:
         CheckpointError: The file is damaged, of another network, or partial.
     """
     if path.suffix == ".safetensors":
-        return _load_safetensors(path, is_lean)
+        return _load_converted(path, is_lean)
     with TorchFile(path) as file:
         stored = stored_tensors(file)
         found = {key: value.shape for key, value in stored.items()}
@@ -113,18 +110,12 @@ def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
     return network.requires_grad_(False)
 
 
-def _load_safetensors(path: Path, is_lean: bool) -> Human3R:
-    try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(_CONFIG_ENTRY)
-            if text is None:
-                raise CheckpointError(f"{path.name} holds no configuration.", "Make it with 'models convert'.")
-            config = ModelConfig.from_json(text)
-            config = _lean(config) if is_lean else config
-            names = [name for name in file.keys() if not (is_lean and name.startswith(_EXTRA_PREFIX))]  # noqa: SIM118
-            return fill_network(config, {name: file.get_tensor(name) for name in names})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} is not a safetensors file, or is damaged ({error}).") from error
+def _load_converted(path: Path, is_lean: bool) -> Human3R:
+    with WeightFile(path) as file:
+        config = ModelConfig.from_json(file.config_json)
+        config = _lean(config) if is_lean else config
+        names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
+        return fill_network(config, {name: file.load(name) for name in names})
 
 
 def _lean(config: ModelConfig) -> ModelConfig:
