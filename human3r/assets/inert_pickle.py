@@ -7,8 +7,10 @@ anything and do nothing.
 
 from __future__ import annotations
 
+import codecs
+import io
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,13 +66,27 @@ def read_inert_pickle(payload: bytes, rebuild: Rebuild) -> object:
     """
     machine = _Machine(rebuild)
     try:
-        for opcode, argument, _ in pickletools.genops(payload):
-            if opcode.name == "STOP":
+        for name, argument in _opcodes(payload):
+            if name == "STOP":
                 return machine.stack.pop()
-            machine.run(opcode.name, argument)
+            machine.run(name, argument)
     except _STATE_ERRORS as error:
         raise CheckpointError(f"The checkpoint's object table is damaged ({type(error).__name__}).") from error
     raise CheckpointError("The checkpoint's object table has no end.")
+
+
+def _opcodes(payload: bytes) -> Iterator[tuple[str, Any]]:
+    """Yield (name, argument); texts of Python 2 in the oldest protocol are taken as Latin-1, for they may be bytes."""
+    stream = io.BytesIO(payload)
+    while code := stream.read(1):
+        opcode = pickletools.code2op[code.decode("latin-1")]
+        if opcode.name == "STRING":
+            yield (
+                opcode.name,
+                codecs.escape_decode(pickletools.read_stringnl(stream, decode=False))[0].decode("latin-1"),
+            )
+        else:
+            yield opcode.name, opcode.arg.reader(stream) if opcode.arg is not None else None
 
 
 _LITERALS = frozenset(
