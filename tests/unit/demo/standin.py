@@ -102,7 +102,7 @@ class StandInEngine:
             listener.on_frame(SimpleNamespace(people=[0] * self.num_people))
             done += 1
             if self.gate is not None:
-                self.gate.wait(2)
+                self.gate.wait(60)
         return make_reconstruction(done, self.num_people)
 
     def open_live(self) -> StandInLive:

@@ -56,10 +56,11 @@ def echo_port() -> Iterator[int]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield found[0]
     loop.call_soon_threadsafe(stop.set)
-    thread.join(30)
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_health_says_what_it_is_told(client: TestClient) -> None:
