@@ -28,6 +28,8 @@ class Asset:
     """Size of that file."""
     sha256: str | None = None
     """Its hash, or None where it is not known."""
+    needs: str = "nothing else"
+    """What it cannot do its work without, or does better with."""
 
     @property
     def is_embedded(self) -> bool:
@@ -39,7 +41,8 @@ _OFFICIAL_LICENCE = "non-commercial (CC BY-NC-SA 4.0 of CUT3R and the NAVER lice
 
 
 def _official(name: str, file_name: str, description: str, size_bytes: int, sha256: str | None) -> Asset:
-    return Asset(name, description, _OFFICIAL_LICENCE, "faneggg/human3r", None, file_name, size_bytes, sha256)
+    needs = "a GPU for its pace; SMPLX_NEUTRAL.npz (--body) for exact bodies, else the embedded body stands in"
+    return Asset(name, description, _OFFICIAL_LICENCE, "faneggg/human3r", None, file_name, size_bytes, sha256, needs)
 
 
 ASSETS: dict[str, Asset] = {

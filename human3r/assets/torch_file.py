@@ -19,6 +19,7 @@ from torch import Tensor
 from human3r.assets.inert_pickle import GlobalName, Inert, PersistentReference, read_inert_pickle
 from human3r.errors import CheckpointError
 
+_REMEDY = "Give the .pth file as it was downloaded."
 MAX_TABLE_BYTES = 64 * 2**20
 """The object table of the released files is about half a megabyte."""
 _DTYPES = {
@@ -63,7 +64,7 @@ class TorchFile:
         except (OSError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"{path.name} is not a zip-format PyTorch checkpoint ({error}).",
-                "Give the .pth file as it was downloaded.",
+                _REMEDY,
             ) from error
         try:
             self._prefix = self._find_prefix()
@@ -110,6 +111,9 @@ class TorchFile:
     def _read(self, name: str, limit: int) -> bytes:
         try:
             record = self._archive.getinfo(name)
+            if record.compress_type != zipfile.ZIP_STORED:
+                # torch.save never compresses; a compressed record could announce any size.
+                raise CheckpointError(f"The record {name!r} of {self._name} is compressed.", _REMEDY)
             if record.file_size > limit:
                 raise CheckpointError(f"The record {name!r} has {record.file_size} bytes, the limit is {limit}.")
             return self._archive.read(record)

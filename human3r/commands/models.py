@@ -6,7 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from human3r.assets.registry import ASSETS, Asset, find_weights, sha256_of
+from human3r.assets.download import read_pin
+from human3r.assets.registry import ASSETS, Asset, find_weights, sha256_of, weights_folder
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.errors import AssetIntegrityError, AssetMissingError, InputError
 
@@ -25,6 +26,7 @@ def known_asset(name: str) -> Asset:
 def describe(asset: Asset) -> dict[str, object]:
     """Return what is known about a model, and whether it is on this machine."""
     path = None if asset.is_embedded else find_weights(asset.name)
+    pin = read_pin(weights_folder() / asset.file_name) if asset.file_name else None
     return {
         "name": asset.name,
         "description": asset.description,
@@ -32,6 +34,8 @@ def describe(asset: Asset) -> dict[str, object]:
         "source": f"{asset.repository}/{asset.file_name}" if asset.repository else "in the package",
         "size_bytes": asset.size_bytes or _embedded_bytes(asset.name),
         "sha256": asset.sha256,
+        "revision": asset.revision or (pin.revision if pin else None),
+        "needs": asset.needs,
         "is_here": asset.is_embedded or path is not None,
         "path": str(path) if path else None,
     }
@@ -52,7 +56,7 @@ def list_models(options: argparse.Namespace) -> int:
     for row in rows:
         size = f"{row['size_bytes'] / 1e6:.0f} MB" if row["size_bytes"] else "-"  # type: ignore[operator]
         print(f"{row['name']:<13} {'here' if row['is_here'] else 'not here':<9} {size:>8}  {row['description']}")
-        print(f"{'':<13} from {row['source']}; licence: {row['licence']}")
+        print(f"{'':<13} from {row['source']}; licence: {row['licence']}; needs {row['needs']}")
         if row["sha256"]:
             print(f"{'':<13} sha256 {row['sha256']}")
     return 0
@@ -61,13 +65,19 @@ def list_models(options: argparse.Namespace) -> int:
 def download(options: argparse.Namespace) -> int:
     """Run ``models download``."""
     from human3r.assets.download import download_weights
+    from human3r.runtime.conversion import convert_checkpoint
 
     asset = known_asset(options.name)
     if asset.is_embedded:
         print(f"{asset.name} needs no download.")
         return 0
-    print(f"{asset.name}: licence {asset.licence}.")
-    print(download_weights(asset, options.revision))
+    print(f"{asset.name}: licence {asset.licence}.", flush=True)
+    path = download_weights(asset, options.revision)
+    converted = path.with_name(f"{asset.name}.safetensors")
+    if not converted.is_file() or converted.stat().st_mtime < path.stat().st_mtime:
+        print(f"{path}: complete, sha256 as stated. Converting ...", flush=True)
+        convert_checkpoint(path, converted)
+    print(f"{converted}: ready. The original {path.name} is no longer needed.")
     return 0
 
 

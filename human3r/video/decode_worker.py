@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from human3r.child_process import restrict_process
 from human3r.errors import Human3RError, InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
 from human3r.video.framing import write_message
 from human3r.video.limits import MEGABYTE, MediaLimits, check_file_size
@@ -20,23 +21,6 @@ from human3r.video.sampling import Sampling
 from human3r.video.sniff import read_head, sniff
 
 _KNOWN = "Give a video (MP4, MOV, MKV, WebM, AVI), a GIF, an image, a folder of images or a zip of images."
-
-
-def restrict_process(limits: MediaLimits) -> None:
-    """Bound memory, processor time and files of this process, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limits; the owner's time limit still holds there.
-        return
-    bounds = {
-        resource.RLIMIT_AS: limits.child_memory_bytes,
-        resource.RLIMIT_CPU: limits.child_cpu_s,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, bound in bounds.items():
-        with suppress(ValueError, OSError):
-            resource.setrlimit(kind, (bound, bound))
 
 
 def open_source(path: Path, sampling: Sampling, limits: MediaLimits, stack: ExitStack):
@@ -107,7 +91,7 @@ def main() -> int:
     """Serve one request; errors travel as messages."""
     request = json.loads(sys.stdin.buffer.readline())
     limits = MediaLimits(**request["limits"])
-    restrict_process(limits)
+    restrict_process({"AS": limits.child_memory_bytes, "CPU": limits.child_cpu_s, "FSIZE": 0})
     output = sys.stdout.buffer
     try:
         _serve(request, output)

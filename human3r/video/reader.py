@@ -21,6 +21,7 @@ from types import TracebackType
 import numpy as np
 
 from human3r import errors
+from human3r.child_process import PACKAGE_ROOT, child_environment
 from human3r.errors import Human3RError, MediaDecodeError, MediaTooLargeError
 from human3r.records import Frame
 from human3r.video.framing import FramingError, read_message
@@ -28,7 +29,6 @@ from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
 _ERRORS = {
@@ -169,21 +169,13 @@ class FrameReader:
 
 
 def _start_worker(request: dict[str, object]) -> subprocess.Popen[bytes]:
-    environment = {
-        **{name: value for name, value in os.environ.items() if name in _PASSED_ENVIRONMENT},
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")))),
-        # A pool of BLAS threads would reserve most of the child's address space.
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }
     process = subprocess.Popen(
         [sys.executable, "-m", "human3r.video.decode_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
-        # Not the caller's folder: "-m" would import modules from there.
-        cwd=_PACKAGE_ROOT,
+        env=child_environment(),
+        cwd=PACKAGE_ROOT,
         # Ctrl-C in a terminal reaches the whole process group; stopping is the owner's decision.
         start_new_session=True,
         bufsize=0,
@@ -207,9 +199,6 @@ def _enlarge_pipe(process: subprocess.Popen[bytes]) -> None:
 
     with suppress(OSError):
         fcntl.fcntl(process.stdout.fileno(), _F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-_PASSED_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 
 
 def _is_readable(descriptor: int, timeout_s: float) -> bool:

@@ -20,7 +20,7 @@ from human3r.errors import CheckpointError
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
 from human3r.models.human3r import Human3R
-from human3r.runtime.conversion import convert_checkpoint, load_network, network_layout
+from human3r.runtime.conversion import convert_checkpoint, convert_here, load_network, network_layout
 
 CONSTRUCTOR = (
     "ARCroco3DStereo(ARCroco3DStereoConfig(state_size=30, state_pe='2d', pos_embed='RoPE100', rgb_head=True, "
@@ -93,7 +93,7 @@ def _equal(network: Human3R, other: Human3R) -> bool:
 
 def _convert(path: Path) -> Human3R:
     target = path.with_suffix(".safetensors")
-    convert_checkpoint(path, target)
+    convert_here(path, target)
     return load_network(target, is_lean=False)
 
 
@@ -230,9 +230,22 @@ def test_a_failed_conversion_leaves_no_file(
     save: Callable[..., Path], official: OrderedDict[str, Tensor], tmp_path: Path
 ) -> None:
     del official["dec_norm.weight"]
-    with pytest.raises(CheckpointError):
-        convert_checkpoint(save(), tmp_path / "out.safetensors")
+    with pytest.raises(CheckpointError, match=r"dec_norm\.weight"):
+        convert_here(save(), tmp_path / "out.safetensors")
     assert [path.suffix for path in tmp_path.iterdir()] == [".pth"]
+
+
+def test_the_converter_process_gives_the_same_file_and_the_same_errors(
+    save: Callable[..., Path], tmp_path: Path
+) -> None:
+    here, child = tmp_path / "here.safetensors", tmp_path / "child.safetensors"
+    assert convert_checkpoint(save(), child) == convert_here(save(), here)
+    assert child.read_bytes() == here.read_bytes()
+    damaged = tmp_path / "human3r_672S.pth"
+    damaged.write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match="not a zip-format PyTorch checkpoint"):
+        convert_checkpoint(damaged, child)
+    assert child.read_bytes() == here.read_bytes()
 
 
 def test_a_safetensors_file_without_configuration_is_refused(tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from human3r.assets import torch_file
+from human3r.assets.convert_checkpoint import stored_tensors
 from human3r.assets.inert_pickle import GlobalName, Inert, read_inert_pickle
-from human3r.assets.torch_file import MAX_TABLE_BYTES, TorchFile, find_field
+from human3r.assets.torch_file import TorchFile, find_field
 from human3r.errors import CheckpointError
 
 
@@ -156,12 +159,38 @@ def test_a_tensor_in_its_record_is_read(tmp_path: Path) -> None:
         assert file.load(file.root["model"]["x"]).tolist() == [1, 2, 3]
 
 
-def test_a_table_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+def test_a_table_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_file, "MAX_TABLE_BYTES", 1000)
+    with pytest.raises(CheckpointError, match="1001 bytes, the limit is 1000"):
+        TorchFile(_write(tmp_path / "x.pth", bytes(1001)))
+
+
+def test_a_compressed_record_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", bytes(MAX_TABLE_BYTES + 1))
-    with pytest.raises(CheckpointError, match="limit"):
+        archive.writestr("archive/data.pkl", pickle.dumps({}))
+    with pytest.raises(CheckpointError, match="compressed"):
         TorchFile(path)
+
+
+def test_no_flipped_byte_of_a_checkpoint_changes_a_tensor(tmp_path: Path) -> None:
+    path, saved = tmp_path / "x.pth", {f"t{index}": torch.arange(500.0) + index for index in range(5)}
+    torch.save({"model": saved}, path)
+    content, num_refused = path.read_bytes(), 0
+    for position in np.random.default_rng(0).integers(0, len(content), 100):
+        damaged = bytearray(content)
+        damaged[position] ^= 0x40
+        path.write_bytes(damaged)
+        try:
+            with TorchFile(path) as file:
+                found = {key: file.load(stored) for key, stored in stored_tensors(file).items()}
+        except CheckpointError:
+            num_refused += 1
+            continue
+        # Padding and time stamps of the archive carry nothing.
+        assert found.keys() == saved.keys()
+        assert all(torch.equal(found[key], saved[key]) for key in saved)
+    assert num_refused > 60
 
 
 def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
