@@ -1,29 +1,23 @@
-"""From a clip to a reconstruction: decode ahead, step, store, report, stop when asked."""
+"""From a clip to a reconstruction: take the events of the forward pass, store, report, stop when asked."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from human3r.errors import Cancelled, InputError
-from human3r.models.parts import FrameTokens
 from human3r.reconstruction import Reconstruction
-from human3r.records import Frame, FramePrediction
+from human3r.records import FramePrediction
 from human3r.runtime.finishing import finish
+from human3r.runtime.forward import Ended, Event, Forward, Opened, RunOptions, Stepped, forward
 from human3r.runtime.loading import LoadedModel, load_model
-from human3r.runtime.prefetch import Prefetcher
-from human3r.runtime.session import Session
 from human3r.runtime.store import ResultStore, StoreOptions
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
-from human3r.video.preprocess import PreparedImage
 from human3r.video.probe import ClipInfo
-from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling, rate_of
 
 _LOG = logging.getLogger(__name__)
@@ -32,20 +26,6 @@ _MIN_TRACK_FRAMES = 3
 
 OnFrame = Callable[[FramePrediction], None]
 OnStart = Callable[[ClipInfo], None]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Everything about a run that is not the clip and the model."""
-
-    sampling: Sampling = field(default_factory=Sampling)
-    use_ttt3r: bool | None = None
-    """None takes the model's default."""
-    reset_interval: int | None = None
-    """None takes the model's default, 0 never resets."""
-    save_depth: bool = False
-    """Keep a depth map per frame in the result."""
-    limits: MediaLimits = DEFAULT_LIMITS
 
 
 def reconstruct(
@@ -63,6 +43,7 @@ def reconstruct(
     should_stop: Callable[[], bool] | None = None,
     on_start: OnStart | None = None,
     limits: MediaLimits = DEFAULT_LIMITS,
+    forward: Forward = forward,
 ) -> Reconstruction:
     """Reconstruct people, scene and camera of one clip.
 
@@ -80,6 +61,7 @@ def reconstruct(
         should_stop: Asked before every frame; True ends the run and keeps what there is.
         on_start: Called once with the facts about the clip, before the first frame.
         limits: What media are refused.
+        forward: Where the network runs: here and now, unless the caller knows another place.
 
     Raises:
         InputError: The clip or an option cannot be used.
@@ -91,7 +73,7 @@ def reconstruct(
     options = RunOptions(sampling, use_ttt3r, reset_interval, save_depth, limits)
     loaded = model if isinstance(model, LoadedModel) else load_model(model or "auto")
     run = Run(Path(clip), loaded, options)
-    return run.execute(on_frame, should_stop or (lambda: False), on_start)
+    return run.execute(forward(run.clip, loaded, options), on_frame, should_stop or (lambda: False), on_start)
 
 
 class Run:
@@ -104,112 +86,106 @@ class Run:
     """
 
     def __init__(self, clip: Path, model: LoadedModel, options: RunOptions) -> None:
-        self._clip, self._model, self._options = clip, model, options
-        self._session = Session(model, use_ttt3r=options.use_ttt3r, reset_interval=options.reset_interval)
+        self.clip = clip
+        self._model, self._options = model, options
+        self._opened: Opened | None = None
+        self._num_rejected = 0
+        self._warnings: tuple[str, ...] = ()
         self._stopped_early = False
-        self._encodes_ahead = model.config.architecture == "compact" and model.device.type == "cpu"
 
     def execute(
-        self, on_frame: OnFrame | None, should_stop: Callable[[], bool], on_start: OnStart | None
+        self,
+        events: Generator[Event, None, None],
+        on_frame: OnFrame | None,
+        should_stop: Callable[[], bool],
+        on_start: OnStart | None,
     ) -> Reconstruction:
         """Run to the end or to the stop; see ``reconstruct``."""
         started = time.perf_counter()
         store = ResultStore(StoreOptions(with_depth=self._options.save_depth))
         try:
-            with FrameReader(self._clip, self._options.sampling, self._options.limits) as reader:
-                if on_start is not None:
-                    on_start(reader.info)
-                self._consume(reader, store, on_frame, should_stop)
-                if len(store) == 0:
-                    raise self._nothing_done(reader)
-                seconds = time.perf_counter() - started
-                _LOG.info("%d frames in %.2f s", len(store), seconds)
-                return self._finish(store, reader, seconds)
+            with closing(events):
+                self._consume(events, store, on_frame, should_stop, on_start)
+            assert self._opened is not None  # the first event of every forward pass that raises nothing
+            if len(store) == 0:
+                raise self._nothing_done(self._opened.info)
+            seconds = time.perf_counter() - started
+            _LOG.info("%d frames in %.2f s", len(store), seconds)
+            return self._finish(store, self._opened, seconds)
         finally:
             store.close()
 
     def _consume(
-        self, reader: FrameReader, store: ResultStore, on_frame: OnFrame | None, should_stop: Callable[[], bool]
+        self,
+        events: Generator[Event, None, None],
+        store: ResultStore,
+        on_frame: OnFrame | None,
+        should_stop: Callable[[], bool],
+        on_start: OnStart | None,
     ) -> None:
-        # What is stateless runs ahead of the recurrence by a few frames.
-        with _threads_per_half(self._encodes_ahead), Prefetcher(reader, self._prepare) as frames:
-            iterator = iter(frames)
-            while not should_stop():
-                item = next(iterator, None)
-                if item is None:
-                    return
-                frame, prepared, tokens = item
-                prediction = self._session.step_prepared(prepared, frame.time_s, frame.frame_index, tokens)
-                store.add(prediction)
+        for event in events:
+            if isinstance(event, Opened):
+                self._opened, self._warnings = event, event.info.warnings
+                if on_start is not None:
+                    on_start(event.info)
+            elif isinstance(event, Stepped):
+                self._num_rejected = event.num_rejected
+                store.add(event.prediction)
                 if on_frame is not None:
-                    on_frame(prediction)
-            self._stopped_early = True
+                    on_frame(event.prediction)
+            elif isinstance(event, Ended):
+                self._warnings = event.warnings
+                return
+            if should_stop():
+                self._stopped_early = True
+                return
 
-    def _prepare(self, frame: Frame) -> tuple[Frame, PreparedImage, FrameTokens | None]:
-        prepared = self._session.prepare(frame.image)
-        return frame, prepared, self._session.encode(prepared) if self._encodes_ahead else None
-
-    def _nothing_done(self, reader: FrameReader) -> Exception:
+    def _nothing_done(self, info: ClipInfo) -> Exception:
         if self._stopped_early:
             return Cancelled(-1)
-        if reader.info.num_selected == 0:
+        if info.num_selected == 0:
             return InputError(
                 f"The start at {self._options.sampling.start_s:.1f} s is behind the end of the clip "
-                f"({reader.info.duration_s:.1f} s).",
+                f"({info.duration_s:.1f} s).",
                 "Choose an earlier start.",
             )
         return InputError("Not one of the chosen frames could be decoded.", "Export the clip again.")
 
-    def _finish(self, store: ResultStore, reader: FrameReader, seconds: float) -> Reconstruction:
+    def _finish(self, store: ResultStore, opened: Opened, seconds: float) -> Reconstruction:
         is_compact = self._model.config.architecture == "compact"
-        warnings = list(dict.fromkeys([*reader.warnings, *self._remarks(store, reader)]))
+        warnings = list(dict.fromkeys([*self._warnings, *self._remarks(store, opened.info)]))
         meta = {
             "model": self._model.name,
             "model_sha256": self._model.sha256,
             "body": self._model.body.name,
             "version": _package_version(),
-            "source": self._clip.name,
+            "source": self.clip.name,
             "device": str(self._model.device),
             "precision": self._model.precision,
             "options": {
                 **asdict(self._options.sampling),
-                **asdict(self._session.options),
+                **asdict(opened.session_options),
                 "save_depth": self._options.save_depth,
             },
-            "clip": reader.info.to_dict(),
+            "clip": opened.info.to_dict(),
             "seconds": round(seconds, 3),
             "warnings": warnings,
         }
-        fps = rate_of(store.time_s, default_fps=self._options.sampling.fps or reader.info.fps)
+        fps = rate_of(store.time_s, default_fps=self._options.sampling.fps or opened.info.fps)
         return finish(store, fps, meta, _MIN_TRACK_FRAMES if is_compact else 1)
 
-    def _remarks(self, store: ResultStore, reader: FrameReader) -> list[str]:
+    def _remarks(self, store: ResultStore, info: ClipInfo) -> list[str]:
         remarks = []
-        used, available = len(store), reader.info.num_frames
+        used, available = len(store), info.num_frames
         if self._stopped_early:
-            remarks.append(f"Stopped after {used} of {reader.info.num_selected} frames.")
+            remarks.append(f"Stopped after {used} of {info.num_selected} frames.")
         elif used < available:
             remarks.append(f"Used {used} of {available} frames.")
-        if self._session.num_rejected:
-            remarks.append(f"{self._session.num_rejected} blank or unusable frames were passed over.")
+        if self._num_rejected:
+            remarks.append(f"{self._num_rejected} blank or unusable frames were passed over.")
         if len(store.people()["person_frame"]) == 0:
             remarks.append("No people were found.")
         return remarks
-
-
-@contextmanager
-def _threads_per_half(encodes_ahead: bool) -> Iterator[None]:
-    """Give the encoder and the recurrence half of the cores each.
-
-    The operators of ``compact`` are too small to gain from sharing every one of them among all cores.
-    """
-    threads = torch.get_num_threads()
-    if encodes_ahead:
-        torch.set_num_threads(max(1, threads // 2))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _package_version() -> str:
