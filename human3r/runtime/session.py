@@ -184,7 +184,9 @@ class Session:
         prediction = replace(prediction, extras=None).to("cpu", torch.float32)
         people = people_of(prediction, track_id.cpu(), prepared)
         if after.options.smoothing is not None:
-            people, smoothing = smooth_people(people, time_s, after.smoothing, after.options.smoothing)
+            people, smoothing = smooth_people(
+                people, time_s, after.smoothing, self.model.body, after.options.smoothing
+            )
             after = replace(after, smoothing=smoothing)
         self._now = after
         return self._describe(prediction, people, prepared, frame_index, time_s)

@@ -1,8 +1,10 @@
-"""An optional causal filter over the people of a stream: depth, rotations, and one shape per identity.
+"""An optional causal filter over the people of a stream: place, distance, orientation of every bone, one shape each.
 
-Per-frame people shake at 30 fps mostly in depth (1 % of 4 m is 40 mm). Depth, rotations and the line of sight pass
-one-pole filters that are slow while little moves and fast when more does: a change of depth is followed about 0.25 s
-late, a moving limb 30 ms, a person who walks across by a pixel or so. Nothing waits for later frames.
+Per-frame people shake: at 30 fps by 60 to 170 m/s² where the athlete's own acceleration is 8. Every quantity passes a
+g-h filter (fading memory of order one: position and rate), which follows steady motion without any lag and a change of
+speed about one time constant late. Bones are filtered by their orientation in the camera, because errors of
+neighbouring joints cancel there, and the body is placed by the middle of the trunk, where they average out. Nothing
+waits for later frames.
 """
 
 from __future__ import annotations
@@ -10,32 +12,39 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import roma
 import torch
 from torch import Tensor
 
+from human3r.bodies import SmplxBody
+from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
+from human3r.models.compact.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, PARENTS, posed_chain
 from human3r.records import People, TensorRecord
+
+_ANCHOR_JOINTS = (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 16, 17)
+"""Joints whose mean places a body: trunk, head, hips, knees and shoulders; hands and feet move too much."""
+_SIZE_BONES = (1, 3, 4, 6, 7, 9, 12, 15)
+"""Bones from head to ankle, named by their lower ends: their sum is a body's size whatever its pose."""
 
 
 @dataclass(frozen=True)
 class SmoothingOptions:
-    """Time constants; 0 switches a part off."""
+    """Time constants of the filters; 0 switches a part off. A change of speed is followed so much later."""
 
-    depth_s: float = 0.25
-    """Of the logarithm of the head's distance along its line of sight, when it changes."""
-    still_depth_s: float = 0.6
-    """The same while it stays within ``depth_knee``."""
-    depth_knee: float = 0.03
-    rotation_s: float = 0.03
-    """Of a joint that moves."""
-    still_rotation_s: float = 0.12
-    """Of a joint that stays within ``rotation_knee`` of its filtered self."""
-    rotation_knee: float = 0.08
-    """Radians; about the per-frame noise of a joint."""
-    still_bearing_s: float = 0.1
-    """Of the direction to the head while it stays within ``bearing_knee``; beyond, it is not filtered."""
-    bearing_knee: float = 0.003
-    """Radians; about a pixel of the network."""
+    rotation_s: float = 0.1
+    bearing_s: float = 0.08
+    """Of the direction to the body."""
+    distance_s: float = 0.4
+    """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, and no pixel."""
+    near_m: float = 4.0
+    """Noise grows with distance, and from here on the time constants do, up to twice theirs."""
+    longest_step_s: float = 0.2
+    """Rates are not believed for longer than this."""
+    largest_turn: float = 0.5
+    """Radians by which one frame may turn a bone's prediction for the rate; slips of the detector turn more."""
+    largest_log_step: float = 0.1
+    """The same of the logarithm of the distance."""
+    jump_m: float = 1.0
+    """A body this far aside from where it is expected is another one: everything starts anew."""
     shape_memory: float = 300.0
     """Observations that the running mean of betas remembers."""
     forget_s: float = 1.0
@@ -50,12 +59,20 @@ class SmoothingState(TensorRecord):
     """``K`` int64."""
     time_s: Tensor
     """``K`` float64, when last seen."""
+    since_s: Tensor
+    """``K`` float64, when the filter started."""
     log_distance: Tensor
-    """``K``"""
+    """``K`` logarithm of the anchor's distance over the body's size."""
+    log_distance_rate: Tensor
+    """``K`` per second."""
     bearing: Tensor
-    """``K 3`` unit vector to the head."""
-    joint_rotations: Tensor
-    """``K J 3 3``"""
+    """``K 3`` unit vector to the anchor."""
+    bearing_rate: Tensor
+    """``K 3`` per second."""
+    orientation: Tensor
+    """``K 22 3 3`` bones in the camera."""
+    orientation_rate: Tensor
+    """``K 22 3`` radians per second, in each bone's own axes."""
     betas: Tensor
     """``K 10`` running mean."""
     count: Tensor
@@ -63,86 +80,159 @@ class SmoothingState(TensorRecord):
 
 
 def smooth_people(
-    people: People, time_s: float, state: SmoothingState | None, options: SmoothingOptions | None = None
+    people: People,
+    time_s: float,
+    state: SmoothingState | None,
+    body: SmplxBody,
+    options: SmoothingOptions | None = None,
 ) -> tuple[People, SmoothingState]:
     """Filter the people of one frame; pure.
 
-    Everything is filtered in the camera, so a camera that turns adds to the lag.
+    Everything is filtered in the camera: a camera that turns steadily adds no lag.
 
     Args:
         people: The frame's people, identities given.
         time_s: Time of the frame, seconds.
         state: What the previous frame returned; None before the first.
+        body: Whose bones the rotations turn.
         options: Time constants.
 
     Returns:
         The filtered people, in the same order, and the new state.
     """
     options = options or SmoothingOptions()
-    distance = people.head_camera.norm(dim=-1).clamp_min(1e-3)
-    known, row, age = _look_up(people.track_id, time_s, state, options)
-    fresh = SmoothingState(
-        people.track_id,
-        torch.full((len(people),), time_s, dtype=torch.float64, device=people.track_id.device),
-        distance.log(),
-        people.head_camera / distance[:, None],
-        people.joint_rotations,
-        people.betas,
-        torch.ones_like(people.score),
-    )
-    if state is None or not bool(known.any()):
+    fresh = _observe(people, time_s, body)
+    if state is None or len(people) == 0 or state.track_id.numel() == 0:
         return people, _remember(fresh, state, time_s, options)
+    known, row = _look_up(people.track_id, time_s, state, options)
     old = state.map(lambda values: values[row])
-    # A filter of time constant s moves by 1 - exp(-dt / s); newcomers move all the way.
-    step = fresh.log_distance - old.log_distance
-    along = _gain(age, _constant(step.abs(), options.depth_s, options.still_depth_s, options.depth_knee))
-    along = torch.where(known, along, 1.0)
-    log_distance = old.log_distance + along * step
-    rotations = _turn_towards(old.joint_rotations, people.joint_rotations, age, known, options)
-    swing = (fresh.bearing - old.bearing).norm(dim=-1)
-    aside = _gain(age, _constant(swing, 0.0, options.still_bearing_s, options.bearing_knee))
-    bearing = old.bearing + torch.where(known, aside, 1.0)[:, None] * (fresh.bearing - old.bearing)
-    bearing = bearing / bearing.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-    count = torch.where(known, (old.count + 1).clamp(max=options.shape_memory), 1.0)
-    betas = torch.where(known[:, None], old.betas + (people.betas - old.betas) / count[:, None], people.betas)
-    head = bearing * log_distance.exp()[:, None]
-    smoothed = replace(people, joint_rotations=rotations, betas=betas, head_camera=head)
-    fresh = SmoothingState(fresh.track_id, fresh.time_s, log_distance, bearing, rotations, betas, count)
-    return smoothed, _remember(fresh, state, time_s, options)
+    filtered, expected_aside = _advance(old, fresh, options)
+    distance = old.log_distance.exp() * _body_size(body, old.betas)
+    known &= expected_aside * distance < options.jump_m
+    mixed = {
+        name: _where(known, getattr(filtered, name), getattr(fresh, name))
+        for name in SmoothingState.__dataclass_fields__
+    }
+    after = SmoothingState(**mixed)
+    return _to_people(people, after, body, known), _remember(after, state, time_s, options)
+
+
+def _observe(people: People, time_s: float, body: SmplxBody) -> SmoothingState:
+    """Write one frame's people as the state of filters that start with it."""
+    anchor, orientation = _anchor_and_bones(people, body)
+    distance = anchor.norm(dim=-1).clamp_min(1e-3)
+    time = torch.full((len(people),), time_s, dtype=torch.float64, device=people.track_id.device)
+    return SmoothingState(
+        track_id=people.track_id,
+        time_s=time,
+        since_s=time,
+        log_distance=distance.log() - _body_size(body, people.betas).log(),
+        log_distance_rate=torch.zeros_like(distance),
+        bearing=anchor / distance[:, None],
+        bearing_rate=torch.zeros_like(anchor),
+        orientation=orientation,
+        orientation_rate=torch.zeros_like(orientation[..., 0]),
+        betas=people.betas,
+        count=torch.ones_like(people.score),
+    )
+
+
+def _anchor_and_bones(people: People, body: SmplxBody) -> tuple[Tensor, Tensor]:
+    """Return anchors ``P 3`` and orientations of the bones ``P 22 3 3``, both in the camera."""
+    orientation, joints = posed_chain(people.joint_rotations[:, :NUM_BODY_ROTATIONS], _bones(body, people.betas))
+    anchor = joints[:, _ANCHOR_JOINTS].mean(1) - joints[:, HEAD_JOINT]
+    return people.head_camera + anchor, orientation
+
+
+def _bones(body: SmplxBody, betas: Tensor) -> Tensor:
+    """Return ``P 22 3`` vectors from each joint's parent at rest."""
+    rest = body.rest_joints(betas, torch.zeros_like(betas))[:, :NUM_BODY_ROTATIONS]
+    return rest - rest[:, (0, *PARENTS[1:])]
+
+
+def _body_size(body: SmplxBody, betas: Tensor) -> Tensor:
+    """Return ``P`` lengths from head to ankle along the bones, metres."""
+    return _bones(body, betas)[:, _SIZE_BONES].norm(dim=-1).sum(1).clamp_min(0.1)
+
+
+def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptions) -> tuple[SmoothingState, Tensor]:
+    """Predict each filter to the new time and correct it; returns also how far aside each body came, radians."""
+    age = (fresh.time_s - old.time_s).clamp_min(1e-4).to(torch.float32)
+    elapsed = (fresh.time_s - old.since_s).to(torch.float32)
+    ahead = age.clamp_max(options.longest_step_s)
+    slower = (old.log_distance.exp() * 1.4 / options.near_m).clamp(1.0, 2.0)
+
+    def gains(constant_s: float) -> tuple[Tensor, Tensor]:
+        # A filter that has seen little follows fast at first: its rate is not known yet.
+        constant = torch.minimum(constant_s * slower, 0.5 * elapsed).clamp_min(1e-6)
+        keep = torch.exp(-age / constant) if constant_s else torch.zeros_like(age)
+        return 1 - keep.square(), (1 - keep).square() / age
+
+    position_gain, rate_gain = gains(options.distance_s)
+    log_distance = old.log_distance + ahead * old.log_distance_rate
+    miss = (fresh.log_distance - log_distance).clamp(-options.largest_log_step, options.largest_log_step)
+    log_distance, log_distance_rate = log_distance + position_gain * miss, old.log_distance_rate + rate_gain * miss
+
+    position_gain, rate_gain = (gain[:, None] for gain in gains(options.bearing_s))
+    bearing = old.bearing + ahead[:, None] * old.bearing_rate
+    aside = fresh.bearing - bearing
+    bearing, bearing_rate = bearing + position_gain * aside, old.bearing_rate + rate_gain * aside
+
+    position_gain, rate_gain = (gain[:, None, None] for gain in gains(options.rotation_s))
+    orientation = old.orientation @ rotation_from_axis_angle(ahead[:, None, None] * old.orientation_rate)
+    turn = axis_angle_from_rotation(orientation.transpose(-1, -2) @ fresh.orientation)
+    angle = turn.norm(dim=-1, keepdim=True)
+    # Near half a turn the shortest way is a coin toss; a flip is then taken at once instead of spun through.
+    flips = angle > 0.9 * math.pi
+    limited = turn * (options.largest_turn / angle.clamp_min(options.largest_turn))
+    corrected = orientation @ rotation_from_axis_angle(position_gain * turn)
+    rate = torch.where(flips, torch.zeros_like(turn), old.orientation_rate + rate_gain * limited)
+
+    count = (old.count + 1).clamp(max=options.shape_memory)
+    filtered = SmoothingState(
+        track_id=fresh.track_id,
+        time_s=fresh.time_s,
+        since_s=old.since_s,
+        log_distance=log_distance,
+        log_distance_rate=log_distance_rate,
+        bearing=bearing / bearing.norm(dim=-1, keepdim=True).clamp_min(1e-6),
+        bearing_rate=bearing_rate,
+        orientation=torch.where(flips[..., None], fresh.orientation, corrected),
+        orientation_rate=rate,
+        betas=old.betas + (fresh.betas - old.betas) / count[:, None],
+        count=count,
+    )
+    return filtered, aside.norm(dim=-1)
+
+
+def _to_people(people: People, after: SmoothingState, body: SmplxBody, known: Tensor) -> People:
+    """Write filtered bodies as people; newcomers stay as they are to the bit."""
+    above = after.orientation[:, (0, *PARENTS[1:])]
+    local = above.transpose(-1, -2) @ after.orientation
+    local = torch.cat([after.orientation[:, :1], local[:, 1:]], dim=1)
+    rotations = torch.cat([local, people.joint_rotations[:, NUM_BODY_ROTATIONS:]], dim=1)
+    _, joints = posed_chain(local, _bones(body, after.betas))
+    distance = after.log_distance.exp() * _body_size(body, after.betas)
+    head = after.bearing * distance[:, None] + joints[:, HEAD_JOINT] - joints[:, _ANCHOR_JOINTS].mean(1)
+    return replace(
+        people,
+        joint_rotations=_where(known, rotations, people.joint_rotations),
+        betas=_where(known, after.betas, people.betas),
+        head_camera=_where(known, head, people.head_camera),
+    )
+
+
+def _where(chosen: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return torch.where(chosen.reshape(-1, *[1] * (first.ndim - 1)), first, second)
 
 
 def _look_up(
-    track_id: Tensor, time_s: float, state: SmoothingState | None, options: SmoothingOptions
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which people are known, their rows in ``state``, and the seconds since they were seen."""
-    if state is None or state.track_id.numel() == 0:
-        known = torch.zeros_like(track_id, dtype=torch.bool)
-        return known, torch.zeros_like(track_id), torch.zeros(track_id.shape, device=track_id.device)
+    track_id: Tensor, time_s: float, state: SmoothingState, options: SmoothingOptions
+) -> tuple[Tensor, Tensor]:
+    """Return which people are known, and their rows in ``state``."""
     same = track_id[:, None] == state.track_id[None]
     row = same.to(torch.uint8).argmax(dim=1)
-    age = (time_s - state.time_s[row]).clamp_min(0).to(torch.float32)
-    return same.any(dim=1) & (age <= options.forget_s), row, age
-
-
-def _gain(age: Tensor, constant_s: Tensor | float) -> Tensor:
-    """How far a filter of that time constant moves in ``age`` seconds; without a constant, all the way."""
-    return 1 - torch.exp(-age / torch.as_tensor(constant_s, device=age.device).clamp_min(1e-6))
-
-
-def _constant(offset: Tensor, moving_s: float, still_s: float, knee: float) -> Tensor:
-    """Time constant for an offset between the filter and what it follows."""
-    return moving_s + (still_s - moving_s) * torch.exp(-((offset / knee) ** 2))
-
-
-def _turn_towards(start: Tensor, end: Tensor, age: Tensor, known: Tensor, options: SmoothingOptions) -> Tensor:
-    """Go from rotations ``P J 3 3`` a part of the shortest way to others; newcomers and flips go all of it."""
-    way = roma.rotmat_to_rotvec(start.transpose(-1, -2) @ end)
-    angle = way.norm(dim=-1)
-    constant = _constant(angle, options.rotation_s, options.still_rotation_s, options.rotation_knee)
-    share = _gain(age[:, None], constant)
-    # Near half a turn the shortest way is a coin toss; a flip is then taken at once instead of spun through.
-    share = torch.where((angle > 0.9 * math.pi) | ~known[:, None], 1.0, share)
-    return start @ roma.rotvec_to_rotmat(way * share[..., None])
+    return same.any(dim=1) & (time_s - state.time_s[row] <= options.forget_s), row
 
 
 def _remember(

@@ -31,6 +31,8 @@ class CameraMix:
     """Camera height over the floor that the person is on."""
     share_rolled: float = 0.2
     """Share of rolls up to 45 degrees; the others stay within 10."""
+    share_close: float = 0.2
+    """Share of close views, in which the image cuts people at the knees, hips, or chest."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def place_cameras(dice: Dice, mix: CameraMix, lowest: Tensor, centre: Tensor, ex
     flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     # A camera pitched down by p sees the horizon above its centre.
     rotation = axis_turn("z", rolls) @ axis_turn("x", pitch) @ flip
-    share = (dice.uniform(-2.4, 0.45, *shape)).exp()
+    # Body heights in image heights: whole people to cut shins; from 1.3 the hips go, from 3 the chest.
+    whole, close = dice.uniform(-2.4, 0.45, *shape), dice.uniform(0.25, 1.15, *shape)
+    share = torch.where(dice.chance(mix.share_close, count), close, whole).exp()
     distance = extent / (2 * half_height * share)
     u = dice.uniform(-1, 1, *shape) * half_width * (1.0 - 0.25 * share.clamp(max=1))
     v = half_height * _vertical_place(dice, share)
@@ -86,7 +90,7 @@ def place_cameras(dice: Dice, mix: CameraMix, lowest: Tensor, centre: Tensor, ex
     root_height = (rotation.transpose(-1, -2) @ root[..., None])[..., 1, 0]
     camera_height = -(root_height + lowest)
     low, high = mix.height_m
-    allowed = (camera_height > low) & (camera_height < high) & (distance > 0.7) & (distance < 25)
+    allowed = (camera_height > low) & (camera_height < high) & (distance > 0.6) & (distance < 25)
     chosen = (allowed.float() + 1e-3 * torch.arange(_CANDIDATES, 0, -1)[:, None]).argmax(dim=0)
     people = torch.arange(count)
     borders = torch.stack([-half_width, -half_height, half_width, half_height], dim=1)

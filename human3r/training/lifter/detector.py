@@ -55,7 +55,8 @@ class DetectorMix:
     noise: float = 1.0
     table_seated: float = 0.55
     """Share of seated people whose lower part is hidden by a table or another person."""
-    table_other: float = 0.14
+    table_other: float = 0.08
+    """The same of everybody else: whoever is seen above a table mostly sits at it."""
     side_cut: float = 0.05
     hidden_limb: float = 0.10
     swap_legs: float = 0.02

@@ -29,8 +29,11 @@ class BodyMix:
     """Shapes and sizes of the simulated people."""
 
     beta_sigma: float = 0.9
-    share_children: float = 0.08
-    child_stature_m: tuple[float, float] = (1.0, 1.6)
+    adult_beta0: float = 0.3
+    """Mean of beta 0 of adults: with shoes, people are a little taller than the embedded body's mean."""
+    share_children: float = 0.22
+    """With one child in twelve, the likeliest reading of a child's keypoints was a small adult far away."""
+    child_stature_m: tuple[float, float] = (0.9, 1.6)
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Simulator:
     def _betas(self, dice: Dice, count: int) -> Tensor:
         """Draw shapes; the smaller a child, the more childlike its proportions."""
         betas = dice.normal(self.bodies.beta_sigma, count, 10).clamp(-2.5, 2.5)
+        betas[:, 0] += self.bodies.adult_beta0
         betas[:, 9] *= 0.3
         stature = dice.uniform(*self.bodies.child_stature_m, count)
         childlike = 4.0 * ((_STATURE_M - stature) / 0.4).clamp(0, 1) + dice.normal(0.4, count)
