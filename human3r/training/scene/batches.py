@@ -5,21 +5,22 @@ Renders are sharper, cleaner and more saturated than phone video; what is learnt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from human3r.records import TensorRecord
-from human3r.training.synthetic.clip import SyntheticClip, read_clip
+from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip
 
 
 @dataclass(frozen=True)
 class SceneSample(TensorRecord):
-    """T frames of one clip at network size."""
+    """T frames of one clip at network size, or of several clips, one behind the other."""
 
     image: Tensor
     """``T 3 H W`` in [-1, 1]."""
@@ -48,9 +49,12 @@ def network_size(image_size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
-def build_sample(clip: SyntheticClip, scale: float) -> SceneSample:
-    """Resize a clip; depth and mask take the nearest pixel, so that no depth between two surfaces appears."""
-    height, width = network_size(clip.image.shape[1:3], scale)
+def build_sample(clip: SyntheticClip, size: tuple[int, int]) -> SceneSample:
+    """Resize a clip to (height, width).
+
+    Depth and mask take the nearest pixel, so that no depth between two surfaces appears.
+    """
+    height, width = size
     image = torch.from_numpy(clip.image).permute(0, 3, 1, 2).float() / 127.5 - 1
     image = functional.interpolate(image, (height, width), mode="bilinear", antialias=True, align_corners=False)
     truth = torch.stack([torch.from_numpy(clip.depth), torch.from_numpy(clip.person_mask).float()], dim=1)
@@ -61,13 +65,62 @@ def build_sample(clip: SyntheticClip, scale: float) -> SceneSample:
     return SceneSample(image, truth[:, 0], truth[:, 1], focal, torch.from_numpy(clip.T_world_camera).float())
 
 
-def read_sample(folder: Path, frames: int, scale: float, generator: np.random.Generator) -> SceneSample:
+def read_sample(
+    folder: Path, frames: int, scale: float, generator: np.random.Generator, least_zoom: float = 1.0
+) -> SceneSample:
     """Read a random piece of a rendered clip, changed for training."""
     length = len(sorted(folder.glob("rgb_*.jpg")))
-    sample = build_sample(read_clip(folder, choose_frames(length, frames, generator)), scale)
+    clip = read_clip(folder, choose_frames(length, frames, generator))
+    size = network_size(clip.image.shape[1:3], scale)
+    sample = build_sample(zoom(clip, float(generator.uniform(least_zoom, 1.0))), size)
     if generator.random() < 0.5:
         sample = mirror(sample)
     return SceneSample(**{**vars(sample), "image": change_looks(sample.image, generator)})
+
+
+def zoom(clip: SyntheticClip, share: float) -> SyntheticClip:
+    """Keep the middle ``share`` of both sides: the same place through a longer lens."""
+    height, width = clip.image.shape[1:3]
+    top, left = (round(side * (1 - share) / 2) for side in (height, width))
+    inside = (slice(None), slice(top, height - top), slice(left, width - left))
+    maps = {name: getattr(clip, name)[inside] for name in ("image", "depth", "person_index")}
+    K = clip.K.copy()
+    K[:, :2, 2] -= (left, top)
+    return replace(clip, **maps, K=K)
+
+
+class ClipPool:
+    """The rendered clips of a folder by image size; clips that appear while it is in use are found.
+
+    Args:
+        root: Folder of clips.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.by_size: dict[tuple[int, int], list[Path]] = {}
+        self.known: set[Path] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look for new clips."""
+        for folder in clip_folders(self.root):
+            if folder not in self.known:
+                self.known.add(folder)
+                with Image.open(folder / "rgb_00.jpg") as image:
+                    self.by_size.setdefault((image.height, image.width), []).append(folder)
+
+    def draw(self, count: int, generator: np.random.Generator) -> list[Path]:
+        """Draw clips of one size; sizes come as often as they are."""
+        sizes = sorted(self.by_size)
+        shares = np.array([len(self.by_size[size]) for size in sizes], float)
+        chosen = self.by_size[sizes[int(generator.choice(len(sizes), p=shares / shares.sum()))]]
+        return [chosen[index] for index in generator.integers(len(chosen), size=count)]
+
+
+def join_samples(samples: list[SceneSample]) -> SceneSample:
+    """Put clips of one size and length behind one another."""
+    return SceneSample(*(torch.cat([getattr(sample, item.name) for sample in samples]) for item in fields(SceneSample)))
 
 
 def mirror(sample: SceneSample) -> SceneSample:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from human3r.geometry.rigid import invert_rigid
 from human3r.models.human3r import Human3R
-from human3r.training.scene.batches import build_sample
+from human3r.training.scene.batches import build_sample, network_size
 from human3r.training.synthetic.clip import read_clip
 
 
@@ -20,7 +20,7 @@ def camera_scores(network: Human3R, folders: list[Path]) -> dict[str, float]:
     rows: dict[bool, list[dict[str, float]]] = {True: [], False: []}
     for folder in folders:
         clip = read_clip(folder)
-        sample = build_sample(clip, 1.0)
+        sample = build_sample(clip, network_size(clip.image.shape[1:3], 1.0))
         state, path = network.initial_state(), []
         for index in range(len(clip)):
             prediction, state = network.step(network.encode(sample.image[index : index + 1]), state)

@@ -22,15 +22,25 @@ class SceneTraining:
     frames: int = 4
     """Frames of one clip through the recurrence."""
     clips_per_step: int = 2
+    """All of one image size: they share every product."""
     learning_rate: float = 1.0e-3
+    trunk_rate: float = 0.1
+    """Learning rate of the image trunk's upper blocks over that of the rest; 0 freezes them."""
     weight_decay: float = 0.02
     warmup_steps: int = 50
     ema: float = 0.995
     gradient_clip: float = 1.0
     scales: tuple[float, ...] = (0.5, 0.5, 0.667, 0.667, 1.0)
-    """Image sizes over the rendered size, drawn per clip; sides stay multiples of 32."""
-    metric_weight: float = 0.5
+    """Image sizes over the rendered size, drawn per step; sides stay multiples of 32."""
+    final_share: float = 0.0
+    """Last share of the run that uses ``final_scales`` and ``final_clips_per_step``: detail is learnt at full size."""
+    final_scales: tuple[float, ...] = (1.0,)
+    final_clips_per_step: int = 2
+    least_zoom: float = 0.7
+    """Clips are cut to between this share of their sides and all of them, which varies the focal length."""
+    metric_weight: float = 0.3
     shape_weight: float = 1.0
+    confidence_weight: float = 0.1
     gradient_weight: float = 0.5
     focal_weight: float = 0.3
     mask_weight: float = 1.0

@@ -11,21 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.errors import InputError
 from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT, use_fast_convolutions
 from human3r.models.human3r import Human3R
-from human3r.training.scene.batches import read_sample
+from human3r.training.scene.batches import ClipPool, join_samples, read_sample
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.losses import SceneLoss, scene_loss
-from human3r.training.scene.network import run_clip, trainable_parameters
+from human3r.training.scene.network import TRUNK, run_clip, trainable_parameters
 from human3r.training.scene.validate import validate
 from human3r.training.synthetic.clip import clip_folders
 
 _LOG = logging.getLogger(__name__)
 _LOG_EVERY = 20
+_REFRESH_EVERY = 100
+"""Steps between looks for new clips."""
 
 
 class SceneTrainer:
@@ -39,11 +42,9 @@ class SceneTrainer:
         torch.manual_seed(config.seed)
         self.config = config
         self.network = start_network()
-        self.parameters = trainable_parameters(self.network)
-        decayed = [values for values in self.parameters.values() if values.ndim > 1]
-        others = [values for values in self.parameters.values() if values.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+        self.parameters = trainable_parameters(self.network, config.trunk_rate > 0)
+        self.optimizer = torch.optim.AdamW(_groups(self.parameters, config), betas=(0.9, 0.98))
+        self.pool = ClipPool(Path(config.clips) / "train")
         self.average = {name: values.detach().clone() for name, values in self.parameters.items()}
         self.step = 0
         self.seconds = 0.0
@@ -79,37 +80,36 @@ class SceneTrainer:
     def _train_step(self) -> dict[str, float]:
         # One generator per step: a resumed run draws what an unbroken one would have drawn.
         generator = np.random.default_rng([self.config.seed, self.step])
-        folders = clip_folders(Path(self.config.clips) / "train")
-        if not folders:
+        if self.step % _REFRESH_EVERY == 0:
+            self.pool.refresh()
+        if not self.pool.known:
             raise InputError("There are no rendered clips to train on.", "Run human3r.training.synthetic first.")
-        sums: dict[str, float] = {}
+        config, is_final = self.config, self.progress() > 1 - self.config.final_share
+        count = config.final_clips_per_step if is_final else config.clips_per_step
+        scale = float(generator.choice(config.final_scales if is_final else config.scales))
+        folders = self.pool.draw(count, generator)
+        clips = [read_sample(folder, config.frames, scale, generator, config.least_zoom) for folder in folders]
+        sample = join_samples(clips)
         self.optimizer.zero_grad(set_to_none=True)
-        for _ in range(self.config.clips_per_step):
-            folder = folders[int(generator.integers(len(folders)))]
-            scale = float(generator.choice(self.config.scales))
-            sample = read_sample(folder, self.config.frames, scale, generator)
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.config.use_bf16):
-                prediction = run_clip(self.network, sample.image)
-            loss = scene_loss(prediction.maps, prediction.mask_logits, sample, self.config)
-            (loss.total(self.config) / self.config.clips_per_step).backward()
-            for name, value in _values(loss).items():
-                sums[name] = sums.get(name, 0.0) + value / self.config.clips_per_step
+        prediction = run_clip(self.network, sample.image, count, config.use_bf16)
+        loss = scene_loss(prediction.maps, prediction.mask_logits, sample, config, count)
+        loss.total(config).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.gradient_clip)
         if bool(torch.isfinite(norm)):
             for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate()
+                group["lr"] = self.learning_rate() * group["share"]
             self.optimizer.step()
         else:
             _LOG.warning("Step %d has a gradient that is not finite and is skipped.", self.step)
         self._average_weights()
         self.step += 1
-        return sums | {"gradient_norm": float(norm)}
+        return _values(loss) | {"gradient_norm": float(norm)}
 
     def learning_rate(self) -> float:
-        """Return the rate of this step: linear warm-up, then a cosine to 2 %."""
+        """Return the rate of this step: linear warm-up, then a cosine to zero."""
         warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress())))
-        return self.config.learning_rate * warm * (0.02 + 0.98 * cosine)
+        return self.config.learning_rate * warm * cosine
 
     @torch.no_grad()
     def _average_weights(self) -> None:
@@ -154,7 +154,9 @@ class SceneTrainer:
                 known = self.network.state_dict()
                 # Parts that were built differently since then start fresh.
                 fitting = {
-                    name: values for name, values in state["average"].items() if values.shape == known[name].shape
+                    name: values
+                    for name, values in state["average"].items()
+                    if name in known and values.shape == known[name].shape
                 }
                 self.network.load_state_dict(fitting, strict=False)
                 self.average = {name: values.detach().clone() for name, values in self.parameters.items()}
@@ -177,7 +179,22 @@ def start_network() -> Human3R:
     expected = network.state_dict()
     shipped = read_shards(COMPACT_FOLDER, "human_prior.") | read_shards(COMPACT_FOLDER, "image_encoder.trunk.")
     network.load_state_dict({name: values.to(expected[name].dtype) for name, values in shipped.items()}, strict=False)
-    return use_fast_convolutions(network)
+    use_fast_convolutions(network)
+    # The trunk learns, and in fp32 the gradients of depthwise convolutions take half the time.
+    network.image_encoder.trunk.float()
+    return network
+
+
+def _groups(parameters: dict[str, nn.Parameter], config: SceneTraining) -> list[dict[str, object]]:
+    """Return the optimizer's groups: by decay, and by ``share`` of the learning rate."""
+    groups = []
+    for in_trunk, share in ((False, 1.0), (True, config.trunk_rate)):
+        part = [values for name, values in parameters.items() if name.startswith(TRUNK) == in_trunk]
+        for is_matrix, decay in ((True, config.weight_decay), (False, 0.0)):
+            chosen = [values for values in part if (values.ndim > 1) == is_matrix]
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "lr": config.learning_rate, "share": share})
+    return groups
 
 
 def _values(loss: SceneLoss) -> dict[str, float]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from human3r.models.compact.prompter import prior_focal_px
 from human3r.models.human3r import Human3R
-from human3r.training.scene.batches import SceneSample, build_sample
+from human3r.training.scene.batches import SceneSample, build_sample, network_size
 from human3r.training.scene.network import run_clip
 from human3r.training.synthetic.clip import read_clip
 
@@ -22,7 +22,8 @@ def validate(network: Human3R, folders: list[Path], scale: float = 1.0) -> dict[
     """Return mean scores over clips: depth AbsRel (metric, one scale per clip), focal error, mask IoU, baselines."""
     rows = []
     for folder in folders:
-        sample = build_sample(read_clip(folder), scale)
+        clip = read_clip(folder)
+        sample = build_sample(clip, network_size(clip.image.shape[1:3], scale))
         prediction = run_clip(network, sample.image)
         log_focal = prediction.maps.log_focal.mean()
         depth = (prediction.maps.log_depth + log_focal).exp()

@@ -10,7 +10,7 @@ from pathlib import Path
 from human3r.errors import Human3RError
 from human3r.training.synthetic.clip import clip_folders, write_clip
 from human3r.training.synthetic.contact_sheet import write_contact_sheet
-from human3r.training.synthetic.generate import SPLITS, default_furniture, generate_clip, open_studio
+from human3r.training.synthetic.generate import SPLITS, default_furniture, generate_shots, open_studio
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=100, help="number of clips")
     parser.add_argument("--start", type=int, default=0, help="first seed")
     parser.add_argument("--frames", type=int, default=6, help="frames per clip")
+    parser.add_argument("--shots", type=int, default=1, help="cameras per scene; each gives a clip NNNNNN_K")
     parser.add_argument("--furniture", type=Path, default=default_furniture(), help="folder of Sweet Home 3D libraries")
     parser.add_argument("--hdri", type=Path, help="folder hdri of the npm package @pmndrs/assets 1.7.0")
     parser.add_argument("--motion", type=Path, help="folder of motion files (default: those of the wheel pybullet)")
@@ -46,20 +47,28 @@ def _run(options: argparse.Namespace) -> int:
     root = options.out / options.split
     begin, cpu, frames = time.monotonic(), time.process_time(), 0
     for seed in range(options.start, options.start + options.count):
-        folder = root / f"{seed:06d}"
-        if (folder / "clip.npz").exists():
+        folders = shot_folders(root, seed, options.shots)
+        if all((folder / "clip.npz").exists() for folder in folders):
             continue
         if time.monotonic() - begin > options.seconds:
             break
-        clip = generate_clip(studio, seed, options.split, options.frames)
-        write_clip(folder, clip)
-        frames += len(clip)
+        shots = generate_shots(studio, seed, options.split, options.frames, options.shots)
+        for folder, clip in zip(folders, shots, strict=True):
+            write_clip(folder, clip)
+            frames += len(clip)
         if seed % 10 == 9:
             rates = frames / (time.monotonic() - begin), frames / (time.process_time() - cpu)
             print(f"{seed + 1}: {frames} frames, {rates[0]:.1f} frames/s ({rates[1]:.1f} per CPU second)", flush=True)
     if options.contact_sheet:
         write_contact_sheet(options.contact_sheet, clip_folders(root)[-16:])
     return 0
+
+
+def shot_folders(root: Path, seed: int, num_shots: int) -> list[Path]:
+    """Return the folder of every clip of a seed."""
+    if num_shots == 1:
+        return [root / f"{seed:06d}"]
+    return [root / f"{seed:06d}_{shot}" for shot in range(num_shots)]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,15 @@ def generate_clip(studio: Studio, seed: int, split: str, num_frames: int = 6) ->
     Raises:
         InputError: The split is unknown.
     """
+    return next(generate_shots(studio, seed, split, num_frames, 1))
+
+
+def generate_shots(studio: Studio, seed: int, split: str, num_frames: int, num_shots: int) -> Iterator[SyntheticClip]:
+    """Generate clips of one scene from several cameras: building a scene costs as much as six frames of it.
+
+    Raises:
+        InputError: The split is unknown.
+    """
     if split not in SPLITS:
         raise InputError(f"Unknown split {split!r}.", "Use train or val.")
     rng = np.random.default_rng([_SPLIT_KEY[split], seed])
@@ -87,23 +97,24 @@ def generate_clip(studio: Studio, seed: int, split: str, num_frames: int = 6) ->
     scene = (build_street if is_outdoor else build_room)(rng, studio.assets, environment, is_validation)
     time_s = np.arange(num_frames) * rng.uniform(0.1, 0.45)
     actors, focus = _draw_actors(rng, studio, scene, time_s, is_validation)
-    camera = draw_camera(rng, scene, _subjects(actors, focus, num_frames), time_s)
-    frames, truth = render_frames(scene, actors, camera)
-    clip = SyntheticClip(
-        image=develop(rng, np.stack([frame.radiance for frame in frames])),
-        depth=np.stack([frame.depth for frame in frames]),
-        person_index=np.stack([frame.person_index for frame in frames]),
-        K=np.repeat(camera.K[None], num_frames, 0),
-        T_world_camera=camera.T_scene_camera,
-        T_gravity_world=np.eye(4),
-        time_s=time_s,
-        people=truth,
-        seed=seed,
-        split=split,
-        scene=scene.kind,
-        is_static_camera=camera.kind == "static",
-    )
-    return rebase_clip(clip)
+    for _ in range(num_shots):
+        camera = draw_camera(rng, scene, _subjects(actors, focus, num_frames), time_s)
+        frames, truth = render_frames(scene, actors, camera)
+        clip = SyntheticClip(
+            image=develop(rng, np.stack([frame.radiance for frame in frames])),
+            depth=np.stack([frame.depth for frame in frames]),
+            person_index=np.stack([frame.person_index for frame in frames]),
+            K=np.repeat(camera.K[None], num_frames, 0),
+            T_world_camera=camera.T_scene_camera,
+            T_gravity_world=np.eye(4),
+            time_s=time_s,
+            people=truth,
+            seed=seed,
+            split=split,
+            scene=scene.kind,
+            is_static_camera=camera.kind == "static",
+        )
+        yield rebase_clip(clip)
 
 
 def render_frames(

@@ -10,11 +10,26 @@ import pytest
 import torch
 
 from human3r.errors import FormatError
+from human3r.models.build import build_network
+from human3r.models.compact.build import COMPACT
 from human3r.models.compact.point_head import SceneMaps
 from human3r.models.compact.prompter import prior_focal_px
-from human3r.training.scene.batches import SceneSample, build_sample, change_looks, choose_frames, mirror
+from human3r.models.parts import Detections, ImageFeatures
+from human3r.models.rope import grid_positions
+from human3r.training.scene.batches import (
+    ClipPool,
+    SceneSample,
+    build_sample,
+    change_looks,
+    choose_frames,
+    join_samples,
+    mirror,
+    network_size,
+    zoom,
+)
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.losses import canonical_log_depth, gradient_loss, scene_loss
+from human3r.training.scene.network import decode_clips
 from human3r.training.scene.train import SceneTrainer
 from human3r.training.scene.validate import depth_scores, mask_iou
 from human3r.training.settings import read_settings
@@ -104,9 +119,64 @@ def test_confidence_pays_where_the_error_is_small_only() -> None:
     foolish = dataclasses.replace(maps, confidence=torch.where(truth.depth > 0, 1.0, 3.0))
 
     config = SceneTraining()
-    base, good, bad = (scene_loss(each, logits, truth, config).shape for each in (maps, bold, foolish))
+    base, good, bad = (scene_loss(each, logits, truth, config).confidence for each in (maps, bold, foolish))
 
     assert good < base < bad
+
+
+def test_confidence_does_not_excuse_a_wrong_depth() -> None:
+    truth = sample()
+    wrong = perfect(truth)
+    wrong.log_depth[:, :20] += 0.4
+    wrong.log_depth.requires_grad_()
+    logits = torch.zeros_like(truth.person_mask)
+
+    gradients = []
+    for confidence in (1.0, 5.0):
+        maps = dataclasses.replace(wrong, confidence=torch.full_like(wrong.confidence, confidence))
+        total = scene_loss(maps, logits, truth, SceneTraining()).total(SceneTraining())
+        gradients.append(torch.autograd.grad(total, wrong.log_depth)[0])
+
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_every_clip_of_a_batch_has_a_scale_of_its_own() -> None:
+    truth = sample()
+    maps = perfect(join_samples([truth, truth]))
+    maps.log_depth[2:] += 0.5
+    logits = torch.zeros_like(maps.log_depth)
+
+    apart = scene_loss(maps, logits, join_samples([truth, truth]), SceneTraining(), num_clips=2)
+    together = scene_loss(maps, logits, join_samples([truth, truth]), SceneTraining(), num_clips=1)
+
+    assert apart.shape < 1e-5
+    assert together.shape > 0.1
+
+
+def test_zooming_keeps_the_view_of_what_is_left() -> None:
+    original = clip()
+
+    near = zoom(original, 0.5)
+
+    assert near.image.shape == (3, 32, 48, 3)
+    pixel = near.K[0] @ np.array([0.1, -0.05, 1.0])
+    before = original.K[0] @ np.array([0.1, -0.05, 1.0])
+    np.testing.assert_allclose(pixel[:2] + np.array([24, 16]), before[:2])
+    assert np.array_equal(near.image, original.image[:, 16:48, 24:72])
+
+
+def test_a_pool_draws_clips_of_one_size_and_finds_new_ones(tmp_path: Path) -> None:
+    write_clip(tmp_path / "000000", clip())
+    pool = ClipPool(tmp_path)
+    tall = dataclasses.replace(clip(), image=clip().image.transpose(0, 2, 1, 3))
+    write_clip(tmp_path / "000001", tall)
+    pool.refresh()
+
+    drawn = [pool.draw(3, np.random.default_rng(seed)) for seed in range(20)]
+
+    assert sorted(pool.by_size) == [(64, 96), (96, 64)]
+    assert all(len(set(folders)) == 1 for folders in drawn)
+    assert len({folders[0] for folders in drawn}) == 2
 
 
 def test_a_step_in_the_error_costs_gradient_and_a_hole_does_not() -> None:
@@ -131,7 +201,7 @@ def test_frames_are_chosen_in_order_or_in_reverse_with_one_stride() -> None:
 
 
 def test_samples_are_resized_to_multiples_of_32_with_their_focal_length() -> None:
-    resized = build_sample(clip(), 2.0)
+    resized = build_sample(clip(), network_size(SIZE, 2.0))
 
     assert resized.image.shape == (3, 3, 128, 192)
     torch.testing.assert_close(resized.focal_px, torch.full((3,), 190.0))
@@ -174,6 +244,37 @@ def test_unknown_settings_are_refused(tmp_path: Path) -> None:
         read_settings(SceneTraining, path)
 
 
+def people_at(*places: tuple[int, int]) -> Detections:
+    generator = torch.Generator().manual_seed(len(places))
+    prompts = torch.randn(len(places), 128, generator=generator)
+    positions = torch.tensor(places).view(-1, 2)
+    nothing = torch.zeros(len(places), 2)
+    return Detections(nothing[:, 0], nothing, nothing, prompts, positions)
+
+
+def test_clips_decoded_together_are_decoded_as_the_network_does_it_alone() -> None:
+    torch.manual_seed(0)
+    network = build_network(COMPACT)
+    tokens = torch.randn(6, 12, 128)
+    features = ImageFeatures(tokens, grid_positions(3, 4), (3, 4))
+    # Three clips of two frames: nobody, somebody, and one frame each; equal numbers need no repeated people.
+    found = [people_at(), people_at(), people_at((1, 2)), people_at((0, 3)), people_at((2, 2)), people_at()]
+
+    together = decode_clips(network, features, found, num_clips=3)
+
+    decoder, memory = network.decoder, network.memory
+    for clip_index in range(3):
+        state, slots, pose = decoder.initial_state(), memory.initial_slots(), memory.first_pose_token()
+        for frame in (2 * clip_index, 2 * clip_index + 1):
+            one = features.select(frame)
+            if frame % 2:
+                pose = memory.read(one.tokens, slots)
+            alone = decoder(one, pose, found[frame], state, with_gate=False)
+            slots, state = memory.write(one.tokens, alone.pose_token, slots), alone.state_tokens
+            for mine, theirs in zip(together, alone.levels, strict=True):
+                torch.testing.assert_close(mine[frame : frame + 1], theirs, atol=1e-5, rtol=1e-4)
+
+
 @pytest.fixture
 def run_config(tmp_path: Path) -> SceneTraining:
     write_clip(tmp_path / "clips" / "train" / "000000", clip())
@@ -196,3 +297,5 @@ def test_training_resumes_where_it_stopped_and_leaves_the_frozen_parts(run_confi
     assert torch.equal(resumed.average[name], trainer.average[name])
     assert torch.equal(trainer.network.human_prior.network.stem.weight, frozen)
     assert trainer.parameters[name].abs().sum() > 0
+    assert "image_encoder.trunk.stem.weight" not in trainer.parameters
+    assert "image_encoder.trunk.blocks.10.project.weight" in trainer.parameters
