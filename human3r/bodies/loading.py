@@ -47,6 +47,8 @@ _MEMBERS: dict[str, tuple[str, _Shape]] = {
     "lmk_faces_idx": ("iu", (51,)),
     "lmk_bary_coords": ("f", (51, 3)),
 }
+MEMBER_NAMES = tuple(_MEMBERS)
+"""What is read of a body file."""
 
 
 def load_body(path: str | Path | None = None) -> SmplxBody:

@@ -6,9 +6,10 @@ import argparse
 import threading
 from pathlib import Path
 
-from human3r.bodies import SmplxBody, load_body
+from human3r.bodies import SmplxBody
 from human3r.errors import InputError
 from human3r.reconstruction import Reconstruction
+from human3r.runtime.body_file import open_body
 
 _NPZ_NAME = "reconstruction.npz"
 
@@ -32,7 +33,7 @@ def load_matching_body(path: str | None, result: Reconstruction) -> SmplxBody:
     Raises:
         InputError: The result was made with a licensed body and no path is given, or the other way round.
     """
-    body = load_body(path)
+    body = open_body(path)
     made_with = result.meta.get("body")
     if isinstance(made_with, str) and made_with != body.name:
         raise InputError(

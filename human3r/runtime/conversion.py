@@ -5,10 +5,7 @@ Joins ``assets`` (reading files) with ``models`` (what the tensors mean); neithe
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +22,12 @@ from human3r.assets.convert_checkpoint import (
 from human3r.assets.official_keys import OfficialLayout, Shape, official_layout
 from human3r.assets.torch_file import TorchFile
 from human3r.assets.weight_file import WeightFile, write_weight_file
-from human3r.child_process import PACKAGE_ROOT, child_environment
-from human3r.errors import CheckpointError, DiskFullError
+from human3r.errors import CheckpointError
 from human3r.models.build import build_network
 from human3r.models.config import ModelConfig, OfficialConfig
 from human3r.models.human3r import Human3R
 from human3r.models.released import released_config
+from human3r.runtime.conversion_child import convert_in_child
 
 _EXTRA_PREFIX = "extra_head."
 
@@ -45,30 +42,11 @@ def convert_checkpoint(source: Path, target: Path) -> ModelConfig:
         CheckpointError: The file is damaged, of another network, or partial.
         DiskFullError: The result could not be written; nothing is left of it.
     """
-    answer = subprocess.run(
-        [sys.executable, "-m", "human3r.runtime.conversion_worker"],
-        input=json.dumps([str(source.absolute()), str(target.absolute())]),
-        capture_output=True,
-        text=True,
-        env=child_environment(),
-        cwd=PACKAGE_ROOT,
-        check=False,
-    )
-    try:
-        message = json.loads(answer.stdout)
-    except json.JSONDecodeError:
-        # A process that was killed could not clean up behind itself.
-        for leftover in target.absolute().parent.glob(f".{target.name}.*"):
-            leftover.unlink(missing_ok=True)
-        raise CheckpointError(f"The process that converted {source.name} ended with {answer.returncode}.") from None
-    if "error" in message:
-        kind = DiskFullError if message["error"] == DiskFullError.code else CheckpointError
-        raise kind(message["message"], message["remedy"])
-    return ModelConfig.from_json(message["config"])
+    return ModelConfig.from_json(convert_in_child("checkpoint", source, target))
 
 
-def convert_here(source: Path, target: Path) -> ModelConfig:
-    """Do the work of ``convert_checkpoint`` in this process."""
+def convert_here(source: Path, target: Path) -> str:
+    """Do the work of ``convert_checkpoint`` in this process and return the configuration as JSON."""
     with TorchFile(source) as file:
         stored = stored_tensors(file)
         config = _read_config(file, {key: value.shape for key, value in stored.items()}, source)
@@ -76,7 +54,7 @@ def convert_here(source: Path, target: Path) -> ModelConfig:
         keys = match_keys({key: value.shape for key, value in stored.items()}, layout, shapes)
         check_aliases(file, stored, layout)
         write_weight_file(target, shapes, lambda name: file.load(stored[keys[name]]), config.to_json())
-    return config
+    return config.to_json()
 
 
 def load_network(path: Path, *, is_lean: bool = True) -> Human3R:

@@ -1,6 +1,6 @@
-"""The converter process: two paths as JSON on standard input, one JSON object on standard output.
+"""The converter process: a request as JSON on standard input, an answer as JSON on standard output.
 
-Started by ``conversion.convert_checkpoint``. One tensor is in memory at a time, so the bound can be narrow.
+Started by ``conversion_child``. Checkpoints pass through one tensor at a time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from human3r.child_process import restrict_process
 from human3r.errors import Human3RError
+from human3r.runtime.body_file import convert_body_here
 from human3r.runtime.conversion import convert_here
 
 _ADDRESS_SPACE_BYTES = 24 * 2**30
@@ -20,10 +21,11 @@ _CPU_SECONDS = 3600
 
 def main() -> int:
     """Convert one file; errors travel as the answer."""
-    source, target = map(Path, json.load(sys.stdin))
+    request = json.load(sys.stdin)
     restrict_process({"AS": _ADDRESS_SPACE_BYTES, "CPU": _CPU_SECONDS})
+    convert = {"checkpoint": convert_here, "body": convert_body_here}[request["kind"]]
     try:
-        answer = {"config": convert_here(source, target).to_json()}
+        answer = {"result": convert(Path(request["source"]), Path(request["target"]))}
     except Human3RError as error:
         answer = {"error": error.code, "message": error.message, "remedy": error.remedy}
     print(json.dumps(answer))

@@ -10,12 +10,13 @@ import torch
 
 from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, sha256_of, weights_folder
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
-from human3r.bodies import SmplxBody, load_body
+from human3r.bodies import SmplxBody
 from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.build import build_compact
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
+from human3r.runtime.body_file import open_body
 from human3r.runtime.conversion import load_network
 from human3r.runtime.precision import ComputePolicy, choose_policy
 from human3r.runtime.session import SessionOptions
@@ -82,7 +83,7 @@ def load_model(
         text = _best_available(device)
     if text not in ASSETS and not _looks_like_path(text):
         raise InputError(f"The model {text!r} is unknown.", f"Choose {', '.join(ASSETS)}, or give a path.")
-    smplx_body = load_body(body)
+    smplx_body = open_body(body)
     name, network, sha256 = _load_network(text)
     policy = choose_policy(device, precision, network.config.architecture)
     try:

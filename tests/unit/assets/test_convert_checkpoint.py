@@ -239,7 +239,7 @@ def test_the_converter_process_gives_the_same_file_and_the_same_errors(
     save: Callable[..., Path], tmp_path: Path
 ) -> None:
     here, child = tmp_path / "here.safetensors", tmp_path / "child.safetensors"
-    assert convert_checkpoint(save(), child) == convert_here(save(), here)
+    assert convert_checkpoint(save(), child).to_json() == convert_here(save(), here)
     assert child.read_bytes() == here.read_bytes()
     damaged = tmp_path / "human3r_672S.pth"
     damaged.write_bytes(b"no checkpoint")
