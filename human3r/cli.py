@@ -164,9 +164,26 @@ def _add_measuring(commands: argparse._SubParsersAction) -> None:
 def _add_training(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "train", "learning.train", "train a part, or go on")
     parser.add_argument("config", metavar="CONFIG", type=Path, help="a .toml with its stage")
-    parser = _command(commands, "evaluate", "learning.evaluate", "run one of the evaluations")
-    parser.add_argument("benchmark", metavar="BENCHMARK", help="e.g. bonn, tum-pose or synthetic")
-    parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="the data set in its public layout")
+    parser.add_argument(
+        "--count", action="store_true", help="only print which parameters would be tuned and which not (official)"
+    )
+    parser = _command(commands, "evaluate", "evaluating.evaluate", "run one of the evaluations")
+    parser.add_argument(
+        "benchmark",
+        metavar="BENCHMARK",
+        help="3dpw, emdb1, emdb2, rich, bedlam, sintel-depth, bonn, kitti, tum-depth, sintel-pose, tum-pose, scannet "
+        "or synthetic",
+    )
+    parser.add_argument("--data", metavar="DIR", type=Path, help="the data set in its public layout")
+    parser.add_argument("--miniature", action="store_true", help="try it on a few generated frames instead")
+    parser.add_argument("--bodies", metavar="DIR", type=Path, help="folder of licensed body files, where people count")
+    parser.add_argument(
+        "--reference",
+        metavar="LIST",
+        help="known defects of the public evaluation to compute as well: all, or of gender-slot, spectral-matching, "
+        "adam-shift, rounded-means",
+    )
+    parser.add_argument("--report", action="store_true", help="also write report.html: tables, plots, worst frames")
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
     parser.add_argument("--body", type=Path, metavar="BODY", help=_BODY_HELP)
     parser.add_argument("--out", type=Path, metavar="DIR", help="results (default: evaluation/BENCHMARK_MODEL)")

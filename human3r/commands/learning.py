@@ -26,7 +26,9 @@ def train(options: argparse.Namespace) -> int:
         return _train_lifter(options.config)
     if stage == "scene":
         return _train_scene(options.config)
-    raise InputError(f"The stage {stage!r} of {options.config.name} is unknown.", "Known: lifter, scene.")
+    if stage == "official":
+        return _train_official(options.config, count_only=options.count)
+    raise InputError(f"The stage {stage!r} of {options.config.name} is unknown.", "Known: lifter, official, scene.")
 
 
 def _train_lifter(config: Path) -> int:
@@ -47,47 +49,19 @@ def _train_scene(config: Path) -> int:
     return 0
 
 
-def evaluate(options: argparse.Namespace) -> int:
-    """Run the command ``evaluate``: results, ``summary.json`` and ``report.md`` in one folder; a re-run goes on."""
-    from human3r.evaluation.report import markdown_of, summary_of, write_report
-    from human3r.evaluation.runner import run_benchmark
-    from human3r.runtime.loading import load_model
+def _train_official(config: Path, *, count_only: bool) -> int:
+    from human3r.training.official.config import OfficialTraining, check_settings
+    from human3r.training.official.counts import count_table
+    from human3r.training.official.train import OfficialTrainer
+    from human3r.training.settings import read_settings
 
-    benchmarks = _benchmarks()
-    if options.benchmark not in benchmarks:
-        known = ", ".join(benchmarks)
-        raise InputError(f"The evaluation {options.benchmark!r} does not exist.", f"Known: {known}.")
-    benchmark = benchmarks[options.benchmark]
-    if options.frames is not None:
-        if options.frames < 3:
-            raise InputError(f"The number of frames is {options.frames}; it must be 3 or more.")
-        benchmark = replace(benchmark, protocol=replace(benchmark.protocol, num_frames=options.frames))
-    model_name = Path(options.model).stem
-    out = options.out or Path("evaluation") / f"{options.benchmark}_{model_name}"
-    run = run_benchmark(
-        benchmark,
-        options.data,
-        out,
-        lambda: load_model(options.model, options.device, options.precision, options.body),
-        max_sequences=options.max_sequences,
-        on_sequence=_tell,
-    )
-    write_report(run, out)
-    print(json.dumps(summary_of(run)) if options.json else markdown_of(run))
+    settings = read_settings(OfficialTraining, config)
+    check_settings(settings)
+    if count_only:
+        print(count_table(settings.model, settings.variant))
+        return 0
+    OfficialTrainer(settings).run()
     return 0
-
-
-def _benchmarks() -> dict[str, Benchmark]:
-    from human3r.evaluation.benchmarks import PUBLIC_BENCHMARKS
-    from human3r.evaluation.benchmarks.synthetic import synthetic_benchmark
-    from human3r.training.synthetic.clip import clip_folders, read_clip
-
-    return {**PUBLIC_BENCHMARKS, "synthetic": synthetic_benchmark(clip_folders, read_clip)}
-
-
-def _tell(scores: SequenceScores, num_done: int, num_all: int, is_stored: bool) -> None:
-    how = "done before" if is_stored else f"{scores.num_frames} frames in {scores.seconds:.1f} s"
-    print(f"{num_done}/{num_all} {scores.sequence}: {how}", file=sys.stderr)
 
 
 def synth(options: argparse.Namespace) -> int:
