@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+
+with suppress(ImportError):
+    import spaces  # noqa: F401 - on a Space with lent GPUs it patches torch, so it has to be the first of the two
 
 from demo.server import serve
 from demo.settings import parse_settings

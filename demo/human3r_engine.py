@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from PIL import Image
@@ -12,7 +13,9 @@ from PIL import Image
 import human3r
 from demo.engine import Maker, RunListener, RunOptions
 from demo.viewer import LiveScene
+from demo.zero_gpu import LentForward
 from human3r.assets.registry import ASSETS, find_weights
+from human3r.runtime.forward import Forward, forward
 
 _PREVIEW_LONG_SIDE = 512
 _SMOOTHING = 0.6
@@ -25,15 +28,21 @@ class Human3REngine:
     Args:
         model: Name or path of the model that visitors get by default.
         body: Path of a licensed SMPL-X file, or None for the embedded body.
+        spaces: The package of that name where it lends GPUs. The model is then loaded at once, because it has to be
+            there before the page is launched, and it is the only one.
     """
 
-    def __init__(self, model: str, body: str | None) -> None:
+    def __init__(self, model: str, body: str | None, spaces: ModuleType | None = None) -> None:
         self._default = model
         self._body_path = body
         self._lock = threading.Lock()
         self._held: tuple[str, human3r.LoadedModel] | None = None
         self._identity: tuple[str, str] | None = None
         self._seconds_per_frame: float | None = None
+        self._forward: Forward = forward
+        self._borrows_gpu = spaces is not None
+        if spaces is not None:
+            self._forward = LentForward(spaces, self._model(model))
 
     def probe(self, clip: Path) -> human3r.ClipInfo:
         """Measure a clip in the decoder process."""
@@ -42,7 +51,7 @@ class Human3REngine:
     def load(self, model: str) -> None:
         """Have a model ready, and know how fast it is here: its first frames are the slow ones."""
         loaded = self._model(model)
-        if self._seconds_per_frame is None:
+        if self._seconds_per_frame is None and not self._borrows_gpu:  # a lent GPU is not here, and not for this
             session = human3r.Session(loaded)
             picture = np.random.default_rng(0).integers(0, 255, (288, 384, 3), dtype=np.uint8)
             session.step(picture)
@@ -65,6 +74,7 @@ class Human3REngine:
             reset_interval=options.reset_interval,
             should_stop=listener.should_stop,
             on_start=listener.on_start,
+            forward=self._forward,
         )
         self._note_speed((time.perf_counter() - started) / result.num_frames)
         return result
@@ -112,6 +122,8 @@ class Human3REngine:
 
     def model_names(self) -> tuple[str, ...]:
         """Return the default, then the other models that are on this machine."""
+        if self._borrows_gpu:
+            return (self._default,)
         here = (name for name, asset in ASSETS.items() if name != "tiny" and (asset.is_embedded or find_weights(name)))
         return tuple(dict.fromkeys((self._default, *here)))
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import queue
 import threading
@@ -197,7 +198,9 @@ class Runs:
                 self._live.add(shelf.token, job.owner, live)
                 yield Update(messages.READING, 0.0, live_token=shelf.token)
             worker = _Worker(self._engine, clip, options, job, live)
-            thread = threading.Thread(target=worker.run, name="human3r-run", daemon=True)
+            # The request travels along: a Space that lends GPUs has to know for whom.
+            context = contextvars.copy_context()
+            thread = threading.Thread(target=context.run, args=(worker.run,), name="human3r-run", daemon=True)
             thread.start()
             try:
                 yield from self._watch(worker, thread)

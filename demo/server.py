@@ -122,9 +122,10 @@ class Demo:
 def serve(settings: Settings) -> int:
     """Run the demo until Ctrl+C or SIGTERM and return the exit code."""
     from demo.human3r_engine import Human3REngine  # loads torch; a wrong option should answer at once
+    from demo.zero_gpu import find_spaces
 
     signal.signal(signal.SIGTERM, _interrupt)
-    with Demo(settings, Human3REngine(settings.model, settings.body)) as demo:
+    with Demo(settings, Human3REngine(settings.model, settings.body, find_spaces())) as demo:
         try:
             page = demo.launch()
         except OSError as error:

@@ -1,0 +1,57 @@
+"""Starts the demo as ``app.py`` does, runs one clip and one bad file, and prints what happened as JSON.
+
+``test_zero_gpu`` starts this in a process of its own, with and without a package ``spaces``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import app  # noqa: F401 - its imports are what is tested
+from demo.engine import RunOptions
+from demo.human3r_engine import Human3REngine
+from demo.server import Demo
+from demo.settings import Settings
+from demo.zero_gpu import find_spaces
+from human3r import Reconstruction
+from human3r.runtime import forward
+
+
+def main(clip: Path, notes: Path, steps: Path) -> None:
+    step = forward.Session.step_prepared
+
+    def step_and_tell(*args: object, **options: object) -> object:
+        with steps.open("a") as stream:
+            stream.write(f"{os.getpid()}\n")
+        return step(*args, **options)
+
+    forward.Session.step_prepared = step_and_tell
+    spaces = find_spaces()
+    with Demo(Settings(model="tiny"), Human3REngine("tiny", None, spaces)) as demo:
+        decorated = len(spaces.DECORATED) if spaces else None
+        page = demo.launch()
+        *_, good = demo.runs.start(clip, RunOptions(model="tiny"), "someone")
+        *_, bad = demo.runs.start(notes, RunOptions(model="tiny"), "someone")
+        result = Reconstruction.load(good.outcome.shelf.file("reconstruction.npz"))
+        facts = {
+            "pid": os.getpid(),
+            "steps": sorted(set(steps.read_text().split())),
+            "frames": result.num_frames,
+            "path": result.T_world_camera.sum(axis=0).round(4).tolist(),
+            "ready": good.outcome.ready,
+            "problem": bad.problem,
+            "counts": demo.line.counts(),
+            "models": demo.engine.model_names(),
+            "decorated_before_launch": decorated,
+            "spaces_before_torch": spaces.WAS_BEFORE_TORCH if spaces else None,
+            "asked_s": spaces.ASKED_S if spaces else None,
+        }
+        page.close()
+    print("FACTS " + json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(*(Path(argument) for argument in sys.argv[1:]))
