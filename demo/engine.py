@@ -54,6 +54,8 @@ class RunListener:
     """Called after every frame."""
     should_stop: Callable[[], bool]
     """Asked before every frame."""
+    folder: Path | None = None
+    """Where files go that only the run itself can write; None for nowhere."""
 
 
 class Engine(Protocol):
@@ -61,6 +63,9 @@ class Engine(Protocol):
 
     def probe(self, clip: Path) -> ClipInfo:
         """Measure a clip. Raises ``InputError``."""
+
+    def peek(self, clip: Path, start_s: float) -> np.ndarray | None:
+        """Return the frame at a time, small: ``H W 3`` uint8, or None when there is none. Raises ``InputError``."""
 
     def load(self, model: str) -> None:
         """Have a model ready. Raises ``AssetError``, ``CheckpointError``."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 import human3r
 from demo.engine import Maker, RunListener, RunOptions
+from demo.runs import ON_DEMAND
 from demo.viewer import LiveScene
 from demo.zero_gpu import LentForward
 from human3r.assets.registry import ASSETS, find_weights
@@ -48,6 +49,14 @@ class Human3REngine:
         """Measure a clip in the decoder process."""
         return human3r.probe(clip)
 
+    def peek(self, clip: Path, start_s: float) -> np.ndarray | None:
+        """Decode the frame at a time."""
+        from human3r.video.reader import FrameReader
+        from human3r.video.sampling import Sampling
+
+        with FrameReader(clip, Sampling(start_s=start_s, max_frames=1)) as reader:
+            return next((_at_most(frame.image, _PREVIEW_LONG_SIDE) for frame in reader), None)
+
     def load(self, model: str) -> None:
         """Have a model ready, and know how fast it is here: its first frames are the slow ones."""
         loaded = self._model(model)
@@ -61,11 +70,20 @@ class Human3REngine:
 
     def reconstruct(self, clip: Path, options: RunOptions, listener: RunListener) -> human3r.Reconstruction:
         """Run the model over the clip."""
+        from human3r.export.moments import MOMENTS_NAME, Moments
+
         started = time.perf_counter()
+        moments = Moments()
+
+        def on_frame(prediction: human3r.FramePrediction) -> None:
+            if listener.folder is not None:
+                moments.add(prediction)
+            listener.on_frame(prediction)
+
         result = human3r.reconstruct(
             clip,
             self._model(options.model),
-            listener.on_frame,
+            on_frame,
             start_s=options.start_s,
             duration_s=options.duration_s,
             fps=options.fps,
@@ -77,6 +95,8 @@ class Human3REngine:
             forward=self._forward,
         )
         self._note_speed((time.perf_counter() - started) / result.num_frames)
+        if listener.folder is not None:
+            moments.write(listener.folder / MOMENTS_NAME, result)
         return result
 
     def open_live(self) -> LiveScene | None:
@@ -100,15 +120,38 @@ class Human3REngine:
     def export(self, result: human3r.Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
         """Write one file of a result."""
         from human3r.export import export_file
+        from human3r.export.archive import ARCHIVES, write_archive
         from human3r.export.manifest import MANIFEST_NAME, write_manifest
+        from human3r.export.moments import MOMENTS_NAME
+        from human3r.export.viser_recording import write_html
 
+        path, body = folder / name, self._model(None).body
         if name == "overlay.mp4" and clip is None:
             return False
         if name == MANIFEST_NAME:
-            write_manifest(folder, [path for path in folder.iterdir() if path.name[0] != "." and path.name != name])
-            return True
-        export_file(result, folder / name, body=self._model(None).body, clip=clip)
+            write_manifest(folder, [file for file in _finished_files(folder) if file.name != name])
+        elif name == "scene.html":  # the recording beside it is the same scene
+            recording, moments = folder / "scene.viser", folder / MOMENTS_NAME
+            write_html(result, path, body, clip=clip, recording=recording, moments=moments)
+        elif name in ARCHIVES:
+            write_archive(result, path, body)
+        elif name == "everything.zip":
+            self._export_everything(result, clip, path)
+        else:
+            export_file(result, path, body=body, clip=clip)
         return True
+
+    def _export_everything(self, result: human3r.Reconstruction, clip: Path | None, path: Path) -> None:
+        from human3r.export.archive import write_zip
+        from human3r.export.manifest import MANIFEST_NAME
+        from human3r.export.moments import MOMENTS_NAME
+
+        for name in ON_DEMAND:
+            if name not in (path.name, MANIFEST_NAME) and not (path.parent / name).is_file():
+                self.export(result, clip, path.parent, name)
+        self.export(result, clip, path.parent, MANIFEST_NAME)
+        files = [file for file in _finished_files(path.parent) if file.name not in (path.name, MOMENTS_NAME)]
+        write_zip(path, files, path.parent)
 
     def maker_of(self, result: human3r.Reconstruction) -> Maker:
         """Say which model made a result, compared with the default one."""
@@ -149,3 +192,16 @@ class Human3REngine:
     def _note_speed(self, seconds: float) -> None:
         before = self._seconds_per_frame
         self._seconds_per_frame = seconds if before is None else before + _SMOOTHING * (seconds - before)
+
+
+def _at_most(image: np.ndarray, long_side: int) -> np.ndarray:
+    """Shrink ``H W 3`` uint8 so that its longer side is at most so many pixels."""
+    height, width = image.shape[:2]
+    scale = min(1.0, long_side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+
+
+def _finished_files(folder: Path) -> list[Path]:
+    """Return the files of a result; those that are still being written have hidden names."""
+    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]

@@ -17,11 +17,12 @@ READING = "Reading the clip"
 WRITING = "Writing the result"
 EMPTY_TITLE = "Nothing here yet"
 EMPTY_TEXT = "Add a clip, or open an example: the people, the place and the camera path appear here."
+EXPIRED = "This result does not exist or has expired. Reconstruct the clip again to see it."
 EXPIRED_PAGE = (
     "<!doctype html><meta charset=utf-8><title>Expired</title><style>body{font:16px/1.5 system-ui,sans-serif;"
     "display:grid;place-items:center;height:100vh;margin:0;color:#57606a;background:#f6f7f9}"
     "@media(prefers-color-scheme:dark){body{color:#9aa4b2;background:#14171c}}</style>"
-    "<p>This result does not exist or has expired. Reconstruct the clip again to see it."
+    f"<p>{EXPIRED}"
 )
 
 

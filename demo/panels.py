@@ -29,19 +29,23 @@ _EMPTY_PICTURE = (
     '25m9-25 9 24"/></g><g><circle cx="134" cy="26" r="8"/><path d="M134 36v29m0-25-12 14m12-14 14 11m-14 14-11 27m11'
     '-27 8 27"/></g></svg>'
 )
-_MAX_CHIPS = 8
-"""People that the page lists; the others are counted."""
-_FILE_LABELS = {
-    "scene.glb": ("scene.glb", "animated people, camera and points: Blender, three.js, model viewers"),
-    "reconstruction.npz": ("reconstruction.npz", "everything as arrays: SMPL-X parameters, cameras, points"),
-    "overlay.mp4": ("overlay.mp4", "the clip with its people drawn in"),
-    "scene_static.glb": ("scene_static.glb", "the scene without animation"),
-    "points.ply": ("points.ply", "the scene points"),
-    "scene.viser": ("scene.viser", "the recording in the viewer"),
-    "scene.html": ("scene.html", "the viewer as one file that opens without a network"),
-    "cameras.json": ("cameras.json", "camera path and intrinsics per frame"),
-    "manifest.json": ("manifest.json", "every file with size and sha256"),
+_FILES = {
+    "scene.glb": "animated people, camera and points: Blender, three.js, model viewers",
+    "reconstruction.npz": "everything as arrays: SMPL-X parameters, cameras, points",
+    "overlay.mp4": "the clip with its people drawn in",
+    "scene.html": "this viewer as one file that opens without a network",
+    "everything.zip": "all of these files",
+    "bvh.zip": "a skeleton animation per person, for tools that read nothing newer",
+    "amass.zip": "a SMPL-X motion per person, in AMASS's field names",
+    "scene_static.glb": "the scene as a still, for viewers without animation",
+    "points.ply": "the scene without people",
+    "cameras.json": "path and intrinsics of every frame",
+    "cameras_tum.txt": "the camera path as TUM RGB-D and evo read it",
+    "colmap.zip": "the cameras as a COLMAP text model",
+    "scene.viser": "the recording for any viser 1.1 client; bodies have their mean shape",
 }
+_NUM_MAIN_FILES = 5
+"""Downloads that are buttons at once; the others are one click further, with what they are for."""
 
 
 def header() -> str:
@@ -56,11 +60,17 @@ def header() -> str:
 
 def clip_label() -> str:
     """Return the words over the upload."""
-    return '<h2 class="h3-label">Your clip <small>video, GIF or zip of images</small></h2>'
+    return '<h2 class="h3-label">Your clip <small>video, GIF, image or zip of images</small></h2>'
 
 
-def clip_line(clip: ClipInfo, frames: int, options: RunOptions, seconds_per_frame: float | None) -> str:
-    """Return ``12.0 s, 1080x1920, rotated 90°; 60 frames at 5 fps; about 20 s`` and the clip's warnings."""
+def clip_line(
+    clip: ClipInfo,
+    frames: int,
+    options: RunOptions,
+    seconds_per_frame: float | None,
+    peek: np.ndarray | None = None,
+) -> str:
+    """Return ``12.0 s, 1080x1920, rotated 90°; 60 frames at 5 fps; about 20 s``, a picture and the clip's warnings."""
     height, width = clip.image_size
     facts = [f"{clip.duration_s:.1f} s", f"{width}x{height}"]
     if clip.rotation_deg:
@@ -74,7 +84,8 @@ def clip_line(clip: ClipInfo, frames: int, options: RunOptions, seconds_per_fram
     if frames == options.max_frames and frames < clip.num_frames:
         parts[1] += f" of {clip.num_frames}"
     warnings = "".join(f'<p class="h3-warning">{escape(text)}</p>' for text in clip.warnings)
-    return f'<p class="h3-facts">{escape("; ".join(parts))}</p>{warnings}'
+    picture = "" if peek is None else f'<img alt="A frame of the clip" src="{_data_url(peek)}">'
+    return f'<div class="h3-peek">{picture}<p class="h3-facts">{escape("; ".join(parts))}</p></div>{warnings}'
 
 
 def problem(sentence: str) -> str:
@@ -114,21 +125,16 @@ def live_viewer(token: str) -> str:
 
 
 def recorded_viewer(outcome: Outcome) -> str:
-    """Return the player of a finished run, with a choice of views and a link to it."""
-    address = f"./viewer/{outcome.shelf.token}/play/?playbackPath=../scene.viser"
+    """Return the player of a finished run."""
     return (
-        f'<div class="h3-viewer" data-h3="recording" data-fps="{outcome.fps:.6f}">'
-        f"{_frame(address, '4D viewer: people, scene and camera path over time')}{_views(address, outcome.views)}</div>"
+        f'<div class="h3-viewer" data-h3="recording" data-token="{outcome.shelf.token}">'
+        f"{_frame(_player_address(outcome), '4D viewer: people, scene and camera path over time')}</div>"
     )
 
 
-def _views(address: str, views: dict[str, str]) -> str:
-    buttons = "".join(
-        f'<button type="button" data-h3="view" aria-pressed="{"false" if query else "true"}" '
-        f'data-src="{escape(address + query)}">{escape(name)}</button>'
-        for name, query in views.items()
-    )
-    return f'<div class="h3-views" role="group" aria-label="View">{buttons}</div>'
+def _player_address(outcome: Outcome) -> str:
+    moments = "&moments=1" if "moments.bin" in outcome.ready else ""
+    return f"./viewer/{outcome.shelf.token}/play/?playbackPath=../scene.viser{moments}"
 
 
 def _frame(address: str, title: str) -> str:
@@ -137,12 +143,15 @@ def _frame(address: str, title: str) -> str:
 
 def preview(image: np.ndarray) -> str:
     """Return the current frame with its people as a picture inside the page (no file is written)."""
+    return _side(f'<img alt="The current frame with the people found in it" src="{_data_url(image)}">')
+
+
+def _data_url(image: np.ndarray) -> str:
     from PIL import Image
 
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "JPEG", quality=80)
-    encoded = base64.b64encode(stream.getvalue()).decode()
-    return _side(f'<img alt="The current frame with the people found in it" src="data:image/jpeg;base64,{encoded}">')
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def overlay(outcome: Outcome) -> str:
@@ -152,8 +161,9 @@ def overlay(outcome: Outcome) -> str:
     height, width = outcome.image_size
     return _side(
         f'<video data-h3="overlay" data-fps="{outcome.fps:.6f}" src="./viewer/{outcome.shelf.token}/overlay.mp4" muted '
-        f'playsinline preload="auto" width="{width}" height="{height}" tabindex="0" aria-label="The clip with its '
-        'people drawn in, in step with the viewer"></video>'
+        f'playsinline preload="auto" width="{width}" height="{height}" tabindex="0" '
+        'title="Drag to scrub, click to play" aria-label="The clip with its people drawn in, in step '
+        'with the viewer"></video>'
     )
 
 
@@ -161,33 +171,29 @@ def _side(content: str) -> str:
     return f'<figure class="h3-side">{content}</figure>'
 
 
-def result(outcome: Outcome, swatches: dict[int, tuple[int, int, int]], offered: tuple[str, ...]) -> str:
-    """Return the people of a result and its downloads, ``scene.glb`` first."""
-    by_presence = sorted(outcome.people_ids, key=lambda item: -item[1])
-    people = "".join(
-        f'<li><i style="background:rgb{swatches[identity]}"></i>Person {identity}<small>'
-        f"{messages.count(frames, 'frame')}</small></li>"
-        for identity, frames in sorted(by_presence[:_MAX_CHIPS])
+def result(outcome: Outcome, offered: tuple[str, ...]) -> str:
+    """Return the downloads of a result, ``scene.glb`` first, and the link to it."""
+    known = [name for name in _FILES if name in offered]
+    token = outcome.shelf.token
+    main = "".join(f"<li>{_download(token, name, is_first=name == known[0])}</li>" for name in known[:_NUM_MAIN_FILES])
+    more = "".join(
+        f"<dt>{_download(token, name)}</dt><dd>{escape(_FILES[name])}</dd>" for name in known[_NUM_MAIN_FILES:]
     )
-    if len(by_presence) > _MAX_CHIPS:
-        people += f"<li>and {len(by_presence) - _MAX_CHIPS} more</li>"
-    links = "".join(_download(outcome.shelf.token, name, is_first=index == 0) for index, name in enumerate(offered))
-    crowd = f'<ul class="h3-people" aria-label="People">{people}</ul>' if people else ""
     remarks = f'<p class="h3-remarks">{escape(" ".join(outcome.warnings))}</p>' if outcome.warnings else ""
+    lives_s = outcome.shelf.lives_s
+    life = "" if lives_s is None else f" (works for {messages.duration(lives_s)})"
     share = (
-        f'<button type="button" class="h3-link" data-h3="copy" data-path="./viewer/{outcome.shelf.token}/play/'
-        '?playbackPath=../scene.viser">Copy link (works for 1 hour)</button>'
+        f'<button type="button" class="h3-link" data-h3="copy" data-path="./?result={token}">Copy link{life}</button>'
     )
     return (
-        f'<section class="h3-result">{crowd}<div class="h3-downloads"><h2>Download</h2><ul>{links}</ul>'
-        f"{share}</div>{remarks}</section>"
+        f'<section class="h3-result"><div class="h3-downloads"><h2>Download</h2><ul>{main}</ul>{share}</div>'
+        f'<details class="h3-more"><summary>More formats</summary><dl>{more}</dl></details>{remarks}</section>'
     )
 
 
-def _download(token: str, name: str, *, is_first: bool) -> str:
-    label, meaning = _FILE_LABELS.get(name, (name, ""))
+def _download(token: str, name: str, *, is_first: bool = False) -> str:
     kind = ' class="h3-first"' if is_first else ""
     return (
-        f'<li><a{kind} href="./viewer/{token}/{escape(name)}?download=1" download="{escape(name)}" '
-        f'title="{escape(meaning)}">{escape(label)}</a></li>'
+        f'<a{kind} data-h3="download" href="./viewer/{token}/{escape(name)}?download=1" download="{escape(name)}" '
+        f'title="{escape(_FILES[name])}">{escape(name)}</a>'
     )

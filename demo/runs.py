@@ -22,7 +22,6 @@ from demo.engine import Engine, RunListener, RunOptions
 from demo.jobs import Job, Line, LineFullError
 from demo.storage import Shelf, Store
 from demo.viewer import LiveScene, LiveScenes
-from demo.views import view_queries
 from human3r.errors import Cancelled, Human3RError, InputError
 
 if TYPE_CHECKING:
@@ -37,7 +36,9 @@ MAIN_FILES = ("scene.glb", "overlay.mp4")
 """Written right after the result is shown; ``reconstruction.npz`` and ``scene.viser`` are written before."""
 FURTHER_FILES = ("scene_static.glb", "points.ply", "scene.html", "cameras.json", "manifest.json")
 """Written when somebody asks for them."""
-ON_DEMAND = ("scene.glb", *FURTHER_FILES)
+PER_TOOL_FILES = ("bvh.zip", "amass.zip", "colmap.zip", "cameras_tum.txt", "everything.zip")
+"""Written when somebody asks for them on the page; ``everything.zip`` holds all the others."""
+ON_DEMAND = ("scene.glb", *FURTHER_FILES, *PER_TOOL_FILES)
 """What can be written from the arrays alone, without the clip."""
 
 
@@ -60,8 +61,6 @@ class Outcome:
     """Files that exist already."""
     image_size: tuple[int, int] = (0, 0)
     """(height, width) of the clip."""
-    views: dict[str, str] = field(default_factory=dict)
-    """Name of a view to the viewer's query string."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,7 @@ class _Worker:
     options: RunOptions
     job: Job
     live: LiveScene | None
+    folder: Path
     frames_total: int = 0
     frames_done: int = 0
     latest: FramePrediction | None = None
@@ -101,7 +101,7 @@ class _Worker:
 
     def run(self) -> None:
         try:
-            listener = RunListener(self._on_start, self._on_frame, self.job.should_stop)
+            listener = RunListener(self._on_start, self._on_frame, self.job.should_stop, self.folder)
             self.ended.put(self.engine.reconstruct(self.clip, self.options, listener))
         except BaseException as error:
             self.ended.put(error)
@@ -174,6 +174,16 @@ class Runs:
             _LOG.exception("internal error %s", identity)
             yield Update("", problem=sentence)
 
+    def find(self, token: str) -> Outcome | None:
+        """Return a finished result by its token, or None when there is none or its time is over."""
+        from human3r import Reconstruction
+
+        shelf = self._store.get(token)
+        if shelf is None or not shelf.file("scene.viser") or (arrays := shelf.file("reconstruction.npz")) is None:
+            return None
+        ready = tuple(path.name for path in shelf.folder.iterdir() if shelf.file(path.name))
+        return outcome_of(Reconstruction.load(arrays), shelf, 0.0, ready)
+
     def stop(self, owner: str) -> int:
         """Ask the runs of a session to end, and return how many there were."""
         return self._line.stop(owner)
@@ -197,7 +207,7 @@ class Runs:
             if live is not None:
                 self._live.add(shelf.token, job.owner, live)
                 yield Update(messages.READING, 0.0, live_token=shelf.token)
-            worker = _Worker(self._engine, clip, options, job, live)
+            worker = _Worker(self._engine, clip, options, job, live, shelf.folder)
             # The request travels along: a Space that lends GPUs has to know for whom.
             context = contextvars.copy_context()
             thread = threading.Thread(target=context.run, args=(worker.run,), name="human3r-run", daemon=True)
@@ -239,7 +249,7 @@ class Runs:
         note = note_for(result, was_stopped=job.should_stop())
         yield Update(messages.WRITING, 1.0)
         result.save(shelf.folder / "reconstruction.npz")
-        ready = ["reconstruction.npz"]
+        ready = [name for name in ("reconstruction.npz", "moments.bin") if shelf.file(name)]
         later = (*MAIN_FILES, *FURTHER_FILES) if everything else MAIN_FILES
         for name in ("scene.viser", *later):
             if self._engine.export(result, clip, shelf.folder, name):
@@ -282,5 +292,4 @@ def outcome_of(result: Reconstruction, shelf: Shelf, seconds: float, ready: tupl
         warnings=tuple(str(item) for item in warnings) if isinstance(warnings, list | tuple) else (),
         ready=ready,
         image_size=(height, width),
-        views=view_queries(result),
     )

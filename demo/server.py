@@ -91,6 +91,7 @@ class Demo:
             prevent_thread_lock=True,
             quiet=True,
             share=False,
+            root_path=self.settings.root_path,
             ssr_mode=False,
             max_file_size=f"{self.settings.max_upload_mb}mb",
             allowed_paths=[str(EXAMPLES_ROOT)],
@@ -119,13 +120,15 @@ class Demo:
             self.store.sweep()
 
 
-def serve(settings: Settings) -> int:
-    """Run the demo until Ctrl+C or SIGTERM and return the exit code."""
-    from demo.human3r_engine import Human3REngine  # loads torch; a wrong option should answer at once
-    from demo.zero_gpu import find_spaces
+def serve(settings: Settings, engine: Engine | None = None) -> int:
+    """Run the demo until Ctrl+C or SIGTERM and return the exit code.
 
+    Args:
+        settings: Where to listen and what to allow.
+        engine: None is the real one.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
-    with Demo(settings, Human3REngine(settings.model, settings.body, find_spaces())) as demo:
+    with Demo(settings, engine or _real_engine(settings)) as demo:
         try:
             page = demo.launch()
         except OSError as error:
@@ -133,6 +136,14 @@ def serve(settings: Settings) -> int:
             return 1
         page.block_thread()
     return 0
+
+
+def _real_engine(settings: Settings) -> Engine:
+    # Loads torch; a wrong option should answer at once.
+    from demo.human3r_engine import Human3REngine
+    from demo.zero_gpu import find_spaces
+
+    return Human3REngine(settings.model, settings.body, find_spaces())
 
 
 def _interrupt(*_: object) -> None:

@@ -24,6 +24,8 @@ class Settings:
     """Name or path of the model that is selected at first."""
     body: str | None = None
     """Path of a licensed SMPL-X file, or None for the embedded body."""
+    root_path: str = ""
+    """Path under which a reverse proxy shows the demo to the world, such as ``/human3r``; empty for the root."""
     max_upload_mb: int = 200
     """Largest upload."""
     max_frames: int = 600
@@ -58,7 +60,12 @@ def parse_settings(arguments: Sequence[str] | None = None, environment: Mapping[
     )
     parser.add_argument("--model", default="auto", help="model name or path (%(default)s)")
     parser.add_argument("--body", default=None, help="licensed SMPL-X file (default: the embedded body)")
+    parser.add_argument(
+        "--root-path",
+        default=environment.get("GRADIO_ROOT_PATH", ""),
+        help="path under which a reverse proxy shows the demo, such as /human3r",
+    )
     options = parser.parse_args(arguments)
     if options.port is not None and not 0 < options.port < 65536:
         parser.error(f"--port must be between 1 and 65535, got {options.port}")
-    return Settings(host=options.host, port=options.port, model=options.model, body=options.body)
+    return Settings(options.host, options.port, options.model, options.body, options.root_path.rstrip("/"))

@@ -31,6 +31,8 @@ class Shelf:
     """Clock of the store."""
     owner: str = field(repr=False, default="")
     """Session that made it; empty for the examples, which never expire."""
+    lives_s: float | None = None
+    """How long it stays, from its creation; None for the examples."""
 
     def file(self, name: str) -> Path | None:
         """Return the finished file of that name, or None: no sub-folders, no links, no temporary names."""
@@ -68,7 +70,7 @@ class Store:
         token = secrets.token_urlsafe(16)
         folder = self._root / token
         folder.mkdir(mode=0o700)
-        shelf = Shelf(token, folder, self._clock(), owner)
+        shelf = Shelf(token, folder, self._clock(), owner, self._ttl_s if owner else None)
         with self._lock:
             self._shelves[token] = shelf
             visitors = sorted((item for item in self._shelves.values() if item.owner), key=lambda item: item.created_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import gradio as gr
@@ -14,11 +15,10 @@ from demo.api import Parts, connect_api, read_options
 from demo.examples import Example, available_examples
 from demo.runs import ON_DEMAND, Outcome, Update, frames_to_use
 from human3r.errors import InputError
-from human3r.palette import person_color
 
 _LOG = logging.getLogger(__name__)
-_OFFERED = ("scene.glb", "reconstruction.npz", "overlay.mp4", "scene.html", "scene.viser", "scene_static.glb")
-_OFFERED += ("points.ply", "cameras.json")
+_PEEKS_KEPT = 16
+"""Pictures of clips that are remembered while their options change."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class _Page:
     """The components that change."""
 
     clip: gr.File
+    record: gr.Button
+    webcam: gr.Video
     facts: gr.HTML
     options: list[gr.components.Component]
     reconstruct: gr.Button
@@ -54,6 +56,16 @@ def build_page(parts: Parts) -> gr.Blocks:
             with gr.Column(elem_id="h3-controls", scale=0, min_width=300):
                 gr.HTML(panels.clip_label())
                 clip = gr.File(label="Clip", show_label=False, height=116, elem_id="h3-clip")
+                record = gr.Button("or record one with the camera", elem_id="h3-record", size="sm")
+                webcam = gr.Video(
+                    sources=["webcam"],
+                    visible=False,
+                    show_label=False,
+                    include_audio=False,
+                    height=220,
+                    webcam_options=gr.WebcamOptions(mirror=False),
+                    elem_id="h3-webcam",
+                )
                 facts = gr.HTML(elem_id="h3-facts")
                 with gr.Row(elem_id="h3-buttons"):
                     reconstruct = gr.Button("Reconstruct", variant="primary", elem_id="h3-reconstruct", min_width=120)
@@ -65,9 +77,10 @@ def build_page(parts: Parts) -> gr.Blocks:
                 status = gr.HTML(panels.status(""), elem_id="h3-status")
                 viewer = gr.HTML(panels.empty_viewer(), elem_id="h3-viewer")
                 result = gr.HTML(elem_id="h3-result")
-        components = _Page(clip, facts, options, reconstruct, stop, side, status, viewer, result)
+        components = _Page(clip, record, webcam, facts, options, reconstruct, stop, side, status, viewer, result)
         _connect(components, tiles, parts)
         connect_api(parts)
+        page.load(_Actions(parts).reopen, None, components.outputs, api_visibility="private", show_progress="hidden")
         page.unload(_Actions(parts).leave)
     return page
 
@@ -129,6 +142,8 @@ def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], parts: Parts) 
         **private,
     )
     page.reconstruct.click(actions.run, [page.clip, *page.options], page.outputs, concurrency_limit=None, **private)
+    page.record.click(lambda: gr.update(visible=True), None, page.webcam, queue=False, **private)
+    page.webcam.stop_recording(actions.take_recording, page.webcam, [page.clip, page.webcam], **private)
     page.stop.click(actions.stop, None, None, queue=False, **private)
     for example, tile in tiles:
         tile.click(
@@ -145,6 +160,7 @@ class _Actions:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._peek = lru_cache(maxsize=_PEEKS_KEPT)(parts.engine.peek)
 
     def describe_clip(self, clip: str | None, *values: object) -> str:
         """Return the line under the upload."""
@@ -154,13 +170,32 @@ class _Actions:
         try:
             options = read_options(parts.settings, *values)
             facts = parts.engine.probe(Path(clip))
-            return panels.clip_line(facts, frames_to_use(facts, options), options, parts.engine.seconds_per_frame())
+            peek = self._peek(Path(clip), options.start_s)
+            frames = frames_to_use(facts, options)
+            return panels.clip_line(facts, frames, options, parts.engine.seconds_per_frame(), peek)
         except InputError as error:
             return panels.problem(str(error))
         except Exception:
             sentence, identity = messages.internal_error()
             _LOG.exception("internal error %s", identity)
             return panels.problem(sentence)
+
+    def take_recording(self, recording: str | None) -> tuple[object, object]:
+        """Use what the camera has recorded as the clip."""
+        if recording is None:
+            return gr.skip(), gr.skip()
+        return recording, gr.update(value=None, visible=False)
+
+    def reopen(self, request: gr.Request) -> tuple[object, ...]:
+        """Show the result that the address names, after a reload or through a link."""
+        token = request.query_params.get("result")
+        if not token:
+            return (gr.skip(),) * len(_changes(Update("")))
+        outcome = self._parts.runs.find(token)
+        if outcome is None:
+            return _changes(Update("", problem=messages.EXPIRED))
+        text = messages.finished(outcome.frames, outcome.people, outcome.frames / outcome.fps)
+        return _changes(Update(text, outcome=outcome, note=messages.NO_PEOPLE if outcome.people == 0 else None))
 
     def run(self, request: gr.Request, clip: str | None, *values: object) -> Iterator[tuple[object, ...]]:
         """Run, and change the page while it runs."""
@@ -221,6 +256,4 @@ def _changes(update: Update) -> tuple[object, ...]:
 
 
 def _result(outcome: Outcome) -> str:
-    swatches = {identity: person_color(identity) for identity, _ in outcome.people_ids}
-    offered = tuple(name for name in _OFFERED if name in outcome.ready or name in ON_DEMAND)
-    return panels.result(outcome, swatches, offered)
+    return panels.result(outcome, (*outcome.ready, *ON_DEMAND))

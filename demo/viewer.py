@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from demo import messages
+
 if TYPE_CHECKING:
     from human3r.records import FramePrediction
-
-_HEAD = Path(__file__).parent / "static" / "viewer_head.html"
 
 
 class LiveScene(Protocol):
@@ -36,11 +36,14 @@ class LiveScene(Protocol):
 
 @lru_cache(maxsize=1)
 def client_page() -> tuple[bytes, bytes]:
-    """Return viser's client with our head snippet in it: (plain, gzipped) HTML."""
+    """Return viser's client with the player in its head: (plain, gzipped) HTML."""
     import viser
 
+    from human3r.export.player import player_head
+
     index = Path(viser.__file__).parent / "client" / "build" / "index.html"
-    page = index.read_text(encoding="utf-8").replace("<head>", "<head>" + _HEAD.read_text(encoding="utf-8"), 1)
+    page = index.read_text(encoding="utf-8").replace("<title>Viser</title>", f"<title>{messages.TITLE}</title>", 1)
+    page = page.replace("<head>", "<head>" + player_head(), 1)
     plain = page.encode()
     return plain, gzip.compress(plain, 6)
 

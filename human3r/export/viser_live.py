@@ -18,6 +18,7 @@ from human3r.export import viser_scene
 from human3r.export.motion import Skin, build_motion, build_skin
 from human3r.export.scene_points import thinned_points
 from human3r.export.viser_controls import Controls
+from human3r.export.viser_views import framing_view
 from human3r.geometry.fusion import voxel_keys
 from human3r.geometry.ground import GroundCues, estimate_gravity
 from human3r.palette import person_color
@@ -250,8 +251,7 @@ class LiveScene:
         bodies = [positions[:22] for _, positions in moment.poses.values()]
         surroundings = points if len(points) else moment.T_gravity_camera[None, :3, 3]
         subject = np.concatenate(bodies) if bodies else surroundings
-        view = viser_scene.framing_view(subject, moment.T_gravity_camera[:3, 2])
-        viser_scene.aim_initial_camera(self._server, *view)
+        viser_scene.aim_initial_camera(self._server, framing_view(subject, moment.T_gravity_camera[:3, 2]))
 
     def _play(self) -> None:
         while not self._closing.wait(self._controls.interval_s):

@@ -1,7 +1,7 @@
 """``scene.viser`` and ``scene.html``: the 4D scene as a recording that plays without a server.
 
-The HTML file holds viser's client and the recording; it opens from disk without a network. Playing a recording runs
-the JavaScript in it, so only recordings that this program made should be opened.
+The HTML file holds viser's client, our player and the recording; it opens from disk without a network. Each body has
+its track's mean shape. Playing a recording runs the JavaScript in it: open only recordings that this program made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from human3r.errors import InputError
 from human3r.export import viser_scene
 from human3r.export.atomic import write_bytes, write_text
 from human3r.export.motion import PersonMotion, build_motion, build_skin
-from human3r.export.scene_points import thinned_points
+from human3r.export.player import player_head
+from human3r.export.scene_points import points_by_confidence
+from human3r.export.viser_views import framing_view, top_view
 from human3r.palette import person_color
 from human3r.rendering.clip_frames import processed_frames
 
@@ -32,6 +34,10 @@ MAX_KEYFRAMES = 8
 MAX_MOVING_THUMBNAILS = 300
 """Longer clips show every second, third, ... picture in the moving camera, so that files stay small."""
 POINT_SIZE_M = 0.012
+MAX_EMBEDDED_MOMENTS_BYTES = 3_000_000
+"""The points of single frames go into the HTML file up to this size."""
+NUM_POINT_BANDS = 5
+"""Points are in nodes of equal size by confidence, so that viewers can leave out the least sure ones."""
 _HEAD, _PELVIS = 15, 0
 _CURRENT = "/camera/current"
 
@@ -60,25 +66,39 @@ def write_html(
     *,
     clip: Path | None = None,
     recording: Path | None = None,
+    moments: Path | None = None,
 ) -> None:
-    """Write the self-contained page; ``recording`` is a ``.viser`` of the same scene to use if it is there."""
+    """Write the self-contained page.
+
+    Args:
+        reconstruction: What to show.
+        path: Where to.
+        body: The body model that the parameters are for.
+        clip: The source clip, for the cameras' pictures.
+        recording: A ``.viser`` of the same scene, used if it is there.
+        moments: A ``moments.bin`` of the same scene, embedded if it is there and small enough.
+    """
     is_there = recording is not None and recording.is_file()
     content = recording.read_bytes() if is_there else record(reconstruction, body, clip=clip)
-    write_text(path, html_page(content))
+    is_small = moments is not None and moments.is_file() and moments.stat().st_size <= MAX_EMBEDDED_MOMENTS_BYTES
+    write_text(path, html_page(content, moments=moments.read_bytes() if is_small else None))
 
 
-def html_page(recording: bytes, *, dark_mode: bool = False) -> str:
-    """Embed a recording in viser's client: one HTML page that needs nothing else."""
+def html_page(recording: bytes, *, moments: bytes | None = None) -> str:
+    """Embed a recording in viser's client and our player: one HTML page that needs nothing else.
+
+    Args:
+        recording: A ``.viser`` file of ours.
+        moments: A ``moments.bin`` of the same result, for the points of single frames.
+    """
     import viser
 
     client = (Path(viser.__file__).parent / "client" / "build" / "index.html").read_text(encoding="utf-8")
-    embedded = base64.b64encode(recording).decode("ascii")
-    script = (
-        f'<script>window.__VISER_EMBED_DATA__="{embedded}";'
-        f"window.__VISER_EMBED_CONFIG__={{darkMode:{'true' if dark_mode else 'false'}}};</script>"
-    )
-    end_of_head = client.index("</head>")
-    return client[:end_of_head] + script + client[end_of_head:]
+    client = client.replace("<title>Viser</title>", "<title>Human3R</title>", 1)
+    extra = f'window.__H3R_MOMENTS__="{base64.b64encode(moments).decode("ascii")}";' if moments else ""
+    script = f'<script>window.__VISER_EMBED_DATA__="{base64.b64encode(recording).decode("ascii")}";{extra}</script>'
+    start_of_head = client.index("<head>") + len("<head>")
+    return client[:start_of_head] + script + player_head() + client[start_of_head:]
 
 
 def record(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None) -> bytes:
@@ -86,8 +106,9 @@ def record(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None
     thumbnails = _read_thumbnails(reconstruction, clip) if clip is not None else {}
     server = viser_scene.open_server()
     try:
-        people = _build_scene(server, reconstruction, body, thumbnails)
+        people, facts = _build_scene(server, reconstruction, body, thumbnails)
         recorder = viser_scene.Recorder(server)
+        viser_scene.mark_scene(recorder.send, facts)
         _play(recorder, reconstruction, people, thumbnails)
         return recorder.finish()
     finally:
@@ -96,8 +117,8 @@ def record(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None
 
 def _build_scene(
     server: viser.ViserServer, reconstruction: Reconstruction, body: SmplxBody, thumbnails: dict[int, np.ndarray]
-) -> list[_GravityMotion]:
-    """Add everything that does not move, and everything that does in its first state."""
+) -> tuple[list[_GravityMotion], dict[str, object]]:
+    """Add everything that does not move, and everything that does in its first state; return the facts about it."""
     viser_scene.set_stage(server)
     T = reconstruction.T_gravity_world.astype(np.float64)
     skin = build_skin(body)
@@ -111,12 +132,36 @@ def _build_scene(
         trail = people[-1].positions[:, _PELVIS] * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.01, 0.0])
         color = person_color(track.track_id)
         viser_scene.add_polyline(server, f"{viser_scene.person_node(track.track_id)}/trail", trail, color)
-    points, colors = thinned_points(reconstruction)
-    if len(points):
-        viser_scene.add_points(server, "/points", points, colors, POINT_SIZE_M)
+    bands = points_by_confidence(reconstruction, NUM_POINT_BANDS)
+    names = [f"/points/confidence_{band + 1}_of_{len(bands)}" for band in range(len(bands))]
+    for name, (points, colors) in zip(names, bands, strict=True):
+        viser_scene.add_points(server, name, points, colors, POINT_SIZE_M)
     _add_cameras(server, reconstruction, T, thumbnails)
-    _aim(server, reconstruction, people, points, T)
-    return people
+    facts = _facts(reconstruction, people, names)
+    subject, looks_along = _subject(reconstruction, people, [points for points, _ in bands])
+    if len(subject):
+        world = framing_view(subject, looks_along)
+        viser_scene.aim_initial_camera(server, world)
+        facts["views"] = {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
+    return people, facts
+
+
+def _facts(reconstruction: Reconstruction, people: list[_GravityMotion], bands: list[str]) -> dict[str, object]:
+    """Return what the player needs to know beside the messages."""
+    height, width = (float(side) for side in reconstruction.image_size)
+    half_heights = height / 2 / reconstruction.K[:, 1, 1].astype(np.float64)
+    return {
+        "fps": round(float(reconstruction.fps), 6),
+        "times_s": [round(float(time_s - reconstruction.time_s[0]), 5) for time_s in reconstruction.time_s],
+        "people": [
+            {"id": person.track_id, "color": person_color(person.track_id), "num_frames": len(person.frames)}
+            for person in people
+        ],
+        "point_bands": bands,
+        "point_size_m": POINT_SIZE_M,
+        "aspect": width / height,
+        "half_height": [round(float(half_height), 5) for half_height in half_heights],
+    }
 
 
 def _to_gravity(motion: PersonMotion, T_gravity_world: np.ndarray) -> _GravityMotion:
@@ -160,24 +205,19 @@ def _add_cameras(
     )
 
 
-def _aim(
-    server: viser.ViserServer,
-    reconstruction: Reconstruction,
-    people: list[_GravityMotion],
-    points: np.ndarray,
-    T: np.ndarray,
-) -> None:
-    """Frame the people; without people, the scene in front of the camera."""
+def _subject(
+    reconstruction: Reconstruction, people: list[_GravityMotion], points: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a view should frame (the people; without people, the scene) and where the clip's camera looks."""
+    T = reconstruction.T_gravity_world.astype(np.float64)
     if reconstruction.num_frames == 0:
-        return
+        return np.zeros((0, 3)), np.array([0.0, 0.0, -1.0])
     looks_along = T[:3, :3] @ reconstruction.T_world_camera[0, :3, 2]
     if people:
-        subject = np.concatenate([person.positions[:, :22].reshape(-1, 3) for person in people])
-    elif len(points):
-        subject = points.astype(np.float64)
-    else:
-        subject = (T @ reconstruction.T_world_camera)[:, :3, 3]
-    viser_scene.aim_initial_camera(server, *viser_scene.framing_view(subject, looks_along))
+        return np.concatenate([person.positions[:, :22].reshape(-1, 3) for person in people]), looks_along
+    if points:
+        return np.concatenate(points).astype(np.float64), looks_along
+    return (T @ reconstruction.T_world_camera)[:, :3, 3], looks_along
 
 
 def _play(
@@ -192,6 +232,7 @@ def _play(
     was_present: dict[int, bool] = {}
     durations = np.append(np.diff(reconstruction.time_s), 1.0 / reconstruction.fps)
     for frame in range(reconstruction.num_frames):
+        viser_scene.mark_frame(recorder.send, frame)
         for person in people:
             row = rows[person.track_id].get(frame)
             if was_present.get(person.track_id) is not (row is not None):
@@ -204,7 +245,6 @@ def _play(
         viser_scene.move_frustum(recorder.send, _CURRENT, T_gravity_camera[frame])
         if frame in thumbnails:
             viser_scene.set_frustum_image(recorder.send, _CURRENT, viser_scene.jpeg(thumbnails[frame]))
-        viser_scene.announce_frame(recorder.send, frame)
         recorder.wait(max(float(durations[frame]), 1e-3))
 
 

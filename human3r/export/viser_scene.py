@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import viser
 
     from human3r.export.motion import Skin
+    from human3r.export.viser_views import View
 
 Send = Callable[[object], None]
 """Takes one viser message: to the clients of a live server, or into a recording."""
@@ -30,8 +32,6 @@ THUMBNAIL_PX = 128
 _QUANTUM = 2.0**14
 """Poses are rounded to 1/16384 (0.06 mm): the cut mantissas make recordings compress to half the size."""
 _LABEL_LIFT_M = 0.28
-FIELD_OF_VIEW_RAD = 0.85
-"""Vertical field of view of the viewer; viser's own 75 degrees make people near the edge look bent."""
 
 
 def open_server(port: int = 0) -> viser.ViserServer:
@@ -69,34 +69,10 @@ def set_stage(server: viser.ViserServer) -> None:
     )
 
 
-def aim_initial_camera(server: viser.ViserServer, position: np.ndarray, look_at: np.ndarray) -> None:
+def aim_initial_camera(server: viser.ViserServer, view: View) -> None:
     """Set where viewers start, and where their "reset view" returns to."""
     camera = server.initial_camera
-    camera.position = tuple(float(value) for value in position)
-    camera.look_at = tuple(float(value) for value in look_at)
-    camera.fov = FIELD_OF_VIEW_RAD
-
-
-def framing_view(subject: np.ndarray, looks_along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose a three-quarter view of a subject.
-
-    Args:
-        subject: ``n 3`` points to frame, y up, metres; at least one.
-        looks_along: ``3`` direction in which the filming camera looks.
-
-    Returns:
-        Position ``3`` of the viewer and the point ``3`` it looks at.
-    """
-    low, high = np.quantile(subject, 0.05, axis=0), np.quantile(subject, 0.95, axis=0)
-    centre = (low + high) / 2
-    radius = max(float(np.linalg.norm(high - low)) / 2, 1.0)
-    flat = np.array([looks_along[0], 0.0, looks_along[2]])
-    flat = flat / np.linalg.norm(flat) if np.linalg.norm(flat) > 1e-3 else np.array([0.0, 0.0, -1.0])
-    turn = np.deg2rad(22)
-    sideways = np.array([flat[2], 0.0, -flat[0]])
-    backwards = -np.cos(turn) * flat + np.sin(turn) * sideways
-    distance = 1.35 * radius / np.tan(FIELD_OF_VIEW_RAD / 2)
-    return centre + distance * (backwards + np.array([0.0, 0.38, 0.0])), centre
+    camera.position, camera.look_at, camera.fov = view.position, view.look_at, view.fov
 
 
 def person_node(track_id: int) -> str:
@@ -240,11 +216,20 @@ def add_points(
     )
 
 
-def announce_frame(send: Send, frame: int) -> None:
-    """Tell the page around the viewer which frame is shown, so that it can lock a video to the timeline."""
+def mark_scene(send: Send, facts: dict[str, object]) -> None:
+    """Put facts about the whole recording into it, for the player; other viewers pass over the comment."""
+    _run_script(send, f"/*h3r {json.dumps({'scene': facts}, separators=(',', ':'))}*/")
+
+
+def mark_frame(send: Send, frame: int) -> None:
+    """Say that a frame's messages follow; stock viser tells the page around, which may lock a video to it."""
+    _run_script(send, f"/*h3r {{\"frame\":{frame}}}*/parent.postMessage({{h3r:'frame',i:{frame}}},'*')")
+
+
+def _run_script(send: Send, source: str) -> None:
     from viser import _messages
 
-    send(_messages.RunJavascriptMessage(f"parent.postMessage({{h3r:'frame',i:{frame}}},'*')"))
+    send(_messages.RunJavascriptMessage(source))
 
 
 def live_send(server: viser.ViserServer) -> Send:

@@ -90,6 +90,9 @@ class StandInEngine:
             num_selected=self.num_frames, rotation_deg=0, warnings=(),
         )  # fmt: skip
 
+    def peek(self, clip: Path, start_s: float) -> np.ndarray | None:
+        return np.zeros((6, 8, 3), dtype=np.uint8)
+
     def load(self, model: str) -> None:
         pass
 

@@ -67,6 +67,34 @@ def test_scene_glb_is_the_first_download_and_the_arrays_the_second(store: Store)
     assert "overlay.mp4" not in names
 
 
+def test_the_link_of_a_result_says_how_long_it_lives_and_an_example_has_no_end(store: Store) -> None:
+    visitors = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ())
+    examples = outcome_of(make_reconstruction(3), store.open(""), 1.0, ())
+
+    assert (
+        f'data-path="./?result={visitors.shelf.token}">Copy link (works for '
+        in _changes(Update("", outcome=visitors))[4]
+    )
+    assert ">Copy link<" in _changes(Update("", outcome=examples))[4]
+
+
+def test_points_of_single_frames_are_offered_where_a_run_has_kept_them(store: Store) -> None:
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("moments.bin",))
+
+    assert "&amp;moments=1" in panels.recorded_viewer(outcome)
+    assert "moments.bin" not in _changes(Update("", outcome=outcome))[4]
+
+
+def test_every_format_is_offered_with_what_it_is_for(store: Store) -> None:
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "scene.viser"))
+
+    markup = _changes(Update("", outcome=outcome))[4]
+
+    for name in ("everything.zip", "bvh.zip", "amass.zip", "colmap.zip", "cameras_tum.txt", "scene_static.glb"):
+        assert f'download="{name}"' in markup
+    assert "SMPL-X motion per person" in markup
+
+
 def test_the_viewer_of_a_result_is_an_iframe_with_a_relative_address(store: Store) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ())
 

@@ -42,6 +42,6 @@ def test_a_live_viewer_closes_after_its_time(live: LiveScenes, clock) -> None:
 def test_the_client_page_is_visers_with_our_head() -> None:
     plain, gzipped = client_page()
 
-    assert plain.count(b"h3r") > 0
-    assert b"<title>Viser</title>" in plain
+    assert b"h3r.Player" in plain
+    assert b"<title>Human3R</title>" in plain
     assert gzip.decompress(gzipped) == plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from viser_file import Recording, read_recording
 
 from human3r.bodies import SmplxBody, load_body
 from human3r.export.viser_recording import html_page, record, write_html
+from human3r.palette import person_color
 from human3r.posing import posed_vertices
 from human3r.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
@@ -29,8 +31,31 @@ def test_it_lasts_as_long_as_the_clip(recording: Recording, walk: Reconstruction
 
 def test_every_frame_is_announced_at_its_time(recording: Recording, walk: Reconstruction) -> None:
     scripts = recording.of_type("RunJavascriptMessage")
-    assert [f"i:{frame}}}" in message["source"] for frame, (_, message) in enumerate(scripts)] == [True] * 12
-    np.testing.assert_allclose([time_s for time_s, _ in scripts], walk.time_s, atol=1e-9)
+    frames = [(time_s, message["source"]) for time_s, message in scripts[1:]]
+    assert [source.startswith(f'/*h3r {{"frame":{frame}}}*/') for frame, (_, source) in enumerate(frames)] == [
+        True
+    ] * 12
+    assert [f"i:{frame}}}" in source for frame, (_, source) in enumerate(frames)] == [True] * 12
+    np.testing.assert_allclose([time_s for time_s, _ in frames], walk.time_s, atol=1e-9)
+
+
+def test_everything_that_moves_in_a_frame_comes_after_its_mark(recording: Recording) -> None:
+    kinds = [message["type"] for _, message in recording.messages]
+    marks = [index for index, kind in enumerate(kinds) if kind == "RunJavascriptMessage"]
+    assert "SetBonePositionMessage" not in kinds[: marks[1]]
+    assert not {"PointCloudMessage", "SkinnedMeshMessage", "CameraFrustumMessage"} & set(kinds[marks[0] :])
+
+
+def test_the_player_is_told_times_people_views_and_points(recording: Recording, walk: Reconstruction) -> None:
+    _, message = recording.of_type("RunJavascriptMessage")[0]
+    facts = json.loads(message["source"].removeprefix("/*h3r ").removesuffix("*/"))["scene"]
+
+    np.testing.assert_allclose(facts["times_s"], walk.time_s - walk.time_s[0], atol=1e-4)
+    assert [(person["id"], person["num_frames"]) for person in facts["people"]] == [(1, 12), (2, 9)]
+    assert facts["people"][0]["color"] == list(person_color(1))
+    assert facts["point_bands"] == [message["name"] for _, message in recording.of_type("PointCloudMessage")]
+    assert facts["views"]["top"]["position"][1] > facts["views"]["top"]["look_at"][1] + 2
+    assert len(facts["half_height"]) == walk.num_frames
 
 
 def test_presence_toggles_the_body_and_never_the_person(recording: Recording) -> None:
@@ -135,6 +160,12 @@ def test_recording_leaves_no_port_open_and_prints_nothing(
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", ports[0])) != 0
     assert capsys.readouterr().out == ""
+
+
+def test_the_page_holds_the_moments_that_are_given(recording: Recording) -> None:
+    page = html_page(b"recording", moments=b"given moments")
+    assert "Z2l2ZW4gbW9tZW50cw==" in page
+    assert "__H3R_MOMENTS__=" not in html_page(b"recording")
 
 
 def test_the_page_holds_the_recording_of_its_sibling(
