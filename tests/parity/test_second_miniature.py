@@ -16,9 +16,7 @@ from human3r.models.parts import NetworkPrediction
 from human3r.runtime.conversion import fill_network, network_layout
 from human3r.tracking.tracks import TrackBank
 
-# All slow: 114 million weights are drawn, which takes a gigabyte and half a minute.
-pytestmark = pytest.mark.slow
-
+# 114 million weights are drawn, which takes a gigabyte and half a minute.
 TRUNK = TrunkConfig(
     token_dim=128, decoder_dim=192, decoder_depth=4, decoder_heads=3, num_state_tokens=50, num_memory_slots=16
 )
