@@ -29,3 +29,9 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
         parse_settings(arguments, {})
 
     assert end.value.code == 2
+
+
+def test_the_path_of_a_proxy_comes_from_the_option_or_from_the_environment() -> None:
+    assert parse_settings([], {}).root_path == ""
+    assert parse_settings(["--root-path", "/some/place/"], {}).root_path == "/some/place"
+    assert parse_settings([], {"GRADIO_ROOT_PATH": "/else"}).root_path == "/else"

@@ -1,0 +1,34 @@
+# The demo on a CPU: docker build -t human3r . && docker run --rm -p 7860:7860 human3r
+# On a GPU: build with --build-arg TORCH_INDEX=https://pypi.org/simple and run with --gpus all.
+FROM python:3.11-slim
+
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+WORKDIR /srv/human3r
+COPY packages.txt requirements.txt ./
+# packages.txt is the list that a Space installs, too. Versions of system packages come with the base image's release.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && xargs -a packages.txt apt-get install -y --no-install-recommends \
+    && rm -rf /var/lib/apt/lists/*
+# torch first, from the index of the wanted build; the second line then leaves it alone.
+RUN pip install --no-cache-dir --index-url "${TORCH_INDEX}" "torch==2.13.*" \
+    && pip install --no-cache-dir -r requirements.txt
+
+COPY app.py README.md NOTICE LICENSE ./
+COPY human3r human3r
+COPY demo demo
+COPY examples examples
+
+RUN useradd --create-home --uid 1000 visitor
+USER 1000
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    GRADIO_ANALYTICS_ENABLED=False \
+    HUMAN3R_HOME=/home/visitor/.cache/human3r
+EXPOSE 7860
+# Every address of the container itself: what the world can reach is decided by "docker run -p".
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=8)"]
+STOPSIGNAL SIGTERM
+CMD ["python", "app.py", "--host", "0.0.0.0", "--port", "7860"]
