@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from human3r.models.attention import CrossAttention, SelfAttention
+from human3r.models.layers import Linear
 from human3r.models.rope import RotaryTable
 
 NORM_EPS = 1e-6
@@ -32,9 +33,9 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden: int, out: int, activation: nn.Module | None = None) -> None:
         super().__init__()
-        self.expand = nn.Linear(dim, hidden)
+        self.expand = Linear(dim, hidden)
         self.activation = nn.GELU() if activation is None else activation
-        self.contract = nn.Linear(hidden, out)
+        self.contract = Linear(hidden, out)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ``... dim`` to ``... out``."""
@@ -90,10 +91,17 @@ class DecoderBlock(nn.Module):
         rotary: RotaryTable | None = None,
         context_rotary: RotaryTable | None = None,
         with_mean_logits: bool = False,
+        is_token: Tensor | None = None,
+        is_context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Map ``B N D`` with context ``B M D`` to ``B N D``, and the ``N`` mean cross-attention logits if asked for."""
-        tokens = tokens + self.attention(self.norm1(tokens), rotary)
+        """Map ``B N D`` with context ``B M D`` to ``B N D``, and the ``N`` mean cross-attention logits if asked for.
+
+        ``is_token`` (``N`` bool) and ``is_context`` (``M`` bool) name the rows that are no padding; None is all.
+        """
+        tokens = tokens + self.attention(self.norm1(tokens), rotary, is_token)
         context = self.context_norm(context)
-        update, logits = self.cross_attention(self.norm2(tokens), context, rotary, context_rotary, with_mean_logits)
+        update, logits = self.cross_attention(
+            self.norm2(tokens), context, rotary, context_rotary, with_mean_logits, is_context
+        )
         tokens = tokens + update
         return tokens + self.mlp(self.norm3(tokens)), logits

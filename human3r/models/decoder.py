@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from human3r.models.blocks import DecoderBlock, build_norm
 from human3r.models.config import TrunkConfig
+from human3r.models.layers import Linear
 from human3r.models.parts import DecoderOutput, Detections, ImageFeatures
 from human3r.models.rope import Rotary, RotaryTable
 
@@ -29,8 +30,8 @@ class TwinDecoder(nn.Module):
         dim, depth = trunk.decoder_dim, trunk.decoder_depth
         self.level_depths = (depth // 2, depth * 3 // 4, depth)
         self.state_seed = nn.Parameter(torch.zeros(trunk.num_state_tokens, trunk.token_dim))
-        self.embed_state = nn.Linear(trunk.token_dim, dim)
-        self.embed_image = nn.Linear(trunk.token_dim, dim)
+        self.embed_state = Linear(trunk.token_dim, dim)
+        self.embed_image = Linear(trunk.token_dim, dim)
         self.image_blocks = self._stack(trunk, trunk.decoder_heads)
         self.state_blocks = self._stack(trunk, trunk.state_heads)
         self.image_norm = build_norm(dim)
@@ -61,15 +62,18 @@ class TwinDecoder(nn.Module):
             with_gate: Also return the mean cross-attention logits of the state tokens.
         """
         num_image = image.tokens.shape[1]
-        tokens = torch.cat((pose_token, self.embed_image(image.tokens), detections.prompts[None]), dim=1)
+        tokens = torch.cat((pose_token, self.embed_image(image.tokens).float(), detections.prompts[None]), dim=1)
+        is_token = _is_token(detections, 1 + num_image)
         # One head size per side: a block rotates its own queries and the other side's keys with the same frequencies.
         on_image_side = [self._image_table(self.image_rotary, image, detections), self._state_table(self.image_rotary)]
         on_state_side = [self._state_table(self.state_rotary), self._image_table(self.state_rotary, image, detections)]
         levels: dict[int, Tensor] = {}
         logits: list[Tensor] = []
         for index, (image_block, state_block) in enumerate(zip(self.image_blocks, self.state_blocks, strict=True), 1):
-            new_state, logit = state_block(state_tokens, tokens, *on_state_side, with_mean_logits=with_gate)
-            tokens, _ = image_block(tokens, state_tokens, *on_image_side)
+            new_state, logit = state_block(
+                state_tokens, tokens, *on_state_side, with_mean_logits=with_gate, is_context=is_token
+            )
+            tokens, _ = image_block(tokens, state_tokens, *on_image_side, is_token=is_token)
             state_tokens = new_state
             if logit is not None:
                 logits.append(logit)
@@ -93,6 +97,13 @@ class TwinDecoder(nn.Module):
     def _state_table(self, rotary: Rotary) -> RotaryTable:
         num_tokens = self.state_seed.shape[0]
         return rotary.fixed("state", self.state_seed.device, lambda: state_positions(num_tokens))
+
+
+def _is_token(detections: Detections, num_before: int) -> Tensor | None:
+    """Return which tokens of the image side are not padding, or None where none is."""
+    if detections.is_real is None:
+        return None
+    return torch.cat((detections.is_real.new_ones(num_before), detections.is_real))
 
 
 def state_positions(num_tokens: int, device: torch.device | str = "cpu") -> Tensor:

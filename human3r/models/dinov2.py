@@ -14,6 +14,7 @@ from torch.nn import functional
 from human3r.models.attention import SelfAttention
 from human3r.models.blocks import Mlp, build_norm
 from human3r.models.config import OfficialConfig
+from human3r.models.layers import Conv2d
 from human3r.models.parts import BatchRecord
 from human3r.models.square import resize_to_square
 
@@ -70,13 +71,13 @@ class Dinov2(nn.Module):
         self.interpolate_offset = parts.human_interpolate_offset
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.position_embedding = nn.Parameter(torch.zeros(1, 1 + self.position_grid**2, dim))
-        self.patch_embedding = nn.Conv2d(3, dim, patch, stride=patch)
+        self.patch_embedding = Conv2d(3, dim, patch, stride=patch)
         self.blocks = nn.ModuleList(ScaledBlock(dim, parts.human_heads) for _ in range(parts.human_depth))
         self.norm = build_norm(dim)
 
     def forward(self, image: Tensor) -> Tensor:
         """Encode a standardised square ``B 3 R R`` into ``B g*g C``, ``g = R / patch``."""
-        patches = self.patch_embedding(image)
+        patches = self.patch_embedding(image).float()
         side = patches.shape[-1]
         patches = patches.flatten(2).transpose(1, 2)
         tokens = torch.cat((self.class_token.expand(len(image), -1, -1), patches), dim=1)

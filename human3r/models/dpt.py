@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from human3r.models.config import OfficialConfig, TrunkConfig
+from human3r.models.layers import Conv2d, ConvTranspose2d
 
 
 class ResidualUnit(nn.Module):
@@ -20,8 +21,8 @@ class ResidualUnit(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
-        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.conv1 = Conv2d(dim, dim, 3, padding=1)
+        self.conv2 = Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``B C h w`` to ``B C h w``."""
@@ -40,13 +41,17 @@ class Fusion(nn.Module):
         super().__init__()
         self.shallow = ResidualUnit(dim) if has_shallow_input else None
         self.refine = ResidualUnit(dim)
-        self.projection = nn.Conv2d(dim, dim, 1)
+        self.projection = Conv2d(dim, dim, 1)
+        self.projects_first = True
+        """Mix channels before the upsampling, at a quarter of the cost: interpolation weights sum to one and are the
+        same for every channel, so the two commute. False is the plain order."""
 
     def forward(self, deep: Tensor, shallow: Tensor | None = None) -> Tensor:
         """Map ``B C h w`` maps to ``B C 2h 2w``."""
         if self.shallow is not None and shallow is not None:
             deep = deep + self.shallow(shallow)
-        return self.projection(_double(self.refine(deep)))
+        refined = self.refine(deep)
+        return _double(self.projection(refined)) if self.projects_first else self.projection(_double(refined))
 
 
 def _double(features: Tensor) -> Tensor:
@@ -66,19 +71,19 @@ class DptHead(nn.Module):
         super().__init__()
         widths, dim = parts.dpt_widths, parts.dpt_dim
         inputs = (trunk.token_dim, *[trunk.decoder_dim] * 3)
-        self.reduce = nn.ModuleList(nn.Conv2d(source, width, 1) for source, width in zip(inputs, widths, strict=True))
+        self.reduce = nn.ModuleList(Conv2d(source, width, 1) for source, width in zip(inputs, widths, strict=True))
         self.rescale = nn.ModuleList((
-            nn.ConvTranspose2d(widths[0], widths[0], 4, stride=4),
-            nn.ConvTranspose2d(widths[1], widths[1], 2, stride=2),
+            ConvTranspose2d(widths[0], widths[0], 4, stride=4),
+            ConvTranspose2d(widths[1], widths[1], 2, stride=2),
             nn.Identity(),
-            nn.Conv2d(widths[3], widths[3], 3, stride=2, padding=1),
+            Conv2d(widths[3], widths[3], 3, stride=2, padding=1),
         ))  # fmt: skip
-        self.align = nn.ModuleList(nn.Conv2d(width, dim, 3, padding=1, bias=False) for width in widths)
+        self.align = nn.ModuleList(Conv2d(width, dim, 3, padding=1, bias=False) for width in widths)
         self.fusions = nn.ModuleList(Fusion(dim, has_shallow_input=level < 3) for level in range(4))
         self.output = nn.ModuleList((
-            nn.Conv2d(dim, dim // 2, 3, padding=1),
-            nn.Conv2d(dim // 2, dim // 2, 3, padding=1),
-            nn.Conv2d(dim // 2, channels, 1),
+            Conv2d(dim, dim // 2, 3, padding=1),
+            Conv2d(dim // 2, dim // 2, 3, padding=1),
+            Conv2d(dim // 2, channels, 1),
         ))  # fmt: skip
 
     def forward(self, levels: tuple[Tensor, ...], grid: tuple[int, int]) -> Tensor:
@@ -93,4 +98,5 @@ class DptHead(nn.Module):
         for level in (2, 1, 0):
             path = self.fusions[level](path, maps[level])
         features = self.output[1](_double(self.output[0](path)))
-        return self.output[2](functional.relu(features))
+        # The last sum is fp32: exponentials of its results do not survive eight bits of mantissa.
+        return self.output[2](functional.relu(features).float())

@@ -16,6 +16,7 @@ from human3r.models.blocks import Mlp, build_norm
 from human3r.models.config import OfficialConfig, TrunkConfig
 from human3r.models.dinov2 import squeezed_sigmoid
 from human3r.models.dpt import DptHead
+from human3r.models.layers import Linear
 from human3r.models.parts import DecodedFrame, PersonParameters, SceneExtras, ScenePoints
 from human3r.models.rope import Rotary, RotaryTable
 from human3r.models.square import square_map_to_image
@@ -140,7 +141,7 @@ class ModulatedNorm(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.norm = build_norm(dim)
-        self.condition = nn.Linear(dim, 2 * dim)
+        self.condition = Linear(dim, 2 * dim)
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
         """Map ``B N D`` under ``B D``."""

@@ -100,7 +100,13 @@ class Human3R(nn.Module):
         return fresh.to(state.state_tokens.device)
 
     def step(
-        self, tokens: FrameTokens, state: RecurrentState, *, use_ttt3r: bool = False, update: bool = True
+        self,
+        tokens: FrameTokens,
+        state: RecurrentState,
+        *,
+        use_ttt3r: bool = False,
+        update: bool = True,
+        people_capacity: int | None = None,
     ) -> tuple[NetworkPrediction, RecurrentState]:
         """Advance the stream by one frame. Pure: neither argument changes.
 
@@ -109,8 +115,10 @@ class Human3R(nn.Module):
             state: From ``initial_state``, ``reset`` or the previous ``step``.
             use_ttt3r: Gate the state update of each state token by its mean attention logit.
             update: False looks at the frame without remembering it.
+            people_capacity: Pad the person axis to so many (see ``NetworkPrediction.num_found``): the step then never
+                waits for the device. None takes as many as there are, for which it must be asked once.
         """
-        context = PromptContext(tokens.image_size, state.focal_px)
+        context = PromptContext(tokens.image_size, state.focal_px, people_capacity)
         detections = self.prompter(tokens.human, tokens.image, context)
         pose_token = (
             self.memory.read(tokens.image.tokens, state.memory_slots)
@@ -163,6 +171,7 @@ class Human3R(nn.Module):
             head_camera=people.head_camera,
             track_features=frame.human_tokens if detections.track_features is None else detections.track_features,
             extras=extras,
+            num_found=detections.num_found,
         )
         return prediction, cue, scale_cue
 

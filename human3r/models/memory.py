@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from human3r.models.blocks import DecoderBlock
 from human3r.models.config import TrunkConfig
+from human3r.models.layers import Linear
 
 
 class PoseMemory(nn.Module):
@@ -26,7 +27,7 @@ class PoseMemory(nn.Module):
         self.first_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.slots = nn.Parameter(torch.zeros(1, trunk.num_memory_slots, 2 * dim))
         self.unknown_value = nn.Parameter(torch.zeros(1, 1, dim))
-        self.embed_key = nn.Linear(trunk.token_dim, dim)
+        self.embed_key = Linear(trunk.token_dim, dim)
         self.read_blocks = self._stack(trunk)
         self.write_blocks = self._stack(trunk)
 

@@ -7,7 +7,7 @@ an axis ``P`` of length 0, never a missing record.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from torch import Tensor
@@ -15,6 +15,8 @@ from torch import Tensor
 from human3r.records import TensorRecord
 
 BatchT = TypeVar("BatchT", bound="BatchRecord")
+PER_PERSON = ("score", "head_uv_px", "joint_rotations", "betas", "expression", "head_camera", "track_features")
+"""Fields of ``NetworkPrediction`` whose first axis is the people."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class PromptContext(TensorRecord):
     """(height, width) of the network image, pixels."""
     focal_px: Tensor | None
     """Scalar focal length of the previous frame in network pixels, or None on the first frame of a segment."""
+    people_capacity: int | None = None
+    """Length that the person axis is padded to, or None for its true length: shapes are then known without asking the
+    device, and one compiled graph serves any number of people up to it."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,10 @@ class Detections(TensorRecord):
     """``P 2`` int64 (row, column) of the image token that each prompt sits on."""
     track_features: Tensor | None = None
     """``P F`` features that identify a person over time, or None: the decoder's human tokens do."""
+    is_real: Tensor | None = None
+    """``P`` bool, False for padding at the end of the axis; None where there is none."""
+    num_found: Tensor | None = None
+    """Scalar int64: people in the frame, which may be more than the padded axis holds; None without padding."""
 
     def __len__(self) -> int:
         return self.score.shape[0]
@@ -197,6 +206,12 @@ class NetworkPrediction(TensorRecord):
     """``P D`` features that identify a person over time."""
     extras: SceneExtras | None = None
     """By-products, or None for a network with lean heads."""
+    num_found: Tensor | None = None
+    """Scalar int64: how many of the person axis are real, or more than that where it was too short; None: all are."""
+
+    def first_people(self, count: int) -> NetworkPrediction:
+        """Return the prediction with the first ``count`` people only, without padding."""
+        return replace(self, num_found=None, **{name: getattr(self, name)[:count] for name in PER_PERSON})
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class HeadPrompter(nn.Module):
     def forward(self, human: HumanTokens, image: ImageFeatures, context: PromptContext) -> Detections:
         """Detect in one frame; people come in raster order of their cells, without a limit on their number."""
         score = suppress_non_maxima(human.score)[0, 0]
-        cells = (score >= self.threshold).nonzero()
+        cells, is_real, num_found = self._detect(score, context.people_capacity)
         rows, columns = cells.unbind(-1)
         human_features = human.tokens[0, rows * score.shape[1] + columns]
         head_px = locate_heads(cells, self.offset(human_features).float(), self.human_patch_size)
@@ -71,4 +71,19 @@ class HeadPrompter(nn.Module):
             human_features=human_features,
             prompts=self.fuse(torch.cat((human_features, image_features), dim=-1)),
             positions=positions,
+            is_real=is_real,
+            num_found=num_found,
         )
+
+    def _detect(self, score: Tensor, capacity: int | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return ``P 2`` cells in raster order, and which are real and how many there are where the axis is padded."""
+        is_head = score >= self.threshold
+        if capacity is None:
+            return is_head.nonzero(), None, None
+        _, best = score.flatten().topk(min(capacity, score.numel()))
+        is_real = is_head.flatten()[best]
+        # Raster order, padding last.
+        order = torch.where(is_real, best, best + score.numel()).argsort()
+        best = best[order]
+        width = score.shape[1]
+        return torch.stack((best // width, best % width), dim=-1), is_real[order], is_head.sum()

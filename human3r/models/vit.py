@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from human3r.models.blocks import EncoderBlock, build_norm
 from human3r.models.config import OfficialConfig, TrunkConfig
+from human3r.models.layers import Conv2d
 from human3r.models.parts import ImageFeatures
 from human3r.models.rope import Rotary, grid_positions
 
@@ -20,7 +21,7 @@ class VitEncoder(nn.Module):
         super().__init__()
         dim, patch = trunk.token_dim, trunk.patch_size
         self.rotary = Rotary(dim // parts.encoder_heads, trunk.rope_base)
-        self.patch_embedding = nn.Conv2d(3, dim, patch, stride=patch)
+        self.patch_embedding = Conv2d(3, dim, patch, stride=patch)
         self.blocks = nn.ModuleList(
             EncoderBlock(dim, parts.encoder_heads, trunk.mlp_ratio, parts.has_half_rotary)
             for _ in range(parts.encoder_depth)
@@ -29,7 +30,7 @@ class VitEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of the patch size."""
-        tokens = self.patch_embedding(image)
+        tokens = self.patch_embedding(image).float()
         rows, columns = tokens.shape[-2:]
         tokens = tokens.flatten(2).transpose(1, 2)
         rotary = self.rotary.grid(rows, columns, tokens.device)

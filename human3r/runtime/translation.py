@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from human3r.geometry.camera import intrinsics, intrinsics_in_source, pixels_in_source
-from human3r.models.parts import NetworkPrediction, RecurrentState
+from human3r.models.parts import PER_PERSON, NetworkPrediction, RecurrentState
 from human3r.records import Camera, People
 from human3r.video.preprocess import PreparedImage
 
@@ -19,7 +19,6 @@ _PLAIN_FOCAL = 0.87
 """Focal length over the longer side while no frame was usable: 60 degrees."""
 _MIN_FOCAL = 0.05
 """Focal length over the longer side below which a pointmap had no cone of rays: a view of 169 degrees."""
-_PER_PERSON = ("score", "head_uv_px", "joint_rotations", "betas", "expression", "head_camera", "track_features")
 
 
 def people_of(network: NetworkPrediction, track_id: Tensor, prepared: PreparedImage) -> People:
@@ -61,7 +60,7 @@ def is_usable(prediction: NetworkPrediction, state: RecurrentState) -> bool:
 
 def without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
     """Drop people with numbers that are not finite."""
-    values = {name: getattr(prediction, name) for name in _PER_PERSON}
+    values = {name: getattr(prediction, name) for name in PER_PERSON}
     if values["score"].shape[0] == 0:
         return prediction
     is_finite = torch.stack([torch.isfinite(value).flatten(1).all(1) for value in values.values() if value.ndim > 1])
