@@ -1,19 +1,12 @@
-"""``train``, ``evaluate`` and ``synth``."""
+"""``train`` and ``synth``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from human3r.errors import InputError
-
-if TYPE_CHECKING:
-    from human3r.evaluation.protocol import Benchmark, SequenceScores
 
 
 def train(options: argparse.Namespace) -> int:

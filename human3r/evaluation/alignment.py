@@ -9,6 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+
+def as_float64(values: ArrayLike | torch.Tensor) -> np.ndarray:
+    """Return arrays, nested lists or tensors of any type and device as a float64 array; the argument is not changed."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(values, np.float64)
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,9 @@ class Similarity:
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> Similarity:
-    """Fit the least-squares similarity that maps ``source`` to ``target``.
+    """Fit the least-squares similarity that maps ``source`` to ``target``; never a reflection.
+
+    Coinciding source points get scale 0.
 
     Args:
         source: ``*batch N 3`` points.

@@ -12,7 +12,7 @@ import numpy as np
 from human3r.errors import FormatError
 from human3r.evaluation.alignment import fit_similarity
 from human3r.evaluation.metrics import ate, rpe
-from human3r.evaluation.protocol import Protocol, Recording, ScoreGroup, Trajectory
+from human3r.evaluation.protocol import PATH_SERIES, Protocol, Recording, ScoreGroup, Trajectory
 from human3r.records import FramePrediction
 
 
@@ -32,27 +32,30 @@ def score_camera_pose(
     rows, true_rows = rows[is_finite], true_rows[is_finite]
     if len(rows) < 3:
         raise FormatError(f"{recording.name} has {len(rows)} images with a true camera; at least 3 are needed.")
-    return (camera_group(predicted[rows], truth.T_world_camera[true_rows]),)
+    return (camera_group(predicted[rows], truth.T_world_camera[true_rows], rows),)
 
 
-def camera_group(predicted: np.ndarray, truth: np.ndarray) -> ScoreGroup:
-    """Score ``T 4 4`` cameras; every sequence counts once."""
+def camera_group(predicted: np.ndarray, truth: np.ndarray, frame: np.ndarray | None = None) -> ScoreGroup:
+    """Score ``T 4 4`` cameras; every sequence counts once.
+
+    Args:
+        predicted: ``T 4 4``.
+        truth: ``T 4 4``.
+        frame: ``T`` rows of the images; None numbers them.
+    """
     translation_m, rotation_deg = rpe(predicted, truth)
     values = {"ate_m": ate(predicted, truth), "rpe_translation_m": translation_m, "rpe_rotation_deg": rotation_deg}
-    return ScoreGroup("camera", 1.0, values, _series(predicted, truth))
+    frame = np.arange(len(truth)) if frame is None else frame
+    return ScoreGroup("camera", 1.0, values, {"frame": tuple(frame.tolist())} | _series(predicted, truth))
 
 
 def _series(predicted: np.ndarray, truth: np.ndarray) -> dict[str, tuple[float, ...]]:
-    """Describe the aligned path for plots: position on the x-z plane and position error, per frame."""
+    """Describe the aligned path for plots: position on the x-z plane (from above), and position error."""
     positions, true_positions = predicted[:, :3, 3], truth[:, :3, 3]
     aligned = fit_similarity(positions, true_positions).apply(positions)
-    columns = {
-        "true_x_m": true_positions[:, 0],
-        "true_z_m": true_positions[:, 2],
-        "predicted_x_m": aligned[:, 0],
-        "predicted_z_m": aligned[:, 2],
-        "error_m": np.linalg.norm(aligned - true_positions, axis=-1),
-    }
+    path = (true_positions[:, 0], true_positions[:, 2], aligned[:, 0], aligned[:, 2])
+    columns = dict(zip(PATH_SERIES, path, strict=True))
+    columns["error_m"] = np.linalg.norm(aligned - true_positions, axis=-1)
     return {name: tuple(np.round(column, 6).tolist()) for name, column in columns.items()}
 
 

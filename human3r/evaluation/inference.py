@@ -40,12 +40,21 @@ def predict_frames(session: Session, images: tuple[Path, ...], protocol: Protoco
         FormatError: An image cannot be decoded; evaluations skip none.
     """
     for index, path in enumerate(images):
-        try:
-            image, _ = decode_image(path.read_bytes(), DEFAULT_LIMITS)
-        except (MediaDecodeError, OSError) as error:
-            raise FormatError(f"The image {path.name} cannot be decoded.", "Download the sequence again.") from error
+        image = load_image(path)
         prepared = prepare_resized(session, image) if protocol.loader == "resize" else session.prepare(image)
         yield session.step_prepared(prepared, frame_index=index)
+
+
+def load_image(path: Path) -> np.ndarray:
+    """Decode an image, upright: ``H W 3`` uint8.
+
+    Raises:
+        FormatError: It cannot be decoded.
+    """
+    try:
+        return decode_image(path.read_bytes(), DEFAULT_LIMITS)[0]
+    except (MediaDecodeError, OSError) as error:
+        raise FormatError(f"The image {path.name} cannot be decoded.", "Download the sequence again.") from error
 
 
 def prepare_resized(session: Session, image: np.ndarray) -> PreparedImage:

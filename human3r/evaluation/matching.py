@@ -38,7 +38,7 @@ def match_people(
         true_joints_px: ``Q J 2`` pixels.
         cost: ``frobenius`` sums squared joint distances; ``spectral`` is the reference's norm (the largest singular
             value of the difference, which ignores errors across the main direction) together with its early stop:
-            every rejected pair counts as a spent prediction.
+            every pair that lies apart counts as a spent prediction, whether its people are free or not.
     """
     num_predicted, num_true = len(predicted_joints_px), len(true_joints_px)
     difference = predicted_joints_px[:, None] - true_joints_px[None]
@@ -49,10 +49,10 @@ def match_people(
         if not free_true.any() or len(pairs) + num_rejected >= num_predicted:
             break
         p, q = divmod(int(flat), num_true)
-        if not (free_predicted[p] and free_true[q]):
-            continue
-        if box_iou(predicted_joints_px[p], true_joints_px[q]) < MIN_IOU:
-            num_rejected += cost == "spectral"
+        is_apart = box_iou(predicted_joints_px[p], true_joints_px[q]) < MIN_IOU
+        if is_apart or not (free_predicted[p] and free_true[q]):
+            # The reference counts pairs, also of people who have been matched already.
+            num_rejected += is_apart and cost == "spectral"
             continue
         free_predicted[p] = free_true[q] = False
         pairs.append((p, q))

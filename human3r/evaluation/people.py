@@ -1,48 +1,37 @@
 """People over a sequence: who was found, how well they are posed in the camera, and how well they move in the world.
 
-Errors are those of matched pairs only, so they mean nothing without the recall beside them. Joints are the 22 body
-joints of SMPL-X. Source of the protocol: Human3R (arXiv 2510.06219), with WHAM's (arXiv 2312.07531) world metrics.
+Errors are those of matched pairs only, so they mean nothing without the recall beside them. Source of the protocol:
+Human3R (arXiv 2510.06219), with WHAM's (arXiv 2312.07531) world metrics.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from human3r.evaluation.matching import detection_scores, match_people
-from human3r.evaluation.metrics import mpjpe, mrpe, pa_mpjpe, w_mpjpe, wa_mpjpe
-from human3r.evaluation.protocol import Protocol, ScoreGroup
-from human3r.records import FramePrediction
+from human3r.evaluation import metrics
+from human3r.evaluation.alignment import fit_similarity
+from human3r.evaluation.matching import MatchingCost, detection_scores, match_people
+from human3r.evaluation.protocol import PATH_SERIES, PELVIS_JOINTS, PosedPeople, Protocol, ScoreGroup
+from human3r.evaluation.reference import ROUNDED_MEANS, SPECTRAL_MATCHING
 
-NUM_SCORED_JOINTS = 22
-"""Pelvis and 21 body joints; hands and face are not scored."""
 _MIN_DEPTH_M = 0.01
 """Joints nearer than this, or behind the camera, are projected as if they were here."""
-
-
-@dataclass(frozen=True)
-class TruePeople:
-    """Everyone who is in one frame; the order is that of identities, the same in every frame."""
-
-    joints_world: np.ndarray
-    """``P 55 3`` metres, world of the first camera."""
-    joints_px: np.ndarray
-    """``P 55 2`` pixels; not a number behind the camera."""
-    visible_fraction: np.ndarray
-    """``P`` visible share of each person; 0 is not in the picture."""
-    T_world_camera: np.ndarray
-    """``4 4`` true camera."""
+_ROUNDED_DECIMALS = 1
 
 
 @dataclass(frozen=True)
 class _Pair:
-    person: int
-    joints_camera: np.ndarray
+    frame: int
+    identity: int
+    errors: dict[str, float]
     joints_world: np.ndarray
-    true_camera: np.ndarray
-    true_world: np.ndarray
+    true_joints_world: np.ndarray
+    feet_world: np.ndarray | None
+    true_feet_world: np.ndarray | None
 
 
 class PeopleScorer:
@@ -50,90 +39,177 @@ class PeopleScorer:
 
     Args:
         protocol: Says how people are matched and who must be found.
+        is_reference: Reproduce the defects that the protocol names; the groups then end in ``_reference``.
     """
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Protocol, *, is_reference: bool = False) -> None:
         self._protocol = protocol
+        self._suffix = "_reference" if is_reference else ""
+        defects = protocol.references if is_reference else ()
+        self._cost: MatchingCost = "spectral" if SPECTRAL_MATCHING in defects else protocol.matching_cost
+        self._is_rounded = ROUNDED_MEANS in defects
         self._pairs: list[_Pair] = []
-        self._num_true = self._num_misses = self._num_false = 0
+        self._missed: list[int] = []
+        self._num_frames = self._num_true = self._num_misses = self._num_false = 0
 
-    def add(self, prediction: FramePrediction, truth: TruePeople) -> None:
-        """Match the people of one frame.
-
-        Someone who shows less than the protocol asks for may be found or not: neither is counted.
-        """
-        candidates = np.flatnonzero(
-            (truth.visible_fraction > 0) & np.isfinite(truth.joints_px[:, :NUM_SCORED_JOINTS]).all(-1).any(-1)
-        )
-        is_required = truth.visible_fraction[candidates] >= max(self._protocol.min_visible_fraction, 1e-9)
-        world = prediction.joints_world[:, :NUM_SCORED_JOINTS].double().numpy()
-        camera = _in_camera(world, prediction.camera.T_world_camera.double().numpy())
-        true_px = _without_gaps(truth.joints_px[candidates, :NUM_SCORED_JOINTS])
-        predicted_px = _project(camera, prediction.camera.K.double().numpy())
-        matches = match_people(predicted_px, true_px, self._protocol.matching_cost)
-        self._num_true += int(is_required.sum())
-        self._num_misses += int(is_required[matches.misses].sum())
+    def add(self, predicted: PosedPeople, truth: PosedPeople) -> None:
+        """Match the people of the next frame; those who are not required may be found or not: neither is counted."""
+        matches = match_people(predicted.joints_px, truth.joints_px, self._cost)
+        required = np.ones(len(truth.identity), bool) if truth.is_required is None else truth.is_required
+        self._num_true += int(required.sum())
+        self._missed.append(int(required[matches.misses].sum()))
+        self._num_misses += self._missed[-1]
         self._num_false += len(matches.false_positives)
-        true_world = truth.joints_world[candidates, :NUM_SCORED_JOINTS].astype(np.float64)
-        true_camera = _in_camera(true_world, truth.T_world_camera)
         for row, true_row in matches.pairs:
-            if is_required[true_row]:
-                person = int(candidates[true_row])
-                pair = _Pair(person, camera[row], world[row], true_camera[true_row], true_world[true_row])
-                self._pairs.append(pair)
+            if required[true_row]:
+                self._pairs.append(self._pair(predicted, truth, row, true_row))
+        self._num_frames += 1
+
+    def _pair(self, predicted: PosedPeople, truth: PosedPeople, row: int, true_row: int) -> _Pair:
+        pelvis = PELVIS_JOINTS[self._protocol.joint_set]
+        joints, true_joints = predicted.joints_camera[row], truth.joints_camera[true_row]
+        errors = {
+            "mpjpe_mm": metrics.mpjpe(joints, true_joints, pelvis),
+            "pa_mpjpe_mm": metrics.pa_mpjpe(joints, true_joints),
+            "root_error_mm": metrics.mrpe(joints, true_joints, pelvis),
+        }
+        feet = true_feet = None
+        if predicted.vertices_camera is not None and truth.vertices_camera is not None:
+            vertices, true_vertices = predicted.vertices_camera[row], truth.vertices_camera[true_row]
+            errors["pve_mm"] = metrics.pve(vertices, true_vertices, joints, true_joints, pelvis)
+            errors["pa_pve_mm"] = metrics.pa_mpjpe(vertices, true_vertices)
+            errors["metric_mpjpe_mm"] = metrics.mpjpe(joints, true_joints, None)
+            errors["metric_pve_mm"] = metrics.pve(vertices, true_vertices)
+            indices = list(metrics.FOOT_VERTICES)
+            feet = _in_world(vertices[indices], predicted.T_world_camera)
+            true_feet = _in_world(true_vertices[indices], truth.T_world_camera)
+        return _Pair(
+            frame=self._num_frames,
+            identity=int(truth.identity[true_row]),
+            errors=errors,
+            joints_world=_in_world(joints, predicted.T_world_camera),
+            true_joints_world=_in_world(true_joints, truth.T_world_camera),
+            feet_world=feet,
+            true_feet_world=true_feet,
+        )
 
     def groups(self) -> tuple[ScoreGroup, ...]:
-        """Return ``detection`` (per cent and counts), and where anyone was matched ``people`` and ``world`` (mm)."""
-        scores = detection_scores(self._num_true, self._num_misses, self._num_false)
+        """Return ``detection`` (per cent), ``observations`` (counts), and where anyone was matched ``people`` (mm).
+
+        ``world`` follows where the protocol asks for it.
+        """
+        weight = float(len(self._pairs))
+        groups = [self._detection(), self._observations()]
+        if self._pairs:
+            values = {
+                name: float(np.mean([pair.errors[name] for pair in self._pairs])) for name in self._pairs[0].errors
+            }
+            groups.append(self._group("people", weight, self._rounded(values), self._local_series()))
+        if self._pairs and self._protocol.world_metrics:
+            groups.append(self._group("world", weight, self._rounded(self._world()), self._world_series()))
+        return tuple(groups)
+
+    def _group(
+        self, name: str, weight: float, values: dict[str, float], series: dict[str, tuple[float, ...]] | None = None
+    ) -> ScoreGroup:
+        return ScoreGroup(name + self._suffix, weight, values, {} if self._suffix else series or {})
+
+    def _rounded(self, values: dict[str, float]) -> dict[str, float]:
+        return {name: round(value, _ROUNDED_DECIMALS) if self._is_rounded else value for name, value in values.items()}
+
+    def _detection(self) -> ScoreGroup:
         num_found = self._num_true - self._num_misses
-        detection = {
+        scores = detection_scores(self._num_true, self._num_misses, self._num_false)
+        values = {
             "precision": scores.precision if num_found + self._num_false else math.nan,
             "recall": scores.recall if self._num_true else math.nan,
             "f1": scores.f1 if self._num_true + self._num_false else math.nan,
         }
-        groups = [ScoreGroup("detection", float(self._num_true + self._num_false), detection)]
+        # The reference weighs by matched people, which hides a sequence in which nobody was found.
+        weight = num_found if self._suffix else self._num_true + self._num_false
+        missed = {"frame": tuple(range(self._num_frames)), "missed": tuple(self._missed)}
+        return self._group("detection", float(weight), values, missed)
+
+    def _observations(self) -> ScoreGroup:
         counts = {"true": self._num_true, "missed": self._num_misses, "false": self._num_false}
-        groups.append(ScoreGroup("observations", 1.0, {name: float(value) for name, value in counts.items()}))
-        if not self._pairs:
-            return tuple(groups)
-        joints, truth = (np.stack(values) for values in zip(*_camera_pairs(self._pairs), strict=True))
-        local = {
-            "mpjpe_mm": mpjpe(joints, truth),
-            "pa_mpjpe_mm": pa_mpjpe(joints, truth),
-            "root_error_mm": mrpe(joints, truth),
-        }
-        weight = float(len(self._pairs))
-        return (*groups, ScoreGroup("people", weight, local), ScoreGroup("world", weight, self._world()))
+        return self._group("observations", 1.0, {name: float(value) for name, value in counts.items()})
+
+    def _of_identity(self) -> list[list[_Pair]]:
+        """Split the pairs by person, the one with most frames first."""
+        persons: dict[int, list[_Pair]] = {}
+        for pair in self._pairs:
+            persons.setdefault(pair.identity, []).append(pair)
+        return sorted(persons.values(), key=len, reverse=True)
 
     def _world(self) -> dict[str, float]:
         """Average the world errors of the persons, each with the number of frames in which they were matched."""
-        totals = {"w_mpjpe_mm": 0.0, "wa_mpjpe_mm": 0.0, "unaligned_mpjpe_mm": 0.0}
-        for person in {pair.person for pair in self._pairs}:
-            own = [pair for pair in self._pairs if pair.person == person]
-            joints, truth = np.stack([pair.joints_world for pair in own]), np.stack([pair.true_world for pair in own])
-            totals["w_mpjpe_mm"] += len(own) * w_mpjpe(joints, truth)
-            totals["wa_mpjpe_mm"] += len(own) * wa_mpjpe(joints, truth)
-            totals["unaligned_mpjpe_mm"] += len(own) * mpjpe(joints, truth, pelvis_joints=None)
-        return {name: total / len(self._pairs) for name, total in totals.items()}
+        sums = {name: [0.0, 0.0] for name in self._protocol.world_metrics}
+        for own in self._of_identity():
+            for name, total in sums.items():
+                value = WORLD_METRICS[name](own)
+                if math.isfinite(value):
+                    total[0] += len(own) * value
+                    total[1] += len(own)
+        return {name: total / weight if weight else math.nan for name, (total, weight) in sums.items()}
+
+    def _local_series(self) -> dict[str, tuple[float, ...]]:
+        """Describe each frame with a match: its image's row, and the mean joint error of its people."""
+        errors: dict[int, list[float]] = {}
+        for pair in self._pairs:
+            errors.setdefault(pair.frame, []).append(pair.errors["mpjpe_mm"])
+        return {"frame": tuple(errors), "mpjpe_mm": tuple(round(float(np.mean(own)), 3) for own in errors.values())}
+
+    def _world_series(self) -> dict[str, tuple[float, ...]]:
+        """Describe the path of the person seen longest, rigidly aligned, in the plane of its two widest axes."""
+        own = self._of_identity()[0]
+        roots, true_roots = _roots(own)
+        aligned = fit_similarity(roots, true_roots, with_scale=False).apply(roots)
+        u, v = sorted(np.argsort(np.ptp(true_roots, axis=0))[1:])
+        columns = (true_roots[:, u], true_roots[:, v], aligned[:, u], aligned[:, v])
+        series = {name: tuple(np.round(column, 4).tolist()) for name, column in zip(PATH_SERIES, columns, strict=True)}
+        error = np.linalg.norm(aligned - true_roots, axis=-1)
+        return {"frame": tuple(pair.frame for pair in own), "error_m": tuple(np.round(error, 4).tolist())} | series
 
 
-def _camera_pairs(pairs: list[_Pair]) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(pair.joints_camera, pair.true_camera) for pair in pairs]
+def _joints(own: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
+    return np.stack([pair.joints_world for pair in own]), np.stack([pair.true_joints_world for pair in own])
 
 
-def _in_camera(points_world: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
-    """Take ``... 3`` points from world to camera."""
-    return (points_world - T_world_camera[:3, 3]) @ T_world_camera[:3, :3]
+def _roots(own: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
+    joints, true_joints = _joints(own)
+    return joints[:, 0], true_joints[:, 0]
 
 
-def _project(points_camera: np.ndarray, K: np.ndarray) -> np.ndarray:
+def _foot_sliding(own: list[_Pair]) -> float:
+    if own[0].feet_world is None or len(own) < 2:
+        return math.nan
+    return metrics.foot_sliding(
+        np.stack([pair.feet_world for pair in own]), np.stack([pair.true_feet_world for pair in own])
+    )
+
+
+WORLD_METRICS: dict[str, Callable[[list[_Pair]], float]] = {
+    "w_mpjpe_mm": lambda own: metrics.w_mpjpe(*_joints(own)),
+    "wa_mpjpe_mm": lambda own: metrics.wa_mpjpe(*_joints(own)),
+    "unaligned_mpjpe_mm": lambda own: metrics.mpjpe(*_joints(own), pelvis_joints=None),
+    "rte_percent": lambda own: metrics.rte(*_roots(own)),
+    "scaled_rte_percent": lambda own: metrics.rte(*_roots(own), with_scale=True),
+    "jitter_10m_s3": lambda own: metrics.jitter(_joints(own)[0]),
+    "foot_sliding_mm": _foot_sliding,
+}
+"""Errors of one person's matched frames, which are joined as if none were missing."""
+
+
+def project(points_camera: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Project ``... 3`` points of the camera frame to ``... 2`` pixels with ``3 3`` intrinsics without skew."""
     depth = np.maximum(points_camera[..., 2:], _MIN_DEPTH_M)
     return points_camera[..., :2] / depth * K[[0, 1], [0, 1]] + K[:2, 2]
 
 
-def _without_gaps(points_px: np.ndarray) -> np.ndarray:
-    """Put joints without a projection at the mean of the person's others, so that boxes and costs stay finite."""
-    is_known = np.isfinite(points_px).all(-1, keepdims=True)
-    known = np.where(is_known, points_px, 0.0)
-    mean = known.sum(1, keepdims=True) / np.maximum(is_known.sum(1, keepdims=True), 1)
-    return np.where(is_known, points_px, mean)
+def in_camera(points_world: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
+    """Take ``... 3`` points from world to camera, metres."""
+    return (points_world - T_world_camera[:3, 3]) @ T_world_camera[:3, :3]
+
+
+def _in_world(points_camera: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
+    return points_camera @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]

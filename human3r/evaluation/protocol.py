@@ -16,6 +16,11 @@ from human3r.evaluation.matching import MatchingCost
 from human3r.evaluation.metrics import DepthAlignment
 from human3r.records import FramePrediction
 
+JointSet = Literal["smplx22", "smpl24", "lsp14"]
+"""22 body joints of SMPL-X; 24 of SMPL; 14 that the H36M regressor gives (ankles to head top)."""
+PELVIS_JOINTS: dict[JointSet, tuple[int, int]] = {"smplx22": (1, 2), "smpl24": (1, 2), "lsp14": (2, 3)}
+"""The hips, whose mean is the pelvis of the local errors. Source: Human3R (arXiv 2510.06219), evaluation."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -47,6 +52,12 @@ class Protocol:
     """How people are matched; see ``human3r.evaluation.matching``."""
     min_visible_fraction: float = 0.0
     """People who show less of themselves need not be found; finding them is no mistake either."""
+    joint_set: JointSet = "smplx22"
+    """Joints that are scored."""
+    world_metrics: tuple[str, ...] = ()
+    """Errors of motion in the world, by their names in ``human3r.evaluation.people``; none for still-image sets."""
+    references: tuple[str, ...] = ()
+    """Defects of the public evaluation that are reproduced beside the corrected result: ``evaluation.reference``."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,28 @@ class Trajectory:
     """``T`` seconds on the data set's clock; None where cameras are counted, not timed."""
     T_world_camera: np.ndarray
     """``T 4 4`` float64, metres; rows with non-finite numbers have no truth."""
+
+
+@dataclass(frozen=True)
+class PosedPeople:
+    """P people of one frame, predicted or true."""
+
+    joints_camera: np.ndarray
+    """``P J 3`` metres, the joints of the protocol's set."""
+    joints_px: np.ndarray
+    """``P J 2`` pixels of the source image; finite, behind the camera too."""
+    T_world_camera: np.ndarray
+    """``4 4`` the camera of this side: predicted or true."""
+    identity: np.ndarray
+    """``P`` int64: who is who over time, on this side."""
+    vertices_camera: np.ndarray | None = None
+    """``P V 3`` metres where surfaces are scored."""
+    is_required: np.ndarray | None = None
+    """``P`` bool: true people who count as missed when they are not found; None is everyone."""
+
+
+ReadPeople = Callable[[int], PosedPeople]
+"""Returns the true people of one of a recording's images."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +106,14 @@ class Recording:
     """Decodes one of ``depths`` to ``H W`` metres, 0 where there is no truth."""
     read_trajectory: Callable[[], Trajectory] | None = None
     """Decodes the true cameras where they are scored."""
+    read_people: ReadPeople | None = None
+    """Poses the true people where they are scored."""
+    read_reference_people: ReadPeople | None = None
+    """The same with the defects of the public evaluation that ``Protocol.references`` names; None where none apply."""
+
+
+PATH_SERIES = ("true_u_m", "true_v_m", "predicted_u_m", "predicted_v_m")
+"""A path seen in a plane, aligned."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +127,19 @@ class ScoreGroup:
     values: dict[str, float]
     """Metric by name; a value that is not a number is left out of the average."""
     series: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """Values per frame, for the plots."""
+    """Values per scored frame, for the plots: ``frame`` (row of the image), a path (``PATH_SERIES``), and curves."""
+
+
+@dataclass(frozen=True)
+class WorstFrame:
+    """A frame on which the network did badly, as a picture."""
+
+    frame: int
+    """Row of the image in its sequence."""
+    value: float
+    """The error that chose it."""
+    picture: str
+    """Path beside the report."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +153,8 @@ class SequenceScores:
     seconds: float
     """Wall time of running the network, reading images included."""
     groups: tuple[ScoreGroup, ...]
+    worst: tuple[WorstFrame, ...] = ()
+    """Worst first."""
 
 
 @dataclass(frozen=True)
@@ -126,3 +181,7 @@ class Benchmark:
     headline: tuple[str, ...]
     """Columns (``group.metric``) of the table beside the published rows."""
     published: tuple[PublishedRow, ...] = field(default=())
+    references: tuple[str, ...] = ()
+    """Defects of the public evaluation that exist here."""
+    worst_by: tuple[str, str] | None = None
+    """(group, series) whose largest values choose the worst frames."""

@@ -1,15 +1,43 @@
-"""What a run says to people and to programs: a Markdown table beside the published rows, and a JSON summary."""
+"""What a run says: a JSON summary for programs, and a report of tables and pictures for people.
+
+The report is one structure, which is written as Markdown and, on demand, as one HTML page (``report_page``).
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from human3r.evaluation.plots import camera_plot
-from human3r.evaluation.protocol import PublishedRow, ScoreGroup
-from human3r.evaluation.runner import SCHEMA, EvaluationRun, finite_or_none
+from human3r.evaluation.plots import sequence_plot
+from human3r.evaluation.protocol import PublishedRow
+from human3r.evaluation.reference import DEFECTS
+from human3r.evaluation.runner import SCHEMA, EvaluationRun, file_stem, finite_or_none
 from human3r.export.atomic import write_bytes, write_text
+
+_NUM_WORST_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report."""
+
+    path: str
+    """Beside the report."""
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; what is empty is not shown."""
+
+    title: str
+    text: str = ""
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    own_rows: tuple[int, ...] = ()
+    """Rows of the table that this run measured."""
+    pictures: tuple[Picture, ...] = ()
 
 
 def summary_of(run: EvaluationRun) -> dict[str, object]:
@@ -34,38 +62,106 @@ def summary_of(run: EvaluationRun) -> dict[str, object]:
                 "groups": {
                     group.name: {"weight": group.weight, **finite_or_none(group.values)} for group in scores.groups
                 },
+                "worst": [asdict(frame) for frame in scores.worst],
             }
             for scores in run.sequences
         },
     }
 
 
-def markdown_of(run: EvaluationRun) -> str:
-    """Return the report: the result beside published rows, every metric, every sequence, and the protocol."""
-    protocol, scores = run.benchmark.protocol, run.scores
-    columns = list(run.benchmark.headline)
-    rows = [[row.method, *(_number(row.values.get(name)) for name in columns), row.source] for row in _published(run)]
-    rows.append([f"**{run.model} (this run)**", *(_number(scores.get(name)) for name in columns), "measured here"])
-    parts = [f"# {protocol.title}", _coverage(run), _table(["method", *columns, "source"], rows)]
-    parts += ["## All metrics", _table(["metric", "value"], [[name, _number(scores[name])] for name in sorted(scores)])]
-    per_sequence = []
+def sections_of(run: EvaluationRun) -> list[Section]:
+    """Return the report: the result beside published rows, every metric, every sequence, pictures, the protocol."""
+    scores = run.scores
+    metrics = tuple((name, _number(scores[name])) for name in sorted(scores))
+    sections = [
+        _comparison(run),
+        Section("All metrics", header=("metric", "value"), rows=metrics),
+        _sequences(run),
+        Section("Plots", pictures=tuple(Picture(path, sequence) for sequence, path in _plot_paths(run).items())),
+        _worst(run),
+        _protocol(run),
+    ]
+    return [section for section in sections if section.text or section.rows or section.pictures]
+
+
+def _comparison(run: EvaluationRun) -> Section:
+    """Published rows, this run, and this run with the reference's defects, if these were asked for."""
+    columns, scores = run.benchmark.headline, run.scores
+    rows = [(row.method, *(_number(row.values.get(name)) for name in columns), row.source) for row in _published(run)]
+    own = [(f"{run.model} (this run)", *(_number(scores.get(name)) for name in columns), "measured here")]
+    references = run.benchmark.protocol.references
+    text = _coverage(run)
+    if references:
+        text += " Reference options: " + "; ".join(f"{name} ({DEFECTS[name]})" for name in references) + "."
+        replaced = {name: scores[other] for name in columns if (other := _reference_name(name)) in scores}
+        if replaced:
+            values = (_number(replaced.get(name, scores.get(name))) for name in columns)
+            own.append((f"{run.model} (this run, as the reference computes)", *values, f"with {', '.join(references)}"))
+    return Section(
+        "Result",
+        text,
+        ("method", *columns, "source"),
+        (*rows, *own),
+        own_rows=tuple(range(len(rows), len(rows) + len(own))),
+    )
+
+
+def _reference_name(name: str) -> str:
+    group, metric = name.split(".")
+    return f"{group}_reference.{metric}"
+
+
+def _sequences(run: EvaluationRun) -> Section:
+    columns, rows = run.benchmark.headline, []
     for item in run.sequences:
         values = {f"{group.name}.{name}": value for group in item.groups for name, value in group.values.items()}
-        per_sequence.append(
-            [
-                item.sequence,
-                str(item.num_frames),
-                *(_number(values.get(name)) for name in columns),
-                f"{item.seconds:.1f}",
+        cells = (_number(values.get(name)) for name in columns)
+        rows.append((item.sequence, str(item.num_frames), *cells, f"{item.seconds:.1f}"))
+    return Section("Sequences", header=("sequence", "frames", *columns, "seconds"), rows=tuple(rows))
+
+
+def _worst(run: EvaluationRun) -> Section:
+    if run.benchmark.worst_by is None:
+        return Section("Worst frames")
+    name = ".".join(run.benchmark.worst_by)
+    frames = sorted(
+        ((frame.value, item.sequence, frame) for item in run.sequences for frame in item.worst),
+        key=lambda entry: -entry[0],
+    )
+    pictures = tuple(
+        Picture(frame.picture, f"{sequence}, frame {frame.frame}: {name} {_number(value)}")
+        for value, sequence, frame in frames[:_NUM_WORST_SHOWN]
+    )
+    has_depth = any(group.series.get("abs_rel") for item in run.sequences for group in item.groups)
+    legend = "Coloured: predicted people. Rings: true joints, where people are scored."
+    if has_depth and run.benchmark.worst_by[1] == "abs_rel":
+        legend += " Then predicted depth after alignment, true depth, and relative error up to 0.3."
+    return Section("Worst frames", legend if pictures else "", pictures=pictures)
+
+
+def _protocol(run: EvaluationRun) -> Section:
+    facts = [(name, _plain(value)) for name, value in asdict(run.benchmark.protocol).items() if name != "title"]
+    facts += [("gate of the state", "official networks only")]
+    facts += [("model sha256", run.model_sha256), ("precision", run.precision)]
+    return Section("Protocol", header=("setting", "value"), rows=tuple(facts))
+
+
+def markdown_of(run: EvaluationRun) -> str:
+    """Return the report as Markdown."""
+    parts = [f"# {run.benchmark.protocol.title}"]
+    for section in sections_of(run):
+        parts.append(f"## {section.title}")
+        parts += [section.text] if section.text else []
+        if section.rows:
+            rows = [
+                tuple(
+                    f"**{cell}**" if place == 0 and index in section.own_rows else cell
+                    for place, cell in enumerate(row)
+                )
+                for index, row in enumerate(section.rows)
             ]
-        )
-    parts += ["## Sequences", _table(["sequence", "frames", *columns, "seconds"], per_sequence)]
-    plots = [f"![{name}]({name})" for name in _plot_groups(run)]
-    parts += ["## Camera paths", *plots] if plots else []
-    facts = [[name, _plain(value)] for name, value in asdict(protocol).items() if name != "title"]
-    facts.append(["gate of the state", "official networks only"])
-    facts += [["model sha256", run.model_sha256], ["precision", run.precision]]
-    parts += ["## Protocol", _table(["setting", "value"], facts)]
+            parts.append(_table(section.header, rows))
+        parts += [f"![{picture.caption}]({picture.path})\n\n{picture.caption}" for picture in section.pictures]
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,22 +173,20 @@ def write_report(run: EvaluationRun, out: Path) -> None:
     """
     write_text(out / "summary.json", json.dumps(summary_of(run), indent=1) + "\n")
     write_text(out / "report.md", markdown_of(run))
-    for name, content in _plots(run).items():
-        (out / name).parent.mkdir(exist_ok=True)
-        write_bytes(out / name, content)
+    paths = _plot_paths(run)
+    for item in run.sequences:
+        content = sequence_plot(item.groups, item.sequence)
+        if content is not None:
+            (out / paths[item.sequence]).parent.mkdir(exist_ok=True)
+            write_bytes(out / paths[item.sequence], content)
 
 
-def _plots(run: EvaluationRun) -> dict[str, bytes]:
-    """Draw every camera path; the keys are paths beside the report."""
-    return {name: camera_plot(group, title) for name, (title, group) in _plot_groups(run).items()}
-
-
-def _plot_groups(run: EvaluationRun) -> dict[str, tuple[str, ScoreGroup]]:
+def _plot_paths(run: EvaluationRun) -> dict[str, str]:
+    """Paths of the plots by sequence, beside the report."""
     return {
-        f"plots/{item.sequence.replace('/', '__')}.png": (item.sequence, group)
+        item.sequence: f"plots/{file_stem(item.sequence)}.png"
         for item in run.sequences
-        for group in item.groups
-        if group.name == "camera" and group.series
+        if any(group.series for group in item.groups)
     }
 
 
@@ -109,12 +203,12 @@ def _coverage(run: EvaluationRun) -> str:
     rejected = sum(scores.num_rejected for scores in run.sequences)
     text = f"{len(run.sequences)} sequences, {frames} frames, {rejected} of them without a usable prediction."
     if run.missing:
-        text += f" **Incomplete: not comparable with the published rows.** Missing: {', '.join(run.missing)}."
+        text += f" Incomplete: not comparable with the published rows. Missing: {', '.join(run.missing)}."
     return text
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from human3r.errors import InputError
 from human3r.evaluation.inference import open_session, predict_frames
-from human3r.evaluation.protocol import Benchmark, Protocol, Recording, ScoreGroup, SequenceScores
-from human3r.export.atomic import write_text
+from human3r.evaluation.protocol import Benchmark, Protocol, Recording, ScoreGroup, SequenceScores, WorstFrame
+from human3r.evaluation.worst_frames import FrameKeeper, draw_frame, find_worst
+from human3r.export.atomic import write_bytes, write_text
 from human3r.records import FramePrediction
 from human3r.runtime.loading import LoadedModel
 
-SCHEMA = "human3r-evaluation/1"
+SCHEMA = "human3r-evaluation/2"
 
 OnSequence = Callable[[SequenceScores, int, int, bool], None]
 """Called after each sequence: scores, how many are done, how many there are, whether they were stored before."""
@@ -81,11 +82,11 @@ def run_benchmark(
     (out / "sequences").mkdir(parents=True, exist_ok=True)
     done: list[SequenceScores] = []
     for recording in recordings:
-        path = out / "sequences" / f"{recording.name.replace('/', '__')}.json"
+        path = out / "sequences" / f"{file_stem(recording.name)}.json"
         scores = load_scores(path, fingerprint)
         is_stored = scores is not None
         if scores is None:
-            scores = score_sequence(benchmark, recording, model)
+            scores = score_sequence(benchmark, recording, model, out)
             save_scores(path, fingerprint, scores)
         done.append(scores)
         if on_sequence is not None:
@@ -95,12 +96,30 @@ def run_benchmark(
     return EvaluationRun(benchmark, model.name, model.sha256, model.precision, tuple(done), missing)
 
 
-def score_sequence(benchmark: Benchmark, recording: Recording, model: LoadedModel) -> SequenceScores:
-    """Run the model on one sequence and score it."""
-    session = open_session(model, benchmark.protocol)
-    timed = _Stopwatch(predict_frames(session, recording.images, benchmark.protocol))
-    groups = benchmark.score(recording, benchmark.protocol, iter(timed))
-    return SequenceScores(recording.name, timed.num_frames, session.num_rejected, round(timed.seconds, 3), groups)
+def score_sequence(
+    benchmark: Benchmark, recording: Recording, model: LoadedModel, out: Path | None = None
+) -> SequenceScores:
+    """Run the model on one sequence, score it, and draw its worst frames below ``out``, if that is given."""
+    protocol = benchmark.protocol
+    session = open_session(model, protocol)
+    timed = _Stopwatch(predict_frames(session, recording.images, protocol))
+    keeper = FrameKeeper(iter(timed), keeps_depth=bool(recording.depths))
+    groups = benchmark.score(recording, protocol, iter(keeper))
+    worst = []
+    if out is not None:
+        used = next((group for group in groups if benchmark.worst_by and group.name == benchmark.worst_by[0]), None)
+        for frame, value in find_worst(groups, benchmark.worst_by, timed.num_frames):
+            picture = f"worst/{file_stem(recording.name)}_{frame:05d}.jpg"
+            (out / picture).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(out / picture, draw_frame(recording, frame, keeper, model.body, used))
+            worst.append(WorstFrame(frame, round(value, 5), picture))
+    seconds = round(timed.seconds, 3)
+    return SequenceScores(recording.name, timed.num_frames, session.num_rejected, seconds, groups, tuple(worst))
+
+
+def file_stem(sequence: str) -> str:
+    """Return a sequence's name without folders in it."""
+    return sequence.replace("/", "__")
 
 
 class _Stopwatch:
@@ -149,7 +168,7 @@ def save_scores(path: Path, fingerprint: str, scores: SequenceScores) -> None:
             "name": group.name,
             "weight": group.weight,
             "values": finite_or_none(group.values),
-            "series": group.series,
+            "series": {name: [_finite(value) for value in values] for name, values in group.series.items()},
         }
         for group in scores.groups
     ]
@@ -159,7 +178,15 @@ def save_scores(path: Path, fingerprint: str, scores: SequenceScores) -> None:
 
 def finite_or_none(values: dict[str, float]) -> dict[str, float | None]:
     """Replace what JSON cannot hold."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {name: _finite(value) for name, value in values.items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: object) -> float:
+    return math.nan if value is None else float(value)  # type: ignore[arg-type]
 
 
 def load_scores(path: Path, fingerprint: str) -> SequenceScores | None:
@@ -172,8 +199,8 @@ def load_scores(path: Path, fingerprint: str) -> SequenceScores | None:
             ScoreGroup(
                 str(group["name"]),
                 float(group["weight"]),
-                {name: math.nan if value is None else float(value) for name, value in group["values"].items()},
-                {name: tuple(float(value) for value in values) for name, values in group["series"].items()},
+                {name: _number(value) for name, value in group["values"].items()},
+                {name: tuple(_number(value) for value in values) for name, values in group["series"].items()},
             )
             for group in entry["groups"]
         )
@@ -183,6 +210,10 @@ def load_scores(path: Path, fingerprint: str) -> SequenceScores | None:
             num_rejected=int(entry["num_rejected"]),
             seconds=float(entry["seconds"]),
             groups=groups,
+            worst=tuple(
+                WorstFrame(int(frame["frame"]), _number(frame["value"]), str(frame["picture"]))
+                for frame in entry["worst"]
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -60,5 +60,13 @@ def depth_groups(pools: list[tuple[np.ndarray, np.ndarray]], protocol: Protocol)
     groups = []
     for alignment in protocol.alignments:
         errors = asdict(depth_metrics(predicted, truth, alignment, protocol.max_depth_m, protocol.clip_prediction))
-        groups.append(ScoreGroup(alignment, float(errors.pop("num_pixels")), errors))
+        series = _series(pools, errors["scale"], errors["shift"])
+        groups.append(ScoreGroup(alignment, float(errors.pop("num_pixels")), errors, series))
     return tuple(groups)
+
+
+def _series(pools: list[tuple[np.ndarray, np.ndarray]], scale: float, shift: float) -> dict[str, tuple[float, ...]]:
+    """Describe each frame that has valid pixels: its image's row, and its AbsRel under the sequence's alignment."""
+    frames = [frame for frame, pool in enumerate(pools) if len(pool[1])]
+    errors = [float(np.mean(np.abs(scale * pools[f][0] + shift - pools[f][1]) / pools[f][1])) for f in frames]
+    return {"frame": tuple(frames), "abs_rel": tuple(round(error, 5) for error in errors)}

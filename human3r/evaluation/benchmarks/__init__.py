@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from human3r.evaluation.benchmarks.bedlam import bedlam
 from human3r.evaluation.benchmarks.bonn import BONN
+from human3r.evaluation.benchmarks.emdb import emdb_1, emdb_2
 from human3r.evaluation.benchmarks.kitti import KITTI
+from human3r.evaluation.benchmarks.rich import rich
 from human3r.evaluation.benchmarks.scannet import SCANNET
 from human3r.evaluation.benchmarks.sintel import SINTEL_DEPTH, SINTEL_POSE
+from human3r.evaluation.benchmarks.threedpw import threedpw
 from human3r.evaluation.benchmarks.tum import TUM_DEPTH, TUM_POSE
+from human3r.evaluation.body_kit import BodyKit
 from human3r.evaluation.protocol import Benchmark
 
-PUBLIC_BENCHMARKS: dict[str, Benchmark] = {
+SCENE_BENCHMARKS: dict[str, Benchmark] = {
     benchmark.protocol.name: benchmark
     for benchmark in (SINTEL_DEPTH, BONN, KITTI, TUM_DEPTH, SINTEL_POSE, TUM_POSE, SCANNET)
 }
 """Benchmarks whose data need no licensed body model."""
+
+
+def people_benchmarks(kit: BodyKit) -> dict[str, Benchmark]:
+    """Build the benchmarks whose truth are licensed bodies, by name."""
+    benchmarks = (threedpw(kit), emdb_1(kit), emdb_2(kit), rich(kit), bedlam(kit))
+    return {benchmark.protocol.name: benchmark for benchmark in benchmarks}

@@ -20,6 +20,7 @@ from human3r.evaluation.benchmarks.published_rows import (
 )
 from human3r.evaluation.decoders import read_png_depth
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording
+from human3r.evaluation.reference import DEPTH_DEFECTS
 from human3r.evaluation.video_depth import score_video_depth
 
 
@@ -50,6 +51,8 @@ BONN = Benchmark(
     find=find,
     score=score_video_depth,
     headline=DEPTH_HEADLINE + SHIFT_HEADLINE,
+    references=DEPTH_DEFECTS,
+    worst_by=("scale", "abs_rel"),
     published=(
         *depth_rows("metric", {"Human3R": (0.086, 0.954)}, f"{HUMAN3R}, supplement; alignment read as metric"),
         *depth_rows("metric", {"MASt3R-GA": (0.272, 0.706), "CUT3R": (0.103, 0.885), "STream3R-α": (0.084, 0.944)}),

@@ -14,6 +14,7 @@ from human3r.evaluation.benchmarks.folders import list_files, paired, sequence_f
 from human3r.evaluation.benchmarks.published_rows import ALL_ALIGNMENTS, DEPTH_HEADLINE, SHIFT_HEADLINE, depth_rows
 from human3r.evaluation.decoders import read_png_depth
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording
+from human3r.evaluation.reference import DEPTH_DEFECTS
 from human3r.evaluation.video_depth import score_video_depth
 
 
@@ -39,6 +40,8 @@ KITTI = Benchmark(
     find=find,
     score=score_video_depth,
     headline=DEPTH_HEADLINE + SHIFT_HEADLINE,
+    references=DEPTH_DEFECTS,
+    worst_by=("scale", "abs_rel"),
     published=(
         *depth_rows("metric", {"MASt3R-GA": (0.467, 0.152), "CUT3R": (0.122, 0.855), "STream3R-α": (0.234, 0.576)}),
         *depth_rows(

@@ -34,6 +34,7 @@ SCANNET = Benchmark(
     find=find,
     score=score_camera_pose,
     headline=CAMERA_HEADLINE,
+    worst_by=("camera", "error_m"),
     published=camera_rows(
         {
             "MonST3R-GA": (0.077, 0.018, 0.529),

@@ -23,6 +23,7 @@ from human3r.evaluation.benchmarks.published_rows import (
 from human3r.evaluation.camera_pose import score_camera_pose
 from human3r.evaluation.decoders import read_sintel_camera, read_sintel_depth
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording, Trajectory
+from human3r.evaluation.reference import DEPTH_DEFECTS
 from human3r.evaluation.video_depth import score_video_depth
 
 SEQUENCES = (
@@ -86,6 +87,8 @@ SINTEL_DEPTH = Benchmark(
     find=find_depth,
     score=score_video_depth,
     headline=DEPTH_HEADLINE + SHIFT_HEADLINE,
+    references=DEPTH_DEFECTS,
+    worst_by=("scale", "abs_rel"),
     published=(
         *depth_rows("metric", {"MASt3R-GA": (1.022, 0.143), "CUT3R": (1.029, 0.238), "STream3R-α": (1.041, 0.210)}),
         *depth_rows(
@@ -108,6 +111,7 @@ SINTEL_POSE = Benchmark(
     find=find_pose,
     score=score_camera_pose,
     headline=CAMERA_HEADLINE,
+    worst_by=("camera", "error_m"),
     published=camera_rows(
         {
             "MonST3R-GA": (0.111, 0.044, 0.869),

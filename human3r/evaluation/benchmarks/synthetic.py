@@ -15,11 +15,14 @@ import numpy as np
 
 from human3r.evaluation.benchmarks.folders import list_files
 from human3r.evaluation.camera_pose import camera_group
-from human3r.evaluation.people import PeopleScorer, TruePeople
-from human3r.evaluation.protocol import Benchmark, Protocol, Recording, ScoreGroup
+from human3r.evaluation.people import PeopleScorer, in_camera, project
+from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording, ScoreGroup
+from human3r.evaluation.reference import DEPTH_DEFECTS, PEOPLE_DEFECTS
 from human3r.evaluation.video_depth import depth_groups, valid_depths
 from human3r.records import FramePrediction
 
+NUM_SCORED_JOINTS = 22
+"""Pelvis and 21 body joints; hands and face are not scored."""
 MIN_CAMERA_PATH_M = 0.05
 """Camera paths shorter than this are not scored: a similarity makes any prediction fit a point."""
 
@@ -61,6 +64,7 @@ def synthetic_benchmark(clip_folders: Callable[[Path], list[Path]], read_clip: R
             max_depth_m=70.0,
             alignments=("metric", "scale", "scale_shift"),
             min_visible_fraction=0.25,
+            world_metrics=("w_mpjpe_mm", "wa_mpjpe_mm", "unaligned_mpjpe_mm"),
         ),
         layout="<clip>/{rgb_NN.jpg,depth_NN.png,people_NN.png,clip.npz}, as 'synth' writes them",
         find=partial(_find, clip_folders),
@@ -69,6 +73,8 @@ def synthetic_benchmark(clip_folders: Callable[[Path], list[Path]], read_clip: R
             *("metric.abs_rel", "metric.delta_1", "scale.abs_rel", "camera.ate_m", "people.mpjpe_mm"),
             *("people.pa_mpjpe_mm", "people.root_error_mm", "world.w_mpjpe_mm", "detection.f1"),
         ),
+        references=PEOPLE_DEFECTS + DEPTH_DEFECTS,
+        worst_by=("people", "mpjpe_mm"),
     )
 
 
@@ -87,19 +93,53 @@ def _score(
     read_clip: ReadClip, recording: Recording, protocol: Protocol, predictions: Iterator[FramePrediction]
 ) -> tuple[ScoreGroup, ...]:
     clip = read_clip(recording.folder, tuple(range(len(recording.images))))
-    people, pools, cameras = PeopleScorer(protocol), [], []
+    people, pools, cameras = [PeopleScorer(protocol)], [], []
+    if protocol.references:
+        people.append(PeopleScorer(protocol, is_reference=True))
     for index, prediction in enumerate(predictions):
         pools.append(valid_depths(prediction, clip.depth[index], protocol.max_depth_m))
         cameras.append(prediction.camera.T_world_camera.double().numpy())
-        truth = TruePeople(
-            joints_world=clip.people.joints_world[index],
-            joints_px=clip.people.joints_uv_px[index],
-            visible_fraction=clip.people.visible_fraction[index],
-            T_world_camera=clip.T_world_camera[index],
-        )
-        people.add(prediction, truth)
-    groups = [*depth_groups(pools, protocol), *people.groups()]
+        truth = true_people(clip, index, protocol.min_visible_fraction)
+        for scorer in people:
+            scorer.add(predicted_people(prediction), truth)
+    groups = [*depth_groups(pools, protocol), *(group for scorer in people for group in scorer.groups())]
     path_m = np.linalg.norm(np.diff(clip.T_world_camera[:, :3, 3], axis=0), axis=-1).sum()
     if len(cameras) >= 3 and path_m >= MIN_CAMERA_PATH_M:
         groups.append(camera_group(np.stack(cameras), clip.T_world_camera))
     return tuple(groups)
+
+
+def true_people(clip: ClipTruth, frame: int, min_visible_fraction: float) -> PosedPeople:
+    """Return who is at least partly in the picture; those who show less than asked for need not be found."""
+    joints_px = clip.people.joints_uv_px[frame][:, :NUM_SCORED_JOINTS]
+    visible = clip.people.visible_fraction[frame]
+    candidates = np.flatnonzero((visible > 0) & np.isfinite(joints_px).all(-1).any(-1))
+    T_world_camera = clip.T_world_camera[frame]
+    joints_world = clip.people.joints_world[frame][candidates, :NUM_SCORED_JOINTS].astype(np.float64)
+    return PosedPeople(
+        joints_camera=in_camera(joints_world, T_world_camera),
+        joints_px=_without_gaps(joints_px[candidates]),
+        T_world_camera=T_world_camera,
+        identity=candidates,
+        is_required=visible[candidates] >= max(min_visible_fraction, 1e-9),
+    )
+
+
+def predicted_people(prediction: FramePrediction) -> PosedPeople:
+    """Return the skeletons of a prediction."""
+    T_world_camera = prediction.camera.T_world_camera.double().numpy()
+    joints = in_camera(prediction.joints_world[:, :NUM_SCORED_JOINTS].double().numpy(), T_world_camera)
+    return PosedPeople(
+        joints_camera=joints,
+        joints_px=project(joints, prediction.camera.K.double().numpy()),
+        T_world_camera=T_world_camera,
+        identity=prediction.people.track_id.numpy(),
+    )
+
+
+def _without_gaps(points_px: np.ndarray) -> np.ndarray:
+    """Put joints without a projection at the mean of the person's others, so that boxes and costs stay finite."""
+    is_known = np.isfinite(points_px).all(-1, keepdims=True)
+    known = np.where(is_known, points_px, 0.0)
+    mean = known.sum(1, keepdims=True) / np.maximum(is_known.sum(1, keepdims=True), 1)
+    return np.where(is_known, points_px, mean)

@@ -7,6 +7,7 @@ Source: Sturm et al., "A benchmark for the evaluation of RGB-D SLAM systems" (IR
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from human3r.evaluation.benchmarks.published_rows import (
 from human3r.evaluation.camera_pose import associate, score_camera_pose
 from human3r.evaluation.decoders import read_png_depth, read_trajectory
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording, Trajectory
+from human3r.evaluation.reference import DEPTH_DEFECTS
 from human3r.evaluation.video_depth import score_video_depth
 
 SEQUENCES = tuple(
@@ -38,8 +40,20 @@ _STANDARD_STRIDE = 3
 """90 frames are every third of the first 270; other numbers are consecutive frames."""
 
 
-def _sample(folder: Path, protocol: Protocol) -> tuple[tuple[Path, ...], Trajectory]:
-    """Choose images of an original download that have a true camera, and return these cameras."""
+def _opened(name: str, folder: Path, protocol: Protocol) -> Recording:
+    """Open a sequence in either layout; it has no images where it is in neither."""
+    images = list_files(folder / f"rgb_{protocol.num_frames}")
+    if images:
+        depths = list_files(folder / f"depth_{protocol.num_frames}", (".png",))
+        cameras = partial(read_trajectory, folder / f"groundtruth_{protocol.num_frames}.txt")
+        return Recording(name, folder, images, depths, partial(read_png_depth, units_per_metre=5000.0), cameras)
+    if (folder / "groundtruth.txt").is_file() and (folder / "rgb").is_dir():
+        return _sampled(name, folder, protocol)
+    return Recording(name, folder, ())
+
+
+def _sampled(name: str, folder: Path, protocol: Protocol) -> Recording:
+    """Choose images of an original download that have a true camera, with these cameras and the nearest depth."""
     images, truth = list_files(folder / "rgb", (".png",)), read_trajectory(folder / "groundtruth.txt")
     if truth.time_s is None:
         raise FormatError(f"groundtruth.txt of {folder.name} has no times.", "Give the original download.")
@@ -47,9 +61,16 @@ def _sample(folder: Path, protocol: Protocol) -> tuple[tuple[Path, ...], Traject
     num_frames = protocol.num_frames or len(rows)
     stride = _STANDARD_STRIDE if num_frames == _STANDARD_FRAMES else 1
     chosen = slice(0, num_frames * stride, stride)
-    true_rows = true_rows[chosen]
-    return tuple(images[row] for row in rows[chosen]), Trajectory(
-        truth.time_s[true_rows], truth.T_world_camera[true_rows]
+    rows, true_rows = rows[chosen], true_rows[chosen]
+    cameras = Trajectory(truth.time_s[true_rows], truth.T_world_camera[true_rows])
+    depths = list_files(folder / "depth", (".png",))
+    return Recording(
+        name,
+        folder,
+        tuple(images[row] for row in rows),
+        depths,
+        partial(read_png_depth, units_per_metre=5000.0),
+        partial(_given, cameras),
     )
 
 
@@ -60,45 +81,33 @@ def _times(files: tuple[Path, ...]) -> np.ndarray:
         raise FormatError("An image is not named after its time.", "Give the original download.") from error
 
 
-def _has_original(folder: Path) -> bool:
-    return (folder / "groundtruth.txt").is_file() and (folder / "rgb").is_dir()
-
-
-def find_pose(root: Path, protocol: Protocol) -> list[Recording]:
-    """List sequences with images and true cameras."""
-    found = []
-    for name, folder in sequence_folders(root, protocol.sequences):
-        images = list_files(folder / f"rgb_{protocol.num_frames}")
-        if images:
-            reader = partial(read_trajectory, folder / f"groundtruth_{protocol.num_frames}.txt")
-            found.append(Recording(name, folder, images, read_trajectory=reader))
-        elif _has_original(folder):
-            images, truth = _sample(folder, protocol)
-            found.append(Recording(name, folder, images, read_trajectory=partial(_given, truth)))
-    return found
-
-
 def _given(truth: Trajectory) -> Trajectory:
     return truth
 
 
+def find_pose(root: Path, protocol: Protocol) -> list[Recording]:
+    """List sequences with images and true cameras."""
+    return [replace(recording, depths=(), read_depth=None) for recording in _found(root, protocol)]
+
+
 def find_depth(root: Path, protocol: Protocol) -> list[Recording]:
     """List sequences with images and depth; an original download is sampled as for the camera path."""
-    found = []
-    reader = partial(read_png_depth, units_per_metre=5000.0)
-    for name, folder in sequence_folders(root, protocol.sequences):
-        images = list_files(folder / f"rgb_{protocol.num_frames}")
-        depths = list_files(folder / f"depth_{protocol.num_frames}", (".png",))
-        if images and depths:
-            images, depths = paired(name, images, depths, protocol.num_frames)
-        elif _has_original(folder):
-            images, _ = _sample(folder, protocol)
-            candidates = list_files(folder / "depth", (".png",))
-            rows, depth_rows = associate(_times(images), _times(candidates), SAMPLING_S)
-            images, depths = tuple(images[row] for row in rows), tuple(candidates[row] for row in depth_rows)
-        if images and depths:
-            found.append(Recording(name, folder, images, depths, read_depth=reader))
-    return found
+    return [_with_depth(recording, protocol) for recording in _found(root, protocol) if recording.depths]
+
+
+def _found(root: Path, protocol: Protocol) -> list[Recording]:
+    opened = (_opened(name, folder, protocol) for name, folder in sequence_folders(root, protocol.sequences))
+    return [recording for recording in opened if recording.images]
+
+
+def _with_depth(recording: Recording, protocol: Protocol) -> Recording:
+    """Pair images and depth: by order in the prepared layout, by time in the original one."""
+    if recording.images[0].parent.name != "rgb":
+        images, depths = paired(recording.name, recording.images, recording.depths, protocol.num_frames)
+    else:
+        rows, depth_rows = associate(_times(recording.images), _times(recording.depths), SAMPLING_S)
+        images, depths = tuple(recording.images[row] for row in rows), tuple(recording.depths[r] for r in depth_rows)
+    return replace(recording, images=images, depths=depths)
 
 
 _LAYOUT = (
@@ -118,6 +127,7 @@ TUM_POSE = Benchmark(
     find=find_pose,
     score=score_camera_pose,
     headline=CAMERA_HEADLINE,
+    worst_by=("camera", "error_m"),
     published=camera_rows(
         {
             "MonST3R-GA": (0.098, 0.019, 0.935),
@@ -143,4 +153,6 @@ TUM_DEPTH = Benchmark(
     find=find_depth,
     score=score_video_depth,
     headline=DEPTH_HEADLINE + SHIFT_HEADLINE,
+    references=DEPTH_DEFECTS,
+    worst_by=("scale", "abs_rel"),
 )

@@ -1,4 +1,4 @@
-"""Every public benchmark as a miniature through the whole command, with the ``tiny`` network."""
+"""The depth and camera benchmarks as miniatures through the whole command, with the ``tiny`` network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import json
 from pathlib import Path
 
-import miniatures
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,10 +13,11 @@ from PIL import Image
 from human3r.cli import main
 from human3r.errors import FormatError
 from human3r.evaluation import camera_pose, runner
-from human3r.evaluation.benchmarks import PUBLIC_BENCHMARKS, tum
+from human3r.evaluation.benchmarks import SCENE_BENCHMARKS, tum
 from human3r.evaluation.decoders import read_png_depth, read_sintel_camera, read_sintel_depth, read_trajectory
 from human3r.evaluation.inference import open_session, prepare_resized
-from human3r.evaluation.plots import camera_plot
+from human3r.evaluation.miniatures import scene_sets as miniatures
+from human3r.evaluation.plots import sequence_plot
 from human3r.evaluation.protocol import ScoreGroup, SequenceScores
 from human3r.runtime.loading import LoadedModel, load_model
 
@@ -51,28 +51,32 @@ def run(name: str, folder: Path, out: Path, *more: str) -> int:
 def test_a_miniature_runs_through_the_whole_command(name, tmp_path, capsys) -> None:
     write, num_sequences = WRITERS[name]
     write(tmp_path / "set")
-    assert run(name, tmp_path / "set", tmp_path / "out", "--json") == 0
+    assert run(name, tmp_path / "set", tmp_path / "out", "--json", "--reference", "all") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["num_sequences"] == num_sequences
     plots = list((tmp_path / "out").glob("plots/*.png"))
-    assert len(plots) == (num_sequences if "camera.ate_m" in summary["scores"] else 0)
+    assert len(plots) == num_sequences
+    worst = [frame["picture"] for item in summary["sequences"].values() for frame in item["worst"]]
+    assert worst
+    assert all(Image.open(tmp_path / "out" / path).width % miniatures.SIZE[1] == 0 for path in worst)
     assert summary == json.loads((tmp_path / "out/summary.json").read_text())
-    expected = set(PUBLIC_BENCHMARKS[name].headline)
+    expected = set(SCENE_BENCHMARKS[name].headline)
     assert expected <= summary["scores"].keys()
     assert all(np.isfinite(summary["scores"][key]) for key in expected)
     report = (tmp_path / "out/report.md").read_text()
     assert "tiny (this run)" in report
     assert all(f"](plots/{path.name})" in report for path in plots)
-    assert all(row.method in report for row in PUBLIC_BENCHMARKS[name].published)
+    assert all(f"]({path})" in report for path in worst)
+    assert all(row.method in report for row in SCENE_BENCHMARKS[name].published)
 
 
 def test_every_public_benchmark_has_a_miniature() -> None:
-    assert WRITERS.keys() == PUBLIC_BENCHMARKS.keys()
+    assert WRITERS.keys() == SCENE_BENCHMARKS.keys()
 
 
 def test_scores_are_those_of_the_predictions(tiny, tmp_path) -> None:
     miniatures.write_bonn(tmp_path)
-    benchmark = PUBLIC_BENCHMARKS["bonn"]
+    benchmark = SCENE_BENCHMARKS["bonn"]
     [recording] = benchmark.find(tmp_path, benchmark.protocol)
     scores = runner.score_sequence(benchmark, recording, tiny)
     session = open_session(tiny, benchmark.protocol)
@@ -130,7 +134,10 @@ def test_a_damaged_file_names_itself_and_keeps_finished_sequences(tmp_path, caps
 
 @pytest.mark.parametrize(
     ("name", "pattern"),
-    [("nonsense", "Known: sintel-depth, bonn"), ("bonn", "holds no sequence of bonn. Expected rgbd_bonn_")],
+    [
+        ("nonsense", "Known: 3dpw, emdb1, emdb2, rich, bedlam, sintel-depth, bonn"),
+        ("bonn", "holds no sequence of bonn. Expected rgbd_bonn_"),
+    ],
 )
 def test_what_is_not_there_is_said_in_one_sentence(name, pattern, tmp_path, capsys) -> None:
     assert run(name, tmp_path, tmp_path / "out") == 2
@@ -153,7 +160,7 @@ def test_a_plot_shows_truth_and_prediction() -> None:
     predicted[4, :3, 3] += 0.1
     group = camera_pose.camera_group(predicted, truth)
     assert np.sqrt(np.mean(np.square(group.series["error_m"]))) == pytest.approx(group.values["ate_m"], abs=1e-5)
-    pixels = np.asarray(Image.open(io.BytesIO(camera_plot(group, "s"))))
+    pixels = np.asarray(Image.open(io.BytesIO(sequence_plot((group,), "s"))))
     left, right = pixels[:, :420], pixels[:, 420:]
     assert (left == (150, 150, 150)).all(-1).sum() > 100
     assert (left == (200, 60, 30)).all(-1).sum() > 100
@@ -205,15 +212,15 @@ def test_time_stamps_pair_one_to_one_within_the_tolerance() -> None:
 
 def test_an_original_tum_download_is_sampled_every_third_frame(tmp_path) -> None:
     miniatures.write_tum_original(tmp_path)
-    [recording] = tum.find_pose(tmp_path, PUBLIC_BENCHMARKS["tum-pose"].protocol)
+    [recording] = tum.find_pose(tmp_path, SCENE_BENCHMARKS["tum-pose"].protocol)
     assert [path.stem for path in recording.images] == ["100.000000", "100.100000", "100.200000", "100.300000"]
     np.testing.assert_allclose(recording.read_trajectory().T_world_camera, miniatures.cameras(30)[::9], atol=1e-7)
-    [with_depth] = tum.find_depth(tmp_path, PUBLIC_BENCHMARKS["tum-depth"].protocol)
+    [with_depth] = tum.find_depth(tmp_path, SCENE_BENCHMARKS["tum-depth"].protocol)
     assert [path.stem for path in with_depth.depths] == ["100.005000", "100.105000", "100.205000", "100.305000"]
 
 
 def test_the_resize_loader_sees_the_whole_frame(tiny) -> None:
-    session = open_session(tiny, PUBLIC_BENCHMARKS["bonn"].protocol)
+    session = open_session(tiny, SCENE_BENCHMARKS["bonn"].protocol)
     prepared = prepare_resized(session, np.zeros((375, 1242, 3), np.uint8))
     assert prepared.image_uint8.shape == (64, 256, 3)
     assert prepared.source_rect_px == (0.0, 0.0, 1242.0, 375.0)

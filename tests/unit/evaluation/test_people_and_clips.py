@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import miniatures
 import numpy as np
 import pytest
 import torch
 from synthetic_scene import prediction_of
 
 from human3r.cli import main
-from human3r.evaluation.benchmarks.synthetic import synthetic_benchmark
-from human3r.evaluation.people import PeopleScorer, TruePeople
+from human3r.evaluation.benchmarks.synthetic import predicted_people, synthetic_benchmark, true_people
+from human3r.evaluation.miniatures import scene_sets as miniatures
+from human3r.evaluation.people import PeopleScorer
 from human3r.evaluation.protocol import Protocol
 from human3r.reconstruction import Reconstruction
 from human3r.records import FramePrediction
 from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, clip_folders, read_clip, write_clip
 
-PROTOCOL = Protocol(name="people", title="People", loader="resize", min_visible_fraction=0.25)
+PROTOCOL = Protocol(
+    name="people",
+    title="People",
+    loader="resize",
+    min_visible_fraction=0.25,
+    world_metrics=("w_mpjpe_mm", "wa_mpjpe_mm", "unaligned_mpjpe_mm"),
+)
 
 
-def truth_of(walk: Reconstruction, frame: int) -> TruePeople:
+@dataclass(frozen=True)
+class Truth:
+    """Everyone of one frame by identity."""
+
+    joints_world: np.ndarray
+    joints_px: np.ndarray
+    visible_fraction: np.ndarray
+    T_world_camera: np.ndarray
+
+
+@dataclass(frozen=True)
+class OneFrame:
+    """A clip of one frame, as the benchmark reads it."""
+
+    people: ClipPeople
+    T_world_camera: np.ndarray
+
+
+def truth_of(walk: Reconstruction, frame: int) -> Truth:
     """The people of a frame by identity; who is absent is invisible."""
     num_people = len(walk.track_id)
     joints, pixels = np.zeros((num_people, 55, 3)), np.full((num_people, 55, 2), np.nan)
@@ -31,17 +55,18 @@ def truth_of(walk: Reconstruction, frame: int) -> TruePeople:
         person = int(np.flatnonzero(walk.track_id == walk.person_track[row])[0])
         joints[person], pixels[person] = walk.joints_world[row], walk.joints_image_px[row]
         visible[person] = 1.0
-    return TruePeople(joints, pixels, visible, walk.T_world_camera[frame].astype(np.float64))
+    return Truth(joints, pixels, visible, walk.T_world_camera[frame].astype(np.float64))
 
 
 def moved(prediction: FramePrediction, offset_m: tuple[float, float, float]) -> FramePrediction:
     return replace(prediction, joints_world=prediction.joints_world + torch.tensor(offset_m))
 
 
-def scores_of(pairs: list[tuple[FramePrediction, TruePeople]]) -> dict[str, dict[str, float]]:
+def scores_of(pairs: list[tuple[FramePrediction, Truth]]) -> dict[str, dict[str, float]]:
     scorer = PeopleScorer(PROTOCOL)
     for prediction, truth in pairs:
-        scorer.add(prediction, truth)
+        clip = OneFrame(people_of([truth]), truth.T_world_camera[None])
+        scorer.add(predicted_people(prediction), true_people(clip, 0, PROTOCOL.min_visible_fraction))
     return {group.name: group.values for group in scorer.groups()}
 
 
@@ -85,12 +110,11 @@ def test_joints_behind_the_camera_do_not_hide_a_person(walk) -> None:
     assert scores["observations"] == {"true": 2, "missed": 0, "false": 0}
 
 
-def clip_of(walk: Reconstruction, num_frames: int = 4) -> SyntheticClip:
-    """The walk's people in front of a plane, as the generator would store them."""
-    truths = [truth_of(walk, frame) for frame in range(num_frames)]
-    count = len(walk.track_id)
+def people_of(truths: list[Truth]) -> ClipPeople:
+    """The people of a clip; only what is scored is not zero."""
+    num_frames, count = len(truths), len(truths[0].visible_fraction)
     zeros = np.zeros((num_frames, count, 3))
-    people = ClipPeople(
+    return ClipPeople(
         global_orient=zeros,
         transl=zeros,
         body_pose=np.zeros((num_frames, count, 21, 3)),
@@ -104,6 +128,11 @@ def clip_of(walk: Reconstruction, num_frames: int = 4) -> SyntheticClip:
         is_joint_visible=np.ones((num_frames, count, 55), bool),
         visible_fraction=np.stack([truth.visible_fraction for truth in truths]),
     )
+
+
+def clip_of(walk: Reconstruction, num_frames: int = 4) -> SyntheticClip:
+    """The walk's people in front of a plane, as the generator would store them."""
+    people = people_of([truth_of(walk, frame) for frame in range(num_frames)])
     return SyntheticClip(
         image=np.stack([miniatures.picture(index) for index in range(num_frames)]),
         depth=np.full((num_frames, *miniatures.SIZE), 3.0, np.float32),

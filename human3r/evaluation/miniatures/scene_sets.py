@@ -1,4 +1,4 @@
-"""Miniatures of the public benchmarks: a few tiny images with truth, in the folder layout of each data set."""
+"""Miniatures of the depth and camera benchmarks: a few tiny images with truth, in the layout of each data set."""
 
 from __future__ import annotations
 

@@ -1,0 +1,112 @@
+"""``evaluate``: the paper's benchmarks, on the real data sets or on generated miniatures of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from human3r.errors import InputError
+
+if TYPE_CHECKING:
+    from human3r.evaluation.body_kit import BodyKit
+    from human3r.evaluation.protocol import Benchmark, SequenceScores
+    from human3r.runtime.loading import LoadedModel
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Run the command ``evaluate``: results, ``summary.json`` and ``report.md`` in one folder; a re-run goes on."""
+    from human3r.evaluation.report import markdown_of, summary_of, write_report
+    from human3r.evaluation.report_page import write_page
+    from human3r.evaluation.runner import run_benchmark
+
+    model_name = Path(options.model).stem
+    out = options.out or Path("evaluation") / f"{options.benchmark}_{model_name}"
+    root, bodies = _data(options, out)
+    kit = _body_kit(bodies, options.body)
+    benchmark = _chosen(options, kit)
+    run = run_benchmark(
+        benchmark,
+        root,
+        out,
+        lambda: _load(options, kit, benchmark),
+        max_sequences=options.max_sequences,
+        on_sequence=_tell,
+    )
+    write_report(run, out)
+    if options.report:
+        print(f"report: {write_page(run, out)}", file=sys.stderr)
+    print(json.dumps(summary_of(run)) if options.json else markdown_of(run))
+    return 0
+
+
+def _data(options: argparse.Namespace, out: Path) -> tuple[Path, Path | None]:
+    """Return the folders of the data set and of the body files; ``--miniature`` writes both first."""
+    if not options.miniature:
+        if options.data is None:
+            raise InputError("There is no data folder.", "Give --data DIR, or --miniature to try the command.")
+        return options.data, options.bodies
+    from human3r.evaluation.miniatures import MINIATURES, write_body_files
+
+    if options.data is not None:
+        raise InputError("--miniature makes its own data.", "Leave out --data.")
+    if options.benchmark not in MINIATURES:
+        known = ", ".join(MINIATURES)
+        raise InputError(f"There is no miniature of {options.benchmark!r}.", f"There is one of {known}.")
+    root = out / "miniature"
+    root.mkdir(parents=True, exist_ok=True)
+    MINIATURES[options.benchmark](root)
+    if options.bodies is not None:
+        return root, options.bodies
+    write_body_files(root / "bodies")
+    return root, root / "bodies"
+
+
+def _body_kit(bodies: Path | None, body: Path | None) -> BodyKit:
+    from human3r.evaluation.body_kit import BodyKit
+
+    if bodies is not None and not bodies.is_dir():
+        raise InputError(f"There is no folder {str(bodies)!r}.", "Give the folder of the body files with --bodies.")
+    return BodyKit(bodies, body)
+
+
+def _chosen(options: argparse.Namespace, kit: BodyKit) -> Benchmark:
+    """Return the benchmark with the protocol's options replaced by those of the command."""
+    from human3r.evaluation.reference import with_references
+
+    benchmarks = _benchmarks(kit)
+    if options.benchmark not in benchmarks:
+        known = ", ".join(benchmarks)
+        raise InputError(f"The evaluation {options.benchmark!r} does not exist.", f"Known: {known}.")
+    benchmark = benchmarks[options.benchmark]
+    if options.frames is not None:
+        if options.frames < 3:
+            raise InputError(f"The number of frames is {options.frames}; it must be 3 or more.")
+        benchmark = replace(benchmark, protocol=replace(benchmark.protocol, num_frames=options.frames))
+    return with_references(benchmark, options.reference) if options.reference else benchmark
+
+
+def _benchmarks(kit: BodyKit) -> dict[str, Benchmark]:
+    from human3r.evaluation.benchmarks import SCENE_BENCHMARKS, people_benchmarks
+    from human3r.evaluation.benchmarks.synthetic import synthetic_benchmark
+    from human3r.training.synthetic.clip import clip_folders, read_clip
+
+    synthetic = synthetic_benchmark(clip_folders, read_clip)
+    return {**people_benchmarks(kit), **SCENE_BENCHMARKS, "synthetic": synthetic}
+
+
+def _load(options: argparse.Namespace, kit: BodyKit, benchmark: Benchmark) -> LoadedModel:
+    """Load the model with the body that the benchmark scores."""
+    from human3r.runtime.loading import load_model
+
+    is_smpl = benchmark.protocol.joint_set in ("smpl24", "lsp14")
+    body = kit.path("smplx_neutral") if is_smpl else options.body
+    return load_model(options.model, options.device, options.precision, body)
+
+
+def _tell(scores: SequenceScores, num_done: int, num_all: int, is_stored: bool) -> None:
+    how = "done before" if is_stored else f"{scores.num_frames} frames in {scores.seconds:.1f} s"
+    print(f"{num_done}/{num_all} {scores.sequence}: {how}", file=sys.stderr)

@@ -1,0 +1,198 @@
+"""EMDB: subset 1 for people in the camera frame, subset 2 for their motion in the world.
+
+Layout: ``P<n>/<nn>_<name>/{images/*.jpg,P<n>_<nn>_<name>_data.pkl}``, as downloaded. Frames that the annotators marked
+as bad are left out before the network sees them, as in the public evaluation: the video has jumps.
+Source: Kaufmann et al., "EMDB" (ICCV 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from human3r.assets.array_pickle import load_pickled_arrays
+from human3r.errors import FormatError
+from human3r.evaluation.benchmarks.annotations import field, images_of_rows
+from human3r.evaluation.benchmarks.folders import list_files
+from human3r.evaluation.benchmarks.published_rows import (
+    HUMAN3R,
+    LOCAL_HEADLINE,
+    SECONDARY,
+    WORLD_HEADLINE,
+    WORLD_METRICS,
+    local_rows,
+    world_rows,
+)
+from human3r.evaluation.body_kit import BodyKit, Gender
+from human3r.evaluation.people import in_camera
+from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
+from human3r.evaluation.reference import PEOPLE_DEFECTS
+from human3r.evaluation.smpl_people import people_from_smpl, score_smpl_people
+
+EMDB_1 = (
+    *("P1/14", "P2/23", "P3/31", "P3/32", "P3/33", "P5/42", "P5/44", "P6/49", "P6/50"),
+    *("P6/51", "P7/57", "P7/59", "P7/60", "P8/64", "P8/68", "P8/69", "P9/76"),
+)
+EMDB_2 = (
+    *("P0/09", "P2/19", "P2/20", "P2/24", "P3/27", "P3/28", "P3/29", "P3/30", "P4/35"),
+    *("P4/36", "P4/37", "P5/40", "P6/48", "P6/49", "P7/55", "P7/56", "P7/57", "P7/58"),
+    *("P7/61", "P8/64", "P8/65", "P9/77", "P9/78", "P9/79", "P9/80"),
+)
+"""Sequences of the two subsets. Source: EMDB (ICCV 2023)."""
+_GENDERS: tuple[Gender, ...] = ("neutral", "male", "female")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One person over T images."""
+
+    poses: np.ndarray
+    """``T 24 3`` radians, world."""
+    betas: np.ndarray
+    """``10``"""
+    transl: np.ndarray
+    """``T 3`` metres, world."""
+    gender: Gender
+    is_good: np.ndarray
+    """``T`` bool"""
+    T_world_camera: np.ndarray
+    """``T 4 4``"""
+    K: np.ndarray
+    """``3 3`` pixels"""
+
+
+def read_annotation(path: Path, subset: Literal["emdb1", "emdb2"]) -> Annotation:
+    """Read a ``_data.pkl``.
+
+    Raises:
+        FormatError: Not such a file, a field is missing or of another size, or the sequence is not of the subset.
+    """
+    content = load_pickled_arrays(path)
+    mapping = content if isinstance(content, dict) else {}
+    if mapping.get(subset) is not None and not bool(mapping[subset]):
+        raise FormatError(f"{path.name} says that it is not part of {subset}.", "Download it again.")
+    is_good = field(path, mapping, "good_frames_mask", (None,)) > 0
+    num_frames = len(is_good)
+    smpl, camera, gender = mapping.get("smpl"), mapping.get("camera"), mapping.get("gender")
+    if gender not in _GENDERS:
+        raise FormatError(f"{path.name} has no gender.", "Download it again.")
+    root, body = (field(path, smpl, f"poses_{part}", (num_frames, size)) for part, size in (("root", 3), ("body", 69)))
+    return Annotation(
+        poses=np.concatenate([root, body], 1).reshape(num_frames, 24, 3),
+        betas=field(path, {"betas": np.ravel(smpl["betas"])[:10]}, "betas", (10,)),
+        transl=field(path, smpl, "trans", (num_frames, 3)),
+        gender=gender,
+        is_good=is_good,
+        T_world_camera=np.linalg.inv(field(path, camera, "extrinsics", (num_frames, 4, 4))),
+        K=field(path, camera, "intrinsics", (3, 3)),
+    )
+
+
+def true_people(kit: BodyKit, annotation: Annotation, rows: np.ndarray, index: int) -> PosedPeople:
+    """Pose the person of scored frame ``index``."""
+    row = rows[index]
+    arguments = (annotation.poses[row][None], annotation.betas[None], annotation.transl[row][None])
+    T_world_camera = annotation.T_world_camera[row]
+    vertices_camera = in_camera(kit.pose_smpl(annotation.gender, *arguments), T_world_camera)
+    return people_from_smpl(kit, "smpl24", vertices_camera, T_world_camera, annotation.K, np.zeros(1, np.int64))
+
+
+def find(kit: BodyKit, subset: Literal["emdb1", "emdb2"], root: Path, protocol: Protocol) -> list[Recording]:
+    """List the sequences of a subset that are there; folders may carry a name after their number.
+
+    Raises:
+        AssetMissingError: A body file is missing.
+        FormatError: An annotation is missing or damaged, or images are missing.
+    """
+    kit.require("smplx_neutral", "smpl_neutral", "smpl_male", "smpl_female", "transfer")
+    found = []
+    for name in protocol.sequences:
+        person, number = name.split("/")
+        folders = [path for path in sorted((root / person).glob(f"{number}*")) if path.name.split("_")[0] == number]
+        if not folders:
+            continue
+        folder = folders[0]
+        path = folder / f"{person}_{folder.name}_data.pkl"
+        annotation = read_annotation(path, subset)
+        rows = np.flatnonzero(annotation.is_good)[: protocol.num_frames]
+        images = images_of_rows(name, list_files(folder / "images"), len(annotation.is_good), rows)
+        found.append(Recording(name, folder, images, read_people=partial(true_people, kit, annotation, rows)))
+    return found
+
+
+_LAYOUT = "P<n>/<nn>_<name>/{images/*.jpg,P<n>_<nn>_<name>_data.pkl}"
+
+
+def emdb_1(kit: BodyKit) -> Benchmark:
+    """Build the benchmark of people in the camera frame."""
+    rows = {
+        "CLIFF": (68.3, 103.3, 123.7),
+        "HMR2.0a": (61.5, 97.8, 120.0),
+        "TokenHMR": (55.6, 91.7, 109.4),
+        "CameraHMR": (43.7, 73.0, 85.4),
+        "NLF": (41.2, 69.6, 82.4),
+        "PromptHMR": (41.0, 71.7, 84.5),
+        "BEV": (70.9, 112.2, 133.4),
+        "Multi-HMR": (50.1, 81.6, 95.7),
+    }
+    return Benchmark(
+        protocol=Protocol(
+            name="emdb1",
+            title="EMDB 1, people in the camera frame",
+            loader="crop",
+            sequences=EMDB_1,
+            reset_interval=100,
+            joint_set="smpl24",
+        ),
+        layout=_LAYOUT,
+        find=partial(find, kit, "emdb1"),
+        score=partial(score_smpl_people, kit),
+        headline=LOCAL_HEADLINE,
+        published=(
+            *local_rows(rows, f"table in {HUMAN3R}"),
+            *local_rows({"Human3R 672-S": (66.9, 93.6, 106.5), "Human3R": (48.5, 73.9, 86.0)}, HUMAN3R),
+        ),
+        references=PEOPLE_DEFECTS,
+        worst_by=("people", "mpjpe_mm"),
+    )
+
+
+def emdb_2(kit: BodyKit) -> Benchmark:
+    """Build the benchmark of motion in the world."""
+    rows = {
+        "GLAMR": (280.8, 726.6, 11.4),
+        "SLAHMR": (326.9, 776.1, 10.2),
+        "COIN": (152.8, 407.3, 3.5),
+        "GVHMR": (111.0, 276.5, 2.0),
+        "TRAM": (76.4, 222.4, 1.4),
+        "JOSH": (68.9, 174.7, 1.3),
+        "TRACE": (529.0, 1702.3, 17.7),
+        "WHAM": (135.6, 354.8, 6.0),
+        "JOSH3R": (220.0, 661.7, 13.1),
+    }
+    return Benchmark(
+        protocol=Protocol(
+            name="emdb2",
+            title="EMDB 2, motion in the world",
+            loader="crop",
+            sequences=EMDB_2,
+            reset_interval=50,
+            joint_set="smpl24",
+            world_metrics=WORLD_METRICS,
+        ),
+        layout=_LAYOUT,
+        find=partial(find, kit, "emdb2"),
+        score=partial(score_smpl_people, kit),
+        headline=WORLD_HEADLINE,
+        published=(
+            *world_rows(rows, f"table in {HUMAN3R}"),
+            *world_rows({"Human3R 672-S": (129.9, 314.2, 2.2), "Human3R": (112.2, 267.9, 2.2)}, HUMAN3R),
+            *world_rows({"OnlineHMR": (93.5, 310.4, 2.2), "UniCon3R": (113.7, 285.6, 2.3)}, SECONDARY),
+        ),
+        references=PEOPLE_DEFECTS,
+        worst_by=("world", "error_m"),
+    )

@@ -1,0 +1,172 @@
+"""3DPW, test split: people in the camera frame.
+
+Layout: ``imageFiles/<sequence>/image_NNNNN.jpg`` and ``sequenceFiles/test/<sequence>.pkl``, as downloaded. Frames in
+which nobody has a valid camera are left out before the network sees them; someone without one counts as absent.
+Source: von Marcard et al., "Recovering accurate 3D human pose in the wild" (ECCV 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from human3r.assets.array_pickle import load_pickled_arrays
+from human3r.errors import FormatError
+from human3r.evaluation.benchmarks.annotations import field, images_of_rows, list_field
+from human3r.evaluation.benchmarks.folders import list_files
+from human3r.evaluation.benchmarks.published_rows import HUMAN3R, LOCAL_HEADLINE, local_rows
+from human3r.evaluation.body_kit import BodyKit, Gender
+from human3r.evaluation.people import in_camera
+from human3r.evaluation.protocol import Benchmark, JointSet, PosedPeople, Protocol, Recording
+from human3r.evaluation.reference import GENDER_SLOT, PEOPLE_DEFECTS
+from human3r.evaluation.smpl_people import people_from_smpl, score_smpl_people
+
+_JOINT_SET: JointSet = "lsp14"
+_GENDERS: dict[str, Gender] = {"m": "male", "f": "female"}
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One sequence: S persons over T images."""
+
+    poses: np.ndarray
+    """``S T 24 3`` radians, world."""
+    betas: np.ndarray
+    """``S 10``"""
+    transl: np.ndarray
+    """``S T 3`` metres, world."""
+    genders: tuple[Gender, ...]
+    is_valid: np.ndarray
+    """``S T`` bool: the person's pose fits the camera."""
+    T_world_camera: np.ndarray
+    """``T 4 4``"""
+    K: np.ndarray
+    """``3 3`` pixels"""
+
+
+def read_annotation(path: Path) -> Annotation:
+    """Read a file of ``sequenceFiles``.
+
+    Raises:
+        FormatError: Not such a file, or a field is missing or of another size.
+    """
+    content = load_pickled_arrays(path)
+    genders = list_field(path, content, "genders")
+    T_camera_world = field(path, content, "cam_poses", (None, 4, 4))
+    num_people, num_frames = len(genders), len(T_camera_world)
+
+    def stacked(name: str, *shape: int) -> np.ndarray:
+        persons = list_field(path, content, name, num_people)
+        return np.stack([field(path, {name: value}, name, (num_frames, *shape)) for value in persons])
+
+    betas = [np.ravel(value)[:10] for value in list_field(path, content, "betas", num_people)]
+    if not num_people or any(len(row) != 10 for row in betas) or any(g not in _GENDERS for g in genders):
+        raise FormatError(f"{path.name} has nobody, or a person without shape or gender.", "Download it again.")
+    return Annotation(
+        poses=stacked("poses", 72).reshape(num_people, num_frames, 24, 3),
+        betas=np.stack(betas).astype(np.float64),
+        transl=stacked("trans", 3),
+        genders=tuple(_GENDERS[gender] for gender in genders),
+        is_valid=stacked("campose_valid") > 0,
+        T_world_camera=np.linalg.inv(T_camera_world),
+        K=field(path, content, "cam_intrinsics", (3, 3)),
+    )
+
+
+def reference_genders(annotation: Annotation, rows: np.ndarray) -> dict[tuple[int, int], Gender]:
+    """Return the genders that the public evaluation uses, by (scored frame, place among its people).
+
+    Everyone is male at first. Then, for every place that a woman has in any frame, the *row* of that number becomes
+    female in the table of frames times places; so at most the first frames' people do.
+    """
+    places = [np.flatnonzero(annotation.is_valid[:, row]) for row in rows]
+    num_places = max(len(people) for people in places)
+    female_places = {
+        place for people in places for place, person in enumerate(people) if annotation.genders[person] == "female"
+    }
+    genders: dict[tuple[int, int], Gender] = {
+        (frame, place): "male" for frame, people in enumerate(places) for place in range(len(people))
+    }
+    for row in female_places:
+        genders[divmod(row, num_places)] = "female"
+    return genders
+
+
+def true_people(
+    kit: BodyKit, annotation: Annotation, rows: np.ndarray, genders: dict[tuple[int, int], Gender] | None, index: int
+) -> PosedPeople:
+    """Pose everyone who is valid in scored frame ``index``; ``genders`` replaces the annotated ones."""
+    row = rows[index]
+    people = np.flatnonzero(annotation.is_valid[:, row])
+    T_world_camera = annotation.T_world_camera[row]
+    vertices = []
+    for place, person in enumerate(people):
+        gender = annotation.genders[person] if genders is None else genders[index, place]
+        pose, transl = annotation.poses[person, row][None], annotation.transl[person, row][None]
+        vertices.append(kit.pose_smpl(gender, pose, annotation.betas[person][None], transl)[0])
+    vertices_camera = in_camera(np.stack(vertices), T_world_camera)
+    return people_from_smpl(kit, _JOINT_SET, vertices_camera, T_world_camera, annotation.K, people)
+
+
+def find(kit: BodyKit, root: Path, protocol: Protocol) -> list[Recording]:
+    """List the sequences of the test split that have images.
+
+    Raises:
+        AssetMissingError: A body file is missing.
+        FormatError: An annotation is damaged, or images are missing.
+    """
+    kit.require("smplx_neutral", "smpl_male", "smpl_female", "transfer", "h36m")
+    found = []
+    for path in list_files(root / "sequenceFiles" / "test", (".pkl",)):
+        folder = root / "imageFiles" / path.stem
+        if not folder.is_dir():
+            continue
+        annotation = read_annotation(path)
+        rows = np.flatnonzero(annotation.is_valid.any(0))[: protocol.num_frames]
+        if not len(rows):
+            continue
+        images = images_of_rows(path.stem, list_files(folder, (".jpg",)), annotation.is_valid.shape[1], rows)
+        reference = None
+        if GENDER_SLOT in protocol.references:
+            reference = partial(true_people, kit, annotation, rows, reference_genders(annotation, rows))
+        reader = partial(true_people, kit, annotation, rows, None)
+        found.append(Recording(path.stem, folder, images, read_people=reader, read_reference_people=reference))
+    return found
+
+
+def threedpw(kit: BodyKit) -> Benchmark:
+    """Build the benchmark."""
+    return Benchmark(
+        protocol=Protocol(
+            name="3dpw",
+            title="3DPW (test), people in the camera frame",
+            loader="crop",
+            reset_interval=100,
+            joint_set=_JOINT_SET,
+        ),
+        layout="imageFiles/<sequence>/image_NNNNN.jpg and sequenceFiles/test/<sequence>.pkl",
+        find=partial(find, kit),
+        score=partial(score_smpl_people, kit),
+        headline=LOCAL_HEADLINE,
+        published=(
+            *local_rows(
+                {
+                    "CLIFF": (43.0, 69.0, 81.2),
+                    "HMR2.0a": (44.4, 69.8, 82.2),
+                    "TokenHMR": (44.3, 71.0, 84.6),
+                    "CameraHMR": (38.5, 62.1, 72.9),
+                    "NLF": (37.3, 60.3, 71.4),
+                    "PromptHMR": (36.6, 58.7, 69.4),
+                    "BEV": (46.9, 78.5, 92.3),
+                    "Multi-HMR": (45.9, 73.1, 87.1),
+                },
+                f"table in {HUMAN3R}",
+            ),
+            *local_rows({"Human3R 672-S": (56.1, 87.8, 103.1), "Human3R": (44.1, 71.2, 84.9)}, HUMAN3R),
+        ),
+        references=(GENDER_SLOT, *PEOPLE_DEFECTS),
+        worst_by=("people", "mpjpe_mm"),
+    )

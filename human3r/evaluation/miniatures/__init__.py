@@ -1,0 +1,38 @@
+"""Every public benchmark as a few generated frames in its own folder layout: no download, no licence.
+
+They show that a command works and what its report looks like; their numbers say nothing about a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from human3r.evaluation.miniatures.body_files import write_body_files
+from human3r.evaluation.miniatures.people_sets import write_3dpw, write_bedlam, write_emdb, write_rich
+from human3r.evaluation.miniatures.scene_sets import (
+    write_bonn,
+    write_kitti,
+    write_scannet,
+    write_sintel,
+    write_tum_original,
+    write_tum_prepared,
+)
+
+MINIATURES: dict[str, Callable[[Path], None]] = {
+    "3dpw": write_3dpw,
+    "emdb1": write_emdb,
+    "emdb2": write_emdb,
+    "rich": write_rich,
+    "bedlam": write_bedlam,
+    "sintel-depth": write_sintel,
+    "bonn": write_bonn,
+    "kitti": write_kitti,
+    "tum-depth": write_tum_prepared,
+    "sintel-pose": write_sintel,
+    "tum-pose": write_tum_original,
+    "scannet": write_scannet,
+}
+"""Writers by the benchmark's name."""
+
+__all__ = ["MINIATURES", "write_body_files"]

@@ -1,0 +1,167 @@
+"""The frames on which a network did worst, as pictures: people over the image, true joints beside them, depth maps.
+
+While a sequence runs, a small memory of every frame is kept; the pictures are drawn when its errors are known.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from human3r.bodies.smplx import SmplxBody
+from human3r.evaluation.inference import load_image
+from human3r.evaluation.protocol import PosedPeople, Recording, ScoreGroup
+from human3r.records import FramePrediction
+from human3r.rendering.overlay import OverlayStyle, draw_prediction
+
+NUM_WORST = 3
+"""Pictures per sequence."""
+_LONG_SIDE_PX = 640
+_DEPTH_STEP = 4
+"""Every so many pixels of a depth map are kept."""
+_TRUE_COLOR = (255, 255, 255)
+_MISSES = ("detection", "missed")
+_RAMP = np.array(
+    [(13, 8, 135), (84, 2, 163), (139, 10, 165), (185, 50, 137), (219, 92, 104), (244, 136, 73), (254, 188, 43)],
+    np.float64,
+)
+"""Colours from near to far, and from no error to large."""
+_FULL_ERROR = 0.3
+"""Relative error of depth that is drawn in the last colour."""
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What is kept of a frame: its people without the pictures, and a coarse depth map where depth is scored."""
+
+    prediction: FramePrediction
+    depth: np.ndarray | None
+
+
+class FrameKeeper:
+    """Hands predictions on and remembers a little of each.
+
+    Args:
+        predictions: Of a sequence, in order.
+        keeps_depth: Also keep coarse depth maps.
+    """
+
+    def __init__(self, predictions: Iterator[FramePrediction], *, keeps_depth: bool) -> None:
+        self._predictions = predictions
+        self._keeps_depth = keeps_depth
+        self.frames: list[_Memory] = []
+
+    def __iter__(self) -> Iterator[FramePrediction]:
+        for prediction in self._predictions:
+            depth = None
+            if self._keeps_depth:
+                depth = prediction.pointmap_camera[::_DEPTH_STEP, ::_DEPTH_STEP, 2].numpy().astype(np.float16)
+            self.frames.append(_Memory(_without_pictures(prediction), depth))
+            yield prediction
+
+
+def _without_pictures(prediction: FramePrediction) -> FramePrediction:
+    """Drop everything that has pixels."""
+    changed = {name: getattr(prediction, name) for name in FramePrediction.__dataclass_fields__}
+    nothing = torch.zeros(0)
+    return FramePrediction(
+        **changed | dict.fromkeys(("pointmap_camera", "confidence", "person_mask", "image"), nothing)
+    )
+
+
+def find_worst(
+    groups: tuple[ScoreGroup, ...], worst_by: tuple[str, str] | None, num_frames: int
+) -> list[tuple[int, float]]:
+    """Return (frame, error) of the worst frames, worst first and apart from each other.
+
+    Args:
+        groups: Of the sequence.
+        worst_by: (group, series) whose largest values are sought; people who were missed where it is not there.
+        num_frames: Of the sequence: neighbours nearer than a tenth of it are left out.
+    """
+    series = {group.name: group.series for group in groups}
+    places = [place for place in (worst_by, _MISSES) if place and place[1] in series.get(place[0], {})]
+    if not places:
+        return []
+    used = series[places[0][0]]
+    pairs = sorted(zip(used[places[0][1]], used["frame"], strict=True), reverse=True)
+    chosen: list[tuple[int, float]] = []
+    for value, frame in pairs:
+        if value > 0 and all(abs(frame - other) > num_frames / 10 for other, _ in chosen):
+            chosen.append((int(frame), float(value)))
+    return chosen[:NUM_WORST]
+
+
+def draw_frame(
+    recording: Recording, frame: int, keeper: FrameKeeper, body: SmplxBody, group: ScoreGroup | None
+) -> bytes:
+    """Draw one frame as a JPEG: predicted people and true joints over the image; depth maps in a row beside it.
+
+    Args:
+        recording: The sequence.
+        frame: Row of the image.
+        keeper: What is remembered of the predictions.
+        body: The body of the predictions.
+        group: Says by which scale and shift depth was aligned; None where depth is not scored.
+    """
+    memory = keeper.frames[frame]
+    image = _shrunk(load_image(recording.images[frame]))
+    picture = draw_prediction(image, memory.prediction, body, OverlayStyle(opacity=0.6, draw_labels=False))
+    if recording.read_people is not None:
+        picture = _with_true_joints(picture, recording.read_people(frame), memory.prediction.camera.image_size)
+    panels = [picture]
+    if memory.depth is not None and group is not None and recording.read_depth is not None:
+        truth = recording.read_depth(recording.depths[frame])
+        panels += _depth_panels(memory.depth, truth, group.values, (image.shape[0], image.shape[1]))
+    stream = io.BytesIO()
+    Image.fromarray(np.concatenate(panels, 1)).save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    scale = min(_LONG_SIDE_PX / max(height, width), 1.0)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def _with_true_joints(picture: np.ndarray, truth: PosedPeople, source_size: tuple[int, int]) -> np.ndarray:
+    """Mark true joints by rings."""
+    canvas = Image.fromarray(picture)
+    draw = ImageDraw.Draw(canvas)
+    scale = np.array([canvas.width / source_size[1], canvas.height / source_size[0]])
+    radius = max(2.0, min(canvas.size) / 120)
+    for x, y in (truth.joints_px * scale).reshape(-1, 2):
+        if -radius < x < canvas.width + radius and -radius < y < canvas.height + radius:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_TRUE_COLOR, width=2)
+    return np.asarray(canvas)
+
+
+def _depth_panels(
+    depth: np.ndarray, truth: np.ndarray, alignment: dict[str, float], size: tuple[int, int]
+) -> list[np.ndarray]:
+    """Return predicted depth, true depth and relative error as pictures of one size; black has no truth."""
+    aligned = alignment["scale"] * depth.astype(np.float32) + alignment["shift"]
+    predicted = _resized(aligned, size, Image.Resampling.BILINEAR)
+    truth = _resized(np.where(np.isfinite(truth), truth, 0).astype(np.float32), size, Image.Resampling.NEAREST)
+    valid = truth > 0
+    near, far = np.percentile(truth[valid], (2, 98)) if valid.any() else (0.0, 1.0)
+    reach = max(far - near, 1e-6)
+    error = np.abs(predicted - truth) / np.maximum(truth, 1e-6) / _FULL_ERROR
+    pictures = [_colored((predicted - near) / reach), _colored((truth - near) / reach), _colored(error)]
+    return [pictures[0], *(np.where(valid[..., None], picture, 0).astype(np.uint8) for picture in pictures[1:])]
+
+
+def _resized(values: np.ndarray, size: tuple[int, int], resample: Image.Resampling) -> np.ndarray:
+    return np.asarray(Image.fromarray(values).resize((size[1], size[0]), resample))
+
+
+def _colored(share: np.ndarray) -> np.ndarray:
+    """Colour ``H W`` shares of the ramp: ``H W 3`` uint8."""
+    place = np.nan_to_num(np.clip(share, 0, 1)) * (len(_RAMP) - 1)
+    return np.stack([np.interp(place, np.arange(len(_RAMP)), _RAMP[:, c]) for c in range(3)], -1).astype(np.uint8)
