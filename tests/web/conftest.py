@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -13,11 +14,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from looking import COUNT_DRAWINGS
+from proxy import Proxy
+
+from human3r.video.writer import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT_S = 120
-SOFTWARE_GL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+START_LIMIT_S = 600
+PREFIX = "/some/place"
+STARTS = 4
+"""A free port can be taken by somebody else before the app binds it."""
+PORT_TAKEN = "Cannot find empty port"
+LONG_CLIP_FRAMES = 400
+BROWSER_LIMIT_MS = 600_000
+"""No test measures with it; a busy machine that draws in software needs minutes for what takes seconds."""
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    # Containers have a small /dev/shm, in which Chromium would crash.
+    "--disable-dev-shm-usage",
+    # The page must need nothing from elsewhere, and a machine that drops packets must not delay it.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
 
 
 @dataclass(frozen=True)
@@ -27,37 +49,99 @@ class App:
     url: str
     port: int
     pid: int
+    log: Path
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_app(folder: Path, script: str = "app.py", *options: str) -> tuple[App, subprocess.Popen[bytes]]:
+    """Start a demo on a free port and wait until it answers."""
+    for number in range(STARTS):
+        port, log = free_port(), folder / f"log_{number}.txt"
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                [sys.executable, script, "--port", str(port), *options],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            if _is_up(f"http://127.0.0.1:{port}/healthz", process):
+                return App(f"http://127.0.0.1:{port}/", port, process.pid, log), process
+        except BaseException:
+            end(process)
+            raise
+        said = log.read_text()
+        if PORT_TAKEN not in said:
+            break
+    pytest.fail(f"app.py ended with {process.returncode}: {said}")
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    """Stop a process as a service manager does, and return its exit code."""
+    process.terminate()
+    try:
+        return process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _is_up(url: str, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=30).close()
+            return True
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.3)
+    if process.poll() is None:
+        pytest.fail(f"app.py is not up after {START_LIMIT_S} s")
+    return False
 
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log.txt"
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT
-        )
-        try:
-            _wait_until_up(f"http://127.0.0.1:{port}/healthz", process, log)
-            yield App(f"http://127.0.0.1:{port}/", port, process.pid)
-        finally:
-            process.terminate()
-            process.wait(30)
+    """The demo as anyone starts it."""
+    running, process = start_app(tmp_path_factory.mktemp("app"))
+    yield running
+    end(process)
 
 
-def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            pytest.fail(f"app.py ended with {process.returncode}: {log.read_text()}")
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.3)
-    pytest.fail(f"app.py is not up after {START_LIMIT_S} s: {log.read_text()}")
+@pytest.fixture(scope="session")
+def unhurried_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The demo at the pace of a slow machine (see ``unhurried_app.py``), under the sub-path of a reverse proxy."""
+    running, process = start_app(
+        tmp_path_factory.mktemp("unhurried"), "tests/web/unhurried_app.py", "--root-path", PREFIX
+    )
+    yield running
+    end(process)
+
+
+@pytest.fixture(scope="session")
+def proxy(unhurried_app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """What stands in front of it; over TLS where ``openssl`` can make a certificate."""
+    folder = tmp_path_factory.mktemp("proxy") if shutil.which("openssl") else None
+    with Proxy(unhurried_app.port, PREFIX, folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """More frames than a run takes by default: it cannot be over before a slow browser has pressed Stop."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    rows, columns = np.mgrid[0:72, 0:128]
+    with VideoWriter(path, fps=30) as writer:
+        for index in range(LONG_CLIP_FRAMES):
+            picture = np.stack([rows * 3, columns * 2, (rows + columns + 7 * index) % 256], axis=-1)
+            writer.append(picture.astype(np.uint8))
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -67,18 +151,40 @@ def chromium() -> Iterator[object]:
     if executable is None:
         pytest.skip("no Chromium on this machine: install the package chromium")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=SOFTWARE_GL)
+        browser = driver.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS, timeout=BROWSER_LIMIT_MS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def page(chromium, app: App) -> Iterator[object]:
-    """One page at a time: two of them starve a small machine that draws in software."""
-    context = chromium.new_context(viewport={"width": 900, "height": 640})
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    page.goto(app.url)
-    page.get_by_role("button", name="Reconstruct").wait_for()
-    yield page
-    context.close()
+def open_page(chromium) -> Iterator[object]:
+    """Open pages in contexts of their own; two that draw at once starve a small machine."""
+    contexts = []
+
+    def open_one(url: str, **options: object):
+        options = {"viewport": {"width": 900, "height": 640}, "ignore_https_errors": True, **options}
+        contexts.append(chromium.new_context(**options))
+        contexts[-1].add_init_script(COUNT_DRAWINGS)
+        page = contexts[-1].new_page()
+        page.set_default_timeout(BROWSER_LIMIT_MS)
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.goto(url)
+        page.get_by_role("button", name="Reconstruct").wait_for()
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(open_page, app: App) -> object:
+    """The demo's page."""
+    return open_page(app.url)
+
+
+@pytest.fixture
+def unhurried_page(open_page, proxy: Proxy) -> object:
+    """The page of the demo that takes its time, as it comes through the proxy."""
+    return open_page(proxy.url)

@@ -1,89 +1,41 @@
-"""The page as a visitor meets it: the real app, the real model, a real browser."""
+"""The page as a visitor meets it: the real app, a real browser."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import time
+import re
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from looking import changed, share_of_hue
+from rotated_clip import patch_display_matrix
+from web_steps import (
+    eventually,
+    frames_said,
+    last_s,
+    note_statuses,
+    paused_player,
+    seek,
+    start_run,
+    time_s,
+    upload,
+    viewer_token,
+)
 
-from human3r.palette import person_color
+from human3r.video.writer import VideoWriter
 
-pytestmark = [pytest.mark.web, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.web, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).resolve().parents[2]
-CLIP = ROOT / "examples" / "sports2d_walk_and_flip.mp4"
+DEFAULT_FRAMES = 300
+LIVE_BYTES = 20_000
+"""A scene has reached the browser: the client's greeting alone is far smaller."""
 MIN_PERSON_PIXELS = 0.002
 """Least part of the picture that is in the colour of people; they stand a few metres away."""
-MIN_CHANGED_PIXELS = 0.001
-"""Least part of the picture that another moment must change; software rendering itself is deterministic."""
-
-
-def _player(page):
-    page.locator("[data-h3=recording] iframe").wait_for()
-    deadline = time.monotonic() + 60
-    while not (frames := [frame for frame in page.frames if "/play/" in frame.url]):
-        assert time.monotonic() < deadline, "the viewer's frame did not load"
-        page.wait_for_timeout(200)
-    frames[0].locator("[role=slider]").wait_for(state="attached")
-    return frames[0]
-
-
-def _tell(page, message: dict[str, object]) -> None:
-    page.evaluate(
-        "m => document.querySelector('[data-h3=recording] iframe').contentWindow.postMessage(m, location.origin)",
-        message,
-    )
-
-
-def _time_s(player) -> float:
-    return float(player.locator("[role=slider]").get_attribute("aria-valuenow"))
-
-
-def _last_s(player) -> float:
-    return float(player.locator("[role=slider]").get_attribute("aria-valuemax"))
-
-
-def _picture(player) -> np.ndarray:
-    """What the viewer has drawn, ``H W 3``: read from its canvas, which costs less than a screenshot."""
-    player.wait_for_function("(document.querySelector('canvas[data-engine]') || {}).width > 300")
-    encoded = player.evaluate("document.querySelector('canvas[data-engine]').toDataURL('image/png')").split(",", 1)[1]
-    picture = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
-    on_white = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.asarray(on_white.convert("RGB")).astype(np.int16)
-
-
-def _seek(page, player, time_s: float) -> np.ndarray:
-    """Move the timeline and return the picture that stays."""
-    _tell(page, {"h3r": "seek", "time_s": time_s})
-    before = None
-    for _ in range(60):
-        page.wait_for_timeout(400)
-        now = _picture(player)
-        is_there = abs(_time_s(player) - time_s) < 0.05
-        if is_there and before is not None and np.array_equal(before, now):
-            break
-        before = now
-    return now
-
-
-def _person_pixels(picture: np.ndarray) -> float:
-    """Part of the picture whose hue is that of one of the first people."""
-    direction = picture - picture.mean(axis=2, keepdims=True)
-    strength = np.linalg.norm(direction, axis=2)
-    found = np.zeros(picture.shape[:2], dtype=bool)
-    for identity in range(4):
-        color = np.array(person_color(identity), dtype=float)
-        hue = color - color.mean()
-        alike = (direction @ hue) / (np.linalg.norm(hue) * np.maximum(strength, 1e-6))
-        found |= (alike > 0.97) & (strength > 40)
-    return float(found.mean())
+MIN_CHANGED = 0.001
+"""Least part of the picture that another moment must change."""
 
 
 def _listening_ports(pid: int) -> set[int]:
@@ -98,7 +50,11 @@ def _listening_ports(pid: int) -> set[int]:
             pids.add(stat.parent.name)
     inodes = set()
     for number in pids:
-        for descriptor in Path(f"/proc/{number}/fd").iterdir():
+        try:
+            descriptors = list(Path(f"/proc/{number}/fd").iterdir())
+        except OSError:
+            continue
+        for descriptor in descriptors:
             try:
                 inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
             except OSError:
@@ -112,56 +68,126 @@ def _listening_ports(pid: int) -> set[int]:
     return ports
 
 
-def test_an_example_shows_people_who_move_with_the_timeline_and_the_overlay_keeps_step(page, app) -> None:
-    page.locator("button.h3-tile").first.click()
-    player = _player(page)
-    _tell(page, {"h3r": "toggle"})
+def _status_of(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
-    early, late = (_seek(page, player, part * _last_s(player)) for part in (0.3, 0.6))
+
+def _health(url: str) -> dict:
+    with urllib.request.urlopen(f"{url}healthz", timeout=60) as answer:
+        return json.load(answer)
+
+
+def _person_pixels(picture) -> float:
+    """Part of the picture whose hue is that of one of the first people."""
+    return max(share_of_hue(picture, track) for track in range(4))
+
+
+def test_an_example_shows_people_who_move_with_the_timeline_and_the_overlay_keeps_step(page) -> None:
+    page.locator("button.h3-tile").first.click()
+    player = paused_player(page)
+
+    early, late = (seek(page, player, part * last_s(player)) for part in (0.3, 0.6))
 
     assert _person_pixels(early) > MIN_PERSON_PIXELS
-    assert (np.abs(early - late).max(axis=2) > 24).mean() > MIN_CHANGED_PIXELS
+    assert changed(early, late) > MIN_CHANGED
     video = page.locator("[data-h3=overlay]")
     frame_s = 1.0 / float(video.get_attribute("data-fps"))
     page.wait_for_function(
         "([video, time, frame]) => Math.abs(video.currentTime - time) < frame",
-        arg=[video.element_handle(), _time_s(player), frame_s],
+        arg=[video.element_handle(), time_s(player), frame_s],
     )
-    assert _listening_ports(app.pid) == {app.port}
+    assert page.problems == []
+
+
+def test_the_app_listens_on_one_port_while_nobody_runs_anything(page, app) -> None:
+    eventually(page, lambda: _listening_ports(app.pid) == {app.port}, "a live viewer of an earlier run is still open")
 
 
 def test_a_file_that_is_no_clip_is_one_sentence_and_the_server_goes_on(page, app, tmp_path: Path) -> None:
     fake = tmp_path / "notes.mp4"
     fake.write_text("This is text.\n" * 50)
 
-    page.set_input_files("#h3-clip input[type=file]", str(fake))
-    sentence = page.locator(".h3-problem")
-    sentence.wait_for()
-    text = sentence.inner_text()
+    upload(page, fake)
+    text = page.locator(".h3-problem").inner_text()
 
     assert text.endswith(".")
     assert "Traceback" not in text
     assert "internal error" not in text
-    with urllib.request.urlopen(f"{app.url}healthz", timeout=30) as answer:
-        health = json.load(answer)
+    health = _health(app.url)
     assert (health["status"], health["active_jobs"], health["queued_jobs"]) == ("ok", 0, 0)
 
 
-def test_stop_ends_a_run_and_keeps_what_there_is(page, app) -> None:
-    page.set_input_files("#h3-clip input[type=file]", str(CLIP))
-    page.locator(".h3-facts").wait_for()
-    page.get_by_role("button", name="Reconstruct").click()
-    page.locator(".h3-side img").wait_for(timeout=120_000)
-    assert page.locator(".h3-status").inner_text().startswith("frame ")
+def test_a_run_behind_a_proxy_grows_live_stops_keeps_what_there_is_and_frees_the_viewer(
+    unhurried_page, unhurried_app, proxy, long_clip: Path
+) -> None:
+    page, url = unhurried_page, unhurried_app.url
+    note_statuses(page)
+    start_run(page, long_clip)
+    token = viewer_token(page)
+    eventually(page, lambda: proxy.passed.socket_bytes > LIVE_BYTES, "nothing came over the live viewer's socket")
+    assert any(re.search(rf"/viewer/{token}/live$", path) for path in proxy.passed.paths)
 
     page.get_by_role("button", name="Stop").click()
-    page.locator("[data-h3=recording] iframe").wait_for(timeout=120_000)
+    player = paused_player(page)
 
     assert "Stopped." in page.locator(".h3-note").inner_text()
     frames = int(page.locator(".h3-status").inner_text().split(" frame")[0])
-    assert 0 < frames < 230
-    links = page.locator(".h3-downloads a").all_inner_texts()
-    assert links[:2] == ["scene.glb", "reconstruction.npz"]
+    assert 0 < frames < DEFAULT_FRAMES
+    eventually(page, lambda: _status_of(f"{url}viewer/{token}/live/") == 404, "the live viewer is still there")
+    eventually(page, lambda: _health(url)["active_jobs"] == 0, "the run goes on")
+    assert player.url.startswith(f"{proxy.url}viewer/{token}/")
+    download = page.request.get(page.locator("a[download='reconstruction.npz']").evaluate("link => link.href"))
+    assert (download.status, download.body()[:2]) == (200, b"PK")
+    said = frames_said(page)
+    assert said == sorted(said)
+    assert said[0] < DEFAULT_FRAMES
+    assert proxy.passed.outside == []
+    assert page.problems == []
+
+
+def test_a_phone_clip_is_seen_upright_and_a_new_run_starts_after_a_stop(
+    unhurried_page, tmp_path: Path, long_clip: Path
+) -> None:
+    page = unhurried_page
+    start_run(page, long_clip)
+    page.get_by_role("button", name="Stop").click()
+    page.locator("[data-h3=recording] iframe").wait_for()
+
+    path = tmp_path / "phone.mp4"
+    with VideoWriter(path, fps=10) as writer:
+        for level in range(0, 240, 24):
+            writer.append(np.full((48, 96, 3), level, np.uint8))
+    page.locator("#h3-clip button[aria-label='Clear'], #h3-clip button[aria-label='Remove this file']").first.click()
+    start_run(page, patch_display_matrix(path, (0, 1, -1, 0)))
+
+    assert "48x96, rotated 90°" in page.locator(".h3-facts").first.inner_text()
+    picture = page.locator(".h3-side img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert picture == [48, 96]
+
+
+def test_a_second_visitor_waits_and_closing_the_tab_makes_room(
+    open_page, unhurried_page, unhurried_app, long_clip: Path
+) -> None:
+    url = unhurried_app.url
+    start_run(unhurried_page, long_clip)
+    token = viewer_token(unhurried_page)
+
+    second = open_page(url)
+    upload(second, long_clip)
+    second.get_by_role("button", name="Reconstruct").click()
+    second.get_by_text("Waiting: 1 run before yours").first.wait_for()
+    assert token not in second.content()
+    unhurried_page.context.close()
+    second.locator(".h3-status", has_text="frame ").wait_for()
+
+    assert _status_of(f"{url}viewer/{token}/live/") == 404
+    assert _status_of(f"{url}viewer/{token}/reconstruction.npz") == 404
+    assert _status_of(f"{url}viewer/AAAAAAAAAAAAAAAAAAAAAA/play/") == 404
+    assert _status_of(f"{url}viewer/{token}/..%2f..%2fapp.py") == 404
 
 
 def test_the_page_fits_a_phone(page) -> None:

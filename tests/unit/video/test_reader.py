@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import struct
 import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
+from rotated_clip import patch_display_matrix
 
 from human3r.errors import InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
 from human3r.video.limits import MediaLimits
@@ -60,17 +60,6 @@ def test_the_probe_measures_size_rate_and_length(make_clip):
     assert info.fps == pytest.approx(25)
     assert info.duration_s == pytest.approx(0.8, abs=0.01)
     assert (info.is_vfr, info.is_hdr, info.has_audio, info.rotation_deg) == (False, False, False, 0)
-
-
-def patch_display_matrix(path, matrix):
-    """Overwrite the 2x2 part of the track header's matrix (identity comes first in the file's ``tkhd``)."""
-    content = bytearray(path.read_bytes())
-    place = content.index(b"tkhd") + 4 + 4 + 20 + 8 + 8
-    a, b, c, d = matrix
-    values = [a << 16, b << 16, 0, c << 16, d << 16, 0]
-    content[place : place + 24] = struct.pack(">6i", *values)
-    path.write_bytes(content)
-    return path
 
 
 @pytest.mark.parametrize(
