@@ -49,7 +49,7 @@ def build_page(parts: Parts) -> gr.Blocks:
         title=messages.TITLE,
         fill_width=True,
         analytics_enabled=False,
-        delete_cache=(600, int(parts.settings.file_ttl_s)),
+        delete_cache=(int(min(600, parts.settings.file_ttl_s)), int(parts.settings.file_ttl_s)),
     ) as page:
         gr.HTML(panels.header(), elem_id="h3-top")
         with gr.Row(elem_id="h3-stage", equal_height=False):
