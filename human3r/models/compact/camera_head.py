@@ -39,6 +39,8 @@ _MATCH_MARGIN = 0.97
 """Matches replace the predicted motion only if they lower the misfit to this share of it."""
 _GOOD_MISFIT = 0.06
 """Below it the previous motion is start enough, and nothing is matched."""
+_MASK_GROWTH_PX = 4
+"""The borders of person masks are soft."""
 _DEPTH_EDGE = 0.15
 """Step of the logarithm of the depth between neighbouring cells that counts as an edge."""
 _MAX_CHAIN_LOG_SCALE = 0.4
@@ -80,32 +82,39 @@ class MotionCameraHead(nn.Module):
         if cue is None:
             return identity, here
         lens = Lens(cue.focal_px, identity.new_tensor(principal_point(frame.image_size)), frame.image_size)
-        T_camera_anchor = estimate_motion(cue, here, lens)
+        surfaces = build_surfaces(cue, lens)
+        T_camera_anchor = estimate_motion(cue, here, lens, surfaces)
         T_segment_camera = cue.T_segment_anchor @ inverse(T_camera_anchor)
-        if _needs_new_anchor(cue, T_camera_anchor, lens):
-            step = T_camera_anchor @ inverse(cue.T_previous_anchor)
-            scale = chain_scale(cue, here, T_camera_anchor, lens)
+        step = T_camera_anchor @ inverse(cue.T_previous_anchor)
+        if _needs_new_anchor(surfaces[0], T_camera_anchor, lens):
+            scale = chain_scale(surfaces[0], here, T_camera_anchor, lens)
             return T_segment_camera, replace(
                 here, depth=here.depth * scale, T_segment_anchor=T_segment_camera, T_step=step
             )
-        step = T_camera_anchor @ inverse(cue.T_previous_anchor)
         return T_segment_camera, replace(cue, T_previous_anchor=T_camera_anchor, T_step=step)
 
 
-def estimate_motion(anchor: AnchorCue, here: AnchorCue, lens: Lens) -> Tensor:
+def build_surfaces(anchor: AnchorCue, lens: Lens) -> list[Surface]:
+    """Return the anchor's surface at every level of ``_LEVELS``."""
+    surfaces = [build_surface(anchor, stride, lens) for stride, _ in _LEVELS]
+    surfaces[-1] = sharpest_points(surfaces[-1], anchor.grey.shape)
+    return surfaces
+
+
+def estimate_motion(anchor: AnchorCue, here: AnchorCue, lens: Lens, surfaces: list[Surface] | None = None) -> Tensor:
     """Return ``T_camera_anchor`` (``4 4``).
 
     Args:
         anchor: The anchor, with the previous frame's motion as the start.
         here: The current frame, described in the same way.
         lens: Intrinsics of both.
+        surfaces: From ``build_surfaces``, where the caller needs them as well.
     """
-    surfaces = [build_surface(anchor, stride, lens) for stride, _ in _LEVELS]
-    surfaces[-1] = sharpest_points(surfaces[-1], anchor.grey.shape)
+    surfaces = build_surfaces(anchor, lens) if surfaces is None else surfaces
     greys = [_shrink(here.grey, stride // 2) for stride, _ in _LEVELS]
     T_camera_anchor = _best_start(anchor, here, surfaces[0], greys[0], lens)
     for surface, grey, (_, steps) in zip(surfaces, greys, _LEVELS, strict=True):
-        T_camera_anchor, _ = align_images(
+        T_camera_anchor = align_images(
             surface, grey, here.background, T_camera_anchor, lens, steps, anchor.T_previous_anchor
         )
     return T_camera_anchor
@@ -126,7 +135,7 @@ def _best_start(anchor: AnchorCue, here: AnchorCue, surface: Surface, grey: Tens
         cells = build_surface(anchor, stride, lens)
         pixels, _ = lens.project(transform(matched, cells.points))
         targets, trust = match_features(there, now, pixels, radius, stride)
-        matched = align_matches(cells, targets, trust, matched, lens, steps=6)
+        matched = align_matches(cells, targets, trust, matched, lens, steps=6, cell_px=stride)
     if bool(misfit(surface, grey, here.background, matched, lens) < _MATCH_MARGIN * cost):
         return matched
     return best
@@ -136,12 +145,12 @@ def sharpest_points(surface: Surface, shape: torch.Size) -> Surface:
     """Keep of every 2 x 2 cells of an ``h w`` surface the one with the steepest grey values: a quarter of the work."""
     rows, columns = shape
     steepness = surface.slope.square().sum(-1) * surface.weight
-    blocks = steepness.view(rows // 2, 2, columns // 2, 2).transpose(1, 2).flatten(2)
-    best = blocks.argmax(-1)
+    blocks = steepness.view(rows // 2, 2, columns // 2, 2).permute(1, 3, 0, 2).flatten(0, 1)
+    best = blocks.argmax(0)
     row = torch.arange(rows // 2, device=best.device)[:, None] * 2 + best // 2
     column = torch.arange(columns // 2, device=best.device) * 2 + best % 2
     index = (row * columns + column).flatten()
-    return surface.map(lambda values: values[index])
+    return surface.map(lambda values: values.mT.index_select(-1, index).mT if values.ndim == 2 else values[index])
 
 
 def build_surface(anchor: AnchorCue, stride_px: int, lens: Lens) -> Surface:
@@ -151,19 +160,19 @@ def build_surface(anchor: AnchorCue, stride_px: int, lens: Lens) -> Surface:
     log_depth = _shrink(anchor.depth.log(), factor)
     rows, columns = grey.shape
     x = (torch.arange(columns, device=grey.device) + 0.5) * stride_px - 0.5
-    y = (torch.arange(rows, device=grey.device) + 0.5) * stride_px - 0.5
-    pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-    depth = log_depth.exp()[..., None]
-    points = torch.cat([(pixels - lens.center_px) / lens.focal_px * depth, depth], dim=-1)
+    y = (torch.arange(rows, device=grey.device) + 0.5)[:, None] * stride_px - 0.5
+    depth = log_depth.exp()
+    across = (x - lens.center_px[0]) / lens.focal_px
+    down = (y - lens.center_px[1]) / lens.focal_px
+    points = torch.stack([across * depth, down * depth, depth])
     slope = _gradient(grey) / stride_px
-    edge = torch.linalg.vector_norm(_gradient(log_depth), dim=-1)
-    weight = _shrink(anchor.background, factor) / (1 + (edge / _DEPTH_EDGE).square())
-    return Surface(points.flatten(0, 1), grey.flatten(), slope.flatten(0, 1), weight.flatten())
+    edge = _gradient(log_depth).square().sum(0)
+    weight = _shrink(anchor.background, factor) / (1 + edge / _DEPTH_EDGE**2)
+    return Surface(points.flatten(1).T, grey.flatten(), slope.flatten(1).T, weight.flatten())
 
 
-def chain_scale(old: AnchorCue, new: AnchorCue, T_new_old: Tensor, lens: Lens) -> Tensor:
-    """Return the factor that brings the new anchor's depth to the old one's: one scale along the whole path."""
-    surface = build_surface(old, 8, lens)
+def chain_scale(surface: Surface, new: AnchorCue, T_new_old: Tensor, lens: Lens) -> Tensor:
+    """Return the factor that brings the new anchor's depth to the old one's surface: one scale along the whole path."""
     moved = transform(T_new_old, surface.points)
     pixels, inside = lens.project(moved)
     there = sample(new.depth.log()[None], pixels, lens.image_size)[:, 0]
@@ -174,8 +183,7 @@ def chain_scale(old: AnchorCue, new: AnchorCue, T_new_old: Tensor, lens: Lens) -
     return ratio.clamp(-_MAX_CHAIN_LOG_SCALE, _MAX_CHAIN_LOG_SCALE).exp()
 
 
-def _needs_new_anchor(anchor: AnchorCue, T_camera_anchor: Tensor, lens: Lens) -> bool:
-    surface = build_surface(anchor, 8, lens)
+def _needs_new_anchor(surface: Surface, T_camera_anchor: Tensor, lens: Lens) -> bool:
     before, _ = lens.project(surface.points)
     after, inside = lens.project(transform(T_camera_anchor, surface.points))
     total = surface.weight.sum().clamp(min=1e-6)
@@ -188,7 +196,7 @@ def _describe(
     frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, T_segment_anchor: Tensor, T_previous: Tensor
 ) -> AnchorCue:
     """Describe the frame as a possible anchor."""
-    background = 1 - functional.max_pool2d(person_mask[None], 9, 1, 4)[0]
+    background = 1 - largest_nearby(person_mask, _MASK_GROWTH_PX)
     background = background * (1 - _inside_boxes(frame, person_mask))
     depth = points.pointmap_camera[..., 2].clamp(min=0.05)
     return AnchorCue(
@@ -222,6 +230,23 @@ def _inside_boxes(frame: DecodedFrame, person_mask: Tensor) -> Tensor:
     return (in_y[:, :, None] & in_x[:, None, :]).any(0).to(person_mask.dtype)
 
 
+def largest_nearby(image: Tensor, radius: int) -> Tensor:
+    """Return, for every cell of ``h w``, the largest value within ``radius`` cells along both axes.
+
+    As max-pooling, but by rows, then by columns, in whole-image operations: a tenth of the time on a CPU.
+    """
+    side = 2 * radius + 1
+    image = functional.pad(image, (radius, radius, radius, radius), value=-torch.inf)
+    for axis in (0, 1):
+        width = 1
+        while width < side:
+            step = min(width, side - width)
+            size = image.shape[axis] - step
+            image = torch.maximum(image.narrow(axis, 0, size), image.narrow(axis, step, size))
+            width += step
+    return image
+
+
 def _unit(features: Tensor) -> Tensor:
     """Scale ``C h w`` features to unit length per cell, after taking out what all cells share."""
     features = features.float()
@@ -234,6 +259,6 @@ def _shrink(image: Tensor, factor: int) -> Tensor:
 
 
 def _gradient(image: Tensor) -> Tensor:
-    """Return ``h w 2`` central differences along (x, y) per cell; one-sided at the border."""
+    """Return ``2 h w`` central differences along (x, y) per cell; one-sided at the border."""
     vertical, horizontal = torch.gradient(image)
-    return torch.stack([horizontal, vertical], dim=-1)
+    return torch.stack([horizontal, vertical])

@@ -8,7 +8,7 @@ import pytest
 import roma
 import torch
 
-from human3r.models.compact.camera_head import AnchorCue, estimate_motion
+from human3r.models.compact.camera_head import AnchorCue, estimate_motion, largest_nearby
 from human3r.models.compact.motion import Lens, Surface, align_matches, inverse, point_jacobian, small_motion, transform
 
 SIZE = (224, 384)
@@ -173,3 +173,22 @@ def test_gradients_flow_from_the_motion_to_the_depth() -> None:
 
     assert torch.isfinite(log_depth.grad).all()
     assert log_depth.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("radius", [1, 4, 9])
+def test_the_largest_value_nearby_is_what_max_pooling_gives(radius: int) -> None:
+    image = torch.rand(7, 30, generator=torch.Generator().manual_seed(5))
+
+    expected = torch.nn.functional.max_pool2d(image[None], 2 * radius + 1, 1, radius)[0]
+
+    assert torch.equal(largest_nearby(image, radius), expected)
+
+
+def test_a_small_motion_is_the_exponential_of_its_rotation() -> None:
+    twist = torch.tensor([0.3, -0.7, 0.2, 1.0, 2.0, 3.0], dtype=torch.float64)
+
+    T = small_motion(twist)
+
+    torch.testing.assert_close(T[:3, :3], roma.rotvec_to_rotmat(twist[:3]), atol=1e-12, rtol=0)
+    assert torch.equal(T[:3, 3], twist[3:])
+    assert torch.equal(T[3], torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64))
