@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 import websockets
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -34,6 +36,11 @@ _MEDIA_TYPES = {
 }
 _HEADERS = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
 _INLINE = (".mp4", ".viser", ".jpg", ".png")
+_RECORDING = ("playbackPath", "../scene.viser")
+_HARMLESS = re.compile(
+    r"(moments|darkMode|fixedDpr|hideViserLogo|initialCamera(Position|LookAt|Up|Fov|Near|Far))=[\d.,+-]*"
+)
+"""Wishes that the viewer may find in its address."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +57,28 @@ class Site:
 
 def build_routes(site: Site) -> list[BaseRoute]:
     """Return the routes for ``launch(app_kwargs={"routes": ...})``."""
+    making = asyncio.Lock()  # whoever waits for a file waits here, not in one of the server's few threads
 
     async def health(_: Request) -> Response:
         return JSONResponse(site.health(), headers={"Cache-Control": "no-store"})
 
     async def play(request: Request) -> Response:
-        return _page(request) if site.store.get(request.path_params["token"]) else _gone()
+        if site.store.get(request.path_params["token"]) is None:
+            return _gone()
+        return _page(request) if _is_safe(request, _RECORDING) else RedirectResponse(f"?{'='.join(_RECORDING)}")
 
     async def live(request: Request) -> Response:
-        return _page(request) if site.live.port(request.path_params["token"]) else _gone()
+        if site.live.port(request.path_params["token"]) is None:
+            return _gone()
+        return _page(request) if _is_safe(request, None) else RedirectResponse("./")
 
     async def file(request: Request) -> Response:
         shelf, name = site.store.get(request.path_params["token"]), request.path_params["name"]
         if shelf is None:
             return _gone()
         if shelf.file(name) is None:
-            await run_in_threadpool(site.make, shelf, name)
+            async with making:
+                await run_in_threadpool(site.make, shelf, name)
         path = shelf.file(name)
         if path is None:
             return _gone()
@@ -88,6 +101,17 @@ def build_routes(site: Site) -> list[BaseRoute]:
         Route("/viewer/{token}/{name}", file),
         Route("/viewer/{rest:path}", lambda _: _gone()),
     ]
+
+
+def _is_safe(request: Request, recording: tuple[str, str] | None) -> bool:
+    """Say whether the address makes the client load nothing but what this server has made.
+
+    A recording is code, and so is what a viewer's socket says. viser's client would take either from any address in
+    its query, and run it as a part of this page.
+    """
+    wishes = parse_qsl(request.url.query, keep_blank_values=True)
+    sources = [wish for wish in wishes if not _HARMLESS.fullmatch("=".join(wish))]
+    return sources == ([] if recording is None else [recording])
 
 
 def _page(request: Request) -> Response:

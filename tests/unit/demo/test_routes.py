@@ -17,6 +17,8 @@ from demo.routes import Site, build_routes
 from demo.storage import Shelf, Store
 from demo.viewer import LiveScenes
 
+RECORDING = "playbackPath=../scene.viser"
+
 
 def _make(shelf: Shelf, name: str) -> None:
     if name == "scene.glb":
@@ -122,11 +124,59 @@ def test_wrong_tokens_and_names_are_404(client: TestClient, store: Store, path: 
 
 def test_an_expired_result_is_404(client: TestClient, store: Store, clock) -> None:
     shelf = store.open("someone")
-    assert client.get(f"/viewer/{shelf.token}/play/").status_code == 200
+    assert client.get(f"/viewer/{shelf.token}/play/?{RECORDING}").status_code == 200
 
     clock.now_s = 3601
 
     assert client.get(f"/viewer/{shelf.token}/play/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "playbackPath=https://elsewhere.example/x.viser",
+        "playbackPath=//elsewhere.example/x.viser",
+        "playback%50ath=https://elsewhere.example/x.viser",
+        f"playbackPath=https://elsewhere.example/x.viser&{RECORDING}",
+        f"{RECORDING}&playbackPath=https://elsewhere.example/x.viser",
+        f"{RECORDING}&websocket=wss://elsewhere.example",
+        f"{RECORDING}&%77ebsocket=wss://elsewhere.example",
+        f"{RECORDING}&moments=https://elsewhere.example/x.bin",
+        f"{RECORDING}&dummyWindowTitle=hello",
+    ],
+)
+def test_a_player_whose_address_names_another_source_is_sent_to_its_own(
+    client: TestClient, store: Store, query: str
+) -> None:
+    shelf = store.open("someone")
+
+    answer = client.get(f"/viewer/{shelf.token}/play/?{query}", follow_redirects=False)
+
+    assert (answer.status_code, answer.headers["location"]) == (307, f"?{RECORDING}")
+
+
+def test_a_player_may_have_wishes_about_its_looks(client: TestClient, store: Store) -> None:
+    query = f"{RECORDING}&moments=1&darkMode=1&fixedDpr=0.75&initialCameraPosition=1,-2.5,3e"
+
+    answers = [
+        client.get(f"/viewer/{store.open('someone').token}/play/?{wishes}", follow_redirects=False).status_code
+        for wishes in (query, query.removesuffix("e"))
+    ]
+
+    assert answers == [307, 200]
+
+
+def test_a_live_viewer_takes_its_scene_from_its_own_socket_only(client: TestClient, live: LiveScenes) -> None:
+    live.add("token", "someone", StandInLive(port=1))
+
+    asked = [
+        f"/viewer/token/live/{query}"
+        for query in ("", "?darkMode=1&fixedDpr=0.5", "?websocket=wss://x", "?" + RECORDING)
+    ]
+    answers = [client.get(address, follow_redirects=False).status_code for address in asked]
+
+    assert answers == [200, 200, 307, 307]
 
 
 def test_the_socket_of_a_live_viewer_reaches_it_with_its_protocol(
