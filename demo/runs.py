@@ -198,10 +198,14 @@ class Runs:
             yield Update(messages.waiting(before))
 
     def _work(self, clip: Path, options: RunOptions, job: Job, everything: bool) -> Iterator[Update]:
-        started = time.monotonic()
         yield Update(messages.LOADING, 0.0)
         self._engine.load(options.model)
         shelf = self._store.open(job.owner)
+        with self._store.in_use(shelf.token, time_starts_after=True):
+            yield from self._work_in(shelf, clip, options, job, everything)
+
+    def _work_in(self, shelf: Shelf, clip: Path, options: RunOptions, job: Job, everything: bool) -> Iterator[Update]:
+        started = time.monotonic()
         live = self._engine.open_live()
         try:
             if live is not None:

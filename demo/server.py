@@ -71,7 +71,8 @@ class Demo:
 
         if name not in ON_DEMAND or (arrays := shelf.file("reconstruction.npz")) is None:
             return
-        with self._export_lock:  # one at a time: an export uses the memory of a whole result
+        # One at a time: an export uses the memory of a whole result.
+        with self._export_lock, self.store.in_use(shelf.token):
             if shelf.file(name) is None:
                 self.engine.export(Reconstruction.load(arrays), self.gallery.clip_of(shelf), shelf.folder, name)
 

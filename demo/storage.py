@@ -11,8 +11,10 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -32,7 +34,7 @@ class Shelf:
     owner: str = field(repr=False, default="")
     """Session that made it; empty for the examples, which never expire."""
     lives_s: float | None = None
-    """How long it stays, from its creation; None for the examples."""
+    """How long it stays when its run has ended; None for the examples."""
 
     def file(self, name: str) -> Path | None:
         """Return the finished file of that name, or None: no sub-folders, no links, no temporary names."""
@@ -57,6 +59,7 @@ class Store:
         self._clock = clock
         self._lock = threading.Lock()
         self._shelves: dict[str, Shelf] = {}
+        self._in_use: Counter[str] = Counter()
         self._root = Path(tempfile.mkdtemp(prefix="human3r-demo-"))
 
     def __enter__(self) -> Store:
@@ -73,10 +76,29 @@ class Store:
         shelf = Shelf(token, folder, self._clock(), owner, self._ttl_s if owner else None)
         with self._lock:
             self._shelves[token] = shelf
-            visitors = sorted((item for item in self._shelves.values() if item.owner), key=lambda item: item.created_s)
+            idle = (item for item in self._shelves.values() if item.owner and item.token not in self._in_use)
+            visitors = sorted(idle, key=lambda item: item.created_s)
         for old in visitors[: max(0, len(visitors) - self._max_results)]:
             self.remove(old.token)
         return shelf
+
+    @contextmanager
+    def in_use(self, token: str, *, time_starts_after: bool = False) -> Iterator[None]:
+        """Keep a shelf for the length of a ``with`` block, however long its run or its export takes.
+
+        Args:
+            token: Of the shelf.
+            time_starts_after: Its time to live begins when the block ends, not when it was opened.
+        """
+        with self._lock:
+            self._in_use[token] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_use -= Counter((token,))  # which drops what has come to 0
+                if time_starts_after and token in self._shelves:
+                    self._shelves[token] = replace(self._shelves[token], created_s=self._clock())
 
     def get(self, token: str) -> Shelf | None:
         """Return the shelf of a token, or None when it never existed or is over."""
@@ -112,4 +134,6 @@ class Store:
             return len(self._shelves)
 
     def _is_over(self, shelf: Shelf) -> bool:
-        return bool(shelf.owner) and self._clock() - shelf.created_s > self._ttl_s
+        if not shelf.owner or shelf.token in self._in_use:
+            return False
+        return self._clock() - shelf.created_s > self._ttl_s

@@ -52,6 +52,30 @@ def test_a_result_is_gone_after_its_time(store: Store, clock) -> None:
     assert not shelf.folder.exists()
 
 
+def test_a_shelf_outlives_its_time_while_a_run_writes_to_it_and_its_time_begins_afterwards(store: Store, clock) -> None:
+    shelf = store.open("someone")
+    with store.in_use(shelf.token, time_starts_after=True):
+        clock.now_s = 9000
+        assert store.sweep() == 0
+        for _ in range(5):
+            store.open("someone else")
+        assert store.get(shelf.token) is shelf
+
+    clock.now_s += 3599
+    assert store.get(shelf.token) is not None
+    clock.now_s += 2
+    assert store.get(shelf.token) is None
+
+
+def test_a_download_keeps_a_shelf_no_longer_than_it_takes(store: Store, clock) -> None:
+    shelf = store.open("someone")
+    with store.in_use(shelf.token), store.in_use(shelf.token):
+        clock.now_s = 3601
+        assert store.get(shelf.token) is shelf
+
+    assert store.get(shelf.token) is None
+
+
 def test_an_example_stays_when_the_results_of_visitors_go(store: Store, clock) -> None:
     example = store.open(owner="")
     store.open("someone")
