@@ -5,6 +5,7 @@ A byte that changed on the disk is an error at load, not a slightly different ne
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -35,7 +36,7 @@ class WeightFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._name = path.name
+        self._name, self._path = path.name, path
         try:
             self._file = safe_open(path, "pt")
         except (SafetensorError, OSError) as error:
@@ -46,6 +47,13 @@ class WeightFile:
         self.config_json: str = metadata[CONFIG_ENTRY]
         self.names: tuple[str, ...] = tuple(self._file.keys())
         self._checksums = _read_checksums(metadata, path.name)
+        with path.open("rb") as stream:
+            header = stream.read(8)
+            header += stream.read(int.from_bytes(header, "little"))
+        self._table = json.loads(header[8:])
+        self._start = len(header)
+        self.sha256 = hashlib.sha256(header).hexdigest()
+        """Of the header: with the checksums in it, it stands for the contents."""
         if zlib.crc32(self.config_json.encode()) != self._checksums.get(CONFIG_ENTRY):
             raise AssetIntegrityError(f"The configuration of {path.name} is damaged.", _REMEDY)
 
@@ -67,6 +75,27 @@ class WeightFile:
             values = self._file.get_tensor(name)
         except SafetensorError as error:
             raise CheckpointError(f"Tensor {name} of {self._name} cannot be read ({error}).") from error
+        return self._checked(name, values)
+
+    def read(self, name: str) -> Tensor:
+        """Return what ``load`` returns, in memory of its own: given back when the tensor goes, unlike mapped pages.
+
+        Raises:
+            AssetIntegrityError: Its bytes are not those that were written.
+        """
+        try:
+            entry = self._table[name]
+            values = torch.empty(entry["shape"], dtype=torch.float32)
+            with self._path.open("rb", buffering=0) as stream:
+                stream.seek(self._start + entry["data_offsets"][0])
+                view = memoryview(values.view(-1).numpy()).cast("B") if values.numel() else memoryview(b"")
+                while view and (count := stream.readinto(view)):
+                    view = view[count:]
+        except (KeyError, OSError) as error:
+            raise CheckpointError(f"Tensor {name} of {self._name} cannot be read ({error}).") from error
+        return self._checked(name, values)
+
+    def _checked(self, name: str, values: Tensor) -> Tensor:
         if values.dtype != torch.float32 or _checksum(values) != self._checksums.get(name):
             raise AssetIntegrityError(
                 f"Tensor {name} of {self._name} is damaged: its checksum is not the written one.",

@@ -16,9 +16,12 @@ head, their biases included: nearly all of the arithmetic. Products are summed i
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import torch
 from torch import nn
+
+Precision = Literal["fp32", "bf16"]
 
 _HALF = re.compile(
     r"(image_encoder|human_prior\.backbone)\.(patch_embedding|blocks\.\d+\.(attention|mlp)\.\w+)\.(weight|bias)"
@@ -28,12 +31,12 @@ _HALF = re.compile(
 )
 
 
-def stored_precision(name: str, precision: str) -> torch.dtype:
+def stored_precision(name: str, precision: Precision) -> torch.dtype:
     """Return the type that the parameter ``name`` of an official network has under ``fp32`` or ``bf16``."""
     return torch.bfloat16 if precision == "bf16" and _HALF.fullmatch(name) else torch.float32
 
 
-def set_precision(network: nn.Module, precision: str) -> None:
+def set_precision(network: nn.Module, precision: Precision) -> None:
     """Convert the parameters of an official network in place, one at a time."""
     for name, parameter in network.named_parameters():
         parameter.data = parameter.data.to(stored_precision(name, precision))

@@ -20,12 +20,14 @@ from human3r.assets.convert_checkpoint import (
     stored_tensors,
 )
 from human3r.assets.official_keys import OfficialLayout, Shape, official_layout
+from human3r.assets.registry import sha256_of
 from human3r.assets.torch_file import TorchFile
 from human3r.assets.weight_file import WeightFile, write_weight_file
 from human3r.errors import CheckpointError
 from human3r.models.build import build_network
 from human3r.models.config import ModelConfig, OfficialConfig
 from human3r.models.human3r import Human3R
+from human3r.models.precision import Precision, stored_precision
 from human3r.models.released import released_config
 from human3r.runtime.conversion_child import convert_in_child
 
@@ -57,18 +59,20 @@ def convert_here(source: Path, target: Path) -> str:
     return config.to_json()
 
 
-def load_network(path: Path, *, is_lean: bool = True) -> Human3R:
-    """Load a network from a released ``.pth`` or a converted ``.safetensors``, fp32, on the CPU.
+def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp32") -> Human3R:
+    """Load a network from a released ``.pth`` or a converted ``.safetensors``, on the CPU.
 
     Args:
         path: The file.
         is_lean: Leave out the heads whose outputs nothing downstream reads.
+        precision: What an official network's weights are stored in; rounded one tensor at a time, there is never a
+            second copy.
 
     Raises:
         CheckpointError: The file is damaged, of another network, or partial.
     """
     if path.suffix == ".safetensors":
-        return _load_converted(path, is_lean)
+        return _load_converted(path, is_lean, precision)
     with TorchFile(path) as file:
         stored = stored_tensors(file)
         found = {key: value.shape for key, value in stored.items()}
@@ -77,14 +81,20 @@ def load_network(path: Path, *, is_lean: bool = True) -> Human3R:
         keys = match_keys(found, layout, shapes)
         check_aliases(file, stored, layout)
         config = _lean(config) if is_lean else config
-        return fill_network(
-            config,
-            {
-                name: file.load(stored[key]).float()
-                for name, key in keys.items()
-                if not (is_lean and name.startswith(_EXTRA_PREFIX))
-            },
-        )
+        tensors = {
+            name: file.load(stored[key]).to(stored_precision(name, precision))
+            for name, key in keys.items()
+            if not (is_lean and name.startswith(_EXTRA_PREFIX))
+        }
+    return fill_network(config, tensors)
+
+
+def weights_hash(path: Path) -> str:
+    """Return a hash that stands for the weights in a file; of our own files only the header has to be read for it."""
+    if path.suffix != ".safetensors":
+        return sha256_of(path)
+    with WeightFile(path) as file:
+        return file.sha256
 
 
 def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], OfficialLayout]:
@@ -116,12 +126,13 @@ def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
     return network.requires_grad_(False)
 
 
-def _load_converted(path: Path, is_lean: bool) -> Human3R:
+def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
     with WeightFile(path) as file:
         config = ModelConfig.from_json(file.config_json)
         config = _lean(config) if is_lean else config
         names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
-        return fill_network(config, {name: file.load(name) for name in names})
+        precision = precision if config.architecture == "official" else "fp32"
+        return fill_network(config, {name: file.read(name).to(stored_precision(name, precision)) for name in names})
 
 
 def _lean(config: ModelConfig) -> ModelConfig:

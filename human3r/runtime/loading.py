@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, sha256_of, weights_folder
+from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, weights_folder
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.bodies import SmplxBody
 from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
@@ -16,14 +16,18 @@ from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.build import build_compact
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
+from human3r.models.packed import pack_linears
+from human3r.models.precision import Precision, set_precision
 from human3r.runtime.body_file import open_body
-from human3r.runtime.conversion import load_network
+from human3r.runtime.conversion import load_network, weights_hash
 from human3r.runtime.precision import ComputePolicy, choose_policy
 from human3r.runtime.session import SessionOptions
 from human3r.runtime.smoothing import SmoothingOptions
 
 _AUTO_ORDER = ("human3r_896l", "human3r_672l", "human3r_672b", "human3r_672s")
 """Official models from best to fastest. Source: Human3R (arXiv 2510.06219), table of variants."""
+_PACKED_FROM = 256
+"""Channels of a token from which on packed matrices pay."""
 _COMPACT_TRACK_MAX_AGE = 300
 """Frames with people after which ``compact`` forgets an identity: bounds the bank on endless streams."""
 
@@ -84,10 +88,10 @@ def load_model(
     if text not in ASSETS and not _looks_like_path(text):
         raise InputError(f"The model {text!r} is unknown.", f"Choose {', '.join(ASSETS)}, or give a path.")
     smplx_body = open_body(body)
-    name, network, sha256 = _load_network(text)
+    name, network, sha256 = _load_network(text, choose_policy(device, precision, "official").precision)
     policy = choose_policy(device, precision, network.config.architecture)
     try:
-        network = network.to(policy.device).eval().requires_grad_(False)
+        network = prepare_network(network, policy)
     except torch.cuda.OutOfMemoryError as error:
         raise DeviceMemoryError(
             f"{name} does not fit into the memory of {policy.device}.", "Use --device cpu."
@@ -105,6 +109,15 @@ def load_model(
     )
 
 
+def prepare_network(network: Human3R, policy: ComputePolicy) -> Human3R:
+    """Bring a network to its device, for inference; on a CPU its large matrices are packed."""
+    network = network.to(policy.device).eval().requires_grad_(False)
+    is_large = network.config.trunk.token_dim >= _PACKED_FROM
+    if policy.device.type == "cpu" and network.config.architecture == "official" and is_large:
+        pack_linears(network)
+    return network
+
+
 def _best_available(device: str) -> str:
     has_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if has_gpu:
@@ -118,12 +131,13 @@ def _looks_like_path(text: str) -> bool:
     return text.endswith(WEIGHT_SUFFIXES) or "/" in text
 
 
-def _load_network(text: str) -> tuple[str, Human3R, str]:
+def _load_network(text: str, precision: Precision) -> tuple[str, Human3R, str]:
     """Return (name, network on the CPU, sha256 of the weights)."""
     if text == "tiny":
         config = PRESETS["tiny"]
         network = build_network(config)
         seed_weights(network)
+        set_precision(network, precision)
         return text, network, hashlib.sha256(b"seed 0\n" + config.to_json().encode()).hexdigest()
     if text == "compact":
         return _load_compact()
@@ -136,18 +150,14 @@ def _load_network(text: str) -> tuple[str, Human3R, str]:
                 f"Run 'python -m human3r models download {text}', or put {asset.file_name} from the hub repository "
                 f"{asset.repository} into {weights_folder()}.",
             )
-        return _load_file(path, text)
+        return text, load_network(path, precision=precision), weights_hash(path)
     path = Path(text)
     if not path.is_file():
         raise AssetMissingError(f"There is no weight file {path.name!r}.", "Check the path.")
-    return _load_file(path, path.stem)
+    return path.stem, load_network(path, precision=precision), weights_hash(path)
 
 
 def _load_compact() -> tuple[str, Human3R, str]:
     network = build_compact(read_shards(COMPACT_FOLDER))
     index = (COMPACT_FOLDER / "index.json").read_bytes()
     return "compact", network, hashlib.sha256(index).hexdigest()
-
-
-def _load_file(path: Path, name: str) -> tuple[str, Human3R, str]:
-    return name, load_network(path), sha256_of(path)

@@ -1,20 +1,18 @@
 """Which arithmetic runs on which device: a policy object, never a global flag.
 
-The recurrent state, the heads and everything geometric stay fp32: exponentials and accumulated transforms do not
-survive eight bits of mantissa. bf16 is applied by autocast around the network only.
+bf16 in an official network is the type that its weights are stored in; ``human3r.models.precision`` says which, and
+what stays fp32 and why. In ``compact`` it is applied by autocast around the network.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from human3r.errors import InputError, ResourceError
-
-Precision = Literal["fp32", "bf16"]
+from human3r.models.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -23,10 +21,12 @@ class ComputePolicy:
 
     device: torch.device
     precision: Precision
+    is_stored: bool = True
+    """The weights are stored in that precision; otherwise operators round them as they go."""
 
     def autocast(self) -> AbstractContextManager:
         """Return the context in which the network is called."""
-        if self.precision == "fp32":
+        if self.precision == "fp32" or self.is_stored:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
@@ -53,4 +53,4 @@ def choose_policy(device: str, precision: str, architecture: str) -> ComputePoli
         precision = "bf16" if device != "cpu" and architecture == "official" else "fp32"
     if precision not in ("fp32", "bf16"):
         raise InputError(f"The precision {precision!r} is unknown.", "Choose auto, fp32 or bf16.")
-    return ComputePolicy(torch.device(device), "bf16" if precision == "bf16" else "fp32")
+    return ComputePolicy(torch.device(device), "bf16" if precision == "bf16" else "fp32", architecture == "official")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from human3r.assets.convert_checkpoint import write_safetensors
+from human3r.assets.weight_file import write_weight_file
 from human3r.errors import AssetMissingError, CheckpointError, InputError, ResourceError
 from human3r.runtime.loading import load_model
 from human3r.runtime.precision import choose_policy
@@ -15,7 +15,7 @@ def save_tiny(path):
     network = load_model("tiny").network
     tensors = network.state_dict()
     shapes = {name: tuple(values.shape) for name, values in tensors.items()}
-    write_safetensors(path, shapes, tensors.__getitem__, {"config": network.config.to_json()})
+    write_weight_file(path, shapes, tensors.__getitem__, network.config.to_json())
     return tensors
 
 
@@ -67,3 +67,26 @@ def test_unknown_devices_and_precisions_are_input_errors(device, precision):
 def test_a_missing_gpu_is_a_resource_error_with_a_remedy():
     with pytest.raises(ResourceError, match="--device cpu"):
         choose_policy("cuda", "auto", "official")
+
+
+def test_bf16_weights_are_rounded_while_reading_and_what_must_not_be_stays_fp32(tmp_path):
+    tensors = save_tiny(tmp_path / "mine.safetensors")
+    network = load_model(tmp_path / "mine.safetensors", precision="bf16").network
+    found = network.state_dict()
+    halved = {name for name, values in found.items() if values.dtype == torch.bfloat16}
+    assert all(torch.equal(found[name], tensors[name].bfloat16()) for name in halved)
+    assert all(torch.equal(found[name], tensors[name]) for name in found.keys() - halved)
+    assert "human_prior.backbone.blocks.0.mlp.expand.weight" in halved
+    assert "point_head.dpt.output.1.weight" in halved
+    spared = ("norm", "score", "camera_head", "person_head", "prompter", "state_seed", "memory.slots", "output.2")
+    assert not [name for name in halved if any(word in name for word in spared)]
+
+
+def test_the_hash_of_a_converted_file_changes_with_any_weight(tmp_path):
+    tensors = save_tiny(tmp_path / "one.safetensors")
+    config = load_model("tiny").config.to_json()
+    changed = {**tensors, "memory.slots": tensors["memory.slots"] + 1}
+    shapes = {name: tuple(values.shape) for name, values in tensors.items()}
+    write_weight_file(tmp_path / "two.safetensors", shapes, changed.__getitem__, config)
+    hashes = {load_model(tmp_path / f"{name}.safetensors").sha256 for name in ("one", "two")}
+    assert len(hashes) == 2
