@@ -1,4 +1,4 @@
-"""``python -m human3r.training.official``: convert BEDLAM, count parameters."""
+"""``python -m human3r.training.official``: convert BEDLAM or rendered clips, count parameters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from human3r.models.config import PRESETS
 from human3r.training.official.config import VariantSettings
 from human3r.training.official.counts import count_table
 from human3r.training.official.preprocess import convert_scene, list_scenes
+from human3r.training.official.rendered import convert_rendered
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,6 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     preprocess.add_argument("labels", type=Path, help="folder with SCENE_6fps.npz or SCENE_30fps.npz")
     preprocess.add_argument("output", type=Path)
     preprocess.add_argument("--scene", help="only this one: several processes may share the work")
+    rendered = commands.add_parser("rendered", help="from clips of 'human3r synth' to the layout of training; goes on")
+    rendered.add_argument("source", type=Path, help="folder with train and val")
+    rendered.add_argument("output", type=Path)
+    rendered.add_argument("--max-clips", type=int, metavar="N", help="at most so many clips of each")
     count = commands.add_parser("count", help="which parameters are tuned, pass gradients on, or are frozen")
     official = [name for name, config in PRESETS.items() if config.architecture == "official"]
     count.add_argument("models", nargs="*", metavar="MODEL", help=f"some of {', '.join(official)}; all without any")
@@ -32,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
             if unknown:
                 parser.error(f"unknown: {', '.join(unknown)}")
             print("\n\n".join(count_table(name, VariantSettings()) for name in options.models or official))
+        elif options.command == "rendered":
+            print(f"{sum(1 for _ in convert_rendered(options.source, options.output, options.max_clips))} clips")
         else:
             _preprocess(options)
     except Human3RError as error:
