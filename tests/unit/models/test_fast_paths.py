@@ -97,7 +97,8 @@ def test_fused_attention_is_the_formula(sizes: tuple[int, int], is_masked: bool)
     is_key = torch.arange(sizes[1]) % 3 == 0 if is_masked else None
     expected = attend_plainly(query, key, value, is_key)
     assert torch.allclose(attend(query, key, value, is_key), expected, atol=1e-5)
-    half = attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), is_key)
+    rounded = [values.bfloat16() for values in (query, key, value)]
+    half, expected = attend(*rounded, is_key), attend_plainly(*[values.float() for values in rounded], is_key)
     assert half.dtype == torch.bfloat16
     assert float((half - expected).abs().max() / expected.abs().max()) < HALF_ATTENTION_TOLERANCE
 
