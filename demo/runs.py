@@ -202,7 +202,7 @@ class Runs:
         self._engine.load(options.model)
         shelf = self._store.open(job.owner)
         with self._store.in_use(shelf.token, time_starts_after=True):
-            yield from self._work_in(shelf, clip, options, job, everything)
+            yield from self._work_in(shelf, shelf.keep(clip), options, job, everything)
 
     def _work_in(self, shelf: Shelf, clip: Path, options: RunOptions, job: Job, everything: bool) -> Iterator[Update]:
         started = time.monotonic()

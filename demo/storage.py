@@ -36,6 +36,18 @@ class Shelf:
     lives_s: float | None = None
     """How long it stays when its run has ended; None for the examples."""
 
+    def keep(self, clip: Path) -> Path:
+        """Return the clip's path in the shelf, out of reach of ``file``: an upload may expire before its run ends."""
+        own = self.folder / ".clip" / clip.name
+        if not clip.is_file():
+            return clip
+        own.parent.mkdir(exist_ok=True)
+        try:
+            own.hardlink_to(clip)
+        except OSError:  # another disk
+            shutil.copyfile(clip, own)
+        return own
+
     def file(self, name: str) -> Path | None:
         """Return the finished file of that name, or None: no sub-folders, no links, no temporary names."""
         if not _FILE_NAME.fullmatch(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,22 @@ def test_a_shelf_outlives_its_time_while_a_run_writes_to_it_and_its_time_begins_
     assert store.get(shelf.token) is not None
     clock.now_s += 2
     assert store.get(shelf.token) is None
+
+
+def test_a_clip_is_kept_with_its_result_and_nobody_can_ask_for_it(store: Store, tmp_path: Path) -> None:
+    upload = tmp_path / "holiday.mp4"
+    upload.write_bytes(b"film")
+    shelf = store.open("someone")
+
+    own = shelf.keep(upload)
+    upload.unlink()
+
+    assert own.read_bytes() == b"film"
+    assert own.name == "holiday.mp4"
+    assert shelf.file(".clip") is None
+    assert shelf.file("holiday.mp4") is None
+    store.remove(shelf.token)
+    assert not own.exists()
 
 
 def test_a_download_keeps_a_shelf_no_longer_than_it_takes(store: Store, clock) -> None:
