@@ -143,18 +143,19 @@ def test_the_references_clipping_keeps_gradients_of_parts_that_do_not_change(min
     assert trainer.trained.network.prompter.fuse.expand.weight.grad is None
 
 
-def test_checkpointed_and_bf16_runs_work_and_checkpoints_change_nothing(miniature, tmp_path):
+def test_checkpointed_and_bf16_steps_work_and_checkpoints_change_nothing(miniature, tmp_path):
     losses = []
     for index, (precision, has_checkpoints) in enumerate((("fp32", False), ("fp32", True), ("bf16", True))):
         settings = _quick(miniature, tmp_path / str(index))
         optimiser = replace(settings.optimiser, precision=precision, gradient_checkpointing=has_checkpoints)
-        settings = replace(settings, optimiser=optimiser, data=replace(settings.data, validation_clips=1))
-        OfficialTrainer(settings).run(last_iteration=2)
-        Path(settings.output, "frozen.safetensors").unlink()
-        losses.append([line["loss"] for line in _log(settings)] or [])
+        trainer = OfficialTrainer(replace(settings, optimiser=optimiser))
+        trainer.progress.iteration = 1  # without the validation before the first
+        trainer.run(last_iteration=2)
+        losses.append(_log(settings)[0])
 
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    assert losses[0] == pytest.approx(losses[2], rel=0.1)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[2]["loss"] == pytest.approx(losses[0]["loss"], rel=0.1)
+    assert losses[2]["loss"] != losses[0]["loss"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(miniature, tmp_path):
