@@ -36,6 +36,7 @@
       this.presence = new Map(); // node -> Track of boolean
       this.updates = new Map();  // node -> Track of changed properties
       this.owners = new Map();
+      this.numReplays = 0;       // how often viser has started over, which hides and resets everything
       this._first = null;
       this._isPrelude = true;    // before the first frame: what does not move
       this._isNew = false;
@@ -47,7 +48,10 @@
     take(message) {
       if (this._first === null) this._first = message;
       // viser starts over when its own timeline goes back; what is on the tape already is not taken twice.
-      else if (message === this._first) this._isPrelude = true;
+      else if (message === this._first) {
+        this._isPrelude = true;
+        this.numReplays++;
+      }
       const mark = message.type === "RunJavascriptMessage" && MARK.exec(message.source);
       if (mark) {
         const content = JSON.parse(mark[1]);

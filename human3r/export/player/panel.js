@@ -81,7 +81,7 @@
 
     _advance(elapsed_s) {
       if (!this.isPlaying) {
-        if (!this._isDone) this.show(this.time_s);
+        if (!this._isDone || this.stage.isStale) this.show(this.time_s);
         return;
       }
       let time_s = this.time_s + this.speed * elapsed_s;
@@ -164,8 +164,13 @@
       const bands = this.scene.point_bands, chips = make(panel, "div", "h3p-chips", {});
       let dropped = 0, isScene = true;
       const apply = () => bands.forEach((name, band) => this.stage.setVisible(name, isScene && band >= dropped));
-      if (bands.length) this._toggle(chips, "Whole scene", (isOn) => { isScene = isOn; apply(); });
-      if (h3r.Moments.areThere()) this._toggle(chips, "This moment", (isOn) => this.moments.turn(isOn), false);
+      const whole = bands.length && this._toggle(chips, "Whole scene", (isOn) => { isScene = isOn; apply(); });
+      if (h3r.Moments.areThere()) {
+        this._toggle(chips, "This moment", (isOn) => {
+          if (whole && isOn === (whole.getAttribute("aria-pressed") === "true")) whole.click();
+          return this.moments.turn(isOn);
+        }, false);
+      }
       this._range(panel, "Size", 3, 40, 1000 * this.scene.point_size_m, (value) => value + " mm", (value) => {
         for (const name of bands) this.stage.update(name, { point_size: value / 1000 });
         this.moments.resize(value / 1000);
@@ -184,6 +189,7 @@
         act(now);
         this.show(this.time_s);
       };
+      return chip;
     }
 
     _range(parent, title, min, max, value, say, act) {

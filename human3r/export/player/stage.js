@@ -1,6 +1,7 @@
 // Shows one moment of a tape: poses go straight to viser's figures, so that any jump costs one frame.
 (function (h3r) {
   "use strict";
+  const REPEATS = 5;
   const key = (owner, name) => (owner || "") + "\u0000" + name;
 
   // Blend of two quaternions (w first) at offset i of two arrays, written to out.
@@ -25,8 +26,21 @@
       this.labels = true;
       this.frame = 0;
       this.part = 0;
-      this._sent = new Map();
+      this._sent = new Map();   // what viser knows
+      this._eyes = new Map();   // node -> whether it shall be seen
       this._isPosed = true;
+      this._numReplays = tape.numReplays;
+      this._repeats = REPEATS;
+    }
+
+    // viser has started over: tell it everything again, and once more when it has digested its own messages.
+    _recover() {
+      if (this._numReplays !== this.tape.numReplays) this._repeats = REPEATS;
+      this._numReplays = this.tape.numReplays;
+      if (this._repeats === 0) return;
+      this._repeats--;
+      this._sent.clear();
+      for (const [name, isVisible] of this._eyes) this.setVisible(name, isVisible);
     }
 
     frameAt(time_s) {
@@ -44,7 +58,8 @@
       const part = next_s === undefined ? 0 : (time_s - this.times_s[frame]) / (next_s - this.times_s[frame]);
       this.frame = frame;
       this.part = part < 0.02 ? 0 : Math.min(part, 1);
-      this._isPosed = true;
+      this._recover();
+      this._isPosed = this._repeats === 0;
       for (const [name, track] of this.tape.bodies) this._pose(name, track);
       for (const [name, track] of this.tape.nodes) this._place(name, this.nodeAt(name, track));
       for (const [name, track] of this.tape.presence) {
@@ -78,7 +93,10 @@
       return bones && bones(0).position;
     }
 
+    get isStale() { return this._numReplays !== this.tape.numReplays; }
+
     setVisible(name, isVisible) {
+      this._eyes.set(name, isVisible);
       this._once("eye " + name, isVisible, () => h3r.send({
         type: "SetSceneNodeVisibilityMessage", name, owner: this.tape.owners.get(name) || "", visible: isVisible }));
     }

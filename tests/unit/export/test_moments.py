@@ -63,7 +63,7 @@ def test_a_frame_has_at_most_so_many_points(
 
 def test_a_long_clip_gets_a_coarser_grid(tmp_path: Path, walk: Reconstruction, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_RAW_BYTES", 10_000)
-    head, depth, _ = _write(walk, tmp_path / "moments.bin", (24, 33))
+    head, depth, _ = _write(walk, tmp_path / "moments.bin", (25, 34))
 
     assert depth.size * 5 <= 10_000
     assert 0.8 * walk.image_size[1] < head["rect"][2] < walk.image_size[1]

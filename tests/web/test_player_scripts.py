@@ -1,0 +1,106 @@
+"""The player's own logic in a browser without any viewer: the tape, seeking in it, and what the visitor has hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.web, pytest.mark.timeout(600)]
+
+PLAYER = Path(__file__).resolve().parents[2] / "human3r" / "export" / "player"
+RECORDING = """
+(() => {
+  const body = "/people/person_4/body";
+  const script = (source) => ({ type: "RunJavascriptMessage", source });
+  const bone = (value) => [
+    { type: "SetBoneOrientationMessage", name: body, owner: "", bone_index: 0, wxyz: [1, 0, 0, 0] },
+    { type: "SetBonePositionMessage", name: body, owner: "", bone_index: 0, position: [value, 0, 0] },
+  ];
+  const seen = (visible) =>
+    ({ type: "SetSceneNodeVisibilityMessage", name: body, owner: "", visible });
+  const facts = { times_s: [0, 0.1, 0.2, 0.3], fps: 10, people: [{ id: 4, color: [1, 2, 3] }] };
+  window.recording = [
+    { type: "SkinnedMeshMessage", name: body, owner: "" },
+    { type: "SetSceneNodeVisibilityMessage", name: "/people", owner: "", visible: true },
+    script("/*h3r " + JSON.stringify({ scene: facts }) + "*/"),
+    script('/*h3r {"frame":0}*/'), seen(true), ...bone(0),
+    script('/*h3r {"frame":1}*/'), ...bone(1),
+    script('/*h3r {"frame":2}*/'), seen(false),
+    script('/*h3r {"frame":3}*/'), seen(true), ...bone(3),
+  ];
+  window.sent = [];
+  window.viewer = { messageQueue: [], nodePoseData: {}, requestRender() {},
+    skinnedMeshState: { ["\\u0000" + body]: { dirty: false, poses: [{ wxyz: [1, 0, 0, 0], position: [9, 9, 9] }] } } };
+  window.tape = new h3r.Tape();
+  window.passed = recording.filter((message) => tape.take(message));
+  h3r.send = (message) => sent.push(message);
+  window.stage = new h3r.Stage(tape, viewer);
+  window.bone = () => viewer.skinnedMeshState["\\u0000" + body].poses[0].position[0];
+  window.eye = (name) => sent.filter((message) => message.name === name).map((message) => message.visible).pop();
+})();
+"""
+
+
+@pytest.fixture
+def blank(chromium) -> Iterator[object]:
+    context = chromium.new_context()
+    page = context.new_page()
+    for name in ("capture.js", "stage.js"):
+        page.add_script_tag(content=(PLAYER / name).read_text(encoding="utf-8"))
+    page.evaluate(RECORDING)
+    yield page
+    context.close()
+
+
+def test_what_does_not_move_is_left_to_viser_and_the_rest_is_taped(blank) -> None:
+    assert blank.evaluate("passed.map((message) => message.type)") == [
+        "SkinnedMeshMessage",
+        "SetSceneNodeVisibilityMessage",
+    ]
+    assert blank.evaluate("[tape.isComplete, tape.frame]") == [True, 3]
+
+
+def test_any_frame_can_be_shown_after_any_other(blank) -> None:
+    shown = blank.evaluate("[0.3, 0, 0.1, 0.2, 0.3, 0.1].map((time) => { stage.show(time); return bone(); })")
+
+    assert shown == [3, 0, 1, 1, 3, 1]
+
+
+def test_between_two_frames_a_body_is_blended_and_across_a_gap_it_waits(blank) -> None:
+    between, in_gap = blank.evaluate("[0.05, 0.15].map((time) => { stage.show(time); return bone(); })")
+
+    assert between == pytest.approx(0.5)
+    assert in_gap == 1
+
+
+def test_absence_hides_the_body_in_its_frames_only(blank) -> None:
+    seen = blank.evaluate(
+        "[0, 0.2, 0.3, 0.2].map((time) => { stage.show(time); return eye('/people/person_4/body'); })"
+    )
+
+    assert seen == [True, False, True, False]
+
+
+def test_a_person_whom_the_visitor_hid_stays_hidden_at_every_time(blank) -> None:
+    blank.evaluate("stage.show(0); stage.setVisible('/people/person_4', false)")
+    blank.evaluate("[0.3, 0.1, 0.2, 0].forEach((time) => stage.show(time))")
+
+    assert blank.evaluate("eye('/people/person_4')") is False
+
+
+def test_when_viser_starts_over_it_is_told_again_what_is_hidden_and_the_tape_stays_as_it_was(blank) -> None:
+    blank.evaluate("for (let i = 0; i < 9; i++) stage.show(0); stage.setVisible('/people/person_4', false)")
+    blank.evaluate("sent.length = 0; recording.slice(0, 6).forEach((message) => tape.take(message))")
+
+    assert blank.evaluate("[stage.isStale, tape.frame]") == [True, 3]
+    blank.evaluate("stage.show(0.3)")
+
+    assert blank.evaluate("[eye('/people/person_4'), eye('/people/person_4/body'), bone()]") == [False, True, 3]
+
+
+def test_nothing_is_sent_twice_while_nothing_changes(blank) -> None:
+    blank.evaluate("for (let i = 0; i < 9; i++) stage.show(0.1); sent.length = 0; stage.show(0.1)")
+
+    assert blank.evaluate("sent.length") == 0
