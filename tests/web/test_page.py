@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from looking import changed, share_of_hue
-from rotated_clip import patch_display_matrix
+from synthetic_clips import patch_display_matrix
 from web_steps import (
     eventually,
     frames_said,

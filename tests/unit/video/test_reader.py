@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
-from rotated_clip import patch_display_matrix
+from synthetic_clips import patch_display_matrix
 
 from human3r.errors import InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
 from human3r.video.limits import MediaLimits
