@@ -1,47 +1,80 @@
-"""From the tables of a run to a ``Reconstruction``: identities, projections, gravity, metadata."""
+"""From the tables of a run to a ``Reconstruction``: identities, one shape each, a common floor, gravity, metadata.
+
+What only the whole clip tells about somebody's size and distance is applied here, to all of their observations; poses
+and directions stay as the stream gave them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from human3r.bodies import SmplxBody
 from human3r.geometry.ground import GroundCues, estimate_gravity
 from human3r.reconstruction import Reconstruction
+from human3r.runtime.common_floor import Stances, fit_floor
+from human3r.runtime.shapes import PersonTable, scaled_betas, with_shapes
 from human3r.runtime.store import PARAMETER_NAMES, ResultStore
 
 _NECK, _PELVIS, _FEET = 12, 0, (10, 11)
+_NUM_BODY_JOINTS = 22
+_BORDER_SHARE = 0.01
 _NEAR_M = 0.05
 """Joints nearer than this, or behind the camera, are projected as if at this depth."""
 
 
-def finish(store: ResultStore, fps: float, meta: Mapping[str, object], min_track_frames: int = 1) -> Reconstruction:
+@dataclass(frozen=True)
+class FinishOptions:
+    """What is made of a whole clip; the defaults leave everything as the stream gave it."""
+
+    min_track_frames: int = 1
+    """Identities seen in fewer frames are dropped as false alarms; clips shorter than twice this keep everyone."""
+    one_shape: bool = False
+    """Give all observations of an identity its mean shape."""
+    common_floor: bool = False
+    """Scale identities and correct distances so that standing feet share a floor."""
+
+
+COMPACT_FINISHING = FinishOptions(min_track_frames=3, one_shape=True, common_floor=True)
+"""``compact`` sees a false person in single frames now and then, and people's sizes only from their proportions."""
+
+
+def finish(
+    store: ResultStore,
+    fps: float,
+    meta: Mapping[str, object],
+    options: FinishOptions | None = None,
+    body: SmplxBody | None = None,
+) -> Reconstruction:
     """Build the result of everything that was stored.
 
     Args:
         store: At least one frame.
         fps: Processed frames per second.
         meta: Goes into the result's ``meta``.
-        min_track_frames: Identities seen in fewer frames are dropped as false alarms; clips shorter than twice this
-            number keep everyone.
+        options: What is made of the whole clip.
+        body: The people's body; without it shapes and distances stay as they are.
     """
     assert store.image_size is not None
+    options = options or FinishOptions()
     K = np.stack(store.K)
     T_world_camera = np.stack(store.T_world_camera)
-    people = _without_short_tracks(store.people(), min_track_frames if len(store) >= 2 * min_track_frames else 1)
+    people = _without_short_tracks(
+        store.people(), options.min_track_frames if len(store) >= 2 * options.min_track_frames else 1
+    )
     frames = people["person_frame"]
     scene = store.scene()
+    points = scene.points.astype(np.float64)
+    if body is not None and options.one_shape:
+        people = with_shapes(people, body, T_world_camera[frames, :3, 3], _mean_shapes(people))
+    gravity = _gravity(people, T_world_camera, points)
+    if body is not None and options.common_floor and len(frames):
+        people = _on_common_floor(people, store, gravity, body)
+        gravity = _gravity(people, T_world_camera, points)
     track_id, track_betas = _shapes_of_tracks(people)
     joints = people["joints_world"]
-    gravity = estimate_gravity(
-        GroundCues(
-            camera_rotations=T_world_camera[:, :3, :3].astype(np.float64),
-            camera_positions=T_world_camera[:, :3, 3].astype(np.float64),
-            points=scene.points.astype(np.float64),
-            feet=joints[:, _FEET].astype(np.float64),
-            spines=(joints[:, _NECK] - joints[:, _PELVIS]).astype(np.float64),
-        )
-    )
     return Reconstruction(
         fps=fps,
         frame_index=np.array(store.frame_index),
@@ -65,6 +98,49 @@ def finish(store: ResultStore, fps: float, meta: Mapping[str, object], min_track
         **{name: people[name] for name in PARAMETER_NAMES},
         **_depth_fields(store),
     )
+
+
+def _gravity(people: PersonTable, T_world_camera: np.ndarray, points: np.ndarray) -> np.ndarray:
+    joints = people["joints_world"]
+    return estimate_gravity(
+        GroundCues(
+            camera_rotations=T_world_camera[:, :3, :3].astype(np.float64),
+            camera_positions=T_world_camera[:, :3, 3].astype(np.float64),
+            points=points,
+            feet=joints[:, _FEET].astype(np.float64),
+            spines=(joints[:, _NECK] - joints[:, _PELVIS]).astype(np.float64),
+        )
+    )
+
+
+def _on_common_floor(people: PersonTable, store: ResultStore, gravity: np.ndarray, body: SmplxBody) -> PersonTable:
+    """Change sizes and distances as the standing feet of the clip agree."""
+    assert store.image_size is not None
+    frames, joints = people["person_frame"], people["joints_world"]
+    T_world_camera = np.stack(store.T_world_camera)[frames]
+    height, width = store.image_size
+    pixels = project_joints(joints[:, _FEET], np.stack(store.K)[frames], T_world_camera)
+    # The last rows of an image show joints that lie below it.
+    margin = _BORDER_SHARE * max(height, width)
+    inside = (pixels > margin) & (pixels < np.array([width, height]) - 1 - margin)
+    fit = fit_floor(
+        Stances(
+            joints=joints[:, :_NUM_BODY_JOINTS],
+            camera=T_world_camera[:, :3, 3],
+            track=people["person_track"],
+            time_s=np.array(store.time_s)[frames],
+            feet_in_image=inside.all(-1),
+        ),
+        gravity,
+    )
+    factor = np.exp([fit.log_size.get(int(one), 0.0) for one in people["person_track"]])
+    betas = scaled_betas(body, people["betas"], factor)
+    return with_shapes(people, body, T_world_camera[:, :3, 3], betas, fit.log_distance)
+
+
+def _mean_shapes(people: PersonTable) -> np.ndarray:
+    identities, betas = _shapes_of_tracks(people)
+    return betas[np.searchsorted(identities, people["person_track"])].astype(np.float32)
 
 
 def project_joints(joints_world: np.ndarray, K: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:

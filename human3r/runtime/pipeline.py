@@ -6,23 +6,22 @@ import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from human3r.errors import Cancelled, InputError
 from human3r.reconstruction import Reconstruction
 from human3r.records import FramePrediction
-from human3r.runtime.finishing import finish
+from human3r.runtime.finishing import COMPACT_FINISHING, finish
 from human3r.runtime.forward import Ended, Event, Forward, Opened, RunOptions, Stepped, forward
 from human3r.runtime.loading import LoadedModel, load_model
+from human3r.runtime.resuming import KeptRun
 from human3r.runtime.store import ResultStore, StoreOptions
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, rate_of
 
 _LOG = logging.getLogger(__name__)
-_MIN_TRACK_FRAMES = 3
-"""``compact`` sees a false person in single frames now and then; the official tracker is left as it is."""
 
 OnFrame = Callable[[FramePrediction], None]
 OnStart = Callable[[ClipInfo], None]
@@ -44,6 +43,8 @@ def reconstruct(
     on_start: OnStart | None = None,
     limits: MediaLimits = DEFAULT_LIMITS,
     forward: Forward = forward,
+    keep_in: Path | None = None,
+    snapshot_every: int = 100,
 ) -> Reconstruction:
     """Reconstruct people, scene and camera of one clip.
 
@@ -62,6 +63,9 @@ def reconstruct(
         on_start: Called once with the facts about the clip, before the first frame.
         limits: What media are refused.
         forward: Where the network runs: here and now, unless the caller knows another place.
+        keep_in: Folder for rows and snapshots: a run of the same clip, model and options that was ended in it, however
+            suddenly, is taken up at its last snapshot, and ``on_frame`` sees the frames after it. Removed at the end.
+        snapshot_every: Frames between two snapshots.
 
     Raises:
         InputError: The clip or an option cannot be used.
@@ -72,7 +76,10 @@ def reconstruct(
     sampling = Sampling(start_s=start_s, duration_s=duration_s, fps=fps, max_frames=max_frames)
     options = RunOptions(sampling, use_ttt3r, reset_interval, save_depth, limits)
     loaded = model if isinstance(model, LoadedModel) else load_model(model or "auto")
-    run = Run(Path(clip), loaded, options)
+    kept = None if keep_in is None else KeptRun(keep_in, Path(clip), loaded, options)
+    if kept is not None:
+        options = replace(options, snapshot_every=snapshot_every, resume_from=kept.session)
+    run = Run(Path(clip), loaded, options, kept)
     return run.execute(forward(run.clip, loaded, options), on_frame, should_stop or (lambda: False), on_start)
 
 
@@ -83,13 +90,15 @@ class Run:
         clip: See ``reconstruct``.
         model: The model.
         options: The options.
+        kept: Where the run is kept, so that it can be taken up; None keeps it nowhere.
     """
 
-    def __init__(self, clip: Path, model: LoadedModel, options: RunOptions) -> None:
+    def __init__(self, clip: Path, model: LoadedModel, options: RunOptions, kept: KeptRun | None = None) -> None:
         self.clip = clip
         self._model, self._options = model, options
         self._opened: Opened | None = None
-        self._num_rejected = 0
+        self._kept = kept
+        self._num_rejected = 0 if kept is None else kept.num_rejected
         self._warnings: tuple[str, ...] = ()
         self._stopped_early = False
 
@@ -102,7 +111,8 @@ class Run:
     ) -> Reconstruction:
         """Run to the end or to the stop; see ``reconstruct``."""
         started = time.perf_counter()
-        store = ResultStore(StoreOptions(with_depth=self._options.save_depth))
+        options = StoreOptions(with_depth=self._options.save_depth)
+        store = ResultStore(options) if self._kept is None else self._kept.open_store()
         try:
             with closing(events):
                 self._consume(events, store, on_frame, should_stop, on_start)
@@ -111,9 +121,12 @@ class Run:
                 raise self._nothing_done(self._opened.info)
             seconds = time.perf_counter() - started
             _LOG.info("%d frames in %.2f s", len(store), seconds)
-            return self._finish(store, self._opened, seconds)
+            result = self._finish(store, self._opened, seconds)
         finally:
             store.close()
+        if self._kept is not None:
+            self._kept.discard()
+        return result
 
     def _consume(
         self,
@@ -131,6 +144,8 @@ class Run:
             elif isinstance(event, Stepped):
                 self._num_rejected = event.num_rejected
                 store.add(event.prediction)
+                if self._kept is not None and event.snapshot is not None:
+                    self._kept.keep(event.snapshot, event.num_rejected, store)
                 if on_frame is not None:
                     on_frame(event.prediction)
             elif isinstance(event, Ended):
@@ -172,7 +187,7 @@ class Run:
             "warnings": warnings,
         }
         fps = rate_of(store.time_s, default_fps=self._options.sampling.fps or opened.info.fps)
-        return finish(store, fps, meta, _MIN_TRACK_FRAMES if is_compact else 1)
+        return finish(store, fps, meta, COMPACT_FINISHING if is_compact else None, self._model.body)
 
     def _remarks(self, store: ResultStore, info: ClipInfo) -> list[str]:
         remarks = []
@@ -185,6 +200,8 @@ class Run:
             remarks.append(f"{self._num_rejected} blank or unusable frames were passed over.")
         if len(store.people()["person_frame"]) == 0:
             remarks.append("No people were found.")
+        elif self._model.config.architecture == "official" and not self._model.body.is_licensed:
+            remarks.append("Body shapes are approximate: the embedded body stands in for SMPL-X (--body gives yours).")
         return remarks
 
 

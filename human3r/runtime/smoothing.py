@@ -22,6 +22,8 @@ from human3r.records import People, TensorRecord
 
 _ANCHOR_JOINTS = (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 16, 17)
 """Joints whose mean places a body: trunk, head, hips, knees and shoulders; hands and feet move too much."""
+_METRES_PER_SIZE = 1.4
+"""From head to ankle of a grown-up: turns distances over sizes to rough metres."""
 _SIZE_BONES = (1, 3, 4, 6, 7, 9, 12, 15)
 """Bones from head to ankle, named by their lower ends: their sum is a body's size whatever its pose."""
 
@@ -41,8 +43,10 @@ class SmoothingOptions:
     """Rates are not believed for longer than this."""
     largest_turn: float = 0.5
     """Radians by which one frame may turn a bone's prediction for the rate; slips of the detector turn more."""
-    largest_log_step: float = 0.1
-    """The same of the logarithm of the distance."""
+    log_distance_knee: float = 0.25
+    """A logarithmic distance this far from its prediction halves the time constant: the filter has gone astray."""
+    largest_speed: float = 4.0
+    """Metres per second by which a rate may carry somebody nearer or away; a run."""
     jump_m: float = 1.0
     """A body this far aside from where it is expected is another one: everything starts anew."""
     shape_memory: float = 300.0
@@ -160,18 +164,20 @@ def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptio
     age = (fresh.time_s - old.time_s).clamp_min(1e-4).to(torch.float32)
     elapsed = (fresh.time_s - old.since_s).to(torch.float32)
     ahead = age.clamp_max(options.longest_step_s)
-    slower = (old.log_distance.exp() * 1.4 / options.near_m).clamp(1.0, 2.0)
+    slower = (old.log_distance.exp() * _METRES_PER_SIZE / options.near_m).clamp(1.0, 2.0)
 
-    def gains(constant_s: float) -> tuple[Tensor, Tensor]:
+    def gains(constant_s: Tensor | float) -> tuple[Tensor, Tensor]:
         # A filter that has seen little follows fast at first: its rate is not known yet.
-        constant = torch.minimum(constant_s * slower, 0.5 * elapsed).clamp_min(1e-6)
-        keep = torch.exp(-age / constant) if constant_s else torch.zeros_like(age)
+        keep = torch.exp(-age / torch.minimum(constant_s * slower, 0.5 * elapsed).clamp_min(1e-6))
         return 1 - keep.square(), (1 - keep).square() / age
 
-    position_gain, rate_gain = gains(options.distance_s)
     log_distance = old.log_distance + ahead * old.log_distance_rate
-    miss = (fresh.log_distance - log_distance).clamp(-options.largest_log_step, options.largest_log_step)
-    log_distance, log_distance_rate = log_distance + position_gain * miss, old.log_distance_rate + rate_gain * miss
+    miss = fresh.log_distance - log_distance
+    astray = 1 + (miss / options.log_distance_knee).square()
+    position_gain, rate_gain = gains(options.distance_s / astray)
+    log_distance = log_distance + position_gain * miss
+    fastest = options.largest_speed / (log_distance.exp() * _METRES_PER_SIZE)
+    log_distance_rate = (old.log_distance_rate + rate_gain * miss / astray).clamp(-fastest, fastest)
 
     position_gain, rate_gain = (gain[:, None] for gain in gains(options.bearing_s))
     bearing = old.bearing + ahead[:, None] * old.bearing_rate

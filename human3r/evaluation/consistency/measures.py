@@ -1,0 +1,168 @@
+"""Consistency of one reconstruction: identities, sizes, motion, feet and floor, camera. NumPy only, no model.
+
+Every figure is computed from the saved result alone. None of them proves a pose right; each shows a way to be wrong.
+The fit to the pictures is ``fit``'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from human3r.reconstruction import Reconstruction
+from human3r.runtime.common_floor import is_standing
+
+NUM_BODY_JOINTS = 22
+_PELVIS, _FEET = 0, (10, 11)
+_CHAIN = ((15, 12), (12, 9), (9, 6), (6, 3), (3, 0), (1, 4), (4, 7))
+"""Bones from head to ankle: their sum is a size that no pose changes."""
+_SOLE_M = 0.02
+"""Height of SMPL-X's foot joints over the sole of a standing body."""
+_OFF_FLOOR_M = 0.05
+_RESTART_S = 2.0
+"""An identity that begins this soon after another one ended at the same place was probably the same person."""
+_BORDER_SHARE = 0.04
+"""Whoever begins or ends this near to the image's border, in long sides, walked in or out."""
+_JUMP_BODIES = 0.6
+"""An identity whose pelvis moves farther between two frames, in body heights, probably changed people."""
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Figures of one clip; not a number where nothing can be said."""
+
+    frames: int
+    people: float
+    """Observations per frame."""
+    identities: int
+    restarts: int
+    """Identities that begin where and when another one ended."""
+    jumps: int
+    """Steps of one identity that are too long for one person."""
+    size_m: float
+    """Head to ankle along the bones, median over identities, metres."""
+    size_spread_mm: float
+    """Standard deviation of that length within an identity, largest of all identities."""
+    acceleration: float
+    """Mean over people, frames and joints, metres per second squared, world."""
+    acceleration_pelvis_aligned: float
+    """The same without the motion of the pelvis."""
+    acceleration_median: float
+    """Median over people and frames of the mean over joints."""
+    depth_wobble_percent: float
+    """Root mean square second difference of the logarithm of the pelvis' distance, per cent."""
+    floor_spread_m: float
+    """Between identities that stand: standard deviation of the median height of their lower sole."""
+    off_floor_percent: float
+    """Observations of standing people whose lower sole is more than 5 cm off the floor."""
+    slip_m_s: float
+    """Speed of the slower foot of people who stand or walk, median: one foot always rests."""
+    camera_shift_mm: float
+    """Largest distance from the first camera; an error only where the camera stands."""
+    camera_turn_deg: float
+
+
+def measure(result: Reconstruction) -> Consistency:
+    """Measure one reconstruction; no people is no special case."""
+    joints = result.joints_world[:, :NUM_BODY_JOINTS].astype(np.float64)
+    order = np.lexsort((result.person_frame, result.person_track))
+    track, frame = result.person_track[order], result.person_frame[order]
+    joints, pixels = joints[order], result.joints_image_px[order, :NUM_BODY_JOINTS].astype(np.float64)
+    follows = (track[1:] == track[:-1]) & (frame[1:] == frame[:-1] + 1)
+    sizes = np.stack([np.linalg.norm(joints[:, a] - joints[:, b], axis=1) for a, b in _CHAIN]).sum(0)
+    of_track = [sizes[track == identity] for identity in np.unique(track)]
+    shift, turn = _camera_motion(result.T_world_camera)
+    return Consistency(
+        frames=len(result.time_s),
+        people=len(track) / max(len(result.time_s), 1),
+        identities=len(of_track),
+        restarts=_restarts(result, track, frame, pixels),
+        jumps=_jumps(pixels, follows),
+        size_m=_median([float(np.median(values)) for values in of_track]),
+        size_spread_mm=1000 * max((float(np.std(values)) for values in of_track), default=np.nan),
+        camera_shift_mm=1000 * shift,
+        camera_turn_deg=turn,
+        **_motion(result, joints, frame, follows),
+        **_floor(result, joints, track, frame, follows),
+    )
+
+
+def _motion(result: Reconstruction, joints: np.ndarray, frame: np.ndarray, follows: np.ndarray) -> dict[str, float]:
+    """Accelerations and the wobble of depth over every three frames in a row."""
+    names = ("acceleration", "acceleration_pelvis_aligned", "acceleration_median", "depth_wobble_percent")
+    middle = np.flatnonzero(follows[1:] & follows[:-1]) + 1
+    if len(middle) == 0:
+        return dict.fromkeys(names, float("nan"))
+    before, after = middle - 1, middle + 1
+    step = (result.time_s[frame[after]] - result.time_s[frame[before]]) / 2
+    step = np.maximum(step, 1e-3)[:, None]
+    second = joints[after] - 2 * joints[middle] + joints[before]
+    aligned = second - second[:, :1]
+    whole = np.linalg.norm(second, axis=-1) / step**2
+    inner = np.linalg.norm(aligned, axis=-1) / step**2
+    positions = result.T_world_camera[frame, :3, 3]
+    distance = np.log(np.maximum(np.linalg.norm(joints[:, _PELVIS] - positions, axis=1), 0.05))
+    wobble = distance[after] - 2 * distance[middle] + distance[before]
+    values = (whole.mean(), inner.mean(), np.median(whole.mean(1)), 100 * np.sqrt(np.mean(wobble**2)))
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def _floor(
+    result: Reconstruction, joints: np.ndarray, track: np.ndarray, frame: np.ndarray, follows: np.ndarray
+) -> dict[str, float]:
+    T = result.T_gravity_world.astype(np.float64)
+    upright = joints @ T[:3, :3].T + T[:3, 3]
+    soles = upright[:, _FEET, 1].min(axis=1) - _SOLE_M
+    stands = is_standing(upright)
+    medians = [float(np.median(soles[stands & (track == one)])) for one in np.unique(track[stands])]
+    both = follows & stands[1:] & stands[:-1]
+    step = np.maximum(result.time_s[frame[1:]] - result.time_s[frame[:-1]], 1e-3)
+    moved = np.linalg.norm(upright[1:, _FEET] - upright[:-1, _FEET], axis=-1).min(axis=1) / step
+    return {
+        "floor_spread_m": float(np.std(medians)) if medians else float("nan"),
+        "off_floor_percent": 100 * float(np.mean(np.abs(soles[stands]) > _OFF_FLOOR_M)) if medians else float("nan"),
+        "slip_m_s": _median(moved[both].tolist()),
+    }
+
+
+def _restarts(result: Reconstruction, track: np.ndarray, frame: np.ndarray, pixels: np.ndarray) -> int:
+    identities = np.unique(track)
+    first = np.array([np.flatnonzero(track == one)[0] for one in identities], dtype=int)
+    last = np.array([np.flatnonzero(track == one)[-1] for one in identities], dtype=int)
+    height, width = result.image_size
+    margin = _BORDER_SHARE * max(height, width)
+    count = 0
+    for begin in first:
+        x, y = pixels[begin, _PELVIS]
+        if not (margin < x < width - margin and margin < y < height - margin):
+            continue
+        wait = result.time_s[frame[begin]] - result.time_s[frame[last]]
+        body = _body_height(pixels[last])
+        near = np.linalg.norm(pixels[last, _PELVIS] - pixels[begin, _PELVIS], axis=1) < body
+        count += bool((near & (wait > 0) & (wait < _RESTART_S)).any())
+    return count
+
+
+def _jumps(pixels: np.ndarray, follows: np.ndarray) -> int:
+    if len(pixels) < 2:
+        return 0
+    moved = np.linalg.norm(pixels[1:, _PELVIS] - pixels[:-1, _PELVIS], axis=1)
+    return int((follows & (moved > _JUMP_BODIES * _body_height(pixels[:-1]))).sum())
+
+
+def _body_height(pixels: np.ndarray) -> np.ndarray:
+    return np.maximum(pixels[..., 1].max(1) - pixels[..., 1].min(1), 8.0)
+
+
+def _camera_motion(T_world_camera: np.ndarray) -> tuple[float, float]:
+    """Return the largest shift, metres, and turn, degrees, from the first camera."""
+    shift = np.linalg.norm(T_world_camera[:, :3, 3] - T_world_camera[0, :3, 3], axis=1).max()
+    relative = T_world_camera[0, :3, :3].T @ T_world_camera[:, :3, :3]
+    # Chordal distance: exact for small angles in single precision, where the arc cosine of the trace is not.
+    chord = np.linalg.norm(relative - np.eye(3), axis=(1, 2)) / (2 * np.sqrt(2))
+    return float(shift), float(np.rad2deg(2 * np.arcsin(np.clip(chord, 0, 1))).max())
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values)) if values else float("nan")

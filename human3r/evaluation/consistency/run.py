@@ -1,0 +1,125 @@
+"""Run a model over clips, or read saved results, and measure both kinds of consistency; tables and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from human3r.errors import InputError
+from human3r.evaluation.consistency.fit import PriorFit, PriorKeypoints, measure_fit
+from human3r.evaluation.consistency.measures import Consistency, measure
+from human3r.geometry.camera import pixels_in_source
+from human3r.models.compact.human_prior import find_people
+from human3r.models.compact.keypoints import DecodeOptions
+from human3r.models.compact.refine import RefineConfig, Refiner
+from human3r.reconstruction import Reconstruction
+from human3r.runtime.finishing import COMPACT_FINISHING, finish
+from human3r.runtime.loading import LoadedModel
+from human3r.runtime.session import Session
+from human3r.runtime.store import ResultStore
+from human3r.video.reader import FrameReader
+from human3r.video.sampling import Sampling, rate_of
+
+CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was measured on one clip."""
+
+    clip: str
+    consistency: Consistency
+    fit: PriorFit | None
+    """None for a saved result: its frames are not at hand."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return one flat JSON object; what cannot be said is None."""
+        values = asdict(self.consistency) | (asdict(self.fit) if self.fit else {})
+        return {"clip": self.clip} | {name: None if value != value else value for name, value in values.items()}
+
+
+def without_parts(model: LoadedModel, *, refine: bool, smoothing: bool) -> LoadedModel:
+    """Return ``compact`` without its fit to the keypoints, or without its causal filter, to see what they do.
+
+    The network itself is changed: load another one for anything else.
+    """
+    if not refine:
+        model.network.person_head.refiner = Refiner(RefineConfig(steps=0))
+    return model if smoothing else replace(model, session_options=replace(model.session_options, smoothing=None))
+
+
+def find_inputs(paths: list[Path]) -> list[Path]:
+    """Return the clips and results among ``paths``; folders are searched, not deeply.
+
+    Raises:
+        InputError: There is none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        found += [item for item in inside if item.suffix.lower() in (*CLIP_SUFFIXES, ".npz") and item.is_file()]
+    if not found:
+        raise InputError("There is no clip and no reconstruction.npz.", "Give videos, results, or a folder of them.")
+    return found
+
+
+def report_on(path: Path, model: LoadedModel | None, max_frames: int | None = None) -> Report:
+    """Measure a saved result, or run ``model`` on a clip and measure what comes out.
+
+    Args:
+        path: One of ``find_inputs``.
+        model: ``compact``; None is enough for saved results.
+        max_frames: Use at most so many frames of a clip.
+    """
+    if path.suffix.lower() == ".npz":
+        name = path.parent.name if path.name == "reconstruction.npz" else path.stem
+        return Report(name, measure(Reconstruction.load(path)), None)
+    if model is None or model.config.architecture != "compact":
+        raise InputError("Clips are measured with the model 'compact' only.", "Give saved results of other models.")
+    result, prior = reconstruct_beside_prior(path, model, max_frames)
+    return Report(path.stem, measure(result), measure_fit(result, prior))
+
+
+def reconstruct_beside_prior(
+    clip: Path, model: LoadedModel, max_frames: int | None = None
+) -> tuple[Reconstruction, PriorKeypoints]:
+    """Reconstruct a clip as ``reconstruct`` does and keep what the frozen prior saw in every frame."""
+    session, store = Session(model), ResultStore()
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    try:
+        with FrameReader(clip, Sampling(max_frames=max_frames)) as reader:
+            for frame in reader:
+                prepared = session.prepare(frame.image)
+                tokens = session.encode(prepared)
+                store.add(session.step_prepared(prepared, frame.time_s, frame.frame_index, tokens))
+                with torch.inference_mode():
+                    people = find_people(tokens.human, tokens.image_size, DecodeOptions())
+                pixels = pixels_in_source(people.keypoints_px, tokens.image_size, prepared.source_rect_px)
+                row = np.full(len(people), len(store) - 1)
+                rows.append((row, pixels.float().numpy(), people.keypoint_score.float().numpy()))
+            fps = rate_of(store.time_s, default_fps=reader.info.fps)
+        result = finish(store, fps, {"model": model.name, "source": clip.name}, COMPACT_FINISHING, model.body)
+    finally:
+        store.close()
+    return result, PriorKeypoints(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+
+
+def markdown_of(reports: list[Report]) -> str:
+    """Return a table with a row per clip and a column per figure."""
+    names = [item.name for item in fields(Consistency)]
+    names += [item.name for item in fields(PriorFit)] if any(report.fit for report in reports) else []
+    lines = ["| clip | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for report in reports:
+        values = report.to_dict()
+        lines.append("| " + " | ".join([report.clip, *_cells(values, names)]) + " |")
+    return "\n".join(lines)
+
+
+def _cells(values: dict[str, object], names: list[str]) -> Iterator[str]:
+    for name in names:
+        value = values.get(name)
+        yield "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3g}"
