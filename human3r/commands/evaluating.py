@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Run the command ``evaluate``: results, ``summary.json`` and ``report.md`` in one folder; a re-run goes on."""
+    from human3r.evaluation.body_kit import BodyKit
     from human3r.evaluation.report import markdown_of, summary_of, write_report
     from human3r.evaluation.report_page import write_page
     from human3r.evaluation.runner import run_benchmark
 
     model_name = Path(options.model).stem
     out = options.out or Path("evaluation") / f"{options.benchmark}_{model_name}"
-    root, bodies = _data(options, out)
-    kit = _body_kit(bodies, options.body)
+    root, bodies = _folders(options, out)
+    kit = BodyKit(bodies, options.body)
     benchmark = _chosen(options, kit)
+    if options.miniature:
+        _write_miniature(options, root)
     run = run_benchmark(
         benchmark,
         root,
@@ -43,34 +46,30 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _data(options: argparse.Namespace, out: Path) -> tuple[Path, Path | None]:
-    """Return the folders of the data set and of the body files; ``--miniature`` writes both first."""
-    if not options.miniature:
-        if options.data is None:
-            raise InputError("There is no data folder.", "Give --data DIR, or --miniature to try the command.")
-        return options.data, options.bodies
-    from human3r.evaluation.miniatures import MINIATURES, write_body_files
-
-    if options.data is not None:
+def _folders(options: argparse.Namespace, out: Path) -> tuple[Path, Path | None]:
+    """Return the folders of the data set and of the body files; those of a miniature need not be there yet."""
+    if options.bodies is not None and not options.bodies.is_dir():
+        raise InputError(f"There is no folder {str(options.bodies)!r}.", "Give that of the body files with --bodies.")
+    if options.miniature and options.data is not None:
         raise InputError("--miniature makes its own data.", "Leave out --data.")
+    if options.miniature:
+        root = out / "miniature"
+        return root, options.bodies or root / "bodies"
+    if options.data is None:
+        raise InputError("There is no data folder.", "Give --data DIR, or --miniature to try the command.")
+    return options.data, options.bodies
+
+
+def _write_miniature(options: argparse.Namespace, root: Path) -> None:
+    from human3r.evaluation.miniatures import MINIATURES, PEOPLE_MINIATURES, write_body_files
+
     if options.benchmark not in MINIATURES:
         known = ", ".join(MINIATURES)
         raise InputError(f"There is no miniature of {options.benchmark!r}.", f"There is one of {known}.")
-    root = out / "miniature"
     root.mkdir(parents=True, exist_ok=True)
     MINIATURES[options.benchmark](root)
-    if options.bodies is not None:
-        return root, options.bodies
-    write_body_files(root / "bodies")
-    return root, root / "bodies"
-
-
-def _body_kit(bodies: Path | None, body: Path | None) -> BodyKit:
-    from human3r.evaluation.body_kit import BodyKit
-
-    if bodies is not None and not bodies.is_dir():
-        raise InputError(f"There is no folder {str(bodies)!r}.", "Give the folder of the body files with --bodies.")
-    return BodyKit(bodies, body)
+    if options.bodies is None and options.benchmark in PEOPLE_MINIATURES:
+        write_body_files(root / "bodies")
 
 
 def _chosen(options: argparse.Namespace, kit: BodyKit) -> Benchmark:

@@ -127,7 +127,7 @@ class PeopleScorer:
         }
         # The reference weighs by matched people, which hides a sequence in which nobody was found.
         weight = num_found if self._suffix else self._num_true + self._num_false
-        missed = {"frame": tuple(range(self._num_frames)), "missed": tuple(self._missed)}
+        missed = {"frame": tuple(range(self._num_frames)), "missed": tuple(self._missed)} if any(self._missed) else {}
         return self._group("detection", float(weight), values, missed)
 
     def _observations(self) -> ScoreGroup:

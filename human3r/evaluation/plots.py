@@ -15,6 +15,7 @@ from human3r.evaluation.protocol import PATH_SERIES, ScoreGroup
 _PANEL = (320, 420)
 """(height, width) of one panel, pixels."""
 _MARGIN_PX = 42
+_COLUMNS = 2
 _INK, _TRUE = (60, 60, 60), (150, 150, 150)
 PREDICTED_COLORS = ((200, 60, 30), (40, 100, 200), (40, 150, 90), (160, 90, 190), (220, 150, 20))
 """Colours of the curves in one panel, in order; a predicted path has the first."""
@@ -35,18 +36,18 @@ def sequence_plot(groups: tuple[ScoreGroup, ...], title: str) -> bytes | None:
     if not num_panels:
         return None
     height, width = _PANEL
-    image = Image.new("RGB", (num_panels * width, height), "white")
-    draw = ImageDraw.Draw(image)
-    for place, group in enumerate(paths):
-        _draw_path(draw, place * width, group, title)
-    for place, (name, owners) in enumerate(curves.items(), start=len(paths)):
-        _draw_curves(draw, place * width, name, owners)
+    panels = [_path_panel(group, title) for group in paths]
+    panels += [_curve_panel(name, owners) for name, owners in curves.items()]
+    num_columns = min(num_panels, _COLUMNS)
+    image = Image.new("RGB", (num_columns * width, -(-num_panels // num_columns) * height), "white")
+    for place, panel in enumerate(panels):
+        image.paste(panel, (place % num_columns * width, place // num_columns * height))
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
 
 
-def _draw_path(draw: ImageDraw.ImageDraw, left: int, group: ScoreGroup, title: str) -> None:
+def _path_panel(group: ScoreGroup, title: str) -> Image.Image:
     height, width = _PANEL
     columns = [np.array(group.series[name]) for name in PATH_SERIES]
     truth, predicted = np.stack(columns[:2], -1), np.stack(columns[2:], -1)
@@ -56,12 +57,16 @@ def _draw_path(draw: ImageDraw.ImageDraw, left: int, group: ScoreGroup, title: s
     half = max(float(np.ptp(both, axis=0).max()) / 2, 1e-6) * np.array([aspect, 1.0])
     centre = (both.max(0) + both.min(0)) / 2
     low, high = centre - half, centre + half
-    _frame(draw, left, f"{title}: {group.name} path [m], grey = truth", low, high)
-    _curve(draw, left, truth, low, high, _TRUE)
-    _curve(draw, left, predicted, low, high, PREDICTED_COLORS[0])
+    panel = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(panel)
+    _frame(draw, f"{title}: {group.name} path [m], grey = truth", low, high)
+    _curve(draw, truth, low, high, _TRUE)
+    _curve(draw, predicted, low, high, PREDICTED_COLORS[0])
+    return panel
 
 
-def _draw_curves(draw: ImageDraw.ImageDraw, left: int, name: str, owners: list[ScoreGroup]) -> None:
+def _curve_panel(name: str, owners: list[ScoreGroup]) -> Image.Image:
+    height, width = _PANEL
     lines = []
     for group in owners:
         values = np.array(group.series[name])
@@ -70,29 +75,31 @@ def _draw_curves(draw: ImageDraw.ImageDraw, left: int, name: str, owners: list[S
     points = np.concatenate(lines)
     low = np.array([points[:, 0].min(), 0.0])
     high = np.array([max(points[:, 0].max(), low[0] + 1), max(points[:, 1].max(), 1e-9)])
-    _frame(draw, left, f"{name} over frames", low, high)
+    panel = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(panel)
+    _frame(draw, f"{name} over frames", low, high)
     colors = [PREDICTED_COLORS[index % len(PREDICTED_COLORS)] for index in range(len(owners))]
     for line, color in zip(lines, colors, strict=True):
-        _curve(draw, left, line, low, high, color)
+        _curve(draw, line, low, high, color)
     if len(owners) > 1:
         for index, (group, color) in enumerate(zip(owners, colors, strict=True)):
-            draw.text((left + _MARGIN_PX + 6, _MARGIN_PX + 4 + 12 * index), group.name, fill=color)
+            draw.text((_MARGIN_PX + 6, _MARGIN_PX + 4 + 12 * index), group.name, fill=color)
+    return panel
 
 
-def _frame(draw: ImageDraw.ImageDraw, left: int, title: str, low: np.ndarray, high: np.ndarray) -> None:
+def _frame(draw: ImageDraw.ImageDraw, title: str, low: np.ndarray, high: np.ndarray) -> None:
     height, width = _PANEL
-    box = (left + _MARGIN_PX, _MARGIN_PX, left + width - _MARGIN_PX, height - _MARGIN_PX)
+    box = (_MARGIN_PX, _MARGIN_PX, width - _MARGIN_PX, height - _MARGIN_PX)
     draw.rectangle(box, outline=_INK)
-    draw.text((left + _MARGIN_PX, 14), title, fill=_INK)
+    draw.text((_MARGIN_PX, 14), title, fill=_INK)
     draw.text((box[0], box[3] + 6), f"{low[0]:.3g}", fill=_INK)
     draw.text((box[2] - 24, box[3] + 6), f"{high[0]:.3g}", fill=_INK)
-    draw.text((left + 2, box[3] - 10), f"{low[1]:.3g}", fill=_INK)
-    draw.text((left + 2, box[1]), f"{high[1]:.3g}", fill=_INK)
+    draw.text((2, box[3] - 10), f"{low[1]:.3g}", fill=_INK)
+    draw.text((2, box[1]), f"{high[1]:.3g}", fill=_INK)
 
 
 def _curve(
     draw: ImageDraw.ImageDraw,
-    left: int,
     points: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
@@ -100,7 +107,7 @@ def _curve(
 ) -> None:
     height, width = _PANEL
     share = (points - low) / (high - low)
-    x = left + _MARGIN_PX + share[:, 0] * (width - 2 * _MARGIN_PX)
+    x = _MARGIN_PX + share[:, 0] * (width - 2 * _MARGIN_PX)
     y = height - _MARGIN_PX - share[:, 1] * (height - 2 * _MARGIN_PX)
     draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=color, width=2)
     if len(points) == 1:

@@ -136,8 +136,9 @@ class WorstFrame:
 
     frame: int
     """Row of the image in its sequence."""
+    measure: str
+    """The error that chose it, as ``group.series``."""
     value: float
-    """The error that chose it."""
     picture: str
     """Path beside the report."""
 

@@ -75,10 +75,10 @@ def sections_of(run: EvaluationRun) -> list[Section]:
     metrics = tuple((name, _number(scores[name])) for name in sorted(scores))
     sections = [
         _comparison(run),
-        Section("All metrics", header=("metric", "value"), rows=metrics),
         _sequences(run),
         Section("Plots", pictures=tuple(Picture(path, sequence) for sequence, path in _plot_paths(run).items())),
         _worst(run),
+        Section("All metrics", header=("metric", "value"), rows=metrics),
         _protocol(run),
     ]
     return [section for section in sections if section.text or section.rows or section.pictures]
@@ -96,14 +96,51 @@ def _comparison(run: EvaluationRun) -> Section:
         replaced = {name: scores[other] for name in columns if (other := _reference_name(name)) in scores}
         if replaced:
             values = (_number(replaced.get(name, scores.get(name))) for name in columns)
-            own.append((f"{run.model} (this run, as the reference computes)", *values, f"with {', '.join(references)}"))
+            own.append((f"{run.model}, as the reference computes", *values, f"with {', '.join(references)}"))
     return Section(
         "Result",
         text,
-        ("method", *columns, "source"),
+        ("method", *(label_of(name) for name in columns), "source"),
         (*rows, *own),
         own_rows=tuple(range(len(rows), len(rows) + len(own))),
     )
+
+
+_LABELS = {
+    "pa_mpjpe_mm": "PA-MPJPE [mm]",
+    "mpjpe_mm": "MPJPE [mm]",
+    "pve_mm": "PVE [mm]",
+    "root_error_mm": "MRPE [mm]",
+    "wa_mpjpe_mm": "WA-MPJPE [mm]",
+    "w_mpjpe_mm": "W-MPJPE [mm]",
+    "rte_percent": "RTE [%]",
+    "jitter_10m_s3": "jitter [10 m/s³]",
+    "foot_sliding_mm": "foot sliding [mm]",
+    "recall": "recall [%]",
+    "precision": "precision [%]",
+    "f1": "F1 [%]",
+    "missed": "people missed",
+    "ate_m": "ATE [m]",
+    "rpe_translation_m": "RPE [m]",
+    "rpe_rotation_deg": "RPE [°]",
+    "error_m": "position error [m]",
+    "abs_rel": "AbsRel",
+    "delta_1": "δ < 1.25",
+}
+_ALIGNMENTS = {
+    "metric": "metric",
+    "scale": "scale",
+    "scale_shift": "scale & shift",
+    "scale_shift_adam": "scale & shift by Adam",
+    "median": "median",
+}
+
+
+def label_of(name: str) -> str:
+    """Return how people call a metric ``group.metric``; its name where there is no other."""
+    group, metric = name.split(".")
+    label = _LABELS.get(metric, name)
+    return f"{_ALIGNMENTS[group]}: {label}" if group in _ALIGNMENTS else label
 
 
 def _reference_name(name: str) -> str:
@@ -117,19 +154,18 @@ def _sequences(run: EvaluationRun) -> Section:
         values = {f"{group.name}.{name}": value for group in item.groups for name, value in group.values.items()}
         cells = (_number(values.get(name)) for name in columns)
         rows.append((item.sequence, str(item.num_frames), *cells, f"{item.seconds:.1f}"))
-    return Section("Sequences", header=("sequence", "frames", *columns, "seconds"), rows=tuple(rows))
+    return Section("Sequences", header=("sequence", "frames", *map(label_of, columns), "seconds"), rows=tuple(rows))
 
 
 def _worst(run: EvaluationRun) -> Section:
     if run.benchmark.worst_by is None:
         return Section("Worst frames")
-    name = ".".join(run.benchmark.worst_by)
     frames = sorted(
         ((frame.value, item.sequence, frame) for item in run.sequences for frame in item.worst),
         key=lambda entry: -entry[0],
     )
     pictures = tuple(
-        Picture(frame.picture, f"{sequence}, frame {frame.frame}: {name} {_number(value)}")
+        Picture(frame.picture, f"{sequence}, frame {frame.frame}: {label_of(frame.measure)} {_number(value)}")
         for value, sequence, frame in frames[:_NUM_WORST_SHOWN]
     )
     has_depth = any(group.series.get("abs_rel") for item in run.sequences for group in item.groups)
@@ -201,7 +237,8 @@ def _published(run: EvaluationRun) -> list[PublishedRow]:
 def _coverage(run: EvaluationRun) -> str:
     frames = sum(scores.num_frames for scores in run.sequences)
     rejected = sum(scores.num_rejected for scores in run.sequences)
-    text = f"{len(run.sequences)} sequences, {frames} frames, {rejected} of them without a usable prediction."
+    count = len(run.sequences)
+    text = f"{count} sequence{'s' * (count != 1)}, {frames} frames, {rejected} of them without a usable prediction."
     if run.missing:
         text += f" Incomplete: not comparable with the published rows. Missing: {', '.join(run.missing)}."
     return text

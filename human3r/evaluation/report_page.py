@@ -22,7 +22,8 @@ p { color: var(--soft); max-width: 80ch; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: 4px 12px 4px 0; text-align: left; vertical-align: top; }
-th { color: var(--soft); font-weight: 600; white-space: nowrap; } td { overflow-wrap: anywhere; }
+th { color: var(--soft); font-weight: 600; } td { max-width: 60ch; }
+td { white-space: nowrap; } td:last-child { white-space: normal; overflow-wrap: break-word; min-width: 20ch; }
 tr.own td { background: var(--own); font-weight: 600; }
 .pictures { display: flex; flex-wrap: wrap; gap: 16px; }
 figure { margin: 0; max-width: 100%; } img { max-width: 100%; height: auto; border-radius: 4px; background: #fff; }

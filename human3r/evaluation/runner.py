@@ -108,11 +108,11 @@ def score_sequence(
     worst = []
     if out is not None:
         used = next((group for group in groups if benchmark.worst_by and group.name == benchmark.worst_by[0]), None)
-        for frame, value in find_worst(groups, benchmark.worst_by, timed.num_frames):
+        for frame, measure, value in find_worst(groups, benchmark.worst_by, timed.num_frames):
             picture = f"worst/{file_stem(recording.name)}_{frame:05d}.jpg"
             (out / picture).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(out / picture, draw_frame(recording, frame, keeper, model.body, used))
-            worst.append(WorstFrame(frame, round(value, 5), picture))
+            worst.append(WorstFrame(frame, measure, round(value, 5), picture))
     seconds = round(timed.seconds, 3)
     return SequenceScores(recording.name, timed.num_frames, session.num_rejected, seconds, groups, tuple(worst))
 
@@ -211,7 +211,7 @@ def load_scores(path: Path, fingerprint: str) -> SequenceScores | None:
             seconds=float(entry["seconds"]),
             groups=groups,
             worst=tuple(
-                WorstFrame(int(frame["frame"]), _number(frame["value"]), str(frame["picture"]))
+                WorstFrame(int(frame["frame"]), str(frame["measure"]), float(frame["value"]), str(frame["picture"]))
                 for frame in entry["worst"]
             ),
         )

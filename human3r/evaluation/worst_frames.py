@@ -76,8 +76,8 @@ def _without_pictures(prediction: FramePrediction) -> FramePrediction:
 
 def find_worst(
     groups: tuple[ScoreGroup, ...], worst_by: tuple[str, str] | None, num_frames: int
-) -> list[tuple[int, float]]:
-    """Return (frame, error) of the worst frames, worst first and apart from each other.
+) -> list[tuple[int, str, float]]:
+    """Return (frame, name of the error, error) of the worst frames, worst first and apart from each other.
 
     Args:
         groups: Of the sequence.
@@ -88,12 +88,12 @@ def find_worst(
     places = [place for place in (worst_by, _MISSES) if place and place[1] in series.get(place[0], {})]
     if not places:
         return []
-    used = series[places[0][0]]
-    pairs = sorted(zip(used[places[0][1]], used["frame"], strict=True), reverse=True)
-    chosen: list[tuple[int, float]] = []
+    group, measure = places[0]
+    pairs = sorted(zip(series[group][measure], series[group]["frame"], strict=True), reverse=True)
+    chosen: list[tuple[int, str, float]] = []
     for value, frame in pairs:
-        if value > 0 and all(abs(frame - other) > num_frames / 10 for other, _ in chosen):
-            chosen.append((int(frame), float(value)))
+        if value > 0 and all(abs(frame - other) > num_frames / 10 for other, _, _ in chosen):
+            chosen.append((int(frame), f"{group}.{measure}", float(value)))
     return chosen[:NUM_WORST]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from human3r.evaluation.benchmarks.bedlam import bedlam
+from human3r.evaluation.benchmarks.bedlam import bedlam_benchmark
 from human3r.evaluation.benchmarks.bonn import BONN
-from human3r.evaluation.benchmarks.emdb import emdb_1, emdb_2
+from human3r.evaluation.benchmarks.emdb import emdb_1_benchmark, emdb_2_benchmark
 from human3r.evaluation.benchmarks.kitti import KITTI
-from human3r.evaluation.benchmarks.rich import rich
+from human3r.evaluation.benchmarks.rich import rich_benchmark
 from human3r.evaluation.benchmarks.scannet import SCANNET
 from human3r.evaluation.benchmarks.sintel import SINTEL_DEPTH, SINTEL_POSE
-from human3r.evaluation.benchmarks.threedpw import threedpw
+from human3r.evaluation.benchmarks.threedpw import threedpw_benchmark
 from human3r.evaluation.benchmarks.tum import TUM_DEPTH, TUM_POSE
 from human3r.evaluation.body_kit import BodyKit
 from human3r.evaluation.protocol import Benchmark
@@ -23,5 +23,6 @@ SCENE_BENCHMARKS: dict[str, Benchmark] = {
 
 def people_benchmarks(kit: BodyKit) -> dict[str, Benchmark]:
     """Build the benchmarks whose truth are licensed bodies, by name."""
-    benchmarks = (threedpw(kit), emdb_1(kit), emdb_2(kit), rich(kit), bedlam(kit))
+    builders = (threedpw_benchmark, emdb_1_benchmark, emdb_2_benchmark, rich_benchmark, bedlam_benchmark)
+    benchmarks = [build(kit) for build in builders]
     return {benchmark.protocol.name: benchmark for benchmark in benchmarks}

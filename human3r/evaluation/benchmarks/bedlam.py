@@ -92,7 +92,7 @@ def _rows(table: dict[str, tuple[float, float, float, float]]) -> tuple[Publishe
     return tuple(PublishedRow(name, dict(zip(columns, values, strict=True)), source) for name, values in table.items())
 
 
-def bedlam(kit: BodyKit) -> Benchmark:
+def bedlam_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark."""
     return Benchmark(
         protocol=Protocol(

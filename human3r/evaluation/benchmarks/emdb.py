@@ -127,7 +127,7 @@ def find(kit: BodyKit, subset: Literal["emdb1", "emdb2"], root: Path, protocol: 
 _LAYOUT = "P<n>/<nn>_<name>/{images/*.jpg,P<n>_<nn>_<name>_data.pkl}"
 
 
-def emdb_1(kit: BodyKit) -> Benchmark:
+def emdb_1_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark of people in the camera frame."""
     rows = {
         "CLIFF": (68.3, 103.3, 123.7),
@@ -161,7 +161,7 @@ def emdb_1(kit: BodyKit) -> Benchmark:
     )
 
 
-def emdb_2(kit: BodyKit) -> Benchmark:
+def emdb_2_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark of motion in the world."""
     rows = {
         "GLAMR": (280.8, 726.6, 11.4),

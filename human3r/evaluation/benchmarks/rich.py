@@ -149,7 +149,7 @@ def _number(path: Path) -> int:
     return int(number[0]) if number else -1
 
 
-def rich(kit: BodyKit) -> Benchmark:
+def rich_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark."""
     rows = {
         "GLAMR": (129.4, 236.2, 3.8),

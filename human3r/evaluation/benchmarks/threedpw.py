@@ -137,7 +137,7 @@ def find(kit: BodyKit, root: Path, protocol: Protocol) -> list[Recording]:
     return found
 
 
-def threedpw(kit: BodyKit) -> Benchmark:
+def threedpw_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark."""
     return Benchmark(
         protocol=Protocol(

@@ -19,12 +19,17 @@ from human3r.evaluation.miniatures.scene_sets import (
     write_tum_prepared,
 )
 
-MINIATURES: dict[str, Callable[[Path], None]] = {
+PEOPLE_MINIATURES: dict[str, Callable[[Path], None]] = {
     "3dpw": write_3dpw,
     "emdb1": write_emdb,
     "emdb2": write_emdb,
     "rich": write_rich,
     "bedlam": write_bedlam,
+}
+"""Those that need body files as well."""
+
+MINIATURES: dict[str, Callable[[Path], None]] = {
+    **PEOPLE_MINIATURES,
     "sintel-depth": write_sintel,
     "bonn": write_bonn,
     "kitti": write_kitti,
@@ -35,4 +40,4 @@ MINIATURES: dict[str, Callable[[Path], None]] = {
 }
 """Writers by the benchmark's name."""
 
-__all__ = ["MINIATURES", "write_body_files"]
+__all__ = ["MINIATURES", "PEOPLE_MINIATURES", "write_body_files"]

@@ -37,6 +37,15 @@ def test_far_boxes_are_never_the_same_person(square: np.ndarray) -> None:
     assert matches.false_positives.tolist() == matches.misses.tolist() == [0]
 
 
+def test_the_reference_stops_early_in_a_crowd(square: np.ndarray) -> None:
+    """Three people stand apart; pairs across them cost less than the last true pair, whose prediction is stretched."""
+    truth = square + np.array([[[0.0, 0.0]], [[30.0, 0.0]], [[60.0, 0.0]]])
+    stretched = truth[2] + (square - square.mean(0)) * np.array([8.0, 0.0])
+    predictions = np.stack([truth[0] + 0.1, truth[1] + 0.2, stretched])
+    assert len(match_people(predictions, truth, cost="frobenius").pairs) == 3
+    assert match_people(predictions, truth, cost="spectral").misses.tolist() == [2]
+
+
 @pytest.mark.parametrize(("num_predicted", "num_true"), [(0, 0), (0, 2), (2, 0)])
 def test_nobody_on_one_side_is_a_legal_frame(square: np.ndarray, num_predicted: int, num_true: int) -> None:
     people = np.stack([square, square + 100])
