@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from human3r.models.blocks import Mlp
 from human3r.models.compact.config import CompactConfig
+from human3r.models.compact.convolution import SameConv2d
 from human3r.models.compact.efficientnet import TAP_CHANNELS
 from human3r.models.compact.human_prior import MoveNetFeatures
 from human3r.models.compact.movenet import FEATURE_CHANNELS, NUM_KEYPOINTS
@@ -56,13 +57,13 @@ class RefineBlock(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(dim, dim, 5, padding=2, groups=dim)
-        self.expand = nn.Conv2d(dim, 2 * dim, 1)
-        self.contract = nn.Conv2d(2 * dim, dim, 1)
+        self.mix = SameConv2d(dim, dim, 5, groups=dim)
+        self.expand = SameConv2d(dim, 2 * dim, activation="relu")
+        self.contract = SameConv2d(2 * dim, dim)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``B C h w`` to itself."""
-        return features + self.contract(functional.relu(self.expand(self.mix(features))))
+        return self.contract(self.expand(self.mix(features)), features)
 
 
 class Fusion(nn.Module):
@@ -76,14 +77,14 @@ class Fusion(nn.Module):
 
     def __init__(self, coarse_dim: int, lateral_dim: int, dim: int) -> None:
         super().__init__()
-        self.coarse = nn.Conv2d(coarse_dim, dim, 1)
-        self.lateral = nn.Conv2d(lateral_dim, dim, 1)
+        self.coarse = SameConv2d(coarse_dim, dim)
+        self.lateral = SameConv2d(lateral_dim, dim)
         self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim))
 
     def forward(self, coarse: Tensor, lateral: Tensor) -> Tensor:
         """Join ``B C h w`` and ``B L 2h 2w`` into ``B D 2h 2w``."""
         raised = functional.interpolate(self.coarse(coarse), scale_factor=2, mode="bilinear", align_corners=False)
-        return self.refine(raised + self.lateral(lateral))
+        return self.refine(self.lateral(lateral, raised))
 
 
 class ConvexUpsampling(nn.Module):
@@ -95,19 +96,22 @@ class ConvexUpsampling(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.hidden = nn.Conv2d(dim + STRIDE_PX**2, 48, 3, padding=1)
-        self.weights = nn.Conv2d(48, 9 * STRIDE_PX**2, 1)
+        self.hidden = SameConv2d(dim + STRIDE_PX**2, 48, 3, activation="relu")
+        self.weights = SameConv2d(48, 9 * STRIDE_PX**2)
 
     def forward(self, maps: Tensor, features: Tensor, grey: Tensor) -> Tensor:
         """Raise ``B M h w`` to ``B M 4h 4w``, guided by ``B C h w`` features and the ``B 1 4h 4w`` image."""
         batch, channels, rows, columns = maps.shape
         detail = functional.pixel_unshuffle(grey.to(features.dtype), STRIDE_PX)
-        weights = self.weights(functional.relu(self.hidden(torch.cat([features, detail], dim=1))))
-        weights = weights.float().unflatten(1, (9, STRIDE_PX**2)).softmax(dim=1)
+        weights = self.weights(self.hidden(torch.cat([features, detail], dim=1)))
+        # Cells first: the weights of a cell lie together then, as the convolution leaves them.
+        weights = weights.permute(0, 2, 3, 1).float().unflatten(-1, (9, STRIDE_PX**2)).softmax(dim=-2)
         padded = functional.pad(maps.float(), (1, 1, 1, 1), mode="replicate")
-        neighbours = functional.unfold(padded, 3).view(batch, channels, 9, rows, columns)
-        fine = torch.einsum("bmnhw,bnshw->bmshw", neighbours, weights)
-        return functional.pixel_shuffle(fine.flatten(1, 2), STRIDE_PX)
+        neighbours = functional.unfold(padded, 3).view(batch, channels, 9, rows, columns).permute(0, 3, 4, 1, 2)
+        fine = (neighbours.flatten(0, 2) @ weights.flatten(0, 2)).view(
+            batch, rows, columns, channels, STRIDE_PX, STRIDE_PX
+        )
+        return fine.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, STRIDE_PX * rows, STRIDE_PX * columns)
 
 
 class CompactPointHead(nn.Module):
@@ -122,11 +126,11 @@ class CompactPointHead(nn.Module):
         super().__init__()
         dim = parts.point_dim
         self.join = nn.Linear(trunk.token_dim + 3 * trunk.decoder_dim, 2 * dim)
-        self.coarse = nn.Conv2d(TAP_CHANNELS[2], 2 * dim, 1)
+        self.coarse = SameConv2d(TAP_CHANNELS[2], 2 * dim)
         self.refine = nn.Sequential(RefineBlock(2 * dim), RefineBlock(2 * dim))
         self.middle = Fusion(2 * dim, TAP_CHANNELS[1], dim)
         self.fine = Fusion(dim, TAP_CHANNELS[0] + FEATURE_CHANNELS, dim // 2)
-        self.output = nn.Conv2d(dim // 2, 2, 3, padding=1)
+        self.output = SameConv2d(dim // 2, 2, 3)
         self.upsample = ConvexUpsampling(dim // 2)
         self.focal = Mlp(trunk.token_dim, trunk.token_dim, 1)
         nn.init.zeros_(self.focal.contract.weight)
@@ -141,7 +145,7 @@ class CompactPointHead(nn.Module):
         dtype = self.join.weight.dtype
         tokens = self.join(torch.cat([level.to(dtype) for level in levels], dim=-1))
         features = tokens.transpose(1, 2).unflatten(2, image.grid)
-        features = self.refine(features + self.coarse(coarse.to(dtype)))
+        features = self.refine(self.coarse(coarse.to(dtype), features))
         features = self.middle(features, middle.to(dtype))
         people = human.maps.features.to(dtype)
         features = self.fine(features, torch.cat([fine.to(dtype), people], dim=1))
@@ -177,9 +181,9 @@ class KeypointMaskHead(nn.Module):
         super().__init__()
         dim = parts.point_dim // 2
         inputs = NUM_MAPS + FEATURE_CHANNELS + NUM_KEYPOINTS + 1 + TAP_CHANNELS[0] + STRIDE_PX**2
-        self.embed = nn.Conv2d(inputs, dim, 1)
+        self.embed = SameConv2d(inputs, dim)
         self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim), RefineBlock(dim))
-        self.output = nn.Conv2d(dim, STRIDE_PX**2, 1)
+        self.output = SameConv2d(dim, STRIDE_PX**2)
         # An untrained head sees nobody: the camera then looks at everything.
         nn.init.zeros_(self.output.weight)
         nn.init.constant_(self.output.bias, -3.0)

@@ -72,7 +72,7 @@ def scene_with_person(ankle_score: float):
     score[0, 15:] = ankle_score
     people = ImageKeypoints(keypoints, score, torch.ones(1), torch.zeros(1, 4), torch.zeros(1, 2))
     detections = KeypointDetections(
-        torch.ones(1), torch.zeros(1, 2), torch.zeros(1, 24), torch.zeros(1, 8), torch.zeros(1, 2), None, people
+        torch.ones(1), torch.zeros(1, 2), torch.zeros(1, 24), torch.zeros(1, 8), torch.zeros(1, 2), keypoints=people
     )
     joints = torch.zeros(1, 22, 3)
     joints[..., 2] = 4.0
