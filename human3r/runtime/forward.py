@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from human3r.models.parts import FrameTokens
 from human3r.records import Frame, FramePrediction
 from human3r.runtime.loading import LoadedModel
 from human3r.runtime.prefetch import Prefetcher
-from human3r.runtime.session import Session, SessionOptions
+from human3r.runtime.session import Session, SessionOptions, SessionSnapshot
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.preprocess import PreparedImage
 from human3r.video.probe import ClipInfo
@@ -37,6 +38,10 @@ class RunOptions:
     save_depth: bool = False
     """Keep a depth map per frame in the result."""
     limits: MediaLimits = DEFAULT_LIMITS
+    snapshot_every: int = 0
+    """Hand out the session's snapshot after every so many frames; 0 never does."""
+    resume_from: SessionSnapshot | None = None
+    """Go on from here: the frames that it has seen are decoded and dropped."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Stepped:
     prediction: FramePrediction
     num_rejected: int
     """Blank or unusable frames so far."""
+    snapshot: SessionSnapshot | None = None
+    """The session after this frame, where one was due."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
         InputError: The clip or an option cannot be used.
         DeviceMemoryError: The device's memory is too small.
     """
-    session = Session(model, use_ttt3r=options.use_ttt3r, reset_interval=options.reset_interval)
+    session = _start(model, options)
+    num_done = session.num_frames
     encodes_ahead = model.config.architecture == "compact" and model.device.type == "cpu"
 
     def prepare(frame: Frame) -> tuple[Frame, PreparedImage, FrameTokens | None]:
@@ -86,11 +94,18 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
     with FrameReader(clip, options.sampling, options.limits) as reader:
         yield Opened(reader.info, session.options)
         # What is stateless runs ahead of the recurrence by a few frames.
-        with _threads_per_half(encodes_ahead), Prefetcher(reader, prepare) as frames:
+        with _threads_per_half(encodes_ahead), Prefetcher(islice(reader, num_done, None), prepare) as frames:
             for frame, prepared, tokens in frames:
                 prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, tokens)
-                yield Stepped(prediction, session.num_rejected)
+                is_due = options.snapshot_every and session.num_frames % options.snapshot_every == 0
+                yield Stepped(prediction, session.num_rejected, session.snapshot() if is_due else None)
         yield Ended(tuple(reader.warnings))
+
+
+def _start(model: LoadedModel, options: RunOptions) -> Session:
+    if options.resume_from is not None:
+        return Session.restore(model, options.resume_from)
+    return Session(model, use_ttt3r=options.use_ttt3r, reset_interval=options.reset_interval)
 
 
 @contextmanager

@@ -111,6 +111,11 @@ class Session:
         return self._now.num_rejected
 
     @property
+    def num_frames(self) -> int:
+        """Frames seen, rejected ones included."""
+        return self._now.num_frames
+
+    @property
     def options(self) -> SessionOptions:
         """How the stream is run."""
         return self._now.options
@@ -184,9 +189,7 @@ class Session:
         prediction = replace(prediction, extras=None).to("cpu", torch.float32)
         people = people_of(prediction, track_id.cpu(), prepared)
         if after.options.smoothing is not None:
-            people, smoothing = smooth_people(
-                people, time_s, after.smoothing, self.model.body, after.options.smoothing
-            )
+            people, smoothing = smooth_people(people, time_s, after.smoothing, self.model.body, after.options.smoothing)
             after = replace(after, smoothing=smoothing)
         self._now = after
         return self._describe(prediction, people, prepared, frame_index, time_s)
