@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +18,10 @@ from demo.viewer import LiveScene
 from demo.zero_gpu import LentForward
 from human3r.assets.registry import ASSETS, find_weights
 from human3r.runtime.forward import Forward, forward
+from human3r.video.limits import DEFAULT_LIMITS
 
+LIMITS = replace(DEFAULT_LIMITS, child_cpu_s=600)
+"""What a visitor's clip may cost: one that is slow to decode must not hold up the line for half an hour."""
 _PREVIEW_LONG_SIDE = 512
 _SMOOTHING = 0.6
 """Weight of the newest measurement in the time per frame."""
@@ -47,14 +51,14 @@ class Human3REngine:
 
     def probe(self, clip: Path) -> human3r.ClipInfo:
         """Measure a clip in the decoder process."""
-        return human3r.probe(clip)
+        return human3r.probe(clip, LIMITS)
 
     def peek(self, clip: Path, start_s: float) -> np.ndarray | None:
         """Decode the frame at a time."""
         from human3r.video.reader import FrameReader
         from human3r.video.sampling import Sampling
 
-        with FrameReader(clip, Sampling(start_s=start_s, max_frames=1)) as reader:
+        with FrameReader(clip, Sampling(start_s=start_s, max_frames=1), LIMITS) as reader:
             return next((_at_most(frame.image, _PREVIEW_LONG_SIDE) for frame in reader), None)
 
     def load(self, model: str) -> None:
@@ -92,6 +96,7 @@ class Human3REngine:
             reset_interval=options.reset_interval,
             should_stop=listener.should_stop,
             on_start=listener.on_start,
+            limits=LIMITS,
             forward=self._forward,
         )
         self._note_speed((time.perf_counter() - started) / result.num_frames)

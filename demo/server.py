@@ -94,7 +94,8 @@ class Demo:
             share=False,
             root_path=self.settings.root_path,
             ssr_mode=False,
-            max_file_size=f"{self.settings.max_upload_mb}mb",
+            # Somewhat more than is accepted: the reader's own sentence then says how large the file is.
+            max_file_size=f"{self.settings.max_upload_mb * 3 // 2}mb",
             allowed_paths=[str(EXAMPLES_ROOT)],
             app_kwargs={"routes": build_routes(site)},
             theme=_theme(),

@@ -81,7 +81,7 @@ class LentForward:
             InputError: The clip or an option cannot be used; found out before a GPU is asked for where possible.
             ResourceError: There is no GPU now.
         """
-        task = self._task(str(clip), options, _num_frames(human3r.probe(clip), options))
+        task = self._task(str(clip), options, _num_frames(human3r.probe(clip, options.limits), options))
         try:
             for event in task:
                 if isinstance(event, tuple):

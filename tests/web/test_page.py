@@ -107,6 +107,14 @@ def test_the_app_listens_on_one_port_while_nobody_runs_anything(page, app) -> No
     eventually(page, lambda: _listening_ports(app.pid) == {app.port}, "a live viewer of an earlier run is still open")
 
 
+def test_nothing_of_the_machine_can_be_fetched(app) -> None:
+    paths = [Path(__file__), Path(__file__).resolve().parents[2] / "app.py", Path("/etc/passwd"), app.log]
+
+    for path in paths:
+        assert _status_of(f"{app.url}gradio_api/file={path}") in (403, 404)
+    assert _status_of(f"{app.url}viewer/../../../../etc/passwd") == 404
+
+
 def test_a_file_that_is_no_clip_is_one_sentence_and_the_server_goes_on(page, app, tmp_path: Path) -> None:
     fake = tmp_path / "notes.mp4"
     fake.write_text("This is text.\n" * 50)
@@ -149,23 +157,27 @@ def test_a_run_behind_a_proxy_grows_live_stops_keeps_what_there_is_and_frees_the
     assert page.problems == []
 
 
-def test_a_phone_clip_is_seen_upright_and_a_new_run_starts_after_a_stop(
-    unhurried_page, tmp_path: Path, long_clip: Path
-) -> None:
+def test_a_new_run_starts_at_once_after_a_stop(unhurried_page, long_clip: Path) -> None:
     page = unhurried_page
     start_run(page, long_clip)
     page.get_by_role("button", name="Stop").click()
     page.locator("[data-h3=recording] iframe").wait_for()
 
+    page.get_by_role("button", name="Reconstruct").click()
+
+    page.locator(".h3-status", has_text="frame ").wait_for()
+
+
+def test_a_phone_clip_is_seen_upright(unhurried_page, tmp_path: Path) -> None:
     path = tmp_path / "phone.mp4"
     with VideoWriter(path, fps=10) as writer:
         for level in range(0, 240, 24):
             writer.append(np.full((48, 96, 3), level, np.uint8))
-    page.locator("#h3-clip button[aria-label='Clear'], #h3-clip button[aria-label='Remove this file']").first.click()
-    start_run(page, patch_display_matrix(path, (0, 1, -1, 0)))
 
-    assert "48x96, rotated 90°" in page.locator(".h3-facts").first.inner_text()
-    picture = page.locator(".h3-side img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    start_run(unhurried_page, patch_display_matrix(path, (0, 1, -1, 0)))
+
+    assert "48x96, rotated 90°" in unhurried_page.locator(".h3-facts").first.inner_text()
+    picture = unhurried_page.locator(".h3-side img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert picture == [48, 96]
 
 
