@@ -7,6 +7,7 @@ an example starts a run.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from demo import messages
 from demo.engine import Engine
 from demo.runs import Outcome, outcome_of
-from demo.storage import Shelf, Store
+from demo.storage import MOMENTS_NAME, Shelf, Store
 
 if TYPE_CHECKING:
     from human3r import Reconstruction
@@ -46,6 +47,11 @@ class Example:
     def precomputed(self) -> Path:
         """Its result, or a path that does not exist."""
         return ROOT / "precomputed" / f"{self.slug}.npz"
+
+    @property
+    def moments(self) -> Path:
+        """The points of its single frames, or a path that does not exist."""
+        return ROOT / "precomputed" / f"{self.slug}.moments.bin"
 
 
 EXAMPLES = (
@@ -105,6 +111,9 @@ class Gallery:
     def _prepare(self, example: Example, result: Reconstruction, shelf: Shelf) -> Outcome:
         result.save(shelf.folder / "reconstruction.npz")
         ready = ["reconstruction.npz"]
+        if example.moments.is_file():
+            shutil.copyfile(example.moments, shelf.folder / MOMENTS_NAME)
+            ready.append(MOMENTS_NAME)
         for name in ("scene.viser", "overlay.mp4"):
             if self._engine.export(result, example.clip, shelf.folder, name):
                 ready.append(name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demo import messages
+from demo.storage import MOMENTS_NAME
 
 if TYPE_CHECKING:
     from demo.runs import Outcome, RunOptions
@@ -133,7 +134,7 @@ def recorded_viewer(outcome: Outcome) -> str:
 
 
 def _player_address(outcome: Outcome) -> str:
-    moments = "&moments=1" if "moments.bin" in outcome.ready else ""
+    moments = "&moments=1" if MOMENTS_NAME in outcome.ready else ""
     return f"./viewer/{outcome.shelf.token}/play/?playbackPath=../scene.viser{moments}"
 
 

@@ -17,9 +17,12 @@ from PIL import Image
 
 import human3r
 from demo.examples import Example, available_examples
+from human3r.export.moments import Moments
 
 MAX_BYTES = 1_000_000
 """Largest result that is shipped."""
+_MAX_RAW_MOMENTS_BYTES = 1_500_000
+"""The points of single frames before compression, which halves them about."""
 _FPS = 10.0
 _THUMBNAIL_WIDTH = 240
 
@@ -50,13 +53,15 @@ def _is_current(example: Example, model: human3r.LoadedModel) -> bool:
 
 def _precompute(example: Example, model: human3r.LoadedModel) -> None:
     best: tuple[int, np.ndarray] | None = None
+    moments = Moments()
 
-    def keep_crowded(prediction: human3r.FramePrediction) -> None:
+    def keep(prediction: human3r.FramePrediction) -> None:
         nonlocal best
+        moments.add(prediction)
         if best is None or len(prediction.people) > best[0]:
             best = (len(prediction.people), prediction.image.numpy().copy())
 
-    result = human3r.reconstruct(example.clip, model, keep_crowded, fps=_FPS)
+    result = human3r.reconstruct(example.clip, model, keep, fps=_FPS)
     example.precomputed.parent.mkdir(exist_ok=True)
     kept = len(result.points_world)
     while True:
@@ -66,6 +71,7 @@ def _precompute(example: Example, model: human3r.LoadedModel) -> None:
             break
         kept = int(kept * 0.9 * MAX_BYTES / size)
     fitting.save(example.precomputed)
+    moments.write(example.moments, result, _MAX_RAW_MOMENTS_BYTES)
     assert best is not None  # a result has at least one frame
     _save_thumbnail(best[1], result.image_size, example.thumbnail)
     print(f"{example.slug}: {result.num_frames} frames, {len(result.track_id)} people, {kept} points, {size} bytes")

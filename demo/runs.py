@@ -20,7 +20,7 @@ import numpy as np
 from demo import messages
 from demo.engine import Engine, RunListener, RunOptions
 from demo.jobs import Job, Line, LineFullError
-from demo.storage import Shelf, Store
+from demo.storage import MOMENTS_NAME, Shelf, Store
 from demo.viewer import LiveScene, LiveScenes
 from human3r.errors import Cancelled, Human3RError, InputError
 
@@ -253,7 +253,7 @@ class Runs:
         note = note_for(result, was_stopped=job.should_stop())
         yield Update(messages.WRITING, 1.0)
         result.save(shelf.folder / "reconstruction.npz")
-        ready = [name for name in ("reconstruction.npz", "moments.bin") if shelf.file(name)]
+        ready = [name for name in ("reconstruction.npz", MOMENTS_NAME) if shelf.file(name)]
         later = (*MAIN_FILES, *FURTHER_FILES) if everything else MAIN_FILES
         for name in ("scene.viser", *later):
             if self._engine.export(result, clip, shelf.folder, name):

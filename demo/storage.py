@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
+MOMENTS_NAME = "moments.bin"
+"""The points of single frames beside a result; the player fetches it under this name."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
 
 

@@ -59,14 +59,20 @@ class Moments:
         self._color[prediction.frame_index] = _thinned(image, stride).copy()
         self._rect_px = _covered(prediction.source_rect_px, depth.shape, stride)
 
-    def write(self, path: Path, reconstruction: Reconstruction) -> bool:
-        """Write the frames of a result whole or not at all; False when one of them was never added."""
+    def write(self, path: Path, reconstruction: Reconstruction, max_raw_bytes: int = MAX_RAW_BYTES) -> bool:
+        """Write the frames of a result whole or not at all; False when one of them was never added.
+
+        Args:
+            path: Where to.
+            reconstruction: The result of the same run.
+            max_raw_bytes: Size before compression; grids get coarser until they fit.
+        """
         frames = [int(index) for index in reconstruction.frame_index]
         if not frames or any(index not in self._depth for index in frames):
             return False
         depth = np.stack([self._depth[index] for index in frames])
         color = np.stack([self._color[index] for index in frames])
-        stride = _stride(depth.size * _BYTES_PER_POINT, MAX_RAW_BYTES)
+        stride = _stride(depth.size * _BYTES_PER_POINT, max_raw_bytes)
         rect_px = _covered(self._rect_px, depth.shape[1:], stride)
         # Frames go last, so that one step serves both directions of the picture.
         depth = np.moveaxis(_thinned(np.moveaxis(depth, 0, -1), stride), -1, 0)

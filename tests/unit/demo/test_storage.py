@@ -121,3 +121,10 @@ def test_leaving_the_store_leaves_no_file() -> None:
         (folder / "scene.glb").write_bytes(b"x")
 
     assert not folder.parent.exists()
+
+
+def test_the_points_of_single_frames_have_one_name_everywhere() -> None:
+    from demo.storage import MOMENTS_NAME as SERVED
+    from human3r.export.moments import MOMENTS_NAME as WRITTEN
+
+    assert SERVED == WRITTEN

@@ -16,11 +16,13 @@ from human3r.export.moments import Moments
 from human3r.reconstruction import Reconstruction
 
 
-def _write(walk: Reconstruction, path: Path, size: tuple[int, int]) -> tuple[dict, np.ndarray, np.ndarray]:
+def _write(
+    walk: Reconstruction, path: Path, size: tuple[int, int], max_raw_bytes: int = 10**9
+) -> tuple[dict, np.ndarray, np.ndarray]:
     kept = Moments()
     for frame in range(walk.num_frames):
         kept.add(prediction_of(walk, frame, size))
-    assert kept.write(path, walk)
+    assert kept.write(path, walk, max_raw_bytes)
     raw = gzip.decompress(path.read_bytes())
     assert raw[:4] == b"H3RM"
     (length,) = struct.unpack("<I", raw[4:8])
@@ -61,9 +63,8 @@ def test_a_frame_has_at_most_so_many_points(
     assert color.shape == (walk.num_frames, head["height"], head["width"], 3)
 
 
-def test_a_long_clip_gets_a_coarser_grid(tmp_path: Path, walk: Reconstruction, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_RAW_BYTES", 10_000)
-    head, depth, _ = _write(walk, tmp_path / "moments.bin", (25, 34))
+def test_a_long_clip_gets_a_coarser_grid(tmp_path: Path, walk: Reconstruction) -> None:
+    head, depth, _ = _write(walk, tmp_path / "moments.bin", (25, 34), max_raw_bytes=10_000)
 
     assert depth.size * 5 <= 10_000
     assert 0.8 * walk.image_size[1] < head["rect"][2] < walk.image_size[1]
