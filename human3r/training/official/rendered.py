@@ -13,7 +13,9 @@ from human3r.errors import InputError
 from human3r.training.official.layout import NUM_TRUE_BETAS, SPLITS, LabelledFrame, LabelledPeople, write_frame
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, transform_people
 
-_SPLIT_FOLDERS = {"train": SPLITS[0], "val": SPLITS[1]}
+SPLIT_FOLDERS = {"train": SPLITS[0], "val": SPLITS[1]}
+"""Splits of the generator and where they go."""
+SEQUENCE_PREFIX = "synthetic_"
 
 
 def convert_rendered(source: Path, output: Path, max_clips: int | None = None) -> Iterator[str]:
@@ -27,14 +29,14 @@ def convert_rendered(source: Path, output: Path, max_clips: int | None = None) -
     Raises:
         InputError: There are no clips.
     """
-    folders = {split: clip_folders(source / name) for name, split in _SPLIT_FOLDERS.items()}
+    folders = {split: clip_folders(source / name) for name, split in SPLIT_FOLDERS.items()}
     if not all(folders.values()):
         raise InputError(f"There are no rendered clips in train and val of {source.name!r}.", "See 'human3r synth'.")
     for split, clips in folders.items():
         for folder in clips[:max_clips]:
-            target = output / split / f"synthetic_{folder.name}"
+            target = output / split / f"{SEQUENCE_PREFIX}{folder.name}"
             if not target.exists():
-                _write_sequence(target, read_clip(folder))
+                write_sequence(target, read_clip(folder))
                 yield target.name
 
 
@@ -64,7 +66,8 @@ def labelled_frames(clip: SyntheticClip) -> Iterator[LabelledFrame]:
         )
 
 
-def _write_sequence(target: Path, clip: SyntheticClip) -> None:
+def write_sequence(target: Path, clip: SyntheticClip) -> None:
+    """Write one clip as the sequence folder ``target``, which appears complete or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(mkdtemp(prefix=".partial_", dir=target.parent))
     try:

@@ -29,9 +29,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split", choices=SPLITS, default="train", help="validation uses its own models, motions and skies"
     )
+    parser.add_argument(
+        "--layout",
+        choices=("compact", "bedlam"),
+        default="compact",
+        help="files to write; bedlam: OUT/Training, OUT/Test",
+    )
     parser.add_argument("--count", type=int, default=100, help="number of clips")
     parser.add_argument("--start", type=int, default=0, help="first seed")
     parser.add_argument("--frames", type=int, default=6, help="frames per clip")
+    parser.add_argument("--frame-s", type=float, help="seconds between frames (default: drawn from 0.1 to 0.45)")
     parser.add_argument("--shots", type=int, default=1, help="cameras per scene; each gives a clip NNNNNN_K")
     parser.add_argument("--furniture", type=Path, default=default_furniture(), help="folder of Sweet Home 3D libraries")
     parser.add_argument("--hdri", type=Path, help="folder hdri of the npm package @pmndrs/assets 1.7.0")
@@ -44,31 +51,34 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     studio = open_studio(options.furniture, options.hdri, options.motion, options.cache or options.out / "assets")
-    root = options.out / options.split
+    root, prefix, write = options.out / options.split, "", write_clip
+    if options.layout == "bedlam":
+        # The layout belongs to the training that reads it.
+        from human3r.training.official.rendered import SEQUENCE_PREFIX, SPLIT_FOLDERS, write_sequence
+
+        root, prefix, write = options.out / SPLIT_FOLDERS[options.split], SEQUENCE_PREFIX, write_sequence
     begin, cpu, frames = time.monotonic(), time.process_time(), 0
     for seed in range(options.start, options.start + options.count):
-        folders = shot_folders(root, seed, options.shots)
-        if all((folder / "clip.npz").exists() for folder in folders):
+        folders = shot_folders(root, f"{prefix}{seed:06d}", options.shots)
+        if all(folder.exists() for folder in folders):
             continue
         if time.monotonic() - begin > options.seconds:
             break
-        shots = generate_shots(studio, seed, options.split, options.frames, options.shots)
+        shots = generate_shots(studio, seed, options.split, options.frames, options.shots, options.frame_s)
         for folder, clip in zip(folders, shots, strict=True):
-            write_clip(folder, clip)
+            write(folder, clip)
             frames += len(clip)
         if seed % 10 == 9:
             rates = frames / (time.monotonic() - begin), frames / (time.process_time() - cpu)
             print(f"{seed + 1}: {frames} frames, {rates[0]:.1f} frames/s ({rates[1]:.1f} per CPU second)", flush=True)
-    if options.contact_sheet:
+    if options.contact_sheet and options.layout == "compact":
         write_contact_sheet(options.contact_sheet, clip_folders(root)[-16:])
     return 0
 
 
-def shot_folders(root: Path, seed: int, num_shots: int) -> list[Path]:
-    """Return the folder of every clip of a seed."""
-    if num_shots == 1:
-        return [root / f"{seed:06d}"]
-    return [root / f"{seed:06d}_{shot}" for shot in range(num_shots)]
+def shot_folders(root: Path, name: str, num_shots: int) -> list[Path]:
+    """Return the folder of every clip of one scene."""
+    return [root / name] if num_shots == 1 else [root / f"{name}_{shot}" for shot in range(num_shots)]
 
 
 if __name__ == "__main__":

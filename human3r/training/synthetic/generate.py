@@ -82,7 +82,9 @@ def generate_clip(studio: Studio, seed: int, split: str, num_frames: int = 6) ->
     return next(generate_shots(studio, seed, split, num_frames, 1))
 
 
-def generate_shots(studio: Studio, seed: int, split: str, num_frames: int, num_shots: int) -> Iterator[SyntheticClip]:
+def generate_shots(
+    studio: Studio, seed: int, split: str, num_frames: int, num_shots: int, frame_s: float | None = None
+) -> Iterator[SyntheticClip]:
     """Generate clips of one scene from several cameras: building a scene costs as much as six frames of it.
 
     Raises:
@@ -95,7 +97,8 @@ def generate_shots(studio: Studio, seed: int, split: str, num_frames: int, num_s
     is_outdoor = rng.uniform() < OUTDOOR_SHARE
     environment = _draw_environment(rng, studio, is_outdoor, is_validation)
     scene = (build_street if is_outdoor else build_room)(rng, studio.assets, environment, is_validation)
-    time_s = np.arange(num_frames) * rng.uniform(0.1, 0.45)
+    drawn_s = rng.uniform(0.1, 0.45)
+    time_s = np.arange(num_frames) * (drawn_s if frame_s is None else frame_s)
     actors, focus = _draw_actors(rng, studio, scene, time_s, is_validation)
     for _ in range(num_shots):
         camera = draw_camera(rng, scene, _subjects(actors, focus, num_frames), time_s)

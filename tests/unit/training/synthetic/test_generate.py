@@ -12,12 +12,13 @@ from human3r.bodies import load_body
 from human3r.errors import AssetMissingError, InputError
 from human3r.records import BodyParameters
 from human3r.training.motion import Motion
+from human3r.training.synthetic import __main__ as command
 from human3r.training.synthetic.acting import mirror_motion
 from human3r.training.synthetic.cameras import draw_camera
 from human3r.training.synthetic.clip import SyntheticClip
 from human3r.training.synthetic.environment import gradient_sky
 from human3r.training.synthetic.furniture import FurnitureStore
-from human3r.training.synthetic.generate import Studio, generate_clip, open_studio
+from human3r.training.synthetic.generate import Studio, generate_clip, generate_shots, open_studio
 from human3r.training.synthetic.people import Cast
 from human3r.training.synthetic.rooms import build_room
 from human3r.training.synthetic.scene import SceneAssets
@@ -49,6 +50,35 @@ def parameters(clip: SyntheticClip, frame: int) -> BodyParameters:
     fields = {name: torch.from_numpy(getattr(people, name)[frame]).float() for name in names}
     zeros = torch.zeros(count, 3)
     return BodyParameters(**fields, leye_pose=zeros, reye_pose=zeros, betas=torch.from_numpy(people.betas).float())
+
+
+def test_shots_show_one_scene_and_its_people_from_several_places(studio, clip):
+    first, second = generate_shots(studio, clip.seed, "train", 2, 2)
+
+    assert np.array_equal(first.image, clip.image)
+    assert np.array_equal(first.people.betas, second.people.betas)
+    assert not np.array_equal(first.K, second.K)
+    in_scene = [
+        each.people.joints_world @ each.T_gravity_world[:3, :3].T + each.T_gravity_world[:3, 3]
+        for each in (first, second)
+    ]
+    np.testing.assert_allclose(in_scene[0], in_scene[1], atol=1e-6)
+
+
+def test_clips_can_be_written_in_the_layout_of_bedlam_twice_the_same(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "open_studio", lambda *_: studio)
+
+    for name in ("once", "twice"):
+        options = ["--layout", "bedlam", "--split", "val", "--start", str(SEED), "--count", "1", "--frames", "2"]
+        assert command.main([str(tmp_path / name), *options]) == 0
+
+    once, twice = (sorted((tmp_path / name).rglob("*.*")) for name in ("once", "twice"))
+    kinds = {path.parent.relative_to(tmp_path / "once").as_posix() for path in once}
+    assert kinds == {f"Test/synthetic_000003/{kind}" for kind in ("rgb", "depth", "cam", "mask", "smpl")}
+    assert [path.name for path in once] == [path.name for path in twice]
+    is_picture = [path.suffix == ".png" or path.suffix == ".npy" for path in once]
+    assert sum(is_picture) == 6
+    assert all(a.read_bytes() == b.read_bytes() for a, b, same in zip(once, twice, is_picture, strict=True) if same)
 
 
 def test_the_same_seed_gives_the_same_clip(studio, clip):
