@@ -176,7 +176,9 @@ class OfficialTrainer:
         predictions = self.wrapped(inputs)
         terms = loss_terms(predictions, clips, targets, self.body, settings.losses, settings.variant)
         total = total_loss(terms, settings.losses)
-        values = {name: float(value.detach()) for name, value in {"loss": total, **terms.named()}.items()}
+        named = {"loss": total, **terms.named()}
+        # One wait for the device instead of one per term.
+        values = dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
         if not torch.isfinite(total):
             bad = ", ".join(name for name, value in values.items() if not abs(value) < float("inf"))
             raise Human3RError(f"The loss of iteration {self.progress.iteration} is not finite: {bad}.")

@@ -14,10 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from human3r.cli import main
-from human3r.errors import FormatError, Human3RError, InputError
+from human3r.errors import FormatError, Human3RError, InputError, ResourceError
 from human3r.runtime.loading import load_model
+from human3r.training.official.clips import list_starts, plan_epoch
 from human3r.training.official.config import OfficialTraining, VariantSettings
+from human3r.training.official.dataset import ClipDataset, load_batches
 from human3r.training.official.network import TrainedNetwork
+from human3r.training.official.processes import start_processes
 from human3r.training.official.train import OfficialTrainer
 from human3r.training.settings import read_settings
 
@@ -197,8 +200,31 @@ def test_impossible_values_are_refused(tmp_path, text):
     assert main(["train", str(path)]) == 2
 
 
+def test_several_processes_without_accelerate_are_one_sentence(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+
+    with pytest.raises(ResourceError, match="needs the package 'accelerate'"):
+        start_processes("cpu")
+
+
 @pytest.mark.slow
-def test_two_processes_share_the_work_and_agree(miniature, tmp_path):
+def test_worker_processes_prepare_the_same_clips(miniature, tmp_path):
+    data = _quick(miniature, tmp_path).data
+    dataset = ClipDataset(miniature / "Training", list_starts(miniature, "Training"), data)
+    batches = plan_epoch(len(dataset.starts), 0, 0, 2, data)
+
+    alone, shared = (list(load_batches(dataset, batches, workers)) for workers in (0, 2))
+
+    assert len(alone) == len(shared) == 4
+    for left, right in zip(alone, shared, strict=True):
+        assert torch.equal(left.image, right.image)
+        assert torch.equal(left.people.joint_rotations, right.people.joint_rotations)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_train_one_network(miniature, tmp_path):
     pytest.importorskip("accelerate", reason="accelerate is not installed")
     lines = [
         "model = 'tiny'", f"output = '{tmp_path / 'run'}'", "device = 'cpu'", "log_every = 1",
@@ -209,7 +235,7 @@ def test_two_processes_share_the_work_and_agree(miniature, tmp_path):
     ]  # fmt: skip
     config = tmp_path / "official_two.toml"
     config.write_text("\n".join(lines))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
     result = subprocess.run(
