@@ -31,6 +31,7 @@ def evaluate(options: argparse.Namespace) -> int:
     benchmark = _chosen(options, kit)
     if options.miniature:
         _write_miniature(options, root)
+        benchmark = _changed(benchmark, title=f"{benchmark.protocol.title}: miniature of generated frames")
     run = run_benchmark(
         benchmark,
         root,
@@ -64,8 +65,7 @@ def _write_miniature(options: argparse.Namespace, root: Path) -> None:
     from human3r.evaluation.miniatures import MINIATURES, PEOPLE_MINIATURES, write_body_files
 
     if options.benchmark not in MINIATURES:
-        known = ", ".join(MINIATURES)
-        raise InputError(f"There is no miniature of {options.benchmark!r}.", f"There is one of {known}.")
+        raise InputError(f"There is no miniature of {options.benchmark!r}.", "Render a clip with 'human3r synth'.")
     root.mkdir(parents=True, exist_ok=True)
     MINIATURES[options.benchmark](root)
     if options.bodies is None and options.benchmark in PEOPLE_MINIATURES:
@@ -84,8 +84,13 @@ def _chosen(options: argparse.Namespace, kit: BodyKit) -> Benchmark:
     if options.frames is not None:
         if options.frames < 3:
             raise InputError(f"The number of frames is {options.frames}; it must be 3 or more.")
-        benchmark = replace(benchmark, protocol=replace(benchmark.protocol, num_frames=options.frames))
+        benchmark = _changed(benchmark, num_frames=options.frames)
     return with_references(benchmark, options.reference) if options.reference else benchmark
+
+
+def _changed(benchmark: Benchmark, **settings: object) -> Benchmark:
+    """Return the benchmark with some settings of its protocol replaced."""
+    return replace(benchmark, protocol=replace(benchmark.protocol, **settings))  # type: ignore[arg-type]
 
 
 def _benchmarks(kit: BodyKit) -> dict[str, Benchmark]:

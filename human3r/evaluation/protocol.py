@@ -34,6 +34,8 @@ class Protocol:
     """How the sides become multiples of the patch: cut, centred, or squeezed so that the whole frame is seen."""
     sequences: tuple[str, ...] = ()
     """Names of the published subset; empty takes every sequence of the folder."""
+    num_sequences: int | None = None
+    """How many there are where they are not named; fewer are not comparable with published rows."""
     num_frames: int | None = None
     """First so many images of each sequence; None takes all."""
     reset_interval: int | None = None

@@ -52,7 +52,7 @@ def summary_of(run: EvaluationRun) -> dict[str, object]:
         "num_sequences": len(run.sequences),
         "num_frames": sum(scores.num_frames for scores in run.sequences),
         "missing_sequences": list(run.missing),
-        "is_complete": not run.missing,
+        "is_complete": run.is_complete,
         "scores": run.scores,
         "sequences": {
             scores.sequence: {
@@ -239,8 +239,10 @@ def _coverage(run: EvaluationRun) -> str:
     rejected = sum(scores.num_rejected for scores in run.sequences)
     count = len(run.sequences)
     text = f"{count} sequence{'s' * (count != 1)}, {frames} frames, {rejected} of them without a usable prediction."
+    if not run.is_complete:
+        text += " Incomplete: not comparable with the published rows."
     if run.missing:
-        text += f" Incomplete: not comparable with the published rows. Missing: {', '.join(run.missing)}."
+        text += f" Missing: {', '.join(run.missing)}."
     return text
 
 

@@ -41,6 +41,11 @@ class EvaluationRun:
     """Sequences of the published subset that were not evaluated."""
 
     @property
+    def is_complete(self) -> bool:
+        """Whether every sequence of the published set was evaluated."""
+        return not self.missing and self.benchmark.protocol.num_sequences in (None, len(self.sequences))
+
+    @property
     def scores(self) -> dict[str, float]:
         """Average of every metric over the sequences, by ``group.metric``."""
         return average(self.sequences)

@@ -24,6 +24,8 @@ NUM_WORST = 3
 _LONG_SIDE_PX = 640
 _DEPTH_STEP = 4
 """Every so many pixels of a depth map are kept."""
+_MAX_KEPT_DEPTH_M = 60_000.0
+"""Below the largest number of half precision."""
 _TRUE_COLOR = (255, 255, 255)
 _MISSES = ("detection", "missed")
 _RAMP = np.array(
@@ -60,7 +62,8 @@ class FrameKeeper:
         for prediction in self._predictions:
             depth = None
             if self._keeps_depth:
-                depth = prediction.pointmap_camera[::_DEPTH_STEP, ::_DEPTH_STEP, 2].numpy().astype(np.float16)
+                coarse = prediction.pointmap_camera[::_DEPTH_STEP, ::_DEPTH_STEP, 2]
+                depth = coarse.clamp(0, _MAX_KEPT_DEPTH_M).numpy().astype(np.float16)
             self.frames.append(_Memory(_without_pictures(prediction), depth))
             yield prediction
 

@@ -34,7 +34,12 @@ def find(root: Path, protocol: Protocol) -> list[Recording]:
 
 KITTI = Benchmark(
     protocol=Protocol(
-        name="kitti", title="KITTI, video depth", loader="resize", num_frames=110, alignments=ALL_ALIGNMENTS
+        name="kitti",
+        title="KITTI, video depth",
+        loader="resize",
+        num_sequences=13,
+        num_frames=110,
+        alignments=ALL_ALIGNMENTS,
     ),
     layout="depth_selection/val_selection_cropped/{image_gathered,groundtruth_depth_gathered}/<drive>/*.png",
     find=find,

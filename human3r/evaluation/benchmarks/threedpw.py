@@ -142,6 +142,7 @@ def threedpw_benchmark(kit: BodyKit) -> Benchmark:
     return Benchmark(
         protocol=Protocol(
             name="3dpw",
+            num_sequences=24,
             title="3DPW (test), people in the camera frame",
             loader="crop",
             reset_interval=100,

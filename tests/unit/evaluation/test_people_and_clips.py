@@ -169,9 +169,11 @@ def test_a_perfect_prediction_of_a_clip_has_no_error(walk, tmp_path) -> None:
 def test_a_clip_runs_through_the_whole_command(walk, tmp_path, capsys) -> None:
     write_clip(tmp_path / "set/clip_0", clip_of(walk))
     command = ["evaluate", "synthetic", "--data", str(tmp_path / "set"), "--model", "tiny", "--device", "cpu"]
-    assert main([*command, "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert main([*command, "--out", str(tmp_path / "out"), "--json", "--reference", "all", "--report"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["num_frames"] == 4
-    assert {"metric.abs_rel", "scale.abs_rel", "observations.true"} <= summary["scores"].keys()
+    expected = {"metric.abs_rel", "scale.abs_rel", "scale_shift_adam.abs_rel", "observations_reference.true"}
+    assert expected <= summary["scores"].keys()
     assert summary["scores"]["observations.true"] == (walk.person_frame < 4).sum()
-    assert "Rendered clips" in (tmp_path / "out/report.md").read_text()
+    for name in ("report.md", "report.html"):
+        assert "Rendered clips" in (tmp_path / "out" / name).read_text()

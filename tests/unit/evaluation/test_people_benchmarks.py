@@ -205,6 +205,8 @@ def test_a_miniature_runs_through_the_whole_command(name, bodies, tiny, tmp_path
     summary = json.loads(capsys.readouterr().out)
     assert loaded == [("tiny", "auto", "auto", bodies / "SMPLX_NEUTRAL.npz")]
     assert summary["num_sequences"] == 1
+    assert summary["is_complete"] == (name in ("rich", "bedlam"))
+    assert "miniature" in summary["protocol"]["title"]
     scores, [sequence] = summary["scores"], summary["sequences"].values()
     assert (
         scores["observations.true"]
