@@ -91,18 +91,15 @@ def _example_tiles() -> list[tuple[Example, gr.Button]]:
         return []
     gr.HTML('<h2 class="h3-label">Or open an example</h2>')
     with gr.Row(elem_id="h3-examples"):
-        return [
-            (
-                example,
-                gr.Button(
-                    example.title,
-                    icon=str(example.thumbnail) if example.thumbnail.is_file() else None,
-                    elem_classes="h3-tile",
-                    min_width=80,
-                ),
-            )
-            for example in examples
-        ]
+        return [(example, _tile(example)) for example in examples]
+
+
+def _tile(example: Example) -> gr.Button:
+    icon = str(example.thumbnail) if example.thumbnail.is_file() else None
+    tile = gr.Button(example.title, icon=icon, elem_classes="h3-tile", min_width=80)
+    if isinstance(tile.icon, dict):  # Gradio's copy would go with the files of visitors when their time is over
+        tile.keep_in_cache.add(tile.icon["path"])
+    return tile
 
 
 def _options(parts: Parts) -> list[gr.components.Component]:

@@ -38,8 +38,12 @@ MIN_CHANGED = 0.001
 """Least part of the picture that another moment must change."""
 
 
-def _listening_ports(pid: int) -> set[int]:
-    """Ports on which a process and its children listen (Linux)."""
+LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
+"""127.0.0.1 and ::1 as Linux lists them."""
+
+
+def _listening(pid: int) -> set[tuple[str, int]]:
+    """Addresses and ports on which a process and its children listen (Linux)."""
     pids = {str(pid)}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -59,13 +63,14 @@ def _listening_ports(pid: int) -> set[int]:
                 inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
             except OSError:
                 continue
-    ports = set()
+    places = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for row in Path(table).read_text().splitlines()[1:]:
             columns = row.split()
             if columns[3] == "0A" and columns[9] in inodes:
-                ports.add(int(columns[1].rsplit(":", 1)[1], 16))
-    return ports
+                address, port = columns[1].rsplit(":", 1)
+                places.add((address, int(port, 16)))
+    return places
 
 
 def _status_of(url: str) -> int:
@@ -104,7 +109,11 @@ def test_an_example_shows_people_who_move_with_the_timeline_and_the_overlay_keep
 
 
 def test_the_app_listens_on_one_port_while_nobody_runs_anything(page, app) -> None:
-    eventually(page, lambda: _listening_ports(app.pid) == {app.port}, "a live viewer of an earlier run is still open")
+    eventually(
+        page,
+        lambda: {port for _, port in _listening(app.pid)} == {app.port},
+        "a live viewer of an earlier run is still open",
+    )
 
 
 def test_nothing_of_the_machine_can_be_fetched(app) -> None:
@@ -138,6 +147,9 @@ def test_a_run_behind_a_proxy_grows_live_stops_keeps_what_there_is_and_frees_the
     token = viewer_token(page)
     eventually(page, lambda: proxy.passed.socket_bytes > LIVE_BYTES, "nothing came over the live viewer's socket")
     assert any(re.search(rf"/viewer/{token}/live$", path) for path in proxy.passed.paths)
+    places = _listening(unhurried_app.pid)
+    assert len(places) == 2
+    assert {address for address, _ in places} <= LOOPBACK
 
     page.get_by_role("button", name="Stop").click()
     player = paused_player(page)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gradio.route_utils import delete_files_created_by_app
 from standin import StandInEngine, make_reconstruction
 
 from demo import panels
-from demo.api import read_options
+from demo.api import Parts, read_options
 from demo.engine import RunOptions
+from demo.examples import EXAMPLES, Gallery
 from demo.runs import Update, outcome_of
 from demo.settings import Settings
 from demo.storage import Store
-from demo.ui import _changes
+from demo.ui import _changes, build_page
 from human3r.errors import InputError
 
 
@@ -115,3 +117,16 @@ def test_an_error_gives_the_buttons_back() -> None:
     *_, reconstruct, stop = _changes(Update("", problem="No."))
 
     assert (reconstruct["interactive"], stop["interactive"]) == (True, False)
+
+
+def test_the_tiles_keep_their_pictures_when_the_files_of_visitors_go(
+    engine: StandInEngine, runs, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = build_page(Parts(Settings(), engine, runs, Gallery(engine, store), ("auto",)))
+    icons = [Path(block.icon["path"]) for block in page.blocks.values() if getattr(block, "icon", None)]
+
+    delete_files_created_by_app(page, age=0)
+
+    assert len(icons) == len(EXAMPLES)
+    assert all(icon.is_relative_to(tmp_path) and icon.is_file() for icon in icons)
