@@ -31,8 +31,8 @@ class BodyMix:
     beta_sigma: float = 0.9
     adult_beta0: float = 0.3
     """Mean of beta 0 of adults: with shoes, people are a little taller than the embedded body's mean."""
-    share_children: float = 0.22
-    """With one child in twelve, the likeliest reading of a child's keypoints was a small adult far away."""
+    share_children: float = 0.12
+    """More make children better and grown-ups too small: the network answers with what is likeliest."""
     child_stature_m: tuple[float, float] = (0.9, 1.6)
 
 
