@@ -67,12 +67,15 @@ class ImageKeypoints(TensorRecord):
         return self.map(lambda values: values[index])
 
 
-def decode_people(maps: MoveNetMaps, options: DecodeOptions | None = None) -> ImageKeypoints:
+def decode_people(
+    maps: MoveNetMaps, options: DecodeOptions | None = None, long_side_px: int | None = None
+) -> ImageKeypoints:
     """Read every person out of the head maps of ONE image.
 
     Args:
         maps: Head maps with a batch of one.
         options: Thresholds.
+        long_side_px: Of the picture, where the maps are of a part of it: people are small or not in the picture.
 
     Returns:
         People in descending score, without duplicates.
@@ -94,7 +97,7 @@ def decode_people(maps: MoveNetMaps, options: DecodeOptions | None = None) -> Im
         box_px=_to_pixels(box[:, [1, 0, 3, 2]]),
         center_px=_to_pixels(cells.flip(-1) + 0.5),
     )
-    people = people.select(_is_plausible(people, STRIDE_PX * max(height, width), options))
+    people = people.select(_is_plausible(people, long_side_px or STRIDE_PX * max(height, width), options))
     return remove_duplicates(people, options)
 
 
@@ -172,7 +175,7 @@ def _find_keypoints(maps: MoveNetMaps, regressed: Tensor, box: Tensor, options: 
     column_distance = (regressed[..., 1, None] - columns).square()
     squared = row_distance[..., :, None] + column_distance[..., None, :]
     if options.weighting == "reciprocal":
-        weighted = heatmap / (squared.sqrt() + 1.8)
+        weighted = heatmap / squared.sqrt_().add_(1.8)
     else:
         inside_rows = (rows >= box[:, 0, None]) & (rows < box[:, 2, None])
         inside_columns = (columns >= box[:, 1, None]) & (columns < box[:, 3, None])

@@ -55,14 +55,31 @@ def draw_skeletons(people: ImageKeypoints, image_size: tuple[int, int], stride_p
     size = torch.maximum(torso, 0.2 * person_size(people)).clamp(min=2.0)
     score = torch.minimum(people.keypoint_score[:, first], people.keypoint_score[:, second])
     x = (torch.arange(columns, device=size.device) + 0.5) * stride_px - 0.5
-    y = (torch.arange(rows, device=size.device) + 0.5) * stride_px - 0.5
-    cells = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-    along = end - start
-    offset = cells[:, :, None, None] - start
-    share = (offset * along).sum(-1) / along.square().sum(-1).clamp(min=1e-3)
-    gap = torch.linalg.vector_norm(offset - share.clamp(0, 1)[..., None] * along, dim=-1) / size[:, None]
-    gap = gap.masked_fill(score < _LEAST_SCORE, _FAR)
-    thick = gap / gap.new_tensor(radius)
-    limbs = torch.exp(-thick.square()).flatten(2).amax(-1)
-    nearness = 1 - gap.clamp(max=_FAR).flatten(2).amin(-1) / _FAR
+    y = (torch.arange(rows, device=size.device) + 0.5)[:, None] * stride_px - 0.5
+    squared = _squared_gaps(start, end, x, y) / size.square()[:, None, None, None]
+    squared = squared.masked_fill((score < _LEAST_SCORE)[..., None, None], _FAR**2)
+    thick = squared / squared.new_tensor(radius).square()[:, None, None]
+    # Roots and exponentials of the least value only: both grow with what they are taken of.
+    limbs = torch.exp(-thick.flatten(0, 1).amin(0))
+    nearness = 1 - squared.flatten(0, 1).amin(0).sqrt().clamp(max=_FAR) / _FAR
     return torch.stack([limbs, nearness])
+
+
+def _squared_gaps(start: Tensor, end: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return ``P L h w`` squared distances from cells at ``w`` columns ``x`` and ``h 1`` rows ``y`` to segments.
+
+    Products of offsets split into a part of the row and a part of the column: planes are only added.
+
+    Args:
+        start: ``P L 2`` (x, y) first ends, in the unit of ``x`` and ``y``.
+        end: ``P L 2`` other ends.
+        x: ``w``.
+        y: ``h 1``.
+    """
+    along = end - start
+    offset_x, offset_y = x - start[..., 0, None, None], y - start[..., 1, None, None]
+    dot = offset_x * along[..., 0, None, None] + offset_y * along[..., 1, None, None]
+    length = along.square().sum(-1)[..., None, None]
+    share = (dot / length.clamp(min=1e-3)).clamp(0, 1)
+    gap = offset_x.square() + offset_y.square() + share * (share * length - 2 * dot)
+    return gap.clamp(min=0)
