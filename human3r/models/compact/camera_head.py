@@ -44,6 +44,12 @@ _MASK_GROWTH_PX = 4
 _DEPTH_EDGE = 0.15
 """Step of the logarithm of the depth between neighbouring cells that counts as an edge."""
 _MAX_CHAIN_LOG_SCALE = 0.4
+_MAX_CHAIN_LOG_STEP = 0.6
+"""Beyond it the two anchors show different things: one hides the other."""
+_CHAIN_BLOCK = 8
+"""Side of the blocks in which a new anchor's depth follows the old one's, cells."""
+_CHAIN_SHARE, _CHAIN_POINTS = 0.5, 4
+"""Trust in the old surface over that in the new depth, and the points of a block that earn it."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,8 @@ class MotionCameraHead(nn.Module):
         T_segment_camera = cue.T_segment_anchor @ inverse(T_camera_anchor)
         step = T_camera_anchor @ inverse(cue.T_previous_anchor)
         if _needs_new_anchor(surfaces[0], T_camera_anchor, lens):
-            scale = chain_scale(surfaces[0], here, T_camera_anchor, lens)
-            return T_segment_camera, replace(
-                here, depth=here.depth * scale, T_segment_anchor=T_segment_camera, T_step=step
-            )
+            depth = chained_depth(surfaces[0], here, T_camera_anchor, lens)
+            return T_segment_camera, replace(here, depth=depth, T_segment_anchor=T_segment_camera, T_step=step)
         return T_segment_camera, replace(cue, T_previous_anchor=T_camera_anchor, T_step=step)
 
 
@@ -171,16 +175,33 @@ def build_surface(anchor: AnchorCue, stride_px: int, lens: Lens) -> Surface:
     return Surface(points.flatten(1).T, grey.flatten(), slope.flatten(1).T, weight.flatten())
 
 
-def chain_scale(surface: Surface, new: AnchorCue, T_new_old: Tensor, lens: Lens) -> Tensor:
-    """Return the factor that brings the new anchor's depth to the old one's surface: one scale along the whole path."""
+def chained_depth(surface: Surface, new: AnchorCue, T_new_old: Tensor, lens: Lens) -> Tensor:
+    """Return the new anchor's ``h w`` depth, brought to the old one's surface.
+
+    One scale takes out what the network changed between the frames, so that the path keeps its scale. Then every block
+    moves part of the way to the old surface: what one anchor says wrongly about a place, the next one repeats, and a
+    path whose anchors agree bends less.
+    """
     moved = transform(T_new_old, surface.points)
     pixels, inside = lens.project(moved)
-    there = sample(new.depth.log()[None], pixels, lens.image_size)[:, 0]
+    ratio = moved[:, 2].clamp(min=0.05).log() - sample(new.depth.log()[None], pixels, lens.image_size)[:, 0]
     chosen = inside & (surface.weight > 0.3)
     if not bool(chosen.any()):
-        return there.new_ones(())
-    ratio = (moved[:, 2].clamp(min=0.05).log() - there)[chosen].median()
-    return ratio.clamp(-_MAX_CHAIN_LOG_SCALE, _MAX_CHAIN_LOG_SCALE).exp()
+        return new.depth
+    scale = ratio[chosen].median().clamp(-_MAX_CHAIN_LOG_SCALE, _MAX_CHAIN_LOG_SCALE)
+    chosen = chosen & ((ratio - scale).abs() < _MAX_CHAIN_LOG_STEP)
+    height, width = new.depth.shape
+    rows, columns = (height + _CHAIN_BLOCK - 1) // _CHAIN_BLOCK, (width + _CHAIN_BLOCK - 1) // _CHAIN_BLOCK
+    # The anchor's maps have half the resolution of the image.
+    block = ((pixels[chosen] + 0.5) / (2 * _CHAIN_BLOCK)).long()
+    index = block[:, 1].clamp(max=rows - 1) * columns + block[:, 0].clamp(max=columns - 1)
+    count = ratio.new_zeros(rows * columns).index_add(0, index, torch.ones_like(ratio[chosen]))
+    total = ratio.new_zeros(rows * columns).index_add(0, index, ratio[chosen] - scale)
+    share = _CHAIN_SHARE * (count / _CHAIN_POINTS).clamp(max=1.0)
+    share = share / (1 + share)
+    correction = (share * total / count.clamp(min=1.0)).view(1, 1, rows, columns)
+    correction = functional.interpolate(correction, size=(height, width), mode="bilinear", align_corners=False)
+    return new.depth * (scale + correction[0, 0]).exp()
 
 
 def _needs_new_anchor(surface: Surface, T_camera_anchor: Tensor, lens: Lens) -> bool:

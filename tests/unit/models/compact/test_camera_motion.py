@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import roma
 import torch
 
-from human3r.models.compact.camera_head import AnchorCue, estimate_motion, largest_nearby
+from human3r.models.compact.camera_head import (
+    AnchorCue,
+    build_surface,
+    chained_depth,
+    estimate_motion,
+    largest_nearby,
+)
 from human3r.models.compact.motion import Lens, Surface, align_matches, inverse, point_jacobian, small_motion, transform
 
 SIZE = (224, 384)
@@ -192,3 +199,41 @@ def test_a_small_motion_is_the_exponential_of_its_rotation() -> None:
     torch.testing.assert_close(T[:3, :3], roma.rotvec_to_rotmat(twist[:3]), atol=1e-12, rtol=0)
     assert torch.equal(T[:3, 3], twist[3:])
     assert torch.equal(T[3], torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64))
+
+
+@pytest.fixture
+def chained() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """True depth of a second anchor, what a network says of it (wrong scale, one bulge), and that after chaining."""
+    T_old_new = motion((0, 2, 0), (0.2, 0, 0.1))
+    new = look(T_old_new)
+    truth = new.depth
+    bulge = torch.ones_like(truth)
+    bulge[48:64, 80:112] = 1.2
+    wrong = dataclasses.replace(new, depth=truth * 0.8 * bulge)
+    surface = build_surface(look(torch.eye(4)), 8, lens())
+    return truth, wrong.depth, chained_depth(surface, wrong, inverse(T_old_new), lens())
+
+
+def test_a_new_anchor_takes_the_scale_of_the_old_one(chained) -> None:
+    truth, _, after = chained
+
+    assert abs(float((after / truth).log().median())) < 0.01
+
+
+def test_a_new_anchor_moves_towards_the_old_surface_where_they_differ(chained) -> None:
+    truth, wrong, after = chained
+    inside = (slice(52, 60), slice(88, 104))
+
+    before_error = float((wrong[inside] / 0.8 / truth[inside]).log().mean())
+    after_error = float((after[inside] / truth[inside]).log().mean())
+
+    assert 0 < after_error < 0.8 * before_error
+
+
+def test_an_anchor_that_sees_nothing_of_the_old_one_keeps_its_depth() -> None:
+    new = look(torch.eye(4))
+    surface = build_surface(look(torch.eye(4)), 8, lens())
+
+    turned_away = chained_depth(surface, new, motion((0, 170, 0), (0, 0, 0)), lens())
+
+    assert torch.equal(turned_away, new.depth)
