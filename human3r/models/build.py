@@ -5,10 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from human3r.models.config import ModelConfig, OfficialConfig
+from human3r.models.config import ModelConfig, OfficialConfig, TrunkConfig
 from human3r.models.decoder import TwinDecoder
 from human3r.models.dinov2 import Dinov2Prior
-from human3r.models.heads import DptExtraHead, DptPointHead, MlpCameraHead, MlpPersonHead, NoMaskHead, PatchMaskHead
+from human3r.models.heads import (
+    DptExtraHead,
+    DptPointHead,
+    ImageMaskHead,
+    MlpCameraHead,
+    MlpPersonHead,
+    NoMaskHead,
+    PatchMaskHead,
+)
 from human3r.models.human3r import Human3R, NetworkParts
 from human3r.models.memory import PoseMemory
 from human3r.models.prompts import HeadPrompter
@@ -38,11 +46,17 @@ def _official_parts(config: ModelConfig) -> NetworkParts:
         decoder=TwinDecoder(trunk),
         memory=PoseMemory(trunk),
         point_head=DptPointHead(trunk, parts),
-        mask_head=PatchMaskHead(parts) if parts.has_mask_head else NoMaskHead(),
+        mask_head=_mask_head(trunk, parts),
         camera_head=MlpCameraHead(trunk),
         person_head=MlpPersonHead(trunk, parts),
         extra_head=DptExtraHead(trunk, parts) if parts.has_extra_heads else None,
     )
+
+
+def _mask_head(trunk: TrunkConfig, parts: OfficialConfig) -> PatchMaskHead | ImageMaskHead | NoMaskHead:
+    if not parts.has_mask_head:
+        return NoMaskHead()
+    return PatchMaskHead(parts) if parts.mask_source == "human" else ImageMaskHead(trunk)
 
 
 def seed_weights(network: Human3R, seed: int = 0) -> None:
@@ -55,6 +69,27 @@ def seed_weights(network: Human3R, seed: int = 0) -> None:
     with torch.no_grad():
         for name, values in [*network.named_parameters(), *network.named_buffers()]:
             values.copy_(_seeded(name, torch.randn(values.shape, generator=generator)))
+
+
+def draw_weights(network: Human3R, seed: int = 0) -> None:
+    """Fill an official network with random weights under which every output varies, as in the recorded golden runs.
+
+    For comparisons of precision: points have depth, and errors are not hidden by near-constant outputs as they are
+    under ``seed_weights``. Repeatable for one seed; how many heads are found is the caller's business.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, values in [*network.named_parameters(), *network.named_buffers()]:
+            values.copy_(_drawn(name, torch.randn(values.shape, generator=generator)))
+
+
+def _drawn(name: str, noise: Tensor) -> Tensor:
+    """Return one tensor of ``draw_weights`` from standard normal noise of its shape."""
+    if name in ("point_head.dpt.output.2.weight", "extra_head.points.output.2.weight"):
+        return 0.3 * noise / noise[0].numel() ** 0.5
+    if name in ("point_head.dpt.output.2.bias", "extra_head.points.output.2.bias"):
+        return torch.tensor((0.0, 0.0, 1.0, 0.0)) + 0.05 * noise
+    return _seeded(name, noise)
 
 
 _SMALL_OUTPUTS = ("camera_head.mlp.contract.weight",)

@@ -68,6 +68,9 @@ class OfficialConfig:
     num_ray_blocks: int = 2
     """Blocks of the ray-map branch: in the checkpoints, never run."""
     has_mask_head: bool = True
+    mask_source: Literal["human", "image"] = "human"
+    """Whose tokens draw the person mask: the human prior's, as in every released network, or the image encoder's, as
+    the paper's text has it."""
     has_extra_heads: bool = True
     """False: lean heads, without segment-frame points and colours."""
 

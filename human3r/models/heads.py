@@ -78,10 +78,28 @@ class PatchMaskHead(nn.Module):
         return square_map_to_image(square, frame.image_size)[0]
 
 
+class ImageMaskHead(nn.Module):
+    """Person mask from the tokens of the image encoder alone; each token holds the pixels of its patch."""
+
+    def __init__(self, trunk: TrunkConfig) -> None:
+        super().__init__()
+        self.patch_size = trunk.patch_size
+        self.mlp = Mlp(trunk.token_dim, trunk.token_dim, trunk.patch_size**2)
+
+    def forward(self, frame: DecodedFrame) -> Tensor:
+        """Return ``H W`` probabilities."""
+        return mask_map(self.mlp(frame.image.tokens.float()), frame.image.grid, self.patch_size)[0]
+
+
 def mask_square(logits: Tensor, patch_size: int) -> Tensor:
     """Turn mask logits ``B g*g patch*patch`` into probabilities ``B R R`` over the padded square."""
     side = round(logits.shape[1] ** 0.5)
-    maps = squeezed_sigmoid(logits).transpose(1, 2).unflatten(-1, (side, side))
+    return mask_map(logits, (side, side), patch_size)
+
+
+def mask_map(logits: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
+    """Turn mask logits ``B N patch*patch`` over a grid (rows, columns) into probabilities ``B H W``."""
+    maps = squeezed_sigmoid(logits).transpose(1, 2).unflatten(-1, grid)
     return functional.pixel_shuffle(maps, patch_size)[:, 0]
 
 

@@ -90,6 +90,9 @@ class VariantSettings:
     """``frozen`` is the code (the detection loss is then only a number in the log); ``tuned`` is the paper's text."""
     detection_loss: Literal["focal", "bce"] = "focal"
     """``focal`` is the code, ``bce`` the paper."""
+    mask_source: Literal["human", "image"] = "human"
+    """``human`` is the code: 14x14 pixels from each token of the human stream. ``image`` is the paper's text: 16x16
+    from each token of the image encoder."""
     truncated_heads: Literal["drop", "clamp"] = "drop"
     """A head outside of the image. ``drop`` is the code: out of the square it is dropped, in the black border it stays
     there. ``clamp`` is the paper: it is supervised at the closest visible point."""
@@ -168,6 +171,7 @@ _CHOICES = {
     "tuned": ("prompts", "prompts_and_decoder", "everything"),
     "detection_head": ("frozen", "tuned"),
     "detection_loss": ("focal", "bce"),
+    "mask_source": ("human", "image"),
     "truncated_heads": ("drop", "clamp"),
     "clipping": ("tuned", "reference"),
     "truth_betas": (10, 11),

@@ -135,13 +135,12 @@ def loss_terms(
     true_translation = targets.T_world_camera[..., :3, 3]
     true_quat = quaternion_from_rotation(targets.T_world_camera[..., :3, :3])
     detect = focal_loss if variant.detection_loss == "focal" else bce_loss
-    true_mask = mask_in_square(clips.person_mask.flatten(0, 1), predictions.mask_square.shape[-1])
     return LossTerms(
         confidence=confidence_loss(pointmaps, truths, confidences, targets.valid, scale, settings.confidence_price),
         camera=camera_loss(predictions.translation, predictions.quat_wxyz, true_translation, true_quat, scale),
         rgb=rgb_loss(predictions.rgb, clips.image),
         detection=detect(predictions.score, targets.assignment.score_target.to(predictions.score.dtype)),
-        mask=bce_loss(predictions.mask_square.flatten(0, 1), true_mask),
+        mask=bce_loss(predictions.mask, true_mask(clips, predictions, variant)),
         **_human_terms(predictions, clips, targets, body),
     )
 
@@ -173,6 +172,14 @@ def _human_terms(
         "joints_uv": projected_l1(predicted.joints, true.joints, K, size, view, num_views),
         "vertices_uv": projected_l1(predicted.vertices, true.vertices, K, size, view, num_views),
     }
+
+
+def true_mask(clips: TrueClips, predictions: ClipPredictions, variant: VariantSettings) -> Tensor:
+    """Return the true person masks, 0 or 1, in the shape of the predicted ones."""
+    if variant.mask_source == "image":
+        return clips.person_mask
+    square = mask_in_square(clips.person_mask.flatten(0, 1), predictions.mask.shape[-1])
+    return square.view_as(predictions.mask)
 
 
 def posed_pairs(

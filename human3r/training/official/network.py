@@ -8,7 +8,7 @@ Source: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ from human3r.geometry.rigid import invert_rigid
 from human3r.models.build import build_network
 from human3r.models.config import ModelConfig, OfficialConfig
 from human3r.models.dinov2 import HumanTokens, squeezed_sigmoid
-from human3r.models.heads import decode_camera, mask_square, split_points
+from human3r.models.heads import decode_camera, mask_map, mask_square, split_points
 from human3r.models.human3r import Human3R
 from human3r.models.parts import DecodedFrame, Detections, ImageFeatures, ScenePoints
 from human3r.models.prompts import image_cells, locate_heads
@@ -71,8 +71,8 @@ class ClipPredictions(TensorRecord):
     """``B N 3`` camera in world, metres."""
     quat_wxyz: Tensor
     """``B N 4`` camera in world, unit, w >= 0."""
-    mask_square: Tensor
-    """``B N R R`` probability of a person over the padded square."""
+    mask: Tensor
+    """Probability of a person: ``B N R R`` over the padded square, or ``B N H W`` where image tokens draw it."""
     score: Tensor
     """``B N g g`` probability of a head."""
     joint_rotations: Tensor
@@ -106,6 +106,8 @@ class TrainedNetwork(nn.Module):
         assert isinstance(config.parts, OfficialConfig)
         assert config.parts.has_extra_heads
         assert config.parts.has_mask_head
+        config = replace(config, parts=replace(config.parts, mask_source=variant.mask_source))
+        assert isinstance(config.parts, OfficialConfig)
         self.config, self.parts, self.variant = config, config.parts, variant
         self.precision, self.has_checkpoints = precision, has_checkpoints
         self.network: Human3R = build_network(config)
@@ -131,10 +133,10 @@ class TrainedNetwork(nn.Module):
             ]
         stacked = [torch.stack(values).unflatten(0, shape) for values in zip(*frames, strict=True)]
         with torch.autocast(clips.image.device.type, enabled=False):
-            mask = mask_square(self.network.mask_head.mlp(_full(human.tokens)), self.parts.human_patch_size)
+            mask = self._mask(image, human)
         return ClipPredictions(
             *stacked[:7],
-            mask_square=mask.unflatten(0, shape),
+            mask=mask.unflatten(0, shape),
             score=human.score[:, 0].unflatten(0, shape),
             joint_rotations=stacked[7],
             betas=stacked[8],
@@ -157,6 +159,13 @@ class TrainedNetwork(nn.Module):
             logits = _full(self.network.human_prior.score(human.tokens)).transpose(1, 2)
             human = HumanTokens(human.tokens, squeezed_sigmoid(logits).unflatten(-1, human.score.shape[-2:]))
         return features, human
+
+    def _mask(self, image: ImageFeatures, human: HumanTokens) -> Tensor:
+        """Draw the masks of all frames."""
+        head = self.network.mask_head
+        if self.parts.mask_source == "image":
+            return mask_map(head.mlp(_full(image.tokens)), image.grid, self.config.trunk.patch_size)
+        return mask_square(head.mlp(_full(human.tokens)), self.parts.human_patch_size)
 
     def _prompts(
         self, clips: ClipInput, image: ImageFeatures, human: HumanTokens, size: tuple[int, int]

@@ -10,9 +10,8 @@ import torch
 from human3r.bodies import SmplxBody
 from human3r.bodies.base import PELVIS
 from human3r.training.official.config import OfficialTraining
-from human3r.training.official.criterion import posed_pairs, prepare_targets, validation_terms
+from human3r.training.official.criterion import posed_pairs, prepare_targets, true_mask, validation_terms
 from human3r.training.official.dataset import TrueClips
-from human3r.training.official.losses import mask_in_square
 from human3r.training.official.network import TrainedNetwork
 
 NUM_BODY_JOINTS = 22
@@ -72,8 +71,8 @@ def score_batch(
         )
     )
     heads = (predictions.head_camera[selected] - targets.heads[selected]).norm(dim=-1)
-    truth = mask_in_square(clips.person_mask.flatten(0, 1), predictions.mask_square.shape[-1]) > 0
-    found = predictions.mask_square.flatten(0, 1) > _MASK_THRESHOLD
+    truth = true_mask(clips, predictions, settings.variant) > 0
+    found = predictions.mask > _MASK_THRESHOLD
     sums = {
         "people": len(heads),
         "joints_m": joints.mean(dim=1).sum(),

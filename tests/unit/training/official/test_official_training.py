@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from human3r.cli import main
 from human3r.errors import FormatError, Human3RError, InputError, ResourceError
 from human3r.runtime.loading import load_model
+from human3r.training.official.checkpoint import save_network
 from human3r.training.official.clips import list_starts, plan_epoch
 from human3r.training.official.config import OfficialTraining, VariantSettings
 from human3r.training.official.dataset import ClipDataset, load_batches
@@ -159,6 +160,25 @@ def test_checkpointed_and_bf16_steps_work_and_checkpoints_change_nothing(miniatu
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert losses[2]["loss"] == pytest.approx(losses[0]["loss"], rel=0.1)
     assert losses[2]["loss"] != losses[0]["loss"]
+
+
+def test_the_papers_reading_of_masks_and_detection_trains_and_runs(miniature, tmp_path):
+    names = {"mask_source": "image", "detection_head": "tuned", "detection_loss": "bce", "truncated_heads": "clamp"}
+    trainer = OfficialTrainer(_quick(miniature, tmp_path, **names))
+    start = _state(trainer.trained)
+    trainer.progress.iteration = 1  # without the validation before the first
+    trainer.run(last_iteration=2)
+    save_network(tmp_path / "mine.safetensors", trainer.trained)
+
+    model = load_model(str(tmp_path / "mine.safetensors"), device="cpu")
+
+    moved = {name for name, values in _state(trainer.trained).items() if not torch.equal(values, start[name])}
+    assert {"network.human_prior.score.contract.bias", "network.mask_head.mlp.contract.weight"} <= moved
+    network = model.network
+    with torch.no_grad():
+        prediction, _ = network.step(network.encode(torch.zeros(1, 3, 32, 48)), network.initial_state())
+    assert prediction.person_mask.shape == (32, 48)
+    assert network.mask_head.mlp.contract.out_features == 16 * 16
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(miniature, tmp_path):
