@@ -209,7 +209,6 @@ def test_a_second_visitor_waits_and_closing_the_tab_makes_room(
     second.locator(".h3-status", has_text="frame ").wait_for()
 
     assert _status_of(f"{url}viewer/{token}/live/") == 404
-    assert _status_of(f"{url}viewer/{token}/reconstruction.npz") == 404
     assert _status_of(f"{url}viewer/AAAAAAAAAAAAAAAAAAAAAA/play/") == 404
     assert _status_of(f"{url}viewer/{token}/..%2f..%2fapp.py") == 404
 
