@@ -83,7 +83,7 @@ def read_annotation(path: Path, subset: Literal["emdb1", "emdb2"]) -> Annotation
     root, body = (field(path, smpl, f"poses_{part}", (num_frames, size)) for part, size in (("root", 3), ("body", 69)))
     return Annotation(
         poses=np.concatenate([root, body], 1).reshape(num_frames, 24, 3),
-        betas=field(path, {"betas": np.ravel(smpl["betas"])[:10]}, "betas", (10,)),
+        betas=field(path, smpl, "betas", (None,))[:10],
         transl=field(path, smpl, "trans", (num_frames, 3)),
         gender=gender,
         is_good=is_good,

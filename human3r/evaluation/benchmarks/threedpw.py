@@ -62,12 +62,13 @@ def read_annotation(path: Path) -> Annotation:
         persons = list_field(path, content, name, num_people)
         return np.stack([field(path, {name: value}, name, (num_frames, *shape)) for value in persons])
 
-    betas = [np.ravel(value)[:10] for value in list_field(path, content, "betas", num_people)]
+    shapes = list_field(path, content, "betas", num_people)
+    betas = [field(path, {"betas": np.ravel(value)}, "betas", (None,))[:10] for value in shapes]
     if not num_people or any(len(row) != 10 for row in betas) or any(g not in _GENDERS for g in genders):
         raise FormatError(f"{path.name} has nobody, or a person without shape or gender.", "Download it again.")
     return Annotation(
         poses=stacked("poses", 72).reshape(num_people, num_frames, 24, 3),
-        betas=np.stack(betas).astype(np.float64),
+        betas=np.stack(betas),
         transl=stacked("trans", 3),
         genders=tuple(_GENDERS[gender] for gender in genders),
         is_valid=stacked("campose_valid") > 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,13 @@ from PIL import Image
 from human3r.bodies import to_joint_rotations, transform_parameters
 from human3r.cli import main
 from human3r.errors import AssetIntegrityError, AssetMissingError, FormatError
-from human3r.evaluation.benchmarks import emdb, people_benchmarks, threedpw
+from human3r.evaluation.benchmarks import emdb, people_benchmarks, rich, threedpw
 from human3r.evaluation.body_kit import BodyKit
 from human3r.evaluation.miniatures import MINIATURES, body_files
 from human3r.evaluation.miniatures import staged_people as stage
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Recording, ScoreGroup
 from human3r.evaluation.reference import with_references
-from human3r.records import BodyParameters, Camera, FramePrediction, People
+from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
 from human3r.runtime.loading import LoadedModel, load_model
 
 NAMES = ("3dpw", "emdb1", "emdb2", "rich", "bedlam")
@@ -271,6 +272,63 @@ def test_damaged_annotations_are_named(change, pattern, kit, tmp_path) -> None:
     benchmark = people_benchmarks(kit)["3dpw"]
     with pytest.raises(FormatError, match=pattern):
         benchmark.find(tmp_path, benchmark.protocol)
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (lambda content: content.pop("smpl"), "no field 'poses_root'"),
+        (lambda content: content["smpl"].pop("betas"), "no field 'betas'"),
+        (lambda content: content.update(gender="robot"), "no gender"),
+        (lambda content: content["camera"].update(extrinsics=np.zeros((6, 3, 4))), r"has the shape \(6, 3, 4\)"),
+        (lambda content: content.update(good_frames_mask=None), "no field 'good_frames_mask'"),
+    ],
+)
+def test_damaged_annotations_of_emdb_are_named(change, pattern, tmp_path) -> None:
+    MINIATURES["emdb1"](tmp_path)
+    path = tmp_path / "P1/14_miniature/P1_14_miniature_data.pkl"
+    _changed(change, path)
+    with pytest.raises(FormatError, match=pattern):
+        emdb.read_annotation(path, "emdb1")
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (lambda label: label.pop("frame_id"), "no field 'frame_id'"),
+        (lambda label: label.pop("gender"), "no body or gender"),
+        (lambda label: label["gt_smplx_params"].pop("betas"), "no field 'betas'"),
+        (lambda label: label["gt_smplx_params"].update(betas=torch.zeros(4, 10)), "4 shapes for 6 frames"),
+        (lambda label: label["gt_smplx_params"].update(transl=torch.zeros(5, 3)), r"has the shape \(5, 3\)"),
+    ],
+)
+def test_damaged_labels_of_rich_are_named(change, pattern, tmp_path) -> None:
+    MINIATURES["rich"](tmp_path)
+    labels = torch.load(tmp_path / rich.LABELS, weights_only=True)
+    change(next(iter(labels.values())))
+    torch.save(labels, tmp_path / rich.LABELS)
+    with pytest.raises(FormatError, match=pattern):
+        rich.read_annotations(tmp_path)
+
+
+def test_a_video_of_rich_without_a_camera_is_named(tmp_path) -> None:
+    MINIATURES["rich"](tmp_path)
+    torch.save({"Hall_1": (torch.eye(4), torch.eye(3))}, tmp_path / rich.CAMERAS)
+    with pytest.raises(FormatError, match="no camera 'Room_1'"):
+        rich.read_annotations(tmp_path)
+
+
+def test_frames_in_which_nobody_is_found_are_misses(kit: BodyKit, tmp_path: Path) -> None:
+    benchmark, recording = open_benchmark("emdb2", kit, tmp_path, "all")
+    nobody = [
+        replace(frame, people=empty_people(), parameters_world=frame.parameters_world.map(lambda values: values[:0]))
+        for frame in perfect_predictions("emdb2")
+    ]
+    groups = score(benchmark, recording, iter(nobody))
+    assert groups["detection"].values["recall"] == 0
+    assert groups["detection"].weight == 5
+    assert groups["detection"].series["missed"] == (1, 1, 1, 1, 1)
+    assert "people" not in groups
 
 
 def test_missing_images_are_counted(kit, tmp_path) -> None:
