@@ -1,4 +1,4 @@
-"""Write the averaged weights of a checkpoint as the package's ``scene`` part."""
+"""Write a checkpoint's averaged weights as the package's ``scene`` part, and the trained blocks of its ``trunk``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from pathlib import Path
 
 import torch
 
-from human3r.assets.shards import write_part
+from human3r.assets.shards import read_shards, write_part
+from human3r.training.scene.network import TRUNK
 
 _METADATA = {"source": "trained by this project on its own renders", "license": "Apache-2.0"}
+_TRUNK_METADATA = {
+    "source": "EfficientNet-Lite0 (Google, Apache-2.0), upper blocks trained on",
+    "license": "Apache-2.0",
+}
 
 
 def ship_scene_weights(checkpoint: Path, folder: Path) -> list[Path]:
-    """Write every trained parameter as fp16; returns the files."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    return write_part(folder, "scene", state["average"], _METADATA)
+    """Write every trained parameter as fp16; the trunk's file keeps what was not trained. Returns the files."""
+    average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    trained = {name: values for name, values in average.items() if name.startswith(TRUNK)}
+    scene = {name: values for name, values in average.items() if name not in trained}
+    paths = write_part(folder, "scene", scene, _METADATA)
+    if trained:
+        paths += write_part(folder, "trunk", read_shards(folder, TRUNK) | trained, _TRUNK_METADATA)
+    return paths

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from human3r.assets.shards import read_shards, write_part
 from human3r.errors import FormatError
 from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT
@@ -30,6 +31,7 @@ from human3r.training.scene.batches import (
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.losses import canonical_log_depth, gradient_loss, scene_loss
 from human3r.training.scene.network import decode_clips
+from human3r.training.scene.ship import ship_scene_weights
 from human3r.training.scene.train import SceneTrainer
 from human3r.training.scene.validate import depth_scores, mask_iou
 from human3r.training.settings import read_settings
@@ -299,3 +301,21 @@ def test_training_resumes_where_it_stopped_and_leaves_the_frozen_parts(run_confi
     assert trainer.parameters[name].abs().sum() > 0
     assert "image_encoder.trunk.stem.weight" not in trainer.parameters
     assert "image_encoder.trunk.blocks.10.project.weight" in trainer.parameters
+
+
+def test_shipping_updates_the_trained_blocks_of_the_trunk_and_keeps_the_others(
+    run_config: SceneTraining, tmp_path: Path
+) -> None:
+    trainer = SceneTrainer(run_config)
+    stem, top = "image_encoder.trunk.stem.weight", "image_encoder.trunk.blocks.10.project.weight"
+    trainer.average[top].fill_(0.5)
+    trainer.save()
+    folder = tmp_path / "weights"
+    write_part(folder, "trunk", {stem: torch.full((2,), 3.0), top: torch.zeros_like(trainer.average[top])}, {})
+
+    ship_scene_weights(Path(run_config.output) / "checkpoint.pt", folder)
+
+    shipped = read_shards(folder)
+    assert shipped.keys() == {*trainer.average, stem}
+    assert (shipped[stem] == 3).all()
+    assert (shipped[top] == 0.5).all()
