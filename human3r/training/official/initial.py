@@ -6,6 +6,7 @@ Source: Human3R (arXiv 2510.06219), sec. 4; Multi-HMR (arXiv 2402.14654); CUT3R 
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,8 @@ from human3r.records import NUM_JOINT_ROTATIONS
 from human3r.runtime.conversion import network_layout
 from human3r.training.official.config import InitialSettings
 from human3r.training.official.network import TrainedNetwork
+
+_LOG = logging.getLogger(__name__)
 
 Origin = Literal["cut3r", "multi_hmr", "fresh"]
 
@@ -75,6 +78,9 @@ def initialise(trained: TrainedNetwork, settings: InitialSettings, seed: int) ->
     _fill_fresh(trained, generator)
     if settings.mean_body:
         _load_mean_body(trained, _existing(settings.mean_body, "mean body"))
+    absent = [name for name in ("cut3r", "multi_hmr") if not getattr(settings, name)]
+    if absent:
+        _LOG.warning("without initial.%s its part is random: a rehearsal", " and initial.".join(absent))
     if settings.cut3r:
         _load(trained, "cut3r", _existing(settings.cut3r, "CUT3R's checkpoint"), ())
     if settings.multi_hmr:
