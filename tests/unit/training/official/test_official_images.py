@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 import torch
 
+from human3r.bodies.loading import EMBEDDED_BODY_PATH
 from human3r.errors import FormatError
 from human3r.models.square import square_points_to_image
 from human3r.training.official.colour import jitter_colours, shift_hue
 from human3r.training.official.config import IMAGE_SIZES
 from human3r.training.official.cropping import clean_depth, crop_frame
+from human3r.training.official.dataset import slots_of
 from human3r.training.official.layout import LabelledFrame, people_from_rows
-from human3r.training.official.people_truth import assign_heads, image_points_to_square, pose_predicted
+from human3r.training.official.people_truth import (
+    assign_heads,
+    image_points_to_square,
+    load_true_body,
+    pose_predicted,
+    pose_truth,
+)
 from human3r.training.official.rays import ray_maps
 
 
@@ -144,3 +152,24 @@ def test_rays_start_at_the_camera_and_point_at_what_it_sees():
     assert rays[0, 0, :3, 5, 7].tolist() == [1.0, 2.0, 3.0]
     assert torch.allclose(rays[0, 0, 3:, 144, 256], torch.tensor([0.0, 0.0, 1.0]))
     assert torch.allclose(rays[0, 0, 3:].norm(dim=0), torch.ones(288, 512))
+
+
+def test_true_bodies_have_an_eleventh_shape_direction_where_the_file_has_one(tmp_path, body):
+    with np.load(EMBEDDED_BODY_PATH, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    directions = np.zeros((*arrays["shapedirs"].shape[:2], 400), np.float16)
+    directions[..., :10] = arrays["shapedirs"][..., :10]
+    directions[:, 0, 10] = 0.25
+    np.savez(tmp_path / "wide.npz", **arrays | {"shapedirs": directions})
+    wide = load_true_body(str(tmp_path / "wide.npz"), 11)
+    slots = slots_of(people_from_rows(np.zeros((1, 165)), np.eye(1, 11, 10), np.array([[0.0, 0, 3]])), 1)
+    slots = slots.map(lambda values: values[None, None])
+
+    vertices = pose_truth(wide, slots, slots.is_present).vertices
+
+    assert wide.shape_directions.shape[-1] == 11
+    assert load_true_body(str(tmp_path / "wide.npz"), 10).shape_directions.shape[-1] == 10
+    assert load_true_body("", 11).shape_directions.shape[-1] == 10
+    plain = pose_truth(body, slots, slots.is_present).vertices
+    shift = (vertices - plain)[0]
+    assert torch.allclose(shift, torch.tensor([0.25, 0.0, 0.0]).expand_as(shift), atol=2e-3)
