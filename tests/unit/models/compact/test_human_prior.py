@@ -56,6 +56,18 @@ def test_squares_stay_inside_the_picture_and_hints_side_by_side_share_one() -> N
     assert corners == [(0, 0), (512 - 192, 288 - 192)]
 
 
+def test_small_people_get_a_square_as_well_and_large_ones_do_not() -> None:
+    hint, small, large = (28, 10), (28, 80), (28, 45)
+    maps = maps_with_boxes(56, 96, 8.0)
+    maps.center[0, 0, small[0], small[1]] = 0.9
+    maps.center[0, 0, large[0], large[1]] = 0.9
+    maps.box_scale[0, :, large[0], large[1]] = 40.0
+
+    corners = choose_squares(maps, torch.tensor([[0, *hint]]), (288, 512))
+
+    assert [x for x, _ in corners] == [0, 512 - 192]
+
+
 def test_a_hint_of_somebody_large_asks_for_the_whole_picture() -> None:
     assert choose_squares(maps_with_boxes(56, 96, 30.0), torch.tensor([[0, 28, 48]]), (288, 512)) is None
 
