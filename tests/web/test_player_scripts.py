@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.web, pytest.mark.timeout(600)]
 PLAYER = Path(__file__).resolve().parents[2] / "human3r" / "export" / "player"
 RECORDING = """
 (() => {
-  const body = "/people/person_4/body";
+  const body = window.body = "/people/person_4/body";
   const script = (source) => ({ type: "RunJavascriptMessage", source });
   const bone = (value) => [
     { type: "SetBoneOrientationMessage", name: body, owner: "", bone_index: 0, wxyz: [1, 0, 0, 0] },
@@ -98,6 +98,22 @@ def test_when_viser_starts_over_it_is_told_again_what_is_hidden_and_the_tape_sta
     blank.evaluate("stage.show(0.3)")
 
     assert blank.evaluate("[eye('/people/person_4'), eye('/people/person_4/body'), bone()]") == [False, True, 3]
+
+
+def test_poses_are_given_again_until_viser_has_taken_its_own_messages(blank) -> None:
+    blank.evaluate("for (let i = 0; i < 9; i++) stage.show(0.1)")
+    blank.evaluate(
+        "recording.slice(0, 6).forEach((message) => tape.take(message)); viewer.messageQueue.push(recording[0])"
+    )
+    waiting = blank.evaluate("[1, 2, 3, 4].map(() => stage.show(0.1))")
+    blank.evaluate(
+        "viewer.messageQueue.length = 0; viewer.skinnedMeshState['\\u0000' + body].poses[0].position = [9, 9, 9]"
+    )
+    settling = blank.evaluate("[stage.show(0.1), stage.show(0.1), stage.show(0.1)]")
+
+    assert waiting == [False] * 4
+    assert settling[-1] is True
+    assert blank.evaluate("bone()") == 1
 
 
 def test_nothing_is_sent_twice_while_nothing_changes(blank) -> None:

@@ -1,7 +1,7 @@
 // Shows one moment of a tape: poses go straight to viser's figures, so that any jump costs one frame.
 (function (h3r) {
   "use strict";
-  const REPEATS = 5;
+  const REPEATS = 2;
   const key = (owner, name) => (owner || "") + "\u0000" + name;
 
   // Blend of two quaternions (w first) at offset i of two arrays, written to out.
@@ -33,12 +33,12 @@
       this._repeats = REPEATS;
     }
 
-    // viser has started over: tell it everything again, and once more when it has digested its own messages.
+    // viser has started over: tell it everything again until it has digested its own messages, which reset poses.
     _recover() {
       if (this._numReplays !== this.tape.numReplays) this._repeats = REPEATS;
       this._numReplays = this.tape.numReplays;
       if (this._repeats === 0) return;
-      this._repeats--;
+      if (this.viewer.messageQueue.length === 0) this._repeats--;
       this._sent.clear();
       for (const [name, isVisible] of this._eyes) this.setVisible(name, isVisible);
     }
