@@ -38,7 +38,12 @@ class SmoothingOptions:
     distance_s: float = 0.4
     """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, and no pixel."""
     near_m: float = 4.0
-    """Noise grows with distance, and from here on the time constants do, up to twice theirs."""
+    """Noise grows with distance, and from here on the time constants do, up to ``far_factor``."""
+    far_factor: float = 1.5
+    rotation_knee: float = 0.5
+    """Radians: a bone this far from its prediction halves its time constant; a fast limb is not held back."""
+    bearing_knee: float = 0.02
+    """The same of the direction to the body."""
     longest_step_s: float = 0.2
     """Rates are not believed for longer than this."""
     largest_turn: float = 0.5
@@ -164,12 +169,14 @@ def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptio
     age = (fresh.time_s - old.time_s).clamp_min(1e-4).to(torch.float32)
     elapsed = (fresh.time_s - old.since_s).to(torch.float32)
     ahead = age.clamp_max(options.longest_step_s)
-    slower = (old.log_distance.exp() * _METRES_PER_SIZE / options.near_m).clamp(1.0, 2.0)
+    slower = (old.log_distance.exp() * _METRES_PER_SIZE / options.near_m).clamp(1.0, options.far_factor)
 
-    def gains(constant_s: Tensor | float) -> tuple[Tensor, Tensor]:
+    def gains(constant_s: Tensor) -> tuple[Tensor, Tensor]:
         # A filter that has seen little follows fast at first: its rate is not known yet.
-        keep = torch.exp(-age / torch.minimum(constant_s * slower, 0.5 * elapsed).clamp_min(1e-6))
-        return 1 - keep.square(), (1 - keep).square() / age
+        shape = (-1, *[1] * (constant_s.ndim - 1))
+        constant = torch.minimum(constant_s * slower.view(shape), 0.5 * elapsed.view(shape)).clamp_min(1e-6)
+        keep = torch.exp(-age.view(shape) / constant)
+        return 1 - keep.square(), (1 - keep).square() / age.view(shape)
 
     log_distance = old.log_distance + ahead * old.log_distance_rate
     miss = fresh.log_distance - log_distance
@@ -179,15 +186,17 @@ def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptio
     fastest = options.largest_speed / (log_distance.exp() * _METRES_PER_SIZE)
     log_distance_rate = (old.log_distance_rate + rate_gain * miss / astray).clamp(-fastest, fastest)
 
-    position_gain, rate_gain = (gain[:, None] for gain in gains(options.bearing_s))
     bearing = old.bearing + ahead[:, None] * old.bearing_rate
     aside = fresh.bearing - bearing
+    astray = 1 + (aside.norm(dim=-1) / options.bearing_knee).square()
+    position_gain, rate_gain = (gain[:, None] for gain in gains(options.bearing_s / astray))
     bearing, bearing_rate = bearing + position_gain * aside, old.bearing_rate + rate_gain * aside
 
-    position_gain, rate_gain = (gain[:, None, None] for gain in gains(options.rotation_s))
     orientation = old.orientation @ rotation_from_axis_angle(ahead[:, None, None] * old.orientation_rate)
     turn = axis_angle_from_rotation(orientation.transpose(-1, -2) @ fresh.orientation)
     angle = turn.norm(dim=-1, keepdim=True)
+    astray = 1 + (angle[..., 0] / options.rotation_knee).square()
+    position_gain, rate_gain = (gain[..., None] for gain in gains(options.rotation_s / astray))
     # Near half a turn the shortest way is a coin toss; a flip is then taken at once instead of spun through.
     flips = angle > 0.9 * math.pi
     limited = turn * (options.largest_turn / angle.clamp_min(options.largest_turn))
