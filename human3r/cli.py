@@ -86,7 +86,10 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--precision", default="auto", choices=("auto", "fp32", "bf16"), help="arithmetic of the network (%(default)s)"
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "mixed", "bf16"),
+        help="arithmetic of the network (%(default)s)",
     )
 
 
@@ -156,6 +159,13 @@ def _add_measuring(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--size", default="640x360", metavar="WxH", help="size of the source frames (%(default)s)")
     parser.add_argument("--clip", type=Path, metavar="CLIP", help="measure on a clip instead of on moving patterns")
     parser.add_argument("--people", type=int, metavar="P", help="force so many people per frame (random weights only)")
+    parser.add_argument(
+        "--against",
+        choices=("plain", "reference"),
+        help="run an official network, random weights, side by side with an fp32 one that computes everything: by the "
+        "formulas, or with fused attention as the released code has it",
+    )
+    parser.add_argument("--flops", action="store_true", help="print the table of operations per frame and part")
     _add_device(parser)
     _add_precision(parser)
     _add_json(parser)

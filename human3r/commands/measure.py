@@ -44,6 +44,10 @@ def benchmark(options: argparse.Namespace) -> int:
     """Run the command ``benchmark``."""
     from human3r.runtime.benchmark import BenchmarkOptions, run_benchmark
 
+    if options.flops:
+        return _print_flops()
+    if options.against:
+        return _compare(options)
     width, height = parse_size(options.size)
     report = run_benchmark(
         BenchmarkOptions(
@@ -57,6 +61,34 @@ def benchmark(options: argparse.Namespace) -> int:
             clip=options.clip,
         )
     )
+    print(json.dumps(report.to_dict()) if options.json else report.to_text())
+    return 0
+
+
+def _print_flops() -> int:
+    import torch
+
+    from human3r.runtime.benchmark import device_name
+    from human3r.runtime.flops import flop_page
+    from human3r.runtime.measuring import measured_peak
+
+    cpu = torch.device("cpu")
+    peaks = {"fp32": measured_peak(cpu, "fp32"), "bf16": measured_peak(cpu, "bf16")}
+    print(flop_page(f"{device_name(cpu)}, {torch.get_num_threads()} threads", peaks), end="")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from human3r.bodies import load_body
+    from human3r.models.config import PRESETS
+    from human3r.runtime.comparison import compare
+    from human3r.runtime.precision import choose_policy
+
+    config = PRESETS.get(options.model)
+    if config is None:
+        raise InputError(f"{options.model!r} is no official network.", f"Choose {', '.join(PRESETS)}.")
+    precision = choose_policy("cpu", options.precision, config.architecture).precision
+    report = compare(config, precision, options.against, load_body(None), num_frames=options.frames)
     print(json.dumps(report.to_dict()) if options.json else report.to_text())
     return 0
 

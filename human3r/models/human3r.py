@@ -6,6 +6,7 @@ Sources: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3; T
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -138,7 +139,7 @@ class Human3R(nn.Module):
         self, tokens: FrameTokens, detections: Detections, decoded: DecoderOutput, state: RecurrentState
     ) -> tuple[NetworkPrediction, TensorRecord | None, TensorRecord | None]:
         """Run the heads, always in fp32: exponentials of raw outputs do not survive 8 bits of mantissa."""
-        with torch.autocast(tokens.image.tokens.device.type, enabled=False):
+        with _without_autocast(tokens.image.tokens.device):
             frame = DecodedFrame(
                 levels=tuple(level.float() for level in (tokens.image.tokens, *decoded.levels)),
                 pose_token=decoded.pose_token[:, 0].float(),
@@ -174,6 +175,12 @@ class Human3R(nn.Module):
             num_found=detections.num_found,
         )
         return prediction, cue, scale_cue
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager:
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def gate_state(proposed: Tensor, previous: Tensor, gate_logits: Tensor | None) -> Tensor:

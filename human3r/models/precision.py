@@ -21,10 +21,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "mixed", "bf16"]
+"""``mixed``: bf16 in the human backbone only, the one part whose roundings the other outputs hardly notice."""
 
+_HALF_BACKBONE = r"human_prior\.backbone\.(patch_embedding|blocks\.\d+\.(attention|mlp)\.\w+)\.(weight|bias)"
 _HALF = re.compile(
-    r"(image_encoder|human_prior\.backbone)\.(patch_embedding|blocks\.\d+\.(attention|mlp)\.\w+)\.(weight|bias)"
+    rf"{_HALF_BACKBONE}|image_encoder\.(patch_embedding|blocks\.\d+\.(attention|mlp)\.\w+)\.(weight|bias)"
     r"|decoder\.(embed_image|(image|state)_blocks\.\d+\.(attention|cross_attention|mlp)\.\w+)\.(weight|bias)"
     r"|memory\.(read|write)_blocks\.\d+\.(attention|cross_attention|mlp)\.\w+\.(weight|bias)"
     r"|point_head\.dpt\.(?!output\.2\.).*"
@@ -32,8 +34,9 @@ _HALF = re.compile(
 
 
 def stored_precision(name: str, precision: Precision) -> torch.dtype:
-    """Return the type that the parameter ``name`` of an official network has under ``fp32`` or ``bf16``."""
-    return torch.bfloat16 if precision == "bf16" and _HALF.fullmatch(name) else torch.float32
+    """Return the type that the parameter ``name`` of an official network has under a precision."""
+    pattern = {"fp32": None, "mixed": _HALF_BACKBONE, "bf16": _HALF}[precision]
+    return torch.bfloat16 if pattern is not None and re.fullmatch(pattern, name) else torch.float32
 
 
 def set_precision(network: nn.Module, precision: Precision) -> None:

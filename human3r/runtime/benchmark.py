@@ -11,7 +11,7 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,12 @@ from human3r.assets.registry import find_weights
 from human3r.bodies import load_body
 from human3r.errors import InputError
 from human3r.models.build import build_network, seed_weights
-from human3r.models.config import PRESETS, OfficialConfig
+from human3r.models.config import PRESETS
+from human3r.models.precision import set_precision
 from human3r.models.prompts import HeadPrompter, suppress_non_maxima
 from human3r.records import FramePrediction
-from human3r.runtime.loading import LoadedModel, load_model
+from human3r.runtime.conversion import lean_config
+from human3r.runtime.loading import LoadedModel, load_model, prepare_network
 from human3r.runtime.pipeline import reconstruct
 from human3r.runtime.precision import choose_policy
 from human3r.runtime.session import Session
@@ -152,7 +154,7 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
         model=model.name,
         weights=weights,
         device=str(model.device),
-        device_name=_device_name(model.device),
+        device_name=device_name(model.device),
         threads=torch.get_num_threads(),
         precision=model.precision,
         torch_version=torch.__version__,
@@ -171,16 +173,15 @@ def _load(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
     config = PRESETS.get(options.model)
     if config is None or options.model == "tiny" or find_weights(options.model):
         return load_model(options.model, options.device, options.precision), "loaded"
-    if isinstance(config.parts, OfficialConfig):
-        # What load_model does too: heads whose outputs nothing reads are left out.
-        config = replace(config, parts=replace(config.parts, has_extra_heads=False))
+    config = lean_config(config)
     policy = choose_policy(options.device, options.precision, config.architecture)
     with torch.device("meta"):
         network = build_network(config)
-    # One copy of the weights, never two.
+    # One copy of the weights, never two, and in the precision that they run in.
+    set_precision(network, policy.precision)
     network = network.to_empty(device="cpu")
     seed_weights(network)
-    network = network.to(policy.device).eval().requires_grad_(False)
+    network = prepare_network(network, policy)
     return LoadedModel(network, load_body(None), config, config.name, "random", policy), "random"
 
 
@@ -287,9 +288,10 @@ def _peak_memory_mb(device: torch.device) -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Return what the maker calls the device."""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.getdevice_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -80,7 +80,7 @@ def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp
         shapes, layout = network_layout(config)
         keys = match_keys(found, layout, shapes)
         check_aliases(file, stored, layout)
-        config = _lean(config) if is_lean else config
+        config = lean_config(config) if is_lean else config
         tensors = {
             name: file.load(stored[key]).to(stored_precision(name, precision))
             for name, key in keys.items()
@@ -129,13 +129,14 @@ def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
 def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
     with WeightFile(path) as file:
         config = ModelConfig.from_json(file.config_json)
-        config = _lean(config) if is_lean else config
+        config = lean_config(config) if is_lean else config
         names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
         precision = precision if config.architecture == "official" else "fp32"
         return fill_network(config, {name: file.read(name).to(stored_precision(name, precision)) for name in names})
 
 
-def _lean(config: ModelConfig) -> ModelConfig:
+def lean_config(config: ModelConfig) -> ModelConfig:
+    """Return the configuration without the heads whose outputs nothing reads."""
     if not isinstance(config.parts, OfficialConfig):
         return config
     return replace(config, parts=replace(config.parts, has_extra_heads=False))

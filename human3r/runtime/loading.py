@@ -112,8 +112,12 @@ def load_model(
 def prepare_network(network: Human3R, policy: ComputePolicy) -> Human3R:
     """Bring a network to its device, for inference; on a CPU its large matrices are packed."""
     network = network.to(policy.device).eval().requires_grad_(False)
-    is_large = network.config.trunk.token_dim >= _PACKED_FROM
-    if policy.device.type == "cpu" and network.config.architecture == "official" and is_large:
+    if policy.device.type != "cpu":
+        return network
+    if network.config.architecture == "compact":
+        for part in (network.image_encoder, network.decoder):
+            pack_linears(part)
+    elif network.config.trunk.token_dim >= _PACKED_FROM:
         pack_linears(network)
     return network
 

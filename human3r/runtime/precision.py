@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import cast, get_args
 
 import torch
 
@@ -26,7 +27,7 @@ class ComputePolicy:
 
     def autocast(self) -> AbstractContextManager:
         """Return the context in which the network is called."""
-        if self.precision == "fp32" or self.is_stored:
+        if self.precision != "bf16" or self.is_stored:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
@@ -36,7 +37,8 @@ def choose_policy(device: str, precision: str, architecture: str) -> ComputePoli
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto``, ``fp32`` or ``bf16``. ``auto`` is bf16 for official networks on a GPU, else fp32.
+        precision: ``auto``, ``fp32``, ``mixed`` or ``bf16``. ``auto`` is bf16 for official networks on a GPU, else
+            fp32; for ``compact`` mixed is fp32.
         architecture: ``official`` or ``compact``.
 
     Raises:
@@ -51,6 +53,8 @@ def choose_policy(device: str, precision: str, architecture: str) -> ComputePoli
         raise ResourceError("No CUDA device is available.", "Use --device cpu, or install a CUDA build of torch.")
     if precision == "auto":
         precision = "bf16" if device != "cpu" and architecture == "official" else "fp32"
-    if precision not in ("fp32", "bf16"):
-        raise InputError(f"The precision {precision!r} is unknown.", "Choose auto, fp32 or bf16.")
-    return ComputePolicy(torch.device(device), "bf16" if precision == "bf16" else "fp32", architecture == "official")
+    if precision not in get_args(Precision):
+        raise InputError(f"The precision {precision!r} is unknown.", "Choose auto, fp32, mixed or bf16.")
+    if architecture == "compact" and precision == "mixed":
+        precision = "fp32"
+    return ComputePolicy(torch.device(device), cast(Precision, precision), architecture == "official")
