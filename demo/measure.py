@@ -153,7 +153,9 @@ def _wait_until_no_files(demo: Demo, uploads: Path) -> int:
     deadline = time.monotonic() + 10 * _TTL_S
     while time.monotonic() < deadline:
         examples = sum(1 for example in EXAMPLES if example.clip.is_file())
-        left = sum(1 for path in uploads.rglob("*") if path.is_file()) + max(0, len(demo.store) - examples)
+        pictures = examples  # of the tiles: they stay for as long as the page is up
+        num_files = sum(1 for path in uploads.rglob("*") if path.is_file())
+        left = max(0, num_files - pictures) + max(0, len(demo.store) - examples)
         if left == 0:
             break
         time.sleep(1)

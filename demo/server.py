@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 import human3r
 from demo.engine import Engine
@@ -22,7 +23,7 @@ from demo.jobs import Line
 from demo.routes import Site, build_routes
 from demo.runs import ON_DEMAND, Runs
 from demo.settings import Settings
-from demo.storage import Shelf, Store
+from demo.storage import Shelf, Store, sweep_empty_uploads
 from demo.ui import Parts, build_page
 from demo.viewer import LiveScenes
 
@@ -120,6 +121,7 @@ class Demo:
         while not self._closed.wait(self.settings.sweep_every_s):
             self.live.sweep()
             self.store.sweep()
+            sweep_empty_uploads(Path(get_upload_folder()), self.settings.file_ttl_s)
 
 
 def serve(settings: Settings, engine: Engine | None = None) -> int:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -151,3 +151,15 @@ class Store:
         if not shelf.owner or shelf.token in self._in_use:
             return False
         return self._clock() - shelf.created_s > self._ttl_s
+
+
+def sweep_empty_uploads(folder: Path, older_than_s: float) -> int:
+    """Remove the empty files that Gradio's upload parser leaves, one per upload, and return how many there were."""
+    num_removed = 0
+    for path in folder.glob("tmp*"):
+        with suppress(OSError):  # another process may have taken it
+            facts = path.lstat()
+            if path.is_file() and facts.st_size == 0 and time.time() - facts.st_ctime > older_than_s:
+                path.unlink()
+                num_removed += 1
+    return num_removed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.storage import Store
+from demo.storage import Store, sweep_empty_uploads
 
 
 def test_a_token_has_128_random_bits(store: Store) -> None:
@@ -128,3 +128,13 @@ def test_the_points_of_single_frames_have_one_name_everywhere() -> None:
     from human3r.export.moments import MOMENTS_NAME as WRITTEN
 
     assert SERVED == WRITTEN
+
+
+def test_the_empty_files_that_uploads_leave_go_after_their_time_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "tmpabc").touch()
+    (tmp_path / "tmpfull").write_bytes(b"x")
+    (tmp_path / "other").touch()
+
+    assert sweep_empty_uploads(tmp_path, 3600) == 0
+    assert sweep_empty_uploads(tmp_path, -1) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "tmpfull"]
