@@ -33,7 +33,9 @@ MAX_KEYFRAMES = 8
 """Cameras that stay visible along the path."""
 MAX_MOVING_THUMBNAILS = 300
 """Longer clips show every second, third, ... picture in the moving camera, so that files stay small."""
-POINT_SIZE_M = 0.012
+_POINT_SIZES_M = (0.012, 0.03)
+"""Smallest and largest size of points; few points are drawn larger, so that surfaces close."""
+_DENSE_POINTS = 100_000
 MAX_EMBEDDED_MOMENTS_BYTES = 3_000_000
 """The points of single frames go into the HTML file up to this size."""
 NUM_POINT_BANDS = 5
@@ -134,10 +136,11 @@ def _build_scene(
         viser_scene.add_polyline(server, f"{viser_scene.person_node(track.track_id)}/trail", trail, color)
     bands = points_by_confidence(reconstruction, NUM_POINT_BANDS)
     names = [f"/points/confidence_{band + 1}_of_{len(bands)}" for band in range(len(bands))]
+    size_m = _point_size_m(sum(len(points) for points, _ in bands))
     for name, (points, colors) in zip(names, bands, strict=True):
-        viser_scene.add_points(server, name, points, colors, POINT_SIZE_M)
+        viser_scene.add_points(server, name, points, colors, size_m)
     _add_cameras(server, reconstruction, T, thumbnails)
-    facts = _facts(reconstruction, people, names)
+    facts = _facts(reconstruction, people) | {"point_bands": names, "point_size_m": size_m}
     subject, looks_along = _subject(reconstruction, people, [points for points, _ in bands])
     if len(subject):
         world = framing_view(subject, looks_along)
@@ -146,7 +149,13 @@ def _build_scene(
     return people, facts
 
 
-def _facts(reconstruction: Reconstruction, people: list[_GravityMotion], bands: list[str]) -> dict[str, object]:
+def _point_size_m(count: int) -> float:
+    """Return the size that keeps the covered area about the same, in whole millimetres as the player's control has."""
+    smallest, largest = _POINT_SIZES_M
+    return round(min(largest, max(smallest, smallest * float(np.sqrt(_DENSE_POINTS / max(count, 1))))), 3)
+
+
+def _facts(reconstruction: Reconstruction, people: list[_GravityMotion]) -> dict[str, object]:
     """Return what the player needs to know beside the messages."""
     height, width = (float(side) for side in reconstruction.image_size)
     half_heights = height / 2 / reconstruction.K[:, 1, 1].astype(np.float64)
@@ -157,8 +166,6 @@ def _facts(reconstruction: Reconstruction, people: list[_GravityMotion], bands: 
             {"id": person.track_id, "color": person_color(person.track_id), "num_frames": len(person.frames)}
             for person in people
         ],
-        "point_bands": bands,
-        "point_size_m": POINT_SIZE_M,
         "aspect": width / height,
         "half_height": [round(float(half_height), 5) for half_height in half_heights],
     }

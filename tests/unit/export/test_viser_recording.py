@@ -54,6 +54,7 @@ def test_the_player_is_told_times_people_views_and_points(recording: Recording, 
     assert [(person["id"], person["num_frames"]) for person in facts["people"]] == [(1, 12), (2, 9)]
     assert facts["people"][0]["color"] == list(person_color(1))
     assert facts["point_bands"] == [message["name"] for _, message in recording.of_type("PointCloudMessage")]
+    assert facts["point_size_m"] == 0.03  # 500 points are few
     assert facts["views"]["top"]["position"][1] > facts["views"]["top"]["look_at"][1] + 2
     assert len(facts["half_height"]) == walk.num_frames
 
