@@ -10,8 +10,10 @@ import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -55,6 +57,8 @@ _SHAPES: dict[str, tuple[str, tuple[int | str, ...]]] = {
 }
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 """What a damaged or hostile archive makes NumPy and zipfile raise (NotImplementedError is a RuntimeError)."""
+_COMPRESSION = 1
+"""Of zlib. NumPy's own level 6 takes twice the time on point clouds and saves one per cent."""
 _OPTIONAL = ("depth", "depth_confidence", "depth_frame_index", "depth_crop")
 
 
@@ -173,13 +177,12 @@ class Reconstruction:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
-                np.savez_compressed(
-                    stream,
-                    schema=np.array(SCHEMA),
-                    meta=np.array(json.dumps(self.meta, sort_keys=True)),
-                    fps=np.array(self.fps, dtype=np.float64),
-                    **arrays,
-                )
+                facts = {
+                    "schema": np.array(SCHEMA),
+                    "meta": np.array(json.dumps(self.meta, sort_keys=True)),
+                    "fps": np.array(self.fps, dtype=np.float64),
+                }
+                _write_archive(stream, {**facts, **arrays})
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(temporary).chmod(0o644)
@@ -219,3 +222,11 @@ class Reconstruction:
             meta=meta,
             **{name: arrays[name] for name in _SHAPES if name in arrays},
         )
+
+
+def _write_archive(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write what ``numpy.savez_compressed`` writes, less tightly packed."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
