@@ -30,7 +30,7 @@ STRIDE_PX = 4
 _MEAN_DEPTH_M = 4.0
 """Depth that an untrained head predicts everywhere."""
 _LOG_DEPTH_RANGE = (math.log(0.1), math.log(250.0))
-_MAX_LOG_FOCAL = 0.9
+MAX_LOG_FOCAL = 0.9
 """The focal head stays within this factor (as a logarithm) of the prior: fields of view of 27 to 110 degrees."""
 _FOCAL_GAIN = 0.05
 """Share of a new frame in the running focal length: a clip has one lens."""
@@ -153,7 +153,7 @@ class CompactPointHead(nn.Module):
         raised = self.upsample(self.output(features.float()), features, grey)
         log_depth = (raised[:, 0] + math.log(_MEAN_DEPTH_M)).clamp(*_LOG_DEPTH_RANGE)
         focal = self.focal(levels[0].float().mean(dim=1))[:, 0].float()
-        return SceneMaps(log_depth, 1 + raised[:, 1].clamp(max=6.0).exp(), _MAX_LOG_FOCAL * torch.tanh(focal))
+        return SceneMaps(log_depth, 1 + raised[:, 1].clamp(max=6.0).exp(), MAX_LOG_FOCAL * torch.tanh(focal))
 
     def forward(self, frame: DecodedFrame) -> ScenePoints:
         """Predict one frame; its focal length continues the previous frame's."""

@@ -29,6 +29,7 @@ from human3r.training.scene.batches import (
     zoom,
 )
 from human3r.training.scene.config import SceneTraining
+from human3r.training.scene.focal import fit_focal
 from human3r.training.scene.losses import canonical_log_depth, gradient_loss, scene_loss
 from human3r.training.scene.network import decode_clips
 from human3r.training.scene.ship import ship_scene_weights
@@ -319,3 +320,17 @@ def test_shipping_updates_the_trained_blocks_of_the_trunk_and_keeps_the_others(
     assert shipped.keys() == {*trainer.average, stem}
     assert (shipped[stem] == 3).all()
     assert (shipped[top] == 0.5).all()
+
+
+def test_the_focal_layers_learn_what_tokens_tell_and_nothing_else_changes() -> None:
+    torch.manual_seed(0)
+    network = build_network(COMPACT)
+    fixed = network.point_head.join.weight.detach().clone()
+    tokens = torch.randn(400, 128)
+    log_focal = 0.3 * torch.tanh(tokens[:, 0])
+
+    fit_focal(network, tokens, log_focal, steps=150)
+
+    found = 0.9 * torch.tanh(network.point_head.focal(tokens)[:, 0])
+    assert (found - log_focal).abs().mean() < 0.3 * log_focal.abs().mean()
+    assert torch.equal(network.point_head.join.weight, fixed)
