@@ -15,9 +15,6 @@ from human3r.export import export_file
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(1800)]
 NUM_FRAMES = 20
-FPS = 10.0
-THUMB_PX = 15
-"""Width of the timeline's handle."""
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +37,8 @@ def scene_page(chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[o
 
 
 def seek(page: object, fraction: float) -> np.ndarray:
-    """Click the timeline; return the picture once its clock shows that time and the view has come to rest."""
-    box = page.locator(".h3p-slider").bounding_box()
-    page.mouse.click(box["x"] + fraction * box["width"], box["y"] + box["height"] / 2)
-    wanted_s = f"{fraction} * window.h3r.player.end_s"
-    page.wait_for_function(f"Math.abs(window.h3r.player.time_s - {wanted_s}) < {1.5 / FPS}")
-    page.mouse.move(2, 2)
+    """Move the timeline, which pauses it; return the picture once the view has come to rest."""
+    page.evaluate("fraction => window.h3r.player.seek(fraction * window.h3r.player.end_s)", fraction)
     return settled(page, lambda: screenshot(page))
 
 
@@ -57,6 +50,12 @@ def test_people_are_seen_move_with_the_timeline_and_come_back(scene_page: object
     moved, left_over = changed(start, end), changed(start, again)
     assert moved > 0.01
     assert left_over < moved / 10
+
+
+def test_the_page_plays_to_the_last_frame_and_rests_there(scene_page: object) -> None:
+    scene_page.evaluate("() => { window.h3r.player.loops = false; window.h3r.player.play(true); }")
+    scene_page.wait_for_function("!window.h3r.player.isPlaying")
+    assert scene_page.evaluate("window.h3r.player.stage.frame") == NUM_FRAMES - 1
 
 
 def test_the_page_reports_no_script_errors(scene_page: object) -> None:
