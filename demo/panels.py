@@ -78,10 +78,10 @@ def clip_line(
         facts.append(f"rotated {clip.rotation_deg}°")
     if clip.kind == "image":
         facts = ["one image", f"{width}x{height}"]
-    fps = clip.fps if options.fps is None else min(options.fps, clip.fps)
+    fps = round(clip.fps if options.fps is None else min(options.fps, clip.fps), 2)
     parts = [
         ", ".join(facts),
-        f"{messages.count(frames, 'frame')} at {round(fps, 2):g} fps" if frames > 1 else "1 frame",
+        f"{messages.count(frames, 'frame')} at {fps:g} fps" if frames > 1 else "1 frame",
     ]
     if seconds_per_frame:
         parts.append(f"about {messages.duration(frames * seconds_per_frame + 2)}")
