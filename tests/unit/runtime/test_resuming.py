@@ -30,7 +30,7 @@ import torch
 from human3r.runtime.loading import load_model
 from human3r.runtime.pipeline import reconstruct
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(sys.argv[3]))
 seen = []
 
 def on_frame(prediction):
@@ -82,9 +82,13 @@ def test_a_run_is_taken_up_at_its_last_snapshot(tiny, clip, tmp_path, last_frame
 def test_a_killed_process_is_taken_up_by_another(clip, tmp_path):
     folder = tmp_path / "run"
     root = Path(__file__).resolve().parents[3]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    # As many threads as here: sums are taken in the same order.
     killed = subprocess.run(
-        [sys.executable, "-c", _KILLED_RUN, str(clip), str(folder)], env=environment, check=False, capture_output=True
+        [sys.executable, "-c", _KILLED_RUN, str(clip), str(folder), str(torch.get_num_threads())],
+        env=environment,
+        check=False,
+        capture_output=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     model, seen = load_model("tiny"), []
