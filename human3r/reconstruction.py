@@ -6,8 +6,6 @@ Owns the schema and nothing else: exporters and viewers read this record, the ru
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,7 +15,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from human3r.errors import DiskFullError, FormatError
+from human3r.atomic import whole_or_absent
+from human3r.errors import FormatError
 from human3r.records import Track
 
 SCHEMA = "human3r/1"
@@ -174,24 +173,13 @@ class Reconstruction:
         """
         path = Path(path)
         arrays = {name: getattr(self, name) for name in _SHAPES if getattr(self, name) is not None}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                facts = {
-                    "schema": np.array(SCHEMA),
-                    "meta": np.array(json.dumps(self.meta, sort_keys=True)),
-                    "fps": np.array(self.fps, dtype=np.float64),
-                }
-                _write_archive(stream, {**facts, **arrays})
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except OSError as error:
-            remedy = "Free some space or choose another folder."
-            raise DiskFullError(f"Could not write {path.name}: {error.strerror}.", remedy) from error
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        facts = {
+            "schema": np.array(SCHEMA),
+            "meta": np.array(json.dumps(self.meta, sort_keys=True)),
+            "fps": np.array(self.fps, dtype=np.float64),
+        }
+        with whole_or_absent(path) as temporary, temporary.open("wb") as stream:
+            _write_archive(stream, {**facts, **arrays})
 
     @classmethod
     def load(cls, path: str | Path) -> Reconstruction:

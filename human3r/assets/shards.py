@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -17,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from human3r.atomic import write_bytes
 from human3r.errors import AssetIntegrityError, AssetMissingError
 
 COMPACT_FOLDER = Path(__file__).parent / "compact"
@@ -74,10 +73,10 @@ def write_part(folder: Path, part: str, tensors: dict[str, Tensor], metadata: di
     for number, group in enumerate(groups):
         name = f"{part}.safetensors" if len(groups) == 1 else f"{part}-{number + 1}.safetensors"
         content = save(group, metadata)
-        _write(folder / name, content)
+        write_bytes(folder / name, content)
         index["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "parameters": sorted(group)}
         paths.append(folder / name)
-    _write(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
+    write_bytes(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
     for name in set(stale) - index["files"].keys():
         (folder / name).unlink(missing_ok=True)
     return paths
@@ -103,16 +102,3 @@ def _read_index(folder: Path) -> dict[str, dict]:
         raise AssetMissingError(f"No weights in {folder.name}: {_INDEX} is missing.") from error
     except json.JSONDecodeError as error:
         raise AssetIntegrityError(f"The weight index of {folder.name} is not JSON.") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

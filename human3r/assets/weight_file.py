@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from human3r.assets.official_keys import Shape
-from human3r.errors import AssetIntegrityError, CheckpointError, DiskFullError
+from human3r.atomic import whole_or_absent
+from human3r.errors import AssetIntegrityError, CheckpointError
 
 CONFIG_ENTRY = "config"
 """Header entry of the network's configuration, JSON."""
@@ -117,25 +116,15 @@ def write_weight_file(path: Path, shapes: Mapping[str, Shape], load: Callable[[s
         DiskFullError: The file could not be written; nothing is left of it.
     """
     checksums = dict.fromkeys(shapes, 0) | {CONFIG_ENTRY: zlib.crc32(config_json.encode())}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            # The checksums are known at the end: their places are kept by values of the same width.
-            stream.write(_header(shapes, config_json, checksums))
-            for name in shapes:
-                values = load(name).to(torch.float32).contiguous()
-                checksums[name] = _checksum(values)
-                stream.write(memoryview(values.numpy()).cast("B") if values.numel() else b"")
-            stream.seek(0)
-            stream.write(_header(shapes, config_json, checksums))
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise DiskFullError(f"Could not write {path.name}: {error.strerror}.", "Free some space.") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with whole_or_absent(path) as temporary, temporary.open("wb") as stream:
+        # The checksums are known at the end: their places are kept by values of the same width.
+        stream.write(_header(shapes, config_json, checksums))
+        for name in shapes:
+            values = load(name).to(torch.float32).contiguous()
+            checksums[name] = _checksum(values)
+            stream.write(memoryview(values.numpy()).cast("B") if values.numel() else b"")
+        stream.seek(0)
+        stream.write(_header(shapes, config_json, checksums))
 
 
 def _header(shapes: Mapping[str, Shape], config_json: str, checksums: Mapping[str, int]) -> bytes:

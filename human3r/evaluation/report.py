@@ -9,11 +9,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from human3r.atomic import write_bytes, write_text
 from human3r.evaluation.plots import sequence_plot
 from human3r.evaluation.protocol import PublishedRow
 from human3r.evaluation.reference import DEFECTS
 from human3r.evaluation.runner import SCHEMA, EvaluationRun, file_stem, finite_or_none
-from human3r.export.atomic import write_bytes, write_text
 
 _NUM_WORST_SHOWN = 12
 

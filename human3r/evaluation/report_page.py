@@ -6,9 +6,9 @@ import base64
 from html import escape
 from pathlib import Path
 
+from human3r.atomic import write_text
 from human3r.evaluation.report import Picture, Section, sections_of
 from human3r.evaluation.runner import EvaluationRun
-from human3r.export.atomic import write_text
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #5b6570; --line: #d8dee4; --own: #fff3d6; --page: #fff; }

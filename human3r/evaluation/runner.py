@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
 from human3r.evaluation.inference import open_session, predict_frames
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording, ScoreGroup, SequenceScores, WorstFrame
 from human3r.evaluation.worst_frames import FrameKeeper, draw_frame, find_worst
-from human3r.export.atomic import write_bytes, write_text
 from human3r.records import FramePrediction
 from human3r.runtime.loading import LoadedModel
 

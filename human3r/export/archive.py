@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from human3r.export.atomic import whole_or_absent
+from human3r.atomic import whole_or_absent
 from human3r.export.bvh import write_bvh
 from human3r.export.cameras import write_colmap
 from human3r.export.smplx_npz import write_amass

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from human3r.atomic import write_text
 from human3r.bodies.joints import JOINT_NAMES
-from human3r.export.atomic import write_text
 from human3r.export.motion import PersonMotion, build_motion
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from human3r.export.atomic import write_text
+from human3r.atomic import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from human3r.atomic import write_bytes
 from human3r.bodies.joints import JOINT_NAMES
-from human3r.export.atomic import write_bytes
 from human3r.export.corrections import Corrections, build_corrections
 from human3r.export.gltf import (
     ARRAY_BUFFER,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from human3r.export.atomic import write_text
+from human3r.atomic import write_text
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_SCHEMA = "human3r-manifest/1"

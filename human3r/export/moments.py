@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from human3r.export.atomic import write_bytes
+from human3r.atomic import write_bytes
 from human3r.geometry.fusion import depth_edges
 
 if TYPE_CHECKING:

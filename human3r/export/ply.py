@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from human3r.export.atomic import write_bytes
+from human3r.atomic import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

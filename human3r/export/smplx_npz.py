@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from human3r.atomic import whole_or_absent
 from human3r.bodies.placement import transform_parameters
-from human3r.export.atomic import whole_or_absent
 from human3r.posing import parameters_of_rows
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from human3r.export.atomic import write_bytes
+from human3r.atomic import write_bytes
 from human3r.export.scene_points import thinned_points
 from human3r.palette import person_color
 from human3r.posing import posed_vertices, rows_of_frame

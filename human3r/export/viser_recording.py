@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
 from human3r.export import viser_scene
-from human3r.export.atomic import write_bytes, write_text
 from human3r.export.motion import PersonMotion, build_motion, build_skin
 from human3r.export.player import player_head
 from human3r.export.scene_points import points_by_confidence

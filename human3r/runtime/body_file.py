@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +9,10 @@ from scipy import sparse
 
 from human3r.assets.array_pickle import load_pickled_arrays
 from human3r.assets.registry import sha256_of, weights_folder
+from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody, load_body
 from human3r.bodies.loading import MEMBER_NAMES, read_body_arrays
-from human3r.errors import AssetIntegrityError, AssetMissingError, DiskFullError
+from human3r.errors import AssetIntegrityError, AssetMissingError
 from human3r.runtime.conversion_child import convert_in_child
 
 
@@ -62,14 +61,6 @@ def convert_body_here(source: Path, target: Path) -> str:
             f"The body model {source.name} lacks {', '.join(missing)}.",
             "Give SMPLX_NEUTRAL of https://smpl-x.is.tue.mpg.de, not SMPL or SMPL-H.",
         )
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **arrays)
-        name = read_body_arrays(Path(temporary)).name
-        Path(temporary).replace(target)
-    except OSError as error:
-        raise DiskFullError(f"Could not write {target.name}: {error.strerror}.", "Free some space.") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return name
+    with whole_or_absent(target) as temporary:
+        np.savez(temporary, **arrays)
+        return read_body_arrays(temporary).name

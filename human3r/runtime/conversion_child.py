@@ -47,7 +47,7 @@ def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
         answer = json.loads(process.stdout)
     except json.JSONDecodeError:
         # A process that was killed could not clean up behind itself.
-        for leftover in target.absolute().parent.glob(f".{target.name}.*"):
+        for leftover in target.absolute().parent.glob(f".{target.stem}.*{target.suffix}"):
             leftover.unlink(missing_ok=True)
         raise CheckpointError(f"The process that converted {source.name} ended with {process.returncode}.") from None
     if "error" in answer:

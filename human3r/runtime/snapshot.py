@@ -6,8 +6,6 @@ Records are written field by field and rebuilt from a list of known classes; not
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from human3r.errors import DiskFullError, FormatError
+from human3r.atomic import write_bytes
+from human3r.errors import FormatError
 from human3r.models.compact.camera_head import AnchorCue
 from human3r.models.compact.scale_head import ScaleCue
 from human3r.models.parts import ImageFeatures, RecurrentState
@@ -67,18 +66,7 @@ def write_snapshot(folder: Path, snapshot: RunSnapshot) -> None:
         "num_rejected": snapshot.num_rejected,
         "store": snapshot.store_facts,
     }
-    content = save(tensors, {"run": json.dumps(header)})
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{_FILE_NAME}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(folder / _FILE_NAME)
-    except OSError as error:
-        raise DiskFullError(f"Could not write a snapshot ({error.strerror}).", "Free some space.") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_bytes(folder / _FILE_NAME, save(tensors, {"run": json.dumps(header)}))
 
 
 def read_snapshot(folder: Path) -> RunSnapshot | None:

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from human3r.assets.weight_file import write_weight_file
+from human3r.atomic import whole_or_absent
 from human3r.errors import CheckpointError, InputError
-from human3r.export.atomic import whole_or_absent
 from human3r.training.official.config import OfficialTraining
 from human3r.training.official.network import TrainedNetwork
 

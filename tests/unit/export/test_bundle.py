@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody
 from human3r.errors import DiskFullError, InputError
 from human3r.export import FORMATS, export_file, write_all
-from human3r.export.atomic import whole_or_absent
 from human3r.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
