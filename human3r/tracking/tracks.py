@@ -10,13 +10,17 @@ from torch import Tensor
 from human3r.records import TensorRecord
 from human3r.tracking.assignment import distance_scores, log_optimal_transport, mutual_matches
 
+BANK_CAPACITY = 512
+"""Identities that a bank remembers: 1.5 MB of features. The official tracker has no bound; until a stream has shown
+more people than this, nothing differs from it."""
+
 
 @dataclass(frozen=True)
 class TrackBank(TensorRecord):
     """Everybody seen so far. Immutable: ``assign`` returns a new bank.
 
-    The official tracker never forgets (``max_age`` None): the bank then grows with the number of identities. A stream
-    reset leaves the bank alone.
+    The official tracker never forgets (``max_age`` None): here whoever was not seen for longest goes once the bank holds
+    ``BANK_CAPACITY`` identities. A stream reset leaves the bank alone.
     """
 
     features: Tensor
@@ -60,10 +64,12 @@ class TrackBank(TensorRecord):
             is_absent &= self.age < self.max_age
         known_id = self.track_id[matches.clamp_min(0)] if len(self) else fresh_id
         track_id = torch.where(is_new, fresh_id, known_id)
+        features = torch.cat((track_features, self.features[is_absent])) if len(self) else track_features
+        # Rows are sorted by when they were last seen.
         bank = TrackBank(
-            features=torch.cat((track_features, self.features[is_absent])) if len(self) else track_features,
-            track_id=torch.cat((track_id, self.track_id[is_absent])),
-            age=torch.cat((torch.zeros_like(track_id), self.age[is_absent] + 1)),
+            features=features[:BANK_CAPACITY],
+            track_id=torch.cat((track_id, self.track_id[is_absent]))[:BANK_CAPACITY],
+            age=torch.cat((torch.zeros_like(track_id), self.age[is_absent] + 1))[:BANK_CAPACITY],
             next_id=self.next_id + int(is_new.sum()),
             max_age=self.max_age,
         )

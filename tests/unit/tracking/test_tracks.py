@@ -95,8 +95,22 @@ def test_lost_tracks_expire_after_the_limit() -> None:
     assert ids.tolist() == [2]
 
 
-def test_the_official_bank_never_forgets() -> None:
+def test_without_an_age_limit_nobody_is_forgotten_below_the_capacity() -> None:
     bank = TrackBank.empty()
     for person in range(40):
         _, bank = bank.assign(_features(person))
     assert len(bank) == 40
+
+
+def test_a_full_bank_forgets_whoever_was_not_seen_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("human3r.tracking.tracks.BANK_CAPACITY", 4)
+    bank = TrackBank.empty()
+    for person in range(4):
+        _, bank = bank.assign(_features(person))
+    _, bank = bank.assign(_features(0))
+    ids, bank = bank.assign(_features(9))
+    assert ids.tolist() == [4]
+    assert bank.track_id.tolist() == [4, 0, 3, 2]
+    ids, bank = bank.assign(_features(1))
+    assert ids.tolist() == [5]
+    assert len(bank) == 4
