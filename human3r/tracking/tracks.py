@@ -19,8 +19,8 @@ more people than this, nothing differs from it."""
 class TrackBank(TensorRecord):
     """Everybody seen so far. Immutable: ``assign`` returns a new bank.
 
-    The official tracker never forgets (``max_age`` None): here whoever was not seen for longest goes once the bank holds
-    ``BANK_CAPACITY`` identities. A stream reset leaves the bank alone.
+    The official tracker never forgets (``max_age`` None). Here whoever was not seen for longest goes once the bank
+    holds ``BANK_CAPACITY`` identities. A stream reset leaves the bank alone.
     """
 
     features: Tensor
