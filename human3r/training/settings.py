@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import typing
 from dataclasses import fields, is_dataclass
@@ -16,7 +17,7 @@ def read_settings(record: type[SettingsT], path: Path | str) -> SettingsT:
     """Read a TOML file into ``record``; tables fill nested dataclasses, arrays become tuples, ``stage`` is ignored.
 
     Raises:
-        FormatError: The file is no TOML, or has a key that no setting has.
+        FormatError: The file is no TOML, has a key that no setting has, or a value of another type.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -37,11 +38,20 @@ def _fill(record: type[SettingsT], values: dict[str, object], where: str) -> Set
     unknown = sorted(values.keys() - known)
     if unknown:
         raise FormatError(f"{where} has unknown settings: {', '.join(unknown)}.", f"Known: {', '.join(sorted(known))}.")
+    from pydantic import TypeAdapter, ValidationError
+
     hints = typing.get_type_hints(record)
     read: dict[str, object] = {}
     for name, value in values.items():
         if is_dataclass(hints[name]):
-            read[name] = _fill(hints[name], typing.cast(dict, value), f"{where}, {name}")
-        else:
-            read[name] = tuple(value) if isinstance(value, list) else value
+            if not isinstance(value, dict):
+                raise FormatError(f"{where}: {name} must be a table of settings.")
+            read[name] = _fill(hints[name], value, f"{where}, {name}")
+            continue
+        try:
+            # Through JSON, for there an array is a tuple in strict mode as well.
+            read[name] = TypeAdapter(hints[name]).validate_json(json.dumps(value, default=str), strict=True)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise FormatError(f"{where}: {name} = {value!r} does not fit. {problem}.") from error
     return record(**read)

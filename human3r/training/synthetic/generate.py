@@ -24,6 +24,7 @@ from human3r.training.synthetic.environment import (
 )
 from human3r.training.synthetic.furniture import DEFAULT_FOLDER, FurnitureStore
 from human3r.training.synthetic.mesh import join_meshes
+from human3r.training.synthetic.motion_blur import blurred_radiance, draw_exposure
 from human3r.training.synthetic.people import Actor, Cast
 from human3r.training.synthetic.renderer import RenderedFrame, Renderer
 from human3r.training.synthetic.rooms import build_room
@@ -100,11 +101,14 @@ def generate_shots(
     drawn_s = rng.uniform(0.1, 0.45)
     time_s = np.arange(num_frames) * (drawn_s if frame_s is None else frame_s)
     actors, focus = _draw_actors(rng, studio, scene, time_s, is_validation)
+    # Drawn apart: how the shutter stands does not change which clip a seed gives.
+    shutter = np.random.default_rng([_SPLIT_KEY[split], seed, 1])
     for _ in range(num_shots):
         camera = draw_camera(rng, scene, _subjects(actors, focus, num_frames), time_s)
         frames, truth = render_frames(scene, actors, camera)
+        radiance = blurred_radiance(frames, camera, truth.joints_world, time_s, draw_exposure(shutter))
         clip = SyntheticClip(
-            image=develop(rng, np.stack([frame.radiance for frame in frames])),
+            image=develop(rng, radiance),
             depth=np.stack([frame.depth for frame in frames]),
             person_index=np.stack([frame.person_index for frame in frames]),
             K=np.repeat(camera.K[None], num_frames, 0),
