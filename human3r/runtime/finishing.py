@@ -176,7 +176,7 @@ def _depth_fields(store: ResultStore) -> dict[str, np.ndarray]:
         return {}
     height, width = store.image_size
     whole = (0.0, 0.0, float(width), float(height))
-    depth_fields = {"depth": maps.depth, "depth_confidence": maps.confidence, "depth_frame_index": maps.frame_index}
+    depth_fields = {"depth": maps.depth, "depth_confidence": maps.confidence, "depth_frame_index": store.frame_index}
     if np.abs(np.subtract(maps.crop, whole)).max() > 0.5:
         depth_fields["depth_crop"] = np.array(maps.crop)
     return depth_fields

@@ -20,14 +20,12 @@ from human3r.runtime.spool import RowSpool
 
 @dataclass(frozen=True)
 class DepthMaps:
-    """Depth of the kept frames, memory-mapped from a temporary file."""
+    """Depth of every frame, memory-mapped from the files of the run: whoever saves it streams from disk to disk."""
 
     depth: np.ndarray
-    """``D h w`` float16, metres."""
+    """``T h w`` float16, metres."""
     confidence: np.ndarray
-    """``D h w`` float16."""
-    frame_index: np.ndarray
-    """``D`` int64, index in the source clip."""
+    """``T h w`` float16."""
     crop: tuple[float, float, float, float]
     """(x0, y0, x1, y1) of the source frame that a map covers, pixel edges."""
 
@@ -47,7 +45,7 @@ class ResultStore:
         self._folder = folder
         self._frames = RowSpool(_FRAME_ROW, self._file("frames"))
         self._people = RowSpool(_PERSON_ROW, self._file("people"))
-        self._depth: RowSpool | None = None
+        self._maps: dict[str, RowSpool] = {}
         self._crop = (0.0, 0.0, 0.0, 0.0)
         self._scene = SceneAccumulator(self.options)
 
@@ -99,17 +97,17 @@ class ResultStore:
     def _add_depth(self, prediction: FramePrediction) -> None:
         height, width = prediction.confidence.shape
         self._crop = prediction.source_rect_px
-        depth = self._open_depth((height, width))
-        row = np.zeros(1, depth.dtype)
-        row["depth"] = prediction.pointmap_camera[..., 2].numpy().clip(0, _LARGEST_HALF)
-        row["confidence"] = prediction.confidence.numpy().clip(0, _LARGEST_HALF)
-        row["frame_index"] = prediction.frame_index
-        depth.append(row)
+        self._open_maps((height, width))
+        for name, values in (("depth", prediction.pointmap_camera[..., 2]), ("confidence", prediction.confidence)):
+            row = np.zeros(1, self._maps[name].dtype)
+            row["map"] = values.numpy().clip(0, _LARGEST_HALF)
+            self._maps[name].append(row)
 
-    def _open_depth(self, shape: tuple[int, int]) -> RowSpool:
-        if self._depth is None:
-            self._depth = RowSpool(_depth_row(shape), self._file("depth"))
-        return self._depth
+    def _open_maps(self, shape: tuple[int, int]) -> None:
+        # A file for each: only so their rows are one array as they lie, and are never gathered in memory.
+        for name in ("depth", "confidence"):
+            if name not in self._maps:
+                self._maps[name] = RowSpool(np.dtype([("map", "<f2", shape)]), self._file(name))
 
     def people(self) -> dict[str, np.ndarray]:
         """Return the person table so far: one array per column, rows sorted by frame."""
@@ -121,22 +119,20 @@ class ResultStore:
 
     def depth(self) -> DepthMaps | None:
         """Return the depth maps, mapped from their file, or None where there are none."""
-        if self._depth is None or len(self._depth) == 0:
+        if not self._maps or len(self._maps["depth"]) == 0:
             return None
-        rows = self._depth.rows()
-        return DepthMaps(rows["depth"], rows["confidence"], np.array(rows["frame_index"]), self._crop)
+        return DepthMaps(self._maps["depth"].rows()["map"], self._maps["confidence"].rows()["map"], self._crop)
 
     def checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, object]]:
         """Return arrays and plain facts that ``resume`` goes on from; the rows are on the disk when this returns."""
-        for spool in (self._frames, self._people, self._depth):
-            if spool is not None:
-                spool.sync()
+        for spool in self._spools():
+            spool.sync()
         facts: dict[str, object] = {
             "frames": len(self._frames),
             "people": len(self._people),
             "image_size": self.image_size,
             "crop": self._crop,
-            "depth_shape": None if self._depth is None else self._depth.dtype["depth"].shape,
+            "depth_shape": self._maps["depth"].dtype["map"].shape if self._maps else None,
         }
         return self._scene.arrays(), facts
 
@@ -150,16 +146,20 @@ class ResultStore:
         self._frames.cut(num_frames)
         self._people.cut(int(facts["people"]))  # type: ignore[call-overload]
         if facts["depth_shape"] is not None:
-            self._open_depth(tuple(facts["depth_shape"])).cut(num_frames)  # type: ignore[arg-type]
+            self._open_maps(tuple(facts["depth_shape"]))  # type: ignore[arg-type]
+            for spool in self._maps.values():
+                spool.cut(num_frames)
         self.image_size = None if facts["image_size"] is None else tuple(facts["image_size"])  # type: ignore[assignment, arg-type]
         self._crop = tuple(facts["crop"])  # type: ignore[assignment, arg-type]
         self._scene.load_arrays(arrays)
 
     def close(self) -> None:
         """Close the files; maps that were handed out stay readable."""
-        for spool in (self._frames, self._people, self._depth):
-            if spool is not None:
-                spool.close()
+        for spool in self._spools():
+            spool.close()
+
+    def _spools(self) -> tuple[RowSpool, ...]:
+        return self._frames, self._people, *self._maps.values()
 
 
 PARAMETER_NAMES = tuple(item.name for item in fields(BodyParameters))
@@ -183,10 +183,6 @@ _PERSON_ROW = np.dtype(
         ("person_score", "<f4"),
     ]
 )
-
-
-def _depth_row(shape: tuple[int, int]) -> np.dtype:
-    return np.dtype([("depth", "<f2", shape), ("confidence", "<f2", shape), ("frame_index", "<i8")])
 
 
 def _person_rows(prediction: FramePrediction, row: int) -> np.ndarray:

@@ -1,31 +1,95 @@
-"""A long stream through the whole pipeline: memory and descriptors per 1000 frames.
+"""A long clip through the whole pipeline: memory and descriptors per 1000 frames.
 
-    python tests/soak/soak.py 54000
+    python tests/soak/soak.py 54000 --in FOLDER
 
-Runs ``tiny`` over moving patterns, with people, stores everything, snapshots every 100 frames, and fits a line to the
-last 80 % of the resident set. Exit code 1 if it rises by more than 5 MB per 1000 frames or descriptors grow.
+Writes a clip of moving patterns, reconstructs it with a ``tiny`` network at 64 pixels, with people, rows on the disk
+and snapshots, and saves the result. Every 1000 frames one line of JSON goes to FOLDER/samples.jsonl. A run that was
+ended is taken up by the same command. Exit code 1 if the resident set rises by more than 5 MB per 1000 frames over the
+last 80 % or descriptors grow.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
-import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from human3r.runtime.forward import RunOptions
-from human3r.runtime.loading import load_model
-from human3r.runtime.resuming import KeptRun
-from human3r.runtime.session import Session
+from human3r.models.build import build_network, seed_weights
+from human3r.models.config import PRESETS
+from human3r.records import FramePrediction
+from human3r.runtime.loading import LoadedModel, load_model
+from human3r.runtime.pipeline import reconstruct
+from human3r.video.writer import VideoWriter
 
-_LIMIT_MB = 5.0
-_EVERY = 50
-_THRESHOLD = 0.3
+LIMIT_MB = 5.0
+"""Largest rise of the resident set per 1000 frames."""
+_EVERY = 1000
+_IMAGE_SIZE, _HUMAN_IMAGE_SIZE = 64, 112
+
+
+def small_model() -> LoadedModel:
+    """Return ``tiny`` at a sixteenth of its pixels: every part, bounded time per frame."""
+    tiny = PRESETS["tiny"]
+    parts = replace(tiny.parts, human_image_size=_HUMAN_IMAGE_SIZE, has_extra_heads=False)
+    config = replace(tiny, image_size=_IMAGE_SIZE, parts=parts)
+    network = build_network(config)
+    seed_weights(network)
+    return replace(load_model("tiny", device="cpu"), network=network.requires_grad_(False), config=config)
+
+
+def write_clip(path: Path, num_frames: int) -> None:
+    """Write moving patterns at 30 frames per second."""
+    pictures = np.random.default_rng(0).integers(0, 255, (16, 6, 8, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, 2)
+    # Coarse and slow patterns: encoding shall not take as long as the run.
+    with VideoWriter(path, fps=30, quality=35) as writer:
+        for index in range(num_frames):
+            writer.append(np.roll(pictures[index // 10 % 16], index // 5, axis=1))
+
+
+class Watch:
+    """Takes a sample of this process every so many frames and writes it down at once.
+
+    Args:
+        path: Lines of JSON, appended.
+        every: Frames between two samples.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self._path, self._every = path, every
+        self._frames = self._people = self._highest = 0
+
+    def __call__(self, prediction: FramePrediction) -> None:
+        """Count a frame."""
+        self._frames += 1
+        self._people += len(prediction.people)
+        self._highest = max([self._highest, *prediction.people.track_id.tolist()])
+        if prediction.frame_index % self._every == self._every - 1:
+            self.write(prediction.frame_index + 1)
+
+    def write(self, frame: int, stage: str = "running") -> None:
+        """Take a sample."""
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        sample = {
+            "process": os.getpid(),
+            "stage": stage,
+            "frame": frame,
+            "resident_mb": round(resident_mb(), 2),
+            "anonymous_mb": round(int(status["RssAnon"].split()[0]) / 1024, 2),
+            "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+            "people_per_frame": round(self._people / max(1, self._frames), 2),
+            "identities": self._highest + 1,
+            "cpu_s": round(time.process_time(), 1),
+        }
+        with self._path.open("a") as stream:
+            stream.write(json.dumps(sample) + "\n")
 
 
 def resident_mb() -> float:
@@ -34,39 +98,57 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def main() -> int:
-    """Run the soak."""
-    num_frames = int(sys.argv[1]) if len(sys.argv) > 1 else 54_000
-    torch.set_num_threads(1)
-    model = replace(load_model("tiny"), track_max_age=300)
-    model.network.prompter.threshold = _THRESHOLD
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 255, (16, 6, 8, 3), dtype=np.uint8).repeat(10, axis=1).repeat(10, axis=2)
-    samples, num_people, descriptors = [], 0, []
-    with tempfile.TemporaryDirectory() as folder:
-        kept = KeptRun(Path(folder) / "run", Path(folder), model, RunOptions())
-        store, session = kept.open_store(), Session(model)
-        for index in range(num_frames):
-            prediction = session.step(np.roll(pictures[index % 16], index // 16, axis=1), frame_index=index)
-            num_people += len(prediction.people)
-            store.add(prediction)
-            if session.num_frames % 100 == 0:
-                kept.keep(session.snapshot(), session.num_rejected, store)
-            if index % _EVERY == 0:
-                samples.append((index, resident_mb()))
-                descriptors.append(len(list(Path("/proc/self/fd").iterdir())))
-        store.close()
-    tail = np.array(samples[len(samples) // 5 :])
-    slope = float(np.polyfit(tail[:, 0], tail[:, 1], 1)[0]) * 1000
-    report = {
-        "frames": num_frames,
-        "people_per_frame": num_people / num_frames,
+def judge(samples: list[dict[str, float]]) -> dict[str, object]:
+    """Fit a line to the last 80 % of the samples of the process that ran longest.
+
+    Args:
+        samples: As ``Watch`` wrote them.
+    """
+    running = [sample for sample in samples if sample["stage"] == "running"]
+    longest = max(
+        ([one for one in running if one["process"] == process] for process in {one["process"] for one in running}),
+        key=len,
+    )
+    tail = longest[len(longest) // 5 :]
+    frames = np.array([sample["frame"] for sample in tail])
+    resident = np.array([sample["resident_mb"] for sample in tail])
+    descriptors = [int(sample["descriptors"]) for sample in longest]
+    slope = float(np.polyfit(frames, resident, 1)[0]) * 1000
+    return {
+        "frames": int(running[-1]["frame"]),
         "mb_per_1000_frames": round(slope, 3),
-        "resident_mb": [round(float(tail[0, 1])), round(float(tail[-1, 1]))],
-        "descriptors": [min(descriptors[1:]), max(descriptors[1:])],
+        "resident_mb": [float(resident.min()), float(resident.max())],
+        "descriptors": [min(descriptors), max(descriptors)],
+        "people_per_frame": running[-1]["people_per_frame"],
+        "identities": running[-1]["identities"],
+        "is_ok": slope <= LIMIT_MB and descriptors[-1] <= descriptors[0],
     }
-    print(json.dumps(report))
-    return 0 if slope <= _LIMIT_MB and descriptors[-1] <= descriptors[1] else 1
+
+
+def run(folder: Path, num_frames: int, every: int = _EVERY, report: Callable[[str], object] = print) -> bool:
+    """Run the soak, or go on with it; return whether memory and descriptors stayed flat."""
+    clip, samples = folder / f"patterns_{num_frames}.mp4", folder / "samples.jsonl"
+    if not clip.is_file():
+        write_clip(clip, num_frames)
+    watch = Watch(samples, every)
+    result = reconstruct(clip, small_model(), watch, keep_in=folder / "run", snapshot_every=every)
+    watch.write(result.num_frames, "finished")
+    result.save(folder / "reconstruction.npz")
+    watch.write(result.num_frames, "saved")
+    verdict = judge([json.loads(line) for line in samples.read_text().splitlines()])
+    report(json.dumps(verdict))
+    return bool(verdict["is_ok"])
+
+
+def main() -> int:
+    """Run the script."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("frames", type=int, nargs="?", default=54_000)
+    parser.add_argument("--in", dest="folder", type=Path, default=Path("soak"), help="folder of the run")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    return 0 if run(options.folder, options.frames) else 1
 
 
 if __name__ == "__main__":

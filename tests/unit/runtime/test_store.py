@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from human3r.bodies.placement import to_body_parameters
+from human3r.reconstruction import Reconstruction
 from human3r.records import Camera, FramePrediction, empty_people
+from human3r.runtime.finishing import finish
 from human3r.runtime.store import ResultStore, StoreOptions
 
 
@@ -100,3 +104,23 @@ def test_infinite_points_do_not_spread(small_body):
     cloud = scene_of([prediction])
     assert np.isfinite(cloud.points).all()
     assert len(cloud) == pytest.approx(24 * 32, abs=10)
+
+
+def test_depth_maps_stay_on_the_disk_until_they_are_saved(small_body, tmp_path):
+    size, count = (120, 160), 200
+    store = ResultStore(StoreOptions(with_depth=True))
+    for seed in range(count):
+        store.add(wall(small_body, depth_m=1 + seed / 100, seed=seed, size=size))
+    num_bytes = 2 * count * size[0] * size[1] * 2
+    tracemalloc.start()
+    result = finish(store, 10.0, {})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < num_bytes / 4
+    store.close()
+    result.save(tmp_path / "r.npz")
+    loaded = Reconstruction.load(tmp_path / "r.npz")
+    assert loaded.depth.shape == (count, *size)
+    assert loaded.depth_frame_index.tolist() == list(range(count))
+    assert np.allclose(loaded.depth[:, 0, 0], 1 + np.arange(count) / 100, rtol=1e-3)
+    assert float(loaded.depth_confidence.min()) == float(loaded.depth_confidence.max()) == 5
