@@ -23,6 +23,7 @@ from human3r.models.parts import (
     FrameTokens,
     HumanPrior,
     ImageEncoder,
+    LookAhead,
     MaskHead,
     Memory,
     NetworkPrediction,
@@ -53,6 +54,8 @@ class NetworkParts:
     """None: lean heads, no by-products."""
     scale_head: ScaleHead | None = None
     """None: the point head's own scale is final."""
+    look_ahead: LookAhead | None = None
+    """No module of its own; None: ``encode`` ends with the features."""
 
 
 class Human3R(nn.Module):
@@ -77,6 +80,7 @@ class Human3R(nn.Module):
         self.person_head = parts.person_head
         self.extra_head = parts.extra_head
         self.scale_head = parts.scale_head
+        self.look_ahead = parts.look_ahead
 
     def encode(self, image: Tensor) -> FrameTokens:
         """Encode frames; stateless, so frames of a clip may share a batch.
@@ -85,7 +89,8 @@ class Human3R(nn.Module):
             image: ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them.
         """
         height, width = image.shape[-2:]
-        return FrameTokens(self.image_encoder(image), self.human_prior(image), (height, width))
+        tokens = FrameTokens(self.image_encoder(image), self.human_prior(image), (height, width))
+        return tokens if self.look_ahead is None or image.shape[0] > 1 else self.look_ahead(tokens)
 
     def initial_state(self) -> RecurrentState:
         """Return the state before the first frame of a stream."""
@@ -151,7 +156,7 @@ class Human3R(nn.Module):
                 previous_focal_px=state.focal_px,
             )
             points = self.point_head(frame)
-            person_mask = self.mask_head(frame)
+            person_mask = self.mask_head(frame) if tokens.person_mask is None else tokens.person_mask
             people = self.person_head(frame, points)
             scale_cue = None
             if self.scale_head is not None:

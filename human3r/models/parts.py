@@ -57,6 +57,8 @@ class FrameTokens(TensorRecord):
     """Features of the human prior; the class is the prior's own, only its prompter and heads read it."""
     image_size: tuple[int, int]
     """(height, width) of the network image, pixels."""
+    person_mask: Tensor | None = None
+    """``H W`` in [0, 1] of a single frame, where a ``LookAhead`` made it; None leaves it to ``step``."""
 
     def select(self, index: int) -> FrameTokens:
         """Return frame ``index`` alone, batch axis kept."""
@@ -244,6 +246,13 @@ class HumanPrior(Protocol):
 
     def __call__(self, image: Tensor) -> BatchRecord:
         """Encode ``B 3 H W`` in [-1, 1]."""
+
+
+class LookAhead(Protocol):
+    """Do ahead of ``step`` what else of it needs no recurrent state."""
+
+    def __call__(self, tokens: FrameTokens) -> FrameTokens:
+        """Complete the tokens of one frame (batch 1)."""
 
 
 class Prompter(Protocol):

@@ -91,14 +91,22 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
         prepared = session.prepare(frame.image)
         return frame, prepared, session.encode(prepared) if encodes_ahead else None
 
+    def step(item: tuple[Frame, PreparedImage, FrameTokens | None]) -> Stepped:
+        frame, prepared, tokens = item
+        prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, tokens)
+        is_due = options.snapshot_every and session.num_frames % options.snapshot_every == 0
+        return Stepped(prediction, session.num_rejected, session.snapshot() if is_due else None)
+
     with FrameReader(clip, options.sampling, options.limits) as reader:
         yield Opened(reader.info, session.options)
         # What is stateless runs ahead of the recurrence by a few frames.
         with _threads_per_half(encodes_ahead), Prefetcher(islice(reader, num_done, None), prepare) as frames:
-            for frame, prepared, tokens in frames:
-                prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, tokens)
-                is_due = options.snapshot_every and session.num_frames % options.snapshot_every == 0
-                yield Stepped(prediction, session.num_rejected, session.snapshot() if is_due else None)
+            if encodes_ahead:
+                # And the recurrence ahead of whoever takes the predictions, who stores and shows them meanwhile.
+                with Prefetcher(frames, step, depth=1) as stepped:
+                    yield from stepped
+            else:
+                yield from map(step, frames)
         yield Ended(tuple(reader.warnings))
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from human3r.errors import CheckpointError
+from human3r.models.compact.ahead import PeopleAhead
 from human3r.models.compact.camera_head import MotionCameraHead
 from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convolution import fuse_convolutions
@@ -52,17 +53,19 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
     for values in [*decoder.parameters(), *memory.parameters()]:
         if values.ndim > 1 and not bool(values.detach().any()):
             nn.init.normal_(values, std=0.02)
+    prompter, mask_head = KeypointPrompter(trunk, parts), KeypointMaskHead(parts)
     return NetworkParts(
         image_encoder=CompactImageEncoder(trunk, parts),
         human_prior=MoveNetPrior(parts),
-        prompter=KeypointPrompter(trunk, parts),
+        prompter=prompter,
         decoder=decoder,
         memory=memory,
         point_head=CompactPointHead(trunk, parts),
-        mask_head=KeypointMaskHead(parts),
+        mask_head=mask_head,
         camera_head=MotionCameraHead(),
         person_head=KeypointPersonHead(trunk, parts),
         scale_head=PersonScaleHead(),
+        look_ahead=PeopleAhead(prompter, mask_head),
     )
 
 

@@ -45,6 +45,8 @@ class MoveNetFeatures(BatchRecord):
     """At the network's size."""
     enlarged: SecondLook | None
     """At the second, larger size; squares of one frame, or B whole frames. None where only one look is taken."""
+    people: ImageKeypoints | None = None
+    """Of a single frame, where they have been decoded already."""
 
     def select(self, index: int) -> MoveNetFeatures:
         """Return the maps of frame ``index`` alone, batch axis kept."""

@@ -19,6 +19,7 @@ from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convolution import SameConv2d
 from human3r.models.compact.efficientnet import TAP_CHANNELS
 from human3r.models.compact.human_prior import MoveNetFeatures
+from human3r.models.compact.keypoints import ImageKeypoints
 from human3r.models.compact.movenet import FEATURE_CHANNELS, NUM_KEYPOINTS
 from human3r.models.compact.prompter import KeypointDetections, principal_point, prior_focal_px
 from human3r.models.compact.skeleton_map import NUM_MAPS, draw_skeletons
@@ -202,8 +203,14 @@ class KeypointMaskHead(nn.Module):
         assert isinstance(frame.human, MoveNetFeatures)
         assert isinstance(frame.detections, KeypointDetections)
         assert frame.detections.keypoints is not None
-        skeletons = draw_skeletons(frame.detections.keypoints, frame.image_size, STRIDE_PX)
-        return torch.sigmoid(self.predict(frame.image, frame.human, skeletons[None])[0])
+        return self.mask_of(frame.image, frame.human, frame.detections.keypoints, frame.image_size)
+
+    def mask_of(
+        self, image: ImageFeatures, human: MoveNetFeatures, people: ImageKeypoints, image_size: tuple[int, int]
+    ) -> Tensor:
+        """Return ``H W`` in [0, 1] of one frame and the people in it; nothing recurrent is looked at."""
+        skeletons = draw_skeletons(people, image_size, STRIDE_PX)
+        return torch.sigmoid(self.predict(image, human, skeletons[None])[0])
 
 
 def unproject_depth(depth: Tensor, focal_px: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class KeypointPrompter(nn.Module):
 
     def forward(self, human: MoveNetFeatures, image: ImageFeatures, context: PromptContext) -> KeypointDetections:
         """Detect in one frame (batch 1)."""
-        people = find_people(human, context.image_size, self.options)
+        people = find_people(human, context.image_size, self.options) if human.people is None else human.people
         focal = prior_focal_px(context.image_size) if context.focal_px is None else context.focal_px
         center = people.score.new_tensor(principal_point(context.image_size))
         cues = keypoint_cues(

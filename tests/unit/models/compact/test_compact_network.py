@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,27 @@ def test_a_step_changes_neither_its_state_nor_its_tokens(network, person) -> Non
     assert torch.equal(first.T_segment_camera, second.T_segment_camera)
     assert torch.equal(first.pointmap_camera, second.pointmap_camera)
     assert torch.equal(first.head_camera, second.head_camera)
+
+
+def test_people_and_mask_of_the_half_that_runs_ahead_are_those_of_the_step(network, person) -> None:
+    with torch.inference_mode():
+        ahead = network.encode(person)
+        plain = replace(ahead, human=replace(ahead.human, people=None), person_mask=None)
+        expected, _ = network.step(plain, network.initial_state())
+        found, _ = network.step(ahead, network.initial_state())
+
+    assert ahead.human.people is not None
+    assert ahead.person_mask is not None
+    for name in ("person_mask", "head_uv_px", "joint_rotations", "pointmap_camera", "track_features"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=0, rtol=0)
+
+
+def test_a_batch_of_frames_leaves_people_and_mask_to_the_step(network, nobody) -> None:
+    with torch.inference_mode():
+        tokens = network.encode(torch.cat([nobody, nobody.flip(-1)]))
+
+    assert tokens.human.people is None
+    assert tokens.select(1).person_mask is None
 
 
 def test_a_reset_begins_at_the_identity_again(network, person) -> None:
