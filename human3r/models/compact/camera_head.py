@@ -17,9 +17,11 @@ from human3r.models.compact.motion import (
     Surface,
     align_images,
     align_matches,
+    gradient,
     inverse,
     match_features,
     misfit,
+    picture,
     sample,
     transform,
 )
@@ -27,8 +29,10 @@ from human3r.models.compact.prompter import KeypointDetections, principal_point
 from human3r.models.parts import DecodedFrame, ScenePoints
 from human3r.records import TensorRecord
 
-_LEVELS = ((8, 6), (4, 5), (2, 3))
+_LEVELS = ((16, 8), (8, 6), (4, 5), (2, 3))
 """(pixels per cell, Gauss-Newton steps), coarse to fine."""
+_CHECK_LEVEL = 1
+"""Of ``_LEVELS``, where starts are compared."""
 _MATCH_LEVELS = ((16, 12), (8, 4))
 """(pixels per feature cell, radius of the window in cells): first half the image around the prediction, then near."""
 _MIN_OVERLAP = 0.7
@@ -92,8 +96,8 @@ class MotionCameraHead(nn.Module):
         T_camera_anchor = estimate_motion(cue, here, lens, surfaces)
         T_segment_camera = cue.T_segment_anchor @ inverse(T_camera_anchor)
         step = T_camera_anchor @ inverse(cue.T_previous_anchor)
-        if _needs_new_anchor(surfaces[0], T_camera_anchor, lens):
-            depth = chained_depth(surfaces[0], here, T_camera_anchor, lens)
+        if _needs_new_anchor(surfaces[_CHECK_LEVEL], T_camera_anchor, lens):
+            depth = chained_depth(surfaces[_CHECK_LEVEL], here, T_camera_anchor, lens)
             return T_segment_camera, replace(here, depth=depth, T_segment_anchor=T_segment_camera, T_step=step)
         return T_segment_camera, replace(cue, T_previous_anchor=T_camera_anchor, T_step=step)
 
@@ -115,21 +119,35 @@ def estimate_motion(anchor: AnchorCue, here: AnchorCue, lens: Lens, surfaces: li
         surfaces: From ``build_surfaces``, where the caller needs them as well.
     """
     surfaces = build_surfaces(anchor, lens) if surfaces is None else surfaces
-    greys = [_shrink(here.grey, stride // 2) for stride, _ in _LEVELS]
-    T_camera_anchor = _best_start(anchor, here, surfaces[0], greys[0], lens)
-    for surface, grey, (_, steps) in zip(surfaces, greys, _LEVELS, strict=True):
-        T_camera_anchor = align_images(
-            surface, grey, here.background, T_camera_anchor, lens, steps, anchor.T_previous_anchor
-        )
-    return T_camera_anchor
+    pictures = [picture(_shrink(here.grey, stride // 2), stride) for stride, _ in _LEVELS]
+    checked = surfaces[_CHECK_LEVEL], pictures[_CHECK_LEVEL][0]
+    best, cost = _best_start(anchor, here, *checked, lens)
+    # The camera may have stayed at the anchor, or where it was before.
+    stays = torch.stack([torch.eye(4).to(best), anchor.T_previous_anchor])
+    for level, (_, steps) in enumerate(_LEVELS):
+        prior = stays if level == len(_LEVELS) - 1 else None
+        refined = align_images(surfaces[level], pictures[level], here.background, best, lens, steps, prior)
+        if level > _CHECK_LEVEL:
+            best = refined
+            continue
+        # Coarse pictures of fine patterns can lead astray.
+        found = misfit(checked[0], checked[1], here.background, refined, lens)
+        if bool(found < cost):
+            best, cost = refined, found
+    return best
 
 
-def _best_start(anchor: AnchorCue, here: AnchorCue, surface: Surface, grey: Tensor, lens: Lens) -> Tensor:
-    """Choose between the previous motion, its continuation, and feature matches around them, by misfit."""
+def _best_start(
+    anchor: AnchorCue, here: AnchorCue, surface: Surface, grey: Tensor, lens: Lens
+) -> tuple[Tensor, Tensor]:
+    """Choose between the previous motion, its continuation, and feature matches around them.
+
+    Returns it and its misfit.
+    """
     best = anchor.T_previous_anchor
     cost = misfit(surface, grey, here.background, best, lens)
     if bool(cost < _GOOD_MISFIT):
-        return best
+        return best, cost
     continued = anchor.T_step @ best
     if bool((other := misfit(surface, grey, here.background, continued, lens)) < cost):
         best, cost = continued, other
@@ -140,9 +158,8 @@ def _best_start(anchor: AnchorCue, here: AnchorCue, surface: Surface, grey: Tens
         pixels, _ = lens.project(transform(matched, cells.points))
         targets, trust = match_features(there, now, pixels, radius, stride)
         matched = align_matches(cells, targets, trust, matched, lens, steps=6, cell_px=stride)
-    if bool(misfit(surface, grey, here.background, matched, lens) < _MATCH_MARGIN * cost):
-        return matched
-    return best
+    other = misfit(surface, grey, here.background, matched, lens)
+    return (matched, other) if bool(other < _MATCH_MARGIN * cost) else (best, cost)
 
 
 def sharpest_points(surface: Surface, shape: torch.Size) -> Surface:
@@ -169,8 +186,8 @@ def build_surface(anchor: AnchorCue, stride_px: int, lens: Lens) -> Surface:
     across = (x - lens.center_px[0]) / lens.focal_px
     down = (y - lens.center_px[1]) / lens.focal_px
     points = torch.stack([across * depth, down * depth, depth])
-    slope = _gradient(grey) / stride_px
-    edge = _gradient(log_depth).square().sum(0)
+    slope = gradient(grey) / stride_px
+    edge = gradient(log_depth).square().sum(0)
     weight = _shrink(anchor.background, factor) / (1 + edge / _DEPTH_EDGE**2)
     return Surface(points.flatten(1).T, grey.flatten(), slope.flatten(1).T, weight.flatten())
 
@@ -209,7 +226,9 @@ def _needs_new_anchor(surface: Surface, T_camera_anchor: Tensor, lens: Lens) -> 
     after, inside = lens.project(transform(T_camera_anchor, surface.points))
     total = surface.weight.sum().clamp(min=1e-6)
     overlap = (surface.weight * inside).sum() / total
-    flow = (torch.linalg.vector_norm(after - before, dim=-1) * surface.weight * inside).sum() / total
+    flow = (torch.linalg.vector_norm(after - before, dim=-1) * surface.weight * inside).sum() / (overlap * total).clamp(
+        min=1e-6
+    )
     return bool((overlap < _MIN_OVERLAP) | (flow > _MAX_FLOW * max(lens.image_size)))
 
 
@@ -277,9 +296,3 @@ def _unit(features: Tensor) -> Tensor:
 def _shrink(image: Tensor, factor: int) -> Tensor:
     """Average ``h w`` over blocks."""
     return image if factor == 1 else functional.avg_pool2d(image[None], factor)[0]
-
-
-def _gradient(image: Tensor) -> Tensor:
-    """Return ``2 h w`` central differences along (x, y) per cell; one-sided at the border."""
-    vertical, horizontal = torch.gradient(image)
-    return torch.stack([horizontal, vertical])
