@@ -88,8 +88,8 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="auto",
-        choices=("auto", "fp32", "mixed", "bf16"),
-        help="arithmetic of the network (%(default)s)",
+        choices=("auto", "fp32", "mixed", "mixed16", "fp16", "bf16"),
+        help="arithmetic of the network, from exact to fast (%(default)s)",
     )
 
 

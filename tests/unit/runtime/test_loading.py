@@ -69,6 +69,19 @@ def test_a_missing_gpu_is_a_resource_error_with_a_remedy():
         choose_policy("cuda", "auto", "official")
 
 
+@pytest.mark.parametrize(("precision", "num_halved"), [("fp32", 0), ("mixed", 16)])
+def test_mixed_precision_rounds_the_blocks_of_the_human_backbone_only(precision, num_halved):
+    network = load_model("tiny", precision=precision).network
+    halved = [name for name, values in network.named_parameters() if values.dtype == torch.bfloat16]
+    assert len(halved) == num_halved
+    assert all(name.startswith("human_prior.backbone.blocks.") for name in halved)
+
+
+def test_compact_runs_in_fp32_or_bf16_only():
+    found = [choose_policy("cpu", name, "compact").precision for name in ("auto", "mixed", "fp16", "bf16")]
+    assert found == ["fp32", "fp32", "fp32", "bf16"]
+
+
 def test_bf16_weights_are_rounded_while_reading_and_what_must_not_be_stays_fp32(tmp_path):
     tensors = save_tiny(tmp_path / "mine.safetensors")
     network = load_model(tmp_path / "mine.safetensors", precision="bf16").network
@@ -78,7 +91,7 @@ def test_bf16_weights_are_rounded_while_reading_and_what_must_not_be_stays_fp32(
     assert all(torch.equal(found[name], tensors[name]) for name in found.keys() - halved)
     assert "human_prior.backbone.blocks.0.mlp.expand.weight" in halved
     assert "point_head.dpt.output.1.weight" in halved
-    spared = ("norm", "score", "camera_head", "person_head", "prompter", "state_seed", "memory.slots", "output.2")
+    spared = ("norm", "patch_embedding", "score", "_head.mlp", "person_head", "prompter", "seed", "slots", "output.2")
     assert not [name for name in halved if any(word in name for word in spared)]
 
 
