@@ -23,6 +23,7 @@ from human3r.runtime.conversion import load_network, weights_hash
 from human3r.runtime.precision import ComputePolicy, choose_policy
 from human3r.runtime.session import SessionOptions
 from human3r.runtime.smoothing import SmoothingOptions
+from human3r.tracking.motion import MotionOptions
 
 _AUTO_ORDER = ("human3r_896l", "human3r_672l", "human3r_672b", "human3r_672s")
 """Official models from best to fastest. Source: Human3R (arXiv 2510.06219), table of variants."""
@@ -48,6 +49,8 @@ class LoadedModel:
     """What a session does unless told otherwise."""
     track_max_age: int | None = None
     """Frames with people after which an unseen identity is forgotten; None never."""
+    track_motion: MotionOptions | None = None
+    """How the tracker lets identities move; None, as the official one, compares newest features."""
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +109,7 @@ def load_model(
         policy=policy,
         session_options=SessionOptions(smoothing=SmoothingOptions() if is_compact else None),
         track_max_age=_COMPACT_TRACK_MAX_AGE if is_compact else None,
+        track_motion=MotionOptions() if is_compact else None,
     )
 
 

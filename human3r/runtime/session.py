@@ -100,7 +100,7 @@ class Session:
             model_sha256=model.sha256,
             options=options,
             state=state,
-            bank=TrackBank.empty(model.track_max_age, device),
+            bank=TrackBank.empty(model.track_max_age, device, model.track_motion),
             T_world_segment=None,
             last_camera=None,
         )
@@ -182,7 +182,7 @@ class Session:
             return self._reject(now, prepared, frame_index, time_s)
         tokens = self.encode(prepared) if tokens is None else tokens
         with _within_device_memory(prepared):
-            result, after = self._advance(now, prepared, tokens)
+            result, after = self._advance(now, prepared, tokens, time_s)
         if result is None:
             return self._reject(now, prepared, frame_index, time_s)
         prediction, track_id = result
@@ -195,7 +195,7 @@ class Session:
         return self._describe(prediction, people, prepared, frame_index, time_s)
 
     def _advance(
-        self, now: SessionSnapshot, prepared: PreparedImage, tokens: FrameTokens
+        self, now: SessionSnapshot, prepared: PreparedImage, tokens: FrameTokens, time_s: float
     ) -> tuple[tuple[NetworkPrediction, Tensor] | None, SessionSnapshot]:
         """Run the recurrent half of the network; None where the prediction cannot be used."""
         network, options = self.model.network, now.options
@@ -204,7 +204,7 @@ class Session:
         if not is_usable(prediction, state):
             return None, now
         prediction = without_broken_people(prediction)
-        track_id, bank = now.bank.assign(prediction.track_features)
+        track_id, bank = now.bank.assign(prediction.track_features, time_s)
         T_segment_camera = prediction.T_segment_camera.double().cpu()
         if now.T_world_segment is None:
             # The world is the first camera, even where the network's own first camera is not quite the identity.
@@ -213,7 +213,7 @@ class Session:
             T_world_segment = now.T_world_segment
             T_world_camera = T_world_segment @ T_segment_camera
         if options.reset_interval and now.num_frames % options.reset_interval == 0:
-            state, bank = self._restart_segment(tokens, state, bank)
+            state, bank = self._restart_segment(tokens, state, bank, time_s)
             T_world_segment = T_world_camera
         K = source_intrinsics(prediction.focal_px, tokens.image_size, prepared, now.last_camera)
         camera = Camera(K, T_world_camera.float(), prepared.source_size)
@@ -221,7 +221,7 @@ class Session:
         return (prediction, track_id), after
 
     def _restart_segment(
-        self, tokens: FrameTokens, state: RecurrentState, bank: TrackBank
+        self, tokens: FrameTokens, state: RecurrentState, bank: TrackBank, time_s: float
     ) -> tuple[RecurrentState, TrackBank]:
         """Forget, then look at the same frame again as the first of the next segment (the overlap view).
 
@@ -231,7 +231,7 @@ class Session:
         with self.model.policy.autocast():
             overlap, state = network.step(tokens, network.reset(state), use_ttt3r=self._now.options.use_ttt3r)
         overlap = without_broken_people(overlap)
-        _, bank = bank.assign(overlap.track_features)
+        _, bank = bank.assign(overlap.track_features, time_s)
         return state, bank
 
     def _describe(

@@ -24,6 +24,7 @@ from human3r.models.parts import ImageFeatures, RecurrentState
 from human3r.records import Camera
 from human3r.runtime.session import SessionOptions, SessionSnapshot
 from human3r.runtime.smoothing import SmoothingOptions, SmoothingState
+from human3r.tracking.motion import MotionOptions, TrackMotion
 from human3r.tracking.tracks import TrackBank
 
 _SCHEMA = "human3r-run/1"
@@ -31,8 +32,8 @@ _FILE_NAME = "snapshot.safetensors"
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        AnchorCue, Camera, ImageFeatures, RecurrentState, ScaleCue, SessionOptions, SessionSnapshot, SmoothingOptions,
-        SmoothingState, TrackBank,
+        AnchorCue, Camera, ImageFeatures, MotionOptions, RecurrentState, ScaleCue, SessionOptions, SessionSnapshot,
+        SmoothingOptions, SmoothingState, TrackBank, TrackMotion,
     )
 }  # fmt: skip
 
