@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from human3r.models.layers import Linear
-from human3r.models.rope import RotaryTable
 
 _BLOCK_LOGITS = 6 << 20
 """Logits of one block of ``_attend_in_blocks``: 12 MB in bf16, so that they stay in a processor's cache."""
@@ -107,8 +107,15 @@ def mean_logits_plainly(query: Tensor, key: Tensor, is_key: Tensor | None = None
     return logits.mean(dim=(1, 3))[0]
 
 
-def rotate(tokens: Tensor, rotary: RotaryTable | None, has_half_rounding: bool = False) -> Tensor:
-    """Rotate queries or keys ``B heads N d`` by their positions, if they have any.
+class Rotates(Protocol):
+    """A table of N positions."""
+
+    def rotate(self, tokens: Tensor) -> Tensor:
+        """Rotate ``... N d`` by the N positions, in the precision of the table."""
+
+
+def rotate(tokens: Tensor, rotary: Rotates | None, has_half_rounding: bool = False) -> Tensor:
+    """Rotate queries or keys ``... N d`` by their positions, if they have any.
 
     With ``has_half_rounding`` the values are rounded to fp16 before and after, and rotated in fp32 between; bf16 values
     are coarser than that anyway.
@@ -139,13 +146,12 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(dim, 3 * dim)
         self.projection = Linear(dim, dim)
 
-    def forward(self, tokens: Tensor, rotary: RotaryTable | None = None, is_token: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, rotary: Rotates | None = None, is_token: Tensor | None = None) -> Tensor:
         """Attend within ``B N D``; ``rotary`` holds the N positions, ``is_token`` (``N``) is False for padding."""
         qkv = for_attention(self.qkv(tokens), tokens.shape[1] ** 2)
-        query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        query = rotate(query, rotary, self.has_half_rounding)
-        key = rotate(key, rotary, self.has_half_rounding)
-        return self.projection(self.attend(query, key, value, is_token))
+        parts = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key = rotate(parts[:2], rotary, self.has_half_rounding)
+        return self.projection(self.attend(query, key, parts[2], is_token))
 
 
 class CrossAttention(nn.Module):
@@ -170,8 +176,8 @@ class CrossAttention(nn.Module):
         self,
         tokens: Tensor,
         context: Tensor,
-        rotary: RotaryTable | None = None,
-        context_rotary: RotaryTable | None = None,
+        rotary: Rotates | None = None,
+        context_rotary: Rotates | None = None,
         with_mean_logits: bool = False,
         is_context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:

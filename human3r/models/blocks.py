@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from human3r.models.attention import CrossAttention, SelfAttention
+from human3r.models.attention import CrossAttention, Rotates, SelfAttention
 from human3r.models.layers import Linear
-from human3r.models.rope import RotaryTable
 
 NORM_EPS = 1e-6
 """1e-5, PyTorch's default, moves the outputs by 6e-4."""
@@ -59,7 +58,7 @@ class EncoderBlock(nn.Module):
         self.norm2 = build_norm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio), dim)
 
-    def forward(self, tokens: Tensor, rotary: RotaryTable | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, rotary: Rotates | None = None) -> Tensor:
         """Map ``B N D`` to ``B N D``."""
         tokens = tokens + self.attention(self.norm1(tokens), rotary)
         return tokens + self.mlp(self.norm2(tokens))
@@ -88,8 +87,8 @@ class DecoderBlock(nn.Module):
         self,
         tokens: Tensor,
         context: Tensor,
-        rotary: RotaryTable | None = None,
-        context_rotary: RotaryTable | None = None,
+        rotary: Rotates | None = None,
+        context_rotary: Rotates | None = None,
         with_mean_logits: bool = False,
         is_token: Tensor | None = None,
         is_context: Tensor | None = None,

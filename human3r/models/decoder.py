@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from human3r.models.blocks import DecoderBlock, build_norm
 from human3r.models.config import TrunkConfig
 from human3r.models.layers import Linear
+from human3r.models.pairs import PairTable, in_pairs
 from human3r.models.parts import DecoderOutput, Detections, ImageFeatures
 from human3r.models.rope import Rotary, RotaryTable
 
@@ -38,6 +39,8 @@ class TwinDecoder(nn.Module):
         self.state_norm = build_norm(dim)
         self.image_rotary = Rotary(dim // trunk.decoder_heads, trunk.rope_base)
         self.state_rotary = Rotary(dim // trunk.state_heads, trunk.rope_base)
+        self.is_in_pairs = False
+        """Whether the channels of queries and keys are ``order_in_pairs``."""
 
     @staticmethod
     def _stack(trunk: TrunkConfig, heads: int) -> nn.ModuleList:
@@ -65,13 +68,15 @@ class TwinDecoder(nn.Module):
         tokens = torch.cat((pose_token, self.embed_image(image.tokens).float(), detections.prompts[None]), dim=1)
         is_token = _is_token(detections, 1 + num_image)
         # One head size per side: a block rotates its own queries and the other side's keys with the same frequencies.
-        on_image_side = [self._image_table(self.image_rotary, image, detections), self._state_table(self.image_rotary)]
-        on_state_side = [self._state_table(self.state_rotary), self._image_table(self.state_rotary, image, detections)]
+        on_image_side = self._tables(self.image_rotary, image, detections)
+        on_state_side = on_image_side
+        if self.state_rotary.head_dim != self.image_rotary.head_dim:
+            on_state_side = self._tables(self.state_rotary, image, detections)
         levels: dict[int, Tensor] = {}
         logits: list[Tensor] = []
         for index, (image_block, state_block) in enumerate(zip(self.image_blocks, self.state_blocks, strict=True), 1):
             new_state, logit = state_block(
-                state_tokens, tokens, *on_state_side, with_mean_logits=with_gate, is_context=is_token
+                state_tokens, tokens, *reversed(on_state_side), with_mean_logits=with_gate, is_context=is_token
             )
             tokens, _ = image_block(tokens, state_tokens, *on_image_side, is_token=is_token)
             state_tokens = new_state
@@ -88,6 +93,11 @@ class TwinDecoder(nn.Module):
             state_tokens=self.state_norm(state_tokens),
             gate_logits=torch.stack(logits).mean(dim=0) if with_gate else None,
         )
+
+    def _tables(self, rotary: Rotary, image: ImageFeatures, detections: Detections) -> list[RotaryTable | PairTable]:
+        """Return the tables of the image side and of the state side."""
+        tables = [self._image_table(rotary, image, detections), self._state_table(rotary)]
+        return [in_pairs(table) for table in tables] if self.is_in_pairs else list(tables)
 
     def _image_table(self, rotary: Rotary, image: ImageFeatures, detections: Detections) -> RotaryTable:
         device = image.tokens.device

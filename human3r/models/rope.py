@@ -26,7 +26,7 @@ class RotaryTable(TensorRecord):
     """``N D``"""
 
     def rotate(self, tokens: Tensor) -> Tensor:
-        """Rotate ``B heads N D`` by the N positions, in the precision of the table."""
+        """Rotate ``... N D`` by the N positions, in the precision of the table."""
         quarter = tokens.shape[-1] // 4
         u, v = tokens.unflatten(-1, (2, 2, quarter)).unbind(-2)
         turned = torch.stack((-v, u), dim=-2).flatten(-3)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from human3r.models.attention import Rotates
 from human3r.models.blocks import EncoderBlock, build_norm
 from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.efficientnet import TAP_CHANNELS, EfficientNetLite0
 from human3r.models.config import TrunkConfig
+from human3r.models.pairs import in_pairs
 from human3r.models.parts import ImageFeatures
 from human3r.models.rope import Rotary, grid_positions
 
@@ -34,6 +36,8 @@ class CompactImageEncoder(nn.Module):
             EncoderBlock(dim, parts.encoder_heads, trunk.mlp_ratio) for _ in range(parts.encoder_depth)
         )
         self.norm = build_norm(dim)
+        self.is_in_pairs = False
+        """Whether the channels of queries and keys are ``order_in_pairs``."""
 
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of 32."""
@@ -42,7 +46,8 @@ class CompactImageEncoder(nn.Module):
             fine, middle, coarse = self.trunk(image.to(self.trunk.stem.weight.dtype))
         rows, columns = coarse.shape[-2:]
         tokens = self.embedding(coarse.to(self.embedding.weight.dtype).flatten(2).transpose(1, 2))
-        rotary = self.rotary.grid(rows, columns, tokens.device)
+        rotary: Rotates = self.rotary.grid(rows, columns, tokens.device)
+        rotary = in_pairs(rotary) if self.is_in_pairs else rotary
         for block in self.blocks:
             tokens = block(tokens, rotary)
         luma = image.new_tensor(GREY_WEIGHTS)[:, None, None]

@@ -17,9 +17,11 @@ from human3r.models.config import PRESETS
 from human3r.models.human3r import Human3R
 from human3r.models.layers import Linear
 from human3r.models.packed import PackedLinear, can_pack, pack_linears
+from human3r.models.pairs import in_pairs, order_in_pairs, pair_order
 from human3r.models.parts import PER_PERSON, NetworkPrediction, RecurrentState
 from human3r.models.plain import compute_plainly
 from human3r.models.precision import set_precision
+from human3r.models.rope import Rotary
 
 FP32_TOLERANCE = 1e-4
 """Relative to the largest value: other orders of summation, through exponentials."""
@@ -132,6 +134,27 @@ def test_the_fast_network_is_the_plain_one(network: Human3R, images: Tensor, use
         found = run(fast, images, use_ttt3r=use_ttt3r)
         assert worst_difference(found[0], expected[0]) < FP32_TOLERANCE
         assert worst_difference(found[1], expected[1]) < FP32_TOLERANCE
+
+
+@pytest.mark.parametrize("use_ttt3r", [False, True])
+def test_channels_in_pairs_change_no_output(network: Human3R, images: Tensor, use_ttt3r: bool) -> None:
+    ordered = tiny()
+    order_in_pairs(ordered.decoder)
+    ordered.decoder.is_in_pairs = True
+    expected, found = (run(one, images, use_ttt3r=use_ttt3r) for one in (network, ordered))
+    assert not torch.equal(
+        ordered.decoder.image_blocks[0].attention.qkv.weight, network.decoder.image_blocks[0].attention.qkv.weight
+    )
+    assert worst_difference(found[0], expected[0]) < FP32_TOLERANCE
+    assert worst_difference(found[1], expected[1]) < FP32_TOLERANCE
+
+
+def test_a_rotation_of_pairs_is_the_plain_one_in_another_order() -> None:
+    table = Rotary(16, 100.0).table(torch.tensor([[3, -1], [0, 2], [7, 5]]))
+    tokens = torch.randn(2, 4, 3, 16, generator=torch.Generator().manual_seed(0))
+    order = pair_order(16)
+    assert sorted(order.tolist()) == list(range(16))
+    torch.testing.assert_close(in_pairs(table).rotate(tokens[..., order]), table.rotate(tokens)[..., order])
 
 
 def test_packing_falls_back_to_the_plain_layers(
