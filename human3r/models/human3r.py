@@ -6,6 +6,7 @@ Sources: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3; T
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -14,11 +15,10 @@ from torch import Tensor, nn
 
 from human3r.models.config import ModelConfig
 from human3r.models.parts import (
+    BatchedPointHead,
     CameraHead,
     DecodedFrame,
     Decoder,
-    DecoderOutput,
-    Detections,
     ExtraHead,
     FrameTokens,
     HumanPrior,
@@ -33,6 +33,7 @@ from human3r.models.parts import (
     Prompter,
     RecurrentState,
     ScaleHead,
+    ScenePoints,
 )
 from human3r.records import TensorRecord
 
@@ -92,6 +93,17 @@ class Human3R(nn.Module):
         tokens = FrameTokens(self.image_encoder(image), self.human_prior(image), (height, width))
         return tokens if self.look_ahead is None or image.shape[0] > 1 else self.look_ahead(tokens)
 
+    def encode_each(self, images: Tensor) -> list[FrameTokens]:
+        """Encode ``B 3 H W`` frames together, and return what ``encode`` says about each of them alone.
+
+        Sums may be taken in another order: outputs differ by roundings.
+        """
+        together = self.encode(images)
+        if images.shape[0] == 1:
+            return [together]
+        each = [together.select(index) for index in range(images.shape[0])]
+        return each if self.look_ahead is None else [self.look_ahead(tokens) for tokens in each]
+
     def initial_state(self) -> RecurrentState:
         """Return the state before the first frame of a stream."""
         return RecurrentState(self.decoder.initial_state().float(), self.memory.initial_slots().float())
@@ -124,6 +136,58 @@ class Human3R(nn.Module):
             people_capacity: Pad the person axis to so many (see ``NetworkPrediction.num_found``): the step then never
                 waits for the device. None takes as many as there are, for which it must be asked once.
         """
+        frame, after = self._recur(tokens, state, use_ttt3r, people_capacity)
+        prediction, cue, scale_cue = self._predict(frame, tokens.person_mask, state)
+        if not update:
+            return prediction, replace(state, has_history=True, focal_px=prediction.focal_px)
+        return prediction, replace(after, focal_px=prediction.focal_px, cue=cue, scale_cue=scale_cue)
+
+    @property
+    def can_step_together(self) -> bool:
+        """Whether what the heads find stays out of the next frame, so that they may wait for several."""
+        return isinstance(self.point_head, BatchedPointHead) and self.scale_head is None
+
+    def step_together(
+        self,
+        frames: Sequence[FrameTokens],
+        state: RecurrentState,
+        *,
+        use_ttt3r: bool = False,
+        people_capacity: int | None = None,
+    ) -> list[tuple[NetworkPrediction, RecurrentState]]:
+        """Advance the stream by several frames of one size: the recurrence one by one, the point head all at once.
+
+        The plain twin is ``step`` in a loop. Only where ``can_step_together``.
+
+        Args:
+            frames: Encoded frames (batch 1 each), in order.
+            state: State before the first.
+            use_ttt3r: See ``step``.
+            people_capacity: See ``step``.
+
+        Returns:
+            What ``step`` returns for each frame.
+        """
+        assert isinstance(self.point_head, BatchedPointHead)
+        decoded: list[DecodedFrame] = []
+        states = [state]
+        for tokens in frames:
+            frame, after = self._recur(tokens, states[-1], use_ttt3r, people_capacity)
+            decoded.append(frame)
+            states.append(after)
+        with _without_autocast(state.state_tokens.device):
+            points = self.point_head.together(decoded)
+        results = []
+        for index, (tokens, frame) in enumerate(zip(frames, decoded, strict=True)):
+            prediction, cue, _ = self._predict(frame, tokens.person_mask, states[index], points[index])
+            states[index + 1] = replace(states[index + 1], focal_px=prediction.focal_px, cue=cue)
+            results.append((prediction, states[index + 1]))
+        return results
+
+    def _recur(
+        self, tokens: FrameTokens, state: RecurrentState, use_ttt3r: bool, people_capacity: int | None
+    ) -> tuple[DecodedFrame, RecurrentState]:
+        """Run what reads and writes the state; the heads' part of the new state is still that of the old one."""
         context = PromptContext(tokens.image_size, state.focal_px, people_capacity)
         detections = self.prompter(tokens.human, tokens.image, context)
         pose_token = (
@@ -133,30 +197,28 @@ class Human3R(nn.Module):
         )
         decoded = self.decoder(tokens.image, pose_token, detections, state.state_tokens, with_gate=use_ttt3r)
         memory_slots = self.memory.write(tokens.image.tokens, decoded.pose_token, state.memory_slots)
-        prediction, cue, scale_cue = self._predict(tokens, detections, decoded, state)
-        if not update:
-            return prediction, replace(state, has_history=True, focal_px=prediction.focal_px)
         gate = decoded.gate_logits if state.has_history else None
         state_tokens = gate_state(decoded.state_tokens.float(), state.state_tokens, gate)
-        return prediction, RecurrentState(state_tokens, memory_slots.float(), True, prediction.focal_px, cue, scale_cue)
+        frame = DecodedFrame(
+            levels=tuple(level.float() for level in (tokens.image.tokens, *decoded.levels)),
+            pose_token=decoded.pose_token[:, 0].float(),
+            human_tokens=decoded.human_tokens[0].float(),
+            image=tokens.image,
+            human=tokens.human,
+            detections=detections,
+            image_size=tokens.image_size,
+            previous_focal_px=state.focal_px,
+        )
+        return frame, replace(state, state_tokens=state_tokens, memory_slots=memory_slots.float(), has_history=True)
 
     def _predict(
-        self, tokens: FrameTokens, detections: Detections, decoded: DecoderOutput, state: RecurrentState
+        self, frame: DecodedFrame, person_mask: Tensor | None, state: RecurrentState, points: ScenePoints | None = None
     ) -> tuple[NetworkPrediction, TensorRecord | None, TensorRecord | None]:
         """Run the heads, always in fp32: exponentials of raw outputs do not survive 8 bits of mantissa."""
-        with _without_autocast(tokens.image.tokens.device):
-            frame = DecodedFrame(
-                levels=tuple(level.float() for level in (tokens.image.tokens, *decoded.levels)),
-                pose_token=decoded.pose_token[:, 0].float(),
-                human_tokens=decoded.human_tokens[0].float(),
-                image=tokens.image,
-                human=tokens.human,
-                detections=detections,
-                image_size=tokens.image_size,
-                previous_focal_px=state.focal_px,
-            )
-            points = self.point_head(frame)
-            person_mask = self.mask_head(frame) if tokens.person_mask is None else tokens.person_mask
+        detections = frame.detections
+        with _without_autocast(frame.pose_token.device):
+            points = self.point_head(frame) if points is None else points
+            person_mask = self.mask_head(frame) if person_mask is None else person_mask
             people = self.person_head(frame, points)
             scale_cue = None
             if self.scale_head is not None:

@@ -27,7 +27,7 @@ _HINT_SCORES = (0.08, 0.4)
 
 @dataclass(frozen=True)
 class SecondLook(TensorRecord):
-    """Head maps of K squares of a larger picture, or of the whole of it."""
+    """Head maps of K squares of a larger picture of one frame, or of the whole of it."""
 
     maps: MoveNetMaps
     """A batch of K."""
@@ -35,6 +35,8 @@ class SecondLook(TensorRecord):
     """``K 2`` (x, y) of each square's top-left pixel in the larger picture."""
     image_size: tuple[int, int]
     """(height, width) of the larger picture."""
+    frame: int = 0
+    """Which frame of the batch."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class MoveNetFeatures(BatchRecord):
 
     maps: MoveNetMaps
     """At the network's size."""
-    enlarged: SecondLook | None
-    """At the second, larger size; squares of one frame, or B whole frames. None where only one look is taken."""
+    enlarged: tuple[SecondLook, ...] = ()
+    """At the second, larger size, of those frames that are looked at twice."""
     people: ImageKeypoints | None = None
     """Of a single frame, where they have been decoded already."""
 
@@ -52,7 +54,8 @@ class MoveNetFeatures(BatchRecord):
         """Return the maps of frame ``index`` alone, batch axis kept."""
         if self.maps.center.shape[0] == 1:
             return self
-        return super().select(index)
+        maps = self.maps.map(lambda values: values[index : index + 1])
+        return MoveNetFeatures(maps, tuple(replace(look, frame=0) for look in self.enlarged if look.frame == index))
 
 
 class MoveNetPrior(nn.Module):
@@ -70,7 +73,7 @@ class MoveNetPrior(nn.Module):
 
     def look_once(self, image: Tensor) -> MoveNetFeatures:
         """Encode ``B 3 H W`` in [-1, 1] at its own size only."""
-        return MoveNetFeatures(self.network(image.to(self.network.stem.weight.dtype)), None)
+        return MoveNetFeatures(self.network(image.to(self.network.stem.weight.dtype)))
 
     def forward(self, image: Tensor) -> MoveNetFeatures:
         """Encode ``B 3 H W`` in [-1, 1]."""
@@ -79,17 +82,23 @@ class MoveNetPrior(nn.Module):
         if size is None:
             return features
         hints = find_hints(features.maps.center)
-        if len(hints) == 0:
-            return features
+        looks = []
+        for frame in sorted(set(hints[:, 0].tolist())):
+            maps = features.select(frame).maps
+            corners = choose_squares(maps, hints[hints[:, 0] == frame], size)
+            looks.append(self._look_again(image[frame : frame + 1], corners, size, frame))
+        return replace(features, enlarged=tuple(looks))
+
+    def _look_again(
+        self, image: Tensor, corners: list[tuple[int, int]] | None, size: tuple[int, int], frame: int
+    ) -> SecondLook:
+        """Look at the squares (None is the whole) of ``1 3 H W`` enlarged to a size."""
         larger = functional.interpolate(image, size, mode="bilinear", align_corners=False)
         larger = larger.contiguous(memory_format=torch.channels_last).to(self.network.stem.weight.dtype)
-        corners = choose_squares(features.maps, hints, size) if image.shape[0] == 1 else None
-        if corners is None:
-            corners = [(0, 0)] * image.shape[0]
-        else:
+        if corners is not None:
             larger = torch.cat([larger[:, :, y : y + _CROP_PX, x : x + _CROP_PX] for x, y in corners])
-        place = torch.tensor(corners, dtype=torch.float32, device=image.device)
-        return replace(features, enlarged=SecondLook(self.network(larger), place, size))
+        place = torch.tensor(corners or [(0, 0)], dtype=torch.float32, device=image.device)
+        return SecondLook(self.network(larger), place, size, frame)
 
 
 def find_hints(center: Tensor) -> Tensor:
@@ -152,17 +161,15 @@ def enlarged_size(image_size: tuple[int, int], long_side_px: int) -> tuple[int, 
 def find_people(human: MoveNetFeatures, image_size: tuple[int, int], options: DecodeOptions) -> ImageKeypoints:
     """Decode one frame (batch 1) into people in network pixels, those of the second look last."""
     people = decode_people(human.maps, options)
-    second = human.enlarged
-    if second is None:
-        return people
     strict = replace(options, min_score_small=options.min_score_second)
-    scale = second.corner_px.new_tensor(
-        [small / large for small, large in zip(image_size, second.image_size, strict=True)]
-    )
-    for index, corner in enumerate(second.corner_px):
-        maps = second.maps.map(lambda values, index=index: values[index : index + 1])
-        other = decode_people(maps, strict, max(second.image_size))
-        people = join_scales(people, _in_first_picture(other, corner, scale.flip(0)), options)
+    for second in human.enlarged:
+        scale = second.corner_px.new_tensor(
+            [small / large for small, large in zip(image_size, second.image_size, strict=True)]
+        )
+        for index, corner in enumerate(second.corner_px):
+            maps = second.maps.map(lambda values, index=index: values[index : index + 1])
+            other = decode_people(maps, strict, max(second.image_size))
+            people = join_scales(people, _in_first_picture(other, corner, scale.flip(0)), options)
     return people
 
 

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.models.compact.build import build_compact
+from human3r.models.compact.human_prior import MoveNetFeatures, SecondLook
+from human3r.models.compact.movenet import MoveNetMaps
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
 
@@ -128,12 +130,32 @@ def test_people_and_mask_of_the_half_that_runs_ahead_are_those_of_the_step(netwo
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=0, rtol=0)
 
 
-def test_a_batch_of_frames_leaves_people_and_mask_to_the_step(network, nobody) -> None:
+def test_frames_encoded_together_are_frames_encoded_alone(network, person) -> None:
+    small = torch.nn.functional.interpolate(person, (64, 64), mode="bilinear", antialias=True)
+    wall = torch.nn.functional.pad(small, (64, 64, 64, 64), mode="replicate")
+    frames = torch.cat([person, wall, person.flip(-1)])
     with torch.inference_mode():
-        tokens = network.encode(torch.cat([nobody, nobody.flip(-1)]))
+        together = network.encode_each(frames)
+        alone = [network.encode(frame[None]) for frame in frames]
 
-    assert tokens.human.people is None
-    assert tokens.select(1).person_mask is None
+    for found, expected in zip(together, alone, strict=True):
+        assert len(found.human.enlarged) == len(expected.human.enlarged)
+        assert len(found.human.people) == len(expected.human.people)
+        # Products are rounded to bf16 after sums in another order.
+        torch.testing.assert_close(
+            found.human.people.keypoints_px, expected.human.people.keypoints_px, atol=0.5, rtol=0
+        )
+        torch.testing.assert_close(found.person_mask, expected.person_mask, atol=0.05, rtol=0)
+        torch.testing.assert_close(found.image.tokens, expected.image.tokens, atol=0.1, rtol=0.02)
+
+
+def test_a_second_look_belongs_to_its_frame() -> None:
+    maps = MoveNetMaps(*(torch.zeros(3, 1, 2, 2) for _ in range(7)))
+    look = SecondLook(maps, torch.zeros(1, 2), (512, 288), frame=2)
+    features = MoveNetFeatures(maps, (look,))
+
+    assert [len(features.select(index).enlarged) for index in range(3)] == [0, 0, 1]
+    assert features.select(2).enlarged[0].frame == 0
 
 
 def test_a_reset_begins_at_the_identity_again(network, person) -> None:
