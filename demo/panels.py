@@ -43,7 +43,7 @@ _FILES = {
     "cameras.json": "path and intrinsics of every frame",
     "cameras_tum.txt": "the camera path as TUM RGB-D and evo read it",
     "colmap.zip": "the cameras as a COLMAP text model",
-    "scene.viser": "the recording for any viser 1.1 client; bodies have their mean shape",
+    "scene.viser": "the recording for any viser 1.1 client; one shape per person",
 }
 _NUM_MAIN_FILES = 5
 """Downloads that are buttons at once; the others are one click further, with what they are for."""

@@ -19,7 +19,7 @@ import human3r
 from demo.examples import Example, available_examples
 from human3r.export.moments import Moments
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 2_500_000
 """Largest result that is shipped."""
 _MAX_RAW_MOMENTS_BYTES = 1_500_000
 """The points of single frames before compression, which halves them about."""

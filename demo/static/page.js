@@ -6,8 +6,9 @@
     const place = find("recording");
     return place && place.querySelector("iframe");
   };
+  const viewer = () => document.querySelector(".h3-viewer iframe");  // of a recording, or of a run that goes on
   const tell = (message) => {
-    const frame = recording();
+    const frame = viewer();
     if (frame) frame.contentWindow.postMessage(message, location.origin);
   };
 
@@ -114,7 +115,7 @@
 
   // Space plays and pauses, the arrows step one frame, unless something that uses these keys has the focus.
   document.addEventListener("keydown", (event) => {
-    if (!recording() || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!viewer() || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input, textarea, select, button, a, summary, [role=listbox], [contenteditable]")) return;
     if (event.code === "Space") tell({ h3r: "toggle" });
     else if (event.code === "ArrowRight") tell({ h3r: "step", frames: 1 });

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from human3r.bodies import SmplxBody
 from human3r.errors import InputError
+from human3r.export.moments import MOMENTS_NAME
 from human3r.reconstruction import Reconstruction
 from human3r.runtime.body_file import open_body
 
@@ -43,26 +45,30 @@ def load_matching_body(path: str | None, result: Reconstruction) -> SmplxBody:
     return body
 
 
+def _moments_beside(path: Path) -> Path | None:
+    """Return the points of single frames that ``reconstruct`` left beside a result, if any."""
+    file = (path if path.is_dir() else path.parent) / MOMENTS_NAME
+    return file if file.is_file() else None
+
+
 def export(options: argparse.Namespace) -> int:
     """Run the command ``export``."""
     from human3r.export import export_file
 
     result = load_result(options.path)
-    print(export_file(result, options.output, body=load_matching_body(options.body, result), clip=options.clip))
+    body, moments = load_matching_body(options.body, result), _moments_beside(options.path)
+    print(export_file(result, options.output, body=body, clip=options.clip, moments=moments))
     return 0
 
 
 def view(options: argparse.Namespace) -> int:
     """Run the command ``view``: serve until interrupted."""
-    from human3r.export.viser_live import LiveScene
+    from human3r.export.player_page import PlayerPage
 
     result = load_result(options.path)
-    scene = LiveScene.from_reconstruction(result, load_matching_body(options.body, result), port=options.port)
-    try:
-        print(f"http://127.0.0.1:{scene.port} shows {options.path}; Ctrl-C ends.", flush=True)
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        scene.close()
+    body = load_matching_body(options.body, result)
+    with PlayerPage(result, body, port=options.port, moments=_moments_beside(options.path)) as page:
+        print(f"{page.url} shows {options.path}; Ctrl-C ends.", flush=True)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
     return 0

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from human3r.errors import InputError
 from human3r.export import DEFAULT_FORMATS, check_formats, write_all
+from human3r.export.moments import Moments
 from human3r.reconstruction import Reconstruction
 from human3r.records import FramePrediction
 from human3r.runtime.loading import LoadedModel, load_model
@@ -70,6 +71,8 @@ def reconstruct(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     formats = check_formats(options.formats.split(",")) if options.formats else list(DEFAULT_FORMATS)
     # Wrong options are told before a model is loaded.
+    if options.snapshot_every < 1:
+        raise InputError(f"A snapshot every {options.snapshot_every} frames; it must be 1 or more.")
     Sampling(options.start, options.duration, options.fps, options.max_frames)
     clip = Path(options.clip)
     if not clip.exists():
@@ -77,12 +80,19 @@ def reconstruct(options: argparse.Namespace) -> int:
     folder = _output_folder(options.output, clip)
     model = load_model(options.model, options.device, options.precision, options.body)
     progress = Progress()
+    moments = Moments() if "html" in formats else None
+
+    def on_frame(prediction: FramePrediction) -> None:
+        if moments is not None:
+            moments.add(prediction)
+        progress.advance(prediction)
+
     with _interruptible(progress):
         try:
             result = run_pipeline(
                 clip,
                 model,
-                progress.advance,
+                on_frame,
                 start_s=options.start,
                 duration_s=options.duration,
                 fps=options.fps,
@@ -92,10 +102,12 @@ def reconstruct(options: argparse.Namespace) -> int:
                 save_depth=options.save_depth,
                 should_stop=lambda: progress.is_stopped,
                 on_start=progress.start,
+                keep_in=options.keep_in,
+                snapshot_every=options.snapshot_every,
             )
         finally:
             progress.close()
-        files = write_all(result, folder, formats, body=model.body, clip=clip)
+        files = write_all(result, folder, formats, body=model.body, clip=clip, moments=moments)
     summary = summarise(result, model, time.perf_counter() - started)
     summary |= {"output": str(folder), "files": [path.relative_to(folder).as_posix() for path in files]}
     _report(summary, as_json=options.json)

@@ -15,6 +15,7 @@ from human3r.export.bvh import write_bvh
 from human3r.export.cameras import write_cameras_json, write_colmap, write_tum
 from human3r.export.glb import write_glb
 from human3r.export.manifest import write_manifest
+from human3r.export.moments import MOMENTS_NAME, Moments
 from human3r.export.ply import write_ply
 from human3r.export.smplx_npz import write_amass
 from human3r.export.static_glb import write_static_glb
@@ -34,6 +35,7 @@ class _Source:
     reconstruction: Reconstruction
     body: SmplxBody
     clip: Path | None
+    moments: Moments | None = None
 
 
 def _write_npz(source: _Source, folder: Path) -> list[Path]:
@@ -60,11 +62,21 @@ def _write_viser(source: _Source, folder: Path) -> list[Path]:
 def _write_html(source: _Source, folder: Path) -> list[Path]:
     from human3r.export.viser_recording import write_html
 
-    path = folder / "scene.html"
+    path, moments = folder / "scene.html", folder / MOMENTS_NAME
+    written = []
+    if source.moments is not None and source.moments.write(moments, source.reconstruction):
+        written = [moments]
     # The recording of a sibling format is the same scene: read it back instead of building it twice.
     recording = folder / "scene.viser"
-    write_html(source.reconstruction, path, source.body, clip=source.clip, recording=recording)
-    return [path]
+    write_html(
+        source.reconstruction,
+        path,
+        source.body,
+        clip=source.clip,
+        recording=recording,
+        moments=moments if written else None,
+    )
+    return [*written, path]
 
 
 def _write_ply_points(source: _Source, folder: Path) -> list[Path]:
@@ -138,6 +150,7 @@ def write_all(
     *,
     body: SmplxBody,
     clip: str | Path | None = None,
+    moments: Moments | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write the wanted formats into ``folder`` (made if need be), then the manifest that lists them.
@@ -148,6 +161,7 @@ def write_all(
         formats: Names from ``FORMATS``.
         body: The body model that the parameters are for.
         clip: The source clip; ``mp4`` needs it, ``viser`` and ``html`` take thumbnails from it where given.
+        moments: The points of single frames, which ``html`` shows, too, and keeps beside it as ``moments.bin``.
         progress: Told before every format and once at the end.
 
     Returns:
@@ -159,7 +173,7 @@ def write_all(
     """
     folder = Path(folder)
     names = check_formats(formats)
-    source = _Source(reconstruction, body, Path(clip) if clip is not None else None)
+    source = _Source(reconstruction, body, Path(clip) if clip is not None else None, moments)
     if "mp4" in names:
         _needed_clip(source)
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,9 +189,21 @@ def write_all(
 
 
 def export_file(
-    reconstruction: Reconstruction, path: str | Path, *, body: SmplxBody, clip: str | Path | None = None
+    reconstruction: Reconstruction,
+    path: str | Path,
+    *,
+    body: SmplxBody,
+    clip: str | Path | None = None,
+    moments: Path | None = None,
 ) -> Path:
     """Write one file in the format that its ending names: npz, glb, ply, json, mp4, viser, html or txt (TUM).
+
+    Args:
+        reconstruction: What to write.
+        path: The file.
+        body: The body model that the parameters are for.
+        clip: The source clip; ``.mp4`` needs it.
+        moments: A ``moments.bin`` of the same result, for ``.html``; used if it is there.
 
     Raises:
         InputError: The ending is not one of these, the folder is missing, or ``.mp4`` is asked for without a clip.
@@ -203,11 +229,14 @@ def export_file(
         from human3r.rendering.overlay_video import write_overlay_video
 
         write_overlay_video(reconstruction, path, body, _needed_clip(source))
-    elif ending in (".viser", ".html"):
-        from human3r.export.viser_recording import write_html, write_viser
+    elif ending == ".viser":
+        from human3r.export.viser_recording import write_viser
 
-        write = write_viser if ending == ".viser" else write_html
-        write(reconstruction, path, body, clip=source.clip)
+        write_viser(reconstruction, path, body, clip=source.clip)
+    elif ending == ".html":
+        from human3r.export.viser_recording import write_html
+
+        write_html(reconstruction, path, body, clip=source.clip, moments=moments)
     else:
         known = ".npz, .glb, .ply, .json, .mp4, .viser, .html or .txt"
         raise InputError(f"No format has the ending {ending or 'of ' + path.name!r}.", f"Use {known}.")

@@ -34,12 +34,18 @@ _EDGE_TOLERANCE = 0.08
 
 
 class Moments:
-    """Collects the frames of a run; ``write`` puts them into the world of its result."""
+    """Collects the frames of a run; ``write`` puts them into the world of its result.
 
-    def __init__(self) -> None:
+    Args:
+        max_raw_bytes: Memory to use; the longer the clip, the coarser all its grids become.
+    """
+
+    def __init__(self, max_raw_bytes: int = 2 * MAX_RAW_BYTES) -> None:
         self._depth: dict[int, np.ndarray] = {}
         self._color: dict[int, np.ndarray] = {}
         self._rect_px = (0.0, 0.0, 0.0, 0.0)
+        self._max_raw_bytes = max_raw_bytes
+        self._num_halvings = 0
 
     def __len__(self) -> int:
         return len(self._depth)
@@ -52,12 +58,25 @@ class Moments:
         if is_good.any():
             is_good &= confidence >= np.quantile(confidence[is_good], _DROPPED_CONFIDENCE)
             is_good &= ~depth_edges(np.where(np.isfinite(depth), depth, 0.0), _EDGE_TOLERANCE)
-        stride = _stride(depth.size, MAX_POINTS_PER_FRAME)
-        millimetres = np.where(is_good, depth, 0.0) / DEPTH_UNIT_M
-        image = prediction.image.detach().cpu().numpy()
-        self._depth[prediction.frame_index] = _thinned(np.round(millimetres), stride).astype(np.uint16)
-        self._color[prediction.frame_index] = _thinned(image, stride).copy()
-        self._rect_px = _covered(prediction.source_rect_px, depth.shape, stride)
+        millimetres = np.round(np.where(is_good, depth, 0.0) / DEPTH_UNIT_M).astype(np.uint16)
+        image, rect_px = prediction.image.detach().cpu().numpy(), prediction.source_rect_px
+        for stride in (_stride(depth.size, MAX_POINTS_PER_FRAME), *[2] * self._num_halvings):
+            rect_px = _covered(rect_px, millimetres.shape, stride)
+            millimetres, image = _thinned(millimetres, stride), _thinned(image, stride)
+        self._depth[prediction.frame_index] = millimetres.copy()
+        self._color[prediction.frame_index] = image.copy()
+        self._rect_px = rect_px
+        if len(self) * millimetres.size * _BYTES_PER_POINT > self._max_raw_bytes and min(millimetres.shape) > 1:
+            self._halve()
+
+    def _halve(self) -> None:
+        """Keep every second row and column of what there is, and of what will come."""
+        shape = next(iter(self._depth.values())).shape
+        self._rect_px = _covered(self._rect_px, shape, 2)
+        for grids in (self._depth, self._color):
+            for index, grid in grids.items():
+                grids[index] = _thinned(grid, 2).copy()
+        self._num_halvings += 1
 
     def write(self, path: Path, reconstruction: Reconstruction, max_raw_bytes: int = MAX_RAW_BYTES) -> bool:
         """Write the frames of a result whole or not at all; False when one of them was never added.
@@ -72,28 +91,48 @@ class Moments:
             return False
         depth = np.stack([self._depth[index] for index in frames])
         color = np.stack([self._color[index] for index in frames])
-        stride = _stride(depth.size * _BYTES_PER_POINT, max_raw_bytes)
-        rect_px = _covered(self._rect_px, depth.shape[1:], stride)
-        # Frames go last, so that one step serves both directions of the picture.
-        depth = np.moveaxis(_thinned(np.moveaxis(depth, 0, -1), stride), -1, 0)
-        color = np.moveaxis(_thinned(np.moveaxis(color, 0, -1), stride), -1, 0)
-        head = json.dumps(_head(reconstruction, depth.shape[1:], rect_px), separators=(",", ":")).encode()
-        head += b" " * (-(8 + len(head)) % 4)
-        raw = b"H3RM" + struct.pack("<I", len(head)) + head + depth.astype("<u2").tobytes() + color.tobytes()
-        write_bytes(path, gzip.compress(raw, 5, mtime=0))
+        head = _head(reconstruction, self._rect_px)
+        write_bytes(path, _packed(head, depth, color, _stride(depth.size * _BYTES_PER_POINT, max_raw_bytes)))
         return True
 
 
-def _head(
-    reconstruction: Reconstruction, shape: tuple[int, ...], rect_px: tuple[float, float, float, float]
-) -> dict[str, object]:
+def coarsened(content: bytes, max_bytes: int) -> bytes | None:
+    """Return a ``moments.bin`` with grids so coarse that it has at most ``max_bytes``; None: there are none."""
+    raw = gzip.decompress(content)
+    (length,) = struct.unpack_from("<I", raw, 4)
+    head = json.loads(raw[8 : 8 + length])
+    shape = len(head["frames"]), head["height"], head["width"]
+    count = int(np.prod(shape))
+    depth = np.frombuffer(raw, "<u2", count, 8 + length).reshape(shape)
+    color = np.frombuffer(raw, np.uint8, 3 * count, 8 + length + 2 * count).reshape(*shape, 3)
+    stride = 1
+    while len(content) > max_bytes:
+        stride = max(stride + 1, int(stride * np.sqrt(len(content) / max_bytes)))
+        if stride > min(shape[1:]):
+            return None
+        content = _packed(head, depth, color, stride)
+    return content
+
+
+def _packed(head: dict[str, object], depth: np.ndarray, color: np.ndarray, stride: int) -> bytes:
+    """Return the file for depths ``T H W`` and colours ``T H W 3``, of which every ``stride``-th is kept both ways."""
+    rect_px = _covered(head["rect"], depth.shape[1:], stride)  # type: ignore[arg-type]
+    # Frames go last, so that one step serves both directions of the picture.
+    depth = np.moveaxis(_thinned(np.moveaxis(depth, 0, -1), stride), -1, 0)
+    color = np.moveaxis(_thinned(np.moveaxis(color, 0, -1), stride), -1, 0)
+    size = {"height": depth.shape[1], "width": depth.shape[2], "rect": [round(edge, 3) for edge in rect_px]}
+    said = json.dumps(head | size, separators=(",", ":")).encode()
+    said += b" " * (-(8 + len(said)) % 4)
+    raw = b"H3RM" + struct.pack("<I", len(said)) + said + depth.astype("<u2").tobytes() + color.tobytes()
+    return gzip.compress(raw, 5, mtime=0)
+
+
+def _head(reconstruction: Reconstruction, rect_px: tuple[float, float, float, float]) -> dict[str, object]:
     T_gravity_camera = reconstruction.T_gravity_world.astype(np.float64) @ reconstruction.T_world_camera
     K = reconstruction.K.astype(np.float64)
     lenses = np.stack([K[:, 0, 0], K[:, 1, 1], K[:, 0, 2], K[:, 1, 2]], axis=1)
     return {
-        "height": shape[0],
-        "width": shape[1],
-        "rect": [round(edge, 3) for edge in rect_px],
+        "rect": list(rect_px),
         "depth_unit_m": DEPTH_UNIT_M,
         "frames": [
             {"K": np.round(lens, 3).tolist(), "T": np.round(T[:3], 6).reshape(-1).tolist()}
@@ -116,8 +155,13 @@ def _thinned(grid: np.ndarray, stride: int) -> np.ndarray:
 def _covered(
     rect_px: tuple[float, float, float, float], shape: tuple[int, ...], stride: int
 ) -> tuple[float, float, float, float]:
-    """Return the part of a rectangle that the complete cells of a grid cover."""
+    """Return the part of a rectangle that the complete cells of a grid cover.
+
+    It is moved by up to half a pixel, so that the pixel that is kept of each cell lies in the cell's middle.
+    """
     x0, y0, x1, y1 = (float(edge) for edge in rect_px)
     height, width = shape[:2]
-    part_y, part_x = (height - height % stride) / height, (width - width % stride) / width
-    return x0, y0, x0 + part_x * (x1 - x0), y0 + part_y * (y1 - y0)
+    step_y, step_x = (y1 - y0) / height, (x1 - x0) / width
+    off = 0.0 if stride % 2 else 0.5
+    left, top = x0 + off * step_x, y0 + off * step_y
+    return left, top, left + (width - width % stride) * step_x, top + (height - height % stride) * step_y

@@ -1,7 +1,7 @@
-"""A live viewer: a viser server whose scene grows while the model runs, with a timeline to look back.
+"""A live viewer: a viser server whose scene grows while the model runs.
 
-The web page pipes it through its own port; the ``view`` command shows saved results with it. The server listens on
-loopback only and lives until ``close``.
+What stays (bodies, points, lines) is viser's; what moves goes out as one mark per frame. Our player keeps the marks, so
+a visitor can look back while the run goes on. The server listens on loopback only and lives until ``close``.
 """
 
 from __future__ import annotations
@@ -14,26 +14,22 @@ import numpy as np
 import torch
 
 from human3r.bodies.smplx import local_rotations
-from human3r.export import viser_scene
-from human3r.export.motion import Skin, build_motion, build_skin
-from human3r.export.scene_points import thinned_points
-from human3r.export.viser_controls import Controls
-from human3r.export.viser_views import framing_view
+from human3r.export import viser_marks, viser_scene
+from human3r.export.motion import Skin, build_skin
+from human3r.export.viser_views import framing_view, top_view
 from human3r.geometry.fusion import voxel_keys
 from human3r.geometry.ground import GroundCues, estimate_gravity
 from human3r.palette import person_color
 
 if TYPE_CHECKING:
-    import viser
-
     from human3r.bodies import SmplxBody
-    from human3r.reconstruction import Reconstruction
     from human3r.records import FramePrediction
 
 MAX_POINTS = 300_000
 MAX_NEW_POINTS_PER_FRAME = 20_000
 VOXEL_M = 0.03
 """Points that fall into a cube that already has one are not sent again."""
+POINT_SIZE_M = 0.02
 _DROPPED_CONFIDENCE = 0.25
 """The least confident share of each frame's points, which are mostly edges and sky."""
 _PERSON_PROBABILITY = 0.3
@@ -56,28 +52,23 @@ class LiveScene:
 
     Args:
         body: The body model of the session.
-        fps: Speed of playback at first.
         port: Loopback port; 0 is any free one.
-        is_panel_open: Show the controls at once; in a small frame they start as a bar.
     """
 
-    def __init__(self, body: SmplxBody, fps: float = 10.0, port: int = 0, *, is_panel_open: bool = False) -> None:
+    def __init__(self, body: SmplxBody, port: int = 0) -> None:
         self._body = body
         self._skin: Skin = build_skin(body)
         self._moments: list[_Moment] = []
-        self._known: set[int] = set()
-        self._shown: set[int] = set()
+        self._bind_joints: dict[int, torch.Tensor] = {}
         self._occupied = np.zeros(0, dtype=np.int64)
         self._T_gravity_world: np.ndarray | None = None
-        self._lock = threading.RLock()
-        self._closing = threading.Event()
-        self._clouds: list[viser.PointCloudHandle] = []
+        self._start_s = 0.0
+        self._num_clouds = 0
+        self._lock = threading.Lock()
+        self._is_closed = False
         self._server = viser_scene.open_server(port)
         self._send = viser_scene.live_send(self._server)
         viser_scene.set_stage(self._server)
-        self._controls = Controls(self, self._server, fps, is_open=is_panel_open)
-        self._player = threading.Thread(target=self._play, name="human3r-live-viewer", daemon=True)
-        self._player.start()
 
     @property
     def port(self) -> int:
@@ -89,81 +80,28 @@ class LiveScene:
         """Frames added so far."""
         return len(self._moments)
 
-    @classmethod
-    def from_reconstruction(cls, reconstruction: Reconstruction, body: SmplxBody, port: int = 0) -> LiveScene:
-        """Open a viewer on a finished result."""
-        scene = cls(body, fps=reconstruction.fps, port=port, is_panel_open=True)
-        T = reconstruction.T_gravity_world.astype(np.float64)
-        scene._T_gravity_world = T
-        poses: list[dict[int, tuple[np.ndarray, np.ndarray]]] = [{} for _ in range(reconstruction.num_frames)]
-        for track in reconstruction.tracks:
-            if len(track.frames) == 0:
-                continue
-            motion = build_motion(reconstruction, track, body)
-            scene._add_person(track.track_id, motion.rest_vertices, motion.rest_joints)
-            quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ motion.R_world_joint)
-            positions = motion.bones_world @ T[:3, :3].T + T[:3, 3]
-            for row, frame in enumerate(track.frames.tolist()):
-                poses[frame][track.track_id] = (quats[row], positions[row])
-        points, colors = thinned_points(reconstruction, MAX_POINTS)
-        scene._add_cloud(points, colors)
-        size = tuple(int(side) for side in reconstruction.image_size)
-        for frame, T_world_camera in enumerate(reconstruction.T_world_camera):
-            moment = _Moment(T @ T_world_camera, poses[frame])
-            scene._append(moment, reconstruction.K[frame], size, image=None, points=points)
-        if reconstruction.num_frames:
-            scene._controls.rewind()
-        return scene
-
     @torch.inference_mode()
     def add(self, prediction: FramePrediction) -> None:
         """Show one more frame: people, camera, and the points that are new."""
-        if self._closing.is_set():
-            return
         T_world_camera = prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64)
         joints = prediction.joints_world.detach().cpu().numpy().astype(np.float64)
         points_world, colors = _background(prediction, T_world_camera)
         if self._T_gravity_world is None:
             self._T_gravity_world = _first_gravity(T_world_camera, points_world, joints)
+            self._start_s = prediction.time_s
         T = self._T_gravity_world
         points = points_world @ T[:3, :3].T + T[:3, 3]
-        poses = self._poses(prediction, T)
         with self._lock:
-            self._add_cloud(*self._only_new(points, colors))
-            image = prediction.image.detach().cpu().numpy()
-            K = prediction.camera.K.detach().cpu().numpy()
-            self._append(_Moment(T @ T_world_camera, poses), K, prediction.camera.image_size, image, points)
-
-    def show(self, frame: int) -> None:
-        """Move people and camera to one of the frames so far."""
-        with self._lock, self._server.atomic():
-            moment = self._moments[frame]
-            present = set(moment.poses)
-            for track in self._shown ^ present:
-                viser_scene.show_person(self._send, track, is_present=track in present)
-            self._shown = present
-            for track, (quats, positions) in moment.poses.items():
-                label = viser_scene.label_position(positions[_HEAD])
-                viser_scene.pose_person(self._send, track, quats, positions, label)
-            viser_scene.move_frustum(self._send, _CURRENT, moment.T_gravity_camera)
-
-    def set_point_size(self, size_m: float) -> None:
-        """Change the size of all scene points."""
-        with self._lock:
-            for cloud in self._clouds:
-                cloud.point_size = size_m
-
-    def set_visible(self, node: str, *, is_visible: bool) -> None:
-        """Show or hide a node of the scene by name."""
-        viser_scene.set_visible(self._send, node, is_visible=is_visible)
+            if not self._is_closed:
+                moment = _Moment(T @ T_world_camera, self._poses(prediction, T))
+                self._append(moment, prediction, points, colors)
 
     def close(self) -> None:
-        """Stop the server and the playback; closing twice is harmless."""
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        self._player.join(timeout=2)
-        viser_scene.close_server(self._server)
+        """Stop the server; closing twice is harmless."""
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                viser_scene.close_server(self._server)
 
     def __enter__(self) -> LiveScene:
         return self
@@ -171,28 +109,52 @@ class LiveScene:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _append(self, moment: _Moment, prediction: FramePrediction, points: np.ndarray, colors: np.ndarray) -> None:
+        self._moments.append(moment)
+        K = prediction.camera.K.detach().cpu().numpy().astype(np.float64)
+        picture = viser_scene.thumbnail(prediction.image.detach().cpu().numpy())
+        height, width = prediction.camera.image_size
+        if self.num_frames == 1:
+            viser_scene.add_frustum(
+                self._server,
+                _CURRENT,
+                K,
+                (height, width),
+                moment.T_gravity_camera,
+                scale_m=0.2,
+                color=viser_scene.PATH_COLOR,
+                image=picture,
+            )
+            viser_marks.mark_scene(self._send, {"aspect": width / height, "views": self._views(moment, points)})
+        facts = {
+            "frame": self.num_frames - 1,
+            "time_s": round(float(prediction.time_s) - self._start_s, 5),
+            "half_height": round(float(height / 2 / K[1, 1]), 5),
+            "points": self._add_cloud(*self._only_new(points, colors)),
+            "people": [{"id": track, "color": person_color(track)} for track in self._bind_joints],
+        }
+        viser_marks.mark_moment(self._send, facts, moment.poses, _HEAD, moment.T_gravity_camera)
+        viser_scene.set_frustum_image(self._send, _CURRENT, viser_scene.jpeg(picture))
+        if self.num_frames % _PATH_EVERY == 0:
+            self._draw_paths(moment)
+
     def _poses(self, prediction: FramePrediction, T: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         parameters = prediction.parameters_world.to("cpu")
         if len(parameters) == 0:
             return {}
         rest_joints = self._body.rest_joints(parameters.betas, parameters.expression)
         joints, R_world_joint = self._body.forward_kinematics(local_rotations(parameters), rest_joints)
-        positions = (joints + parameters.transl[:, None]).numpy() @ T[:3, :3].T + T[:3, 3]
-        quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ R_world_joint.numpy())
-        poses = {}
         for row, track in enumerate(prediction.people.track_id.tolist()):
-            if track not in self._known:
+            if track not in self._bind_joints:
                 rest = self._body.rest_vertices(parameters.betas[row : row + 1], parameters.expression[row : row + 1])
-                self._add_person(track, rest[0].numpy(), rest_joints[row].numpy())
-            poses[track] = (quats[row], positions[row])
-        return poses
-
-    def _add_person(self, track: int, rest_vertices: np.ndarray, rest_joints: np.ndarray) -> None:
-        with self._lock:
-            viser_scene.add_person(self._server, track, rest_vertices, rest_joints, self._skin)
-            self._known.add(track)
-            self._shown.add(track)
-            self._controls.add_person(track)
+                viser_scene.add_person(self._server, track, rest[0].numpy(), rest_joints[row].numpy(), self._skin)
+                self._bind_joints[track] = rest_joints[row]
+        # A body keeps the shape in which it was first seen: its bones turn about that shape's joints.
+        bind_joints = torch.stack([self._bind_joints[track] for track in prediction.people.track_id.tolist()])
+        shift = (R_world_joint @ (bind_joints - rest_joints)[..., None])[..., 0]
+        positions = (joints + parameters.transl[:, None] + shift).numpy() @ T[:3, :3].T + T[:3, 3]
+        quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ R_world_joint.numpy())
+        return {track: (quats[row], positions[row]) for row, track in enumerate(prediction.people.track_id.tolist())}
 
     def _only_new(self, points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keep one point of every cube that had none, as far as the bounds allow."""
@@ -205,57 +167,31 @@ class LiveScene:
         self._occupied = np.union1d(self._occupied, keys[fresh])
         return points[first[fresh]], colors[first[fresh]]
 
-    def _add_cloud(self, points: np.ndarray, colors: np.ndarray) -> None:
-        if len(points):
-            name = f"/points/{len(self._clouds):05d}"
-            self._clouds.append(viser_scene.add_points(self._server, name, points, colors, self._controls.point_size_m))
+    def _add_cloud(self, points: np.ndarray, colors: np.ndarray) -> str | None:
+        """Add points as a node of their own and return its name; no points are no node."""
+        if len(points) == 0:
+            return None
+        name = f"/points/{self._num_clouds:05d}"
+        self._num_clouds += 1
+        viser_scene.add_points(self._server, name, points, colors, POINT_SIZE_M)
+        return name
 
-    def _append(
-        self,
-        moment: _Moment,
-        K: np.ndarray,
-        image_size: tuple[int, int],
-        image: np.ndarray | None,
-        points: np.ndarray,
-    ) -> None:
-        self._moments.append(moment)
-        count = len(self._moments)
-        if count == 1:
-            viser_scene.add_frustum(
-                self._server,
-                _CURRENT,
-                K,
-                image_size,
-                moment.T_gravity_camera,
-                scale_m=0.2,
-                color=viser_scene.PATH_COLOR,
-                image=viser_scene.thumbnail(image) if image is not None else None,
-            )
-            self._aim(moment, points)
-        elif image is not None:
-            viser_scene.set_frustum_image(self._send, _CURRENT, viser_scene.jpeg(viser_scene.thumbnail(image)))
-        if count % _PATH_EVERY == 0:
-            centres = np.array([each.T_gravity_camera[:3, 3] for each in self._moments])
-            viser_scene.add_polyline(self._server, "/camera/path", centres, viser_scene.PATH_COLOR)
-            for track in moment.poses:
-                self._draw_trail(track)
-        self._controls.grow(count)
+    def _draw_paths(self, moment: _Moment) -> None:
+        centres = np.array([each.T_gravity_camera[:3, 3] for each in self._moments])
+        viser_scene.add_polyline(self._server, "/camera/path", centres, viser_scene.PATH_COLOR)
+        for track in moment.poses:
+            steps = [each.poses[track][1][_PELVIS] for each in self._moments if track in each.poses]
+            viser_scene.add_trail(self._server, track, np.array(steps))
 
-    def _draw_trail(self, track: int) -> None:
-        steps = [each.poses[track][1][_PELVIS] for each in self._moments if track in each.poses]
-        trail = np.array(steps) * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.01, 0.0])
-        name = f"{viser_scene.person_node(track)}/trail"
-        viser_scene.add_polyline(self._server, name, trail, person_color(track))
-
-    def _aim(self, moment: _Moment, points: np.ndarray) -> None:
+    def _views(self, moment: _Moment, points: np.ndarray) -> dict[str, object]:
+        """Aim viewers at who is there at first, and return the views that can be chosen."""
         bodies = [positions[:22] for _, positions in moment.poses.values()]
         surroundings = points if len(points) else moment.T_gravity_camera[None, :3, 3]
         subject = np.concatenate(bodies) if bodies else surroundings
-        viser_scene.aim_initial_camera(self._server, framing_view(subject, moment.T_gravity_camera[:3, 2]))
-
-    def _play(self) -> None:
-        while not self._closing.wait(self._controls.interval_s):
-            self._controls.tick()
+        looks_along = moment.T_gravity_camera[:3, 2]
+        world = framing_view(subject, looks_along)
+        viser_scene.aim_initial_camera(self._server, world)
+        return {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
 
 
 def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """``scene.viser`` and ``scene.html``: the 4D scene as a recording that plays without a server.
 
-The HTML file holds viser's client, our player and the recording; it opens from disk without a network. Each body has
-its track's mean shape. Playing a recording runs the JavaScript in it: open only recordings that this program made.
+The HTML file holds viser's client, our player and the recording; it opens from disk without a network. Each person has
+one shape, the track's. Playing a recording runs the JavaScript in it: open only recordings that this program made.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 
 from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
-from human3r.export import viser_scene
+from human3r.export import viser_marks, viser_scene
+from human3r.export.moments import coarsened
 from human3r.export.motion import PersonMotion, build_motion, build_skin
 from human3r.export.player import player_head
-from human3r.export.scene_points import points_by_confidence
+from human3r.export.scene_points import PointGroup, points_by_confidence
 from human3r.export.viser_views import framing_view, top_view
 from human3r.palette import person_color
 from human3r.rendering.clip_frames import processed_frames
@@ -33,11 +34,11 @@ MAX_KEYFRAMES = 8
 """Cameras that stay visible along the path."""
 MAX_MOVING_THUMBNAILS = 300
 """Longer clips show every second, third, ... picture in the moving camera, so that files stay small."""
-_POINT_SIZES_M = (0.012, 0.03)
+_POINT_SIZES_M = (0.014, 0.04)
 """Smallest and largest size of points; few points are drawn larger, so that surfaces close."""
-_DENSE_POINTS = 100_000
+_DENSE_POINTS = 200_000
 MAX_EMBEDDED_MOMENTS_BYTES = 3_000_000
-"""The points of single frames go into the HTML file up to this size."""
+"""Points of single frames that are larger go into the HTML file on coarser grids."""
 NUM_POINT_BANDS = 5
 """Points are in nodes of equal size by confidence, so that viewers can leave out the least sure ones."""
 _HEAD, _PELVIS = 15, 0
@@ -78,12 +79,13 @@ def write_html(
         body: The body model that the parameters are for.
         clip: The source clip, for the cameras' pictures.
         recording: A ``.viser`` of the same scene, used if it is there.
-        moments: A ``moments.bin`` of the same scene, embedded if it is there and small enough.
+        moments: A ``moments.bin`` of the same scene, embedded if it is there.
     """
     is_there = recording is not None and recording.is_file()
     content = recording.read_bytes() if is_there else record(reconstruction, body, clip=clip)
-    is_small = moments is not None and moments.is_file() and moments.stat().st_size <= MAX_EMBEDDED_MOMENTS_BYTES
-    write_text(path, html_page(content, moments=moments.read_bytes() if is_small else None))
+    has_moments = moments is not None and moments.is_file()
+    fitting = coarsened(moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if has_moments else None
+    write_text(path, html_page(content, moments=fitting))
 
 
 def html_page(recording: bytes, *, moments: bytes | None = None) -> str:
@@ -110,7 +112,7 @@ def record(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None
     try:
         people, facts = _build_scene(server, reconstruction, body, thumbnails)
         recorder = viser_scene.Recorder(server)
-        viser_scene.mark_scene(recorder.send, facts)
+        viser_marks.mark_scene(recorder.send, facts)
         _play(recorder, reconstruction, people, thumbnails)
         return recorder.finish()
     finally:
@@ -131,22 +133,30 @@ def _build_scene(
         motion = build_motion(reconstruction, track, body)
         viser_scene.add_person(server, track.track_id, motion.rest_vertices, motion.rest_joints, skin)
         people.append(_to_gravity(motion, T))
-        trail = people[-1].positions[:, _PELVIS] * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.01, 0.0])
-        color = person_color(track.track_id)
-        viser_scene.add_polyline(server, f"{viser_scene.person_node(track.track_id)}/trail", trail, color)
+        viser_scene.add_trail(server, track.track_id, people[-1].positions[:, _PELVIS])
     bands = points_by_confidence(reconstruction, NUM_POINT_BANDS)
-    names = [f"/points/confidence_{band + 1}_of_{len(bands)}" for band in range(len(bands))]
-    size_m = _point_size_m(sum(len(points) for points, _ in bands))
-    for name, (points, colors) in zip(names, bands, strict=True):
-        viser_scene.add_points(server, name, points, colors, size_m)
+    size_m = _point_size_m(sum(len(group.points) for band in bands for group in band))
+    facts = _facts(reconstruction, people) | {"point_size_m": size_m} | _add_points(server, bands, size_m)
     _add_cameras(server, reconstruction, T, thumbnails)
-    facts = _facts(reconstruction, people) | {"point_bands": names, "point_size_m": size_m}
-    subject, looks_along = _subject(reconstruction, people, [points for points, _ in bands])
+    subject, looks_along = _subject(reconstruction, people, [group.points for band in bands for group in band])
     if len(subject):
         world = framing_view(subject, looks_along)
         viser_scene.aim_initial_camera(server, world)
         facts["views"] = {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
     return people, facts
+
+
+def _add_points(server: viser.ViserServer, bands: list[list[PointGroup]], size_m: float) -> dict[str, object]:
+    """Add a node for every band, with its groups in it, and return what the player has to know about them."""
+    names, nodes = [], []
+    for number, band in enumerate(bands, start=1):
+        names.append(f"/points/confidence_{number}_of_{len(bands)}")
+        server.scene.add_frame(names[-1], show_axes=False)
+        for index, group in enumerate(band):
+            name = f"{names[-1]}/distance_{index}"
+            viser_scene.add_points(server, name, group.points, group.colors, size_m * group.scale)
+            nodes.append({"name": name, "scale": group.scale})
+    return {"point_bands": names, "point_nodes": nodes}
 
 
 def _point_size_m(count: int) -> float:
@@ -239,7 +249,7 @@ def _play(
     was_present: dict[int, bool] = {}
     durations = np.append(np.diff(reconstruction.time_s), 1.0 / reconstruction.fps)
     for frame in range(reconstruction.num_frames):
-        viser_scene.mark_frame(recorder.send, frame)
+        viser_marks.mark_frame(recorder.send, frame)
         for person in people:
             row = rows[person.track_id].get(frame)
             if was_present.get(person.track_id) is not (row is not None):

@@ -1,4 +1,5 @@
-"""The parts of a viser scene: stage, people, cameras, points. The only module that touches viser's private API.
+"""The parts of a viser scene: stage, people, cameras, points. Only this module and ``viser_marks`` touch viser's private
+API.
 
 Both the recording and the live viewer are built from these parts. Everything is in the y-up world whose floor is
 y = 0. Tested with viser 1.1.1, which the requirements pin; viser is imported only inside functions.
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ THUMBNAIL_PX = 128
 _QUANTUM = 2.0**14
 """Poses are rounded to 1/16384 (0.06 mm): the cut mantissas make recordings compress to half the size."""
 _LABEL_LIFT_M = 0.28
+_TRAIL_SIGMA_FRAMES = 2.0
 
 
 def open_server(port: int = 0) -> viser.ViserServer:
@@ -104,7 +105,7 @@ def add_person(
         skin_weights=weights,
         color=color,
     )
-    server.scene.add_label(f"{name}/label", f"{track_id}", anchor="bottom-center", font_screen_scale=0.9)
+    server.scene.add_label(f"{name}/label", f"{track_id}", anchor="bottom-center", font_screen_scale=1.15)
 
 
 def pose_person(send: Send, track_id: int, quat_wxyz: np.ndarray, positions: np.ndarray, head_top: np.ndarray) -> None:
@@ -121,10 +122,10 @@ def pose_person(send: Send, track_id: int, quat_wxyz: np.ndarray, positions: np.
 
     body = f"{person_node(track_id)}/body"
     # viser's bone handles compare and copy every value; the messages themselves are six times as fast.
-    for index, (wxyz, position) in enumerate(zip(_rounded(quat_wxyz), _rounded(positions), strict=True)):
+    for index, (wxyz, position) in enumerate(zip(rounded(quat_wxyz), rounded(positions), strict=True)):
         send(_messages.SetBoneOrientationMessage(body, index, tuple(wxyz)))
         send(_messages.SetBonePositionMessage(body, index, tuple(position)))
-    send(_messages.SetPositionMessage(f"{person_node(track_id)}/label", tuple(_rounded(head_top))))
+    send(_messages.SetPositionMessage(f"{person_node(track_id)}/label", tuple(rounded(head_top))))
 
 
 def show_person(send: Send, track_id: int, *, is_present: bool) -> None:
@@ -150,6 +151,19 @@ def add_polyline(server: viser.ViserServer, name: str, points: np.ndarray, color
     if len(points) >= 2:
         segments = np.stack([points[:-1], points[1:]], axis=1).astype(np.float32)
         server.scene.add_line_segments(name, segments, color, thickness=2.5, thickness_units="screen")
+
+
+def add_trail(server: viser.ViserServer, track_id: int, pelvis: np.ndarray) -> None:
+    """Draw where a person has been, on the floor under the pelvis ``n 3``."""
+    trail = _smoothed(pelvis) * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.01, 0.0])
+    add_polyline(server, f"{person_node(track_id)}/trail", trail, person_color(track_id))
+
+
+def _smoothed(path: np.ndarray) -> np.ndarray:
+    """Take the tremble out of a path ``n 3`` that is only there to be looked at."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(path, _TRAIL_SIGMA_FRAMES, axis=0, mode="nearest") if len(path) else path
 
 
 def add_frustum(
@@ -188,8 +202,8 @@ def move_frustum(send: Send, name: str, T_gravity_camera: np.ndarray) -> None:
     from viser import _messages
 
     wxyz = quat_wxyz_from_rotation(T_gravity_camera[:3, :3])
-    send(_messages.SetOrientationMessage(name, tuple(_rounded(wxyz))))
-    send(_messages.SetPositionMessage(name, tuple(_rounded(T_gravity_camera[:3, 3]))))
+    send(_messages.SetOrientationMessage(name, tuple(rounded(wxyz))))
+    send(_messages.SetPositionMessage(name, tuple(rounded(T_gravity_camera[:3, 3]))))
 
 
 def set_frustum_image(send: Send, name: str, jpeg: bytes) -> None:
@@ -216,25 +230,16 @@ def add_points(
     )
 
 
-def mark_scene(send: Send, facts: dict[str, object]) -> None:
-    """Put facts about the whole recording into it, for the player; other viewers pass over the comment."""
-    _run_script(send, f"/*h3r {json.dumps({'scene': facts}, separators=(',', ':'))}*/")
-
-
-def mark_frame(send: Send, frame: int) -> None:
-    """Say that a frame's messages follow; stock viser tells the page around, which may lock a video to it."""
-    _run_script(send, f"/*h3r {{\"frame\":{frame}}}*/parent.postMessage({{h3r:'frame',i:{frame}}},'*')")
-
-
-def _run_script(send: Send, source: str) -> None:
-    from viser import _messages
-
-    send(_messages.RunJavascriptMessage(source))
-
-
 def live_send(server: viser.ViserServer) -> Send:
     """Return the way to a server's clients, present and future."""
-    return server.scene._queue_scene_message
+    queue = server.scene._queue_scene_message, server.scene._websock_interface.queue_message
+
+    def send(message: object) -> None:
+        # Only messages about nodes carry an owner; marks do not.
+        to_nodes, to_all = queue
+        (to_nodes if hasattr(message, "owner") else to_all)(message)
+
+    return send
 
 
 class Recorder:
@@ -282,5 +287,6 @@ def quat_wxyz_from_rotation(R: np.ndarray) -> np.ndarray:
     return quat_xyzw[:, [3, 0, 1, 2]].reshape(*R.shape[:-2], 4)
 
 
-def _rounded(values: np.ndarray) -> list:
+def rounded(values: np.ndarray) -> list:
+    """Return the numbers as they are sent: their cut mantissas make recordings compress to half the size."""
     return (np.round(np.asarray(values, np.float64) * _QUANTUM) / _QUANTUM).tolist()

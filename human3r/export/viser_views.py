@@ -45,7 +45,7 @@ def framing_view(subject: np.ndarray, looks_along: np.ndarray) -> View:
     turn = np.deg2rad(22)
     sideways = np.array([flat[2], 0.0, -flat[0]])
     backwards = -np.cos(turn) * flat + np.sin(turn) * sideways
-    distance = 1.35 * radius / np.tan(FIELD_OF_VIEW_RAD / 2)
+    distance = radius / np.tan(FIELD_OF_VIEW_RAD / 2)
     position = centre + distance * (backwards + np.array([0.0, 0.38, 0.0]))
     return View(_listed(position), _listed(centre), (0.0, 1.0, 0.0), FIELD_OF_VIEW_RAD)
 

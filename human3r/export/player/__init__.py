@@ -1,8 +1,9 @@
-"""The player of recordings: our timeline, views and layers over viser's client, for the page and for offline HTML.
+"""The player: our timeline, views and layers over viser's client, for recordings, offline HTML and runs that go on.
 
-``fit.js`` prepares the client, ``capture.js`` takes the timed messages from viser's own playback, ``stage.js`` applies
-any moment of them directly, ``moments.js`` shows the points of single frames, ``camera.js`` moves the viewer,
-``panel.js`` is what the visitor sees. Stock viser still plays the same recordings. Tested with viser 1.1.1 only.
+``fit.js`` prepares the client, ``capture.js`` takes the timed messages from viser's own playback, ``live.js`` those of
+a run; ``stage.js`` applies any moment of them directly, ``moments.js`` shows the points of single frames, ``camera.js``
+moves the viewer, ``panel.js`` and ``layers.js`` are what the visitor sees, made of ``widgets.js``; ``start.js`` begins.
+Stock viser still plays the same recordings. Tested with viser 1.1.1 only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-_SCRIPTS = ("fit.js", "capture.js", "moments.js", "stage.js", "camera.js", "panel.js")
+_SCRIPTS = (
+    *("fit.js", "capture.js", "live.js", "stage.js", "moments.js", "camera.js"),
+    *("widgets.js", "layers.js", "panel.js", "start.js"),
+)
 
 
 @lru_cache(maxsize=1)

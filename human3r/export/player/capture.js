@@ -27,6 +27,13 @@
     }
   }
 
+  // What our own marks say, or null for viser's messages.
+  h3r.markIn = function (message) {
+    const mark = message.type === "RunJavascriptMessage" && MARK.exec(message.source);
+    return mark ? JSON.parse(mark[1]) : null;
+  };
+
+  h3r.Track = Track;
   h3r.Tape = class Tape {
     constructor() {
       this.scene = null;      // facts from the recording: times_s, fps, people, views, ...
@@ -52,9 +59,8 @@
         this._isPrelude = true;
         this.numReplays++;
       }
-      const mark = message.type === "RunJavascriptMessage" && MARK.exec(message.source);
-      if (mark) {
-        const content = JSON.parse(mark[1]);
+      const content = h3r.markIn(message);
+      if (content) {
         if (content.scene) this.scene = content.scene;
         else {
           this._isPrelude = false;

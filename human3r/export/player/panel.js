@@ -1,41 +1,28 @@
-// What the visitor sees and presses: timeline, views, people and layers; and the messages to the page around.
+// What the visitor sees and presses: timeline and views, of a recording or of a run that still grows; and the messages to
+// the page around.
 (function (h3r) {
   "use strict";
+  const { make, icon } = h3r;
   const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
-  const ICONS = {
-    play: "M7 4.5v15l12-7.5z", pause: "M7 5h3.6v14H7zM13.4 5H17v14h-3.6z",
-    loop: "M17 3l4 4-4 4V8H8a3 3 0 0 0-3 3v1H3v-1a5 5 0 0 1 5-5h9zM7 21l-4-4 4-4v3h9a3 3 0 0 0 3-3v-1h2v1a5 5 0 0 1-5 5H7z",
-    layers: "M4 6h10v2H4zm14 0h2v2h-2v1.6h-2V4.4h2zM4 16h2v2H4zm6 0h10v2H10v1.6H8v-5.2h2zM4 11h4v2H4zm8 0h8v2h-8v1.6h-2V9.4h2z",
-    full: "M4 4h6v2H6v4H4zm10 0h6v6h-2V6h-4zM4 14h2v4h4v2H4zm14 0h2v6h-6v-2h4z",
-    eye: "M12 6c4.6 0 8 3.4 9.6 6-1.6 2.6-5 6-9.6 6s-8-3.4-9.6-6C4 9.4 7.4 6 12 6zm0 2.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7z",
-  };
-  const icon = (name) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path fill-rule="evenodd" d="${ICONS[name]}"/></svg>`;
-
-  function make(parent, tag, className, properties, html) {
-    const element = Object.assign(document.createElement(tag), { className, ...properties });
-    if (html) element.innerHTML = html;
-    for (const name of ["label", "pressed", "expanded"]) {
-      if (properties && properties[name] !== undefined) element.setAttribute("aria-" + name, properties[name]);
-    }
-    parent.append(element);
-    return element;
-  }
+  const CATCH_UP_S = 0.25;
 
   h3r.Player = class Player {
-    constructor(tape, viewer) {
+    constructor(tape, viewer, isLive = false) {
       this.scene = tape.scene;
+      this.isLive = isLive;         // the run goes on
+      this.isAtEdge = isLive;       // show every new frame as it comes
       this.stage = new h3r.Stage(tape, viewer);
       this.views = new h3r.Views(this.stage, viewer);
       this.moments = new h3r.Moments(this.stage);
       this.time_s = 0;
       this.speed = 1;
-      this.loops = true;
+      this.loops = !isLive;
       this.isPlaying = true;
-      this.end_s = this.stage.last_s + 1 / this.scene.fps;
       this.root = make(document.body, "div", "h3p", { id: "h3p" });
       this._buildViews();
-      this._buildLayers();
       this._buildBar();
+      this.layers = new h3r.Layers(this);
+      this.grow();
       this._listen();
       this.show(0);
       let before = performance.now();
@@ -45,6 +32,17 @@
         requestAnimationFrame(tick);
       };
       requestAnimationFrame(tick);
+    }
+
+    get end_s() { return this.stage.last_s + 1 / this.scene.fps; }
+
+    // Take up what has come since the last call.
+    grow() {
+      this.slider.max = String(this.end_s);
+      this.viewButtons.follow.hidden = this.scene.people.length === 0;
+      this.layers.grow();
+      this.stage.hideAgain(this.stage.tape.takeRedrawn ? this.stage.tape.takeRedrawn() : []);
+      this._isDone = false;
     }
 
     // Show a time and tell the page around; a frame's own time when nothing plays, so that pictures agree.
@@ -62,8 +60,10 @@
     }
 
     play(isPlaying) {
-      if (isPlaying && !this.loops && this.stage.frame === this.stage.times_s.length - 1) this.time_s = 0;
+      const isAtEnd = this.stage.frame === this.stage.times_s.length - 1;
+      if (isPlaying && !this.loops && isAtEnd) this.time_s = 0;
       this.isPlaying = isPlaying;
+      this._goLive(false);
       this.playButton.innerHTML = icon(isPlaying ? "pause" : "play");
       this.playButton.setAttribute("aria-label", isPlaying ? "Pause" : "Play");
       this.show(this.time_s);
@@ -79,13 +79,32 @@
       this.seek(times[Math.min(Math.max(0, frame), times.length - 1)]);
     }
 
+    follow(id) {
+      this.views.follow(id);
+      this._mark("follow");
+      this.show(this.time_s);
+    }
+
+    _goLive(isAtEdge) {
+      if (!this.isLive) return;
+      this.isAtEdge = isAtEdge;
+      this.liveButton.setAttribute("aria-pressed", String(isAtEdge));
+    }
+
     _advance(elapsed_s) {
       if (!this.isPlaying) {
         if (!this._isDone || this.stage.isStale) this.show(this.time_s);
         return;
       }
+      if (this.isAtEdge) {
+        // Frames come in jumps; closing in on the newest one looks like movement.
+        const gap_s = this.stage.last_s - this.time_s;
+        if (gap_s > 0 || !this._isDone) this.show(gap_s < 0.01 ? this.stage.last_s : this.time_s + gap_s * Math.min(1, elapsed_s / CATCH_UP_S));
+        return;
+      }
       let time_s = this.time_s + this.speed * elapsed_s;
-      if (time_s >= this.end_s) {
+      if (this.isLive && time_s >= this.stage.last_s) this._goLive(true);
+      else if (time_s >= this.end_s) {
         if (!this.loops) { this.time_s = this.stage.last_s; this.play(false); return; }
         time_s %= this.end_s;
       }
@@ -102,14 +121,13 @@
 
     _buildViews() {
       const bar = make(this.root, "div", "h3p-views h3p-card", { role: "group", label: "View" });
-      const people = this.scene.people;
       this.viewButtons = {};
       const add = (name, title, act) => {
         this.viewButtons[name] = make(bar, "button", "", { type: "button", textContent: title, pressed: "false" });
         this.viewButtons[name].onclick = () => { this._mark(name); act(); this.show(this.time_s); };
       };
       add("world", "World", () => this.views.world());
-      if (people.length) add("follow", "Follow", () => this.views.follow(this.views.subject ?? people[0].id));
+      add("follow", "Follow", () => this.follow(this.views.subject ?? this.scene.people[0].id));
       add("camera", "Camera", () => this.views.camera());
       add("top", "Top", () => this.views.top());
       this.views.onFreed = () => this._mark("world");
@@ -123,89 +141,28 @@
       }
     }
 
-    _buildLayers() {
-      const button = make(this.root, "button", "h3p-gear h3p-card", { type: "button", label: "People and layers", title: "People and layers", expanded: "false" }, icon("layers"));
-      const panel = make(this.root, "div", "h3p-layers h3p-card", { hidden: true });
-      const open = (isOpen) => { panel.hidden = !isOpen; button.setAttribute("aria-expanded", String(isOpen)); };
-      button.onclick = () => open(panel.hidden);
-      open(window.innerWidth > 760 && window.innerHeight > 420);
-      if (this.scene.people.length) this._buildPeople(panel);
-      else make(panel, "p", "h3p-none", { textContent: "Nobody was found in this clip." });
-      make(panel, "h2", "", { textContent: "Show" });
-      const layers = make(panel, "div", "h3p-chips", {});
-      this._toggle(layers, "Labels", (isOn) => { this.stage.labels = isOn; });
-      this._toggle(layers, "Trails", (isOn) => this.scene.people.forEach((person) =>
-        this.stage.setVisible(`/people/person_${person.id}/trail`, isOn)));
-      this._toggle(layers, "Cameras", (isOn) => { this.views.showsCameras = isOn; });
-      this._toggle(layers, "Floor", (isOn) => this.stage.setVisible("/floor", isOn));
-      if (this.scene.point_bands.length || h3r.Moments.areThere()) this._buildPoints(panel);
-    }
-
-    _buildPeople(panel) {
-      make(panel, "h2", "", { textContent: "People" });
-      const list = make(panel, "ul", "", {});
-      for (const person of this.scene.people) {
-        const name = `Person ${person.id}`, row = make(list, "li", "", {});
-        const eye = make(row, "button", "h3p-eye", { type: "button", pressed: "true", label: `Show ${name}`, title: "Show or hide" },
-          `<i style="background:rgb(${person.color})"></i><span>${name}</span>${icon("eye")}`);
-        eye.onclick = () => {
-          const isOn = eye.getAttribute("aria-pressed") !== "true";
-          eye.setAttribute("aria-pressed", String(isOn));
-          this.stage.setVisible(`/people/person_${person.id}`, isOn);
-        };
-        const follow = make(row, "button", "h3p-follow", { type: "button", textContent: "Follow", pressed: "false", label: `Follow ${name}` });
-        follow.dataset.id = person.id;
-        follow.onclick = () => { this.views.follow(person.id); this._mark("follow"); this.show(this.time_s); };
-      }
-    }
-
-    _buildPoints(panel) {
-      make(panel, "h2", "", { textContent: "Points" });
-      const bands = this.scene.point_bands, chips = make(panel, "div", "h3p-chips", {});
-      let dropped = 0, isScene = true;
-      const apply = () => bands.forEach((name, band) => this.stage.setVisible(name, isScene && band >= dropped));
-      const whole = bands.length && this._toggle(chips, "Whole scene", (isOn) => { isScene = isOn; apply(); });
-      if (h3r.Moments.areThere()) {
-        this._toggle(chips, "This moment", (isOn) => {
-          if (whole && isOn === (whole.getAttribute("aria-pressed") === "true")) whole.click();
-          return this.moments.turn(isOn);
-        }, false);
-      }
-      this._range(panel, "Size", 3, 40, 1000 * this.scene.point_size_m, (value) => value + " mm", (value) => {
-        for (const name of bands) this.stage.update(name, { point_size: value / 1000 });
-        this.moments.resize(value / 1000);
-      });
-      if (bands.length > 1) {
-        this._range(panel, "Surest", 1, bands.length, bands.length, (value) => Math.round(100 * value / bands.length) + " %",
-          (value) => { dropped = bands.length - value; apply(); });
-      }
-    }
-
-    _toggle(parent, title, act, isOn = true) {
-      const chip = make(parent, "button", "h3p-chip", { type: "button", textContent: title, pressed: String(isOn) });
-      chip.onclick = () => {
-        const now = chip.getAttribute("aria-pressed") !== "true";
-        chip.setAttribute("aria-pressed", String(now));
-        act(now);
-        this.show(this.time_s);
-      };
-      return chip;
-    }
-
-    _range(parent, title, min, max, value, say, act) {
-      const row = make(parent, "label", "h3p-range", {}, `<span>${title}</span>`);
-      const range = make(row, "input", "", { type: "range", min, max, step: 1, value });
-      const said = make(row, "output", "", { textContent: say(value) });
-      range.oninput = () => { said.textContent = say(Number(range.value)); act(Number(range.value)); };
-    }
-
     _buildBar() {
       const bar = make(this.root, "div", "h3p-bar", { role: "group", label: "Timeline" });
       this.playButton = make(bar, "button", "h3p-play", { type: "button", label: "Pause" }, icon("pause"));
       this.playButton.onclick = () => this.play(!this.isPlaying);
-      this.slider = make(bar, "input", "h3p-slider", { type: "range", min: "0", max: String(this.end_s), step: "0.001", value: "0", label: "Time" });
+      this.slider = make(bar, "input", "h3p-slider", { type: "range", min: "0", max: "1", step: "0.001", value: "0", label: "Time" });
       this.slider.oninput = () => this.seek(Number(this.slider.value));
       this.clock = make(bar, "span", "h3p-clock", {});
+      if (this.isLive) this._addLive(bar); else this._addSpeedAndLoop(bar);
+      if (!document.fullscreenEnabled) return;
+      const full = make(bar, "button", "h3p-full", { type: "button", label: "Full screen", title: "Full screen" }, icon("full"));
+      full.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
+    }
+
+    _addLive(bar) {
+      this.liveButton = make(bar, "button", "h3p-live", { type: "button", textContent: "Live", pressed: "true", title: "Show every new frame as it comes" });
+      this.liveButton.onclick = () => {
+        this.play(true);
+        this._goLive(true);
+      };
+    }
+
+    _addSpeedAndLoop(bar) {
       const speed = make(bar, "select", "", { label: "Speed", title: "Speed" });
       for (const value of SPEEDS) make(speed, "option", "", { value, textContent: value + "x", selected: value === 1 });
       speed.onchange = () => { this.speed = Number(speed.value); };
@@ -214,9 +171,6 @@
         this.loops = !this.loops;
         loop.setAttribute("aria-pressed", String(this.loops));
       };
-      if (!document.fullscreenEnabled) return;
-      const full = make(bar, "button", "h3p-full", { type: "button", label: "Full screen", title: "Full screen" }, icon("full"));
-      full.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
     }
 
     _listen() {
@@ -242,18 +196,4 @@
       });
     }
   };
-
-  h3r.setTheme = function (isDark) {
-    document.documentElement.classList.toggle("h3p-dark", isDark);
-    if (h3r.send) h3r.send({ type: "ThemeConfigurationMessage", titlebar_content: null, control_layout: "floating",
-      control_width: "medium", show_logo: false, show_share_button: false, dark_mode: isDark, colors: null });
-  };
-
-  // Only recordings have a tape; a live viewer's controls come from its server.
-  if (!h3r.isRecording) return;
-  const tape = new h3r.Tape();
-  h3r.hookViewer(tape, (viewer) => {
-    h3r.setTheme(h3r.wantsDark());
-    h3r.runToTheEnd(tape, () => { h3r.player = new h3r.Player(tape, viewer); });
-  });
 })(window.h3r = window.h3r || {});

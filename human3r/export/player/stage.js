@@ -22,7 +22,6 @@
       this.tape = tape;
       this.viewer = viewer;
       this.times_s = tape.scene.times_s;
-      this.last_s = this.times_s[this.times_s.length - 1];
       this.labels = true;
       this.frame = 0;
       this.part = 0;
@@ -32,6 +31,8 @@
       this._numReplays = tape.numReplays;
       this._repeats = REPEATS;
     }
+
+    get last_s() { return this.times_s[this.times_s.length - 1]; }
 
     // viser has started over: tell it everything again until it has digested its own messages, which reset poses.
     _recover() {
@@ -91,6 +92,16 @@
     pelvis(track_id) {
       const bones = this._bones(this.tape.bodies.get("/people/person_" + track_id + "/body"));
       return bones && bones(0).position;
+    }
+
+    // Nodes that are made anew come up visible: tell viser again what shall not be seen.
+    hideAgain(names) {
+      for (const name of names) {
+        if (this._eyes.get(name) === false) {
+          this._sent.delete("eye " + name);
+          this.setVisible(name, false);
+        }
+      }
     }
 
     get isStale() { return this._numReplays !== this.tape.numReplays; }

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_scene import prediction_of
 
 from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody
 from human3r.errors import DiskFullError, InputError
 from human3r.export import FORMATS, export_file, write_all
+from human3r.export.moments import Moments
 from human3r.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
@@ -67,6 +70,19 @@ def test_one_file_is_exported_by_its_ending(
 ) -> None:
     assert export_file(walk, tmp_path / name, body=small_body).stat().st_size > 100
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_points_of_single_frames_are_kept_beside_the_page_that_shows_them(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    moments = Moments()
+    for frame in range(walk.num_frames):
+        moments.add(prediction_of(walk, frame))
+    written = write_all(walk, tmp_path, ["npz", "html"], body=small_body, moments=moments)
+    assert [path.name for path in written] == ["reconstruction.npz", "moments.bin", "scene.html", "manifest.json"]
+    again = export_file(walk, tmp_path / "again.html", body=small_body, moments=tmp_path / "moments.bin")
+    kept = base64.b64encode((tmp_path / "moments.bin").read_bytes()).decode()
+    assert all(kept in path.read_text() for path in (tmp_path / "scene.html", again))
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:

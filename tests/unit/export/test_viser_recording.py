@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 from synthetic_scene import walking_reconstruction
 from viser_file import Recording, read_recording
@@ -53,8 +55,13 @@ def test_the_player_is_told_times_people_views_and_points(recording: Recording, 
     np.testing.assert_allclose(facts["times_s"], walk.time_s - walk.time_s[0], atol=1e-4)
     assert [(person["id"], person["num_frames"]) for person in facts["people"]] == [(1, 12), (2, 9)]
     assert facts["people"][0]["color"] == list(person_color(1))
-    assert facts["point_bands"] == [message["name"] for _, message in recording.of_type("PointCloudMessage")]
-    assert facts["point_size_m"] == 0.03  # 500 points are few
+    clouds = {message["name"]: message["props"] for _, message in recording.of_type("PointCloudMessage")}
+    assert [node["name"] for node in facts["point_nodes"]] == list(clouds)
+    assert {name.rsplit("/", 1)[0] for name in clouds} == set(facts["point_bands"])
+    assert facts["point_size_m"] == 0.04  # 500 points are few
+    sizes = [clouds[node["name"]]["point_size"] for node in facts["point_nodes"]]
+    np.testing.assert_allclose(sizes, [0.04 * node["scale"] for node in facts["point_nodes"]])
+    assert sizes[0] < sizes[2]  # the near ones and the far ones of the first band
     assert facts["views"]["top"]["position"][1] > facts["views"]["top"]["look_at"][1] + 2
     assert len(facts["half_height"]) == walk.num_frames
 
@@ -100,6 +107,24 @@ def bones_at(recording: Recording, name: str, time_s: float) -> tuple[np.ndarray
             elif message["type"] == "SetBoneOrientationMessage":
                 quats[message["bone_index"]] = message["wxyz"]
     return joints, quats
+
+
+def test_every_person_has_a_shape_of_their_own(
+    walk: Reconstruction, small_body: SmplxBody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    betas = walk.track_betas.copy()
+    betas[1, 0] += 3.0
+    heights = {}
+
+    def note(server: object, track: int, rest_vertices: np.ndarray, *_: object) -> None:
+        heights[track] = float(np.ptp(rest_vertices[:, 1]))
+
+    monkeypatch.setattr("human3r.export.viser_scene.add_person", note)
+    record(replace(walk, track_betas=betas), small_body)
+    rest = small_body.rest_vertices(torch.tensor(betas), torch.zeros(len(betas), 10)).numpy()
+    wanted = np.ptp(rest[:, :, 1], axis=1)
+    assert wanted[1] > 1.05 * wanted[0]
+    assert [heights[1], heights[2]] == pytest.approx(list(wanted), abs=1e-3)
 
 
 def test_the_scene_is_upright_with_a_floor_and_a_view_of_the_people(recording: Recording, walk: Reconstruction) -> None:

@@ -1,0 +1,49 @@
+"""A headless Chromium for the scripts that look at the page. Owns how it is found and started.
+
+Playwright is a tool of development (``tests/requirements.txt``), so it is imported only when a browser is wanted.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_OPTIONS = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-dev-shm-usage",  # containers have a small one, in which Chromium would crash
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+_PATIENCE_MS = 300_000
+
+
+def missing() -> str | None:
+    """Return what is not on this machine, or None when a browser can be opened."""
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "playwright is not installed"
+    return None if any(map(shutil.which, _NAMES)) else "there is no Chromium"
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Open a browser that draws in software and has a camera that shows a test picture."""
+    from playwright.sync_api import sync_playwright
+
+    executable = next(filter(None, map(shutil.which, _NAMES)))
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=_OPTIONS, timeout=_PATIENCE_MS)
+        try:
+            yield browser
+        finally:
+            browser.close()

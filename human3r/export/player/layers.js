@@ -1,0 +1,115 @@
+// The panel of people and layers: who and what is seen.
+(function (h3r) {
+  "use strict";
+  const { make, icon } = h3r;
+
+  h3r.Layers = class Layers {
+    constructor(player) {
+      this.player = player;
+      this.stage = player.stage;
+      this.dropped = 0;
+      this.isSceneSeen = true;
+      this.pointSize = null;  // metres; null: as they came
+      this._known = new Set();
+      const button = make(player.root, "button", "h3p-gear h3p-card", { type: "button", label: "People and layers", title: "People and layers", expanded: "false" }, icon("layers"));
+      const panel = make(player.root, "div", "h3p-layers h3p-card", { hidden: true });
+      const open = (isOpen) => { panel.hidden = !isOpen; button.setAttribute("aria-expanded", String(isOpen)); };
+      button.onclick = () => open(panel.hidden);
+      open(window.innerWidth > 760 && window.innerHeight > 420);
+      make(panel, "h2", "", { textContent: "People" });
+      this.nobody = make(panel, "p", "h3p-none", { textContent: player.isLive ? "Nobody so far." : "Nobody was found in this clip." });
+      this.list = make(panel, "ul", "", {});
+      make(panel, "h2", "", { textContent: "Show" });
+      const layers = make(panel, "div", "h3p-chips", {});
+      this._toggle(layers, "Labels", (isOn) => { this.stage.labels = isOn; });
+      this._toggle(layers, "Trails", (isOn) => { this.trails = isOn; this._showTrails(); });
+      this._toggle(layers, "Cameras", (isOn) => { player.views.showsCameras = isOn; });
+      this._toggle(layers, "Floor", (isOn) => this.stage.setVisible("/floor", isOn));
+      this.trails = true;
+      if (player.scene.point_bands.length || player.isLive || h3r.Moments.areThere()) this._buildPoints(panel);
+      this.grow();
+    }
+
+    // Take up who and what has come since the last call.
+    grow() {
+      const { people, point_bands } = this.player.scene;
+      this.nobody.hidden = people.length > 0;
+      for (const person of people) {
+        if (this._known.has(person.id)) continue;
+        this._known.add(person.id);
+        this._addPerson(person);
+        if (!this.trails) this._showTrails();
+      }
+      for (const name of point_bands) {
+        if (this._known.has(name)) continue;
+        this._known.add(name);
+        if (!this.isSceneSeen) this.stage.setVisible(name, false);
+        if (this.pointSize !== null) this._resize();
+      }
+    }
+
+    _resize() {
+      for (const { name, scale } of this.player.scene.point_nodes) this.stage.update(name, { point_size: this.pointSize * scale });
+    }
+
+    _showTrails() {
+      for (const person of this.player.scene.people) this.stage.setVisible(`/people/person_${person.id}/trail`, this.trails);
+    }
+
+    _addPerson(person) {
+      const name = `Person ${person.id}`, row = make(this.list, "li", "", {});
+      const eye = make(row, "button", "h3p-eye", { type: "button", pressed: "true", label: `Show ${name}`, title: "Show or hide" },
+        `<i style="background:rgb(${person.color})"></i><span>${name}</span>${icon("eye")}`);
+      eye.onclick = () => {
+        const isOn = eye.getAttribute("aria-pressed") !== "true";
+        eye.setAttribute("aria-pressed", String(isOn));
+        this.stage.setVisible(`/people/person_${person.id}`, isOn);
+      };
+      const follow = make(row, "button", "h3p-follow", { type: "button", textContent: "Follow", pressed: "false", label: `Follow ${name}` });
+      follow.dataset.id = person.id;
+      follow.onclick = () => this.player.follow(person.id);
+    }
+
+    _buildPoints(panel) {
+      make(panel, "h2", "", { textContent: "Points" });
+      const scene = this.player.scene, chips = make(panel, "div", "h3p-chips", {});
+      const apply = () => scene.point_bands.forEach((name, band) => this.stage.setVisible(name, this.isSceneSeen && band >= this.dropped));
+      const hasScene = scene.point_bands.length || this.player.isLive;
+      const whole = hasScene && this._toggle(chips, "Whole scene", (isOn) => { this.isSceneSeen = isOn; apply(); });
+      if (h3r.Moments.areThere()) {
+        this._toggle(chips, "This moment", (isOn) => {
+          if (whole && isOn === (whole.getAttribute("aria-pressed") === "true")) whole.click();
+          return this.player.moments.turn(isOn);
+        }, false);
+      }
+      this._range(panel, "Size", 3, 40, 1000 * scene.point_size_m, (value) => value + " mm", (value) => {
+        this.pointSize = value / 1000;
+        this._resize();
+        this.player.moments.resize(this.pointSize);
+      });
+      const count = scene.point_bands.length;
+      if (count > 1 && !this.player.isLive) {
+        this._range(panel, "Surest", 1, count, count, (value) => Math.round(100 * value / count) + " %",
+          (value) => { this.dropped = count - value; apply(); });
+      }
+    }
+
+    _toggle(parent, title, act, isOn = true) {
+      const chip = make(parent, "button", "h3p-chip", { type: "button", textContent: title, pressed: String(isOn) });
+      chip.onclick = () => {
+        const now = chip.getAttribute("aria-pressed") !== "true";
+        chip.setAttribute("aria-pressed", String(now));
+        act(now);
+        this.player.show(this.player.time_s);
+      };
+      return chip;
+    }
+
+    _range(parent, title, min, max, value, say, act) {
+      const row = make(parent, "label", "h3p-range", {}, `<span>${title}</span>`);
+      const range = make(row, "input", "", { type: "range", min, max, step: 1, value });
+      const said = make(row, "output", "", { textContent: say(value) });
+      range.oninput = () => { said.textContent = say(Number(range.value)); act(Number(range.value)); };
+    }
+  };
+})(window.h3r = window.h3r || {});
