@@ -1,5 +1,4 @@
-"""The parts of a viser scene: stage, people, cameras, points. Only this module and ``viser_marks`` touch viser's private
-API.
+"""The parts of a viser scene: stage, people, cameras, points. Private parts of viser are used here and in ``viser_marks``.
 
 Both the recording and the live viewer are built from these parts. Everything is in the y-up world whose floor is
 y = 0. Tested with viser 1.1.1, which the requirements pin; viser is imported only inside functions.
