@@ -20,6 +20,8 @@ _FUSED_ACTIVATION: dict[Activation, tuple[str, list[float]]] = {
     "relu6": ("hardtanh", [0.0, 6.0]),
 }
 """Activation -> its name and parameters in oneDNN's operators."""
+_MOST_SHAPES = 4
+"""For which a weight is kept laid out: frames, the enlarged frame, and squares of it, one or two together."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -52,7 +54,8 @@ class SameConv2d(nn.Conv2d):
         self.pad_end = kernel_size - stride - self.pad_start
         self.is_fused = False
         """Whether inference on a CPU takes the fused path; see ``fuse_convolutions``."""
-        self._packed: tuple[tuple[object, ...], Tensor, list[int]] | None = None
+        self._packed: dict[torch.Size, tuple[Tensor, list[int]]] = {}
+        self._packed_from: tuple[object, ...] = ()
 
     def forward(self, image: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Map ``[B, C, H, W]`` to ``[B, C', H / stride, W / stride]``, plus the shortcut of that shape (if linear)."""
@@ -81,23 +84,31 @@ class SameConv2d(nn.Conv2d):
         )
 
     def _pack(self, shape: torch.Size) -> tuple[Tensor, list[int]]:
-        """Return the weight in the kernel's own layout and the padding; made anew when weight or image size change."""
-        key = (shape, self.weight.dtype, self.weight.data_ptr(), self.weight._version)
-        packed = self._packed
-        if packed is None or packed[0] != key:
-            weight, padding = self.weight, [self.pad_start] * 2
+        """Return the weight in the kernel's own layout for images of a shape, and the padding.
+
+        Kept for a few shapes, until the weight changes: the second look would otherwise lay out every weight twice.
+        """
+        weight = self.weight
+        source = (weight.data_ptr(), weight._version, weight.dtype)
+        if source != self._packed_from:
+            self._packed, self._packed_from = {}, source
+        found = self._packed.get(shape)
+        if found is None:
+            padding = [self.pad_start] * 2
             if self.pad_end != self.pad_start:
                 # The kernel pads alike on both sides: a row and a column of zeros in front move the window back.
                 weight, padding = functional.pad(weight, (1, 0, 1, 0)), [self.pad_end] * 2
             weight = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, padding, self.stride, self.dilation, self.groups, list(shape)
             )
-            packed = self._packed = (key, weight, padding)
-        return packed[1], packed[2]
+            while len(self._packed) >= _MOST_SHAPES:
+                del self._packed[next(iter(self._packed))]
+            found = self._packed[shape] = (weight, padding)
+        return found
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the packed weight out of copies: it is a cache in an opaque layout."""
-        return {**self.__dict__, "_packed": None}
+        """Leave packed weights out of copies: they are a cache in an opaque layout."""
+        return {**self.__dict__, "_packed": {}, "_packed_from": ()}
 
 
 def fuse_convolutions(module: nn.Module) -> None:

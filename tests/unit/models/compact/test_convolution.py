@@ -69,6 +69,21 @@ def test_changed_weights_and_sizes_are_noticed() -> None:
         torch.testing.assert_close(fused(picture(8, 32, 16)), plain(picture(8, 32, 16)), atol=TOLERANCE, rtol=0)
 
 
+def test_weights_are_laid_out_once_per_shape_for_a_few_shapes() -> None:
+    _, fused = pair(SameConv2d(8, 8, 3))
+
+    with torch.inference_mode():
+        fused(picture(8))
+        (first,) = fused._packed.values()
+        fused(picture(8, 32, 16))
+        fused(picture(8))
+        assert fused._packed[picture(8).shape] is first
+        for height in range(16, 40, 2):
+            fused(picture(8, height))
+
+    assert len(fused._packed) == 4
+
+
 def test_with_gradients_a_fused_convolution_is_a_plain_one() -> None:
     _, fused = pair(SameConv2d(8, 8, 3, activation="relu6"))
 
