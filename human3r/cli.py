@@ -115,6 +115,15 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--reset-interval", type=int, metavar="N", help="restart the state every N frames; 0 never")
     parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help="comma-separated: npz,glb,viser,html,ply,mp4,json (all)")
+    parser.add_argument(
+        "--keep-in",
+        type=Path,
+        metavar="DIR",
+        help="keep the run in this folder while it lasts: after a stop or a crash the same command goes on",
+    )
+    parser.add_argument(
+        "--snapshot-every", type=int, default=100, metavar="N", help="with --keep-in: frames lost at most (%(default)s)"
+    )
     _add_json(parser)
 
 

@@ -5,6 +5,8 @@ Sources: CUT3R (arXiv 2501.12387), sec. 3.3; Human3R (arXiv 2510.06219), sec. 3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,8 +62,14 @@ class DptPointHead(nn.Module):
 
     def forward(self, frame: DecodedFrame) -> ScenePoints:
         """Predict one frame; the focal length is fitted to the points."""
-        pointmap, confidence = split_points(self.dpt(frame.levels, frame.image.grid))
-        return ScenePoints(pointmap, confidence, focal_from_pointmap(pointmap))
+        return self.together([frame])[0]
+
+    def together(self, frames: Sequence[DecodedFrame]) -> list[ScenePoints]:
+        """Predict frames of one size."""
+        levels = tuple(torch.cat(level) for level in zip(*(frame.levels for frame in frames), strict=True))
+        raw = self.dpt(levels, frames[0].image.grid)
+        maps = [split_points(raw[index : index + 1]) for index in range(len(frames))]
+        return [ScenePoints(pointmap, confidence, focal_from_pointmap(pointmap)) for pointmap, confidence in maps]
 
 
 class PatchMaskHead(nn.Module):

@@ -7,8 +7,9 @@ an axis ``P`` of length 0, never a missing record.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -295,6 +296,14 @@ class PointHead(Protocol):
 
     def __call__(self, frame: DecodedFrame) -> ScenePoints:
         """Predict one frame."""
+
+
+@runtime_checkable
+class BatchedPointHead(PointHead, Protocol):
+    """A point head that may see several frames at once; nothing that it finds enters the next frame."""
+
+    def together(self, frames: Sequence[DecodedFrame]) -> list[ScenePoints]:
+        """Predict frames of one size."""
 
 
 class MaskHead(Protocol):

@@ -6,7 +6,7 @@ forward pass may also run in another process, such as one that has the GPU for a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,11 +14,10 @@ from pathlib import Path
 
 import torch
 
-from human3r.models.parts import FrameTokens
 from human3r.records import Frame, FramePrediction
 from human3r.runtime.loading import LoadedModel
 from human3r.runtime.prefetch import Prefetcher
-from human3r.runtime.session import Session, SessionOptions, SessionSnapshot
+from human3r.runtime.session import Ahead, Session, SessionOptions, SessionSnapshot
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.preprocess import PreparedImage
 from human3r.video.probe import ClipInfo
@@ -38,6 +37,8 @@ class RunOptions:
     save_depth: bool = False
     """Keep a depth map per frame in the result."""
     limits: MediaLimits = DEFAULT_LIMITS
+    batch_size: int | None = None
+    """Frames that go through encoders and point head together, where the network can; None chooses by device."""
     snapshot_every: int = 0
     """Hand out the session's snapshot after every so many frames; 0 never does."""
     resume_from: SessionSnapshot | None = None
@@ -72,6 +73,11 @@ class Ended:
     """What the decoder had to say."""
 
 
+_WAITING = 3
+"""Prepared frames that may wait for the network."""
+_GPU_BATCH = 4
+_Item = tuple[Frame, PreparedImage, Ahead | None]
+
 Event = Opened | Stepped | Ended
 Forward = Callable[[Path, LoadedModel, RunOptions], Generator[Event, None, None]]
 
@@ -87,27 +93,46 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
     num_done = session.num_frames
     encodes_ahead = model.config.architecture == "compact" and model.device.type == "cpu"
 
-    def prepare(frame: Frame) -> tuple[Frame, PreparedImage, FrameTokens | None]:
-        prepared = session.prepare(frame.image)
-        return frame, prepared, session.encode(prepared) if encodes_ahead else None
+    batch_size = options.batch_size or _batch_size(model)
 
-    def step(item: tuple[Frame, PreparedImage, FrameTokens | None]) -> Stepped:
-        frame, prepared, tokens = item
-        prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, tokens)
+    def prepare(frame: Frame) -> _Item:
+        prepared = session.prepare(frame.image)
+        return frame, prepared, Ahead(session.encode(prepared)) if encodes_ahead else None
+
+    def step(item: _Item) -> Stepped:
+        frame, prepared, ahead = item
+        prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead)
         is_due = options.snapshot_every and session.num_frames % options.snapshot_every == 0
         return Stepped(prediction, session.num_rejected, session.snapshot() if is_due else None)
 
     with FrameReader(clip, options.sampling, options.limits) as reader:
         yield Opened(reader.info, session.options)
         # What is stateless runs ahead of the recurrence by a few frames.
-        with _threads_per_half(encodes_ahead), Prefetcher(islice(reader, num_done, None), prepare) as frames:
+        source, depth = islice(reader, num_done, None), max(_WAITING, batch_size)
+        with _threads_per_half(encodes_ahead), Prefetcher(source, prepare, depth) as frames:
             if encodes_ahead:
                 # And the recurrence ahead of whoever takes the predictions, who stores and shows them meanwhile.
                 with Prefetcher(frames, step, depth=1) as stepped:
                     yield from stepped
+            elif batch_size > 1:
+                yield from map(step, _together(session, frames, batch_size))
             else:
                 yield from map(step, frames)
         yield Ended(tuple(reader.warnings))
+
+
+def _batch_size(model: LoadedModel) -> int:
+    """Return how many frames of a file go through the network together: small batches leave a GPU half idle."""
+    return _GPU_BATCH if model.device.type != "cpu" and model.network.can_step_together else 1
+
+
+def _together(session: Session, frames: Iterable[_Item], batch_size: int) -> Iterator[_Item]:
+    """Look at frames in groups, just before the first of a group has its turn."""
+    waiting = iter(frames)
+    while group := list(islice(waiting, batch_size)):
+        looked = session.look_ahead([prepared for _, prepared, _ in group])
+        for (frame, prepared, _), ahead in zip(group, looked, strict=True):
+            yield frame, prepared, ahead
 
 
 def _start(model: LoadedModel, options: RunOptions) -> Session:

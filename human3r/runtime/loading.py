@@ -51,6 +51,9 @@ class LoadedModel:
     """Frames with people after which an unseen identity is forgotten; None never."""
     track_motion: MotionOptions | None = None
     """How the tracker lets identities move; None, as the official one, compares newest features."""
+    people_buckets: tuple[int, ...] = ()
+    """Sizes, ascending, that the person axis is padded to, so that compiled code sees few shapes; more people than the
+    largest, or no buckets, run without padding."""
 
     @property
     def device(self) -> torch.device:

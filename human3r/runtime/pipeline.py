@@ -64,7 +64,8 @@ def reconstruct(
         limits: What media are refused.
         forward: Where the network runs: here and now, unless the caller knows another place.
         keep_in: Folder for rows and snapshots: a run of the same clip, model and options that was ended in it, however
-            suddenly, is taken up at its last snapshot, and ``on_frame`` sees the frames after it. Removed at the end.
+            suddenly, is taken up at its last snapshot, and ``on_frame`` sees the frames after it. Removed at the end,
+            unless the run was stopped.
         snapshot_every: Frames between two snapshots.
 
     Raises:
@@ -124,7 +125,7 @@ class Run:
             result = self._finish(store, self._opened, seconds)
         finally:
             store.close()
-        if self._kept is not None:
+        if self._kept is not None and not self._stopped_early:
             self._kept.discard()
         return result
 

@@ -6,7 +6,7 @@ world. All of it is immutable records, so a bad frame is dropped by not taking t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from human3r.runtime.translation import (
     is_usable,
     people_of,
     plain_intrinsics,
+    scene_ratio_of,
     source_intrinsics,
     without_broken_people,
 )
@@ -76,6 +77,18 @@ class SessionSnapshot(TensorRecord):
     """What the filter over the people remembers."""
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """One frame, encoded and perhaps stepped ahead of its turn."""
+
+    tokens: FrameTokens
+    before: RecurrentState | None = None
+    """The state that the frame was stepped from; None where it was only encoded."""
+    stepped: tuple[NetworkPrediction, RecurrentState] | None = None
+    """What ``Human3R.step`` returned. Holds if the stream's state is ``before`` when the frame's turn comes: a frame
+    that was passed over, or a reset, makes it void."""
+
+
 class Session:
     """Run a model on one stream of frames.
 
@@ -93,6 +106,7 @@ class Session:
             reset_interval=defaults.reset_interval if reset_interval is None else (reset_interval or None),
             smoothing=defaults.smoothing,
         )
+        self._num_people = 0
         device = model.device
         with torch.inference_mode():
             state = model.network.initial_state().to(device)
@@ -141,6 +155,30 @@ class Session:
         with _within_device_memory(prepared), self.model.policy.autocast():
             return self.model.network.encode(prepared.image[None].to(self.model.device))
 
+    @torch.inference_mode()
+    def look_ahead(self, frames: Sequence[PreparedImage]) -> list[Ahead]:
+        """Run the network on the next frames of the stream together; each goes to ``step_prepared`` in its turn.
+
+        The plain twin is none of this: results are the same but for the order of sums.
+
+        Raises:
+            DeviceMemoryError: The device's memory is too small.
+        """
+        if len({(frame.source_size, frame.image.shape) for frame in frames}) > 1:
+            # The stream refuses another size in its turn.
+            return [Ahead(self.encode(frame)) for frame in frames]
+        network, now = self.model.network, self._now
+        with _within_device_memory(frames[0]), self.model.policy.autocast():
+            together = network.encode(torch.stack([frame.image for frame in frames]).to(self.model.device))
+            encoded = [together.select(index) for index in range(len(frames))]
+            if not network.can_step_together:
+                return [Ahead(tokens) for tokens in encoded]
+            stepped = network.step_together(
+                encoded, now.state, use_ttt3r=now.options.use_ttt3r, people_capacity=self._capacity()
+            )
+        before = [now.state, *(state for _, state in stepped)]
+        return [Ahead(*parts) for parts in zip(encoded, before, stepped, strict=False)]
+
     def step(
         self, frame_rgb: np.ndarray, time_s: float | None = None, frame_index: int | None = None
     ) -> FramePrediction:
@@ -166,9 +204,9 @@ class Session:
         prepared: PreparedImage,
         time_s: float | None = None,
         frame_index: int | None = None,
-        tokens: FrameTokens | None = None,
+        ahead: Ahead | None = None,
     ) -> FramePrediction:
-        """Take the next frame, already prepared and perhaps encoded; see ``step``."""
+        """Take the next frame, already prepared and perhaps looked at; see ``step``."""
         now = self._now
         if now.image_size not in (None, prepared.source_size):
             raise InputError(
@@ -180,31 +218,34 @@ class Session:
         now = replace(now, image_size=prepared.source_size, num_frames=now.num_frames + 1)
         if int(prepared.image_uint8.max()) - int(prepared.image_uint8.min()) <= _BLANK_CONTRAST:
             return self._reject(now, prepared, frame_index, time_s)
-        tokens = self.encode(prepared) if tokens is None else tokens
+        ahead = Ahead(self.encode(prepared)) if ahead is None else ahead
         with _within_device_memory(prepared):
-            result, after = self._advance(now, prepared, tokens, time_s)
+            result, after = self._advance(now, prepared, ahead, time_s)
         if result is None:
             return self._reject(now, prepared, frame_index, time_s)
-        prediction, track_id = result
+        prediction, track_id, scene_ratio = result
         prediction = replace(prediction, extras=None).to("cpu", torch.float32)
-        people = people_of(prediction, track_id.cpu(), prepared)
+        people, seen = people_of(prediction, track_id.cpu(), prepared), None
         if after.options.smoothing is not None:
+            seen = people
             people, smoothing = smooth_people(people, time_s, after.smoothing, self.model.body, after.options.smoothing)
             after = replace(after, smoothing=smoothing)
         self._now = after
-        return self._describe(prediction, people, prepared, frame_index, time_s)
+        described = self._describe(prediction, people, prepared, frame_index, time_s)
+        return replace(described, people_seen=seen, scene_ratio=scene_ratio)
 
     def _advance(
-        self, now: SessionSnapshot, prepared: PreparedImage, tokens: FrameTokens, time_s: float
-    ) -> tuple[tuple[NetworkPrediction, Tensor] | None, SessionSnapshot]:
+        self, now: SessionSnapshot, prepared: PreparedImage, ahead: Ahead, time_s: float
+    ) -> tuple[tuple[NetworkPrediction, Tensor, Tensor | None] | None, SessionSnapshot]:
         """Run the recurrent half of the network; None where the prediction cannot be used."""
-        network, options = self.model.network, now.options
-        with self.model.policy.autocast():
-            prediction, state = network.step(tokens, now.state, use_ttt3r=options.use_ttt3r)
+        tokens, options = ahead.tokens, now.options
+        is_done = ahead.stepped is not None and ahead.before is now.state
+        prediction, state = self._step_network(tokens, now.state, ahead.stepped if is_done else None)
         if not is_usable(prediction, state):
             return None, now
         prediction = without_broken_people(prediction)
         track_id, bank = now.bank.assign(prediction.track_features, time_s)
+        scene_ratio = scene_ratio_of(state, len(track_id))
         T_segment_camera = prediction.T_segment_camera.double().cpu()
         if now.T_world_segment is None:
             # The world is the first camera, even where the network's own first camera is not quite the identity.
@@ -218,7 +259,7 @@ class Session:
         K = source_intrinsics(prediction.focal_px, tokens.image_size, prepared, now.last_camera)
         camera = Camera(K, T_world_camera.float(), prepared.source_size)
         after = replace(now, state=state, bank=bank, T_world_segment=T_world_segment, last_camera=camera)
-        return (prediction, track_id), after
+        return (prediction, track_id, scene_ratio), after
 
     def _restart_segment(
         self, tokens: FrameTokens, state: RecurrentState, bank: TrackBank, time_s: float
@@ -227,12 +268,37 @@ class Session:
 
         The overlap view's people go through the tracker as well; its camera is not used.
         """
-        network = self.model.network
-        with self.model.policy.autocast():
-            overlap, state = network.step(tokens, network.reset(state), use_ttt3r=self._now.options.use_ttt3r)
+        overlap, state = self._step_network(tokens, self.model.network.reset(state))
         overlap = without_broken_people(overlap)
         _, bank = bank.assign(overlap.track_features, time_s)
         return state, bank
+
+    def _capacity(self) -> int | None:
+        """Return the smallest bucket that holds as many people as the last frame had."""
+        fitting = [size for size in self.model.people_buckets if size >= self._num_people]
+        return fitting[0] if fitting else None
+
+    def _step_network(
+        self,
+        tokens: FrameTokens,
+        state: RecurrentState,
+        stepped: tuple[NetworkPrediction, RecurrentState] | None = None,
+    ) -> tuple[NetworkPrediction, RecurrentState]:
+        """Step with the people padded to a bucket, again where more are found, and take the padding off."""
+        while True:
+            capacity = self._capacity()
+            if stepped is None:
+                with self.model.policy.autocast():
+                    stepped = self.model.network.step(
+                        tokens, state, use_ttt3r=self._now.options.use_ttt3r, people_capacity=capacity
+                    )
+            prediction, after = stepped
+            if prediction.num_found is None:
+                return stepped
+            self._num_people = int(prediction.num_found)
+            if self._num_people <= len(prediction.score):
+                return prediction.first_people(self._num_people), after
+            stepped = None
 
     def _describe(
         self,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from human3r import Reconstruction
 from human3r.cli import build_parser, main
@@ -20,6 +21,21 @@ from human3r.video.writer import VideoWriter
 ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED_CLIP_FRAMES = 600
 """Too many to be finished between the first one and the arrival of the signal."""
+KILLED_AT_THE_LAST_FRAME = """
+import os, signal, sys
+from human3r.cli import main
+from human3r.commands.run import Progress
+
+advance = Progress.advance
+
+def advance_until(self, prediction):
+    advance(self, prediction)
+    if prediction.frame_index == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Progress.advance = advance_until
+main(sys.argv[1:])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +208,28 @@ def test_an_interrupt_keeps_what_there_is_and_exits_with_130(tmp_path):
     assert process.returncode == 130
     assert 0 < json.loads(output)["frames"] < INTERRUPTED_CLIP_FRAMES
     assert 0 < Reconstruction.load(tmp_path / "out" / "reconstruction.npz").num_frames < INTERRUPTED_CLIP_FRAMES
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
+def test_the_same_command_goes_on_after_a_kill(clip, tmp_path, capsys):
+    def command(name):
+        return ["reconstruct", str(clip), "--model", "tiny", "-o", str(tmp_path / name), "--formats", "npz", "--json"]
+
+    kept = ["--keep-in", str(tmp_path / "run"), "--snapshot-every", "2"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_THE_LAST_FRAME, *command("out"), *kept],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not (tmp_path / "out" / "reconstruction.npz").exists()
+    assert (tmp_path / "run" / "snapshot.safetensors").exists()
+    assert main([*command("out"), *kept]) == main(command("unbroken")) == 0
+    assert "1/3" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    found, expected = (Reconstruction.load(tmp_path / name / "reconstruction.npz") for name in ("out", "unbroken"))
+    assert found.frame_index.tolist() == [0, 1, 2]
+    assert np.allclose(found.T_world_camera, expected.T_world_camera, atol=1e-5)
+    assert np.allclose(found.joints_world, expected.joints_world, atol=1e-5)

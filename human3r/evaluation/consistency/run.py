@@ -19,7 +19,7 @@ from human3r.models.compact.refine import RefineConfig, Refiner
 from human3r.reconstruction import Reconstruction
 from human3r.runtime.finishing import COMPACT_FINISHING, finish
 from human3r.runtime.loading import LoadedModel
-from human3r.runtime.session import Session
+from human3r.runtime.session import Ahead, Session
 from human3r.runtime.store import ResultStore
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling, rate_of
@@ -95,7 +95,7 @@ def reconstruct_beside_prior(
             for frame in reader:
                 prepared = session.prepare(frame.image)
                 tokens = session.encode(prepared)
-                store.add(session.step_prepared(prepared, frame.time_s, frame.frame_index, tokens))
+                store.add(session.step_prepared(prepared, frame.time_s, frame.frame_index, Ahead(tokens)))
                 with torch.inference_mode():
                     people = find_people(tokens.human, tokens.image_size, DecodeOptions())
                 pixels = pixels_in_source(people.keypoints_px, tokens.image_size, prepared.source_rect_px)

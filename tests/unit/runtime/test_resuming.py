@@ -18,7 +18,7 @@ from human3r.errors import FormatError
 from human3r.records import TensorRecord
 from human3r.runtime.loading import load_model
 from human3r.runtime.pipeline import reconstruct
-from human3r.runtime.session import Session
+from human3r.runtime.session import Ahead, Session
 from human3r.runtime.snapshot import RunSnapshot, read_snapshot, write_snapshot
 
 TOLERANCE = 1e-5
@@ -75,6 +75,18 @@ def test_a_run_is_taken_up_at_its_last_snapshot(tiny, clip, tmp_path, last_frame
     # A snapshot is made before the frame is shown.
     assert seen[0].frame_index == (last_frame + 1) // 3 * 3
     assert_equal(found, expected)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(tiny, clip, tmp_path):
+    first, second = [], []
+    stopped = reconstruct(
+        clip, tiny, first.append, keep_in=tmp_path / "run", snapshot_every=2, should_stop=lambda: len(first) == 5
+    )
+    found = reconstruct(clip, tiny, second.append, keep_in=tmp_path / "run", snapshot_every=2)
+    assert stopped.num_frames == 5
+    assert second[0].frame_index == 4
+    assert_equal(found, reconstruct(clip, tiny))
     assert not (tmp_path / "run").exists()
 
 
@@ -154,7 +166,7 @@ def test_poisoned_frames_in_the_middle_leave_the_others_as_they_are(tiny, frames
     session.step(blank)
     broken = session.encode(session.prepare(frames[1])).map(lambda tensor: tensor)
     poisoned = replace(broken, image=replace(broken.image, tokens=broken.image.tokens * float("nan")))
-    session.step_prepared(session.prepare(frames[1]), tokens=poisoned)
+    session.step_prepared(session.prepare(frames[1]), ahead=Ahead(poisoned))
     found += [session.step(frames[index]) for index in (1, 2)]
     assert session.num_rejected == 2
     for one, other in zip(found, expected, strict=True):
