@@ -11,7 +11,7 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,17 @@ from human3r.assets.registry import find_weights
 from human3r.bodies import load_body
 from human3r.errors import InputError
 from human3r.models.build import build_network, seed_weights
+from human3r.models.compact.image_encoder import CompactImageEncoder
 from human3r.models.config import PRESETS
-from human3r.models.precision import set_precision
+from human3r.models.precision import Precision, set_precision
 from human3r.models.prompts import HeadPrompter, suppress_non_maxima
 from human3r.records import FramePrediction
+from human3r.runtime.benchmark_report import BenchmarkReport, RunTimes, Timing, summarise
+from human3r.runtime.breakdown import measure_parts
 from human3r.runtime.conversion import lean_config
+from human3r.runtime.flops import count_compact_flops, count_flops
 from human3r.runtime.loading import LoadedModel, load_model, prepare_network
+from human3r.runtime.measuring import HostWaits, measured_peak
 from human3r.runtime.pipeline import reconstruct
 from human3r.runtime.precision import choose_policy
 from human3r.runtime.session import Session
@@ -57,73 +62,7 @@ class BenchmarkOptions:
     warmup_frames: int = 3
     clip: Path | None = None
     """Measure on this clip instead of on moving patterns, in which nobody is."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds per frame of one kind of run."""
-
-    what: str
-    """What is inside the measured time."""
-    frames: int
-    seconds_median: float
-    seconds_p95: float
-    fps_median: float
-    fps_p95: float
-    """Frames per second at the 95th percentile of the time: the slow end."""
-    fps_total: float
-    """All timed frames over all their time; end to end this includes finishing and saving."""
-    cpu_seconds: float
-    """Processor time of this process per frame, all threads: unlike the others it hardly depends on the neighbours'
-    load. The decoder process is not in it."""
-
-
-@dataclass(frozen=True)
-class BenchmarkReport:
-    """Everything that a figure needs to be quoted."""
-
-    model: str
-    weights: str
-    """``loaded``, or ``random`` for an official network that is not on this machine."""
-    device: str
-    device_name: str
-    threads: int
-    precision: str
-    torch_version: str
-    source_size: tuple[int, int]
-    """(height, width)"""
-    network_size: tuple[int, int]
-    warmup_frames: int
-    people_mean: float
-    """People per timed frame."""
-    forward: Timing
-    end_to_end: Timing
-    peak_memory_mb: float
-    """Largest resident size of the process, loading included; on a GPU the largest allocation on it."""
-    bytes_kept_per_frame: float
-    """Growth of the stored tables per frame; the scene is bounded and not in it."""
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain JSON values."""
-        return asdict(self)
-
-    def to_text(self) -> str:
-        """Return a table for people."""
-        lines = [
-            f"{self.model} ({self.weights} weights), {self.precision} on {self.device_name}, {self.threads} threads, "
-            f"torch {self.torch_version}",
-            f"source {self.source_size[1]}x{self.source_size[0]}, network {self.network_size[1]}x"
-            f"{self.network_size[0]}, {self.people_mean:.1f} people per frame, {self.warmup_frames} warm-up frames "
-            f"not counted",
-        ]
-        for name, timing in (("forward", self.forward), ("end to end", self.end_to_end)):
-            lines.append(
-                f"{name:<11} {timing.seconds_median:8.3f} s/frame median, {timing.seconds_p95:8.3f} p95, "
-                f"{timing.fps_median:7.2f} fps median, {timing.fps_total:7.2f} fps in all, "
-                f"{timing.cpu_seconds:.3f} CPU s/frame   ({timing.what})"
-            )
-        lines.append(f"peak memory {self.peak_memory_mb:.0f} MB, {self.bytes_kept_per_frame:.0f} bytes kept per frame")
-        return "\n".join(lines)
+    num_runs: int = 3
 
 
 def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
@@ -148,8 +87,17 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
         if options.num_people is not None or weights == "random":
             # Random scores would let hundreds of people pass.
             _force_people(model, frames[0], _USUAL_PEOPLE if options.num_people is None else options.num_people)
-        forward, network_size = _time_forward(model, frames, options.warmup_frames)
-        end_to_end, num_people, num_bytes = _time_end_to_end(model, clip, Path(folder), len(frames), options)
+        images = [Session(model).prepare(frame).image[None].to(model.device) for frame in frames]
+        forward = [_time_forward(model, images, options.warmup_frames) for _ in range(options.num_runs)]
+        end_to_end = [
+            _time_end_to_end(model, clip, Path(folder), len(frames), options.warmup_frames)
+            for _ in range(options.num_runs)
+        ]
+        parts = measure_parts(model, clip, len(frames), options.warmup_frames)
+    summary = summarise(_WHAT_FORWARD, forward)
+    people, kept = end_to_end[0][1:]
+    flops = _count_flops(model, images[-1], round(people))
+    peak = measured_peak(model.device, _matrix_precision(model))
     return BenchmarkReport(
         model=model.name,
         weights=weights,
@@ -157,16 +105,50 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
         device_name=device_name(model.device),
         threads=torch.get_num_threads(),
         precision=model.precision,
+        matrix_precision=_matrix_precision(model),
         torch_version=torch.__version__,
         source_size=(frames[0].shape[0], frames[0].shape[1]),
-        network_size=network_size,
+        network_size=(images[0].shape[2], images[0].shape[3]),
         warmup_frames=options.warmup_frames,
-        people_mean=num_people,
-        forward=forward,
-        end_to_end=end_to_end,
+        people_mean=people,
+        forward=summary,
+        end_to_end=summarise(_WHAT_END_TO_END, [times for times, *_ in end_to_end]),
+        parts=parts,
+        flops_per_step=flops,
+        peak_flops=peak,
+        share_of_peak=flops / peak / _seconds_at_full_width(model.device, summary),
+        host_waits=_count_waits(model, images),
         peak_memory_mb=_peak_memory_mb(model.device),
-        bytes_kept_per_frame=num_bytes,
+        bytes_kept_per_frame=kept,
     )
+
+
+def _seconds_at_full_width(device: torch.device, forward: Timing) -> float:
+    """Return the time of a frame as if all threads had shared its processor time evenly."""
+    return forward.seconds_median if device.type == "cuda" else forward.cpu_seconds / torch.get_num_threads()
+
+
+def _matrix_precision(model: LoadedModel) -> Precision:
+    if isinstance(model.network.image_encoder, CompactImageEncoder):
+        return "bf16" if model.network.image_encoder.trunk.stem.weight.dtype == torch.bfloat16 else "fp32"
+    return "fp32" if model.precision == "fp32" else "bf16"
+
+
+def _count_flops(model: LoadedModel, image: torch.Tensor, num_people: int) -> int:
+    if model.config.architecture == "compact":
+        return count_compact_flops(image.cpu())
+    return count_flops(model.config, (image.shape[2], image.shape[3]), num_people).lean
+
+
+def _count_waits(model: LoadedModel, images: list[torch.Tensor]) -> int:
+    """Return the waits of the last step of a short stream: the first ones have no history."""
+    network, state = model.network, model.network.initial_state().to(model.device)
+    with torch.inference_mode(), model.policy.autocast():
+        for image in images[-3:]:
+            tokens = network.encode(image)
+            with HostWaits() as waits:
+                _, state = network.step(tokens, state)
+    return len(waits.names)
 
 
 def _load(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
@@ -214,9 +196,7 @@ def _force_people(model: LoadedModel, frame: np.ndarray, num_people: int) -> Non
     prompter.threshold = float((higher + peaks[num_people]) / 2)
 
 
-def _time_forward(model: LoadedModel, frames: list[np.ndarray], num_warmup: int) -> tuple[Timing, tuple[int, int]]:
-    session = Session(model)
-    images = [session.prepare(frame).image[None] for frame in frames]
+def _time_forward(model: LoadedModel, images: list[torch.Tensor], num_warmup: int) -> RunTimes:
     network = model.network
     seconds: list[float] = []
     cpu_seconds: list[float] = []
@@ -226,19 +206,17 @@ def _time_forward(model: LoadedModel, frames: list[np.ndarray], num_warmup: int)
             _wait(model.device)
             started, cpu_started = time.perf_counter(), time.process_time()
             with model.policy.autocast():
-                tokens = network.encode(image.to(model.device))
-                _, state = network.step(tokens, state)
+                _, state = network.step(network.encode(image), state)
             _wait(model.device)
             seconds.append(time.perf_counter() - started)
             cpu_seconds.append(time.process_time() - cpu_started)
-    timed, cpu = seconds[num_warmup:], cpu_seconds[num_warmup:]
-    return _timing(_WHAT_FORWARD, timed, sum(timed), sum(cpu)), (images[0].shape[2], images[0].shape[3])
+    return RunTimes(seconds[num_warmup:], sum(seconds[num_warmup:]), sum(cpu_seconds[num_warmup:]))
 
 
 def _time_end_to_end(
-    model: LoadedModel, clip: Path, folder: Path, num_frames: int, options: BenchmarkOptions
-) -> tuple[Timing, float, float]:
-    """Return the timing, people per frame, and bytes kept per frame."""
+    model: LoadedModel, clip: Path, folder: Path, num_frames: int, num_warmup: int
+) -> tuple[RunTimes, float, float]:
+    """Return the times, people per frame, and bytes kept per frame."""
     marks: list[float] = []
     cpu_marks: list[float] = []
     people: list[int] = []
@@ -253,15 +231,9 @@ def _time_end_to_end(
     result = reconstruct(clip, model, on_frame, max_frames=num_frames)
     result.save(folder / "reconstruction.npz")
     ended, cpu_ended = time.perf_counter(), time.process_time()
-    first = options.warmup_frames
-    seconds = list(np.diff(marks))[max(first - 1, 0) :]
-    total = ended - marks[max(first - 1, 0)]
-    cpu_total = cpu_ended - cpu_marks[max(first - 1, 0)]
-    return (
-        _timing(_WHAT_END_TO_END, seconds or [total], total, cpu_total),
-        float(np.mean(people[first:])),
-        float(np.mean(kept[first:])),
-    )
+    before = num_warmup - 1
+    times = RunTimes(list(np.diff(marks[before:])), ended - marks[before], cpu_ended - cpu_marks[before])
+    return times, float(np.mean(people[num_warmup:])), float(np.mean(kept[num_warmup:]))
 
 
 def _bytes_of(prediction: FramePrediction) -> int:
@@ -269,11 +241,6 @@ def _bytes_of(prediction: FramePrediction) -> int:
     rows = [*vars(prediction.parameters_world).values(), prediction.joints_world]
     per_person = sum(tensor.numel() * tensor.element_size() for tensor in rows) + 20 * len(prediction.people)
     return per_person + (9 + 16) * 4 + 16
-
-
-def _timing(what: str, seconds: list[float], total: float, cpu_total: float) -> Timing:
-    median, p95 = float(np.median(seconds)), float(np.percentile(seconds, 95))
-    return Timing(what, len(seconds), median, p95, 1 / median, 1 / p95, len(seconds) / total, cpu_total / len(seconds))
 
 
 def _wait(device: torch.device) -> None:
@@ -291,7 +258,7 @@ def _peak_memory_mb(device: torch.device) -> float:
 def device_name(device: torch.device) -> str:
     """Return what the maker calls the device."""
     if device.type == "cuda":
-        return torch.cuda.getdevice_name(device)
+        return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,6 +1,7 @@
 """How many operations a frame costs, by part, and how many frames that allows at best on known processors.
 
-Counted by torch's ``FlopCounterMode`` on the meta device: nothing is computed. A product and a sum are two operations.
+Counted by torch's ``FlopCounterMode``, for official networks on the meta device: nothing is computed. A product and a
+sum are two operations.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.models.build import build_network
+from human3r.models.compact.build import COMPACT
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
+from human3r.models.plain import compute_plainly
 
 IMAGE_SIZE = (288, 512)
 """(height, width) of a 16:9 clip in the official networks."""
@@ -59,6 +63,21 @@ def count_flops(
         image = torch.zeros(1, 3, *image_size)
     with torch.inference_mode():
         return FlopTable(config.name, _count(network, image, num_people))
+
+
+def count_compact_flops(image: torch.Tensor) -> int:
+    """Count the operations of a later frame of a stream of ``compact``: the picture ``1 3 H W`` once more.
+
+    Its people decide what is computed, so a plain network with the true weights runs on the CPU, in fp32.
+    """
+    network = build_network(COMPACT)
+    network.load_state_dict(read_shards(COMPACT_FOLDER))
+    compute_plainly(network)
+    with torch.inference_mode():
+        _, state = network.step(network.encode(image), network.initial_state())
+        with FlopCounterMode(display=False) as counter:
+            network.step(network.encode(image), state)
+    return counter.get_total_flops()
 
 
 def _count(network: Human3R, image: torch.Tensor, num_people: int) -> dict[str, int]:
