@@ -111,7 +111,9 @@ def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
     for track in seen:
         motion = build_motion(reconstruction, track, body)
         corrections = build_corrections(reconstruction, motion, body, skin)
-        joints = _add_skeleton(gltf, world, clock, motion, skin)
+        # A node of its own over each skeleton: Blender makes one armature of all joints below a common parent.
+        figure = gltf.add_node(world, name=f"person_{track.track_id}")
+        joints = _add_skeleton(gltf, figure, clock, motion, skin)
         mesh = _add_person_mesh(gltf, motion, corrections, skin, shared, indices)
         node = gltf.add_node(name=f"person_{track.track_id}_mesh", mesh=mesh, skin=_add_skin(gltf, motion, joints))
         if corrections.weights.shape[1]:
@@ -119,7 +121,7 @@ def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
         _animate_presence(gltf, joints[0], clock, motion.frames, reconstruction.num_frames)
 
 
-def _add_skeleton(gltf: GltfWriter, world: int, clock: _Clock, motion: PersonMotion, skin: Skin) -> list[int]:
+def _add_skeleton(gltf: GltfWriter, figure: int, clock: _Clock, motion: PersonMotion, skin: Skin) -> list[int]:
     """Add one node per joint, animated; return their indices."""
     quats = motion.quat_xyzw_parent_joint
     times = clock.keys(motion.frames)
@@ -131,7 +133,7 @@ def _add_skeleton(gltf: GltfWriter, world: int, clock: _Clock, motion: PersonMot
             from_parent = offsets - motion.bones_world[:, parent]
             offsets = np.einsum("nba,nb->na", motion.R_world_joint[:, parent], from_parent).astype(np.float32)
         node = gltf.add_node(
-            world if parent < 0 else nodes[parent],
+            figure if parent < 0 else nodes[parent],
             name=f"person_{motion.track_id}_{name}",
             translation=offsets[0].tolist(),
             rotation=_unit(quats[0, joint]),
@@ -202,7 +204,7 @@ def _add_person_mesh(
         "material": material,
         "mode": TRIANGLES,
     }
-    mesh: dict[str, object] = {"name": f"person_{motion.track_id}", "primitives": [primitive]}
+    mesh: dict[str, object] = {"name": f"person_{motion.track_id}_mesh", "primitives": [primitive]}
     if len(corrections.targets):
         primitive["targets"] = [{"POSITION": gltf.add_sparse_vectors(target)} for target in corrections.targets]
         mesh["weights"] = corrections.weights[0].tolist()
