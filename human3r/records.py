@@ -28,7 +28,7 @@ class TensorRecord:
     """A frozen record whose tensor fields move together."""
 
     def map(self: RecordT, function: Callable[[Tensor], Tensor]) -> RecordT:
-        """Apply ``function`` to every tensor, descending into nested records and tuples of tensors."""
+        """Apply ``function`` to every tensor, descending into nested records and tuples of either."""
         changed: dict[str, object] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -36,8 +36,10 @@ class TensorRecord:
                 changed[field.name] = function(value)
             elif isinstance(value, TensorRecord):
                 changed[field.name] = value.map(function)
-            elif isinstance(value, tuple) and all(isinstance(item, Tensor) for item in value):
-                changed[field.name] = tuple(function(item) for item in value)
+            elif isinstance(value, tuple) and value and all(isinstance(item, (Tensor, TensorRecord)) for item in value):
+                changed[field.name] = tuple(
+                    item.map(function) if isinstance(item, TensorRecord) else function(item) for item in value
+                )
             else:
                 changed[field.name] = value
         return type(self)(**changed)
@@ -152,6 +154,11 @@ class FramePrediction(TensorRecord):
     """``h w 3`` uint8 RGB, the network's own view of the frame: the colours of the pointmap."""
     source_rect_px: tuple[float, float, float, float]
     """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, pixel edges (a full frame is 0, 0, W, H)."""
+    people_seen: People | None = None
+    """The same people as the network saw them, before the causal filter; None where there is no filter."""
+    scene_ratio: Tensor | None = None
+    """``P 2`` logarithm of each body's distance over the scene's own, and trust in it (0 to 1); None where the scene is
+    not brought to the scale of people."""
 
 
 @dataclass(frozen=True)

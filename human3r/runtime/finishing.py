@@ -1,7 +1,7 @@
 """From the tables of a run to a ``Reconstruction``: identities, one shape each, a common floor, gravity, metadata.
 
-What only the whole clip tells about somebody's size and distance is applied here, to all of their observations; poses
-and directions stay as the stream gave them.
+What only the whole clip tells is applied here, to all observations: motion without lag, sizes, distances. A live stream
+has the causal filter only.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from human3r.bodies import SmplxBody
 from human3r.geometry.ground import GroundCues, estimate_gravity
 from human3r.reconstruction import Reconstruction
 from human3r.runtime.common_floor import Stances, fit_floor
+from human3r.runtime.person_sizes import PersonSizes, sizes_from_scene
 from human3r.runtime.shapes import PersonTable, scaled_betas, with_shapes
 from human3r.runtime.store import PARAMETER_NAMES, ResultStore
+from human3r.runtime.zero_lag import ZeroLagOptions, smooth_tracks
 
 _NECK, _PELVIS, _FEET = 12, 0, (10, 11)
 _NUM_BODY_JOINTS = 22
@@ -33,11 +35,17 @@ class FinishOptions:
     """Identities seen in fewer frames are dropped as false alarms; clips shorter than twice this keep everyone."""
     one_shape: bool = False
     """Give all observations of an identity its mean shape."""
+    zero_lag: ZeroLagOptions | None = None
+    """Smooth people over the frames before and after, from what the network saw; None keeps the causal filter's."""
+    scene_sizes: bool = False
+    """Make children of those whose bodies would stand behind the floor under their feet; with ``zero_lag`` only."""
     common_floor: bool = False
     """Scale identities and correct distances so that standing feet share a floor."""
 
 
-COMPACT_FINISHING = FinishOptions(min_track_frames=3, one_shape=True, common_floor=True)
+COMPACT_FINISHING = FinishOptions(
+    min_track_frames=3, one_shape=True, zero_lag=ZeroLagOptions(), scene_sizes=True, common_floor=True
+)
 """``compact`` sees a false person in single frames now and then, and people's sizes only from their proportions."""
 
 
@@ -66,12 +74,22 @@ def finish(
     )
     frames = people["person_frame"]
     scene = store.scene()
-    points = scene.points.astype(np.float64)
-    if body is not None and options.one_shape:
+    sizes = PersonSizes({}, 0.0)
+    if options.scene_sizes and options.zero_lag is not None:
+        sizes = sizes_from_scene(people["person_track"], *people["scene_ratio"].T)
+    scale = np.exp(sizes.log_scene)
+    T_world_camera[:, :3, 3] *= scale
+    points = scene.points.astype(np.float64) * scale
+    if body is not None and options.zero_lag is not None:
+        seen = people | {"betas": people["seen_betas"]}
+        betas = _mean_shapes(seen) if options.one_shape else people["seen_betas"]
+        betas = scaled_betas(body, betas, _factors(sizes.log_size, people))
+        people = smooth_tracks(people, store.time_s[frames], T_world_camera[frames], betas, body, options.zero_lag)
+    elif body is not None and options.one_shape:
         people = with_shapes(people, body, T_world_camera[frames, :3, 3], _mean_shapes(people))
     gravity = _gravity(people, T_world_camera, points)
     if body is not None and options.common_floor and len(frames):
-        people = _on_common_floor(people, store, gravity, body)
+        people = _on_common_floor(people, store, T_world_camera, gravity, body)
         gravity = _gravity(people, T_world_camera, points)
     track_id, track_betas = _shapes_of_tracks(people)
     joints = people["joints_world"]
@@ -90,13 +108,13 @@ def finish(
         joints_image_px=project_joints(joints, K[frames], T_world_camera[frames]),
         track_id=track_id,
         track_betas=track_betas,
-        points_world=scene.points,
+        points_world=points.astype(np.float32),
         points_color=scene.colors.round().clip(0, 255),
         points_confidence=scene.confidence / np.maximum(scene.weight, 1),
         points_frame=scene.frame,
         meta=dict(meta),
         **{name: people[name] for name in PARAMETER_NAMES},
-        **_depth_fields(store),
+        **_depth_fields(store, float(scale)),
     )
 
 
@@ -113,11 +131,13 @@ def _gravity(people: PersonTable, T_world_camera: np.ndarray, points: np.ndarray
     )
 
 
-def _on_common_floor(people: PersonTable, store: ResultStore, gravity: np.ndarray, body: SmplxBody) -> PersonTable:
+def _on_common_floor(
+    people: PersonTable, store: ResultStore, T_world_camera: np.ndarray, gravity: np.ndarray, body: SmplxBody
+) -> PersonTable:
     """Change sizes and distances as the standing feet of the clip agree."""
     assert store.image_size is not None
     frames, joints = people["person_frame"], people["joints_world"]
-    T_world_camera = np.stack(store.T_world_camera)[frames]
+    T_world_camera = T_world_camera[frames]
     height, width = store.image_size
     pixels = project_joints(joints[:, _FEET], np.stack(store.K)[frames], T_world_camera)
     # The last rows of an image show joints that lie below it.
@@ -133,9 +153,13 @@ def _on_common_floor(people: PersonTable, store: ResultStore, gravity: np.ndarra
         ),
         gravity,
     )
-    factor = np.exp([fit.log_size.get(int(one), 0.0) for one in people["person_track"]])
-    betas = scaled_betas(body, people["betas"], factor)
+    betas = scaled_betas(body, people["betas"], _factors(fit.log_size, people))
     return with_shapes(people, body, T_world_camera[:, :3, 3], betas, fit.log_distance)
+
+
+def _factors(log_size: Mapping[int, float], people: PersonTable) -> np.ndarray:
+    """Return ``N`` factors on the size of every observation."""
+    return np.exp([log_size.get(int(one), 0.0) for one in people["person_track"]])
 
 
 def _mean_shapes(people: PersonTable) -> np.ndarray:
@@ -170,13 +194,14 @@ def _shapes_of_tracks(people: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nda
     return identities, betas / np.maximum(total, 1e-12)[:, None]
 
 
-def _depth_fields(store: ResultStore) -> dict[str, np.ndarray]:
+def _depth_fields(store: ResultStore, scale: float) -> dict[str, np.ndarray]:
     maps = store.depth()
     if maps is None or store.image_size is None:
         return {}
     height, width = store.image_size
     whole = (0.0, 0.0, float(width), float(height))
-    depth_fields = {"depth": maps.depth, "depth_confidence": maps.confidence, "depth_frame_index": store.frame_index}
+    depth = maps.depth if scale == 1 else maps.depth * np.float16(scale)
+    depth_fields = {"depth": depth, "depth_confidence": maps.confidence, "depth_frame_index": store.frame_index}
     if np.abs(np.subtract(maps.crop, whole)).max() > 0.5:
         depth_fields["depth_crop"] = np.array(maps.crop)
     return depth_fields

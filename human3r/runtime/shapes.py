@@ -12,7 +12,7 @@ import torch
 from human3r.bodies import SmplxBody
 from human3r.records import BodyParameters
 
-_ANCHOR_JOINTS = (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 16, 17)
+ANCHOR_JOINTS = (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 16, 17)
 """Joints whose mean keeps its ray: trunk, head, hips, knees and shoulders."""
 _SIZE_BONES = ((0, 1), (1, 4), (4, 7), (0, 3), (3, 6), (6, 9), (9, 12), (12, 15))
 """Bones from head to ankle: their sum is a body's size whatever its pose."""
@@ -70,9 +70,9 @@ def with_shapes(
     parameters = BodyParameters(**{name: torch.as_tensor(values[name], dtype=torch.float32) for name in _PARAMETERS})
     with torch.inference_mode():
         joints = body.joints(parameters).numpy()
-    anchor = people["joints_world"][:, _ANCHOR_JOINTS].mean(1)
+    anchor = people["joints_world"][:, ANCHOR_JOINTS].mean(1)
     wanted = camera_position + (anchor - camera_position) * factor[:, None]
-    shift = wanted - joints[:, _ANCHOR_JOINTS].mean(1)
+    shift = wanted - joints[:, ANCHOR_JOINTS].mean(1)
     changed = {
         "betas": betas.astype(np.float32),
         "transl": (people["transl"] + shift).astype(np.float32),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from human3r.geometry.fusion import PointCloud
+from human3r.models.compact.body_points import NUM_BODY_ROTATIONS
 from human3r.records import BodyParameters, FramePrediction
 from human3r.runtime.scene import SceneAccumulator, StoreOptions
 from human3r.runtime.spool import RowSpool
@@ -181,8 +182,14 @@ _PERSON_ROW = np.dtype(
         ("person_frame", "<i8"),
         ("person_track", "<i8"),
         ("person_score", "<f4"),
+        ("seen_rotations", "<f4", (NUM_BODY_ROTATIONS, 3, 3)),
+        ("seen_head", "<f4", (3,)),
+        ("seen_betas", "<f4", (10,)),
+        ("scene_ratio", "<f4", (2,)),
     ]
 )
+"""``seen_*`` are what the network saw, in the camera, before the causal filter: local rotations, head joint, shape.
+``scene_ratio`` is that of ``FramePrediction``; its trust is 0 where there is none."""
 
 
 def _person_rows(prediction: FramePrediction, row: int) -> np.ndarray:
@@ -194,4 +201,10 @@ def _person_rows(prediction: FramePrediction, row: int) -> np.ndarray:
     rows["person_frame"] = row
     rows["person_track"] = people.track_id.numpy()
     rows["person_score"] = people.score.numpy()
+    seen = people if prediction.people_seen is None else prediction.people_seen
+    rows["seen_rotations"] = seen.joint_rotations[:, :NUM_BODY_ROTATIONS].numpy()
+    rows["seen_head"] = seen.head_camera.numpy()
+    rows["seen_betas"] = seen.betas.numpy()
+    if prediction.scene_ratio is not None:
+        rows["scene_ratio"] = prediction.scene_ratio.numpy()
     return rows

@@ -68,3 +68,12 @@ def without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
     if bool(is_kept.all()):
         return prediction
     return replace(prediction, **{name: value[is_kept] for name, value in values.items()})
+
+
+def scene_ratio_of(state: RecurrentState, num_people: int) -> Tensor | None:
+    """Return ``P 2`` ratios and trust of ``FramePrediction.scene_ratio``, or None where the network has none."""
+    ratios, trust = getattr(state.scale_cue, "ratios", None), getattr(state.scale_cue, "trust", None)
+    # Somebody whose numbers were broken has been dropped: nobody knows any longer whose ratio is whose.
+    if ratios is None or trust is None or len(ratios) != num_people:
+        return None
+    return torch.stack([ratios, trust], dim=1).nan_to_num(0.0).float().cpu()

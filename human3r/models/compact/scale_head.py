@@ -44,6 +44,10 @@ class ScaleCue(TensorRecord):
     """Scalar."""
     weight: Tensor
     """Scalar, persons' worth of evidence."""
+    ratios: Tensor | None = None
+    """``P`` what everybody of the latest frame says about ``log_scale``."""
+    trust: Tensor | None = None
+    """``P`` in [0, 1], of each of them."""
 
 
 class PersonScaleHead(nn.Module):
@@ -62,7 +66,7 @@ class PersonScaleHead(nn.Module):
         if cue is None:
             cue = ScaleCue(depth.new_zeros(()), depth.new_full((), _PRIOR_WEIGHT))
         ratios, trust = log_depth_ratios(frame, points, person_mask, people)
-        cue = update_scale(cue, ratios, trust)
+        cue = replace(update_scale(cue, ratios, trust), ratios=ratios, trust=trust)
         scaled = points.pointmap_camera * cue.log_scale.exp()
         return replace(points, pointmap_camera=scaled), cue
 

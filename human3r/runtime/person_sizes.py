@@ -1,0 +1,87 @@
+"""Who of a clip is a child: whose body, as large as it was taken for, would stand behind the floor under its feet.
+
+The scene's depth below somebody's feet and the distance that a grown-up of that height in the picture has disagree by a
+factor. What everybody shares of it is the scene's scale; what one person has alone is that person's size. NumPy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_SCALE, _SCALE_SIGMA = 0.13, 0.17
+"""Logarithm of the scene's own metres in bodies' metres, mean and spread over clips. Source: 64 rendered clips."""
+_GROWN_SIGMA = 0.06
+"""Logarithmic error of a grown-up's size."""
+_CHILD, _CHILD_SIGMA = -0.40, 0.13
+"""The same of a child that was taken for a grown-up."""
+_CHILD_SHARE = 0.12
+_RATIO_SIGMA, _RATIO_SIGMA_TRUST = 0.08, 0.025
+"""Error of a person's ratio, and what is added at a trust of one (it grows as the trust falls). Source: grown-ups of
+rendered clips differ within a clip by .07 above a trust of .3 and by .15 at .17."""
+_STRAY = 0.05 * np.sqrt(2 * np.pi) / 2
+"""Density of ratios that mean nothing: feet seen through a table, a scene gone wrong; one in twenty, over two units."""
+_LEAST_TRUST = 0.05
+_LEAST_OBSERVATIONS = 3
+_SCALES = np.linspace(-0.9, 1.2, 141)
+
+
+@dataclass(frozen=True)
+class PersonSizes:
+    """What the scene says about sizes."""
+
+    log_size: dict[int, float]
+    """Per identity, the logarithm of the factor on its size and distance."""
+    log_scene: float
+    """The same of the scene: what children added to a scale that was the mean over everybody."""
+
+
+def sizes_from_scene(track: np.ndarray, log_ratio: np.ndarray, trust: np.ndarray) -> PersonSizes:
+    """Find the sizes that make bodies and scene agree.
+
+    Args:
+        track: ``N`` identities of the observations.
+        log_ratio: ``N`` logarithm of the body's distance over the scene's own (not scaled to people) at its feet.
+        trust: ``N`` in [0, 1]; 0 where nothing was seen.
+    """
+    identities, ratios, sigmas, weights = [], [], [], []
+    for identity in np.unique(track):
+        own = (track == identity) & (trust > _LEAST_TRUST)
+        if own.sum() >= _LEAST_OBSERVATIONS:
+            identities.append(int(identity))
+            ratios.append(float(np.median(log_ratio[own])))
+            sigmas.append(float(np.hypot(_RATIO_SIGMA, _RATIO_SIGMA_TRUST / np.median(trust[own]))))
+            weights.append(float(trust[own].sum()))
+    if not identities:
+        return PersonSizes({}, 0.0)
+    mean, share_child = _posterior(np.array(ratios), np.array(sigmas))
+    # Grown-ups keep the size that their proportions tell: what is left of them is noise.
+    factor = np.where(share_child > 0.5, mean, 0.0)
+    log_scene = float((factor * weights).sum() / np.sum(weights))
+    return PersonSizes(dict(zip(identities, factor.tolist(), strict=True)), log_scene)
+
+
+def _posterior(ratios: np.ndarray, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``P`` expected logarithmic size corrections, if a child, and ``P`` probabilities of being one.
+
+    The scene's scale is integrated out over a grid; given it, everybody is judged alone.
+    """
+    surplus = ratios[None] - _SCALES[:, None]
+    grown = (1 - _CHILD_SHARE) * _normal(surplus, np.hypot(sigmas, _GROWN_SIGMA))
+    child = _CHILD_SHARE * _normal(surplus + _CHILD, np.hypot(sigmas, _CHILD_SIGMA))
+    total = grown + child + _STRAY
+    prior = -0.5 * ((_SCALES - _SCALE) / _SCALE_SIGMA) ** 2
+    log_weight = prior + np.log(total).sum(1)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    share = child / total
+    gain = _CHILD_SIGMA**2 / (_CHILD_SIGMA**2 + sigmas**2)
+    correction = _CHILD + gain * (-surplus - _CHILD)
+    share_child = weight @ share
+    mean = (weight[:, None] * share * correction).sum(0) / np.maximum(share_child, 1e-12)
+    return np.minimum(mean, 0.0), share_child
+
+
+def _normal(values: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    return np.exp(-0.5 * (values / sigma) ** 2) / sigma
