@@ -96,9 +96,9 @@ def _changed(benchmark: Benchmark, **settings: object) -> Benchmark:
 def _benchmarks(kit: BodyKit) -> dict[str, Benchmark]:
     from human3r.evaluation.benchmarks import SCENE_BENCHMARKS, people_benchmarks
     from human3r.evaluation.benchmarks.synthetic import synthetic_benchmark
-    from human3r.training.synthetic.clip import clip_folders, read_clip
+    from human3r.training.synthetic.clip import clip_folders, read_clip, read_times
 
-    synthetic = synthetic_benchmark(clip_folders, read_clip)
+    synthetic = synthetic_benchmark(clip_folders, read_clip, read_times)
     return {**people_benchmarks(kit), **SCENE_BENCHMARKS, "synthetic": synthetic}
 
 

@@ -33,8 +33,16 @@ def open_session(model: LoadedModel, protocol: Protocol) -> Session:
     )
 
 
-def predict_frames(session: Session, images: tuple[Path, ...], protocol: Protocol) -> Iterator[FramePrediction]:
+def predict_frames(
+    session: Session, images: tuple[Path, ...], protocol: Protocol, times_s: tuple[float, ...] = ()
+) -> Iterator[FramePrediction]:
     """Yield the prediction of every image, in order.
+
+    Args:
+        session: The stream.
+        images: Its files.
+        protocol: Says how they are loaded.
+        times_s: Seconds of every image; empty counts 30 per second.
 
     Raises:
         FormatError: An image cannot be decoded; evaluations skip none.
@@ -42,7 +50,7 @@ def predict_frames(session: Session, images: tuple[Path, ...], protocol: Protoco
     for index, path in enumerate(images):
         image = load_image(path)
         prepared = prepare_resized(session, image) if protocol.loader == "resize" else session.prepare(image)
-        yield session.step_prepared(prepared, frame_index=index)
+        yield session.step_prepared(prepared, times_s[index] if times_s else None, index)
 
 
 def load_image(path: Path) -> np.ndarray:

@@ -112,6 +112,8 @@ class Recording:
     """Poses the true people where they are scored."""
     read_reference_people: ReadPeople | None = None
     """The same with the defects of the public evaluation that ``Protocol.references`` names; None where none apply."""
+    times_s: tuple[float, ...] = ()
+    """Seconds of every image; empty where nothing counts on them: 30 per second are then assumed."""
 
 
 PATH_SERIES = ("true_u_m", "true_v_m", "predicted_u_m", "predicted_v_m")

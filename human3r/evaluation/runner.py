@@ -107,7 +107,7 @@ def score_sequence(
     """Run the model on one sequence, score it, and draw its worst frames below ``out``, if that is given."""
     protocol = benchmark.protocol
     session = open_session(model, protocol)
-    timed = _Stopwatch(predict_frames(session, recording.images, protocol))
+    timed = _Stopwatch(predict_frames(session, recording.images, protocol, recording.times_s))
     keeper = FrameKeeper(iter(timed), keeps_depth=bool(recording.depths))
     groups = benchmark.score(recording, protocol, iter(keeper))
     worst = []

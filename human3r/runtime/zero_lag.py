@@ -35,14 +35,14 @@ class ZeroLagOptions:
     """
 
     rotation_s: float = 0.04
-    bearing_s: float = 0.035
+    bearing_s: float = 0.03
     """Of the direction to the body."""
-    distance_s: float = 0.5
+    distance_s: float = 0.3
     """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, and no pixel."""
     rotation_knee: float = 0.5
     """Radians: an observation this far off the line counts half."""
-    bearing_knee: float = 0.02
-    log_distance_knee: float = 0.1
+    bearing_knee: float = 0.05
+    log_distance_knee: float = 0.25
     gap_s: float = 0.5
     """Longer absences divide a track: nothing is carried over them."""
     jump_m: float = 1.0

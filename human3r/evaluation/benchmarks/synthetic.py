@@ -13,12 +13,14 @@ from typing import Protocol as Interface
 
 import numpy as np
 
+from human3r.bodies import load_body
 from human3r.evaluation.benchmarks.folders import list_files
 from human3r.evaluation.camera_pose import camera_group
 from human3r.evaluation.people import PeopleScorer, in_camera, project
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording, ScoreGroup
 from human3r.evaluation.reference import DEPTH_DEFECTS, PEOPLE_DEFECTS
 from human3r.evaluation.video_depth import depth_groups, valid_depths
+from human3r.evaluation.whole_clip import WholeClipScorer
 from human3r.records import FramePrediction
 
 NUM_SCORED_JOINTS = 22
@@ -47,14 +49,19 @@ class ClipTruth(Interface):
 
 ReadClip = Callable[[Path, tuple[int, ...]], ClipTruth]
 """Reads some frames of a clip; the first of them is the world."""
+ReadTimes = Callable[[Path], np.ndarray]
+"""Reads the times of all frames of a clip, seconds."""
 
 
-def synthetic_benchmark(clip_folders: Callable[[Path], list[Path]], read_clip: ReadClip) -> Benchmark:
+def synthetic_benchmark(
+    clip_folders: Callable[[Path], list[Path]], read_clip: ReadClip, read_times: ReadTimes
+) -> Benchmark:
     """Build the benchmark.
 
     Args:
         clip_folders: Lists the clips below a folder in a fixed order.
         read_clip: Reads one of them.
+        read_times: Reads when its frames were taken: filters over people go by time.
     """
     return Benchmark(
         protocol=Protocol(
@@ -67,22 +74,27 @@ def synthetic_benchmark(clip_folders: Callable[[Path], list[Path]], read_clip: R
             world_metrics=("w_mpjpe_mm", "wa_mpjpe_mm", "unaligned_mpjpe_mm"),
         ),
         layout="<clip>/{rgb_NN.jpg,depth_NN.png,people_NN.png,clip.npz}, as 'synth' writes them",
-        find=partial(_find, clip_folders),
+        find=partial(_find, clip_folders, read_times),
         score=partial(_score, read_clip),
         headline=(
             *("metric.abs_rel", "metric.delta_1", "scale.abs_rel", "camera.ate_m", "people.mpjpe_mm"),
             *("people.pa_mpjpe_mm", "people.root_error_mm", "world.w_mpjpe_mm", "detection.f1"),
+            *("clip_people.mpjpe_mm", "clip_world.w_mpjpe_mm", "clip_motion.identity_switches"),
         ),
         references=PEOPLE_DEFECTS + DEPTH_DEFECTS,
         worst_by=("people", "mpjpe_mm"),
     )
 
 
-def _find(clip_folders: Callable[[Path], list[Path]], root: Path, protocol: Protocol) -> list[Recording]:
-    return [
-        Recording(folder.relative_to(root).as_posix(), folder, _images(folder)[: protocol.num_frames])
-        for folder in clip_folders(root)
-    ]
+def _find(
+    clip_folders: Callable[[Path], list[Path]], read_times: ReadTimes, root: Path, protocol: Protocol
+) -> list[Recording]:
+    recordings = []
+    for folder in clip_folders(root):
+        images = _images(folder)[: protocol.num_frames]
+        times_s = tuple(float(time_s) for time_s in read_times(folder)[: len(images)])
+        recordings.append(Recording(folder.relative_to(root).as_posix(), folder, images, times_s=times_s))
+    return recordings
 
 
 def _images(folder: Path) -> tuple[Path, ...]:
@@ -94,6 +106,8 @@ def _score(
 ) -> tuple[ScoreGroup, ...]:
     clip = read_clip(recording.folder, tuple(range(len(recording.images))))
     people, pools, cameras = [PeopleScorer(protocol)], [], []
+    # Only streams that are filtered are finished otherwise than they come.
+    whole: WholeClipScorer | None = None
     if protocol.references:
         people.append(PeopleScorer(protocol, is_reference=True))
     for index, prediction in enumerate(predictions):
@@ -102,7 +116,12 @@ def _score(
         truth = true_people(clip, index, protocol.min_visible_fraction)
         for scorer in people:
             scorer.add(predicted_people(prediction), truth)
+        if index == 0 and prediction.people_seen is not None:
+            whole = WholeClipScorer(protocol, load_body(None))
+        if whole is not None:
+            whole.add(prediction, truth)
     groups = [*depth_groups(pools, protocol), *(group for scorer in people for group in scorer.groups())]
+    groups += whole.groups() if whole is not None else ()
     path_m = np.linalg.norm(np.diff(clip.T_world_camera[:, :3, 3], axis=0), axis=-1).sum()
     if len(cameras) >= 3 and path_m >= MIN_CAMERA_PATH_M:
         groups.append(camera_group(np.stack(cameras), clip.T_world_camera))

@@ -164,6 +164,20 @@ def read_clip(folder: Path, frames: tuple[int, ...] | None = None) -> SyntheticC
     return rebase_clip(clip)
 
 
+def read_times(folder: Path) -> np.ndarray:
+    """Return the times of a clip's frames, seconds from its first, without reading its pictures.
+
+    Raises:
+        FormatError: The folder is not a clip of this layout.
+    """
+    try:
+        with np.load(folder / "clip.npz", allow_pickle=False) as archive:
+            time_s = archive["time_s"]
+    except (OSError, KeyError, ValueError) as error:
+        raise FormatError(f"{folder} is not a clip: {error}.", "Generate it again.") from error
+    return time_s - time_s[0]
+
+
 def clip_folders(root: Path) -> list[Path]:
     """List the finished clips below ``root`` in a fixed order; safe while a generator still writes there."""
     return sorted(path.parent for path in root.glob("*/clip.npz") if not path.parent.name.startswith("."))

@@ -17,7 +17,7 @@ from human3r.evaluation.people import PeopleScorer
 from human3r.evaluation.protocol import Protocol
 from human3r.reconstruction import Reconstruction
 from human3r.records import FramePrediction
-from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, clip_folders, read_clip, write_clip
+from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, clip_folders, read_clip, read_times, write_clip
 
 PROTOCOL = Protocol(
     name="people",
@@ -151,7 +151,7 @@ def clip_of(walk: Reconstruction, num_frames: int = 4) -> SyntheticClip:
 
 def test_a_perfect_prediction_of_a_clip_has_no_error(walk, tmp_path) -> None:
     write_clip(tmp_path / "clip_0", clip_of(walk))
-    benchmark = synthetic_benchmark(clip_folders, read_clip)
+    benchmark = synthetic_benchmark(clip_folders, read_clip, read_times)
     [recording] = benchmark.find(tmp_path, benchmark.protocol)
     predictions = []
     for frame in range(4):
@@ -164,6 +164,14 @@ def test_a_perfect_prediction_of_a_clip_has_no_error(walk, tmp_path) -> None:
     assert groups["people"].values["mpjpe_mm"] < 1e-2
     assert groups["people"].weight == (walk.person_frame < 4).sum()
     assert groups["world"].values["wa_mpjpe_mm"] < 1e-2
+    assert "clip_people" not in groups
+
+
+def test_the_frames_of_a_clip_come_at_their_own_times(walk, tmp_path) -> None:
+    write_clip(tmp_path / "clip_0", clip_of(walk))
+    benchmark = synthetic_benchmark(clip_folders, read_clip, read_times)
+    [recording] = benchmark.find(tmp_path, benchmark.protocol)
+    assert recording.times_s == pytest.approx(walk.time_s[:4] - walk.time_s[0])
 
 
 def test_a_clip_runs_through_the_whole_command(walk, tmp_path, capsys) -> None:

@@ -1,0 +1,112 @@
+"""People as a saved reconstruction has them: the stream's frames, finished as a clip, scored like the stream's.
+
+A stream knows no later frames; a file does, and what ``compact`` makes of a whole clip (identities, sizes, motion,
+floor) is only seen here. Beside the errors: how often identities change hands, and how far accelerations are off.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from human3r.bodies import SmplxBody
+from human3r.evaluation.matching import match_people
+from human3r.evaluation.people import PeopleScorer, in_camera
+from human3r.evaluation.protocol import PosedPeople, Protocol, ScoreGroup
+from human3r.reconstruction import Reconstruction
+from human3r.records import FramePrediction
+from human3r.runtime.finishing import COMPACT_FINISHING, finish
+from human3r.runtime.store import ResultStore
+
+_PREFIX = "clip_"
+_NUM_JOINTS = 22
+
+
+class WholeClipScorer:
+    """Takes the frames of a clip in order, with their truth, and scores the finished clip in the end.
+
+    Args:
+        protocol: Says how people are matched and who must be found.
+        body: The people's body.
+    """
+
+    def __init__(self, protocol: Protocol, body: SmplxBody) -> None:
+        self._protocol, self._body = protocol, body
+        self._store = ResultStore()
+        self._truth: list[PosedPeople] = []
+
+    def add(self, prediction: FramePrediction, truth: PosedPeople) -> None:
+        """Take the next frame."""
+        self._store.add(prediction)
+        self._truth.append(truth)
+
+    def groups(self) -> tuple[ScoreGroup, ...]:
+        """Return the groups of ``PeopleScorer`` with ``clip_`` before their names, and ``clip_motion``."""
+        time_s = self._store.time_s
+        fps = 1 / float(np.median(np.diff(time_s))) if len(time_s) > 1 else 30.0
+        result = finish(self._store, fps, {}, COMPACT_FINISHING, self._body)
+        self._store.close()
+        scorer = PeopleScorer(self._protocol)
+        for frame, truth in enumerate(self._truth):
+            scorer.add(people_of_frame(result, frame), truth)
+        groups = [replace(group, name=_PREFIX + group.name, series={}) for group in scorer.groups()]
+        return (*groups, motion_group(result, self._truth))
+
+
+def people_of_frame(result: Reconstruction, frame: int) -> PosedPeople:
+    """Return the skeletons of one frame of a finished clip."""
+    rows = np.flatnonzero(result.person_frame == frame)
+    T_world_camera = result.T_world_camera[frame].astype(np.float64)
+    return PosedPeople(
+        joints_camera=in_camera(result.joints_world[rows, :_NUM_JOINTS].astype(np.float64), T_world_camera),
+        joints_px=result.joints_image_px[rows, :_NUM_JOINTS].astype(np.float64),
+        T_world_camera=T_world_camera,
+        identity=result.person_track[rows],
+    )
+
+
+def motion_group(result: Reconstruction, truth: list[PosedPeople]) -> ScoreGroup:
+    """Return identity switches (changes of the track that a person has) and accelerations in world, m/s².
+
+    ``acceleration`` and ``true_acceleration`` are means over joints and every three frames in a row in which one track
+    matches one person; ``acceleration_error`` is the mean length of their difference.
+    """
+    switches, track_of = 0, {}
+    paths: dict[tuple[int, int], dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+    for frame, people in enumerate(truth):
+        predicted = people_of_frame(result, frame)
+        for row, true_row in match_people(predicted.joints_px, people.joints_px).pairs:
+            person, track = int(people.identity[true_row]), int(predicted.identity[row])
+            switches += track_of.get(person, track) != track
+            track_of[person] = track
+            both = (_in_world(predicted, row), _in_world(people, true_row))
+            paths.setdefault((person, track), {})[frame] = both
+    own, true, error = [], [], []
+    for path in paths.values():
+        for frame in path:
+            if frame - 1 in path and frame + 1 in path:
+                before, after = (result.time_s[frame] - result.time_s[frame + step] for step in (-1, 1))
+                found, wanted = (_second(path, frame, side, before, -after) for side in (0, 1))
+                own.append(np.linalg.norm(found, axis=-1).mean())
+                true.append(np.linalg.norm(wanted, axis=-1).mean())
+                error.append(np.linalg.norm(found - wanted, axis=-1).mean())
+    values = {"identity_switches": float(switches)}
+    for name, numbers in (("acceleration", own), ("true_acceleration", true), ("acceleration_error", error)):
+        values[name] = float(np.mean(numbers)) if numbers else math.nan
+    return ScoreGroup(f"{_PREFIX}motion", 1.0, values)
+
+
+def _in_world(people: PosedPeople, row: int) -> np.ndarray:
+    T_world_camera = people.T_world_camera
+    return people.joints_camera[row] @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]
+
+
+def _second(
+    path: dict[int, tuple[np.ndarray, np.ndarray]], frame: int, side: int, before_s: float, after_s: float
+) -> np.ndarray:
+    """Second derivative at ``frame`` for steps of unequal length."""
+    later = (path[frame + 1][side] - path[frame][side]) / after_s
+    earlier = (path[frame][side] - path[frame - 1][side]) / before_s
+    return 2 * (later - earlier) / (before_s + after_s)
