@@ -7,10 +7,12 @@ on, so that ``models`` needs no body file. Rest axes are SMPL-X's: x left, y up,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
+from human3r.geometry.chain import ancestor_table, is_few, multiply_chain
 from human3r.records import TensorRecord
 
 NUM_BODY_ROTATIONS = 22
@@ -93,7 +95,7 @@ class BodyPoints(nn.Module):
 
 
 def posed_chain(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiply local rotations along the body, level by level.
+    """Multiply local rotations along the body: for few people by doubling, for many, or with gradients, by levels.
 
     Args:
         joint_rotations: ``P 22 3 3`` local.
@@ -102,6 +104,19 @@ def posed_chain(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]
     Returns:
         Global rotations ``P 22 3 3`` and joints ``P 22 3`` from the pelvis.
     """
+    if is_few(joint_rotations):
+        turned, ends = multiply_chain(joint_rotations, bones, _ancestors(bones.device))
+        return turned, ends - ends[:, :1]
+    return posed_by_levels(joint_rotations, bones)
+
+
+@cache
+def _ancestors(device: torch.device) -> Tensor:
+    return ancestor_table(PARENTS).to(device)
+
+
+def posed_by_levels(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what ``posed_chain`` returns: its plain twin."""
     rotations: list[Tensor] = [joint_rotations[:, 0]] * NUM_BODY_ROTATIONS
     joints: list[Tensor] = [torch.zeros_like(bones[:, 0])] * NUM_BODY_ROTATIONS
     for level in LEVELS:
