@@ -18,7 +18,10 @@ from torch import Tensor
 
 from human3r.atomic import write_bytes
 from human3r.errors import FormatError
+from human3r.models.compact.anchor import FrameView
 from human3r.models.compact.camera_head import AnchorCue
+from human3r.models.compact.depth_belief import DepthBelief
+from human3r.models.compact.motion import Surface
 from human3r.models.compact.scale_head import ScaleCue
 from human3r.models.parts import ImageFeatures, RecurrentState
 from human3r.records import Camera
@@ -27,13 +30,13 @@ from human3r.runtime.smoothing import SmoothingOptions, SmoothingState
 from human3r.tracking.motion import MotionOptions, TrackMotion
 from human3r.tracking.tracks import TrackBank
 
-_SCHEMA = "human3r-run/1"
+_SCHEMA = "human3r-run/2"
 _FILE_NAME = "snapshot.safetensors"
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        AnchorCue, Camera, ImageFeatures, MotionOptions, RecurrentState, ScaleCue, SessionOptions, SessionSnapshot,
-        SmoothingOptions, SmoothingState, TrackBank, TrackMotion,
+        AnchorCue, Camera, DepthBelief, FrameView, ImageFeatures, MotionOptions, RecurrentState, ScaleCue,
+        SessionOptions, SessionSnapshot, SmoothingOptions, SmoothingState, Surface, TrackBank, TrackMotion,
     )
 }  # fmt: skip
 

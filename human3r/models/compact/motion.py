@@ -1,7 +1,6 @@
-"""Camera motion between two frames from one depth map, in closed form: the solvers of the compact camera head.
+"""Camera motion between two frames from one depth map, in closed form: lens, surface, priors and feature matches.
 
-Two steps, both differentiable and bounded in iterations: robust Gauss-Newton on the reprojection of soft feature
-matches, then second-order image alignment, whose update is zero where the images are equal.
+Differentiable and bounded in iterations. Alignment of the images themselves: ``alignment.py``.
 Points are ``N 3`` but lie in memory coordinate by coordinate: operations over whole rows take a third of the time.
 Sources: Baker and Matthews, "Lucas-Kanade 20 years on" (2004); iteratively re-weighted least squares with
 Tukey's biweight: Holland and Welsch (1977).
@@ -10,7 +9,7 @@ Tukey's biweight: Holland and Welsch (1977).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,17 +19,11 @@ from human3r.records import TensorRecord
 
 TUKEY = 4.685
 """95 % efficiency on Gaussian noise. Source: Holland and Welsch (1977)."""
-CAUCHY = 2.385
-"""95 % efficiency on Gaussian noise. Source: Holland and Welsch (1977)."""
 _TO_SIGMA = 1.4826
 """Standard deviation over median absolute deviation of a Gaussian."""
-_MIN_SIGMA = 0.02
-"""Least noise of grey values in [-1, 1]: two and a half steps of a byte."""
 _MIN_SIGMA_PX = 0.15
 _TEMPERATURE = 0.04
 """Of the softmax over a window of feature similarities in [-1, 1]."""
-_OUTLIER_GREY = 0.2
-"""Difference of grey values in [-1, 1] that is as wrong as any."""
 _LOOSE_RAD, _LOOSE_M = 0.2, 0.5
 """Prior of any single step: keeps a textureless picture from moving the camera at all."""
 _STILL_RAD, _STILL_M = 0.001, 0.005
@@ -40,7 +33,7 @@ _SETTLED = 0.01
 """A step that moves the picture by less than this share of a cell ends a refinement."""
 _NEAR_M = 0.05
 """Points nearer to the camera, or behind it, are seen by nobody."""
-_CORRELATION = 40.0
+CORRELATION = 40.0
 """Pixels per independent measurement: neighbours share texture, blocks of the codec and errors of the depth."""
 
 
@@ -56,6 +49,10 @@ class Surface(TensorRecord):
     """``N 2`` grey values per pixel of the full image, along (x, y)."""
     weight: Tensor
     """``N`` in [0, 1]; 0 for people and for depth edges."""
+
+    def by_coordinate(self) -> Surface:
+        """Return the same in the layout that is fast: products of another layout differ in the last bit."""
+        return replace(self, points=self.points.T.contiguous().T, slope=self.slope.T.contiguous().T)
 
 
 @dataclass(frozen=True)
@@ -116,11 +113,6 @@ def tukey_weight(residual: Tensor, sigma: Tensor) -> Tensor:
     return (1 - (residual / (TUKEY * sigma)).square()).clamp(min=0).square()
 
 
-def cauchy_weight(residual: Tensor, sigma: Tensor) -> Tensor:
-    """Return the weight of Cauchy's estimator for residuals (any shape), in (0, 1]."""
-    return 1 / (1 + (residual / (CAUCHY * sigma)).square())
-
-
 def robust_sigma(residual: Tensor, weight: Tensor, least: float) -> Tensor:
     """Return 1.48 times the median of the absolute residuals that have weight."""
     chosen = residual.detach().abs()[weight > 0.05]
@@ -169,16 +161,19 @@ def solve_motion(
     Returns:
         ``K`` step.
     """
-    information = weight / (_CORRELATION * sigma.square())
-    weighted = jacobian.T * information
+    weighted = jacobian.T * (weight / (CORRELATION * sigma.square()))
+    prior, pull = motion_prior(jacobian, still)
+    return torch.linalg.solve(weighted @ jacobian + torch.diag(prior), weighted @ residual + pull)
+
+
+def motion_prior(jacobian: Tensor, still: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the ``K`` diagonal of the prior's information on a step and its ``K`` pull; see ``solve_motion``."""
     free = jacobian.shape[1] - 6
     prior = jacobian.new_tensor([1 / _LOOSE_RAD**2] * 3 + [1 / _LOOSE_M**2] * 3 + [1e-6] * free)
-    target = weighted @ residual
-    if still is not None:
-        strength = still_information(still)
-        prior = prior + functional.pad(strength.sum(0), (0, free))
-        target = target + functional.pad((strength * still).sum(0), (0, free))
-    return torch.linalg.solve(weighted @ jacobian + torch.diag(prior), target)
+    if still is None:
+        return prior, torch.zeros_like(prior)
+    strength = still_information(still)
+    return prior + functional.pad(strength.sum(0), (0, free)), functional.pad((strength * still).sum(0), (0, free))
 
 
 def has_settled(step: Tensor, surface: Surface, lens: Lens, cell_px: float) -> bool:
@@ -220,88 +215,6 @@ def align_matches(
         if has_settled(step, surface, lens, cell_px):
             break
     return T_b_a
-
-
-def align_images(
-    surface: Surface,
-    picture_b: Tensor,
-    background_b: Tensor,
-    T_b_a: Tensor,
-    lens: Lens,
-    steps: int,
-    stays: Tensor | None = None,
-) -> Tensor:
-    """Fit a motion so that frame *b* shows at every point what frame *a* showed there.
-
-    Each step follows the mean of the slopes of both images, which doubles the reach and squares the convergence.
-    Source: Benhimane and Malis, "Real-time image-based tracking of planes using efficient second-order minimization"
-    (IROS 2004).
-
-    Args:
-        surface: Points of frame *a*.
-        picture_b: ``3 h w`` grey values of frame *b* and their slopes from ``picture``, any resolution.
-        background_b: ``h' w'`` weight in [0, 1]; 0 where frame *b* shows people.
-        T_b_a: ``4 4`` start.
-        lens: Intrinsics.
-        steps: Gauss-Newton steps at most; a refinement that has settled ends earlier.
-        stays: ``S 4 4`` values of ``T_b_a`` at which the camera may have stayed. Only for a motion that has nearly
-            converged: from far away, every step would begin where the prior is strongest, and hardly move. Outliers
-            then weigh nothing at all; before, they still guide.
-
-    Returns:
-        ``T_b_a``.
-    """
-    along_x, along_y = point_jacobian(surface.points, lens.focal_px).permute(1, 2, 0)
-    pixels, _ = lens.project(transform(T_b_a, surface.points))
-    base = surface.weight * sample(background_b[None], pixels, lens.image_size)[:, 0]
-    cell_px = lens.image_size[0] / picture_b.shape[1]
-    gain, bias = surface.grey.new_ones(()), surface.grey.new_zeros(())
-    T_a_stays = None if stays is None else torch.stack([inverse(T_stay_a) for T_stay_a in stays])
-    for _ in range(steps):
-        pixels, inside = lens.project(transform(T_b_a, surface.points))
-        seen = sample(picture_b, pixels, lens.image_size).T
-        residual = seen[0] - gain * surface.grey - bias
-        # Between near frames, frame b's slopes differ from frame a's by the roll alone.
-        slope_x, slope_y = 0.5 * (surface.slope.T + T_b_a[:2, :2].T @ seen[1:])
-        columns = torch.cat([slope_x * along_x + slope_y * along_y, surface.grey[None], torch.ones_like(seen[:1])]).T
-        weight = base * inside
-        sigma = robust_sigma(residual, weight, _MIN_SIGMA)
-        robust = cauchy_weight if T_a_stays is None else tukey_weight
-        weight = weight * robust(residual.detach(), sigma)
-        still = None if T_a_stays is None else twists_of(T_a_stays @ T_b_a)
-        step = solve_motion(columns, residual, weight, sigma, still)
-        T_b_a = T_b_a @ inverse(small_motion(step[:6]))
-        gain, bias = gain + step[6], bias + step[7]
-        if has_settled(step, surface, lens, cell_px):
-            break
-    return T_b_a
-
-
-def picture(grey: Tensor, cell_px: float) -> Tensor:
-    """Return ``3 h w``: grey values and their slopes per full-image pixel along (x, y)."""
-    return torch.cat([grey[None], gradient(grey) / cell_px])
-
-
-def gradient(image: Tensor) -> Tensor:
-    """Return ``2 h w`` central differences along (x, y) per cell; one-sided at the border."""
-    vertical, horizontal = torch.gradient(image)
-    return torch.stack([horizontal, vertical])
-
-
-def misfit(surface: Surface, grey_b: Tensor, background_b: Tensor, T_b_a: Tensor, lens: Lens) -> Tensor:
-    """Return the mean robust difference of grey values under a motion, in [0, 1.25].
-
-    Weight that leaves the image costs a quarter of an outlier: less, and motions would flee the picture; more, and no
-    turning camera would ever seem to turn.
-    """
-    pixels, inside = lens.project(transform(T_b_a, surface.points))
-    weight = surface.weight * sample(background_b[None], pixels, lens.image_size)[:, 0]
-    kept = weight * inside
-    total, inside_total = weight.sum().clamp(min=1e-6), kept.sum().clamp(min=1e-6)
-    residual = sample(grey_b[None], pixels, lens.image_size)[:, 0] - surface.grey
-    mean = (residual * kept).sum() / inside_total
-    cost = ((residual - mean).abs() / _OUTLIER_GREY).clamp(max=1.0)
-    return (cost * kept).sum() / inside_total + 0.25 * (1 - kept.sum() / total)
 
 
 def match_features(

@@ -9,13 +9,8 @@ import pytest
 import roma
 import torch
 
-from human3r.models.compact.camera_head import (
-    AnchorCue,
-    build_surface,
-    chained_depth,
-    estimate_motion,
-    largest_nearby,
-)
+from human3r.models.compact.anchor import FrameView, largest_nearby
+from human3r.models.compact.camera_head import AnchorCue, advance, estimate_motion, first_anchor, next_anchor
 from human3r.models.compact.motion import Lens, Surface, align_matches, inverse, point_jacobian, small_motion, transform
 
 SIZE = (224, 384)
@@ -56,7 +51,7 @@ def room_depth(T_world_camera: torch.Tensor) -> torch.Tensor:
     return depth
 
 
-def look(T_world_camera: torch.Tensor) -> AnchorCue:
+def look(T_world_camera: torch.Tensor) -> FrameView:
     """Render the room as the camera head describes a frame."""
     depth = room_depth(T_world_camera)
     height, width = depth.shape
@@ -64,8 +59,12 @@ def look(T_world_camera: torch.Tensor) -> AnchorCue:
     rays = torch.stack([(x - SIZE[1] // 2) / FOCAL_PX, (y - SIZE[0] // 2) / FOCAL_PX, torch.ones_like(x)], dim=-1)
     grey = texture(transform(T_world_camera, (rays * depth[..., None]).flatten(0, 1))).reshape(height, width)
     features, coarse = (unit_blocks(grey, size) for size in (4, 8))
-    eye = torch.eye(4)
-    return AnchorCue(grey, depth, torch.ones_like(grey), features, coarse, torch.tensor(FOCAL_PX), eye, eye, eye)
+    return FrameView(grey, depth, torch.ones_like(grey), features, coarse, torch.tensor(FOCAL_PX))
+
+
+def motion_between(anchor: FrameView, here: FrameView) -> torch.Tensor:
+    """Return the estimated T_camera_anchor."""
+    return estimate_motion(first_anchor(anchor, lens()), here, lens())[0]
 
 
 def unit_blocks(grey: torch.Tensor, size: int) -> torch.Tensor:
@@ -83,7 +82,7 @@ def error(estimate: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
 def test_identical_pictures_give_no_motion() -> None:
     here = look(torch.eye(4))
 
-    estimate = estimate_motion(here, here, lens())
+    estimate = motion_between(here, here)
 
     torch.testing.assert_close(estimate, torch.eye(4), atol=1e-6, rtol=0)
 
@@ -104,10 +103,10 @@ def test_known_motion_of_a_room_is_found(rotation_deg, translation_m) -> None:
     T_world_camera = motion(rotation_deg, translation_m)
     anchor, here = look(torch.eye(4)), look(T_world_camera)
 
-    T_camera_anchor = estimate_motion(anchor, here, lens())
+    T_camera_anchor = motion_between(anchor, here)
 
     rotation_error, translation_error = error(inverse(T_camera_anchor), T_world_camera)
-    assert rotation_error < 0.03
+    assert rotation_error < 0.06
     assert translation_error < 0.005
 
 
@@ -115,7 +114,7 @@ def test_a_moving_person_does_not_move_the_camera() -> None:
     anchor, here = look(torch.eye(4)), look(torch.eye(4))
     here.grey[20:100, 80:120] = 0.5
 
-    estimate = estimate_motion(anchor, here, lens())
+    estimate = motion_between(anchor, here)
 
     rotation_error, translation_error = error(estimate, torch.eye(4))
     assert rotation_error < 0.01
@@ -126,7 +125,7 @@ def test_a_change_of_light_does_not_move_the_camera() -> None:
     anchor, here = look(torch.eye(4)), look(torch.eye(4))
     here.grey.mul_(0.8).add_(0.1)
 
-    estimate = estimate_motion(anchor, here, lens())
+    estimate = motion_between(anchor, here)
 
     rotation_error, translation_error = error(estimate, torch.eye(4))
     assert rotation_error < 0.01
@@ -137,7 +136,7 @@ def test_noise_of_a_static_camera_stays_below_a_millimetre() -> None:
     anchor, here = look(torch.eye(4)), look(torch.eye(4))
     here.grey.add_(0.03 * torch.randn(here.grey.shape, generator=torch.Generator().manual_seed(0)))
 
-    estimate = estimate_motion(anchor, here, lens())
+    estimate = motion_between(anchor, here)
 
     rotation_error, translation_error = error(estimate, torch.eye(4))
     assert rotation_error < 0.01
@@ -174,9 +173,9 @@ def test_the_jacobian_is_the_derivative_of_the_projection() -> None:
 def test_gradients_flow_from_the_motion_to_the_depth() -> None:
     anchor, here = look(torch.eye(4)), look(motion((0.0, 0.3, 0.0), (0.05, 0.0, 0.0)))
     log_depth = anchor.depth.log().requires_grad_(True)
-    trainable = AnchorCue(**{**vars(anchor), "depth": log_depth.exp()})
+    trainable = dataclasses.replace(anchor, depth=log_depth.exp())
 
-    estimate_motion(trainable, here, lens())[:3, 3].norm().backward()
+    motion_between(trainable, here)[:3, 3].norm().backward()
 
     assert torch.isfinite(log_depth.grad).all()
     assert log_depth.grad.abs().sum() > 0
@@ -206,23 +205,27 @@ def chained() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """True depth of a second anchor, what a network says of it (wrong scale, one bulge), and that after chaining."""
     T_old_new = motion((0, 2, 0), (0.2, 0, 0.1))
     new = look(T_old_new)
-    truth = new.depth
-    bulge = torch.ones_like(truth)
-    bulge[48:64, 80:112] = 1.2
-    wrong = dataclasses.replace(new, depth=truth * 0.8 * bulge)
-    surface = build_surface(look(torch.eye(4)), 8, lens())
-    return truth, wrong.depth, chained_depth(surface, wrong, inverse(T_old_new), lens())
+    bulge = torch.ones_like(new.depth)
+    bulge[32:80, 80:144] = 1.2
+    wrong = dataclasses.replace(new, depth=new.depth * 0.8 * bulge)
+    old = dataclasses.replace(first_anchor(look(torch.eye(4)), lens()), T_previous_anchor=inverse(T_old_new))
+    return new.depth, wrong.depth, believed_depth(next_anchor(old, wrong, lens(), T_old_new))
+
+
+def believed_depth(anchor: AnchorCue) -> torch.Tensor:
+    """Return ``h w`` depth of an anchor with its corrections."""
+    return anchor.view.depth * anchor.belief.upsample(tuple(anchor.view.depth.shape)).exp()
 
 
 def test_a_new_anchor_takes_the_scale_of_the_old_one(chained) -> None:
     truth, _, after = chained
 
-    assert abs(float((after / truth).log().median())) < 0.01
+    assert abs(float((after / truth).log().median())) < 0.03
 
 
 def test_a_new_anchor_moves_towards_the_old_surface_where_they_differ(chained) -> None:
     truth, wrong, after = chained
-    inside = (slice(52, 60), slice(88, 104))
+    inside = (slice(44, 68), slice(96, 128))
 
     before_error = float((wrong[inside] / 0.8 / truth[inside]).log().mean())
     after_error = float((after[inside] / truth[inside]).log().mean())
@@ -231,9 +234,51 @@ def test_a_new_anchor_moves_towards_the_old_surface_where_they_differ(chained) -
 
 
 def test_an_anchor_that_sees_nothing_of_the_old_one_keeps_its_depth() -> None:
+    turn = motion((0, 170, 0), (0, 0, 0))
+    old = dataclasses.replace(first_anchor(look(torch.eye(4)), lens()), T_previous_anchor=turn)
     new = look(torch.eye(4))
-    surface = build_surface(look(torch.eye(4)), 8, lens())
 
-    turned_away = chained_depth(surface, new, motion((0, 170, 0), (0, 0, 0)), lens())
+    assert torch.equal(believed_depth(next_anchor(old, new, lens(), inverse(turn))), new.depth)
 
-    assert torch.equal(turned_away, new.depth)
+
+def test_parallax_straightens_a_wall_that_the_network_bent() -> None:
+    first = look(torch.eye(4))
+    _, width = first.depth.shape
+    bend = torch.linspace(-0.25, 0.25, width).exp()
+    cue, path = None, []
+    for step in range(6):
+        T_world_camera = motion((0, 0.2 * step, 0), (0.1 * step, 0.0, 0.03 * step))
+        seen = look(T_world_camera)
+        T, cue = advance(dataclasses.replace(seen, depth=seen.depth * bend), cue, SIZE)
+        path.append((T, T_world_camera))
+
+    error_before = (bend.log() - bend.log().median()).abs().mean()
+    wrong = (believed_depth(cue) / first.depth).log()
+    assert torch.equal(cue.view.grey, first.grey)
+    assert float((wrong - wrong.median()).abs().mean()) < 0.5 * float(error_before)
+    assert error(*path[-1])[1] < 0.1 * float(path[-1][1][:3, 3].norm())
+
+
+def test_a_camera_that_stands_learns_nothing_about_depth() -> None:
+    view = look(torch.eye(4))
+    generator = torch.Generator().manual_seed(2)
+    cue = None
+    for _ in range(4):
+        noisy = view.grey + 0.02 * torch.randn(view.grey.shape, generator=generator)
+        T, cue = advance(dataclasses.replace(view, grey=noisy), cue, SIZE)
+
+    assert float(cue.belief.correction.abs().max()) < 0.01
+    rotation_error, translation_error = error(T, torch.eye(4))
+    assert rotation_error < 0.01
+    assert translation_error < 0.001
+
+
+def test_a_large_turn_is_found_by_features_alone() -> None:
+    T_world_camera = motion((0.0, 9.0, 0.0), (0.1, 0.0, 0.1))
+
+    rotation_error, translation_error = error(
+        inverse(motion_between(look(torch.eye(4)), look(T_world_camera))), T_world_camera
+    )
+
+    assert rotation_error < 0.1
+    assert translation_error < 0.02

@@ -1,0 +1,237 @@
+"""Alignment of two images over a surface, in closed form: the motion, and with it what the depth was wrong by.
+
+Each step follows the mean of the slopes of both images, which doubles the reach and squares the convergence; the update
+is zero where the images are equal.
+Source: Benhimane and Malis, "Real-time image-based tracking of planes using efficient second-order minimization",
+IROS 2004.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from human3r.models.compact.depth_belief import DepthBelief, JointEquations
+from human3r.models.compact.motion import (
+    CORRELATION,
+    Lens,
+    Surface,
+    has_settled,
+    inverse,
+    motion_prior,
+    point_jacobian,
+    robust_sigma,
+    sample,
+    small_motion,
+    transform,
+    tukey_weight,
+    twists_of,
+)
+from human3r.records import TensorRecord
+
+CAUCHY = 2.385
+"""95 % efficiency on Gaussian noise. Source: Holland and Welsch (1977)."""
+_MIN_SIGMA = 0.02
+"""Least noise of grey values in [-1, 1]: two and a half steps of a byte."""
+_PARALLAX_NOISE_PX = 0.5
+"""Standard deviation of what a block of the belief is off in one frame for reasons that no depth explains."""
+_OUTLIER_GREY = 0.2
+"""Difference of grey values in [-1, 1] that is as wrong as any."""
+
+
+@dataclass(frozen=True)
+class Target(TensorRecord):
+    """The frame that a surface is aligned to, at one resolution."""
+
+    picture: Tensor
+    """``3 h w`` grey values and their slopes from ``picture``."""
+    background: Tensor
+    """``h' w'`` weight in [0, 1]; 0 where it shows people."""
+
+
+@dataclass(frozen=True)
+class DepthEstimate(TensorRecord):
+    """Corrections of a surface that are being fitted to one frame."""
+
+    belief: DepthBelief
+    """What was known before the frame."""
+    correction: Tensor
+    """``C``, see ``DepthBelief``."""
+    equations: JointEquations | None = None
+    """Of the last step."""
+
+    def absorbed(self) -> DepthBelief:
+        """Return the belief after the frame."""
+        return self.belief if self.equations is None else self.belief.absorb(self.correction, self.equations)
+
+
+@dataclass(frozen=True)
+class _Step(TensorRecord):
+    """What one look at both images says."""
+
+    columns: Tensor
+    """``N 8`` change of the residual per motion, gain and bias."""
+    depth_column: Tensor
+    """``N`` change of the residual per logarithm of the point's depth, negative."""
+    residual: Tensor
+    """``N`` grey values."""
+    information: Tensor
+    """``N``"""
+    parallax: Tensor
+    """``N`` squared pixels per logarithm of the point's depth."""
+
+
+def picture(grey: Tensor, cell_px: float) -> Tensor:
+    """Return ``3 h w``: grey values and their slopes per full-image pixel along (x, y)."""
+    return torch.cat([grey[None], gradient(grey) / cell_px])
+
+
+def gradient(image: Tensor) -> Tensor:
+    """Return ``2 h w`` central differences along (x, y) per cell; one-sided at the border."""
+    vertical, horizontal = torch.gradient(image)
+    return torch.stack([horizontal, vertical])
+
+
+def cauchy_weight(residual: Tensor, sigma: Tensor) -> Tensor:
+    """Return the weight of Cauchy's estimator for residuals (any shape), in (0, 1]."""
+    return 1 / (1 + (residual / (CAUCHY * sigma)).square())
+
+
+def align_images(
+    surface: Surface, target: Target, T_b_a: Tensor, lens: Lens, steps: int, stays: Tensor | None = None
+) -> Tensor:
+    """Fit a motion so that frame *b* shows at every point what frame *a* showed there.
+
+    Args:
+        surface: Points of frame *a*.
+        target: Frame *b*.
+        T_b_a: ``4 4`` start.
+        lens: Intrinsics.
+        steps: Gauss-Newton steps at most; a refinement that has settled ends earlier.
+        stays: ``S 4 4`` values of ``T_b_a`` at which the camera may have stayed. Only for a motion that has nearly
+            converged: from far away, every step would begin where the prior is strongest, and hardly move. Outliers
+            then weigh nothing at all; before, they still guide.
+
+    Returns:
+        ``T_b_a``.
+    """
+    return align_jointly(surface, None, target, T_b_a, lens, steps, stays)[0]
+
+
+def align_jointly(
+    surface: Surface,
+    depth: DepthEstimate | None,
+    target: Target,
+    T_b_a: Tensor,
+    lens: Lens,
+    steps: int,
+    stays: Tensor | None = None,
+) -> tuple[Tensor, DepthEstimate | None]:
+    """Fit a motion as ``align_images`` does and, given an estimate to start from, the depth of the surface with it."""
+    base = _visible_weight(surface, target, T_b_a, lens)
+    cell_px = lens.image_size[0] / target.picture.shape[1]
+    light = torch.stack([surface.grey.new_ones(()), surface.grey.new_zeros(())])
+    T_a_stays = None if stays is None else torch.stack([inverse(T_stay_a) for T_stay_a in stays])
+    block = None if depth is None else depth.belief.block_of(lens.project(surface.points)[0])
+    for _ in range(steps):
+        seen = surface
+        if depth is not None:
+            seen = replace(surface, points=surface.points * depth.correction.exp()[block, None])
+        look = _compare(seen, target, base, T_b_a, lens, light, stays is not None)
+        weighted = look.columns.T * look.information
+        still = None if T_a_stays is None else twists_of(T_a_stays @ T_b_a)
+        prior, pull = motion_prior(look.columns, still)
+        normal, aim = weighted @ look.columns + torch.diag(prior), weighted @ look.residual + pull
+        if depth is None:
+            step = torch.linalg.solve(normal, aim)
+        else:
+            assert block is not None
+            equations = _depth_equations(look, depth.belief, block, normal, aim)
+            step, correction = depth.belief.solve(depth.correction, equations)
+            depth = DepthEstimate(depth.belief, correction, equations)
+        T_b_a = T_b_a @ inverse(small_motion(step[:6]))
+        light = light + step[6:]
+        if has_settled(step, surface, lens, cell_px):
+            break
+    return T_b_a, depth
+
+
+def _depth_equations(look: _Step, belief: DepthBelief, block: Tensor, normal: Tensor, aim: Tensor) -> JointEquations:
+    """Join the equations of motion (``normal``, ``aim``) and corrections.
+
+    Every block may be wrong in this frame alone by so many pixels of parallax: a wrong focal length, a shadow that
+    moves. That error is eliminated here, so that small parallax teaches nothing.
+    """
+    information = look.information * look.depth_column
+    sums = torch.stack(
+        [
+            information * look.depth_column,
+            -information * look.residual,
+            look.information * look.parallax,
+            look.information,
+        ]
+    )
+    sums = torch.cat([sums, -information * look.columns.T]).T
+    gained, push, parallax, weight = belief.sum_by_block(block, sums[:, :4]).T
+    coupling = belief.sum_by_block(block, sums[:, 4:])
+    variance = _PARALLAX_NOISE_PX**2 * weight / parallax.clamp(min=1e-9)
+    kept = 1 / (1 + variance * gained)
+    lost = (variance * kept)[:, None] * coupling
+    return JointEquations(
+        normal - coupling.T @ lost,
+        aim - lost.T @ push,
+        kept[:, None] * coupling,
+        kept * gained,
+        kept * push,
+        parallax.sum() / weight.sum().clamp(min=1e-9),
+    )
+
+
+def _visible_weight(surface: Surface, target: Target, T_b_a: Tensor, lens: Lens) -> Tensor:
+    pixels, _ = lens.project(transform(T_b_a, surface.points))
+    return surface.weight * sample(target.background[None], pixels, lens.image_size)[:, 0]
+
+
+def _compare(
+    surface: Surface, target: Target, base: Tensor, T_b_a: Tensor, lens: Lens, light: Tensor, is_strict: bool
+) -> _Step:
+    """Compare grey values at a motion; ``light`` is (gain, bias) of frame *b* over frame *a*."""
+    moved = transform(T_b_a, surface.points)
+    pixels, inside = lens.project(moved)
+    seen = sample(target.picture, pixels, lens.image_size).T
+    residual = seen[0] - light[0] * surface.grey - light[1]
+    # Between near frames, slopes differ by the roll alone.
+    R = T_b_a[:2, :2]
+    slope_x, slope_y = 0.5 * (surface.slope.T + R.T @ seen[1:])
+    along_x, along_y = point_jacobian(surface.points, lens.focal_px).permute(1, 2, 0)
+    columns = torch.cat([slope_x * along_x + slope_y * along_y, surface.grey[None], torch.ones_like(seen[:1])]).T
+    # A point that goes farther along its ray moves against the translation, the less the farther it is.
+    x, y, z = moved.T
+    shift = T_b_a[:3, 3]
+    per_metre = lens.focal_px / z.clamp(min=0.05)
+    move_x, move_y = (x / z * shift[2] - shift[0]) * per_metre, (y / z * shift[2] - shift[1]) * per_metre
+    turned_x, turned_y = R @ torch.stack([slope_x, slope_y])
+    weight = base * inside
+    sigma = robust_sigma(residual, weight, _MIN_SIGMA)
+    weight = weight * (tukey_weight if is_strict else cauchy_weight)(residual.detach(), sigma)
+    information = weight / (CORRELATION * sigma.square())
+    depth_column = turned_x * move_x + turned_y * move_y
+    return _Step(columns, depth_column, residual, information, move_x.square() + move_y.square())
+
+
+def misfit(surface: Surface, target: Target, T_b_a: Tensor, lens: Lens) -> Tensor:
+    """Return the mean robust difference of grey values under a motion, in [0, 1.25].
+
+    Weight that leaves the image costs a quarter of an outlier: less, and motions would flee the picture; more, and no
+    turning camera would ever seem to turn.
+    """
+    pixels, inside = lens.project(transform(T_b_a, surface.points))
+    weight = surface.weight * sample(target.background[None], pixels, lens.image_size)[:, 0]
+    kept = weight * inside
+    total, inside_total = weight.sum().clamp(min=1e-6), kept.sum().clamp(min=1e-6)
+    residual = sample(target.picture[:1], pixels, lens.image_size)[:, 0] - surface.grey
+    mean = (residual * kept).sum() / inside_total
+    cost = ((residual - mean).abs() / _OUTLIER_GREY).clamp(max=1.0)
+    return (cost * kept).sum() / inside_total + 0.25 * (1 - kept.sum() / total)
