@@ -76,7 +76,8 @@ class SceneAccumulator:
         is_person = prediction.person_mask.numpy() > options.person_threshold
         if is_person.any():
             is_seen &= ~dilate(is_person, max(1, round(_MASK_GROWTH * max(depth.shape))))
-        return is_seen & ~people_pixels(prediction) & np.isfinite(pointmap).all(axis=2)
+        # Depths within bounds are finite already; a sum is finite where both are.
+        return is_seen & ~people_pixels(prediction) & np.isfinite(pointmap[..., 0] + pointmap[..., 1])
 
     def _flush_view(self) -> None:
         if self._view is None:

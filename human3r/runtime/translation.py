@@ -54,7 +54,8 @@ def is_usable(prediction: NetworkPrediction, state: RecurrentState) -> bool:
     """Whether camera, focal length and state are finite: one question to the device."""
     parts = (prediction.T_segment_camera, prediction.focal_px, state.state_tokens, state.memory_slots)
     is_finite = torch.stack([torch.isfinite(part).all() for part in parts]).all()
-    is_finite &= torch.isfinite(prediction.pointmap_camera).float().mean() > 0.5
+    x, y, z = prediction.pointmap_camera.unbind(-1)
+    is_finite &= torch.isfinite(x + y + z).count_nonzero() > 0.5 * z.numel()
     return bool(is_finite)
 
 

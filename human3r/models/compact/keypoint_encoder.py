@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from human3r.models.layers import Linear
 from human3r.records import TensorRecord
 
 NUM_CUES = 75
@@ -120,8 +121,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
-        self.widen = nn.Linear(dim, dim)
-        self.narrow = nn.Linear(dim, dim)
+        self.widen = Linear(dim, dim)
+        self.narrow = Linear(dim, dim)
 
     def forward(self, features: Tensor) -> Tensor:
         """Add what the perceptron says."""
@@ -138,7 +139,7 @@ class KeypointEncoder(nn.Module):
 
     def __init__(self, dim: int = 640, depth: int = 4) -> None:
         super().__init__()
-        self.embed = nn.Linear(NUM_CUES, dim)
+        self.embed = Linear(NUM_CUES, dim)
         self.blocks = nn.ModuleList(ResidualBlock(dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
 

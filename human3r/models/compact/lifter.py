@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from human3r.models.compact.body_points import NUM_BODY_ROTATIONS, BodyPoints, rotation_from_6d
 from human3r.models.compact.keypoint_encoder import KeypointCues, KeypointEncoder, PersonKeypoints, keypoint_cues
+from human3r.models.layers import Linear
 from human3r.records import TensorRecord
 
 NUM_OUTPUTS = NUM_BODY_ROTATIONS * 6 + 10 + 3 + NUM_BODY_ROTATIONS + 1
@@ -53,8 +54,8 @@ class BodyLifter(nn.Module):
         super().__init__()
         self.points = points
         self.encoder = KeypointEncoder(dim, depth)
-        self.from_keypoints = nn.Linear(dim, NUM_OUTPUTS)
-        self.from_token = nn.Linear(token_dim, NUM_OUTPUTS, bias=False) if token_dim else None
+        self.from_keypoints = Linear(dim, NUM_OUTPUTS)
+        self.from_token = Linear(token_dim, NUM_OUTPUTS, bias=False) if token_dim else None
         self._initialise()
 
     def _initialise(self) -> None:
