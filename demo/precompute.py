@@ -21,7 +21,7 @@ from human3r.export.moments import Moments
 
 MAX_BYTES = 2_500_000
 """Largest result that is shipped."""
-_MAX_RAW_MOMENTS_BYTES = 1_500_000
+_MAX_RAW_MOMENTS_BYTES = 4_000_000
 """The points of single frames before compression, which halves them about."""
 _FPS = 10.0
 _THUMBNAIL_WIDTH = 240

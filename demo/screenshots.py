@@ -88,9 +88,8 @@ def main() -> None:
         TemporaryDirectory() as clips,
         headless.chromium() as browser,
     ):
-        page = demo.launch()
+        page = demo.launch(warm_up=False)
         engine.load(options.model)
-        demo.gallery.open_all()
         for name in options.states or _STATES:
             _take(name, browser, options.folder, engine, page.local_url, Path(clips))
         page.close()

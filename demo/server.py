@@ -77,8 +77,11 @@ class Demo:
             if shelf.file(name) is None:
                 self.engine.export(Reconstruction.load(arrays), self.gallery.clip_of(shelf), shelf.folder, name)
 
-    def launch(self) -> gr.Blocks:
-        """Serve the page in the background, print its URL, and load the model when the page is up.
+    def launch(self, *, warm_up: bool = True) -> gr.Blocks:
+        """Serve the page in the background and print its URL.
+
+        Args:
+            warm_up: Load the model and prepare the examples when the page is up.
 
         Raises:
             OSError: The port is taken.
@@ -105,7 +108,8 @@ class Demo:
             footer_links=["api"],
         )
         print(f"Human3R is ready: {url}  (Ctrl+C stops it)", flush=True)
-        threading.Thread(target=self._warm_up, name="human3r-warm-up", daemon=True).start()
+        if warm_up:
+            threading.Thread(target=self._warm_up, name="human3r-warm-up", daemon=True).start()
         return page
 
     def _warm_up(self) -> None:

@@ -1,4 +1,4 @@
-"""The parts of a viser scene: stage, people, cameras, points; private parts of viser are used here and in the marks only.
+"""The parts of a viser scene: stage, people, cameras, points. Here and in the marks are all private parts of viser.
 
 Both the recording and the live viewer are built from these parts. Everything is in the y-up world whose floor is
 y = 0. Tested with viser 1.1.1, which the requirements pin; viser is imported only inside functions.

@@ -85,7 +85,7 @@
       this._range(panel, "Size", 3, 40, 1000 * scene.point_size_m, (value) => value + " mm", (value) => {
         this.pointSize = value / 1000;
         this._resize();
-        this.player.moments.resize(this.pointSize);
+        this.player.moments.resize(this.pointSize / scene.point_size_m);
       });
       const count = scene.point_bands.length;
       if (count > 1 && !this.player.isLive) {

@@ -2,6 +2,9 @@
 (function (h3r) {
   "use strict";
   const NODE = "/moment";
+  const FIRST_DEPTH_M = 2;   // nearer points are one group; every doubling of the depth is another
+  const NUM_GROUPS = 5;
+  const OVERLAP = 1.25;      // of neighbouring points, so that surfaces close
 
   async function bytesOf() {
     if (window.__H3R_MOMENTS__) {
@@ -16,7 +19,7 @@
     constructor(stage) {
       this.stage = stage;
       this.isOn = false;
-      this.point_size = 0.012;
+      this.zoom = 1;  // how large points are drawn, beside the distance to their neighbours
       this._file = null;
       this._shown = -1;
     }
@@ -33,15 +36,16 @@
     // After every moment that the stage has shown.
     tick() {
       if (this._file === null) return;
-      this.stage.setVisible(NODE, this.isOn);
+      for (let group = 0; group < NUM_GROUPS; group++) this.stage.setVisible(NODE + group, this.isOn);
       if (!this.isOn || this._shown === this.stage.frame) return;
       this._shown = this.stage.frame;
-      this.stage.update(NODE, this._unproject(this.stage.frame));
+      this._unproject(this.stage.frame).forEach((updates, group) => this.stage.update(NODE + group, updates));
     }
 
-    resize(point_size) {
-      this.point_size = point_size;
-      if (this._file !== null) this.stage.update(NODE, { point_size });
+    resize(zoom) {
+      this.zoom = zoom;
+      this._shown = -1;
+      this.tick();
     }
 
     async _load() {
@@ -53,29 +57,37 @@
       const depth = new Uint16Array(buffer, 8 + length, count * head.frames.length);
       const color = new Uint8Array(buffer, 8 + length + 2 * depth.length, 3 * depth.length);
       this._file = { head, count, depth, color };
-      h3r.send({ type: "PointCloudMessage", name: NODE, owner: "", virtual: false, props: {
-        points: new Float32Array(3), colors: new Uint8Array(6), point_size: this.point_size, point_shape: "circle",
-        point_shading: "flat", precision: "float32", scale: 1 } });
+      for (let group = 0; group < NUM_GROUPS; group++) {
+        h3r.send({ type: "PointCloudMessage", name: NODE + group, owner: "", virtual: false, props: {
+          points: new Float32Array(3), colors: new Uint8Array(3), point_size: 0.01, point_shape: "circle",
+          point_shading: "flat", precision: "float32", scale: 1 } });
+      }
     }
 
+    // The points of a frame in groups by depth: what is further away lies further apart and is drawn larger.
     _unproject(frame) {
       const { head, count, depth, color } = this._file, at = Math.min(frame, head.frames.length - 1);
       const { K: [fx, fy, cx, cy], T } = head.frames[at], [x0, y0, x1, y1] = head.rect;
-      const points = new Float32Array(3 * count), colors = new Uint8Array(3 * count);
-      let filled = 0;
+      const groups = Array.from({ length: NUM_GROUPS }, () => ({ points: [], colors: [], depth: 0 }));
       for (let pixel = 0; pixel < count; pixel++) {
         const z = depth[at * count + pixel] * head.depth_unit_m;
         if (z === 0) continue;
+        const group = groups[Math.min(NUM_GROUPS - 1, Math.max(0, Math.ceil(Math.log2(z / FIRST_DEPTH_M))))];
         const column = pixel % head.width, row = (pixel - column) / head.width;
         const x = (x0 + (column + 0.5) * (x1 - x0) / head.width - 0.5 - cx) / fx * z;
         const y = (y0 + (row + 0.5) * (y1 - y0) / head.height - 0.5 - cy) / fy * z;
         for (let axis = 0; axis < 3; axis++) {
-          points[3 * filled + axis] = T[4 * axis] * x + T[4 * axis + 1] * y + T[4 * axis + 2] * z + T[4 * axis + 3];
-          colors[3 * filled + axis] = color[3 * (at * count + pixel) + axis];
+          group.points.push(T[4 * axis] * x + T[4 * axis + 1] * y + T[4 * axis + 2] * z + T[4 * axis + 3]);
+          group.colors.push(color[3 * (at * count + pixel) + axis]);
         }
-        filled++;
+        group.depth += z;
       }
-      return { points: points.slice(0, 3 * filled), colors: colors.slice(0, 3 * filled) };
+      const spacing = OVERLAP * (x1 - x0) / head.width / fx;
+      // viser takes no empty cloud.
+      for (const group of groups) if (group.points.length === 0) Object.assign(group, { points: [0, 0, 0], colors: [0, 0, 0] });
+      return groups.map(({ points, colors, depth }) => ({
+        points: Float32Array.from(points), colors: Uint8Array.from(colors),
+        point_size: this.zoom * spacing * 3 * depth / Math.max(1, points.length) }));
     }
   };
 })(window.h3r = window.h3r || {});
