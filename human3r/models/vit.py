@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from human3r.models.blocks import EncoderBlock, build_norm
 from human3r.models.config import OfficialConfig, TrunkConfig
 from human3r.models.layers import Conv2d
+from human3r.models.pairs import in_pairs
 from human3r.models.parts import ImageFeatures
 from human3r.models.rope import Rotary, grid_positions
 
@@ -27,13 +28,16 @@ class VitEncoder(nn.Module):
             for _ in range(parts.encoder_depth)
         )
         self.norm = build_norm(dim)
+        self.is_in_pairs = False
+        """Whether the channels of queries and keys are ``order_in_pairs``."""
 
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of the patch size."""
         tokens = self.patch_embedding(image).float()
         rows, columns = tokens.shape[-2:]
         tokens = tokens.flatten(2).transpose(1, 2)
-        rotary = self.rotary.grid(rows, columns, tokens.device)
+        table = self.rotary.grid(rows, columns, tokens.device)
+        rotary = in_pairs(table) if self.is_in_pairs else table
         for block in self.blocks:
             tokens = block(tokens, rotary)
         return ImageFeatures(self.norm(tokens), grid_positions(rows, columns, tokens.device), (rows, columns))

@@ -17,6 +17,7 @@ from human3r.models.compact.build import build_compact
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
 from human3r.models.packed import pack_linears
+from human3r.models.pairs import order_in_pairs
 from human3r.models.precision import Precision, set_precision
 from human3r.runtime.body_file import open_body
 from human3r.runtime.conversion import load_network, weights_hash
@@ -122,9 +123,12 @@ def prepare_network(network: Human3R, policy: ComputePolicy) -> Human3R:
     if policy.device.type != "cpu":
         return network
     if network.config.architecture == "compact":
-        for part in (network.image_encoder, network.decoder):
+        for part in (network.image_encoder, network.decoder, network.memory, network.prompter, network.person_head):
             pack_linears(part)
     elif network.config.trunk.token_dim >= _PACKED_FROM:
+        for part in (network.image_encoder, network.decoder):
+            order_in_pairs(part)
+            part.is_in_pairs = True
         pack_linears(network)
     return network
 

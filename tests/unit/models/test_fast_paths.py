@@ -78,6 +78,13 @@ def run(network: Human3R, images: Tensor, **options: object) -> tuple[NetworkPre
     return prediction, state
 
 
+def in_pair_order(network: Human3R) -> Human3R:
+    for part in (network.image_encoder, network.decoder):
+        order_in_pairs(part)
+        part.is_in_pairs = True
+    return network
+
+
 def worst_difference(found: object, expected: object) -> float:
     values: list[list[Tensor]] = [[], []]
     for record, kept in zip((found, expected), values, strict=True):
@@ -130,7 +137,8 @@ def test_the_fast_network_is_the_plain_one(network: Human3R, images: Tensor, use
     num_layers = sum(isinstance(module, Linear) for module in packed.modules())
     assert pack_linears(packed) == (num_layers if can_pack(torch.float32) else 0)
     expected = run(plain, images, use_ttt3r=use_ttt3r)
-    for fast in (network, packed):
+    paired = in_pair_order(tiny())
+    for fast in (network, packed, paired):
         found = run(fast, images, use_ttt3r=use_ttt3r)
         assert worst_difference(found[0], expected[0]) < FP32_TOLERANCE
         assert worst_difference(found[1], expected[1]) < FP32_TOLERANCE
