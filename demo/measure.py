@@ -123,13 +123,17 @@ def sizes(measured: _Measured) -> _Rows:
 
 
 def _of_size(result: Reconstruction) -> Reconstruction:
-    """Cut a result to the frames, and fill it up with points near its own."""
-    frames = slice(0, _SIZED_FRAMES)
-    rows = np.flatnonzero(result.person_frame < _SIZED_FRAMES)
+    """Bring a result to the frames, repeating it where it is shorter, and fill it up with points near its own."""
+    repeats = -(-_SIZED_FRAMES // result.num_frames)
+    frames = np.tile(np.arange(result.num_frames), repeats)[:_SIZED_FRAMES]
+    rows = np.concatenate([np.flatnonzero(result.person_frame == frame) for frame in frames])
+    person_frame = np.concatenate(
+        [np.full(int((result.person_frame == frame).sum()), index) for index, frame in enumerate(frames)]
+    )
     rng = np.random.default_rng(0)
     pick = rng.integers(0, len(result.points_world), _SIZED_POINTS)
-    per_frame = ("frame_index", "time_s", "K", "T_world_camera")
-    per_person = ("person_frame", "person_track", "person_score", "global_orient", "transl", "body_pose")
+    per_frame = ("K", "T_world_camera")
+    per_person = ("person_track", "person_score", "global_orient", "transl", "body_pose")
     per_person += ("left_hand_pose", "right_hand_pose", "jaw_pose", "leye_pose", "reye_pose", "betas", "expression")
     per_person += ("joints_world", "joints_image_px")
     points = result.points_world[pick] + rng.normal(0, 0.02, (_SIZED_POINTS, 3)).astype(np.float32)
@@ -137,6 +141,9 @@ def _of_size(result: Reconstruction) -> Reconstruction:
         result,
         **{name: getattr(result, name)[frames] for name in per_frame},
         **{name: getattr(result, name)[rows] for name in per_person},
+        frame_index=np.arange(_SIZED_FRAMES),
+        time_s=np.arange(_SIZED_FRAMES) / result.fps,
+        person_frame=person_frame,
         points_world=points,
         points_color=result.points_color[pick],
         points_confidence=result.points_confidence[pick],

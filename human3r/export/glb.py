@@ -105,7 +105,7 @@ def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
     index_dtype = np.uint16 if len(body.template) <= np.iinfo(np.uint16).max else np.uint32
     shared = {
         "JOINTS_0": gltf.add_array(skin.joint_index, ARRAY_BUFFER),
-        "WEIGHTS_0": gltf.add_array(skin.joint_weight, ARRAY_BUFFER),
+        "WEIGHTS_0": gltf.add_array(_weights_in_16_bits(skin.joint_weight), ARRAY_BUFFER, normalized=True),
     }
     indices = gltf.add_array(skin.faces.astype(index_dtype).reshape(-1), ELEMENT_ARRAY_BUFFER)
     for track in seen:
@@ -119,6 +119,14 @@ def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
         if corrections.weights.shape[1]:
             gltf.animate(node, "weights", clock.keys(motion.frames), corrections.weights.reshape(-1))
         _animate_presence(gltf, joints[0], clock, motion.frames, reconstruction.num_frames)
+
+
+def _weights_in_16_bits(weights: np.ndarray) -> np.ndarray:
+    """Return ``V 4`` uint16 shares that sum to exactly one; it moves vertices by hundredths of a millimetre."""
+    one = np.iinfo(np.uint16).max
+    shares = np.round(weights.astype(np.float64) * one).astype(np.int64)
+    shares[:, 0] += one - shares.sum(axis=1)  # the first is the largest
+    return shares.astype(np.uint16)
 
 
 def _add_skeleton(gltf: GltfWriter, figure: int, clock: _Clock, motion: PersonMotion, skin: Skin) -> list[int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
     from human3r.reconstruction import Reconstruction
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 MAX_POINTS = 200_000
 """More points make files for the web heavy without looking denser; ``points.ply`` and the npz hold them all."""
 _NUM_DISTANCES = 3
-_SCALES = (0.6, 2.5)
+_SIZES_M = (0.012, 0.12)
+_NEIGHBOURS, _SAMPLED = 4, 1500
 
 
 def thinned_points(reconstruction: Reconstruction, limit: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
@@ -29,8 +31,8 @@ class PointGroup:
     """``M 3`` float32, metres, in the y-up world."""
     colors: np.ndarray
     """``M 3`` uint8"""
-    scale: float
-    """How large they are drawn, beside the others: what was seen from further away lies further apart."""
+    size_m: float
+    """How large they are drawn: what was seen from further away lies further apart."""
 
 
 def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list[list[PointGroup]]:
@@ -44,19 +46,25 @@ def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list
     by_confidence = chosen[np.argsort(reconstruction.points_confidence[chosen], kind="stable")]
     distance = _distance_m(reconstruction)
     edges = np.quantile(distance[chosen], np.arange(1, _NUM_DISTANCES) / _NUM_DISTANCES)
-    middle = float(np.median(distance[chosen]))
+    sizes_m = _sizes_m(reconstruction.points_world[chosen], np.searchsorted(edges, distance[chosen]))
     bands = []
     for band in np.array_split(by_confidence, num_bands):
         group_of = np.searchsorted(edges, distance[band])
-        groups = [np.sort(band[group_of == group]) for group in range(_NUM_DISTANCES)]
-        bands.append([_group(reconstruction, rows, distance, middle) for rows in groups if len(rows)])
+        groups = [(np.sort(band[group_of == group]), sizes_m[group]) for group in range(_NUM_DISTANCES)]
+        bands.append([PointGroup(*_taken(reconstruction, rows), size_m) for rows, size_m in groups if len(rows)])
     return [band for band in bands if band]
 
 
-def _group(reconstruction: Reconstruction, rows: np.ndarray, distance: np.ndarray, middle: float) -> PointGroup:
-    smallest, largest = _SCALES
-    scale = float(np.median(distance[rows])) / max(middle, 1e-6)
-    return PointGroup(*_taken(reconstruction, rows), scale=round(min(largest, max(smallest, scale)), 2))
+def _sizes_m(points: np.ndarray, group_of: np.ndarray) -> list[float]:
+    """Return for each group the size at which its points about touch their neighbours, metres."""
+    tree, smallest, largest = cKDTree(points), *_SIZES_M
+    sizes = []
+    for group in range(_NUM_DISTANCES):
+        sample = points[group_of == group][:: max(1, int((group_of == group).sum()) // _SAMPLED)]
+        gaps = tree.query(sample, k=_NEIGHBOURS + 1)[0][:, -1] if len(sample) else np.zeros(0)
+        gap = float(np.median(gaps[np.isfinite(gaps)])) if np.isfinite(gaps).any() else smallest
+        sizes.append(round(min(largest, max(smallest, gap)), 3))
+    return sizes
 
 
 def _distance_m(reconstruction: Reconstruction) -> np.ndarray:

@@ -34,9 +34,8 @@ MAX_KEYFRAMES = 8
 """Cameras that stay visible along the path."""
 MAX_MOVING_THUMBNAILS = 300
 """Longer clips show every second, third, ... picture in the moving camera, so that files stay small."""
-_POINT_SIZES_M = (0.014, 0.04)
-"""Smallest and largest size of points; few points are drawn larger, so that surfaces close."""
-_DENSE_POINTS = 200_000
+_MOMENT_POINT_SIZE_M = 0.02
+"""What the player's control shows for a scene without points of its own."""
 MAX_EMBEDDED_MOMENTS_BYTES = 3_000_000
 """Points of single frames that are larger go into the HTML file on coarser grids."""
 NUM_POINT_BANDS = 5
@@ -135,8 +134,7 @@ def _build_scene(
         people.append(_to_gravity(motion, T))
         viser_scene.add_trail(server, track.track_id, people[-1].positions[:, _PELVIS])
     bands = points_by_confidence(reconstruction, NUM_POINT_BANDS)
-    size_m = _point_size_m(sum(len(group.points) for band in bands for group in band))
-    facts = _facts(reconstruction, people) | {"point_size_m": size_m} | _add_points(server, bands, size_m)
+    facts = _facts(reconstruction, people) | _add_points(server, bands)
     _add_cameras(server, reconstruction, T, thumbnails)
     subject, looks_along = _subject(reconstruction, people, [group.points for band in bands for group in band])
     if len(subject):
@@ -146,23 +144,19 @@ def _build_scene(
     return people, facts
 
 
-def _add_points(server: viser.ViserServer, bands: list[list[PointGroup]], size_m: float) -> dict[str, object]:
+def _add_points(server: viser.ViserServer, bands: list[list[PointGroup]]) -> dict[str, object]:
     """Add a node for every band, with its groups in it, and return what the player has to know about them."""
+    sizes_m = [group.size_m for band in bands for group in band]
+    middle_m = round(float(np.median(sizes_m)), 3) if sizes_m else _MOMENT_POINT_SIZE_M
     names, nodes = [], []
     for number, band in enumerate(bands, start=1):
         names.append(f"/points/confidence_{number}_of_{len(bands)}")
         server.scene.add_frame(names[-1], show_axes=False)
         for index, group in enumerate(band):
             name = f"{names[-1]}/distance_{index}"
-            viser_scene.add_points(server, name, group.points, group.colors, size_m * group.scale)
-            nodes.append({"name": name, "scale": group.scale})
-    return {"point_bands": names, "point_nodes": nodes}
-
-
-def _point_size_m(count: int) -> float:
-    """Return the size that keeps the covered area about the same, in whole millimetres as the player's control has."""
-    smallest, largest = _POINT_SIZES_M
-    return round(min(largest, max(smallest, smallest * float(np.sqrt(_DENSE_POINTS / max(count, 1))))), 3)
+            viser_scene.add_points(server, name, group.points, group.colors, group.size_m)
+            nodes.append({"name": name, "scale": round(group.size_m / middle_m, 3)})
+    return {"point_bands": names, "point_nodes": nodes, "point_size_m": middle_m}
 
 
 def _facts(reconstruction: Reconstruction, people: list[_GravityMotion]) -> dict[str, object]:

@@ -82,7 +82,7 @@
           return this.player.moments.turn(isOn);
         }, false);
       }
-      this._range(panel, "Size", 3, 40, 1000 * scene.point_size_m, (value) => value + " mm", (value) => {
+      this._range(panel, "Size", 3, Math.max(40, 2500 * scene.point_size_m), 1000 * scene.point_size_m, (value) => value + " mm", (value) => {
         this.pointSize = value / 1000;
         this._resize();
         this.player.moments.resize(this.pointSize / scene.point_size_m);

@@ -96,7 +96,10 @@ class GltfPlayer:
         inverse_bind = self.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2).astype(float)
         bones = world[skin["joints"]] @ inverse_bind
         joints = self.array(primitive["attributes"]["JOINTS_0"])
-        shares = self.array(primitive["attributes"]["WEIGHTS_0"]).astype(float)
+        weights = primitive["attributes"]["WEIGHTS_0"]
+        shares = self.array(weights).astype(float)
+        if self.document["accessors"][weights].get("normalized"):
+            shares /= 65535
         per_vertex = np.einsum("vk,vkij->vij", shares, bones[joints])
         return np.einsum("vij,vj->vi", per_vertex[:, :3, :3], vertices) + per_vertex[:, :3, 3]
 

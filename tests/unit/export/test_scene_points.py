@@ -1,0 +1,41 @@
+"""Points for viewers: bands by confidence, and sizes that close surfaces near and far."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from human3r.export.scene_points import points_by_confidence
+from human3r.reconstruction import Reconstruction
+
+
+@pytest.fixture
+def two_walls(walk: Reconstruction) -> Reconstruction:
+    """Points 2 m before the camera that are 3 cm apart, and points 10 m before it that are 9 cm apart."""
+    steps = np.stack(np.meshgrid(np.arange(20), np.arange(20)), axis=-1).reshape(-1, 2)
+    walls = [np.column_stack([gap * steps, np.full(len(steps), depth)]) for gap, depth in ((0.03, 2.0), (0.09, 10.0))]
+    count = 2 * len(steps)
+    return replace(
+        walk,
+        points_world=np.concatenate(walls).astype(np.float32),
+        points_color=np.zeros((count, 3), np.uint8),
+        points_confidence=np.tile(np.arange(len(steps)), 2).astype(np.float32),
+        points_frame=np.zeros(count, np.int32),
+    )
+
+
+def test_points_touch_their_neighbours_near_and_far(two_walls: Reconstruction) -> None:
+    groups = points_by_confidence(two_walls, 1)[0]
+    assert groups[0].size_m == pytest.approx(0.03, rel=0.5)
+    assert groups[-1].size_m == pytest.approx(0.09, rel=0.5)
+
+
+def test_bands_hold_every_point_once_and_rise_in_confidence(two_walls: Reconstruction) -> None:
+    bands = points_by_confidence(two_walls, 5)
+    assert [sum(len(group.points) for group in band) for band in bands] == [160] * 5
+
+
+def test_no_points_are_no_bands(nobody: Reconstruction) -> None:
+    assert points_by_confidence(nobody, 5) == []
