@@ -116,6 +116,11 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help="comma-separated: npz,glb,viser,html,ply,mp4,json (all)")
     parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile an official network first: minutes once, for long clips on a GPU",
+    )
+    parser.add_argument(
         "--keep-in",
         type=Path,
         metavar="DIR",

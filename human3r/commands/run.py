@@ -78,7 +78,7 @@ def reconstruct(options: argparse.Namespace) -> int:
     if not clip.exists():
         raise InputError(f"There is no file {clip.name!r}.", "Check the path.")
     folder = _output_folder(options.output, clip)
-    model = load_model(options.model, options.device, options.precision, options.body)
+    model = load_model(options.model, options.device, options.precision, options.body, compiled=options.compile)
     progress = Progress()
     moments = Moments() if "html" in formats else None
 

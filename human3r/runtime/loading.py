@@ -14,6 +14,7 @@ from human3r.bodies import SmplxBody
 from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.build import build_compact
+from human3r.models.compiled import PEOPLE_BUCKETS, compile_network
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
 from human3r.models.packed import pack_linears
@@ -72,6 +73,8 @@ def load_model(
     device: str = "auto",
     precision: str = "auto",
     body: str | Path | None = None,
+    *,
+    compiled: bool = False,
 ) -> LoadedModel:
     """Load a model.
 
@@ -81,6 +84,7 @@ def load_model(
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         body: A licensed ``SMPLX_NEUTRAL.npz``; None is the embedded body.
+        compiled: Compile an official network for 16:9 frames, which takes minutes; it runs as it is where that fails.
 
     Raises:
         InputError: An unknown name, device or precision.
@@ -104,6 +108,7 @@ def load_model(
             f"{name} does not fit into the memory of {policy.device}.", "Use --device cpu."
         ) from error
     is_compact = network.config.architecture == "compact"
+    is_compiled = compiled and not is_compact and compile_network(network, _typical_image(network.config, policy))
     return LoadedModel(
         network=network,
         body=smplx_body,
@@ -114,7 +119,15 @@ def load_model(
         session_options=SessionOptions(smoothing=SmoothingOptions() if is_compact else None),
         track_max_age=_COMPACT_TRACK_MAX_AGE if is_compact else None,
         track_motion=MotionOptions() if is_compact else None,
+        people_buckets=PEOPLE_BUCKETS if is_compiled else (),
     )
+
+
+def _typical_image(config: ModelConfig, policy: ComputePolicy) -> torch.Tensor:
+    """Return a grey 16:9 frame."""
+    patch = config.trunk.patch_size
+    height = config.image_size * 9 // 16 // patch * patch
+    return torch.zeros(1, 3, height, config.image_size, device=policy.device)
 
 
 def prepare_network(network: Human3R, policy: ComputePolicy) -> Human3R:
