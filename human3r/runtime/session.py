@@ -169,8 +169,7 @@ class Session:
             return [Ahead(self.encode(frame)) for frame in frames]
         network, now = self.model.network, self._now
         with _within_device_memory(frames[0]), self.model.policy.autocast():
-            together = network.encode(torch.stack([frame.image for frame in frames]).to(self.model.device))
-            encoded = [together.select(index) for index in range(len(frames))]
+            encoded = network.encode_each(torch.stack([frame.image for frame in frames]).to(self.model.device))
             if not network.can_step_together:
                 return [Ahead(tokens) for tokens in encoded]
             stepped = network.step_together(
