@@ -267,8 +267,8 @@ def _zip(look: _Look) -> None:
 
 def _webcam(look: _Look) -> None:
     look.page.locator("#h3-record").click()
-    look.page.locator("#h3-webcam video").wait_for()
-    look.page.wait_for_function("document.querySelector('#h3-webcam video').readyState > 1")
+    look.page.locator("#h3-webcam button").first.click()
+    look.page.locator("#h3-webcam video").first.wait_for()
 
 
 def _frames(clip: Path, count: int = 10) -> Iterator[Image.Image]:
