@@ -180,6 +180,9 @@ def _add_measuring(commands: argparse._SubParsersAction) -> None:
         "formulas, or with fused attention as the released code has it",
     )
     parser.add_argument("--flops", action="store_true", help="print the table of operations per frame and part")
+    parser.add_argument(
+        "--table", type=Path, nargs="+", metavar="JSON", help="print files of former reports as a table in Markdown"
+    )
     _add_device(parser)
     _add_precision(parser)
     _add_json(parser)

@@ -44,6 +44,11 @@ def benchmark(options: argparse.Namespace) -> int:
     """Run the command ``benchmark``."""
     from human3r.runtime.benchmark import BenchmarkOptions, run_benchmark
 
+    if options.table:
+        from human3r.runtime.benchmark_table import read_reports, speed_tables
+
+        print(speed_tables(read_reports(options.table)), end="")
+        return 0
     if options.flops:
         return _print_flops()
     if options.against:

@@ -1,0 +1,91 @@
+"""The README's tables of speed, from what ``benchmark --json`` printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from human3r.errors import InputError
+
+Report = Mapping[str, object]
+_HEAD = (
+    "model, arithmetic", "input", "people", "forward, s", "clip to `reconstruction.npz`, s", "share of peak", "memory",
+)  # fmt: skip
+_COMPARISON_HEAD = (
+    "model, arithmetic", "against", "times faster", "points", "rotation", "translation", "vertices",
+)  # fmt: skip
+
+
+def read_reports(paths: Sequence[Path]) -> list[Report]:
+    """Read files that ``benchmark --json`` wrote, one report per line.
+
+    Raises:
+        InputError: A file cannot be read or holds something else.
+    """
+    reports: list[Report] = []
+    for path in paths:
+        try:
+            lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path.name} is no output of 'benchmark --json' ({error}).") from error
+        for report in lines:
+            if not isinstance(report, dict) or not ("end_to_end" in report or "speed_up" in report):
+                raise InputError(f"{path.name} is no output of 'benchmark --json'.")
+            reports.append(report)
+    return reports
+
+
+def speed_tables(reports: Sequence[Report]) -> str:
+    """Return the tables in Markdown: one of runs, one of comparisons with ``--against``; of each machine its own."""
+    runs = [report for report in reports if "end_to_end" in report]
+    comparisons = [report for report in reports if "speed_up" in report]
+    lines: list[str] = []
+    for machine in dict.fromkeys(_machine(report) for report in runs):
+        rows = [_run_row(report) for report in runs if _machine(report) == machine]
+        lines += [f"{machine}; median (95th percentile) per frame:", "", *_table(_HEAD, rows), ""]
+    if comparisons:
+        lines += _table(_COMPARISON_HEAD, [_comparison_row(report) for report in comparisons])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _machine(report: Report) -> str:
+    return f"{report['device_name']}, {report['threads']} threads, torch {report['torch_version']}"
+
+
+def _run_row(report: Report) -> list[str]:
+    height, width = report["network_size"]  # type: ignore[misc]
+    weights = "" if report["weights"] == "loaded" else ", random weights"
+    times = [
+        f"{timing['seconds_median']:.3f} ({timing['seconds_p95']:.3f})"  # type: ignore[index]
+        for timing in (report["forward"], report["end_to_end"])
+    ]
+    return [
+        f"`{report['model']}`, {report['precision']}{weights}",
+        f"{width}x{height}",
+        f"{report['people_mean']:.0f}",
+        *times,
+        f"{100 * report['share_of_peak']:.0f} %",  # type: ignore[operator]
+        f"{report['peak_memory_mb'] / 1000:.1f} GB",  # type: ignore[operator]
+    ]
+
+
+def _comparison_row(report: Report) -> list[str]:
+    differences: Sequence[Mapping[str, float]] = report["differences"]  # type: ignore[assignment]
+
+    def worst(name: str) -> float:
+        return max(difference[name] for difference in differences)
+
+    return [
+        f"`{report['model']}`, {report['precision']}",
+        f"{report['against']}, fp32",
+        f"{report['speed_up']:.2f}",
+        f"{worst('pointmap_percent'):.3f} %",
+        f"{worst('rotation_deg'):.4f} deg",
+        f"{worst('translation_percent'):.3f} %",
+        f"{worst('vertices_mm'):.2f} mm",
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
