@@ -14,8 +14,8 @@ import numpy as np
 from human3r.bodies import SmplxBody
 from human3r.geometry.ground import GroundCues, estimate_gravity
 from human3r.reconstruction import Reconstruction
-from human3r.runtime.common_floor import Stances, fit_floor
-from human3r.runtime.person_sizes import PersonSizes, sizes_from_scene
+from human3r.runtime.common_floor import Stances, fit_floor, is_standing
+from human3r.runtime.person_sizes import PersonSizes, StandingSoles, sizes_from_scene
 from human3r.runtime.shapes import PersonTable, scaled_betas, with_shapes
 from human3r.runtime.store import PARAMETER_NAMES, ResultStore
 from human3r.runtime.zero_lag import ZeroLagOptions, smooth_tracks
@@ -76,7 +76,8 @@ def finish(
     scene = store.scene()
     sizes = PersonSizes({}, 0.0)
     if options.scene_sizes and options.zero_lag is not None:
-        sizes = sizes_from_scene(people["person_track"], *people["scene_ratio"].T)
+        soles = _standing_soles(people, store, T_world_camera, scene.points.astype(np.float64))
+        sizes = sizes_from_scene(people["person_track"], *people["scene_ratio"].T, soles)
     scale = np.exp(sizes.log_scene)
     T_world_camera[:, :3, 3] *= scale
     points = scene.points.astype(np.float64) * scale
@@ -131,25 +132,45 @@ def _gravity(people: PersonTable, T_world_camera: np.ndarray, points: np.ndarray
     )
 
 
+def _feet_in_image(people: PersonTable, store: ResultStore, T_world_camera: np.ndarray) -> np.ndarray:
+    """Say of every observation which feet are in the image, ``N 2``; ``T_world_camera`` is ``T 4 4``."""
+    assert store.image_size is not None
+    frames = people["person_frame"]
+    pixels = project_joints(people["joints_world"][:, _FEET], np.stack(store.K)[frames], T_world_camera[frames])
+    height, width = store.image_size
+    # The last rows of an image show joints that lie below it.
+    margin = _BORDER_SHARE * max(height, width)
+    return ((pixels > margin) & (pixels < np.array([width, height]) - 1 - margin)).all(-1)
+
+
+def _standing_soles(
+    people: PersonTable, store: ResultStore, T_world_camera: np.ndarray, points: np.ndarray
+) -> StandingSoles:
+    """Return how high everybody's sole is along up, as the stream has them."""
+    T = _gravity(people, T_world_camera, points).astype(np.float64)
+    upright = people["joints_world"][:, :_NUM_BODY_JOINTS].astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+    feet = upright[:, _FEET, 1]
+    lower = feet.argmin(axis=1)
+    rows = np.arange(len(feet))
+    stands = is_standing(upright) & _feet_in_image(people, store, T_world_camera)[rows, lower]
+    camera = T_world_camera[people["person_frame"], :3, 3] @ T[1, :3] + T[1, 3]
+    return StandingSoles(np.where(stands, feet[rows, lower], np.nan), camera)
+
+
 def _on_common_floor(
     people: PersonTable, store: ResultStore, T_world_camera: np.ndarray, gravity: np.ndarray, body: SmplxBody
 ) -> PersonTable:
     """Change sizes and distances as the standing feet of the clip agree."""
-    assert store.image_size is not None
     frames, joints = people["person_frame"], people["joints_world"]
+    inside = _feet_in_image(people, store, T_world_camera)
     T_world_camera = T_world_camera[frames]
-    height, width = store.image_size
-    pixels = project_joints(joints[:, _FEET], np.stack(store.K)[frames], T_world_camera)
-    # The last rows of an image show joints that lie below it.
-    margin = _BORDER_SHARE * max(height, width)
-    inside = (pixels > margin) & (pixels < np.array([width, height]) - 1 - margin)
     fit = fit_floor(
         Stances(
             joints=joints[:, :_NUM_BODY_JOINTS],
             camera=T_world_camera[:, :3, 3],
             track=people["person_track"],
             time_s=np.array(store.time_s)[frames],
-            feet_in_image=inside.all(-1),
+            feet_in_image=inside,
         ),
         gravity,
     )
