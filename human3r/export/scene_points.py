@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 MAX_POINTS = 200_000
 """More points make files for the web heavy without looking denser; ``points.ply`` and the npz hold them all."""
 _NUM_DISTANCES = 3
-_SIZES_M = (0.012, 0.12)
-_NEIGHBOURS, _SAMPLED = 4, 1500
+_SIZES_M = (0.012, 0.09)
+_COVERS, _NEIGHBOURS, _SAMPLED = 0.75, 3, 1500
 
 
 def thinned_points(reconstruction: Reconstruction, limit: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +63,7 @@ def _sizes_m(points: np.ndarray, group_of: np.ndarray) -> list[float]:
         sample = points[group_of == group][:: max(1, int((group_of == group).sum()) // _SAMPLED)]
         gaps = tree.query(sample, k=_NEIGHBOURS + 1)[0][:, -1] if len(sample) else np.zeros(0)
         gap = float(np.median(gaps[np.isfinite(gaps)])) if np.isfinite(gaps).any() else smallest
-        sizes.append(round(min(largest, max(smallest, gap)), 3))
+        sizes.append(round(min(largest, max(smallest, _COVERS * gap)), 3))
     return sizes
 
 

@@ -169,6 +169,24 @@ def test_a_run_behind_a_proxy_grows_live_stops_keeps_what_there_is_and_frees_the
     assert page.problems == []
 
 
+def test_while_a_run_goes_on_its_viewer_is_our_player_and_grows(unhurried_page, long_clip: Path) -> None:
+    page = unhurried_page
+    start_run(page, long_clip)
+    player = page.locator(".h3-viewer iframe").element_handle().content_frame()
+    player.wait_for_function("window.h3r && h3r.player && h3r.player.isLive && h3r.player.isAtEdge")
+    player.evaluate("h3r.player.seek(0)")
+    seen = player.evaluate("h3r.player.stage.times_s.length")
+
+    player.wait_for_function(f"h3r.player.stage.times_s.length > {seen} + 2")
+
+    assert player.evaluate("[h3r.player.isAtEdge, h3r.player.stage.frame]") == [False, 0]
+    panels = "[...document.querySelectorAll('[data-floating-window]')].filter((panel) => panel.offsetParent).length"
+    assert player.evaluate(panels) == 0
+    player.evaluate("document.querySelector('.h3p-live').click()")
+    player.wait_for_function(f"h3r.player.isAtEdge && h3r.player.stage.frame > {seen}")
+    assert page.problems == []
+
+
 def test_a_new_run_starts_at_once_after_a_stop(unhurried_page, long_clip: Path) -> None:
     page = unhurried_page
     start_run(page, long_clip)

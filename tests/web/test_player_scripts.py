@@ -54,6 +54,52 @@ def blank(chromium) -> Iterator[object]:
     context.close()
 
 
+LIVE = """
+(() => {
+  const mark = (content) => ({ type: "RunJavascriptMessage", source: "/*h3r " + JSON.stringify(content) + "*/" });
+  const bones = (value) => ({ bones: new Array(55).fill([1, 0, 0, 0, value, 0, 0]).flat(), label: [value, 2, 0] });
+  const moment = (frame, bodies, people, points) => mark({ frame, time_s: 0.1 * frame, half_height: 0.5, points,
+    people: people.map((id) => ({ id, color: [1, 2, 3] })), bodies,
+    camera: { wxyz: [1, 0, 0, 0], position: [frame, 0, 0] } });
+  window.live = new h3r.LiveTape();
+  window.grown = 0;
+  live.onFrame = () => { grown += 1; };
+  window.taken = [mark({ scene: { aspect: 1.5, views: null } }),
+    moment(0, { "/people/person_4": bones(0) }, [4], "/points/00000"),
+    { type: "LineSegmentsMessage", name: "/people/person_4/trail", owner: "" },
+    moment(1, { "/people/person_4": bones(1), "/people/person_5": bones(7) }, [4, 5], null),
+    moment(2, { "/people/person_5": bones(8) }, [4, 5], "/points/00001"),
+  ].filter((message) => live.take(message)).map((message) => message.type);
+  window.again = moment;
+})();
+"""
+
+
+def test_a_live_tape_keeps_every_frame_and_who_was_in_it(blank) -> None:
+    blank.add_script_tag(content=(PLAYER / "live.js").read_text(encoding="utf-8"))
+    blank.evaluate(LIVE)
+
+    assert blank.evaluate("taken") == ["LineSegmentsMessage"]
+    assert blank.evaluate("[live.frame, grown, live.isComplete]") == [2, 3, False]
+    assert blank.evaluate("live.scene.times_s") == pytest.approx([0, 0.1, 0.2])
+    assert blank.evaluate("live.scene.point_bands") == ["/points/00000", "/points/00001"]
+    present = (
+        "(name) => { const track = live.presence.get(name);"
+        " return [0, 1, 2].map((frame) => track.at(frame) >= 0 && track.values[track.at(frame)]); }"
+    )
+    assert blank.evaluate(present, "/people/person_4/body") == [True, True, False]
+    assert blank.evaluate(present, "/people/person_5/label") == [False, True, True]
+    assert blank.evaluate("live.takeRedrawn().concat(live.takeRedrawn())") == ["/people/person_4/trail"]
+
+
+def test_a_live_tape_takes_nothing_twice_when_the_socket_comes_back(blank) -> None:
+    blank.add_script_tag(content=(PLAYER / "live.js").read_text(encoding="utf-8"))
+    blank.evaluate(LIVE)
+    blank.evaluate("live.take(again(1, {}, [4, 5], null))")
+
+    assert blank.evaluate("[live.frame, live.scene.times_s.length]") == [2, 3]
+
+
 def test_what_does_not_move_is_left_to_viser_and_the_rest_is_taped(blank) -> None:
     assert blank.evaluate("passed.map((message) => message.type)") == [
         "SkinnedMeshMessage",
