@@ -165,6 +165,12 @@ def _run(page: Page, clip: Path) -> None:
     page.get_by_role("button", name="Reconstruct").click()
 
 
+def _refused(page: Page, clip: Path) -> None:
+    _run(page, clip)
+    page.wait_for_timeout(1500)  # the page was empty before, too
+    page.locator(".h3-empty:not(.h3-working)").wait_for()
+
+
 def _empty(look: _Look) -> None:
     look.page.locator(".h3-tile img").last.evaluate("image => image.decode()")
 
@@ -217,22 +223,19 @@ def _stopped(look: _Look) -> None:
 def _bad_file(look: _Look) -> None:
     path = look.clips / "notes.mp4"
     path.write_text("This is text.\n" * 50)
-    _run(look.page, path)
-    look.page.locator(".h3-problem").wait_for()
+    _refused(look.page, path)
 
 
 def _too_large(look: _Look) -> None:
     path = look.clips / "large.png"
     Image.new("L", (4000, 3000)).save(path)
-    _run(look.page, path)
-    look.page.locator(".h3-problem").wait_for()
+    _refused(look.page, path)
 
 
 def _too_long(look: _Look) -> None:
     path = look.clips / "long.mp4"
     _write_pictures(path, 62, fps=0.03)
-    _run(look.page, path)
-    look.page.locator(".h3-problem").wait_for()
+    _refused(look.page, path)
 
 
 def _expired(look: _Look) -> None:
