@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from human3r.errors import Human3RError
 from human3r.evaluation.consistency.run import find_inputs, markdown_of, report_on, without_parts
+from human3r.runtime.finishing import COMPACT_FINISHING
 from human3r.runtime.loading import load_model
 
 
@@ -19,6 +21,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--max-frames", type=int, default=None, help="use at most so many frames of every clip")
     parser.add_argument("--no-refine", action="store_true", help="leave out the fit of bodies to the keypoints")
     parser.add_argument("--no-smoothing", action="store_true", help="leave out the causal filter")
+    parser.add_argument("--no-zero-lag", action="store_true", help="keep the causal filter's motion in the result")
+    parser.add_argument("--no-scene-sizes", action="store_true", help="do not look for children by the floor")
+    parser.add_argument("--no-common-floor", action="store_true", help="do not bring standing feet to one floor")
     parser.add_argument("--json", action="store_true", help="one JSON object per clip in place of a table")
     options = parser.parse_args(arguments)
     try:
@@ -27,9 +32,15 @@ def main(arguments: list[str]) -> int:
         if any(path.suffix.lower() != ".npz" for path in paths):
             model = load_model("compact", device="cpu")
             model = without_parts(model, refine=not options.no_refine, smoothing=not options.no_smoothing)
+        finishing = replace(
+            COMPACT_FINISHING,
+            zero_lag=None if options.no_zero_lag else COMPACT_FINISHING.zero_lag,
+            scene_sizes=not options.no_scene_sizes,
+            common_floor=not options.no_common_floor,
+        )
         reports = []
         for path in paths:
-            reports.append(report_on(path, model, options.max_frames))
+            reports.append(report_on(path, model, options.max_frames, finishing))
             if options.json:
                 sys.stdout.write(json.dumps(reports[-1].to_dict()) + "\n")
     except Human3RError as error:

@@ -17,7 +17,7 @@ from human3r.models.compact.human_prior import find_people
 from human3r.models.compact.keypoints import DecodeOptions
 from human3r.models.compact.refine import RefineConfig, Refiner
 from human3r.reconstruction import Reconstruction
-from human3r.runtime.finishing import COMPACT_FINISHING, finish
+from human3r.runtime.finishing import COMPACT_FINISHING, FinishOptions, finish
 from human3r.runtime.loading import LoadedModel
 from human3r.runtime.session import Ahead, Session
 from human3r.runtime.store import ResultStore
@@ -67,25 +67,31 @@ def find_inputs(paths: list[Path]) -> list[Path]:
     return found
 
 
-def report_on(path: Path, model: LoadedModel | None, max_frames: int | None = None) -> Report:
+def report_on(
+    path: Path,
+    model: LoadedModel | None,
+    max_frames: int | None = None,
+    finishing: FinishOptions = COMPACT_FINISHING,
+) -> Report:
     """Measure a saved result, or run ``model`` on a clip and measure what comes out.
 
     Args:
         path: One of ``find_inputs``.
         model: ``compact``; None is enough for saved results.
         max_frames: Use at most so many frames of a clip.
+        finishing: What is made of a whole clip.
     """
     if path.suffix.lower() == ".npz":
         name = path.parent.name if path.name == "reconstruction.npz" else path.stem
         return Report(name, measure(Reconstruction.load(path)), None)
     if model is None or model.config.architecture != "compact":
         raise InputError("Clips are measured with the model 'compact' only.", "Give saved results of other models.")
-    result, prior = reconstruct_beside_prior(path, model, max_frames)
+    result, prior = reconstruct_beside_prior(path, model, max_frames, finishing)
     return Report(path.stem, measure(result), measure_fit(result, prior))
 
 
 def reconstruct_beside_prior(
-    clip: Path, model: LoadedModel, max_frames: int | None = None
+    clip: Path, model: LoadedModel, max_frames: int | None = None, finishing: FinishOptions = COMPACT_FINISHING
 ) -> tuple[Reconstruction, PriorKeypoints]:
     """Reconstruct a clip as ``reconstruct`` does and keep what the frozen prior saw in every frame."""
     session, store = Session(model), ResultStore()
@@ -102,7 +108,7 @@ def reconstruct_beside_prior(
                 row = np.full(len(people), len(store) - 1)
                 rows.append((row, pixels.float().numpy(), people.keypoint_score.float().numpy()))
             fps = rate_of(store.time_s, default_fps=reader.info.fps)
-        result = finish(store, fps, {"model": model.name, "source": clip.name}, COMPACT_FINISHING, model.body)
+        result = finish(store, fps, {"model": model.name, "source": clip.name}, finishing, model.body)
     finally:
         store.close()
     return result, PriorKeypoints(*(np.concatenate(column) for column in zip(*rows, strict=True)))
