@@ -6,7 +6,6 @@ in another part is counted there and not twice.
 
 from __future__ import annotations
 
-import resource
 import tempfile
 import time
 from collections import defaultdict
@@ -17,7 +16,6 @@ from pathlib import Path
 import torch
 
 from human3r.models.human3r import Human3R
-from human3r.records import Frame
 from human3r.runtime.finishing import COMPACT_FINISHING, finish
 from human3r.runtime.loading import LoadedModel
 from human3r.runtime.session import Session
@@ -111,7 +109,9 @@ def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: i
         num_frames: Frames used.
         num_warmup: Of them, those at the start that are run and not counted.
     """
-    frames, decode_seconds = _decode(clip, num_frames)
+    with FrameReader(clip, Sampling(max_frames=num_frames)) as reader:
+        frames = list(reader)
+        decode_seconds = reader.processor_s / max(1, len(frames))
     session, clock, store = Session(model), PartClock(model.device), ResultStore()
     with ExitStack() as stack:
         stack.callback(store.close)
@@ -152,23 +152,6 @@ def _watched(session: Session, network: Human3R) -> list[tuple[object, str, str]
     if network.look_ahead is not None:
         watched.append((network, "look_ahead", "prompts"))
     return watched
-
-
-def _decode(clip: Path, num_frames: int) -> tuple[list[Frame], float]:
-    """Return the frames, and the decoder's processor seconds per frame without its start."""
-
-    def children() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
-
-    before = children()
-    with FrameReader(clip, Sampling(max_frames=1)) as reader:
-        list(reader)
-    started = children()
-    with FrameReader(clip, Sampling(max_frames=num_frames)) as reader:
-        frames = list(reader)
-    rest = (children() - started) - (started - before)
-    return frames, max(0.0, rest) / max(1, len(frames) - 1)
 
 
 def _ordered(seconds: dict[str, float]) -> dict[str, float]:

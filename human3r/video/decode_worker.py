@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -68,13 +69,15 @@ def _serve(request: dict, output: BinaryIO) -> None:
     with ExitStack() as stack:
         source = open_source(Path(request["path"]), Sampling(**request["sampling"]), limits, stack)
         write_message(output, {"type": "info", **source.info.to_dict(), "warnings": source.warnings})
-        num_frames = 0
+        num_frames, started = 0, time.process_time()
         if not request["probe_only"]:
             for index, time_s, image in source.frames():
                 header = {"type": "frame", "frame_index": index, "time_s": time_s, "shape": list(image.shape)}
                 write_message(output, header, image.data.cast("B"))
                 num_frames += 1
-        write_message(output, {"type": "end", "num_frames": num_frames, "warnings": source.warnings})
+        seconds = time.process_time() - started
+        end = {"type": "end", "num_frames": num_frames, "warnings": source.warnings, "processor_s": seconds}
+        write_message(output, end)
 
 
 def _as_human3r_error(error: Exception, limits: MediaLimits) -> Human3RError:

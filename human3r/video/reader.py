@@ -68,6 +68,8 @@ class FrameReader:
         self._limits = limits
         self.warnings: list[str] = []
         self.num_delivered = 0
+        self.processor_s = 0.0
+        """Processor time that the decoder took for the frames, its start excluded; known when all are delivered."""
         request = {
             "path": str(Path(path).absolute()),
             "sampling": asdict(sampling or Sampling()),
@@ -108,6 +110,7 @@ class FrameReader:
                 return
             if message["type"] == "end":
                 self.warnings = [str(text) for text in message.get("warnings", [])]
+                self.processor_s = float(message.get("processor_s", 0.0))  # type: ignore[arg-type]
                 return
             frame = self._to_frame(message, body)
             if frame.frame_index <= previous_index:
