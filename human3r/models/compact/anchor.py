@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from human3r.models.compact.alignment import Target, gradient, picture
+from human3r.models.compact.convolution import largest_nearby
 from human3r.models.compact.motion import Lens, Surface
 from human3r.models.compact.prompter import KeypointDetections
 from human3r.models.parts import DecodedFrame, ScenePoints
@@ -112,23 +113,6 @@ def _inside_boxes(frame: DecodedFrame, person_mask: Tensor) -> Tensor:
     in_x = (x >= low[:, :1]) & (x <= high[:, :1])
     in_y = (y >= low[:, 1:]) & (y <= high[:, 1:])
     return (in_y[:, :, None] & in_x[:, None, :]).any(0).to(person_mask.dtype)
-
-
-def largest_nearby(image: Tensor, radius: int) -> Tensor:
-    """Return, for every cell of ``h w``, the largest value within ``radius`` cells along both axes.
-
-    As max-pooling, but by rows, then by columns, in whole-image operations: a tenth of the time on a CPU.
-    """
-    side = 2 * radius + 1
-    image = functional.pad(image, (radius, radius, radius, radius), value=-torch.inf)
-    for axis in (0, 1):
-        width = 1
-        while width < side:
-            step = min(width, side - width)
-            size = image.shape[axis] - step
-            image = torch.maximum(image.narrow(axis, 0, size), image.narrow(axis, step, size))
-            width += step
-    return image
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from human3r.models.compact.config import CompactConfig
+from human3r.models.compact.convolution import largest_nearby
 from human3r.models.compact.keypoints import DecodeOptions, ImageKeypoints, decode_people, join_scales
 from human3r.models.compact.movenet import MoveNet, MoveNetMaps
 from human3r.models.parts import BatchRecord
@@ -111,7 +112,7 @@ def find_hints(center: Tensor) -> Tensor:
 
 
 def _find_peaks(center: Tensor, least: float, most: float) -> Tensor:
-    peak = center == functional.max_pool2d(center, 5, 1, 2)
+    peak = center == largest_nearby(center, 2)
     return (peak & (center >= least) & (center < most)).nonzero()[:, [0, 2, 3]]
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from human3r.models.compact.convolution import largest_nearby
 from human3r.models.compact.movenet import NUM_KEYPOINTS, MoveNetMaps
 from human3r.records import TensorRecord
 
@@ -157,9 +157,9 @@ def person_size(people: ImageKeypoints) -> Tensor:
 
 def _find_centers(center: Tensor, options: DecodeOptions) -> tuple[Tensor, Tensor, Tensor]:
     """Return rows, columns and scores of the local maxima, best first."""
-    window = options.nms_cells
-    peak = functional.max_pool2d(center[None], window, 1, window // 2)[0]
-    rows, columns = torch.nonzero((center == peak) & (center >= options.min_score), as_tuple=True)
+    rows, columns = torch.nonzero(
+        (center == largest_nearby(center, options.nms_cells // 2)) & (center >= options.min_score), as_tuple=True
+    )
     score = center[rows, columns]
     order = torch.argsort(score, descending=True, stable=True)
     return rows[order], columns[order], score[order]
