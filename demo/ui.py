@@ -248,7 +248,7 @@ def _changes(update: Update) -> tuple[object, ...]:
     if update.live_token is not None:
         viewer = panels.live_viewer(update.live_token)
     elif update.preview is None and not update.fraction:
-        viewer = panels.working_viewer(update.text)
+        viewer = panels.working_viewer(messages.WAITING_HINT if update.fraction is None else update.text)
     side = skip if update.preview is None else panels.preview(update.preview)
     return skip, line, viewer, side, skip if update.preview is not None else "", *working
 
