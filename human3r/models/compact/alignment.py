@@ -35,8 +35,13 @@ CAUCHY = 2.385
 """95 % efficiency on Gaussian noise. Source: Holland and Welsch (1977)."""
 _MIN_SIGMA = 0.02
 """Least noise of grey values in [-1, 1]: two and a half steps of a byte."""
-_PARALLAX_NOISE_PX = 0.5
-"""Standard deviation of what a block of the belief is off in one frame for reasons that no depth explains."""
+_PARALLAX_NOISE_PX = 1.0
+"""Standard deviation of what a block of the belief is off in one frame for reasons that no depth explains, such as a
+wrong focal length in a turn."""
+_FREE_PARALLAX_PX = 20.0
+"""Parallax (pixels per logarithm of the depth) from which on depth is as free as the belief says."""
+_LEAST_STIFFNESS = 4.0
+"""The images' information on depth is less than their noise says: people's shadows move, edges lie between cells."""
 _OUTLIER_GREY = 0.2
 """Difference of grey values in [-1, 1] that is as wrong as any."""
 
@@ -59,12 +64,19 @@ class DepthEstimate(TensorRecord):
     """What was known before the frame."""
     correction: Tensor
     """``C``, see ``DepthBelief``."""
+    stiffness: Tensor
+    """Scalar, see ``DepthBelief.solve``: while there is little parallax, free depth would let translations grow until
+    they explain noise."""
     equations: JointEquations | None = None
     """Of the last step."""
 
     def absorbed(self) -> DepthBelief:
         """Return the belief after the frame."""
-        return self.belief if self.equations is None else self.belief.absorb(self.correction, self.equations)
+        return (
+            self.belief
+            if self.equations is None
+            else self.belief.absorb(self.correction, self.equations, self.stiffness)
+        )
 
 
 @dataclass(frozen=True)
@@ -149,8 +161,8 @@ def align_jointly(
         else:
             assert block is not None
             equations = _depth_equations(look, depth.belief, block, normal, aim)
-            step, correction = depth.belief.solve(depth.correction, equations)
-            depth = DepthEstimate(depth.belief, correction, equations)
+            step, correction = depth.belief.solve(depth.correction, equations, depth.stiffness)
+            depth = replace(depth, correction=correction, equations=equations)
         T_b_a = T_b_a @ inverse(small_motion(step[:6]))
         light = light + step[6:]
         if has_settled(step, surface, lens, cell_px):
@@ -158,34 +170,42 @@ def align_jointly(
     return T_b_a, depth
 
 
-def _depth_equations(look: _Step, belief: DepthBelief, block: Tensor, normal: Tensor, aim: Tensor) -> JointEquations:
-    """Join the equations of motion (``normal``, ``aim``) and corrections.
+def start_depth(belief: DepthBelief, surface: Surface, T_b_a: Tensor, lens: Lens) -> DepthEstimate:
+    """Return the estimate that a frame starts from, given a motion that is nearly right."""
+    moved = transform(T_b_a, surface.points)
+    square = _parallax(moved, T_b_a[:3, 3], lens).square().sum(0)
+    mean = (surface.weight * square).sum() / surface.weight.sum().clamp(min=1e-6)
+    slack = _FREE_PARALLAX_PX**2 / mean.detach().clamp(min=1e-4)
+    return DepthEstimate(belief, belief.correction, _LEAST_STIFFNESS * (1 + slack))
 
-    Every block may be wrong in this frame alone by so many pixels of parallax: a wrong focal length, a shadow that
-    moves. That error is eliminated here, so that small parallax teaches nothing.
+
+def _parallax(moved: Tensor, translation: Tensor, lens: Lens) -> Tensor:
+    """Return ``2 N`` pixels per logarithm of the depth that ``N 3`` points had before they moved.
+
+    A point that goes farther along its ray moves against the translation, the less the farther it is.
     """
-    information = look.information * look.depth_column
-    sums = torch.stack(
-        [
-            information * look.depth_column,
-            -information * look.residual,
-            look.information * look.parallax,
-            look.information,
-        ]
+    x, y, z = moved.T
+    z = z.clamp(min=0.05)
+    return torch.stack([x / z * translation[2] - translation[0], y / z * translation[2] - translation[1]]) * (
+        lens.focal_px / z
     )
-    sums = torch.cat([sums, -information * look.columns.T]).T
-    gained, push, parallax, weight = belief.sum_by_block(block, sums[:, :4]).T
-    coupling = belief.sum_by_block(block, sums[:, 4:])
-    variance = _PARALLAX_NOISE_PX**2 * weight / parallax.clamp(min=1e-9)
-    kept = 1 / (1 + variance * gained)
-    lost = (variance * kept)[:, None] * coupling
+
+
+def _depth_equations(look: _Step, belief: DepthBelief, block: Tensor, normal: Tensor, aim: Tensor) -> JointEquations:
+    """Join the equations of motion (``normal``, ``aim``) and corrections."""
+    information = look.information * look.depth_column
+    own = [information * look.depth_column, -information * look.residual]
+    sums = torch.stack([*own, look.information * look.parallax, look.information])
+    sums = belief.sum_by_block(block, torch.cat([sums, -information * look.columns.T]).T)
+    gained, push, parallax, weight = sums[:, :4].T
     return JointEquations(
-        normal - coupling.T @ lost,
-        aim - lost.T @ push,
-        kept[:, None] * coupling,
-        kept * gained,
-        kept * push,
-        parallax.sum() / weight.sum().clamp(min=1e-9),
+        normal=normal,
+        aim=aim,
+        coupling=sums[:, 4:],
+        gained=gained,
+        push=push,
+        variance=_PARALLAX_NOISE_PX**2 * weight / parallax.clamp(min=1e-9),
+        parallax=parallax.sum() / weight.sum().clamp(min=1e-9),
     )
 
 
@@ -207,18 +227,15 @@ def _compare(
     slope_x, slope_y = 0.5 * (surface.slope.T + R.T @ seen[1:])
     along_x, along_y = point_jacobian(surface.points, lens.focal_px).permute(1, 2, 0)
     columns = torch.cat([slope_x * along_x + slope_y * along_y, surface.grey[None], torch.ones_like(seen[:1])]).T
-    # A point that goes farther along its ray moves against the translation, the less the farther it is.
-    x, y, z = moved.T
-    shift = T_b_a[:3, 3]
-    per_metre = lens.focal_px / z.clamp(min=0.05)
-    move_x, move_y = (x / z * shift[2] - shift[0]) * per_metre, (y / z * shift[2] - shift[1]) * per_metre
+    move_x, move_y = _parallax(moved, T_b_a[:3, 3], lens)
     turned_x, turned_y = R @ torch.stack([slope_x, slope_y])
     weight = base * inside
     sigma = robust_sigma(residual, weight, _MIN_SIGMA)
     weight = weight * (tukey_weight if is_strict else cauchy_weight)(residual.detach(), sigma)
     information = weight / (CORRELATION * sigma.square())
     depth_column = turned_x * move_x + turned_y * move_y
-    return _Step(columns, depth_column, residual, information, move_x.square() + move_y.square())
+    parallax = move_x.square() + move_y.square()
+    return _Step(columns, depth_column, residual, information, parallax)
 
 
 def misfit(surface: Surface, target: Target, T_b_a: Tensor, lens: Lens) -> Tensor:

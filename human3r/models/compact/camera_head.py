@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.alignment import DepthEstimate, Target, align_images, align_jointly, misfit
+from human3r.models.compact.alignment import DepthEstimate, Target, align_images, align_jointly, misfit, start_depth
 from human3r.models.compact.anchor import LEVELS, FrameView, build_surfaces, build_targets, describe_frame
 from human3r.models.compact.depth_belief import DepthBelief, inherit, prior_belief
 from human3r.models.compact.motion import (
@@ -134,7 +134,7 @@ def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Ten
         best = align_images(surfaces[level], targets[level], best, lens, LEVELS[level][1])
     # The camera may have stayed at the anchor, or where it was before.
     stays = torch.stack([torch.eye(4).to(best), anchor.T_previous_anchor])
-    depth: DepthEstimate | None = DepthEstimate(anchor.belief, anchor.belief.correction)
+    depth: DepthEstimate | None = start_depth(anchor.belief, surfaces[_CHECK_LEVEL], best, lens)
     for level in range(_JOINT_LEVEL, len(LEVELS)):
         prior = stays if level == len(LEVELS) - 1 else None
         best, depth = align_jointly(anchor.surfaces[level], depth, targets[level], best, lens, LEVELS[level][1], prior)

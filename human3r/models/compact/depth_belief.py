@@ -51,6 +51,8 @@ class JointEquations(TensorRecord):
     """``C`` diagonal of the images' information on the corrections."""
     push: Tensor
     """``C`` its right-hand side."""
+    variance: Tensor
+    """``C`` of what a correction may be off in this frame alone."""
     parallax: Tensor
     """Scalar, mean square of pixels per logarithm of the depth."""
 
@@ -78,37 +80,42 @@ class DepthBelief(TensorRecord):
         """Add up ``N ...`` values; returns ``C ...``."""
         return values.new_zeros(self.correction.shape[0], *values.shape[1:]).index_add(0, block, values)
 
-    def solve(self, correction: Tensor, equations: JointEquations) -> tuple[Tensor, Tensor]:
+    def solve(self, correction: Tensor, equations: JointEquations, stiffness: Tensor) -> tuple[Tensor, Tensor]:
         """Solve one step of motion and corrections together; the blocks are eliminated first (Schur complement).
 
         Args:
             correction: ``C`` where the last step left it.
             equations: What the frame says, linearised there.
+            stiffness: Scalar by which the belief counts more than it should.
 
         Returns:
             ``K`` step of the motion, and the ``C`` corrections after it.
         """
-        push = equations.push - self.information @ (correction - self.correction)
-        coupling = equations.coupling
-        factor = torch.linalg.cholesky(self.information + torch.diag(equations.gained))
+        information, coupling = stiffness * self.information, equations.coupling
+        push = equations.push - information @ (correction - self.correction)
+        factor = torch.linalg.cholesky(information + torch.diag(equations.gained))
         solved = torch.cholesky_solve(torch.cat([coupling, push[:, None]], dim=1), factor)
         by_motion, alone = solved[:, :-1], solved[:, -1]
         step = torch.linalg.solve(equations.normal - coupling.T @ by_motion, equations.aim - coupling.T @ alone)
         moved = correction + (alone - by_motion @ step).clamp(-_MAX_STEP, _MAX_STEP)
         return step, moved.clamp(-_MAX_CORRECTION, _MAX_CORRECTION)
 
-    def absorb(self, correction: Tensor, equations: JointEquations) -> DepthBelief:
+    def absorb(self, correction: Tensor, equations: JointEquations, stiffness: Tensor) -> DepthBelief:
         """Return the belief after a frame for which ``solve`` ended at a correction, the motion marginalised out.
 
         Frames of one anchor repeat each other's errors: one counts by what it adds to the largest parallax so far.
         """
         parallax = torch.maximum(self.parallax, equations.parallax)
         share = (parallax - self.parallax) / parallax.clamp(min=1e-9)
-        coupling = equations.coupling
-        taught = torch.diag(equations.gained) - coupling @ torch.linalg.solve(equations.normal, coupling.T)
-        change = (self.information + taught) @ (correction - self.correction)
+        coupling, gained = equations.coupling, equations.gained
+        kept = 1 / (1 + equations.variance * gained)
+        # Whoever believes the noise of a frame believes less of what it says.
+        raw = stiffness * self.information + _taught(equations.normal, coupling, gained)
+        said = raw @ (correction - self.correction)
+        normal = equations.normal - coupling.T @ ((equations.variance * kept)[:, None] * coupling)
+        taught = _taught(normal, kept[:, None] * coupling, kept * gained)
         information = (self.information + share * taught).contiguous()
-        mean = self.correction + torch.linalg.solve(information, share * change)
+        mean = self.correction + torch.linalg.solve(information, share * kept * said)
         return replace(self, correction=mean, information=information, parallax=parallax)
 
     def upsample(self, size: tuple[int, int]) -> Tensor:
@@ -126,6 +133,11 @@ class DepthBelief(TensorRecord):
     def variance(self) -> Tensor:
         """Return the ``C`` variances of the corrections."""
         return torch.cholesky_inverse(torch.linalg.cholesky(self.information)).diagonal()
+
+
+def _taught(normal: Tensor, coupling: Tensor, gained: Tensor) -> Tensor:
+    """Return the ``C C`` information on corrections that is left when the motion is marginalised out."""
+    return torch.diag(gained) - coupling @ torch.linalg.solve(normal, coupling.T)
 
 
 def prior_belief(depth: Tensor, cell_px: float) -> DepthBelief:
