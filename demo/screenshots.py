@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import argparse
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
 from demo import headless
 from demo.engine import RunListener, RunOptions
-from demo.examples import EXAMPLES
 from demo.human3r_engine import Human3REngine
+from demo.page_states import HELD_AT_FRAME, STATES, Look
 from demo.server import Demo
 from demo.settings import Settings
 from human3r import FramePrediction, Reconstruction
-from human3r.video.writer import VideoWriter
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Frame, Page
+    from playwright.sync_api import Browser, Page
 
-_DESKTOP, _PHONE = (1360, 840), (390, 780)
 _PATIENCE_MS = 240_000
-_HELD_AT_FRAME = 24
-_DRAWINGS = 8
-"""Pictures that the viewer draws before it is looked at: textures and meshes arrive over several."""
 
 
 class HeldEngine(Human3REngine):
@@ -50,34 +40,21 @@ class HeldEngine(Human3REngine):
 
         def on_frame(prediction: FramePrediction) -> None:
             listener.on_frame(prediction)
-            if prediction.frame_index >= _HELD_AT_FRAME:
+            if prediction.frame_index >= HELD_AT_FRAME:
                 while not self.go.wait(0.1) and not listener.should_stop():
                     pass
 
         return super().reconstruct(clip, options, replace(listener, on_frame=on_frame))
 
 
-@dataclass(frozen=True)
-class _Look:
-    """One visitor's page and what a state needs beside it."""
-
-    page: Page
-    url: str
-    engine: HeldEngine
-    clips: Path
-    new_page: Callable[[], Page]
-    shoot: Callable[[str], None]
-    """Take a picture with a suffix to the state's name."""
-
-
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(prog="python -m demo.screenshots", description="Take pictures of the page.")
     parser.add_argument("folder", type=Path, metavar="OUT", help="folder for the pictures")
-    parser.add_argument("states", nargs="*", metavar="STATE", help=f"which (all): {', '.join(_STATES)}")
+    parser.add_argument("states", nargs="*", metavar="STATE", help=f"which (all): {', '.join(STATES)}")
     parser.add_argument("--model", default="compact", help="model (%(default)s)")
     options = parser.parse_args()
-    if unknown := sorted(set(options.states) - set(_STATES)):
+    if unknown := sorted(set(options.states) - set(STATES)):
         parser.error(f"unknown state {', '.join(unknown)}")
     if reason := headless.missing():
         parser.exit(1, f"No pictures: {reason}.\n")
@@ -90,13 +67,13 @@ def main() -> None:
     ):
         page = demo.launch(warm_up=False)
         engine.load(options.model)
-        for name in options.states or _STATES:
+        for name in options.states or STATES:
             _take(name, browser, options.folder, engine, page.local_url, Path(clips))
         page.close()
 
 
 def _take(name: str, browser: Browser, folder: Path, engine: HeldEngine, url: str, clips: Path) -> None:
-    act, size, is_dark = _STATES[name]
+    act, size, is_dark = STATES[name]
     contexts = []
 
     def new_page() -> Page:
@@ -121,204 +98,12 @@ def _take(name: str, browser: Browser, folder: Path, engine: HeldEngine, url: st
         print(path, flush=True)
 
     try:
-        act(_Look(first, url, engine, clips, new_page, shoot))
+        act(Look(first, url, engine.go, clips, new_page, shoot))
         shoot()
     finally:
         engine.go.set()
         for context in contexts:
             context.close()
-
-
-def _upload(page: Page, clip: Path) -> None:
-    page.set_input_files("#h3-clip input[type=file]", str(clip))
-    page.locator("p.h3-facts, .h3-problem").first.wait_for()
-
-
-def _drawn(frame: Frame) -> None:
-    """Wait until the viewer has worked off what it was told and has drawn it."""
-    frame.wait_for_function("window.__viserMutable && __viserMutable.messageQueue.length === 0")
-    frame.evaluate(
-        "count => new Promise(done => { const next = () => count-- ? (__viserMutable.requestRender(),"
-        " requestAnimationFrame(next)) : done(); next(); })",
-        _DRAWINGS,
-    )
-
-
-def _viewer(page: Page) -> Frame:
-    page.locator(".h3-viewer iframe").wait_for()
-    frame = page.locator(".h3-viewer iframe").element_handle().content_frame()
-    assert frame is not None  # an iframe has one
-    frame.wait_for_function("window.h3r && h3r.player")
-    return frame
-
-
-def _result(page: Page, part: float = 0.45) -> Frame:
-    page.locator("[data-h3=recording] iframe").wait_for()
-    viewer = _viewer(page)
-    viewer.evaluate("part => h3r.player.seek(part * h3r.player.end_s)", part)
-    _drawn(viewer)
-    return viewer
-
-
-def _run(page: Page, clip: Path) -> None:
-    _upload(page, clip)
-    page.get_by_role("button", name="Reconstruct").click()
-
-
-def _refused(page: Page, clip: Path) -> None:
-    _run(page, clip)
-    page.wait_for_timeout(1500)  # the page was empty before, too
-    page.locator(".h3-empty:not(.h3-working)").wait_for()
-
-
-def _empty(look: _Look) -> None:
-    look.page.locator(".h3-tile img").last.evaluate("image => image.decode()")
-
-
-def _options(look: _Look) -> None:
-    _upload(look.page, EXAMPLES[1].clip)
-    look.page.get_by_role("button", name="Options").click()
-    look.page.get_by_label("Model").first.wait_for()
-
-
-def _example(look: _Look, number: int = 0, part: float = 0.45) -> None:
-    look.page.locator("button.h3-tile").nth(number).click()
-    _result(look.page, part)
-
-
-def _views(look: _Look) -> None:
-    look.page.locator("button.h3-tile").nth(2).click()
-    viewer = _result(look.page)
-    for name in ("Follow", "Camera", "Top", "World"):
-        viewer.locator(".h3p-views").get_by_role("button", name=name).click()
-        _drawn(viewer)
-        look.shoot(f"_{name.lower()}")
-    viewer.get_by_role("button", name="This moment").click()
-    _drawn(viewer)
-
-
-def _live(look: _Look) -> None:
-    look.engine.go.clear()
-    _run(look.page, EXAMPLES[0].clip)
-    look.page.locator(".h3-status", has_text=f"frame {_HELD_AT_FRAME + 1}").wait_for()
-    _drawn(_viewer(look.page))
-
-
-def _queued(look: _Look) -> None:
-    look.engine.go.clear()
-    _run(look.page, EXAMPLES[0].clip)
-    look.page.locator(".h3-status", has_text="frame ").wait_for()
-    second = look.new_page()
-    _run(second, EXAMPLES[1].clip)
-    second.get_by_text("before yours").first.wait_for()
-
-
-def _stopped(look: _Look) -> None:
-    _live(look)
-    look.page.get_by_role("button", name="Stop").click()
-    look.engine.go.set()
-    _result(look.page)
-
-
-def _bad_file(look: _Look) -> None:
-    path = look.clips / "notes.mp4"
-    path.write_text("This is text.\n" * 50)
-    _refused(look.page, path)
-
-
-def _too_large(look: _Look) -> None:
-    path = look.clips / "large.png"
-    Image.new("L", (4000, 3000)).save(path)
-    _refused(look.page, path)
-
-
-def _too_long(look: _Look) -> None:
-    path = look.clips / "long.mp4"
-    _write_pictures(path, 62, fps=0.03)
-    _refused(look.page, path)
-
-
-def _expired(look: _Look) -> None:
-    look.page.goto(f"{look.url}?result=AAAAAAAAAAAAAAAAAAAAAA")
-    look.page.locator(".h3-problem").wait_for()
-
-
-def _nobody(look: _Look) -> None:
-    path = look.clips / "nobody.mp4"
-    _write_pictures(path, 12, fps=10)
-    _run(look.page, path)
-    _result(look.page)
-
-
-def _gif(look: _Look) -> None:
-    path = look.clips / "walk.gif"
-    pictures = list(_frames(EXAMPLES[2].clip))
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
-    _run(look.page, path)
-    _result(look.page)
-
-
-def _zip(look: _Look) -> None:
-    path = look.clips / "frames.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for index, picture in enumerate(_frames(EXAMPLES[1].clip)):
-            picture.save(look.clips / "one.jpg")
-            archive.write(look.clips / "one.jpg", f"{index:04d}.jpg")
-    _run(look.page, path)
-    _result(look.page)
-
-
-def _webcam(look: _Look) -> None:
-    look.page.locator("#h3-record").click()
-    look.page.locator("#h3-webcam button").first.click()
-    look.page.locator("#h3-webcam video").first.wait_for()
-
-
-def _frames(clip: Path, count: int = 10) -> Iterator[Image.Image]:
-    from human3r.video.reader import FrameReader
-    from human3r.video.sampling import Sampling
-
-    with FrameReader(clip, Sampling(fps=5, max_frames=count)) as reader:
-        for frame in reader:
-            picture = Image.fromarray(frame.image)
-            picture.thumbnail((480, 480))
-            yield picture
-
-
-def _write_pictures(path: Path, count: int, fps: float) -> None:
-    rows, columns = np.mgrid[0:144, 0:256]
-    with VideoWriter(path, fps=fps) as writer:
-        for index in range(count):
-            writer.append(np.stack([rows + 60, columns // 2 + 4 * index, 200 - rows], axis=-1).astype(np.uint8))
-
-
-_State = tuple[Callable[[_Look], None], tuple[int, int], bool]
-_STATES: dict[str, _State] = {
-    "empty": (_empty, _DESKTOP, False),
-    "empty_dark": (_empty, _DESKTOP, True),
-    "empty_phone": (_empty, _PHONE, False),
-    "options": (_options, _DESKTOP, False),
-    "webcam": (_webcam, _DESKTOP, False),
-    "result": (lambda look: _example(look, 2), _DESKTOP, False),
-    "result_dark": (_example, _DESKTOP, True),
-    "result_portrait": (lambda look: _example(look, 1, 0.3), _DESKTOP, False),
-    "result_phone": (lambda look: _example(look, 2), _PHONE, False),
-    "result_phone_dark": (lambda look: _example(look, 1), _PHONE, True),
-    "views": (_views, _DESKTOP, False),
-    "live": (_live, _DESKTOP, False),
-    "live_dark": (_live, _DESKTOP, True),
-    "live_phone": (_live, _PHONE, False),
-    "queued": (_queued, _DESKTOP, False),
-    "stopped": (_stopped, _DESKTOP, False),
-    "bad_file": (_bad_file, _DESKTOP, False),
-    "bad_file_phone": (_bad_file, _PHONE, True),
-    "too_large": (_too_large, _DESKTOP, False),
-    "too_long": (_too_long, _DESKTOP, False),
-    "expired": (_expired, _DESKTOP, False),
-    "nobody": (_nobody, _DESKTOP, False),
-    "gif": (_gif, _DESKTOP, False),
-    "zip": (_zip, _DESKTOP, False),
-}
 
 
 if __name__ == "__main__":
