@@ -76,7 +76,7 @@ class Ended:
 _WAITING = 3
 """Prepared frames that may wait for the network."""
 _GPU_BATCH = 4
-_COMPACT_BATCH = 2
+_COMPACT_BATCH = 4
 _Item = tuple[Frame, PreparedImage, Ahead | None]
 
 Event = Opened | Stepped | Ended
@@ -113,7 +113,9 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
             looked = _together(session, frames, batch_size)
             if encodes_ahead:
                 # And the recurrence ahead of whoever takes the predictions, who stores and shows them meanwhile.
-                with Prefetcher(looked, lambda item: item) as ahead, Prefetcher(ahead, step, depth=1) as stepped:
+                # The next group is encoded while the frames of the last one still wait for their turn.
+                ahead = Prefetcher(looked, lambda item: item, 2 * batch_size)
+                with ahead, Prefetcher(ahead, step, depth=1) as stepped:
                     yield from stepped
             elif batch_size > 1:
                 yield from map(step, looked)
@@ -125,8 +127,8 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
 def _batch_size(model: LoadedModel) -> int:
     """Return how many frames of a file go through the network together.
 
-    Small batches leave a GPU half idle. On a CPU two frames share the reading of the weights: the encoders of
-    ``compact`` take a tenth less, and say the same to the bit.
+    Small batches leave a GPU half idle. On a CPU frames share the reading of the weights and the calls of operators:
+    the encoders of ``compact`` take a tenth less per frame, and say the same to the bit.
     """
     if model.device.type == "cpu":
         return _COMPACT_BATCH if model.config.architecture == "compact" else 1
