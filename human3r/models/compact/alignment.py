@@ -35,7 +35,7 @@ CAUCHY = 2.385
 """95 % efficiency on Gaussian noise. Source: Holland and Welsch (1977)."""
 _MIN_SIGMA = 0.02
 """Least noise of grey values in [-1, 1]: two and a half steps of a byte."""
-_PARALLAX_NOISE_PX = 1.0
+_PARALLAX_NOISE_PX = 0.5
 """Standard deviation of what a block of the belief is off in one frame for reasons that no depth explains, such as a
 wrong focal length in a turn."""
 _FREE_PARALLAX_PX = 20.0
