@@ -101,9 +101,10 @@ class SameConv2d(nn.Conv2d):
             weight = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, padding, self.stride, self.dilation, self.groups, list(shape)
             )
-            while len(self._packed) >= _MOST_SHAPES:
-                del self._packed[next(iter(self._packed))]
-            found = self._packed[shape] = (weight, padding)
+            found = (weight, padding)
+            # A new dictionary, not a changed one: sessions in other threads read it meanwhile.
+            kept = list(self._packed.items())[1 - _MOST_SHAPES :]
+            self._packed = dict([*kept, (shape, found)])
         return found
 
     def __getstate__(self) -> dict[str, object]:
