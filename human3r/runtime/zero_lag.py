@@ -24,6 +24,8 @@ _REACH = 3.0
 _MOST_NEIGHBOURS = 90
 """On either side; bounds the work on clips of very high frame rates."""
 _LEAST_RUN = 3
+_ROWS_AT_ONCE = 4096
+"""Bodies that are posed together: bounds the memory of long clips."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,12 @@ def smooth_tracks(
     orientation = np.swapaxes(R_world_camera, 1, 2)[:, None] @ orientation
     bearing = np.einsum("nba,nb->na", R_world_camera, bearing)
     anchor = bearing * (np.exp(log_distance) * body_sizes(body, betas))[:, None]
-    return people | _table_of(orientation, anchor, betas, people["expression"], T_world_camera, body)
+    columns = (orientation, anchor, betas, people["expression"], T_world_camera)
+    parts = [
+        _table_of(*(column[start : start + _ROWS_AT_ONCE] for column in columns), body)
+        for start in range(0, len(betas), _ROWS_AT_ONCE)
+    ]
+    return people | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _chord(options: ZeroLagOptions) -> float:

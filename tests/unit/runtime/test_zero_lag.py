@@ -8,6 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.bodies import SmplxBody, load_body
+from human3r.runtime import zero_lag
 from human3r.runtime.zero_lag import ZeroLagOptions, local_lines, smooth_tracks
 
 _STEP_S = 1 / 30
@@ -150,3 +151,11 @@ def test_distances_follow_the_shape_that_people_get(body: SmplxBody) -> None:
     small = body.rest_joints(torch.zeros(1, 10), torch.zeros(1, 10))[0]
     grown = float((rest[15] - rest[0]).norm() / (small[15] - small[0]).norm())
     assert smooth["joints_world"][:, 15, 2] == pytest.approx(np.full(10, 3.0 * grown), rel=0.03)
+
+
+def test_bodies_posed_in_parts_are_the_same(body: SmplxBody, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = _table(np.linspace(3, 4, 20), np.linspace(0, 1, 20))
+    whole = _smooth(table, body)
+    monkeypatch.setattr(zero_lag, "_ROWS_AT_ONCE", 7)
+    parts = _smooth(table, body)
+    assert all(np.allclose(parts[name], whole[name], atol=1e-5) for name in whole)
