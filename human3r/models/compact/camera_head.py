@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.alignment import DepthEstimate, Target, align_images, align_jointly, misfit, start_depth
+from human3r.models.compact.alignment import Target, align_images, align_jointly, misfit, start_depth
 from human3r.models.compact.anchor import LEVELS, FrameView, build_surfaces, build_targets, describe_frame
 from human3r.models.compact.depth_belief import DepthBelief, inherit, prior_belief
 from human3r.models.compact.motion import (
@@ -44,6 +44,8 @@ _GOOD_MISFIT = 0.06
 """Below it a motion is good, and nothing is matched."""
 _WORSE_MISFIT = 1.25
 """Times the previous frame's misfit: as good as that is good, too."""
+_MAX_STIFFNESS = 400.0
+"""Of an estimate of depth; beyond it, depth stays as it is."""
 _MAX_CHAIN_LOG_SCALE = 0.4
 _MAX_CHAIN_LOG_STEP = 0.6
 """Beyond it the two anchors show different things: one hides the other."""
@@ -121,9 +123,10 @@ def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Ten
     surfaces = [corrected(surface, anchor.belief, lens) for surface in anchor.surfaces[:_JOINT_LEVEL]]
     good = (_WORSE_MISFIT * anchor.misfit).clamp(min=_GOOD_MISFIT)
     best, cost = anchor.T_previous_anchor, _cost(surfaces, targets, anchor.T_previous_anchor, lens)
-    if bool(cost > good):
+    is_near = bool(cost <= good)
+    if not is_near:
         best, cost = _better(surfaces, targets, lens, (best, cost), anchor.T_step @ best)
-    best, cost = _align_coarsely(surfaces, targets, lens, (best, cost))
+    best, cost = _align_coarsely(surfaces, targets, lens, (best, cost), first_level=int(is_near))
     if bool(cost > good):
         matched = _match(anchor, here, surfaces, best, lens)
         start = matched, _cost(surfaces, targets, matched, lens)
@@ -134,12 +137,16 @@ def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Ten
         best = align_images(surfaces[level], targets[level], best, lens, LEVELS[level][1])
     # The camera may have stayed at the anchor, or where it was before.
     stays = torch.stack([torch.eye(4).to(best), anchor.T_previous_anchor])
-    depth: DepthEstimate | None = start_depth(anchor.belief, surfaces[_CHECK_LEVEL], best, lens)
+    start = start_depth(anchor.belief, surfaces[_CHECK_LEVEL], best, lens)
+    # Where the camera stands there is nothing to learn about depth, and half of the time is saved.
+    depth = start if bool(start.stiffness < _MAX_STIFFNESS) else None
     for level in range(_JOINT_LEVEL, len(LEVELS)):
         prior = stays if level == len(LEVELS) - 1 else None
-        best, depth = align_jointly(anchor.surfaces[level], depth, targets[level], best, lens, LEVELS[level][1], prior)
-    assert depth is not None
-    return best, depth.absorbed(), cost
+        surface = (
+            anchor.surfaces[level] if depth is not None else corrected(anchor.surfaces[level], anchor.belief, lens)
+        )
+        best, depth = align_jointly(surface, depth, targets[level], best, lens, LEVELS[level][1], prior)
+    return best, anchor.belief if depth is None else depth.absorbed(), cost
 
 
 def corrected(surface: Surface, belief: DepthBelief, lens: Lens) -> Surface:
@@ -161,10 +168,10 @@ def _better(
 
 
 def _align_coarsely(
-    surfaces: list[Surface], targets: list[Target], lens: Lens, start: tuple[Tensor, Tensor]
+    surfaces: list[Surface], targets: list[Target], lens: Lens, start: tuple[Tensor, Tensor], first_level: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Refine a motion and its misfit; coarse pictures of fine patterns can lead astray, so only what helps is kept."""
-    for level in range(_CHECK_LEVEL + 1):
+    for level in range(first_level, _CHECK_LEVEL + 1):
         refined = align_images(surfaces[level], targets[level], start[0], lens, LEVELS[level][1])
         start = _better(surfaces, targets, lens, start, refined)
     return start
