@@ -123,10 +123,9 @@ def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Ten
     surfaces = [corrected(surface, anchor.belief, lens) for surface in anchor.surfaces[:_JOINT_LEVEL]]
     good = (_WORSE_MISFIT * anchor.misfit).clamp(min=_GOOD_MISFIT)
     best, cost = anchor.T_previous_anchor, _cost(surfaces, targets, anchor.T_previous_anchor, lens)
-    is_near = bool(cost <= good)
-    if not is_near:
+    if bool(cost > good):
         best, cost = _better(surfaces, targets, lens, (best, cost), anchor.T_step @ best)
-    best, cost = _align_coarsely(surfaces, targets, lens, (best, cost), first_level=int(is_near))
+    best, cost = _align_coarsely(surfaces, targets, lens, (best, cost))
     if bool(cost > good):
         matched = _match(anchor, here, surfaces, best, lens)
         start = matched, _cost(surfaces, targets, matched, lens)
@@ -168,10 +167,10 @@ def _better(
 
 
 def _align_coarsely(
-    surfaces: list[Surface], targets: list[Target], lens: Lens, start: tuple[Tensor, Tensor], first_level: int = 0
+    surfaces: list[Surface], targets: list[Target], lens: Lens, start: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Refine a motion and its misfit; coarse pictures of fine patterns can lead astray, so only what helps is kept."""
-    for level in range(first_level, _CHECK_LEVEL + 1):
+    for level in range(_CHECK_LEVEL + 1):
         refined = align_images(surfaces[level], targets[level], start[0], lens, LEVELS[level][1])
         start = _better(surfaces, targets, lens, start, refined)
     return start
