@@ -2,9 +2,9 @@
 
     python tests/soak/kills.py 10
 
-Runs ``reconstruct --model tiny --keep-in`` on a clip of patterns, kills the process after a random number of frames,
-gives the command again until one run ends, and compares. Prints one JSON object; exit code 1 if anything differs by
-more than 1e-5, or if a file was ever there that could not be read.
+Runs ``reconstruct --model tiny --keep-in`` on a clip of patterns, kills the process some milliseconds after a random
+frame, gives the command again until one run ends, and compares. Prints one JSON object; exit code 1 if anything
+differs by more than 1e-5, or if a result was there before its run had ended.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,30 +27,42 @@ from human3r.reconstruction import Reconstruction
 TOLERANCE = 1e-5
 _ROOT = Path(__file__).resolve().parents[2]
 _SNAPSHOT_EVERY = 5
+_LATEST_S = 0.1
+"""Longest time between a frame and the kill: frames and snapshots take some hundredths of a second."""
+_COUNTING = """
+import sys
+from human3r.cli import main
+from human3r.commands.run import Progress
+
+advance = Progress.advance
+
+def advance_and_tell(self, prediction):
+    advance(self, prediction)
+    print("frame", prediction.frame_index, flush=True)
+
+Progress.advance = advance_and_tell
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command line, telling every frame."""
 
 
 def command(clip: Path, output: Path, *more: str) -> list[str]:
     """Return the command line of a run."""
-    arguments = ["reconstruct", str(clip), "--model", "tiny", "-o", str(output), "--formats", "npz", "--json"]
-    return [sys.executable, "-m", "human3r", *arguments, *more]
+    arguments = ["reconstruct", str(clip), "--model", "tiny", "-o", str(output), "--formats", "npz"]
+    return [sys.executable, "-c", _COUNTING, *arguments, *more]
 
 
-def run_until_killed(arguments: list[str], environment: dict[str, str], num_frames: int) -> bool:
-    """Run; kill after so many lines of the progress bar, or at the end of them. True if the run ended by itself."""
-    process = subprocess.Popen(
-        arguments, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
+def run_until_killed(arguments: list[str], environment: dict[str, str], num_frames: int, delay_s: float) -> bool:
+    """Run, and kill so long after so many frames. True if the run ended by itself."""
+    process = subprocess.Popen(arguments, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     seen = 0
-    while seen < num_frames:
-        letter = process.stderr.read(1)
-        if not letter:
-            return process.wait() == 0
-        # The bar begins every update with a carriage return.
-        seen += letter == "\r"
-    process.kill()
-    process.communicate()
-    return False
+    for line in process.stdout:
+        seen += line.startswith("frame")
+        if seen == num_frames:
+            time.sleep(delay_s)
+            process.kill()
+    return process.wait() == 0
 
 
 def main() -> int:
@@ -67,8 +80,9 @@ def main() -> int:
         kept = ("--keep-in", str(folder / "run"), "--snapshot-every", str(_SNAPSHOT_EVERY))
         kills, is_done, num_broken = 0, False, 0
         while not is_done:
-            updates = chance.randint(1, 6) if kills < options.kills else sys.maxsize
-            is_done = run_until_killed(command(clip, folder / "killed", *kept), environment, updates)
+            last = chance.randint(1, 2 * _SNAPSHOT_EVERY) if kills < options.kills else sys.maxsize
+            arguments = command(clip, folder / "killed", *kept)
+            is_done = run_until_killed(arguments, environment, last, chance.uniform(0, _LATEST_S))
             kills += not is_done
             result = folder / "killed" / "reconstruction.npz"
             num_broken += result.exists() != is_done
