@@ -32,6 +32,7 @@ _MEAN_DEPTH_M = 4.0
 """Depth that an untrained head predicts everywhere."""
 _LOG_DEPTH_RANGE = (math.log(0.1), math.log(250.0))
 MAX_LOG_FOCAL = 0.9
+_FOCAL_POOL, _FOCAL_HIDDEN = 2, 256
 """The focal head stays within this factor (as a logarithm) of the prior: fields of view of 27 to 110 degrees."""
 _FOCAL_GAIN = 0.05
 """Share of a new frame in the running focal length: a clip has one lens."""
@@ -133,7 +134,7 @@ class CompactPointHead(nn.Module):
         self.fine = Fusion(dim, TAP_CHANNELS[0] + FEATURE_CHANNELS, dim // 2)
         self.output = SameConv2d(dim // 2, 2, 3)
         self.upsample = ConvexUpsampling(dim // 2)
-        self.focal = Mlp(trunk.token_dim, trunk.token_dim, 1)
+        self.focal = Mlp(_FOCAL_POOL**2 * trunk.token_dim, _FOCAL_HIDDEN, 1)
         nn.init.zeros_(self.focal.contract.weight)
         nn.init.zeros_(self.focal.contract.bias)
         # An untrained head says 4 m everywhere, with little confidence.
@@ -153,7 +154,7 @@ class CompactPointHead(nn.Module):
         # Eight bits of mantissa would band the depth: the last layer stays fp32 where the others run in bf16.
         raised = self.upsample(self.output(features.float()), features, grey)
         log_depth = (raised[:, 0] + math.log(_MEAN_DEPTH_M)).clamp(*_LOG_DEPTH_RANGE)
-        focal = self.focal(levels[0].float().mean(dim=1))[:, 0].float()
+        focal = self.focal(pooled_tokens(levels[0], image.grid))[:, 0].float()
         return SceneMaps(log_depth, 1 + raised[:, 1].clamp(max=6.0).exp(), MAX_LOG_FOCAL * torch.tanh(focal))
 
     def forward(self, frame: DecodedFrame) -> ScenePoints:
@@ -211,6 +212,15 @@ class KeypointMaskHead(nn.Module):
         """Return ``H W`` in [0, 1] of one frame and the people in it; nothing recurrent is looked at."""
         skeletons = draw_skeletons(people, image_size, STRIDE_PX)
         return torch.sigmoid(self.predict(image, human, skeletons[None])[0])
+
+
+def pooled_tokens(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return ``B 4D``: the mean of ``B N D`` tokens in each quarter of the image, which the focal length is read from.
+
+    Where walls and floors converge tells the lens, and one mean over the whole image would not keep where.
+    """
+    maps = tokens.float().transpose(1, 2).unflatten(2, grid)
+    return functional.adaptive_avg_pool2d(maps, _FOCAL_POOL).flatten(1)
 
 
 def unproject_depth(depth: Tensor, focal_px: Tensor) -> Tensor:

@@ -35,12 +35,14 @@ class SceneSample(TensorRecord):
 
 
 def choose_frames(length: int, count: int, generator: np.random.Generator) -> tuple[int, ...]:
-    """Choose up to ``count`` frames in order with one stride, from either end."""
-    count = min(count, length)
-    stride = int(generator.integers(1, (length - 1) // max(count - 1, 1) + 1)) if count > 1 else 1
-    first = int(generator.integers(0, length - (count - 1) * stride))
-    frames = tuple(range(first, first + count * stride, stride))
-    return frames if generator.random() < 0.5 else frames[::-1]
+    """Choose ``count`` frames in order with one stride, from either end; a shorter clip goes back and forth."""
+    distinct = min(count, length)
+    stride = int(generator.integers(1, (length - 1) // max(distinct - 1, 1) + 1)) if distinct > 1 else 1
+    first = int(generator.integers(0, length - (distinct - 1) * stride))
+    frames = tuple(range(first, first + distinct * stride, stride))
+    frames = frames if generator.random() < 0.5 else frames[::-1]
+    there_and_back = frames + frames[-2:0:-1]
+    return tuple(there_and_back[index % len(there_and_back)] for index in range(count))
 
 
 def network_size(image_size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -203,6 +203,15 @@ def test_frames_are_chosen_in_order_or_in_reverse_with_one_stride() -> None:
         assert max(frames) < 6
 
 
+def test_a_clip_shorter_than_asked_for_goes_back_and_forth() -> None:
+    generator = np.random.default_rng(0)
+
+    drawn = {choose_frames(3, 6, generator) for _ in range(20)}
+
+    assert drawn == {(0, 1, 2, 1, 0, 1), (2, 1, 0, 1, 2, 1)}
+    assert choose_frames(1, 3, generator) == (0, 0, 0)
+
+
 def test_samples_are_resized_to_multiples_of_32_with_their_focal_length() -> None:
     resized = build_sample(clip(), network_size(SIZE, 2.0))
 
@@ -326,7 +335,7 @@ def test_the_focal_layers_learn_what_tokens_tell_and_nothing_else_changes() -> N
     torch.manual_seed(0)
     network = build_network(COMPACT)
     fixed = network.point_head.join.weight.detach().clone()
-    tokens = torch.randn(400, 128)
+    tokens = torch.randn(400, 512)
     log_focal = 0.3 * torch.tanh(tokens[:, 0])
 
     fit_focal(network, tokens, log_focal, steps=150)
