@@ -21,6 +21,7 @@ from human3r.models.compact.motion import (
     align_matches,
     inverse,
     match_features,
+    orthonormal,
     sample,
     transform,
 )
@@ -89,7 +90,8 @@ def advance(here: FrameView, cue: AnchorCue | None, image_size: tuple[int, int])
     cue = replace(cue, surfaces=tuple(surface.by_coordinate() for surface in cue.surfaces))
     lens = Lens(cue.view.focal_px, center_px, image_size)
     T_camera_anchor, belief, cost = estimate_motion(cue, here, lens)
-    T_segment_camera = cue.T_segment_anchor @ inverse(T_camera_anchor)
+    T_camera_anchor = orthonormal(T_camera_anchor)
+    T_segment_camera = orthonormal(cue.T_segment_anchor @ inverse(T_camera_anchor))
     step = T_camera_anchor @ inverse(cue.T_previous_anchor)
     cue = replace(cue, belief=belief, misfit=cost, T_previous_anchor=T_camera_anchor, T_step=step)
     if _needs_new_anchor(cue, lens):

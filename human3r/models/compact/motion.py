@@ -100,6 +100,16 @@ def inverse(T_a_b: Tensor) -> Tensor:
     return torch.cat([top, T_a_b[3:]])
 
 
+def orthonormal(T_a_b: Tensor) -> Tensor:
+    """Return a ``4 4`` motion whose rotation had left SO(3) by rounding; one Newton step to the polar factor.
+
+    ``inverse`` transposes, so what is off does not cancel: over the frames of a clip it would grow exponentially.
+    """
+    R_a_b = T_a_b[:3, :3]
+    rotation = 1.5 * R_a_b - 0.5 * R_a_b @ R_a_b.T @ R_a_b
+    return torch.cat([torch.cat([rotation, T_a_b[:3, 3:]], dim=1), T_a_b[3:]])
+
+
 def sample(maps: Tensor, pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Sample ``C h w`` maps that cover the image at ``N 2`` full-image pixels; returns ``N C``."""
     height, width = image_size

@@ -282,3 +282,14 @@ def test_a_large_turn_is_found_by_features_alone() -> None:
 
     assert rotation_error < 0.1
     assert translation_error < 0.02
+
+
+def test_poses_of_a_long_path_stay_rotations() -> None:
+    # Constant velocity multiplies what rounding leaves: without care it doubles with every frame.
+    T_world_camera, cue = torch.eye(4), None
+    for _ in range(30):
+        T_segment_camera, cue = advance(look(T_world_camera), cue, SIZE)
+        T_world_camera = T_world_camera @ motion((0.0, 1.0, 0.0), (0.05, 0.0, 0.0))
+
+    rotation = T_segment_camera[:3, :3]
+    torch.testing.assert_close(rotation @ rotation.T, torch.eye(3), atol=1e-5, rtol=0)
