@@ -84,6 +84,8 @@
     if (place) remember(place.dataset.token);
     if (!isNew) return;
     wish = own_s = null;
+    // The tile that opened it would take the keys of the viewer.
+    if (document.activeElement.matches(".h3-tile")) document.activeElement.blur();
     if (window.innerWidth <= 820) {
       document.getElementById("h3-status").scrollIntoView({ block: "start", behavior: "smooth" });
     }
@@ -116,7 +118,8 @@
   // Space plays and pauses, the arrows step one frame, unless something that uses these keys has the focus.
   document.addEventListener("keydown", (event) => {
     if (!viewer() || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, textarea, select, button, a, summary, [role=listbox], [contenteditable]")) return;
+    if (event.target.closest("input, textarea, select, [role=listbox], [contenteditable]")) return;
+    if (event.code === "Space" && event.target.closest("button, a, summary")) return;
     if (event.code === "Space") tell({ h3r: "toggle" });
     else if (event.code === "ArrowRight") tell({ h3r: "step", frames: 1 });
     else if (event.code === "ArrowLeft") tell({ h3r: "step", frames: -1 });
