@@ -32,8 +32,9 @@ _MEAN_DEPTH_M = 4.0
 """Depth that an untrained head predicts everywhere."""
 _LOG_DEPTH_RANGE = (math.log(0.1), math.log(250.0))
 MAX_LOG_FOCAL = 0.9
-_FOCAL_POOL, _FOCAL_HIDDEN = 2, 256
 """The focal head stays within this factor (as a logarithm) of the prior: fields of view of 27 to 110 degrees."""
+_FOCAL_POOL, _FOCAL_HIDDEN = 2, 256
+"""Parts of each image side whose tokens are averaged apart, and channels between the two layers."""
 _FOCAL_GAIN = 0.05
 """Share of a new frame in the running focal length: a clip has one lens."""
 
