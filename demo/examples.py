@@ -56,7 +56,7 @@ class Example:
 
 EXAMPLES = (
     Example("sports2d_walk_and_flip", "Walk and flip"),
-    Example("pose2sim_two_people_portrait", "Two in the lab"),
+    Example("pose2sim_two_people_portrait", "In the lab"),
     Example("rendered_two_people_orbit", "On the street"),
 )
 

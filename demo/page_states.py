@@ -46,7 +46,7 @@ def _upload(page: Page, clip: Path) -> None:
 
 def _drawn(frame: Frame) -> None:
     """Wait until the viewer has worked off what it was told and has drawn it."""
-    frame.wait_for_function("window.__viserMutable && __viserMutable.messageQueue.length === 0")
+    frame.wait_for_function("h3r.player.isPosed && __viserMutable.messageQueue.length === 0")
     frame.evaluate(
         "count => new Promise(done => { const next = () => count-- ? (__viserMutable.requestRender(),"
         " requestAnimationFrame(next)) : done(); next(); })",
@@ -89,6 +89,18 @@ def _options(look: Look) -> None:
     _upload(look.page, EXAMPLES[1].clip)
     look.page.get_by_role("button", name="Options").click()
     look.page.get_by_label("Model").first.wait_for()
+    look.page.get_by_label("Model").first.scroll_into_view_if_needed()
+
+
+def _no_clip(look: Look) -> None:
+    look.page.get_by_role("button", name="Reconstruct").click()
+    look.page.locator(".h3-problem").wait_for()
+
+
+def _downloads(look: Look) -> None:
+    _example(look, 2)
+    look.page.get_by_text("More formats").click()
+    look.page.locator(".h3-more dd").last.scroll_into_view_if_needed()
 
 
 def _example(look: Look, number: int = 0, part: float = 0.45) -> None:
@@ -114,13 +126,20 @@ def _live(look: Look) -> None:
     _drawn(_viewer(look.page))
 
 
-def _queued(look: Look) -> None:
+def _queued(look: Look) -> Page:
     look.go.clear()
     _run(look.page, EXAMPLES[0].clip)
     look.page.locator(".h3-status", has_text="frame ").wait_for()
     second = look.new_page()
     _run(second, EXAMPLES[1].clip)
     second.get_by_text("before yours").first.wait_for()
+    return second
+
+
+def _left_line(look: Look) -> None:
+    second = _queued(look)
+    second.get_by_role("button", name="Stop").click()
+    second.locator(".h3-problem").wait_for()
 
 
 def _stopped(look: Look) -> None:
@@ -184,6 +203,14 @@ def _webcam(look: Look) -> None:
     look.page.locator("#h3-webcam video").first.wait_for()
 
 
+def _recorded(look: Look) -> None:
+    _webcam(look)
+    look.page.get_by_role("button", name="Record", exact=True).click()
+    look.page.wait_for_timeout(3000)  # what is recorded
+    look.page.get_by_role("button", name="Stop", exact=True).first.click()
+    look.page.locator("p.h3-facts, .h3-problem").first.wait_for()
+
+
 def _frames(clip: Path, count: int = 10) -> Iterator[Image.Image]:
     from human3r.video.reader import FrameReader
     from human3r.video.sampling import Sampling
@@ -202,23 +229,30 @@ def _write_pictures(path: Path, count: int, fps: float) -> None:
             writer.append(np.stack([rows + 60, columns // 2 + 4 * index, 200 - rows], axis=-1).astype(np.uint8))
 
 
-State = tuple[Callable[[Look], None], tuple[int, int], bool]
+State = tuple[Callable[[Look], object], tuple[int, int], bool]
 STATES: dict[str, State] = {
     "empty": (_empty, _DESKTOP, False),
     "empty_dark": (_empty, _DESKTOP, True),
     "empty_phone": (_empty, _PHONE, False),
     "options": (_options, _DESKTOP, False),
+    "options_phone_dark": (_options, _PHONE, True),
+    "no_clip": (_no_clip, _DESKTOP, False),
     "webcam": (_webcam, _DESKTOP, False),
+    "webcam_phone": (_webcam, _PHONE, False),
+    "recorded": (_recorded, _DESKTOP, False),
     "result": (lambda look: _example(look, 2), _DESKTOP, False),
     "result_dark": (_example, _DESKTOP, True),
     "result_portrait": (lambda look: _example(look, 1, 0.3), _DESKTOP, False),
     "result_phone": (lambda look: _example(look, 2), _PHONE, False),
     "result_phone_dark": (lambda look: _example(look, 1), _PHONE, True),
+    "downloads": (_downloads, _DESKTOP, False),
+    "downloads_phone": (_downloads, _PHONE, True),
     "views": (_views, _DESKTOP, False),
     "live": (_live, _DESKTOP, False),
     "live_dark": (_live, _DESKTOP, True),
     "live_phone": (_live, _PHONE, False),
     "queued": (_queued, _DESKTOP, False),
+    "left_line": (_left_line, _DESKTOP, False),
     "stopped": (_stopped, _DESKTOP, False),
     "bad_file": (_bad_file, _DESKTOP, False),
     "bad_file_phone": (_bad_file, _PHONE, True),

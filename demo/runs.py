@@ -54,8 +54,6 @@ class Outcome:
     """Of the result."""
     seconds: float
     """Time that the run took."""
-    people_ids: tuple[tuple[int, int], ...] = ()
-    """(track id, frames in which it was seen)."""
     warnings: tuple[str, ...] = ()
     ready: tuple[str, ...] = ()
     """Files that exist already."""
@@ -292,7 +290,6 @@ def outcome_of(result: Reconstruction, shelf: Shelf, seconds: float, ready: tupl
         people=len(result.track_id),
         fps=result.fps,
         seconds=seconds,
-        people_ids=tuple((track.track_id, len(track.frames)) for track in result.tracks),
         warnings=tuple(str(item) for item in warnings) if isinstance(warnings, list | tuple) else (),
         ready=ready,
         image_size=(height, width),

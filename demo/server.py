@@ -175,7 +175,7 @@ def _theme() -> gr.themes.Base:
         block_shadow="none",
         button_primary_background_fill="#3d5af1",
         button_primary_background_fill_hover="#2f49d1",
-        button_primary_background_fill_dark="#5b76ff",
-        button_primary_background_fill_hover_dark="#7089ff",
+        button_primary_background_fill_dark="#4a63f5",
+        button_primary_background_fill_hover_dark="#5b76ff",
         button_primary_text_color="#ffffff",
     )

@@ -89,7 +89,7 @@
       });
       const count = scene.point_bands.length;
       if (count > 1 && !this.player.isLive) {
-        this._range(panel, "Surest", 1, count, count, (value) => Math.round(100 * value / count) + " %",
+        this._range(panel, "Confidence", 1, count, count, (value) => Math.round(100 * value / count) + " %",
           (value) => { this.dropped = count - value; apply(); });
       }
     }

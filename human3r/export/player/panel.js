@@ -34,6 +34,9 @@
       requestAnimationFrame(tick);
     }
 
+    // Whether everything stands where this moment has it; figures come over several pictures.
+    get isPosed() { return this._isDone && !this.stage.isStale; }
+
     get end_s() { return this.stage.last_s + 1 / this.scene.fps; }
 
     // Take up what has come since the last call.
@@ -93,7 +96,7 @@
 
     _advance(elapsed_s) {
       if (!this.isPlaying) {
-        if (!this._isDone || this.stage.isStale) this.show(this.time_s);
+        if (!this.isPosed) this.show(this.time_s);
         return;
       }
       if (this.isAtEdge) {
