@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from human3r.bodies.placement import to_body_parameters
 from human3r.errors import CheckpointError, DeviceMemoryError, InputError
 from human3r.geometry.rigid import invert_rigid
 from human3r.models.parts import FrameTokens, NetworkPrediction, RecurrentState
-from human3r.records import Camera, FramePrediction, People, TensorRecord, empty_people
+from human3r.records import Camera, FramePrediction, TensorRecord
 from human3r.runtime.smoothing import SmoothingOptions, SmoothingState, smooth_people
 from human3r.runtime.translation import (
+    describe,
+    describe_nothing,
     is_usable,
     people_of,
-    plain_intrinsics,
     scene_ratio_of,
     source_intrinsics,
     without_broken_people,
@@ -230,7 +230,8 @@ class Session:
             people, smoothing = smooth_people(people, time_s, after.smoothing, self.model.body, after.options.smoothing)
             after = replace(after, smoothing=smoothing)
         self._now = after
-        described = self._describe(prediction, people, prepared, frame_index, time_s)
+        assert after.last_camera is not None
+        described = describe(prediction, people, after.last_camera, self.model.body, prepared, frame_index, time_s)
         return replace(described, people_seen=seen, scene_ratio=scene_ratio)
 
     def _advance(
@@ -299,60 +300,11 @@ class Session:
                 return prediction.first_people(self._num_people), after
             stepped = None
 
-    def _describe(
-        self,
-        network: NetworkPrediction,
-        people: People,
-        prepared: PreparedImage,
-        frame_index: int,
-        time_s: float,
-    ) -> FramePrediction:
-        """Place the people in the session's world; everything is on the CPU already."""
-        camera, body = self._now.last_camera, self.model.body
-        assert camera is not None
-        parameters = to_body_parameters(
-            people.joint_rotations, people.head_camera, people.betas, people.expression, camera.T_world_camera, body
-        )
-        return FramePrediction(
-            frame_index=frame_index,
-            time_s=time_s,
-            camera=camera,
-            people=people,
-            parameters_world=parameters,
-            joints_world=body.joints(parameters),
-            pointmap_camera=network.pointmap_camera,
-            confidence=network.confidence,
-            person_mask=network.person_mask,
-            image=torch.from_numpy(prepared.image_uint8),
-            source_rect_px=prepared.source_rect_px,
-        )
-
     def _reject(
         self, now: SessionSnapshot, prepared: PreparedImage, frame_index: int, time_s: float
     ) -> FramePrediction:
         self._now = replace(now, num_rejected=now.num_rejected + 1)
-        height, width = prepared.image_uint8.shape[:2]
-        camera = now.last_camera
-        if camera is None:
-            camera = Camera(plain_intrinsics(prepared), torch.eye(4), prepared.source_size)
-        nobody = empty_people()
-        body = self.model.body
-        parameters = to_body_parameters(
-            nobody.joint_rotations, nobody.head_camera, nobody.betas, nobody.expression, camera.T_world_camera, body
-        )
-        return FramePrediction(
-            frame_index=frame_index,
-            time_s=time_s,
-            camera=camera,
-            people=nobody,
-            parameters_world=parameters,
-            joints_world=torch.zeros(0, 55, 3),
-            pointmap_camera=torch.zeros(height, width, 3),
-            confidence=torch.zeros(height, width),
-            person_mask=torch.zeros(height, width),
-            image=torch.from_numpy(prepared.image_uint8),
-            source_rect_px=prepared.source_rect_px,
-        )
+        return describe_nothing(now.last_camera, self.model.body, prepared, frame_index, time_s)
 
     def snapshot(self) -> SessionSnapshot:
         """Return everything that the session is; later frames do not change it."""

@@ -10,9 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from human3r.bodies import SmplxBody
+from human3r.bodies.placement import to_body_parameters
 from human3r.geometry.camera import intrinsics, intrinsics_in_source, pixels_in_source
 from human3r.models.parts import PER_PERSON, NetworkPrediction, RecurrentState
-from human3r.records import Camera, People
+from human3r.records import Camera, FramePrediction, People, empty_people
 from human3r.video.preprocess import PreparedImage
 
 _PLAIN_FOCAL = 0.87
@@ -32,6 +34,60 @@ def people_of(network: NetworkPrediction, track_id: Tensor, prepared: PreparedIm
         betas=network.betas,
         expression=network.expression,
         head_camera=network.head_camera,
+    )
+
+
+def describe(
+    network: NetworkPrediction,
+    people: People,
+    camera: Camera,
+    body: SmplxBody,
+    prepared: PreparedImage,
+    frame_index: int,
+    time_s: float,
+) -> FramePrediction:
+    """Place the people of a frame in the world of its camera; everything is on the CPU already."""
+    maps = network.pointmap_camera, network.confidence, network.person_mask
+    return _placed(people, camera, body, maps, prepared, frame_index, time_s)
+
+
+def describe_nothing(
+    last_camera: Camera | None, body: SmplxBody, prepared: PreparedImage, frame_index: int, time_s: float
+) -> FramePrediction:
+    """Return what is said about a frame that cannot be used: nobody, no trust in any point, the camera of before."""
+    height, width = prepared.image_uint8.shape[:2]
+    camera = last_camera
+    if camera is None:
+        camera = Camera(plain_intrinsics(prepared), torch.eye(4), prepared.source_size)
+    maps = torch.zeros(height, width, 3), torch.zeros(height, width), torch.zeros(height, width)
+    return _placed(empty_people(), camera, body, maps, prepared, frame_index, time_s)
+
+
+def _placed(
+    people: People,
+    camera: Camera,
+    body: SmplxBody,
+    maps: tuple[Tensor, Tensor, Tensor],
+    prepared: PreparedImage,
+    frame_index: int,
+    time_s: float,
+) -> FramePrediction:
+    parameters = to_body_parameters(
+        people.joint_rotations, people.head_camera, people.betas, people.expression, camera.T_world_camera, body
+    )
+    pointmap_camera, confidence, person_mask = maps
+    return FramePrediction(
+        frame_index=frame_index,
+        time_s=time_s,
+        camera=camera,
+        people=people,
+        parameters_world=parameters,
+        joints_world=body.joints(parameters),
+        pointmap_camera=pointmap_camera,
+        confidence=confidence,
+        person_mask=person_mask,
+        image=torch.from_numpy(prepared.image_uint8),
+        source_rect_px=prepared.source_rect_px,
     )
 
 
