@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from human3r.training.lifter.cameras import CameraMix
 from human3r.training.lifter.detector import DetectorMix
 from human3r.training.lifter.losses import LossWeights
+from human3r.training.lifter.mixing import RenderedMix
 from human3r.training.lifter.poses import PoseMix
 from human3r.training.lifter.simulator import BodyMix
 
@@ -37,6 +38,8 @@ class LifterTraining:
     """SMPL-X-format body; empty takes the embedded one."""
     output: str = "runs/lifter"
     """Folder for the checkpoint, the log and the weights."""
+    start: str = ""
+    """A checkpoint whose averaged weights the run starts from; empty starts fresh."""
     held_out: tuple[str, ...] = ()
     """Clips for validation only: names, or parts of names."""
     minutes: float = 60.0
@@ -61,4 +64,5 @@ class LifterTraining:
     bodies: BodyMix = field(default_factory=BodyMix)
     cameras: CameraMix = field(default_factory=CameraMix)
     detector: DetectorMix = field(default_factory=DetectorMix)
+    rendered: RenderedMix = field(default_factory=RenderedMix)
     losses: LossWeights = field(default_factory=LossWeights)

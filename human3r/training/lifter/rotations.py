@@ -33,6 +33,10 @@ class Dice:
         """Indices drawn in proportion to ``weights``."""
         return torch.multinomial(weights, count, replacement=True, generator=self.generator)
 
+    def below(self, limit: int, count: int) -> Tensor:
+        """Whole numbers from 0 to ``limit`` - 1."""
+        return torch.randint(limit, (count,), generator=self.generator)
+
     def sign(self, *shape: int) -> Tensor:
         """Plus or minus one."""
         return self.chance(0.5, *shape).float() * 2 - 1

@@ -20,7 +20,7 @@ from human3r.training.lifter.rotations import Dice
 
 _OFFSET_SIGMA_M = torch.tensor([0.008] * 5 + [0.012] * 2 + [0.008] * 4 + [0.014] * 2 + [0.008] * 4)
 """Annotators differ between people: spread of the keypoint offsets, metres."""
-_STATURE_M, _STATURE_M_PER_BETA = 1.69, 0.1
+STATURE_M, STATURE_M_PER_BETA = 1.69, 0.1
 """Of the embedded body: mean stature, and what beta 0 adds to it. Its beta 9 makes proportions childlike at 4."""
 
 
@@ -114,8 +114,8 @@ class Simulator:
         betas[:, 0] += self.bodies.adult_beta0
         betas[:, 9] *= 0.3
         stature = dice.uniform(*self.bodies.child_stature_m, count)
-        childlike = 4.0 * ((_STATURE_M - stature) / 0.4).clamp(0, 1) + dice.normal(0.4, count)
+        childlike = 4.0 * ((STATURE_M - stature) / 0.4).clamp(0, 1) + dice.normal(0.4, count)
         is_child = dice.chance(self.bodies.share_children, count)
-        betas[:, 0] = torch.where(is_child, (stature - _STATURE_M) / _STATURE_M_PER_BETA, betas[:, 0])
+        betas[:, 0] = torch.where(is_child, (stature - STATURE_M) / STATURE_M_PER_BETA, betas[:, 0])
         betas[:, 9] = torch.where(is_child, childlike, betas[:, 9])
         return betas

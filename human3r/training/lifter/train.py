@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,7 +25,9 @@ from human3r.models.compact.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS
 from human3r.models.compact.lifter import BodyLifter
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
+from human3r.training.lifter.mixing import RenderedMix, RenderedSampler, join_people, rendered_people
 from human3r.training.lifter.poses import PoseMix, PoseSampler
+from human3r.training.lifter.rendered import read_rendered
 from human3r.training.lifter.rotations import Dice
 from human3r.training.lifter.simulator import SimulatedPeople, Simulator
 from human3r.training.lifter.validation import HEADER, score_table
@@ -82,12 +84,16 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     if points is None:
         points = build_body_points(load_body(config.body or None), config)
     training, validation = build_simulators(config, points)
+    rendered = _build_sampler(config.rendered, points)
     torch.manual_seed(config.seed)
     run = _start(config, points)
     _resume(run, output / _CHECKPOINT)
-    held_out = validation.sample(Dice(torch.Generator().manual_seed(config.seed + 1)), config.validation_people)
+    held_out = {"": validation.sample(Dice(torch.Generator().manual_seed(config.seed + 1)), config.validation_people)}
+    if config.rendered.held_out:
+        everybody = replace(config.rendered, taller_beta0=0.0, keeps_reversed=True)
+        held_out["rendered, "] = rendered_people(read_rendered(Path(config.rendered.held_out)), points, everybody)
     next_validation = run.seconds
-    batches = _batches(training, run.dice, config.batch)
+    batches = _batches(training, rendered, run.dice, config)
     while _progress(run, config) < 1:
         started = time.perf_counter()
         terms = _train_step(run, config, next(batches))
@@ -104,13 +110,21 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     return output / "lifter.safetensors"
 
 
-def _batches(simulator: Simulator, dice: Dice, size: int) -> Iterator[SimulatedPeople]:
+def _batches(
+    simulator: Simulator, rendered: RenderedSampler | None, dice: Dice, config: LifterTraining
+) -> Iterator[SimulatedPeople]:
     """Draw several batches at once: the simulator's many small operations cost the same for eight times the people."""
+    shown = round(config.batch * config.rendered.share) if rendered is not None else 0
     while True:
-        people = simulator.sample(dice, _DRAWN_AT_ONCE * size)
+        people = simulator.sample(dice, _DRAWN_AT_ONCE * (config.batch - shown))
         # Poses come sorted by kind; every batch takes each eighth person and so the whole mix.
         for start in range(_DRAWN_AT_ONCE):
-            yield people.map(lambda values, start=start: values[start::_DRAWN_AT_ONCE])
+            batch = people.map(lambda values, start=start: values[start::_DRAWN_AT_ONCE])
+            yield batch if rendered is None else join_people(batch, rendered.sample(dice, shown))
+
+
+def _build_sampler(mix: RenderedMix, points: BodyPoints) -> RenderedSampler | None:
+    return RenderedSampler(rendered_people(read_rendered(Path(mix.pairs)), points, mix), mix) if mix.pairs else None
 
 
 def build_simulators(config: LifterTraining, points: BodyPoints) -> tuple[Simulator, Simulator]:
@@ -144,16 +158,24 @@ def save_weights(lifter: BodyLifter, config: LifterTraining, path: Path) -> None
         for name, tensor in lifter.state_dict().items()
     }
     # What travels with the weights names no folder of the machine that made them.
-    settings = {name: value for name, value in asdict(config).items() if name not in ("motion", "body", "output")}
+    rendered = _without(asdict(config.rendered), ("pairs", "held_out"))
+    settings = _without(asdict(config), ("motion", "body", "output", "start")) | {"rendered": rendered}
     header = {"width": config.width, "depth": config.depth, "training": settings}
     temporary = path.with_suffix(".part")
     save_file(tensors, temporary, metadata={"lifter": json.dumps(header)})
     temporary.replace(path)
 
 
+def _without(settings: dict[str, object], folders: tuple[str, ...]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if name not in folders}
+
+
 def _start(config: LifterTraining, points: BodyPoints) -> _Run:
     lifter = BodyLifter(points, config.width, config.depth)
     average = BodyLifter(points, config.width, config.depth)
+    if config.start:
+        tables = {f"points.{name}": table for name, table in points.state_dict().items()}
+        lifter.load_state_dict(_below(load_file(config.start), "average.") | tables)
     average.load_state_dict(lifter.state_dict())
     average.requires_grad_(False)
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -187,10 +209,11 @@ def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople) -> di
 
 
 @torch.no_grad()
-def _validate(run: _Run, held_out: SimulatedPeople, path: Path) -> None:
-    table = score_table(run.average(held_out.people), held_out, run.average.points)
+def _validate(run: _Run, held_out: dict[str, SimulatedPeople], path: Path) -> None:
     lines = [f"after {run.step} steps, {run.seconds / 60:.1f} minutes", HEADER]
-    lines += [f"{name:18s} {scores.row()}" for name, scores in table.items()]
+    for source, people in held_out.items():
+        table = score_table(run.average(people.people), people, run.average.points)
+        lines += [f"{source + name:25s} {scores.row()}" for name, scores in table.items() if scores.people]
     _LOG.info("%s", "\n".join(lines))
     with path.open("a", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")

@@ -40,7 +40,7 @@ class LifterScores:
         )
 
 
-HEADER = f"{'':18s} people   MPJPE      PA  depth%  median orient.    >45%"
+HEADER = f"{'':25s} people   MPJPE      PA  depth%  median orient.    >45%"
 
 
 @torch.no_grad()

@@ -1,0 +1,195 @@
+"""Rendered people as batches for the lifter: truth and detections of ``rendered`` in the simulator's own record.
+
+Mirrored and rolled about the optical axis. Nothing is zoomed: on the normalised plane a zoom with a known focal length
+is the identity. People whom the detector took for reversed are left out: it does that to a fifth of the rendered people
+who face away, whose heads and clothes lack what tells the back of real people.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from human3r.models.compact.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
+from human3r.models.compact.keypoint_encoder import VALID_SCORE, PersonKeypoints
+from human3r.training.lifter.rendered import RenderedPeople
+from human3r.training.lifter.rotations import Dice, axis_turn, mirror
+from human3r.training.lifter.simulator import STATURE_M, STATURE_M_PER_BETA, SimulatedPeople
+
+_TORSO = [5, 6, 11, 12]
+_CHILD_BETA0 = -2.3
+"""Grown-ups of the renderer stay above it, children below."""
+_NEAR_BORDER = 0.03
+"""Within this share of the long side of the image a keypoint may be pulled to the border, which does not roll."""
+
+
+@dataclass(frozen=True)
+class RenderedMix:
+    """How rendered people enter the batches."""
+
+    pairs: str = ""
+    """Folder of pairs, from ``python -m human3r.training.lifter.rendered``; empty: simulated people only."""
+    held_out: str = ""
+    """The same of held-out clips, for the validation table."""
+    share: float = 0.4
+    """Of every batch."""
+    least_visible: float = 0.1
+    """People who show less are left out."""
+    full_weight_visible: float = 0.6
+    """People who show less than this count in proportion."""
+    roll_deg: float = 5.0
+    """Standard deviation of the roll."""
+    taller_beta0: float = 0.3
+    """Grown-ups are made larger, and farther away, by this much of beta 0: as tall as the simulator's."""
+    keeps_reversed: bool = False
+
+
+def rendered_people(pairs: RenderedPeople, points: BodyPoints, mix: RenderedMix) -> SimulatedPeople:
+    """Return the usable pairs as the simulator would have drawn them.
+
+    Args:
+        pairs: Detections and truth.
+        points: The skeleton.
+        mix: Settings.
+    """
+    people = _all_people(pairs, points, mix.taller_beta0)
+    usable = torch.from_numpy(pairs.visible >= mix.least_visible) & ((people.people.scores > VALID_SCORE).sum(1) >= 5)
+    if not mix.keeps_reversed:
+        usable &= ~is_reversed(people)
+    weight = torch.from_numpy(pairs.visible / mix.full_weight_visible).clamp(max=1.0)
+    return replace(people, weight=weight).map(lambda values: values[usable])
+
+
+def is_reversed(people: SimulatedPeople) -> Tensor:
+    """``P`` bool: the detector's left and right torso fit the other side of the true torso clearly better."""
+    truth = _flat(people.keypoints_camera)[:, _TORSO]
+    trusted = (people.people.scores[:, _TORSO] > VALID_SCORE)[..., None]
+    seen = torch.where(trusted, people.people.points[:, _TORSO], truth)
+    as_named = (seen - truth).norm(dim=-1).sum(1)
+    reversed_ = (seen - truth[:, [1, 0, 3, 2]]).norm(dim=-1)
+    exchanged = torch.where(trusted[..., 0], reversed_, torch.zeros_like(reversed_)).sum(1)
+    return exchanged < 0.6 * as_named
+
+
+class RenderedSampler:
+    """Draws from a fixed set of rendered people.
+
+    Args:
+        people: From ``rendered_people``.
+        mix: Settings.
+    """
+
+    def __init__(self, people: SimulatedPeople, mix: RenderedMix) -> None:
+        self.people, self.roll = people, math.radians(mix.roll_deg)
+
+    def __len__(self) -> int:
+        return len(self.people.weight)
+
+    def sample(self, dice: Dice, count: int) -> SimulatedPeople:
+        """Draw ``count`` people, half of them mirrored."""
+        chosen = dice.below(len(self), count)
+        people = self.people.map(lambda values: values[chosen])
+        people = _roll(people, dice.normal(self.roll, count) * ~_at_border(people.people))
+        flips = dice.chance(0.5, count)
+        return _choose(flips, mirror_people(people), people)
+
+
+def mirror_people(people: SimulatedPeople) -> SimulatedPeople:
+    """Reflect people, picture and truth, in the plane x = 0 of the camera."""
+    sides, flip = torch.tensor(MIRRORED_KEYPOINTS), torch.tensor([-1.0, 1.0, 1.0])
+    joints = torch.tensor(MIRRORED_JOINTS)
+    left, top, right, bottom = people.people.borders.unbind(1)
+    return replace(
+        people,
+        people=PersonKeypoints(
+            people.people.points[:, sides] * flip[:2],
+            people.people.scores[:, sides],
+            torch.stack([-right, top, -left, bottom], dim=1),
+        ),
+        joint_rotations=mirror(people.joint_rotations, joints),
+        root_camera=people.root_camera * flip,
+        joints=people.joints[:, joints] * flip,
+        keypoints_camera=people.keypoints_camera[:, sides] * flip,
+    )
+
+
+def join_people(first: SimulatedPeople, second: SimulatedPeople) -> SimulatedPeople:
+    """Put two batches into one."""
+    joined = {
+        name: torch.cat([getattr(first, name), getattr(second, name)])
+        for name in first.__dataclass_fields__
+        if name != "people"
+    }
+    seen = {
+        name: torch.cat([getattr(first.people, name), getattr(second.people, name)])
+        for name in first.people.__dataclass_fields__
+    }
+    return SimulatedPeople(people=PersonKeypoints(**seen), **joined)
+
+
+def _all_people(pairs: RenderedPeople, points: BodyPoints, taller_beta0: float) -> SimulatedPeople:
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(pairs.rotvecs))
+    betas = torch.from_numpy(pairs.betas).clone()
+    stature = STATURE_M + STATURE_M_PER_BETA * betas[:, 0]
+    betas[:, 0] += taller_beta0 * (betas[:, 0] > _CHILD_BETA0)
+    # The same picture shows a larger person farther away.
+    farther = (STATURE_M + STATURE_M_PER_BETA * betas[:, 0]) / stature
+    root = torch.from_numpy(pairs.root_camera) * farther[:, None]
+    posed = points(rotations, betas)
+    height, width = pairs.image_size.astype(np.float32).T
+    # The network's own principal point and its one focal length, as the program has them.
+    centre = torch.from_numpy(np.stack([width // 2, height // 2], axis=1))
+    focal = torch.from_numpy(pairs.focal_px.mean(1, keepdims=True))
+    far_corner = torch.from_numpy(np.stack([width, height], axis=1))
+    borders = torch.cat([(-0.5 - centre) / focal, (far_corner - 0.5 - centre) / focal], dim=1)
+    seen = (torch.from_numpy(pairs.keypoints_px) - centre[:, None]) / focal[:, None]
+    return SimulatedPeople(
+        people=PersonKeypoints(seen, torch.from_numpy(pairs.scores), borders),
+        joint_rotations=rotations,
+        betas=betas,
+        root_camera=root,
+        joints=posed.joints,
+        keypoints_camera=posed.keypoints + root[:, None],
+        weight=torch.ones(len(pairs)),
+        kind=torch.zeros(len(pairs), dtype=torch.long),
+    )
+
+
+def _roll(people: SimulatedPeople, angle: Tensor) -> SimulatedPeople:
+    """Turn people and picture about the optical axis by ``P`` radians; the image's borders stay."""
+    turn = axis_turn("z", angle)
+    rotations = torch.cat([(turn @ people.joint_rotations[:, 0])[:, None], people.joint_rotations[:, 1:]], dim=1)
+    seen = replace(people.people, points=people.people.points @ turn[:, :2, :2].transpose(1, 2))
+    return replace(
+        people,
+        people=seen,
+        joint_rotations=rotations,
+        root_camera=(turn @ people.root_camera[..., None])[..., 0],
+        joints=people.joints @ turn.transpose(1, 2),
+        keypoints_camera=people.keypoints_camera @ turn.transpose(1, 2),
+    )
+
+
+def _at_border(seen: PersonKeypoints) -> Tensor:
+    """``P`` bool: a trusted keypoint is at the image's border."""
+    low, high = seen.borders[:, None, :2], seen.borders[:, None, 2:]
+    room = torch.minimum(seen.points - low, high - seen.points).amin(-1)
+    near = room < _NEAR_BORDER * (high - low).amax(-1)
+    return (near & (seen.scores > VALID_SCORE)).any(1)
+
+
+def _choose(where: Tensor, first: SimulatedPeople, second: SimulatedPeople) -> SimulatedPeople:
+    """Take people of ``first`` where ``where`` (``P`` bool) says so, of ``second`` elsewhere."""
+    mixed = join_people(first, second)
+    count = len(where)
+    rows = torch.arange(count) + torch.where(where, 0, count)
+    return mixed.map(lambda values: values[rows])
+
+
+def _flat(points_camera: Tensor) -> Tensor:
+    return points_camera[..., :2] / points_camera[..., 2:].clamp_min(0.2)
