@@ -25,6 +25,7 @@ from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling
 
 _INTERRUPTED = 130
+_NO_MOMENTS = "scene.html has no points of single moments: they are not kept with a run that is taken up."
 
 
 class Progress:
@@ -32,12 +33,24 @@ class Progress:
 
     def __init__(self) -> None:
         self.is_stopped = False
+        self.num_done_before = 0
+        """Frames that an earlier run did."""
         self._bar: tqdm | None = None
         self._interval_s = 0.1 if sys.stderr.isatty() else 1.0
 
+    def resume(self, num_done: int) -> None:
+        """Begin the bar after the frames of an earlier run."""
+        self.num_done_before = num_done
+
     def start(self, info: ClipInfo) -> None:
         """Show the bar; the clip's facts give its length."""
-        self._bar = tqdm(total=info.num_selected, unit="frame", file=sys.stderr, mininterval=self._interval_s)
+        self._bar = tqdm(
+            total=info.num_selected,
+            initial=self.num_done_before,
+            unit="frame",
+            file=sys.stderr,
+            mininterval=self._interval_s,
+        )
 
     def advance(self, prediction: FramePrediction) -> None:
         """Count one frame."""
@@ -102,6 +115,7 @@ def reconstruct(options: argparse.Namespace) -> int:
                 save_depth=options.save_depth,
                 should_stop=lambda: progress.is_stopped,
                 on_start=progress.start,
+                on_resume=progress.resume,
                 keep_in=options.keep_in,
                 snapshot_every=options.snapshot_every,
             )
@@ -109,6 +123,8 @@ def reconstruct(options: argparse.Namespace) -> int:
             progress.close()
         files = write_all(result, folder, formats, body=model.body, clip=clip, moments=moments)
     summary = summarise(result, model, time.perf_counter() - started)
+    if moments is not None and progress.num_done_before:
+        summary["warnings"] = [*summary["warnings"], _NO_MOMENTS]  # type: ignore[misc]
     summary |= {"output": str(folder), "files": [path.relative_to(folder).as_posix() for path in files]}
     _report(summary, as_json=options.json)
     return _INTERRUPTED if progress.is_stopped else 0

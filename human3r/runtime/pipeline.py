@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 OnFrame = Callable[[FramePrediction], None]
 OnStart = Callable[[ClipInfo], None]
+OnResume = Callable[[int], None]
 
 
 def reconstruct(
@@ -41,6 +42,7 @@ def reconstruct(
     save_depth: bool = False,
     should_stop: Callable[[], bool] | None = None,
     on_start: OnStart | None = None,
+    on_resume: OnResume | None = None,
     limits: MediaLimits = DEFAULT_LIMITS,
     forward: Forward = forward,
     keep_in: Path | None = None,
@@ -61,6 +63,7 @@ def reconstruct(
         save_depth: Keep a depth map per frame in the result.
         should_stop: Asked before every frame; True ends the run and keeps what there is.
         on_start: Called once with the facts about the clip, before the first frame.
+        on_resume: Called before that with the number of frames that an earlier run did, where there was one.
         limits: What media are refused.
         forward: Where the network runs: here and now, unless the caller knows another place.
         keep_in: Folder for rows and snapshots: a run of the same clip, model and options that was ended in it, however
@@ -80,6 +83,8 @@ def reconstruct(
     kept = None if keep_in is None else KeptRun(keep_in, Path(clip), loaded, options)
     if kept is not None:
         options = replace(options, snapshot_every=snapshot_every, resume_from=kept.session)
+        if kept.session is not None and on_resume is not None:
+            on_resume(kept.session.num_frames)
     run = Run(Path(clip), loaded, options, kept)
     return run.execute(forward(run.clip, loaded, options), on_frame, should_stop or (lambda: False), on_start)
 

@@ -70,10 +70,12 @@ def test_a_run_is_taken_up_at_its_last_snapshot(tiny, clip, tmp_path, last_frame
     options = {"snapshot_every": 3, "reset_interval": 4, "use_ttt3r": True, "save_depth": True}
     expected = reconstruct(clip, tiny, reset_interval=4, use_ttt3r=True, save_depth=True)
     run_until(clip, tiny, tmp_path / "run", last_frame, **options)
-    seen = []
-    found = reconstruct(clip, tiny, seen.append, keep_in=tmp_path / "run", **options)
+    seen, done = [], []
+    found = reconstruct(clip, tiny, seen.append, keep_in=tmp_path / "run", on_resume=done.append, **options)
     # A snapshot is made before the frame is shown.
-    assert seen[0].frame_index == (last_frame + 1) // 3 * 3
+    num_done = (last_frame + 1) // 3 * 3
+    assert seen[0].frame_index == num_done
+    assert done == ([num_done] if num_done else [])
     assert_equal(found, expected)
     assert not (tmp_path / "run").exists()
 
