@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 TITLE = "Human3R"
 TAGLINE = "Everyone, the place and the camera in 4D, from one ordinary video."
-NO_CLIP = "There is no clip yet. Choose a video, a GIF or a zip of images, or click an example."
+NO_CLIP = "There is no clip yet. Choose a video, a GIF, an image or a zip of images, or open an example."
 NO_PEOPLE = "Nobody was found in this clip, so the result shows the scene and the camera path only."
 STOPPING = "Stopping after this frame"
 STOPPED = "Stopped. The result holds the frames that were finished."

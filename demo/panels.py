@@ -142,7 +142,7 @@ def _player_address(outcome: Outcome) -> str:
 
 
 def _frame(address: str, title: str) -> str:
-    return f'<iframe src="{escape(address)}" title="{escape(title)}" allow="fullscreen" allowfullscreen></iframe>'
+    return f'<iframe src="{escape(address)}" title="{escape(title)}" allow="fullscreen"></iframe>'
 
 
 def preview(image: np.ndarray) -> str:

@@ -75,6 +75,34 @@ LIVE = """
 """
 
 
+PLAYBACK = """
+(() => {
+  document.body.innerHTML = '<div class="mantine-Paper-root"><input value="0.2">'
+    + '<div role="slider" aria-valuemax="0.3" aria-valuenow="0"></div></div>';
+  const slider = document.querySelector("[role=slider]");
+  window.playback = { plays: true, time_s: 0 };
+  document.querySelector("input").addEventListener("input", (event) => {
+    playback.plays = false;
+    slider.setAttribute("aria-valuenow", event.target.value);
+  });
+  setInterval(() => {
+    if (!playback.plays) return;
+    playback.time_s = (playback.time_s + 0.11) % 0.3;
+    slider.setAttribute("aria-valuenow", playback.time_s);
+  }, 5);
+  h3r.runToTheEnd(tape, () => { playback.playsAtEnd = playback.plays; });
+})();
+"""
+
+
+def test_a_clip_that_has_come_to_its_end_by_itself_is_stopped_all_the_same(blank) -> None:
+    assert blank.evaluate("tape.isComplete")
+    blank.evaluate(PLAYBACK)
+    blank.wait_for_function("playback.playsAtEnd !== undefined")
+
+    assert blank.evaluate("[playback.playsAtEnd, playback.plays]") == [False, False]
+
+
 def test_a_live_tape_keeps_every_frame_and_who_was_in_it(blank) -> None:
     blank.add_script_tag(content=(PLAYER / "live.js").read_text(encoding="utf-8"))
     blank.evaluate(LIVE)

@@ -121,17 +121,26 @@
     Object.defineProperty(window, "__viserMutable", { configurable: true, get: () => viewer, set: hook });
   };
 
-  // Runs viser's own playback to its end and leaves it paused there: its tape is then ours.
+  // Runs viser's own playback to its end and leaves it paused there: its tape is then ours. A clip that is shorter than
+  // viser needs to start has reached its end by itself, and would begin anew for ever: it is stopped all the same.
   h3r.runToTheEnd = function (tape, onEnd) {
+    let isAsked = false, before = null;
     const timer = setInterval(function () {
       const slider = document.querySelector('[role="slider"][aria-valuemax]');
       const bar = slider && slider.closest(".mantine-Paper-root"), field = bar && bar.querySelector("input");
       if (!field || tape.scene === null) return;
-      if (!tape.isComplete) {
+      if (!isAsked || !tape.isComplete) {
         const last_s = parseFloat(slider.getAttribute("aria-valuemax")) - 1e-3;
         Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, last_s.toFixed(4));
         field.dispatchEvent(new Event("input", { bubbles: true }));
-        if (!tape.isComplete) return;
+        isAsked = true;
+        return;
+      }
+      const now = slider.getAttribute("aria-valuenow");
+      if (now !== before) {
+        isAsked = before === null;  // what moves after that still plays
+        before = now;
+        return;
       }
       clearInterval(timer);
       bar.style.display = "none";
