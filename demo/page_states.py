@@ -67,6 +67,13 @@ def _result(page: Page, part: float = 0.45) -> Frame:
     viewer = _viewer(page)
     viewer.evaluate("part => h3r.player.seek(part * h3r.player.end_s)", part)
     _drawn(viewer)
+    frame = viewer.evaluate("h3r.player.stage.frame")
+    page.locator("[data-h3=overlay]").wait_for()
+    page.wait_for_function(
+        "frame => { const video = document.querySelector('[data-h3=overlay]');"
+        " return !video.seeking && Math.abs(video.currentTime * video.dataset.fps - frame - 0.5) < 0.5; }",
+        arg=frame,
+    )
     return viewer
 
 

@@ -26,6 +26,7 @@
       viewer.canvas.addEventListener("pointerdown", () => {
         if (this.mode === "camera") { this._set("world"); this.onFreed(); }
       });
+      if (this.scene.views) this._lens(this.scene.views.world.fov);
     }
 
     world() {
@@ -71,7 +72,7 @@
       const canvas = this.viewer.canvas, half = this.scene.half_height[this.stage.frame];
       // The whole picture fits: a narrow window needs a taller view.
       const widening = Math.max(1, this.scene.aspect * canvas.clientHeight / canvas.clientWidth);
-      this._lens(2 * Math.atan(half * widening));
+      this._see(2 * Math.atan(half * widening));
       this._stand(place.position, plus(place.position, rotate(place.wxyz, [0, 0, 1]), 3),
         rotate(place.wxyz, [0, -1, 0]), false);
     }
@@ -83,7 +84,13 @@
       this.stage.setVisible(PICTURE_NODE, this.showsCameras && mode !== "camera");
     }
 
-    _lens(fov) { h3r.send({ type: "SetCameraFovMessage", fov, initial: false }); }
+    // Views are made for windows that are at least as wide as high: a narrow one sees as much from side to side.
+    _lens(fov) {
+      const { clientHeight, clientWidth } = this.viewer.canvas;
+      this._see(2 * Math.atan(Math.tan(fov / 2) * Math.max(1, clientHeight / clientWidth)));
+    }
+
+    _see(fov) { h3r.send({ type: "SetCameraFovMessage", fov, initial: false }); }
 
     _toThree(point) { return rotate(window.__viserSceneTree.getState()[""].wxyz, point); }
 
