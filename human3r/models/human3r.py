@@ -20,6 +20,7 @@ from human3r.models.parts import (
     DecodedFrame,
     Decoder,
     ExtraHead,
+    FocusingCameraHead,
     FrameTokens,
     HumanPrior,
     ImageEncoder,
@@ -35,7 +36,6 @@ from human3r.models.parts import (
     ScaleHead,
     ScenePoints,
 )
-from human3r.records import TensorRecord
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,8 @@ class Human3R(nn.Module):
                 waits for the device. None takes as many as there are, for which it must be asked once.
         """
         frame, after = self._recur(tokens, state, use_ttt3r, people_capacity)
-        prediction, cue, scale_cue = self._predict(frame, tokens.person_mask, state)
-        if not update:
-            return prediction, replace(state, has_history=True, focal_px=prediction.focal_px)
-        return prediction, replace(after, focal_px=prediction.focal_px, cue=cue, scale_cue=scale_cue)
+        prediction, after = self._predict(frame, tokens.person_mask, after)
+        return prediction, after if update else replace(state, has_history=True, focal_px=after.focal_px)
 
     @property
     def can_step_together(self) -> bool:
@@ -179,8 +177,8 @@ class Human3R(nn.Module):
             points = self.point_head.together(decoded)
         results = []
         for index, (tokens, frame) in enumerate(zip(frames, decoded, strict=True)):
-            prediction, cue, _ = self._predict(frame, tokens.person_mask, states[index], points[index])
-            states[index + 1] = replace(states[index + 1], focal_px=prediction.focal_px, cue=cue)
+            heads = replace(states[index + 1], cue=states[index].cue)
+            prediction, states[index + 1] = self._predict(frame, tokens.person_mask, heads, points[index])
             results.append((prediction, states[index + 1]))
         return results
 
@@ -213,12 +211,19 @@ class Human3R(nn.Module):
 
     def _predict(
         self, frame: DecodedFrame, person_mask: Tensor | None, state: RecurrentState, points: ScenePoints | None = None
-    ) -> tuple[NetworkPrediction, TensorRecord | None, TensorRecord | None]:
-        """Run the heads, always in fp32: exponentials of raw outputs do not survive 8 bits of mantissa."""
+    ) -> tuple[NetworkPrediction, RecurrentState]:
+        """Run the heads, always in fp32: exponentials of raw outputs do not survive 8 bits of mantissa.
+
+        Returns:
+            The prediction, and ``state`` with what the heads leave to the next frame.
+        """
         detections = frame.detections
         with _without_autocast(frame.pose_token.device):
             points = self.point_head(frame) if points is None else points
             person_mask = self.mask_head(frame) if person_mask is None else person_mask
+            seen_focal_px = points.focal_px
+            if isinstance(self.camera_head, FocusingCameraHead):
+                points = self.camera_head.refocus(points, state.cue)
             people = self.person_head(frame, points)
             scale_cue = None
             if self.scale_head is not None:
@@ -241,7 +246,7 @@ class Human3R(nn.Module):
             extras=extras,
             num_found=detections.num_found,
         )
-        return prediction, cue, scale_cue
+        return prediction, replace(state, focal_px=seen_focal_px, cue=cue, scale_cue=scale_cue)
 
 
 def _without_autocast(device: torch.device) -> AbstractContextManager:

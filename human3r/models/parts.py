@@ -136,7 +136,8 @@ class DecodedFrame(TensorRecord):
     image_size: tuple[int, int]
     """(height, width) of the network image, pixels."""
     previous_focal_px: Tensor | None = None
-    """Scalar focal length of the previous frame, network pixels; None on the first frame of a segment."""
+    """Scalar focal length that the point head saw in the previous frame, network pixels; None on the first frame of a
+    segment."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ class RecurrentState(TensorRecord):
     has_history: bool = False
     """False on the first frame of a segment: the pose token is then the learned one, and nothing is gated."""
     focal_px: Tensor | None = None
-    """Scalar focal length of the previous frame, network pixels; None without history."""
+    """Scalar focal length that the point head saw in the previous frame, network pixels; None without history."""
     cue: TensorRecord | None = None
     """What the camera head keeps for itself (an anchor frame's features, say); None without history."""
     scale_cue: TensorRecord | None = None
@@ -320,6 +321,14 @@ class CameraHead(Protocol):
         self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: TensorRecord | None
     ) -> tuple[Tensor, TensorRecord | None]:
         """Return ``T_segment_camera`` (``4 4``) and the cue for the next frame."""
+
+
+@runtime_checkable
+class FocusingCameraHead(CameraHead, Protocol):
+    """A camera head that learns the focal length from motion, too."""
+
+    def refocus(self, points: ScenePoints, cue: TensorRecord | None) -> ScenePoints:
+        """Return the points of one frame with what is known after the frames before it."""
 
 
 class PersonHead(Protocol):

@@ -1,4 +1,4 @@
-"""Alignment of two images over a surface, in closed form: the motion, and with it what the depth was wrong by.
+"""Alignment of two images over a surface, in closed form: the motion, and with it what depth and lens were wrong by.
 
 Each step follows the mean of the slopes of both images, which doubles the reach and squares the convergence; the update
 is zero where the images are equal.
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.depth_belief import DepthBelief, JointEquations
+from human3r.models.compact.focal_belief import FocalEstimate
 from human3r.models.compact.motion import (
     CORRELATION,
+    NEAR_M,
     Lens,
     Surface,
     has_settled,
@@ -67,6 +69,8 @@ class DepthEstimate(TensorRecord):
     stiffness: Tensor
     """Scalar, see ``DepthBelief.solve``: while there is little parallax, free depth would let translations grow until
     they explain noise."""
+    parallax: Tensor
+    """Scalar, mean square of pixels per logarithm of the depth."""
     equations: JointEquations | None = None
     """Of the last step."""
 
@@ -80,11 +84,29 @@ class DepthEstimate(TensorRecord):
 
 
 @dataclass(frozen=True)
+class Unknowns(TensorRecord):
+    """What is fitted to a frame beside motion and light; None is taken for granted."""
+
+    depth: DepthEstimate | None = None
+    focal: FocalEstimate | None = None
+    normal: Tensor | None = None
+    """``K K`` equations of the last step, priors included, before depth is eliminated."""
+
+    def eliminated(self) -> Tensor:
+        """Return the equations of the last step without the depth."""
+        assert self.normal is not None
+        depth = self.depth
+        if depth is None or depth.equations is None:
+            return self.normal
+        return depth.belief.eliminated(depth.equations, depth.stiffness)
+
+
+@dataclass(frozen=True)
 class _Step(TensorRecord):
     """What one look at both images says."""
 
     columns: Tensor
-    """``N 8`` change of the residual per motion, gain and bias."""
+    """``N K`` change of the residual per motion, gain, bias and, last, logarithm of the focal length."""
     depth_column: Tensor
     """``N`` change of the residual per logarithm of the point's depth, negative."""
     residual: Tensor
@@ -129,33 +151,36 @@ def align_images(
     Returns:
         ``T_b_a``.
     """
-    return align_jointly(surface, None, target, T_b_a, lens, steps, stays)[0]
+    return align_jointly(surface, Unknowns(), target, T_b_a, lens, steps, stays)[0]
 
 
 def align_jointly(
     surface: Surface,
-    depth: DepthEstimate | None,
+    unknowns: Unknowns,
     target: Target,
     T_b_a: Tensor,
     lens: Lens,
     steps: int,
     stays: Tensor | None = None,
-) -> tuple[Tensor, DepthEstimate | None]:
-    """Fit a motion as ``align_images`` does and, given an estimate to start from, the depth of the surface with it."""
+) -> tuple[Tensor, Unknowns]:
+    """Fit a motion as ``align_images`` does, and with it depth and focal length, if given estimates to start from."""
     base = _visible_weight(surface, target, T_b_a, lens)
     cell_px = lens.image_size[0] / target.picture.shape[1]
     light = torch.stack([surface.grey.new_ones(()), surface.grey.new_zeros(())])
     T_a_stays = None if stays is None else torch.stack([inverse(T_stay_a) for T_stay_a in stays])
+    depth, focal, normal = unknowns.depth, unknowns.focal, unknowns.normal
     block = None if depth is None else depth.belief.block_of(lens.project(surface.points)[0])
     for _ in range(steps):
-        seen = surface
+        seen, through = (surface, lens) if focal is None else focal.focus(surface, lens)
         if depth is not None:
-            seen = replace(surface, points=surface.points * depth.correction.exp()[block, None])
-        look = _compare(seen, target, base, T_b_a, lens, light, stays is not None)
+            seen = replace(seen, points=seen.points * depth.correction.exp()[block, None])
+        look = _compare(seen, target, base, T_b_a, through, light, stays is not None, focal is not None)
         weighted = look.columns.T * look.information
         still = None if T_a_stays is None else twists_of(T_a_stays @ T_b_a)
         prior, pull = motion_prior(look.columns, still)
         normal, aim = weighted @ look.columns + torch.diag(prior), weighted @ look.residual + pull
+        if focal is not None:
+            normal, aim = focal.with_prior(normal, aim)
         if depth is None:
             step = torch.linalg.solve(normal, aim)
         else:
@@ -164,10 +189,11 @@ def align_jointly(
             step, correction = depth.belief.solve(depth.correction, equations, depth.stiffness)
             depth = replace(depth, correction=correction, equations=equations)
         T_b_a = T_b_a @ inverse(small_motion(step[:6]))
-        light = light + step[6:]
+        light = light + step[6:8]
+        focal = None if focal is None else focal.moved(step)
         if has_settled(step, surface, lens, cell_px):
             break
-    return T_b_a, depth
+    return T_b_a, Unknowns(depth, focal, normal)
 
 
 def start_depth(belief: DepthBelief, surface: Surface, T_b_a: Tensor, lens: Lens) -> DepthEstimate:
@@ -175,8 +201,8 @@ def start_depth(belief: DepthBelief, surface: Surface, T_b_a: Tensor, lens: Lens
     moved = transform(T_b_a, surface.points)
     square = _parallax(moved, T_b_a[:3, 3], lens).square().sum(0)
     mean = (surface.weight * square).sum() / surface.weight.sum().clamp(min=1e-6)
-    slack = _FREE_PARALLAX_PX**2 / mean.detach().clamp(min=1e-4)
-    return DepthEstimate(belief, belief.correction, _LEAST_STIFFNESS * (1 + slack))
+    mean = mean.detach().clamp(min=1e-4)
+    return DepthEstimate(belief, belief.correction, _LEAST_STIFFNESS * (1 + _FREE_PARALLAX_PX**2 / mean), mean)
 
 
 def _parallax(moved: Tensor, translation: Tensor, lens: Lens) -> Tensor:
@@ -185,10 +211,19 @@ def _parallax(moved: Tensor, translation: Tensor, lens: Lens) -> Tensor:
     A point that goes farther along its ray moves against the translation, the less the farther it is.
     """
     x, y, z = moved.T
-    z = z.clamp(min=0.05)
+    z = z.clamp(min=NEAR_M)
     return torch.stack([x / z * translation[2] - translation[0], y / z * translation[2] - translation[1]]) * (
         lens.focal_px / z
     )
+
+
+def _focal_flow(surface: Surface, moved: Tensor, T_b_a: Tensor, lens: Lens) -> Tensor:
+    """Return ``2 N`` pixels per logarithm of the focal length, surfaces being stretched with it (``stretched``)."""
+    x, y, z = moved.T
+    z = z.clamp(min=NEAR_M)
+    farther = T_b_a[:3, 2:3] * surface.points[:, 2]
+    off = torch.stack([x, y]) / z
+    return (off + (farther[:2] - off * farther[2]) / z) * lens.focal_px
 
 
 def _depth_equations(look: _Step, belief: DepthBelief, block: Tensor, normal: Tensor, aim: Tensor) -> JointEquations:
@@ -215,7 +250,14 @@ def _visible_weight(surface: Surface, target: Target, T_b_a: Tensor, lens: Lens)
 
 
 def _compare(
-    surface: Surface, target: Target, base: Tensor, T_b_a: Tensor, lens: Lens, light: Tensor, is_strict: bool
+    surface: Surface,
+    target: Target,
+    base: Tensor,
+    T_b_a: Tensor,
+    lens: Lens,
+    light: Tensor,
+    is_strict: bool,
+    with_focal: bool,
 ) -> _Step:
     """Compare grey values at a motion; ``light`` is (gain, bias) of frame *b* over frame *a*."""
     moved = transform(T_b_a, surface.points)
@@ -229,6 +271,9 @@ def _compare(
     columns = torch.cat([slope_x * along_x + slope_y * along_y, surface.grey[None], torch.ones_like(seen[:1])]).T
     move_x, move_y = _parallax(moved, T_b_a[:3, 3], lens)
     turned_x, turned_y = R @ torch.stack([slope_x, slope_y])
+    if with_focal:
+        along_x, along_y = _focal_flow(surface, moved, T_b_a, lens)
+        columns = torch.cat([columns.T, -(turned_x * along_x + turned_y * along_y)[None]]).T
     weight = base * inside
     sigma = robust_sigma(residual, weight, _MIN_SIGMA)
     weight = weight * (tukey_weight if is_strict else cauchy_weight)(residual.detach(), sigma)

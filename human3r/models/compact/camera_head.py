@@ -1,8 +1,8 @@
 """The compact camera head: an explicit motion layer against an anchor frame that the recurrent state keeps.
 
 Every frame is aligned to the anchor and not to its predecessor, so a camera that stands still cannot drift. Parallax
-corrects the anchor's depth on the way. The anchor is replaced when too little of it is in view, and its successor
-inherits what was learnt. No regression: what is learnt are depth and person mask.
+corrects the anchor's depth on the way, and turns tell the focal length. The anchor is replaced when too little of it is
+in view, and its successor inherits what was learnt. No regression: what is learnt are depth and person mask.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.alignment import Target, align_images, align_jointly, misfit, start_depth
+from human3r.models.compact.alignment import Target, Unknowns, align_images, align_jointly, misfit, start_depth
 from human3r.models.compact.anchor import LEVELS, FrameView, build_surfaces, build_targets, describe_frame
 from human3r.models.compact.depth_belief import DepthBelief, inherit, prior_belief
+from human3r.models.compact.focal_belief import FocalBelief, no_evidence, start_focal, stretch, stretched
 from human3r.models.compact.motion import (
     Lens,
     Surface,
@@ -24,6 +25,7 @@ from human3r.models.compact.motion import (
     orthonormal,
     sample,
     transform,
+    twists_of,
 )
 from human3r.models.compact.prompter import principal_point
 from human3r.models.parts import DecodedFrame, ScenePoints
@@ -47,6 +49,8 @@ _WORSE_MISFIT = 1.25
 """Times the previous frame's misfit: as good as that is good, too."""
 _MAX_STIFFNESS = 400.0
 """Of an estimate of depth; beyond it, depth stays as it is."""
+_LEAST_TURN_RAD = 0.004
+"""Turn since the anchor below which nothing is to be learnt about the focal length."""
 _MAX_CHAIN_LOG_SCALE = 0.4
 _MAX_CHAIN_LOG_STEP = 0.6
 """Beyond it the two anchors show different things: one hides the other."""
@@ -60,6 +64,7 @@ class AnchorCue(TensorRecord):
     surfaces: tuple[Surface, ...]
     """At every level of ``LEVELS``, as the network sees them: the belief's correction comes on top."""
     belief: DepthBelief
+    focal: FocalBelief
     misfit: Tensor
     """Scalar, of the previous frame."""
     T_segment_anchor: Tensor
@@ -79,6 +84,14 @@ class MotionCameraHead(nn.Module):
         """Locate one frame; the first frame of a segment is the identity and the first anchor."""
         return advance(describe_frame(frame, points, person_mask), cue, frame.image_size)
 
+    def refocus(self, points: ScenePoints, cue: AnchorCue | None) -> ScenePoints:
+        """Return the points as they are with the focal length that motion and network agree on."""
+        if cue is None:
+            return points
+        focal_px = cue.focal.with_network(points.focal_px)
+        pointmap = points.pointmap_camera * stretch(focal_px / points.focal_px)
+        return replace(points, pointmap_camera=pointmap, focal_px=focal_px)
+
 
 def advance(here: FrameView, cue: AnchorCue | None, image_size: tuple[int, int]) -> tuple[Tensor, AnchorCue]:
     """Locate one described frame; returns ``T_segment_camera`` and the cue for the next one."""
@@ -88,12 +101,17 @@ def advance(here: FrameView, cue: AnchorCue | None, image_size: tuple[int, int])
         return cue.T_segment_anchor, cue
     # A cue that was written to a file and read again has lost its layout.
     cue = replace(cue, surfaces=tuple(surface.by_coordinate() for surface in cue.surfaces))
-    lens = Lens(cue.view.focal_px, center_px, image_size)
-    T_camera_anchor, belief, cost = estimate_motion(cue, here, lens)
+    cue = refocused(cue, here.focal_px)
+    lens = Lens(here.focal_px, center_px, image_size)
+    T_camera_anchor, cost, unknowns = estimate_motion(cue, here, lens)
+    focal = cue.focal
+    if unknowns.focal is not None:
+        focal = focal.gather(*unknowns.focal.evidence(lens, unknowns.eliminated()))
+    belief = cue.belief if unknowns.depth is None else unknowns.depth.absorbed()
     T_camera_anchor = orthonormal(T_camera_anchor)
     T_segment_camera = orthonormal(cue.T_segment_anchor @ inverse(T_camera_anchor))
     step = T_camera_anchor @ inverse(cue.T_previous_anchor)
-    cue = replace(cue, belief=belief, misfit=cost, T_previous_anchor=T_camera_anchor, T_step=step)
+    cue = replace(cue, belief=belief, focal=focal, misfit=cost, T_previous_anchor=T_camera_anchor, T_step=step)
     if _needs_new_anchor(cue, lens):
         cue = next_anchor(cue, here, lens, T_segment_camera)
     return T_segment_camera, cue
@@ -106,6 +124,7 @@ def first_anchor(view: FrameView, lens: Lens) -> AnchorCue:
         view=view,
         surfaces=build_surfaces(view, lens),
         belief=prior_belief(view.depth, 2),
+        focal=no_evidence(view.focal_px),
         misfit=view.depth.new_zeros(()),
         T_segment_anchor=identity,
         T_previous_anchor=identity,
@@ -113,8 +132,21 @@ def first_anchor(view: FrameView, lens: Lens) -> AnchorCue:
     )
 
 
-def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Tensor, DepthBelief, Tensor]:
-    """Return ``T_camera_anchor`` (``4 4``), what is believed of the anchor's depth now, and the misfit.
+def refocused(cue: AnchorCue, focal_px: Tensor) -> AnchorCue:
+    """Return the cue as it would be had the anchor been seen with that focal length."""
+    ratio = focal_px / cue.view.focal_px
+    path = torch.cat([stretch(ratio), torch.ones_like(ratio)[None]])[:, None]
+    T_previous_anchor = torch.cat([cue.T_previous_anchor[:, :3], cue.T_previous_anchor[:, 3:] * path], dim=1)
+    return replace(
+        cue,
+        view=replace(cue.view, depth=cue.view.depth * ratio, focal_px=focal_px),
+        surfaces=tuple(stretched(surface, ratio) for surface in cue.surfaces),
+        T_previous_anchor=T_previous_anchor,
+    )
+
+
+def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Tensor, Tensor, Unknowns]:
+    """Return ``T_camera_anchor`` (``4 4``), the misfit, and what was found out about depth and focal length.
 
     Args:
         anchor: The anchor, with the previous frame's motion as the start.
@@ -140,14 +172,23 @@ def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Ten
     stays = torch.stack([torch.eye(4).to(best), anchor.T_previous_anchor])
     start = start_depth(anchor.belief, surfaces[_CHECK_LEVEL], best, lens)
     # Where the camera stands there is nothing to learn about depth, and half of the time is saved.
-    depth = start if bool(start.stiffness < _MAX_STIFFNESS) else None
+    unknowns = Unknowns(
+        start if bool(start.stiffness < _MAX_STIFFNESS) else None,
+        start_focal(anchor.focal, start.parallax) if _has_turned(best) else None,
+    )
     for level in range(_JOINT_LEVEL, len(LEVELS)):
         prior = stays if level == len(LEVELS) - 1 else None
         surface = (
-            anchor.surfaces[level] if depth is not None else corrected(anchor.surfaces[level], anchor.belief, lens)
+            anchor.surfaces[level]
+            if unknowns.depth is not None
+            else corrected(anchor.surfaces[level], anchor.belief, lens)
         )
-        best, depth = align_jointly(surface, depth, targets[level], best, lens, LEVELS[level][1], prior)
-    return best, anchor.belief if depth is None else depth.absorbed(), cost
+        best, unknowns = align_jointly(surface, unknowns, targets[level], best, lens, LEVELS[level][1], prior)
+    return best, cost, unknowns
+
+
+def _has_turned(T_camera_anchor: Tensor) -> bool:
+    return bool(torch.linalg.vector_norm(twists_of(T_camera_anchor[None])[0, :3]) > _LEAST_TURN_RAD)
 
 
 def corrected(surface: Surface, belief: DepthBelief, lens: Lens) -> Surface:
@@ -209,8 +250,9 @@ def next_anchor(cue: AnchorCue, here: FrameView, lens: Lens, T_segment_camera: T
     identity = torch.eye(4).to(T_segment_camera)
     return AnchorCue(
         view=view,
-        surfaces=build_surfaces(view, replace(lens, focal_px=here.focal_px)),
+        surfaces=build_surfaces(view, lens),
         belief=belief,
+        focal=cue.focal.settle(),
         misfit=torch.zeros_like(cue.misfit),
         T_segment_anchor=T_segment_camera,
         T_previous_anchor=identity,

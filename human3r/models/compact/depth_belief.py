@@ -100,6 +100,11 @@ class DepthBelief(TensorRecord):
         moved = correction + (alone - by_motion @ step).clamp(-_MAX_STEP, _MAX_STEP)
         return step, moved.clamp(-_MAX_CORRECTION, _MAX_CORRECTION)
 
+    def eliminated(self, equations: JointEquations, stiffness: Tensor) -> Tensor:
+        """Return the ``K K`` equations of the motion that ``solve`` solved, the corrections marginalised out."""
+        factor = torch.linalg.cholesky(stiffness * self.information + torch.diag(equations.gained))
+        return equations.normal - equations.coupling.T @ torch.cholesky_solve(equations.coupling, factor)
+
     def absorb(self, correction: Tensor, equations: JointEquations, stiffness: Tensor) -> DepthBelief:
         """Return the belief after a frame for which ``solve`` ended at a correction, the motion marginalised out.
 

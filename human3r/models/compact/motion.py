@@ -31,7 +31,7 @@ _STILL_RAD, _STILL_M = 0.001, 0.005
 at once, where the prior has no force."""
 _SETTLED = 0.01
 """A step that moves the picture by less than this share of a cell ends a refinement."""
-_NEAR_M = 0.05
+NEAR_M = 0.05
 """Points nearer to the camera, or behind it, are seen by nobody."""
 CORRELATION = 40.0
 """Pixels per independent measurement: neighbours share texture, blocks of the codec and errors of the depth."""
@@ -69,10 +69,10 @@ class Lens(TensorRecord):
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``N 2`` pixels and whether each is in front of the camera and inside the image."""
         depth = points[:, 2]
-        rows = points.T[:2] * (self.focal_px / depth.clamp(min=_NEAR_M)) + self.center_px[:, None]
+        rows = points.T[:2] * (self.focal_px / depth.clamp(min=NEAR_M)) + self.center_px[:, None]
         height, width = self.image_size
         x, y = rows
-        inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1) & (depth > _NEAR_M)
+        inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1) & (depth > NEAR_M)
         return rows.T, inside
 
 
@@ -134,7 +134,7 @@ def robust_sigma(residual: Tensor, weight: Tensor, least: float) -> Tensor:
 def point_jacobian(points: Tensor, focal_px: Tensor) -> Tensor:
     """Return ``N 2 6``: pixels per small motion (rotation vector, translation) applied to the points."""
     x, y, z = points.unbind(-1)
-    inverse_z = 1 / z.clamp(min=_NEAR_M)
+    inverse_z = 1 / z.clamp(min=NEAR_M)
     x, y, zero = x * inverse_z, y * inverse_z, torch.zeros_like(x)
     product = x * y
     along_x = [-product, 1 + x.square(), -y, inverse_z, zero, -x * inverse_z]

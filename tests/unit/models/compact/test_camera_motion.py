@@ -10,8 +10,16 @@ import roma
 import torch
 
 from human3r.models.compact.anchor import FrameView, largest_nearby
-from human3r.models.compact.camera_head import AnchorCue, advance, estimate_motion, first_anchor, next_anchor
+from human3r.models.compact.camera_head import (
+    AnchorCue,
+    MotionCameraHead,
+    advance,
+    estimate_motion,
+    first_anchor,
+    next_anchor,
+)
 from human3r.models.compact.motion import Lens, Surface, align_matches, inverse, point_jacobian, small_motion, transform
+from human3r.models.parts import ScenePoints
 
 SIZE = (224, 384)
 FOCAL_PX = 330.0
@@ -60,6 +68,13 @@ def look(T_world_camera: torch.Tensor) -> FrameView:
     grey = texture(transform(T_world_camera, (rays * depth[..., None]).flatten(0, 1))).reshape(height, width)
     features, coarse = (unit_blocks(grey, size) for size in (4, 8))
     return FrameView(grey, depth, torch.ones_like(grey), features, coarse, torch.tensor(FOCAL_PX))
+
+
+def through_wrong_lens(view: FrameView, cue: AnchorCue | None, ratio: float) -> FrameView:
+    """Return a view as the head gets it from a network that reads a focal length so many times too long."""
+    network_px = torch.tensor(ratio * FOCAL_PX)
+    focal_px = network_px if cue is None else cue.focal.with_network(network_px)
+    return dataclasses.replace(view, depth=view.depth * focal_px / FOCAL_PX, focal_px=focal_px)
 
 
 def motion_between(anchor: FrameView, here: FrameView) -> torch.Tensor:
@@ -293,3 +308,42 @@ def test_poses_of_a_long_path_stay_rotations() -> None:
 
     rotation = T_segment_camera[:3, :3]
     torch.testing.assert_close(rotation @ rotation.T, torch.eye(3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("ratio", [0.8, 1.25])
+def test_a_turning_camera_finds_its_focal_length(ratio: float) -> None:
+    cue = None
+    for step in range(8):
+        T_world_camera = motion((0.2 * step, 1.5 * step, 0.0), (0.03 * step, 0.0, 0.0))
+        view = through_wrong_lens(look(T_world_camera), cue, ratio)
+        T, cue = advance(view, cue, SIZE)
+
+    assert abs(math.log(float(view.focal_px) / FOCAL_PX)) < 0.15 * abs(math.log(ratio))
+    assert error(T, T_world_camera)[0] < 0.02 * 1.5 * 7
+
+
+def test_a_camera_that_stands_keeps_the_focal_length_of_the_network() -> None:
+    generator = torch.Generator().manual_seed(4)
+    seen, cue = look(torch.eye(4)), None
+    for _ in range(4):
+        noisy = dataclasses.replace(seen, grey=seen.grey + 0.02 * torch.randn(seen.grey.shape, generator=generator))
+        view = through_wrong_lens(noisy, cue, 1.25)
+        _, cue = advance(view, cue, SIZE)
+
+    torch.testing.assert_close(view.focal_px, torch.tensor(1.25 * FOCAL_PX))
+
+
+def test_the_points_of_a_longer_lens_fall_into_the_same_pixels() -> None:
+    network_px, pixels = torch.tensor(300.0), torch.tensor([[10.0, 20.0], [300.0, 200.0]])
+    depth = torch.tensor([2.0, 5.0])
+    through = dataclasses.replace(lens(), focal_px=network_px)
+    rays = torch.cat([(pixels - through.center_px) / network_px, torch.ones(2, 1)], dim=1)
+    points = ScenePoints((rays * depth[:, None])[None], torch.ones(1, 2), network_px)
+    cue = first_anchor(look(torch.eye(4)), lens())
+    cue = dataclasses.replace(cue, focal=cue.focal.gather(torch.tensor(6.0), torch.tensor(100.0)))
+
+    after = MotionCameraHead().refocus(points, cue)
+
+    assert float(after.focal_px) > 350
+    seen, _ = dataclasses.replace(through, focal_px=after.focal_px).project(after.pointmap_camera[0])
+    torch.testing.assert_close(seen, pixels)
