@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from human3r import Reconstruction
     from human3r.records import FramePrediction
     from human3r.video.probe import ClipInfo
+    from human3r.video.sampling import Sampling
 
 
 Maker = Literal["this model", "earlier weights", "another model"]
@@ -42,6 +43,15 @@ class RunOptions:
     """Gate the state update by confidence (steadier on long clips)."""
     reset_interval: int | None = None
     """Restart the state every so many frames; None for the model's own choice."""
+
+
+def frames_to_use(clip: ClipInfo, wanted: RunOptions | Sampling) -> int:
+    """Return how many frames a run will use, as well as the clip's header allows to say."""
+    available = max(0.0, clip.duration_s - wanted.start_s)
+    length_s = available if wanted.duration_s is None else min(available, wanted.duration_s)
+    fps = clip.fps if wanted.fps is None else min(clip.fps, wanted.fps)
+    most = clip.num_frames if wanted.max_frames is None else min(clip.num_frames, wanted.max_frames)
+    return max(1, min(most, round(length_s * fps)))
 
 
 @dataclass(frozen=True)

@@ -265,14 +265,6 @@ class Runs:
                 )
 
 
-def frames_to_use(clip: ClipInfo, options: RunOptions) -> int:
-    """Return how many frames a run will use, as well as the clip's header allows to say."""
-    available = max(0.0, clip.duration_s - options.start_s)
-    length_s = available if options.duration_s is None else min(available, options.duration_s)
-    fps = clip.fps if options.fps is None else min(clip.fps, options.fps)
-    return max(1, min(options.max_frames, clip.num_frames, round(length_s * fps)))
-
-
 def note_for(result: Reconstruction, *, was_stopped: bool) -> str | None:
     """Return the remark that belongs beside a result, if any."""
     if was_stopped:

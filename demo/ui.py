@@ -12,8 +12,9 @@ import gradio as gr
 
 from demo import messages, panels
 from demo.api import Parts, connect_api, read_options
+from demo.engine import frames_to_use
 from demo.examples import Example, available_examples
-from demo.runs import ON_DEMAND, Outcome, Update, frames_to_use
+from demo.runs import ON_DEMAND, Outcome, Update
 from human3r.errors import InputError
 
 _LOG = logging.getLogger(__name__)

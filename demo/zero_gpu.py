@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 import human3r
+from demo.engine import frames_to_use
 from human3r import errors
 from human3r.errors import Human3RError, InputError, ResourceError
 from human3r.runtime.forward import Event, Opened, RunOptions, forward
@@ -81,7 +82,8 @@ class LentForward:
             InputError: The clip or an option cannot be used; found out before a GPU is asked for where possible.
             ResourceError: There is no GPU now.
         """
-        task = self._task(str(clip), options, _num_frames(human3r.probe(clip, options.limits), options))
+        frames = frames_to_use(human3r.probe(clip, options.limits), options.sampling)
+        task = self._task(str(clip), options, frames)
         try:
             for event in task:
                 if isinstance(event, tuple):
@@ -96,13 +98,6 @@ class LentForward:
             raise ResourceError(f"There is no GPU for this run now: {sentence}.", "Try again in a minute.") from error
         finally:
             task.close()
-
-
-def _num_frames(clip: human3r.ClipInfo, options: RunOptions) -> int:
-    wanted = options.sampling
-    length_s = min(max(0.0, clip.duration_s - wanted.start_s), wanted.duration_s or clip.duration_s)
-    by_length = round(length_s * min(clip.fps, wanted.fps or clip.fps))
-    return max(1, min(by_length, clip.num_frames, wanted.max_frames or clip.num_frames))
 
 
 def to_arrays(event: Event) -> Event:

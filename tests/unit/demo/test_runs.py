@@ -10,9 +10,9 @@ import pytest
 from standin import StandInEngine
 
 from demo import messages
-from demo.engine import RunOptions
+from demo.engine import RunOptions, frames_to_use
 from demo.jobs import Line
-from demo.runs import FURTHER_FILES, MAIN_FILES, Runs, frames_to_use
+from demo.runs import FURTHER_FILES, MAIN_FILES, Runs
 from demo.storage import Store
 from demo.viewer import LiveScenes
 from human3r.errors import MediaDecodeError
