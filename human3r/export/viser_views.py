@@ -10,6 +10,8 @@ FIELD_OF_VIEW_RAD = 0.85
 """Vertical field of view of the viewer; viser's own 75 degrees make people near the edge look bent."""
 _TOP_FIELD_OF_VIEW_RAD = 0.8
 _LEAST_HALF_WIDTH_M = 2.0
+_ROOM = 1.15
+"""Around a subject, for hands, feet and the labels over heads."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def framing_view(subject: np.ndarray, looks_along: np.ndarray) -> View:
     turn = np.deg2rad(22)
     sideways = np.array([flat[2], 0.0, -flat[0]])
     backwards = -np.cos(turn) * flat + np.sin(turn) * sideways
-    distance = radius / np.tan(FIELD_OF_VIEW_RAD / 2)
+    distance = _ROOM * radius / np.tan(FIELD_OF_VIEW_RAD / 2)
     position = centre + distance * (backwards + np.array([0.0, 0.38, 0.0]))
     return View(_listed(position), _listed(centre), (0.0, 1.0, 0.0), FIELD_OF_VIEW_RAD)
 
