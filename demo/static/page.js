@@ -76,19 +76,21 @@
     if (address.href !== location.href) history.replaceState(null, "", address);
   }
 
-  // On a phone the viewer is below the controls: bring it into view when it changes.
+  // On a phone the viewer is below the controls, and what went wrong may be above the window: bring it into view.
+  const show = (element, block) => {
+    if (element && window.innerWidth <= 820) element.scrollIntoView({ block, behavior: "smooth" });
+  };
   new MutationObserver((changes) => {
-    const isNew = changes.some((change) => [...change.addedNodes].some((node) =>
-      node.querySelector && (node.matches("iframe") || node.querySelector("iframe"))));
+    const isNew = (selector) => changes.some((change) => [...change.addedNodes].some((node) =>
+      node.querySelector && (node.matches(selector) || node.querySelector(selector))));
     const place = find("recording");
     if (place) remember(place.dataset.token);
-    if (!isNew) return;
+    if (isNew(".h3-problem")) show(document.querySelector(".h3-problem"), "center");
+    if (!isNew("iframe")) return;
     wish = own_s = null;
     // The tile that opened it would take the keys of the viewer.
     if (document.activeElement.matches(".h3-tile")) document.activeElement.blur();
-    if (window.innerWidth <= 820) {
-      document.getElementById("h3-status").scrollIntoView({ block: "start", behavior: "smooth" });
-    }
+    show(document.getElementById("h3-status"), "start");
   }).observe(document, { childList: true, subtree: true });
 
   document.addEventListener("click", (event) => {
