@@ -1,8 +1,9 @@
 """Rendered people as batches for the lifter: truth and detections of ``rendered`` in the simulator's own record.
 
-Mirrored and rolled about the optical axis. Nothing is zoomed: on the normalised plane a zoom with a known focal length
-is the identity. People whom the detector took for reversed are left out: it does that to a fifth of the rendered people
-who face away, whose heads and clothes lack what tells the back of real people.
+Mirrored, rolled about the optical axis, and given another size: the same picture shows a larger person farther away.
+Sizes are the simulator's, for rendered distances are those of rooms and streets: trained on them, the lifter makes
+children of far pedestrians. People of whom the detector exchanged sides are left out: it reverses a quarter of the
+rendered people who face away, whose heads lack what tells the back of real ones. The simulator knows the real rates.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ from human3r.models.compact.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOIN
 from human3r.models.compact.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.training.lifter.rendered import RenderedPeople
 from human3r.training.lifter.rotations import Dice, axis_turn, mirror
-from human3r.training.lifter.simulator import STATURE_M, STATURE_M_PER_BETA, SimulatedPeople
+from human3r.training.lifter.simulator import (
+    STATURE_M,
+    STATURE_M_PER_BETA,
+    BodyMix,
+    SimulatedPeople,
+    draw_grown_up,
+)
 
-_TORSO = [5, 6, 11, 12]
-_CHILD_BETA0 = -2.3
-"""Grown-ups of the renderer stay above it, children below."""
+_SIDES = ((5, 6, 11, 12), (7, 8, 9, 10), (13, 14, 15, 16))
+"""Keypoints whose sides the detector may exchange together: torso, arms, legs."""
 _NEAR_BORDER = 0.03
 """Within this share of the long side of the image a keypoint may be pulled to the border, which does not roll."""
 
@@ -44,9 +50,7 @@ class RenderedMix:
     """People who show less than this count in proportion."""
     roll_deg: float = 5.0
     """Standard deviation of the roll."""
-    taller_beta0: float = 0.3
-    """Grown-ups are made larger, and farther away, by this much of beta 0: as tall as the simulator's."""
-    keeps_reversed: bool = False
+    keeps_exchanged: bool = False
 
 
 def rendered_people(pairs: RenderedPeople, points: BodyPoints, mix: RenderedMix) -> SimulatedPeople:
@@ -57,23 +61,24 @@ def rendered_people(pairs: RenderedPeople, points: BodyPoints, mix: RenderedMix)
         points: The skeleton.
         mix: Settings.
     """
-    people = _all_people(pairs, points, mix.taller_beta0)
+    people = _all_people(pairs, points)
     usable = torch.from_numpy(pairs.visible >= mix.least_visible) & ((people.people.scores > VALID_SCORE).sum(1) >= 5)
-    if not mix.keeps_reversed:
-        usable &= ~is_reversed(people)
+    if not mix.keeps_exchanged:
+        usable &= ~is_exchanged(people)
     weight = torch.from_numpy(pairs.visible / mix.full_weight_visible).clamp(max=1.0)
     return replace(people, weight=weight).map(lambda values: values[usable])
 
 
-def is_reversed(people: SimulatedPeople) -> Tensor:
-    """``P`` bool: the detector's left and right torso fit the other side of the true torso clearly better."""
-    truth = _flat(people.keypoints_camera)[:, _TORSO]
-    trusted = (people.people.scores[:, _TORSO] > VALID_SCORE)[..., None]
-    seen = torch.where(trusted, people.people.points[:, _TORSO], truth)
-    as_named = (seen - truth).norm(dim=-1).sum(1)
-    reversed_ = (seen - truth[:, [1, 0, 3, 2]]).norm(dim=-1)
-    exchanged = torch.where(trusted[..., 0], reversed_, torch.zeros_like(reversed_)).sum(1)
-    return exchanged < 0.6 * as_named
+def is_exchanged(people: SimulatedPeople) -> Tensor:
+    """``P`` bool: what the detector calls left and right fits the other side of torso, arms or legs clearly better."""
+    exchanged = torch.zeros(len(people.weight), dtype=torch.bool)
+    for group in map(list, _SIDES):
+        truth, seen = _flat(people.keypoints_camera)[:, group], people.people.points[:, group]
+        trusted = people.people.scores[:, group] > VALID_SCORE
+        other = truth[:, [1, 0, 3, 2]]
+        as_named, crosswise = (((seen - side).norm(dim=-1) * trusted).sum(1) for side in (truth, other))
+        exchanged |= crosswise < 0.6 * as_named
+    return exchanged
 
 
 class RenderedSampler:
@@ -81,11 +86,14 @@ class RenderedSampler:
 
     Args:
         people: From ``rendered_people``.
-        mix: Settings.
+        points: The skeleton.
+        bodies: Sizes of the simulator's grown-ups, which people are given.
+        roll_deg: Standard deviation of the roll.
     """
 
-    def __init__(self, people: SimulatedPeople, mix: RenderedMix) -> None:
-        self.people, self.roll = people, math.radians(mix.roll_deg)
+    def __init__(self, people: SimulatedPeople, points: BodyPoints, bodies: BodyMix, roll_deg: float) -> None:
+        self.people, self.points, self.bodies = people, points, bodies
+        self.roll = math.radians(roll_deg)
 
     def __len__(self) -> int:
         return len(self.people.weight)
@@ -94,9 +102,25 @@ class RenderedSampler:
         """Draw ``count`` people, half of them mirrored."""
         chosen = dice.below(len(self), count)
         people = self.people.map(lambda values: values[chosen])
+        people = resize_people(people, self.points, draw_grown_up(dice, self.bodies, count))
         people = _roll(people, dice.normal(self.roll, count) * ~_at_border(people.people))
         flips = dice.chance(0.5, count)
         return _choose(flips, mirror_people(people), people)
+
+
+def resize_people(people: SimulatedPeople, points: BodyPoints, beta0: Tensor) -> SimulatedPeople:
+    """Give people the size of beta 0 (``P``) and put them where the picture stays as it is."""
+    betas = torch.cat([beta0[:, None], people.betas[:, 1:]], dim=1)
+    farther = (STATURE_M + STATURE_M_PER_BETA * beta0) / (STATURE_M + STATURE_M_PER_BETA * people.betas[:, 0])
+    root = people.root_camera * farther[:, None]
+    posed = points(people.joint_rotations, betas)
+    return replace(
+        people,
+        betas=betas,
+        root_camera=root,
+        joints=posed.joints,
+        keypoints_camera=posed.keypoints + root[:, None],
+    )
 
 
 def mirror_people(people: SimulatedPeople) -> SimulatedPeople:
@@ -132,14 +156,9 @@ def join_people(first: SimulatedPeople, second: SimulatedPeople) -> SimulatedPeo
     return SimulatedPeople(people=PersonKeypoints(**seen), **joined)
 
 
-def _all_people(pairs: RenderedPeople, points: BodyPoints, taller_beta0: float) -> SimulatedPeople:
+def _all_people(pairs: RenderedPeople, points: BodyPoints) -> SimulatedPeople:
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(pairs.rotvecs))
-    betas = torch.from_numpy(pairs.betas).clone()
-    stature = STATURE_M + STATURE_M_PER_BETA * betas[:, 0]
-    betas[:, 0] += taller_beta0 * (betas[:, 0] > _CHILD_BETA0)
-    # The same picture shows a larger person farther away.
-    farther = (STATURE_M + STATURE_M_PER_BETA * betas[:, 0]) / stature
-    root = torch.from_numpy(pairs.root_camera) * farther[:, None]
+    betas, root = torch.from_numpy(pairs.betas), torch.from_numpy(pairs.root_camera)
     posed = points(rotations, betas)
     height, width = pairs.image_size.astype(np.float32).T
     # The network's own principal point and its one focal length, as the program has them.

@@ -36,7 +36,7 @@ _HEAD = 15
 _FRAMES_PER_PART = 150
 _FAR = 0.35
 """A detection whose trusted keypoints are in the median farther from a person than this share of the person's size is
-of somebody else. Source: of 1,100 matches in held-out clips half are below .03 and 2 % above .2."""
+of somebody else. Source: of 7,307 matches half are nearer than .05, and 4 % farther than .2."""
 
 
 @dataclass(frozen=True)

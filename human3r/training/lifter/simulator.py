@@ -111,7 +111,7 @@ class Simulator:
     def _betas(self, dice: Dice, count: int) -> Tensor:
         """Draw shapes; the smaller a child, the more childlike its proportions."""
         betas = dice.normal(self.bodies.beta_sigma, count, 10).clamp(-2.5, 2.5)
-        betas[:, 0] += self.bodies.adult_beta0
+        betas[:, 0] = draw_grown_up(dice, self.bodies, count)
         betas[:, 9] *= 0.3
         stature = dice.uniform(*self.bodies.child_stature_m, count)
         childlike = 4.0 * ((STATURE_M - stature) / 0.4).clamp(0, 1) + dice.normal(0.4, count)
@@ -119,3 +119,8 @@ class Simulator:
         betas[:, 0] = torch.where(is_child, (stature - STATURE_M) / STATURE_M_PER_BETA, betas[:, 0])
         betas[:, 9] = torch.where(is_child, childlike, betas[:, 9])
         return betas
+
+
+def draw_grown_up(dice: Dice, bodies: BodyMix, count: int) -> Tensor:
+    """Draw beta 0, the size, of grown-ups: ``count``."""
+    return dice.normal(bodies.beta_sigma, count).clamp(-2.5, 2.5) + bodies.adult_beta0

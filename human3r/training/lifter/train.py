@@ -25,7 +25,7 @@ from human3r.models.compact.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS
 from human3r.models.compact.lifter import BodyLifter
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
-from human3r.training.lifter.mixing import RenderedMix, RenderedSampler, join_people, rendered_people
+from human3r.training.lifter.mixing import RenderedSampler, join_people, rendered_people
 from human3r.training.lifter.poses import PoseMix, PoseSampler
 from human3r.training.lifter.rendered import read_rendered
 from human3r.training.lifter.rotations import Dice
@@ -84,13 +84,13 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     if points is None:
         points = build_body_points(load_body(config.body or None), config)
     training, validation = build_simulators(config, points)
-    rendered = _build_sampler(config.rendered, points)
+    rendered = _build_sampler(config, points)
     torch.manual_seed(config.seed)
     run = _start(config, points)
     _resume(run, output / _CHECKPOINT)
     held_out = {"": validation.sample(Dice(torch.Generator().manual_seed(config.seed + 1)), config.validation_people)}
     if config.rendered.held_out:
-        everybody = replace(config.rendered, taller_beta0=0.0, keeps_reversed=True)
+        everybody = replace(config.rendered, keeps_exchanged=True)
         held_out["rendered, "] = rendered_people(read_rendered(Path(config.rendered.held_out)), points, everybody)
     next_validation = run.seconds
     batches = _batches(training, rendered, run.dice, config)
@@ -123,8 +123,12 @@ def _batches(
             yield batch if rendered is None else join_people(batch, rendered.sample(dice, shown))
 
 
-def _build_sampler(mix: RenderedMix, points: BodyPoints) -> RenderedSampler | None:
-    return RenderedSampler(rendered_people(read_rendered(Path(mix.pairs)), points, mix), mix) if mix.pairs else None
+def _build_sampler(config: LifterTraining, points: BodyPoints) -> RenderedSampler | None:
+    mix = config.rendered
+    if not mix.pairs:
+        return None
+    people = rendered_people(read_rendered(Path(mix.pairs)), points, mix)
+    return RenderedSampler(people, points, config.bodies, mix.roll_deg)
 
 
 def build_simulators(config: LifterTraining, points: BodyPoints) -> tuple[Simulator, Simulator]:
