@@ -6,12 +6,12 @@ A byte that changed on the disk is an error at load, not a slightly different ne
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,11 +24,13 @@ from human3r.errors import AssetIntegrityError, CheckpointError
 CONFIG_ENTRY = "config"
 """Header entry of the network's configuration, JSON."""
 _CHECKSUM_ENTRY = "crc32"
+_PIECE = 1 << 18
+"""Values that are read at once: 1 MB."""
 _REMEDY = "Copy or convert it again."
 
 
 class WeightFile:
-    """An open weight file; tensors are mapped, not read, until they are asked for. Use as a context manager.
+    """A weight file: what it holds, and its tensors one by one.
 
     Raises:
         CheckpointError: Not a safetensors file, damaged, or without our header.
@@ -37,14 +39,13 @@ class WeightFile:
     def __init__(self, path: Path) -> None:
         self._name, self._path = path.name, path
         try:
-            self._file = safe_open(path, "pt")
+            with safe_open(path, "pt") as file:
+                metadata, self.names = file.metadata() or {}, tuple(file.keys())
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path.name} is not a safetensors file, or is damaged ({error}).") from error
-        metadata = self._file.metadata() or {}
         if CONFIG_ENTRY not in metadata:
             raise CheckpointError(f"{path.name} holds no configuration.", "Make it with 'models convert'.")
         self.config_json: str = metadata[CONFIG_ENTRY]
-        self.names: tuple[str, ...] = tuple(self._file.keys())
         self._checksums = _read_checksums(metadata, path.name)
         with path.open("rb") as stream:
             header = stream.read(8)
@@ -56,51 +57,45 @@ class WeightFile:
         if zlib.crc32(self.config_json.encode()) != self._checksums.get(CONFIG_ENTRY):
             raise AssetIntegrityError(f"The configuration of {path.name} is damaged.", _REMEDY)
 
-    def __enter__(self) -> WeightFile:
-        return self
+    def read_into(self, name: str, target: Tensor) -> None:
+        """Fill a tensor of the right shape, rounding to its precision; from any thread.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        del self._file
-
-    def load(self, name: str) -> Tensor:
-        """Return one tensor, fp32, backed by the file.
+        Read, not mapped: mapped pages would stay in memory beside the layout that a processor's kernels want.
 
         Raises:
             AssetIntegrityError: Its bytes are not those that were written.
+            CheckpointError: There is no such tensor, or the file is gone.
         """
+        flat = target.view(-1)
+        scratch = torch.empty(0 if target.dtype == torch.float32 else min(len(flat), _PIECE))
+        checksum = 0
         try:
-            values = self._file.get_tensor(name)
-        except SafetensorError as error:
-            raise CheckpointError(f"Tensor {name} of {self._name} cannot be read ({error}).") from error
-        return self._checked(name, values)
-
-    def read(self, name: str) -> Tensor:
-        """Return what ``load`` returns, in memory of its own: given back when the tensor goes, unlike mapped pages.
-
-        Raises:
-            AssetIntegrityError: Its bytes are not those that were written.
-        """
-        try:
-            entry = self._table[name]
-            values = torch.empty(entry["shape"], dtype=torch.float32)
             with self._path.open("rb", buffering=0) as stream:
-                stream.seek(self._start + entry["data_offsets"][0])
-                view = memoryview(values.view(-1).numpy()).cast("B") if values.numel() else memoryview(b"")
-                while view and (count := stream.readinto(view)):
-                    view = view[count:]
+                stream.seek(self._start + self._table[name]["data_offsets"][0])
+                # What is read is checked and rounded while it is in the processor's cache.
+                for part in flat.split(_PIECE) if len(flat) else ():
+                    piece = part if part.dtype == torch.float32 else scratch[: len(part)]
+                    checksum = zlib.crc32(_fill(stream, piece), checksum)
+                    if piece is not part:
+                        part.copy_(piece)
         except (KeyError, OSError) as error:
             raise CheckpointError(f"Tensor {name} of {self._name} cannot be read ({error}).") from error
-        return self._checked(name, values)
-
-    def _checked(self, name: str, values: Tensor) -> Tensor:
-        if values.dtype != torch.float32 or _checksum(values) != self._checksums.get(name):
+        if checksum != self._checksums.get(name):
             raise AssetIntegrityError(
-                f"Tensor {name} of {self._name} is damaged: its checksum is not the written one.",
-                _REMEDY,
+                f"Tensor {name} of {self._name} is damaged: its checksum is not the written one.", _REMEDY
             )
-        return values
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a tensor."""
+        return tuple(self._table[name]["shape"])
+
+
+def _fill(stream: io.RawIOBase, piece: Tensor) -> memoryview:
+    """Read as many bytes as a tensor has into it and return them; fewer where the file ends before."""
+    found = view = memoryview(piece.numpy()).cast("B")
+    while view and (count := stream.readinto(view)):
+        view = view[count:]
+    return found[: len(found) - len(view)]
 
 
 def write_weight_file(path: Path, shapes: Mapping[str, Shape], load: Callable[[str], Tensor], config_json: str) -> None:

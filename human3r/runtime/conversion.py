@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from human3r.models.released import released_config
 from human3r.runtime.conversion_child import convert_in_child
 
 _EXTRA_PREFIX = "extra_head."
+_MOST_READERS = 4
+"""Threads that read a file: copying and checking one tensor keeps one core busy."""
 
 
 def convert_checkpoint(source: Path, target: Path) -> ModelConfig:
@@ -93,8 +96,7 @@ def weights_hash(path: Path) -> str:
     """Return a hash that stands for the weights in a file; of our own files only the header has to be read for it."""
     if path.suffix != ".safetensors":
         return sha256_of(path)
-    with WeightFile(path) as file:
-        return file.sha256
+    return WeightFile(path).sha256
 
 
 def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], OfficialLayout]:
@@ -127,12 +129,18 @@ def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
 
 
 def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
-    with WeightFile(path) as file:
-        config = ModelConfig.from_json(file.config_json)
-        config = lean_config(config) if is_lean else config
-        names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
-        precision = precision if config.architecture == "official" else "fp32"
-        return fill_network(config, {name: file.read(name).to(stored_precision(name, precision)) for name in names})
+    file = WeightFile(path)
+    config = ModelConfig.from_json(file.config_json)
+    config = lean_config(config) if is_lean else config
+    names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
+    precision = precision if config.architecture == "official" else "fp32"
+    # Ordinary tensors wherever the caller is: others may not be filled from threads.
+    with torch.inference_mode(False):
+        tensors = {name: torch.empty(file.shape(name), dtype=stored_precision(name, precision)) for name in names}
+    with ThreadPoolExecutor(min(_MOST_READERS, torch.get_num_threads())) as readers:
+        for _ in readers.map(file.read_into, tensors.keys(), tensors.values()):
+            pass
+    return fill_network(config, tensors)
 
 
 def lean_config(config: ModelConfig) -> ModelConfig:

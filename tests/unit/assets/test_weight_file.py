@@ -27,10 +27,13 @@ def write(path: Path, load: object = TENSORS.__getitem__) -> Path:
     return path
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    with WeightFile(path) as file:
-        assert file.config_json == CONFIG
-        return {name: file.load(name).clone() for name in file.names}
+def read(path: Path, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    file = WeightFile(path)
+    assert file.config_json == CONFIG
+    tensors = {name: torch.empty(file.shape(name), dtype=dtype) for name in file.names}
+    for name, target in tensors.items():
+        file.read_into(name, target)
+    return tensors
 
 
 @pytest.fixture
@@ -42,6 +45,15 @@ def test_what_was_written_is_read_by_us_and_by_the_library(path: Path) -> None:
     for found in (read(path), load_file(path)):
         assert found.keys() == TENSORS.keys()
         assert all(torch.equal(found[name], TENSORS[name]) for name in TENSORS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tensors_are_filled_piece_by_piece_in_any_precision(
+    path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("human3r.assets.weight_file._PIECE", 4)
+    found = read(path, dtype)
+    assert all(torch.equal(found[name], TENSORS[name].to(dtype)) for name in TENSORS)
 
 
 def test_every_flipped_byte_of_the_tensors_is_refused(path: Path) -> None:
