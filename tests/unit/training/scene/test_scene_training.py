@@ -29,7 +29,7 @@ from human3r.training.scene.batches import (
     zoom,
 )
 from human3r.training.scene.config import SceneTraining
-from human3r.training.scene.focal import fit_focal
+from human3r.training.scene.focal import balancing_weights, fit_focal
 from human3r.training.scene.losses import canonical_log_depth, gradient_loss, scene_loss
 from human3r.training.scene.network import decode_clips
 from human3r.training.scene.ship import ship_scene_weights
@@ -338,8 +338,19 @@ def test_the_focal_layers_learn_what_tokens_tell_and_nothing_else_changes() -> N
     tokens = torch.randn(400, 512)
     log_focal = 0.3 * torch.tanh(tokens[:, 0])
 
-    fit_focal(network, tokens, log_focal, steps=150)
+    fit_focal(network, tokens, log_focal, torch.ones(400), steps=150)
 
     found = 0.9 * torch.tanh(network.point_head.focal(tokens)[:, 0])
     assert (found - log_focal).abs().mean() < 0.3 * log_focal.abs().mean()
     assert torch.equal(network.point_head.join.weight, fixed)
+
+
+def test_cut_pictures_change_how_often_no_focal_length_is_drawn() -> None:
+    whole = torch.tensor([-0.2, -0.2, -0.2, 0.1])
+    cut = torch.tensor([-0.2, 0.1, 0.1, 0.4])
+    log_focal, is_whole = torch.cat([whole, cut]), torch.arange(8) < 4
+
+    weights = balancing_weights(log_focal, is_whole)
+
+    drawn = {value: float(weights[torch.isclose(log_focal, torch.tensor(value))].sum()) for value in (-0.2, 0.1, 0.4)}
+    assert drawn == {-0.2: pytest.approx(3), 0.1: pytest.approx(1), 0.4: 0}
