@@ -49,8 +49,8 @@ _WORSE_MISFIT = 1.25
 """Times the previous frame's misfit: as good as that is good, too."""
 _MAX_STIFFNESS = 400.0
 """Of an estimate of depth; beyond it, depth stays as it is."""
-_LEAST_TURN_RAD = 0.004
-"""Turn since the anchor below which nothing is to be learnt about the focal length."""
+_LEAST_TURN_RAD = 0.01
+"""Turn since the anchor below which errors of the pictures speak louder about the focal length than the turn does."""
 _MAX_CHAIN_LOG_SCALE = 0.4
 _MAX_CHAIN_LOG_STEP = 0.6
 """Beyond it the two anchors show different things: one hides the other."""
