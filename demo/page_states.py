@@ -212,9 +212,11 @@ def _webcam(look: Look) -> None:
 
 def _recorded(look: Look) -> None:
     _webcam(look)
-    look.page.get_by_role("button", name="Record", exact=True).click()
+    camera = look.page.locator("#h3-webcam")
+    camera.get_by_text("Record", exact=True).click()
+    camera.get_by_text("Stop", exact=True).wait_for()
     look.page.wait_for_timeout(3000)  # what is recorded
-    look.page.get_by_role("button", name="Stop", exact=True).first.click()
+    camera.get_by_text("Stop", exact=True).click()
     look.page.locator("p.h3-facts, .h3-problem").first.wait_for()
 
 

@@ -7,6 +7,7 @@ at; nothing is compared.
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +48,8 @@ class HeldEngine(Human3REngine):
         return super().reconstruct(clip, options, replace(listener, on_frame=on_frame))
 
 
-def main() -> None:
-    """Take the pictures."""
+def main() -> int:
+    """Take the pictures, and return the exit code: 1 when a state could not be reached."""
     parser = argparse.ArgumentParser(prog="python -m demo.screenshots", description="Take pictures of the page.")
     parser.add_argument("folder", type=Path, metavar="OUT", help="folder for the pictures")
     parser.add_argument("states", nargs="*", metavar="STATE", help=f"which (all): {', '.join(STATES)}")
@@ -59,6 +60,7 @@ def main() -> None:
     if reason := headless.missing():
         parser.exit(1, f"No pictures: {reason}.\n")
     options.folder.mkdir(parents=True, exist_ok=True)
+    is_whole = True
     engine = HeldEngine(options.model)
     with (
         Demo(Settings(model=options.model), engine) as demo,
@@ -68,11 +70,15 @@ def main() -> None:
         page = demo.launch(warm_up=False)
         engine.load(options.model)
         for name in options.states or STATES:
-            _take(name, browser, options.folder, engine, page.local_url, Path(clips))
+            is_whole &= _take(name, browser, options.folder, engine, page.local_url, Path(clips))
         page.close()
+    return 0 if is_whole else 1
 
 
-def _take(name: str, browser: Browser, folder: Path, engine: HeldEngine, url: str, clips: Path) -> None:
+def _take(name: str, browser: Browser, folder: Path, engine: HeldEngine, url: str, clips: Path) -> bool:
+    """Take the picture of one state, and say whether it could be reached."""
+    from playwright.sync_api import Error
+
     act, size, is_dark = STATES[name]
     contexts = []
 
@@ -100,11 +106,15 @@ def _take(name: str, browser: Browser, folder: Path, engine: HeldEngine, url: st
     try:
         act(Look(first, url, engine.go, clips, new_page, shoot))
         shoot()
+    except Error as error:
+        print(f"{name}: {error.message.splitlines()[0]}", flush=True)
+        return False
     finally:
         engine.go.set()
         for context in contexts:
             context.close()
+    return True
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
