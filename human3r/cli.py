@@ -88,7 +88,7 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="auto",
-        choices=("auto", "fp32", "mixed", "mixed16", "fp16", "bf16"),
+        choices=("auto", "fp32", "mixed16", "mixed", "fp16", "bf16"),
         help="arithmetic of the network, from exact to fast (%(default)s)",
     )
 

@@ -133,7 +133,7 @@ def _seconds_at_full_width(device: torch.device, forward: Timing) -> float:
 def _matrix_precision(model: LoadedModel) -> Precision:
     if isinstance(model.network.image_encoder, CompactImageEncoder):
         return "bf16" if model.network.image_encoder.trunk.stem.weight.dtype == torch.bfloat16 else "fp32"
-    return "fp32" if model.precision == "fp32" else "bf16"
+    return model.policy.precision
 
 
 def _count_flops(model: LoadedModel, image: torch.Tensor, num_people: int) -> int:

@@ -32,6 +32,7 @@ from human3r.runtime.measuring import measured_peak, processor_seconds
 from human3r.runtime.precision import choose_policy
 
 Other = Literal["plain", "reference"]
+_RATES: tuple[Precision, ...] = ("fp32", "bf16")
 _PEOPLE = range(2, 9)
 """The threshold is put into the widest gap between scores with so many people per frame above it."""
 
@@ -67,7 +68,9 @@ class Comparison:
     gflop_other: float
     gflop_fast: float
     peak_gflops: dict[str, float]
-    """Measured rate of a large matrix product by precision."""
+    """Measured rate of a large matrix product by precision, all threads."""
+    speed_up_limit: float
+    """What ``speed_up`` would be if the fast network spent its time on products alone, at that rate."""
     differences: tuple[Difference, ...]
 
     def to_dict(self) -> dict[str, object]:
@@ -80,8 +83,8 @@ class Comparison:
             f"{self.model}, random weights, {self.frames} timed frames, {self.threads} threads, processor seconds",
             f"{self.against} fp32, all heads: {self.seconds_other:.2f} s/frame, {self.gflop_other:.0f} GFLOP",
             f"ours {self.precision}:          {self.seconds_fast:.2f} s/frame, {self.gflop_fast:.0f} GFLOP",
-            f"{self.speed_up:.2f} times faster; large products: "
-            + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in self.peak_gflops.items()),
+            f"{self.speed_up:.2f} times faster; {self.speed_up_limit:.2f} if it did nothing but products, at "
+            + ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in self.peak_gflops.items()),
         ]
         for index, difference in enumerate(self.differences):
             lines.append(
@@ -124,6 +127,8 @@ def compare(
         differences.append(measure_difference(predictions[1], predictions[0], body))
     before, after = (float(np.median(values[1:])) for values in seconds)
     table = count_flops(config, (images[0].shape[2], images[0].shape[3]))
+    peaks = {name: measured_peak(device, name) for name in _RATES}
+    rate = (peaks["fp32"] if precision == "fp32" else max(peaks.values())) / torch.get_num_threads()
     return Comparison(
         model=config.name,
         against=against,
@@ -135,7 +140,8 @@ def compare(
         speed_up=before / after,
         gflop_other=table.full / 1e9,
         gflop_fast=table.lean / 1e9,
-        peak_gflops={name: measured_peak(device, name) / 1e9 for name in ("fp32", "bf16")},  # type: ignore[arg-type]
+        peak_gflops={name: peak / 1e9 for name, peak in peaks.items()},
+        speed_up_limit=before * rate / table.lean,
         differences=tuple(differences),
     )
 

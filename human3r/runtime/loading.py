@@ -64,7 +64,7 @@ class LoadedModel:
 
     @property
     def precision(self) -> str:
-        """Arithmetic of the network: ``fp32`` or ``bf16``."""
+        """Arithmetic of the network, see ``human3r.models.precision``."""
         return self.policy.precision
 
 
@@ -82,7 +82,7 @@ def load_model(
         name_or_path: ``compact``, ``tiny``, an official name, the path of a ``.safetensors`` or ``.pth`` file, or
             ``auto``: the best official model on this machine if it has a GPU, else ``compact``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``auto``, ``fp32`` or ``bf16``.
+        precision: ``auto``, ``fp32``, ``mixed``, ``mixed16``, ``fp16`` or ``bf16``; see ``choose_policy``.
         body: A licensed ``SMPLX_NEUTRAL.npz``; None is the embedded body.
         compiled: Compile an official network for 16:9 frames, which takes minutes; it runs as it is where that fails.
 
@@ -142,6 +142,8 @@ def prepare_network(network: Human3R, policy: ComputePolicy) -> Human3R:
         for part in (network.image_encoder, network.decoder):
             order_in_pairs(part)
             part.is_in_pairs = True
+        # Its maps come from tokens, channels last: convolutions then need not turn them round.
+        network.point_head.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
         pack_linears(network)
     return network
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from human3r.models.attention import attend, attend_plainly, mean_logits, mean_logits_plainly
 from human3r.models.build import build_network, seed_weights
@@ -22,30 +21,12 @@ from human3r.models.parts import PER_PERSON, NetworkPrediction, RecurrentState
 from human3r.models.plain import compute_plainly
 from human3r.models.precision import set_precision
 from human3r.models.rope import Rotary
+from human3r.runtime.measuring import HostWaits
 
 FP32_TOLERANCE = 1e-4
 """Relative to the largest value: other orders of summation, through exponentials."""
 HALF_ATTENTION_TOLERANCE = 0.02
 """Relative to the largest value: logits, weights and values have eight bits."""
-_WAITING = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::equal"}
-"""Operators whose result the host must know before it can go on."""
-
-
-class HostWaits(TorchDispatchMode):
-    """Counts operators that make the host wait for the device; on a CPU they are the same operators as on a GPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        name = function.name().split(".")[0]
-        is_boolean_index = name in ("aten::index", "aten::index_put_") and any(
-            index is not None and index.dtype == torch.bool for index in arguments[1]
-        )
-        if name in _WAITING or is_boolean_index:
-            self.names.append(name)
-        return function(*arguments, **(options or {}))
 
 
 def tiny(seed: int = 0) -> Human3R:
@@ -137,8 +118,9 @@ def test_the_fast_network_is_the_plain_one(network: Human3R, images: Tensor, use
     num_layers = sum(isinstance(module, Linear) for module in packed.modules())
     assert pack_linears(packed) == (num_layers if can_pack(torch.float32) else 0)
     expected = run(plain, images, use_ttt3r=use_ttt3r)
-    paired = in_pair_order(tiny())
-    for fast in (network, packed, paired):
+    paired, channels_last = in_pair_order(tiny()), tiny()
+    channels_last.point_head.to(memory_format=torch.channels_last)
+    for fast in (network, packed, paired, channels_last):
         found = run(fast, images, use_ttt3r=use_ttt3r)
         assert worst_difference(found[0], expected[0]) < FP32_TOLERANCE
         assert worst_difference(found[1], expected[1]) < FP32_TOLERANCE

@@ -24,6 +24,8 @@ def test_fp32_differs_from_the_twin_by_rounding_only(small_body, against):
         assert difference.rotation_deg < 0.001
         assert difference.vertices_mm < 0.05
     assert report.seconds_fast > 0
+    seconds_at_the_limit = report.gflop_fast / (report.peak_gflops["fp32"] / report.threads)
+    assert report.speed_up_limit == pytest.approx(report.seconds_other / seconds_at_the_limit)
 
 
 @pytest.mark.parametrize(("precision", "vertices_mm"), [("mixed16", VERTICES_MM), ("mixed", BF16_VERTICES_MM)])
