@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demo import headless
+from demo import headless, messages
 from demo.engine import RunOptions
 from demo.examples import EXAMPLES
 from demo.human3r_engine import Human3REngine
@@ -98,7 +98,7 @@ def first_geometry(measured: _Measured) -> _Rows:
     first_s = time.perf_counter() - started
     stopped = time.perf_counter()
     measured.demo.runs.stop("measure")
-    next(update for update in run if update.preview is None)
+    next(update for update in run if update.text == messages.WRITING)
     stop_s = time.perf_counter() - stopped
     for _ in run:
         pass

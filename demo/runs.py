@@ -234,6 +234,10 @@ class Runs:
         shown = 0
         while thread.is_alive():
             thread.join(_PREVIEW_EVERY_S)
+            if worker.job.should_stop():
+                yield Update(messages.STOPPING, 1.0)
+                thread.join()
+                return
             prediction, done = worker.latest, worker.frames_done
             if prediction is None or done == shown:
                 continue

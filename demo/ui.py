@@ -142,7 +142,7 @@ def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], parts: Parts) 
     page.reconstruct.click(actions.run, [page.clip, *page.options], page.outputs, concurrency_limit=None, **private)
     page.record.click(lambda: gr.update(visible=True), None, page.webcam, queue=False, **private)
     page.webcam.stop_recording(actions.take_recording, page.webcam, [page.clip, page.webcam], **private)
-    page.stop.click(actions.stop, None, [page.status, page.stop], queue=False, **private)
+    page.stop.click(actions.stop, None, None, queue=False, **private)
     for example, tile in tiles:
         tile.click(
             actions.open_example,
@@ -221,10 +221,9 @@ class _Actions:
         text = messages.finished(outcome.frames, outcome.people, outcome.frames / outcome.fps)
         yield (gr.skip(), *_changes(Update(text, outcome=outcome)))
 
-    def stop(self, request: gr.Request) -> tuple[object, object]:
-        """End the visitor's run after the current frame."""
+    def stop(self, request: gr.Request) -> None:
+        """End the visitor's run after the current frame. The run says so: an answer from here could come too late."""
         self._parts.runs.stop(str(request.session_hash))
-        return panels.status(messages.STOPPING, busy=True), gr.update(interactive=False)
 
     def leave(self, request: gr.Request) -> None:
         """The tab was closed."""
