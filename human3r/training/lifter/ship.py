@@ -14,7 +14,7 @@ from human3r.models.compact.build import COMPACT
 from human3r.models.compact.lifter import NUM_OUTPUTS
 
 _PREFIX = "person_head.lifter."
-_LICENCE = "Apache-2.0; trained by this project on simulated keypoints only"
+_LICENCE = "Apache-2.0; trained by this project on simulated keypoints and on those of its own renders"
 
 
 def ship_lifter(weights: Path, folder: Path = COMPACT_FOLDER) -> list[Path]:
