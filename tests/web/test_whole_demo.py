@@ -127,6 +127,8 @@ def test_a_tour_of_the_timeline_with_overlay_in_step_both_ways_and_hidden_people
         arg=[0.6 * last_s(player), 1 / fps],
     )
 
+    # Without the scene: its points may have a person's colour.
+    player.evaluate("[...document.querySelectorAll('button')].find(b => b.textContent === 'Whole scene').click()")
     tracks = player.evaluate("window.h3r.player.scene.people.map(person => person.id)")
     shown = {track: share_of_hue(seek(page, player, 0.5 * last_s(player)), track) for track in tracks}
     track = max(shown, key=shown.get)
