@@ -21,6 +21,7 @@ from human3r.models.parts import (
     Decoder,
     ExtraHead,
     FocusingCameraHead,
+    LensHead,
     FrameTokens,
     HumanPrior,
     ImageEncoder,
@@ -53,6 +54,7 @@ class NetworkParts:
     person_head: PersonHead
     extra_head: ExtraHead | None = None
     """None: lean heads, no by-products."""
+    lens_head: LensHead | None = None
     scale_head: ScaleHead | None = None
     """None: the point head's own scale is final."""
     look_ahead: LookAhead | None = None
@@ -80,6 +82,7 @@ class Human3R(nn.Module):
         self.camera_head = parts.camera_head
         self.person_head = parts.person_head
         self.extra_head = parts.extra_head
+        self.lens_head = parts.lens_head
         self.scale_head = parts.scale_head
         self.look_ahead = parts.look_ahead
 
@@ -222,6 +225,9 @@ class Human3R(nn.Module):
             points = self.point_head(frame) if points is None else points
             person_mask = self.mask_head(frame) if person_mask is None else person_mask
             seen_focal_px = points.focal_px
+            lens_cue = None
+            if self.lens_head is not None:
+                points, lens_cue = self.lens_head(frame, points, person_mask, state.lens_cue)
             if isinstance(self.camera_head, FocusingCameraHead):
                 points = self.camera_head.refocus(points, state.cue)
             people = self.person_head(frame, points)
@@ -246,7 +252,7 @@ class Human3R(nn.Module):
             extras=extras,
             num_found=detections.num_found,
         )
-        return prediction, replace(state, focal_px=seen_focal_px, cue=cue, scale_cue=scale_cue)
+        return prediction, replace(state, focal_px=seen_focal_px, cue=cue, scale_cue=scale_cue, lens_cue=lens_cue)
 
 
 def _without_autocast(device: torch.device) -> AbstractContextManager:

@@ -150,6 +150,8 @@ class ScenePoints(TensorRecord):
     """``H W``, >= 1."""
     focal_px: Tensor
     """Scalar focal length in network pixels, principal point (W // 2, H // 2)."""
+    focal_information: Tensor | None = None
+    """Scalar, inverse of the variance of the logarithm of ``focal_px`` before any motion; None where nobody knows it."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,8 @@ class RecurrentState(TensorRecord):
     """What the camera head keeps for itself (an anchor frame's features, say); None without history."""
     scale_cue: TensorRecord | None = None
     """What the scale head keeps for itself; None without history or without a scale head."""
+    lens_cue: TensorRecord | None = None
+    """What the lens head keeps for itself; None without history or without a lens head."""
 
 
 class ImageEncoder(Protocol):
@@ -321,6 +325,15 @@ class CameraHead(Protocol):
         self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: TensorRecord | None
     ) -> tuple[Tensor, TensorRecord | None]:
         """Return ``T_segment_camera`` (``4 4``) and the cue for the next frame."""
+
+
+class LensHead(Protocol):
+    """Correct the focal length by what the picture's own geometry says."""
+
+    def __call__(
+        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: TensorRecord | None
+    ) -> tuple[ScenePoints, TensorRecord | None]:
+        """Return the points as the corrected lens sees them, and the cue for the next frame."""
 
 
 @runtime_checkable

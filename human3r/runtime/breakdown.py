@@ -34,6 +34,7 @@ _MODULES = {
     "mask_head": "mask head",
     "camera_head": "camera head",
     "person_head": "person head",
+    "lens_head": "lens head",
     "scale_head": "scale head",
     "extra_head": "extra heads",
 }

@@ -22,6 +22,7 @@ from human3r.models.compact.anchor import FrameView
 from human3r.models.compact.camera_head import AnchorCue
 from human3r.models.compact.depth_belief import DepthBelief
 from human3r.models.compact.focal_belief import FocalBelief
+from human3r.models.compact.lens_head import EdgeCue
 from human3r.models.compact.motion import Surface
 from human3r.models.compact.scale_head import ScaleCue
 from human3r.models.parts import ImageFeatures, RecurrentState
@@ -36,8 +37,8 @@ _FILE_NAME = "snapshot.safetensors"
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        AnchorCue, Camera, DepthBelief, FocalBelief, FrameView, ImageFeatures, MotionOptions, RecurrentState, ScaleCue,
-        SessionOptions, SessionSnapshot, SmoothingOptions, SmoothingState, Surface, TrackBank, TrackMotion,
+        AnchorCue, Camera, DepthBelief, EdgeCue, FocalBelief, FrameView, ImageFeatures, MotionOptions, RecurrentState,
+        ScaleCue, SessionOptions, SessionSnapshot, SmoothingOptions, SmoothingState, Surface, TrackBank, TrackMotion,
     )
 }  # fmt: skip
 

@@ -39,10 +39,13 @@ class FrameView(TensorRecord):
     """``C' h/8 w/8`` unit features of stride 16."""
     focal_px: Tensor
     """Scalar, full-image pixels."""
+    focal_information: Tensor
+    """Scalar, of what the picture alone says about the logarithm of the focal length."""
 
 
 def describe_frame(frame: DecodedFrame, points: ScenePoints, person_mask: Tensor) -> FrameView:
     """Describe a frame, to be aligned or as a possible anchor; ``person_mask`` is ``H W`` in [0, 1]."""
+    assert points.focal_information is not None
     background = 1 - largest_nearby(person_mask, _MASK_GROWTH_PX)
     background = background * (1 - _inside_boxes(frame, person_mask))
     depth = points.pointmap_camera[..., 2].clamp(min=0.05)
@@ -53,6 +56,7 @@ def describe_frame(frame: DecodedFrame, points: ScenePoints, person_mask: Tensor
         features=_unit(frame.image.pyramid[2][0]),
         coarse_features=_unit(frame.image.pyramid[3][0]),
         focal_px=points.focal_px,
+        focal_information=points.focal_information,
     )
 
 

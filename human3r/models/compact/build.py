@@ -14,6 +14,7 @@ from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convolution import fuse_convolutions
 from human3r.models.compact.human_prior import MoveNetPrior
 from human3r.models.compact.image_encoder import CompactImageEncoder
+from human3r.models.compact.lens_head import StraightEdgeLensHead
 from human3r.models.compact.person_head import KeypointPersonHead
 from human3r.models.compact.point_head import CompactPointHead, KeypointMaskHead
 from human3r.models.compact.prompter import KeypointPrompter
@@ -65,6 +66,7 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
         mask_head=mask_head,
         camera_head=MotionCameraHead(),
         person_head=KeypointPersonHead(trunk, parts),
+        lens_head=StraightEdgeLensHead(),
         scale_head=PersonScaleHead(),
         look_ahead=PeopleAhead(prompter, mask_head),
     )

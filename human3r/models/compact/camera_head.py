@@ -85,10 +85,11 @@ class MotionCameraHead(nn.Module):
         return advance(describe_frame(frame, points, person_mask), cue, frame.image_size)
 
     def refocus(self, points: ScenePoints, cue: AnchorCue | None) -> ScenePoints:
-        """Return the points as they are with the focal length that motion and network agree on."""
+        """Return the points as they are with the focal length that motion and picture agree on."""
         if cue is None:
             return points
-        focal_px = cue.focal.with_network(points.focal_px)
+        assert points.focal_information is not None
+        focal_px = cue.focal.with_picture(points.focal_px, points.focal_information)
         pointmap = points.pointmap_camera * stretch(focal_px / points.focal_px)
         return replace(points, pointmap_camera=pointmap, focal_px=focal_px)
 
@@ -174,7 +175,7 @@ def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Ten
     # Where the camera stands there is nothing to learn about depth, and half of the time is saved.
     unknowns = Unknowns(
         start if bool(start.stiffness < _MAX_STIFFNESS) else None,
-        start_focal(anchor.focal, start.parallax) if _has_turned(best) else None,
+        start_focal(anchor.focal, here.focal_information, start.parallax) if _has_turned(best) else None,
     )
     for level in range(_JOINT_LEVEL, len(LEVELS)):
         prior = stays if level == len(LEVELS) - 1 else None

@@ -1,4 +1,4 @@
-"""What the images of a turning camera say about its focal length, beside what the network reads off each picture.
+"""What the images of a turning camera say about its focal length, beside what each picture alone says.
 
 A turn by some angle moves the middle of the picture less than its sides, and by how much less depends on the field of
 view. A longer lens shows the same picture of a scene that is deeper, as canonical depth has it: only z is stretched.
@@ -14,8 +14,6 @@ from torch import Tensor
 from human3r.models.compact.motion import Lens, Surface
 from human3r.records import TensorRecord
 
-_NETWORK_SPREAD = 0.17
-"""Standard deviation of the logarithm of what the network reads. Measured on held-out renders."""
 _NOISE_SHARE = 0.5
 """Of the information that the equations of a frame claim: neighbouring blocks err alike."""
 _DEPTH_NOISE_PX = 25.0
@@ -43,15 +41,15 @@ class FocalBelief(TensorRecord):
     gathered_information: Tensor
 
     def information(self) -> Tensor:
-        """Return the information of all, the network's included."""
-        return 1 / _NETWORK_SPREAD**2 + self.settled_information + self.gathered_information
+        """Return the information of all anchors."""
+        return self.settled_information + self.gathered_information
 
-    def with_network(self, network_focal_px: Tensor) -> Tensor:
-        """Return the focal length that all agree on where the network reads ``network_focal_px``."""
-        network = network_focal_px.log()
-        said = self.settled_information * (self.settled_mean - network)
-        said = said + self.gathered_information * (self.gathered_mean - network)
-        return network_focal_px * (said / self.information()).exp()
+    def with_picture(self, focal_px: Tensor, information: Tensor) -> Tensor:
+        """Return the focal length that all agree on where the picture alone says ``focal_px``, with that information."""
+        seen = focal_px.log()
+        said = self.settled_information * (self.settled_mean - seen)
+        said = said + self.gathered_information * (self.gathered_mean - seen)
+        return focal_px * (said / (information + self.information())).exp()
 
     def gather(self, mean: Tensor, information: Tensor) -> FocalBelief:
         """Return the belief after a frame, which counts by what it adds to the best so far."""
@@ -117,10 +115,10 @@ def no_evidence(focal_px: Tensor) -> FocalBelief:
     return FocalBelief(none, none, none, none)
 
 
-def start_focal(belief: FocalBelief, parallax: Tensor) -> FocalEstimate:
+def start_focal(belief: FocalBelief, picture_information: Tensor, parallax: Tensor) -> FocalEstimate:
     """Return the estimate that a frame starts from: what is believed; ``parallax`` as in ``DepthEstimate``."""
     trust = _NOISE_SHARE / (1 + parallax / _DEPTH_NOISE_PX**2)
-    return FocalEstimate(torch.zeros_like(trust), belief.information() / trust, trust)
+    return FocalEstimate(torch.zeros_like(trust), (picture_information + belief.information()) / trust, trust)
 
 
 def stretched(surface: Surface, ratio: Tensor) -> Surface:

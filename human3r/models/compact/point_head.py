@@ -35,6 +35,8 @@ MAX_LOG_FOCAL = 0.9
 """The focal head stays within this factor (as a logarithm) of the prior: fields of view of 27 to 110 degrees."""
 _FOCAL_POOL, _FOCAL_HIDDEN = 2, 256
 """Parts of each image side whose tokens are averaged apart, and channels between the two layers."""
+_FOCAL_SPREAD = 0.17
+"""Standard deviation of the logarithm of the focal length. Measured on held-out renders."""
 _FOCAL_GAIN = 0.05
 """Share of a new frame in the running focal length: a clip has one lens."""
 
@@ -170,7 +172,8 @@ class CompactPointHead(nn.Module):
         focal_px = prior * log_focal.exp()
         # Canonical depth: the same picture taken with a longer lens shows things farther away.
         depth = (maps.log_depth[0] + log_focal).exp()
-        return ScenePoints(unproject_depth(depth, focal_px), maps.confidence[0], focal_px)
+        information = torch.full_like(focal_px, 1 / _FOCAL_SPREAD**2)
+        return ScenePoints(unproject_depth(depth, focal_px), maps.confidence[0], focal_px, information)
 
 
 class KeypointMaskHead(nn.Module):

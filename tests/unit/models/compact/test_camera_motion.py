@@ -23,6 +23,8 @@ from human3r.models.parts import ScenePoints
 
 SIZE = (224, 384)
 FOCAL_PX = 330.0
+INFORMATION = torch.tensor(1 / 0.17**2)
+"""Of what a picture alone says about the logarithm of the focal length."""
 
 
 def lens() -> Lens:
@@ -67,13 +69,13 @@ def look(T_world_camera: torch.Tensor) -> FrameView:
     rays = torch.stack([(x - SIZE[1] // 2) / FOCAL_PX, (y - SIZE[0] // 2) / FOCAL_PX, torch.ones_like(x)], dim=-1)
     grey = texture(transform(T_world_camera, (rays * depth[..., None]).flatten(0, 1))).reshape(height, width)
     features, coarse = (unit_blocks(grey, size) for size in (4, 8))
-    return FrameView(grey, depth, torch.ones_like(grey), features, coarse, torch.tensor(FOCAL_PX))
+    return FrameView(grey, depth, torch.ones_like(grey), features, coarse, torch.tensor(FOCAL_PX), INFORMATION)
 
 
 def through_wrong_lens(view: FrameView, cue: AnchorCue | None, ratio: float) -> FrameView:
     """Return a view as the head gets it from a network that reads a focal length so many times too long."""
     network_px = torch.tensor(ratio * FOCAL_PX)
-    focal_px = network_px if cue is None else cue.focal.with_network(network_px)
+    focal_px = network_px if cue is None else cue.focal.with_picture(network_px, INFORMATION)
     return dataclasses.replace(view, depth=view.depth * focal_px / FOCAL_PX, focal_px=focal_px)
 
 
@@ -338,7 +340,7 @@ def test_the_points_of_a_longer_lens_fall_into_the_same_pixels() -> None:
     depth = torch.tensor([2.0, 5.0])
     through = dataclasses.replace(lens(), focal_px=network_px)
     rays = torch.cat([(pixels - through.center_px) / network_px, torch.ones(2, 1)], dim=1)
-    points = ScenePoints((rays * depth[:, None])[None], torch.ones(1, 2), network_px)
+    points = ScenePoints((rays * depth[:, None])[None], torch.ones(1, 2), network_px, INFORMATION)
     cue = first_anchor(look(torch.eye(4)), lens())
     cue = dataclasses.replace(cue, focal=cue.focal.gather(torch.tensor(6.0), torch.tensor(100.0)))
 

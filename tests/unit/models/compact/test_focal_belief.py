@@ -8,20 +8,20 @@ import torch
 
 from human3r.models.compact.focal_belief import FocalBelief, no_evidence
 
-NETWORK_PX = torch.tensor(400.0)
+PICTURE_PX, INFORMATION = torch.tensor(400.0), torch.tensor(1 / 0.17**2)
 TRUTH = math.log(300.0)
 
 
 def gathered(*information: float) -> FocalBelief:
     """Return what is believed after frames of one anchor that all say the truth."""
-    belief = no_evidence(NETWORK_PX)
+    belief = no_evidence(PICTURE_PX)
     for amount in information:
         belief = belief.gather(torch.tensor(TRUTH), torch.tensor(amount))
     return belief
 
 
-def test_without_evidence_the_network_is_believed() -> None:
-    torch.testing.assert_close(no_evidence(NETWORK_PX).with_network(NETWORK_PX), NETWORK_PX)
+def test_without_evidence_the_picture_is_believed() -> None:
+    torch.testing.assert_close(no_evidence(PICTURE_PX).with_picture(PICTURE_PX, INFORMATION), PICTURE_PX)
 
 
 def test_frames_of_an_anchor_count_as_much_as_the_best_of_them() -> None:
@@ -29,10 +29,9 @@ def test_frames_of_an_anchor_count_as_much_as_the_best_of_them() -> None:
 
 
 def test_evidence_moves_the_focal_length_by_its_share() -> None:
-    own = no_evidence(NETWORK_PX).information()
     expected = (TRUTH + math.log(400.0)) / 2
 
-    between = gathered(float(own)).with_network(NETWORK_PX)
+    between = gathered(float(INFORMATION)).with_picture(PICTURE_PX, INFORMATION)
 
     torch.testing.assert_close(between.log(), torch.tensor(expected))
 
