@@ -151,7 +151,7 @@ class ScenePoints(TensorRecord):
     focal_px: Tensor
     """Scalar focal length in network pixels, principal point (W // 2, H // 2)."""
     focal_information: Tensor | None = None
-    """Scalar, inverse of the variance of the logarithm of ``focal_px`` before any motion; None where nobody knows it."""
+    """Scalar, inverse variance of the logarithm of ``focal_px`` before any motion; None where nobody knows it."""
 
 
 @dataclass(frozen=True)

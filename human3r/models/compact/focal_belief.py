@@ -45,7 +45,7 @@ class FocalBelief(TensorRecord):
         return self.settled_information + self.gathered_information
 
     def with_picture(self, focal_px: Tensor, information: Tensor) -> Tensor:
-        """Return the focal length that all agree on where the picture alone says ``focal_px``, with that information."""
+        """Return the focal length that all agree on where the picture alone says ``focal_px``, and how surely."""
         seen = focal_px.log()
         said = self.settled_information * (self.settled_mean - seen)
         said = said + self.gathered_information * (self.gathered_mean - seen)

@@ -204,7 +204,7 @@ def _turn_grid(like: Tensor) -> Tensor:
 
 
 def _is_crest(steepness: Tensor, normal: Tensor) -> Tensor:
-    """Say of ``H W`` pixels whether they are steeper than their neighbours across the edge (``normal`` is ``2 H W``)."""
+    """Say of ``H W`` pixels whether they are steeper than their neighbours across the edge (along ``normal``)."""
     rows, columns = steepness.shape
     row = torch.arange(rows, device=steepness.device)[:, None]
     column = torch.arange(columns, device=steepness.device)

@@ -60,4 +60,3 @@ def test_looks_are_seldom_and_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cue is not None
     assert looks == [0, 4, 16, 64]
     torch.testing.assert_close(cue.evidence, torch.full_like(NOTHING, 4.0))
-
