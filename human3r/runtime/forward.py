@@ -17,7 +17,7 @@ import torch
 from human3r.records import Frame, FramePrediction
 from human3r.runtime.loading import LoadedModel
 from human3r.runtime.prefetch import Prefetcher
-from human3r.runtime.session import Ahead, Session, SessionOptions, SessionSnapshot
+from human3r.runtime.session import Advanced, Ahead, Session, SessionOptions, SessionSnapshot
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.preprocess import PreparedImage
 from human3r.video.probe import ClipInfo
@@ -99,11 +99,14 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
     def prepare(frame: Frame) -> _Item:
         return frame, session.prepare(frame.image), None
 
-    def step(item: _Item) -> Stepped:
+    def advance(item: _Item) -> Advanced:
         frame, prepared, ahead = item
-        prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead)
-        is_due = options.snapshot_every and session.num_frames % options.snapshot_every == 0
-        return Stepped(prediction, session.num_rejected, session.snapshot() if is_due else None)
+        return session.advance(prepared, frame.time_s, frame.frame_index, ahead)
+
+    def describe(advanced: Advanced) -> Stepped:
+        prediction, after = session.describe(advanced), advanced.after
+        is_due = options.snapshot_every and after.num_frames % options.snapshot_every == 0
+        return Stepped(prediction, after.num_rejected, session.snapshot(advanced) if is_due else None)
 
     with FrameReader(clip, options.sampling, options.limits) as reader:
         yield Opened(reader.info, session.options)
@@ -115,12 +118,11 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
                 # And the recurrence ahead of whoever takes the predictions, who stores and shows them meanwhile.
                 # The next group is encoded while the frames of the last one still wait for their turn.
                 ahead = Prefetcher(looked, lambda item: item, 2 * batch_size)
-                with ahead, Prefetcher(ahead, step, depth=1) as stepped:
-                    yield from stepped
-            elif batch_size > 1:
-                yield from map(step, looked)
+                with ahead, Prefetcher(ahead, advance, depth=1) as advanced:
+                    yield from map(describe, advanced)
             else:
-                yield from map(step, frames)
+                items = looked if batch_size > 1 else frames
+                yield from (describe(advance(item)) for item in items)
         yield Ended(tuple(reader.warnings))
 
 
@@ -136,9 +138,10 @@ def _batch_size(model: LoadedModel) -> int:
 
 
 def _together(session: Session, frames: Iterable[_Item], batch_size: int) -> Iterator[_Item]:
-    """Look at frames in groups, just before the first of a group has its turn."""
-    waiting = iter(frames)
-    while group := list(islice(waiting, batch_size)):
+    """Look at frames in groups, just before the first of a group has its turn; small groups first, for nobody waits."""
+    waiting, size = iter(frames), 1
+    while group := list(islice(waiting, min(size, batch_size))):
+        size *= 2
         looked = session.look_ahead([prepared for _, prepared, _ in group])
         for (frame, prepared, _), ahead in zip(group, looked, strict=True):
             yield frame, prepared, ahead

@@ -35,6 +35,8 @@ class StoreOptions:
 _STILL_ROTATION = np.deg2rad(0.15)
 _STILL_SHIFT = 0.003
 """A camera that moved less than this fraction of the median depth still sees every surface in the same pixel."""
+_STILL_INTERVAL_S = 0.08
+"""What a still camera sees within this time it has seen already."""
 _MIN_DEPTH_M = 0.05
 _FLUSH_POINTS = 400_000
 _VIEW_MAPS = ("weight", "count", "points", "colors", "frame")
@@ -53,17 +55,21 @@ class SceneAccumulator:
         self._view: _StillView | None = None
 
     def add(self, prediction: FramePrediction, row: int) -> None:
-        """Take one frame's surface; ``row`` is its place among the processed frames."""
+        """Take one frame's surface, unless it repeats the last; ``row`` is its place among the processed frames."""
         T_world_camera = prediction.camera.T_world_camera.numpy()
         pointmap = prediction.pointmap_camera.numpy()
+        is_still = self._view is not None and self._view.is_still(T_world_camera, pointmap.shape)
+        if is_still and self._view is not None and 0 <= prediction.time_s - self._view.time_s < _STILL_INTERVAL_S:
+            return
         confidence = prediction.confidence.numpy()
         is_seen = self._select(prediction, pointmap, confidence)
         if not is_seen.any():
             return
-        if self._view is None or not self._view.is_still(T_world_camera, pointmap.shape):
+        if self._view is None or not is_still:
             self._flush_view()
             self._view = _StillView(T_world_camera, pointmap.shape, float(np.median(pointmap[..., 2][is_seen])))
         self._view.add(pointmap, confidence, prediction.image.numpy(), is_seen, row)
+        self._view.time_s = prediction.time_s
 
     def _select(self, prediction: FramePrediction, pointmap: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         options = self._options
@@ -130,17 +136,21 @@ class _StillView:
         self._points = np.zeros(shape, np.float32)
         self._colors = np.zeros(shape, np.float32)
         self._frame = np.full(shape[:2], -1, np.int32)
+        self.time_s = -np.inf
+        """Of the last frame."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {
             "T_world_camera": self._T_world_camera,
             "median_depth": np.array(self._median_depth),
+            "time_s": np.array(self.time_s),
             **{name: getattr(self, f"_{name}") for name in _VIEW_MAPS},
         }
 
     @classmethod
     def from_arrays(cls, kept: Mapping[str, np.ndarray]) -> _StillView:
         view = cls(kept["T_world_camera"], kept["points"].shape, float(kept["median_depth"]))
+        view.time_s = float(kept["time_s"])
         for name in _VIEW_MAPS:
             setattr(view, f"_{name}", kept[name].copy())
         return view

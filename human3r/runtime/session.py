@@ -89,6 +89,19 @@ class Ahead:
     that was passed over, or a reset, makes it void."""
 
 
+@dataclass(frozen=True)
+class Advanced:
+    """One frame after the network's turn; its people are not filtered and not in the world yet."""
+
+    after: SessionSnapshot
+    """The session after the frame, except for ``smoothing``."""
+    prepared: PreparedImage
+    frame_index: int
+    time_s: float
+    result: tuple[NetworkPrediction, Tensor, Tensor | None] | None
+    """Prediction, identities, ``FramePrediction.scene_ratio``; None of a frame that was passed over."""
+
+
 class Session:
     """Run a model on one stream of frames.
 
@@ -118,6 +131,8 @@ class Session:
             T_world_segment=None,
             last_camera=None,
         )
+        # Apart from the rest: ``describe`` may run behind ``advance`` by some frames, in another thread.
+        self._smoothing: SmoothingState | None = None
 
     @property
     def num_rejected(self) -> int:
@@ -206,6 +221,17 @@ class Session:
         ahead: Ahead | None = None,
     ) -> FramePrediction:
         """Take the next frame, already prepared and perhaps looked at; see ``step``."""
+        return self.describe(self.advance(prepared, time_s, frame_index, ahead))
+
+    @torch.inference_mode()
+    def advance(
+        self,
+        prepared: PreparedImage,
+        time_s: float | None = None,
+        frame_index: int | None = None,
+        ahead: Ahead | None = None,
+    ) -> Advanced:
+        """Run the first half of ``step_prepared``: network and identities."""
         now = self._now
         if now.image_size not in (None, prepared.source_size):
             raise InputError(
@@ -222,16 +248,28 @@ class Session:
             result, after = self._advance(now, prepared, ahead, time_s)
         if result is None:
             return self._reject(now, prepared, frame_index, time_s)
+        self._now = after
         prediction, track_id, scene_ratio = result
         prediction = replace(prediction, extras=None).to("cpu", torch.float32)
-        people, seen = people_of(prediction, track_id.cpu(), prepared), None
-        if after.options.smoothing is not None:
+        return Advanced(after, prepared, frame_index, time_s, (prediction, track_id.cpu(), scene_ratio))
+
+    @torch.inference_mode()
+    def describe(self, advanced: Advanced) -> FramePrediction:
+        """Run the second half of ``step_prepared``: filter the people and place them in the world.
+
+        Every frame once, in order; the network may be some frames ahead, in another thread.
+        """
+        prepared, body = advanced.prepared, self.model.body
+        camera, options = advanced.after.last_camera, advanced.after.options
+        if advanced.result is None:
+            return describe_nothing(camera, body, prepared, advanced.frame_index, advanced.time_s)
+        prediction, track_id, scene_ratio = advanced.result
+        people, seen = people_of(prediction, track_id, prepared), None
+        if options.smoothing is not None:
             seen = people
-            people, smoothing = smooth_people(people, time_s, after.smoothing, self.model.body, after.options.smoothing)
-            after = replace(after, smoothing=smoothing)
-        self._now = after
-        assert after.last_camera is not None
-        described = describe(prediction, people, after.last_camera, self.model.body, prepared, frame_index, time_s)
+            people, self._smoothing = smooth_people(people, advanced.time_s, self._smoothing, body, options.smoothing)
+        assert camera is not None
+        described = describe(prediction, people, camera, body, prepared, advanced.frame_index, advanced.time_s)
         return replace(described, people_seen=seen, scene_ratio=scene_ratio)
 
     def _advance(
@@ -300,15 +338,18 @@ class Session:
                 return prediction.first_people(self._num_people), after
             stepped = None
 
-    def _reject(
-        self, now: SessionSnapshot, prepared: PreparedImage, frame_index: int, time_s: float
-    ) -> FramePrediction:
+    def _reject(self, now: SessionSnapshot, prepared: PreparedImage, frame_index: int, time_s: float) -> Advanced:
         self._now = replace(now, num_rejected=now.num_rejected + 1)
-        return describe_nothing(now.last_camera, self.model.body, prepared, frame_index, time_s)
+        return Advanced(self._now, prepared, frame_index, time_s, None)
 
-    def snapshot(self) -> SessionSnapshot:
-        """Return everything that the session is; later frames do not change it."""
-        return self._now.map(lambda tensor: tensor.clone())
+    def snapshot(self, advanced: Advanced | None = None) -> SessionSnapshot:
+        """Return everything that the session is; later frames do not change it.
+
+        Args:
+            advanced: The frame that was described last, where the network is ahead of it.
+        """
+        now = self._now if advanced is None else advanced.after
+        return replace(now, smoothing=self._smoothing).map(lambda tensor: tensor.clone())
 
     @classmethod
     def restore(cls, model: LoadedModel, snapshot: SessionSnapshot) -> Session:
@@ -325,6 +366,7 @@ class Session:
         session = cls(model)
         moved = replace(snapshot, state=snapshot.state.to(model.device), bank=snapshot.bank.to(model.device))
         session._now = moved.map(lambda tensor: tensor.clone())
+        session._smoothing = session._now.smoothing
         return session
 
 

@@ -32,7 +32,7 @@ from human3r.runtime.smoothing import SmoothingOptions, SmoothingState
 from human3r.tracking.motion import MotionOptions, TrackMotion
 from human3r.tracking.tracks import TrackBank
 
-_SCHEMA = "human3r-run/2"
+_SCHEMA = "human3r-run/3"
 _FILE_NAME = "snapshot.safetensors"
 _CLASSES = {
     kind.__name__: kind

@@ -21,14 +21,14 @@ from human3r.runtime import forward
 
 
 def main(clip: Path, notes: Path, steps: Path) -> None:
-    step = forward.Session.step_prepared
+    step = forward.Session.advance
 
     def step_and_tell(*args: object, **options: object) -> object:
         with steps.open("a") as stream:
             stream.write(f"{os.getpid()}\n")
         return step(*args, **options)
 
-    forward.Session.step_prepared = step_and_tell
+    forward.Session.advance = step_and_tell
     spaces = find_spaces()
     with Demo(Settings(model="tiny"), Human3REngine("tiny", None, spaces)) as demo:
         decorated = len(spaces.DECORATED) if spaces else None

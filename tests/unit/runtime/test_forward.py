@@ -51,6 +51,6 @@ def test_an_error_in_the_recurrence_reaches_the_caller(compact, clip, monkeypatc
     def refuse(*arguments, **options):
         raise RuntimeError("no step")
 
-    monkeypatch.setattr(Session, "step_prepared", refuse)
+    monkeypatch.setattr(Session, "advance", refuse)
     with pytest.raises(RuntimeError, match="no step"):
         list(forward(clip, compact, RunOptions()))
