@@ -7,7 +7,7 @@ top-left pixel. The records hold tensors on whatever device made them. No I/O an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -47,6 +47,18 @@ class TensorRecord:
     def to(self: RecordT, *args: object, **kwargs: object) -> RecordT:
         """Move or cast every tensor; the arguments are those of ``Tensor.to``."""
         return self.map(lambda tensor: tensor.to(*args, **kwargs))
+
+
+def concatenate(records: Sequence[RecordT]) -> RecordT:
+    """Put records of one class behind one another: every tensor, also of nested records, along its first axis."""
+
+    def joined(values: list[object]) -> object:
+        if isinstance(values[0], TensorRecord):
+            return concatenate([value for value in values if isinstance(value, TensorRecord)])
+        return torch.cat([value for value in values if isinstance(value, Tensor)])
+
+    first = records[0]
+    return type(first)(**{item.name: joined([getattr(one, item.name) for one in records]) for item in fields(first)})
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from human3r.bodies import SmplxBody
 from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
 from human3r.models.compact.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, PARENTS, posed_chain
-from human3r.records import People, TensorRecord
+from human3r.records import People, TensorRecord, concatenate
 
 _ANCHOR_JOINTS = (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 16, 17)
 """Joints whose mean places a body: trunk, head, hips, knees and shoulders; hands and feet move too much."""
@@ -258,7 +258,4 @@ def _remember(
         return fresh
     gone = (state.track_id[:, None] == fresh.track_id[None]).any(dim=1)
     kept = state.map(lambda values: values[~gone & (time_s - state.time_s <= options.forget_s)])
-    joined = {
-        name: torch.cat([getattr(fresh, name), getattr(kept, name)]) for name in SmoothingState.__dataclass_fields__
-    }
-    return SmoothingState(**joined)
+    return concatenate([fresh, kept])

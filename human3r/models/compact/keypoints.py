@@ -14,7 +14,7 @@ from torch import Tensor
 
 from human3r.models.compact.convolution import largest_nearby
 from human3r.models.compact.movenet import NUM_KEYPOINTS, MoveNetMaps
-from human3r.records import TensorRecord
+from human3r.records import TensorRecord, concatenate
 
 STRIDE_PX = 4
 """Pixels per cell of the head maps."""
@@ -131,8 +131,7 @@ def join_scales(base: ImageKeypoints, other: ImageKeypoints, options: DecodeOpti
         # A part of a large person, found again alone, lies inside that person's box: it is no newcomer.
         matched = (keypoint_similarity(other, base) > 0.5 * options.duplicate_similarity) | _mostly_inside(other, base)
         other = other.select(~matched.any(dim=1))
-    joined = {name: torch.cat([getattr(base, name), getattr(other, name)]) for name in base.__dataclass_fields__}
-    return ImageKeypoints(**joined)
+    return concatenate([base, other])
 
 
 def keypoint_similarity(first: ImageKeypoints, second: ImageKeypoints) -> Tensor:

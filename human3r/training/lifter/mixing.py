@@ -18,6 +18,7 @@ from torch import Tensor
 
 from human3r.models.compact.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
 from human3r.models.compact.keypoint_encoder import VALID_SCORE, PersonKeypoints
+from human3r.records import concatenate
 from human3r.training.lifter.rendered import RenderedPeople
 from human3r.training.lifter.rotations import Dice, axis_turn, mirror
 from human3r.training.lifter.simulator import (
@@ -142,20 +143,6 @@ def mirror_people(people: SimulatedPeople) -> SimulatedPeople:
     )
 
 
-def join_people(first: SimulatedPeople, second: SimulatedPeople) -> SimulatedPeople:
-    """Put two batches into one."""
-    joined = {
-        name: torch.cat([getattr(first, name), getattr(second, name)])
-        for name in first.__dataclass_fields__
-        if name != "people"
-    }
-    seen = {
-        name: torch.cat([getattr(first.people, name), getattr(second.people, name)])
-        for name in first.people.__dataclass_fields__
-    }
-    return SimulatedPeople(people=PersonKeypoints(**seen), **joined)
-
-
 def _all_people(pairs: RenderedPeople, points: BodyPoints) -> SimulatedPeople:
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(pairs.rotvecs))
     betas, root = torch.from_numpy(pairs.betas), torch.from_numpy(pairs.root_camera)
@@ -204,7 +191,7 @@ def _at_border(seen: PersonKeypoints) -> Tensor:
 
 def _choose(where: Tensor, first: SimulatedPeople, second: SimulatedPeople) -> SimulatedPeople:
     """Take people of ``first`` where ``where`` (``P`` bool) says so, of ``second`` elsewhere."""
-    mixed = join_people(first, second)
+    mixed = concatenate([first, second])
     count = len(where)
     rows = torch.arange(count) + torch.where(where, 0, count)
     return mixed.map(lambda values: values[rows])

@@ -23,9 +23,10 @@ from human3r.bodies.joints import COCO17_HEAD_VERTICES
 from human3r.bodies.smplx import SmplxBody
 from human3r.models.compact.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS, BodyPoints
 from human3r.models.compact.lifter import BodyLifter
+from human3r.records import concatenate
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
-from human3r.training.lifter.mixing import RenderedSampler, join_people, rendered_people
+from human3r.training.lifter.mixing import RenderedSampler, rendered_people
 from human3r.training.lifter.poses import PoseMix, PoseSampler
 from human3r.training.lifter.rendered import read_rendered
 from human3r.training.lifter.rotations import Dice
@@ -120,7 +121,7 @@ def _batches(
         # Poses come sorted by kind; every batch takes each eighth person and so the whole mix.
         for start in range(_DRAWN_AT_ONCE):
             batch = people.map(lambda values, start=start: values[start::_DRAWN_AT_ONCE])
-            yield batch if rendered is None else join_people(batch, rendered.sample(dice, shown))
+            yield batch if rendered is None else concatenate([batch, rendered.sample(dice, shown)])
 
 
 def _build_sampler(config: LifterTraining, points: BodyPoints) -> RenderedSampler | None:

@@ -5,7 +5,7 @@ Renders are sharper, cleaner and more saturated than phone video; what is learnt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +118,6 @@ class ClipPool:
         shares = np.array([len(self.by_size[size]) for size in sizes], float)
         chosen = self.by_size[sizes[int(generator.choice(len(sizes), p=shares / shares.sum()))]]
         return [chosen[index] for index in generator.integers(len(chosen), size=count)]
-
-
-def join_samples(samples: list[SceneSample]) -> SceneSample:
-    """Put clips of one size and length behind one another."""
-    return SceneSample(*(torch.cat([getattr(sample, item.name) for sample in samples]) for item in fields(SceneSample)))
 
 
 def mirror(sample: SceneSample) -> SceneSample:

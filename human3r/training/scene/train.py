@@ -18,7 +18,8 @@ from human3r.errors import InputError
 from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT, use_fast_convolutions
 from human3r.models.human3r import Human3R
-from human3r.training.scene.batches import ClipPool, join_samples, read_sample
+from human3r.records import concatenate
+from human3r.training.scene.batches import ClipPool, read_sample
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.losses import SceneLoss, scene_loss
 from human3r.training.scene.network import TRUNK, run_clip, trainable_parameters
@@ -89,7 +90,7 @@ class SceneTrainer:
         scale = float(generator.choice(config.final_scales if is_final else config.scales))
         folders = self.pool.draw(count, generator)
         clips = [read_sample(folder, config.frames, scale, generator, config.least_zoom) for folder in folders]
-        sample = join_samples(clips)
+        sample = concatenate(clips)
         self.optimizer.zero_grad(set_to_none=True)
         prediction = run_clip(self.network, sample.image, count, config.use_bf16)
         loss = scene_loss(prediction.maps, prediction.mask_logits, sample, config, count)

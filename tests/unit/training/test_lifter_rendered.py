@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from human3r.errors import FormatError
 from human3r.models.compact.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
 from human3r.models.compact.keypoints import ImageKeypoints
+from human3r.records import concatenate
 from human3r.training.lifter import rendered
 from human3r.training.lifter import train as training
 from human3r.training.lifter.config import LifterTraining
@@ -18,7 +19,6 @@ from human3r.training.lifter.mixing import (
     RenderedMix,
     RenderedSampler,
     is_exchanged,
-    join_people,
     mirror_people,
     rendered_people,
     resize_people,
@@ -267,7 +267,7 @@ def test_a_run_starts_from_weights_and_mixes_rendered_people_in(tmp_path, points
 def test_joined_batches_keep_everybody_in_order(points):
     people = rendered_people(_pairs(points), points, RenderedMix(least_visible=0.0))
 
-    joined = join_people(people, people.map(lambda values: values[:3]))
+    joined = concatenate([people, people.map(lambda values: values[:3])])
 
     assert len(joined.weight) == len(people.weight) + 3
     assert torch.equal(joined.people.points[-3:], people.people.points[:3])

@@ -17,13 +17,13 @@ from human3r.models.compact.point_head import SceneMaps
 from human3r.models.compact.prompter import prior_focal_px
 from human3r.models.parts import Detections, ImageFeatures
 from human3r.models.rope import grid_positions
+from human3r.records import concatenate
 from human3r.training.scene.batches import (
     ClipPool,
     SceneSample,
     build_sample,
     change_looks,
     choose_frames,
-    join_samples,
     mirror,
     network_size,
     zoom,
@@ -145,12 +145,12 @@ def test_confidence_does_not_excuse_a_wrong_depth() -> None:
 
 def test_every_clip_of_a_batch_has_a_scale_of_its_own() -> None:
     truth = sample()
-    maps = perfect(join_samples([truth, truth]))
+    maps = perfect(concatenate([truth, truth]))
     maps.log_depth[2:] += 0.5
     logits = torch.zeros_like(maps.log_depth)
 
-    apart = scene_loss(maps, logits, join_samples([truth, truth]), SceneTraining(), num_clips=2)
-    together = scene_loss(maps, logits, join_samples([truth, truth]), SceneTraining(), num_clips=1)
+    apart = scene_loss(maps, logits, concatenate([truth, truth]), SceneTraining(), num_clips=2)
+    together = scene_loss(maps, logits, concatenate([truth, truth]), SceneTraining(), num_clips=1)
 
     assert apart.shape < 1e-5
     assert together.shape > 0.1
