@@ -138,10 +138,9 @@ def _batch_size(model: LoadedModel) -> int:
 
 
 def _together(session: Session, frames: Iterable[_Item], batch_size: int) -> Iterator[_Item]:
-    """Look at frames in groups, just before the first of a group has its turn; small groups first, for nobody waits."""
-    waiting, size = iter(frames), 1
-    while group := list(islice(waiting, min(size, batch_size))):
-        size *= 2
+    """Look at frames in groups, just before the first of a group has its turn."""
+    waiting = iter(frames)
+    while group := list(islice(waiting, batch_size)):
         looked = session.look_ahead([prepared for _, prepared, _ in group])
         for (frame, prepared, _), ahead in zip(group, looked, strict=True):
             yield frame, prepared, ahead

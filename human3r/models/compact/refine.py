@@ -6,7 +6,6 @@ Jacobian is analytic: a point that joint j carries moves by omega x (point - joi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import roma
@@ -24,8 +23,6 @@ from human3r.models.compact.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.models.compact.lifter import LiftedPeople
 
 _SIZE = 3 * NUM_BODY_ROTATIONS + 3
-_HELD = 1e6
-"""Inverse variance of what a step must not change."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,7 @@ class RefineConfig:
     """How much the keypoints are believed against the network."""
 
     steps: int = 2
-    """A third one changes nothing measurable. The last one holds the distance."""
-    log_distance_bias: float = 0.03
-    """How much too far away those stand who fit their keypoints best: what errs about a limb, shortens it in the
-    picture. Source, sizes taken out: .058 (404 rendered grown-ups), .048 (four calibrated views of an athlete); half of
-    it, for with all of it wrists and ankles leave their keypoints."""
+    """A third one changes nothing measurable."""
     keypoint_sigma_m: float = 0.03
     """Error of a keypoint with a good score, at the person's distance. Source: .06 of a torso, measured."""
     rotation_strength: float = 1.0
@@ -75,10 +68,7 @@ class Refiner(nn.Module):
         local, root = lifted.joint_rotations, lifted.root_camera
         prior = self._prior(lifted)
         change = torch.zeros(root.shape[0], _SIZE, dtype=root.dtype, device=root.device)
-        for step in range(self.config.steps):
-            if step == self.config.steps - 1:
-                root = root * math.exp(-self.config.log_distance_bias)
-                prior, change = _holding_distance(prior, change)
+        for _ in range(self.config.steps):
             posed = points.pose(local, rest, faces)
             keypoints = posed.keypoints + root[:, None]
             residual, weight, depth = self._residuals(keypoints, people)
@@ -139,12 +129,6 @@ class Refiner(nn.Module):
         ray = keypoints[..., :2] / depth[..., None]
         projected = (moves[:, :, :2] - ray[..., None] * moves[:, :, 2:]) / depth[..., None, None]
         return projected.reshape(count, 34, _SIZE)
-
-
-def _holding_distance(prior: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
-    """Return prior and change (``P 69``) with which a step leaves the log depth, their last column, as it is."""
-    held = torch.cat([prior[:, :-1], torch.full_like(prior[:, -1:], _HELD)], dim=1)
-    return held, torch.cat([change[:, :-1], torch.zeros_like(change[:, -1:])], dim=1)
 
 
 def _shift(root: Tensor, update: Tensor) -> Tensor:

@@ -65,3 +65,25 @@ def test_whoever_does_not_stand_has_no_sole(walk, body, monkeypatch) -> None:
     result = _finished(walk, body, _OPTIONS)
     assert len(seen[0].sole) == len(result.person_frame)
     assert np.isfinite(seen[0].camera).all()
+
+
+@pytest.mark.parametrize(
+    ("fps", "frames", "is_kept"),
+    [(30, (3,), False), (30, (3, 4), False), (30, (3, 4, 5), True), (10, (3, 4), True), (10, (3,), False)],
+)
+def test_who_is_seen_in_too_few_frames_at_once_is_a_false_alarm(walk, fps, frames, is_kept) -> None:
+    other = int(walk.person_track.max()) + 1
+    store = ResultStore()
+    for frame in range(8):
+        prediction = replace(prediction_of(walk, 0), frame_index=frame, time_s=frame / fps)
+        if frame in frames:
+            track_id = prediction.people.track_id.clone()
+            track_id[0] = other
+            prediction = replace(prediction, people=replace(prediction.people, track_id=track_id))
+        store.add(prediction)
+
+    found = finish(store, fps, {}, FinishOptions(min_track_frames=3))
+    store.close()
+
+    assert (other in found.track_id) == is_kept
+    assert len(found.track_id) > 0
