@@ -1,0 +1,192 @@
+"""``python -m human3r.evaluation.calibrated_views VIDEOS CALIBRATION``: one person against truth from several cameras.
+
+Every video goes through ``compact``; where the cameras stand is known, so the keypoints of the tallest person in all of
+them give points in space. Made for the demonstration in PyPI's ``pose2sim``: ``Demo_SinglePerson/videos`` and
+``Demo_SinglePerson/calibration/Calib.qca.txt`` (Qualisys' format; videos of the same frames, in the cameras' order).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from human3r.errors import FormatError, Human3RError
+from human3r.evaluation.consistency.fit import PriorKeypoints
+from human3r.evaluation.consistency.run import find_inputs, reconstruct_beside_prior
+from human3r.evaluation.metrics import mpjpe, pa_mpjpe
+from human3r.reconstruction import Reconstruction
+from human3r.runtime.loading import load_model
+
+_BODY_KEYPOINTS = slice(5, 17)
+_BODY_JOINTS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
+"""SMPL-X's shoulders, elbows, wrists, hips, knees, ankles, in COCO's order."""
+_HIPS = (6, 7)
+"""Of these twelve."""
+_LEAST_SCORE = 0.35
+_LEAST_VIEWS = 3
+_SUBPIXELS = 64.0
+"""Of Qualisys' units in a pixel."""
+
+
+@dataclass(frozen=True)
+class CalibratedCamera:
+    """One camera of a calibration file."""
+
+    K: np.ndarray
+    """``3 3`` pixels of the video."""
+    distortion: np.ndarray
+    """``2`` radial coefficients."""
+    T_world_camera: np.ndarray
+    """``4 4`` metres."""
+
+    def rays(self, pixels: np.ndarray) -> np.ndarray:
+        """Return ``... 2`` places on the plane z = 1 of ``... 2`` pixels, without distortion."""
+        distorted = (pixels - self.K[:2, 2]) / self.K[[0, 1], [0, 1]]
+        rays = distorted
+        for _ in range(8):
+            squared = (rays**2).sum(-1, keepdims=True)
+            rays = distorted / (1 + self.distortion[0] * squared + self.distortion[1] * squared**2)
+        return rays
+
+    def in_camera(self, points_world: np.ndarray) -> np.ndarray:
+        """Return ``... 3`` world points in the camera frame."""
+        return (points_world - self.T_world_camera[:3, 3]) @ self.T_world_camera[:3, :3]
+
+
+def read_calibration(path: Path) -> list[CalibratedCamera]:
+    """Read a calibration in Qualisys' XML.
+
+    Raises:
+        FormatError: It is something else.
+    """
+    try:
+        # Since 2.4 expat itself refuses entities that blow up; external ones it never follows.
+        cameras = ElementTree.parse(path).getroot().iter("camera")  # noqa: S314
+        return [_camera(camera) for camera in cameras]
+    except (ElementTree.ParseError, AttributeError, KeyError, ValueError, OSError) as error:
+        raise FormatError(f"{path} is no calibration of Qualisys ({error!r}).", "Give a .qca.txt file.") from error
+
+
+def _camera(element: ElementTree.Element) -> CalibratedCamera:
+    placed, seen = (element.find(name).attrib for name in ("transform", "intrinsic"))  # type: ignore[union-attr]
+    rotation = np.array([[float(placed[f"r{row}{column}"]) for column in (1, 2, 3)] for row in (1, 2, 3)])
+    T_world_camera = np.eye(4)
+    # Written transposed, for cameras that look along -z with y up.
+    T_world_camera[:3, :3] = rotation.T @ np.diag([1.0, -1.0, -1.0])
+    T_world_camera[:3, 3] = [float(placed[axis]) / 1000 for axis in "xyz"]
+    K = np.eye(3)
+    for row, axis in enumerate("UV"):
+        K[row, row] = float(seen[f"focalLength{axis}"]) / _SUBPIXELS
+        K[row, 2] = float(seen[f"centerPoint{axis}"]) / _SUBPIXELS - 0.5
+    return CalibratedCamera(K, np.array([float(seen[f"radialDistortion{order}"]) for order in (1, 2)]), T_world_camera)
+
+
+def tallest_person(prior: PriorKeypoints, num_frames: int) -> np.ndarray:
+    """Return ``T 17 3`` (x, y, score) of the person who is tallest in each frame; score 0 without anybody."""
+    chosen = np.zeros((num_frames, 17, 3))
+    heights = np.zeros(num_frames)
+    for frame, keypoints, score in zip(prior.frame, prior.keypoints_px, prior.score, strict=True):
+        trusted = keypoints[score > _LEAST_SCORE, 1]
+        height = float(np.ptp(trusted)) if len(trusted) > 3 else 0.0
+        if height > heights[frame]:
+            heights[frame] = height
+            chosen[frame] = np.concatenate([keypoints, score[:, None]], axis=1)
+    return chosen
+
+
+def triangulate(cameras: list[CalibratedCamera], seen: np.ndarray) -> np.ndarray:
+    """Return ``T 17 3`` points in the world, not numbers where fewer than three cameras see them.
+
+    Linear least squares over the views, every view by its score. Source: Hartley and Zisserman, sec. 12.2.
+
+    Args:
+        cameras: ``C`` of them.
+        seen: ``C T 17 3`` from ``tallest_person``.
+    """
+    rows, counts = [], (seen[..., 2] > _LEAST_SCORE).sum(0)
+    for camera, view in zip(cameras, seen, strict=True):
+        projection = np.linalg.inv(camera.T_world_camera)[:3]
+        rays, weight = camera.rays(view[..., :2]), view[..., 2] * (view[..., 2] > _LEAST_SCORE)
+        rows.append(weight[..., None, None] * (rays[..., None] * projection[2] - projection[:2]))
+    solved = np.linalg.svd(np.concatenate(rows, axis=-2))[2][..., -1, :]
+    return np.where((counts >= _LEAST_VIEWS)[..., None], solved[..., :3] / solved[..., 3:], np.nan)
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """How well one view agrees with the truth."""
+
+    mpjpe_mm: float
+    """Hips aligned."""
+    pa_mpjpe_mm: float
+    root_m: float
+    """Distance of the hips."""
+    log_focal: float
+    """Mean logarithm of the focal length over the true one."""
+
+
+def score_view(result: Reconstruction, camera: CalibratedCamera, truth_world: np.ndarray) -> ViewScore:
+    """Compare the person of a result who is nearest to the truth.
+
+    Args:
+        result: Of this camera's video; every frame.
+        camera: The camera, for what is true.
+        truth_world: ``T 17 3`` from ``triangulate``.
+
+    Raises:
+        FormatError: The result has nobody in a frame with truth.
+    """
+    truth = camera.in_camera(truth_world)[:, _BODY_KEYPOINTS]
+    frames, T_world_camera = result.person_frame, result.T_world_camera[result.person_frame]
+    joints = result.joints_world[:, _BODY_JOINTS] - T_world_camera[:, None, :3, 3]
+    joints = joints @ T_world_camera[:, :3, :3]
+    is_known = np.isfinite(truth[frames]).all((1, 2))
+    if not is_known.any():
+        raise FormatError("Nobody was found where the truth is.", "Videos and calibration must be of the same scene.")
+    off = np.linalg.norm((joints[:, _HIPS, :] - truth[frames][:, _HIPS, :]).mean(1), axis=-1)
+    tracks = np.unique(result.person_track[is_known])
+    nearest = min(tracks, key=lambda track: np.median(off[is_known & (result.person_track == track)]))
+    rows = is_known & (result.person_track == nearest)
+    return ViewScore(
+        mpjpe_mm=mpjpe(joints[rows], truth[frames[rows]], _HIPS),
+        pa_mpjpe_mm=pa_mpjpe(joints[rows], truth[frames[rows]]),
+        root_m=float(off[rows].mean()),
+        log_focal=float(np.log(result.K[:, 0, 0] / camera.K[0, 0]).mean()),
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m human3r.evaluation.calibrated_views", description=__doc__)
+    parser.add_argument("videos", type=Path, help="folder of one video per camera, named in the order of the cameras")
+    parser.add_argument("calibration", type=Path, help="calibration of the cameras (.qca.txt)")
+    options = parser.parse_args(arguments)
+    try:
+        cameras, videos = read_calibration(options.calibration), find_inputs([options.videos])
+        if len(cameras) != len(videos):
+            raise FormatError(f"There are {len(videos)} videos and {len(cameras)} cameras.", "Give one video each.")
+        model = load_model("compact", device="cpu")
+        found = [reconstruct_beside_prior(video, model) for video in videos]
+    except Human3RError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    num_frames = min(len(result.frame_index) for result, _ in found)
+    seen = np.stack([tallest_person(prior, len(result.frame_index))[:num_frames] for result, prior in found])
+    truth = triangulate(cameras, seen)
+    sys.stdout.write("| video | MPJPE, mm | PA-MPJPE, mm | hips, m | focal length, log |\n|---|---|---|---|---|\n")
+    for video, camera, (result, _) in zip(videos, cameras, found, strict=True):
+        score = score_view(result, camera, truth)
+        sys.stdout.write(
+            f"| {video.stem} | {score.mpjpe_mm:.0f} | {score.pa_mpjpe_mm:.0f} | {score.root_m:.2f} "
+            f"| {score.log_focal:+.3f} |\n"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
