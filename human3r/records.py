@@ -50,12 +50,18 @@ class TensorRecord:
 
 
 def concatenate(records: Sequence[RecordT]) -> RecordT:
-    """Put records of one class behind one another: every tensor, also of nested records, along its first axis."""
+    """Put one or more records of one class behind one another, every tensor along its first axis.
+
+    Fields must be tensors, or records of tensors.
+    """
 
     def joined(values: list[object]) -> object:
-        if isinstance(values[0], TensorRecord):
-            return concatenate([value for value in values if isinstance(value, TensorRecord)])
-        return torch.cat([value for value in values if isinstance(value, Tensor)])
+        nested = [value for value in values if isinstance(value, TensorRecord)]
+        if nested:
+            return concatenate(nested)
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        assert len(tensors) == len(values), "only tensors can be put behind one another"
+        return torch.cat(tensors)
 
     first = records[0]
     return type(first)(**{item.name: joined([getattr(one, item.name) for one in records]) for item in fields(first)})

@@ -55,6 +55,7 @@ class NetworkParts:
     extra_head: ExtraHead | None = None
     """None: lean heads, no by-products."""
     lens_head: LensHead | None = None
+    """None: the point head's own focal length is final."""
     scale_head: ScaleHead | None = None
     """None: the point head's own scale is final."""
     look_ahead: LookAhead | None = None
@@ -146,7 +147,7 @@ class Human3R(nn.Module):
     @property
     def can_step_together(self) -> bool:
         """Whether what the heads find stays out of the next frame, so that they may wait for several."""
-        return isinstance(self.point_head, BatchedPointHead) and self.scale_head is None
+        return isinstance(self.point_head, BatchedPointHead) and self.scale_head is None and self.lens_head is None
 
     def step_together(
         self,

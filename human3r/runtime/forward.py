@@ -115,7 +115,7 @@ def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Ev
         with _threads_per_half(encodes_ahead), Prefetcher(source, prepare, depth) as frames:
             looked = _together(session, frames, batch_size)
             if encodes_ahead:
-                # And the recurrence ahead of whoever takes the predictions, who stores and shows them meanwhile.
+                # And the recurrence ahead of whoever asks for events, in whose thread frames are described meanwhile.
                 # The next group is encoded while the frames of the last one still wait for their turn.
                 ahead = Prefetcher(looked, lambda item: item, 2 * batch_size)
                 with ahead, Prefetcher(ahead, advance, depth=1) as advanced:

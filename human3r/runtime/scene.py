@@ -35,8 +35,8 @@ class StoreOptions:
 _STILL_ROTATION = np.deg2rad(0.15)
 _STILL_SHIFT = 0.003
 """A camera that moved less than this fraction of the median depth still sees every surface in the same pixel."""
-_STILL_INTERVAL_S = 0.08
-"""What a still camera sees within this time it has seen already."""
+_STILL_INTERVAL_S = 0.075
+"""What a still camera sees within this time it has seen already: every third frame of 30 per second is taken."""
 _MIN_DEPTH_M = 0.05
 _FLUSH_POINTS = 400_000
 _VIEW_MAPS = ("weight", "count", "points", "colors", "frame")
@@ -58,18 +58,21 @@ class SceneAccumulator:
         """Take one frame's surface, unless it repeats the last; ``row`` is its place among the processed frames."""
         T_world_camera = prediction.camera.T_world_camera.numpy()
         pointmap = prediction.pointmap_camera.numpy()
-        is_still = self._view is not None and self._view.is_still(T_world_camera, pointmap.shape)
-        if is_still and self._view is not None and 0 <= prediction.time_s - self._view.time_s < _STILL_INTERVAL_S:
+        view = self._view
+        if view is not None and not view.is_still(T_world_camera, pointmap.shape):
+            view = None
+        if view is not None and 0 <= prediction.time_s - view.time_s < _STILL_INTERVAL_S:
             return
         confidence = prediction.confidence.numpy()
         is_seen = self._select(prediction, pointmap, confidence)
         if not is_seen.any():
             return
-        if self._view is None or not is_still:
+        if view is None:
             self._flush_view()
-            self._view = _StillView(T_world_camera, pointmap.shape, float(np.median(pointmap[..., 2][is_seen])))
-        self._view.add(pointmap, confidence, prediction.image.numpy(), is_seen, row)
-        self._view.time_s = prediction.time_s
+            view = _StillView(T_world_camera, pointmap.shape, float(np.median(pointmap[..., 2][is_seen])))
+            self._view = view
+        view.add(pointmap, confidence, prediction.image.numpy(), is_seen, row)
+        view.time_s = prediction.time_s
 
     def _select(self, prediction: FramePrediction, pointmap: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         options = self._options

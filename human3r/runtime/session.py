@@ -2,6 +2,7 @@
 
 Owns everything that goes on from frame to frame: the recurrent state, the identities, the chain of segments and the
 world. All of it is immutable records, so a bad frame is dropped by not taking the new ones, and a snapshot is exact.
+The filter over people is kept apart: it may run behind the network, in another thread.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ class Session:
 
     @torch.inference_mode()
     def look_ahead(self, frames: Sequence[PreparedImage]) -> list[Ahead]:
-        """Run the network on the next frames of the stream together; each goes to ``step_prepared`` in its turn.
+        """Run the network on the next frames of the stream together; each goes to ``advance`` in its turn.
 
         The plain twin is none of this: results are the same but for the order of sums.
 
@@ -246,12 +247,13 @@ class Session:
         ahead = Ahead(self.encode(prepared)) if ahead is None else ahead
         with _within_device_memory(prepared):
             result, after = self._advance(now, prepared, ahead, time_s)
-        if result is None:
-            return self._reject(now, prepared, frame_index, time_s)
+            if result is None:
+                return self._reject(now, prepared, frame_index, time_s)
+            prediction, track_id, scene_ratio = result
+            prediction = replace(prediction, extras=None).to("cpu", torch.float32)
+            advanced = Advanced(after, prepared, frame_index, time_s, (prediction, track_id.cpu(), scene_ratio))
         self._now = after
-        prediction, track_id, scene_ratio = result
-        prediction = replace(prediction, extras=None).to("cpu", torch.float32)
-        return Advanced(after, prepared, frame_index, time_s, (prediction, track_id.cpu(), scene_ratio))
+        return advanced
 
     @torch.inference_mode()
     def describe(self, advanced: Advanced) -> FramePrediction:
@@ -365,8 +367,8 @@ class Session:
             )
         session = cls(model)
         moved = replace(snapshot, state=snapshot.state.to(model.device), bank=snapshot.bank.to(model.device))
-        session._now = moved.map(lambda tensor: tensor.clone())
-        session._smoothing = session._now.smoothing
+        moved = moved.map(lambda tensor: tensor.clone())
+        session._now, session._smoothing = replace(moved, smoothing=None), moved.smoothing
         return session
 
 

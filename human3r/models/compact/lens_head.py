@@ -1,7 +1,7 @@
 """The compact lens head: correct the focal length that the network reads by what straight edges say.
 
-A picture is looked at when the clip is 1, 5, 17, 65, ... frames old: a clip has one lens, and a camera that moves shows
-new edges. What the looks say is averaged, for pictures of one place repeat each other's errors.
+A picture is looked at when the segment is 1, 5, 17, 65, ... frames old: a clip has one lens, and a camera that moves
+shows new edges. What the looks say is averaged, for pictures of one place repeat each other's errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from human3r.models.compact.focal_belief import stretch
 from human3r.models.compact.prompter import principal_point, prior_focal_px
-from human3r.models.compact.straight_edges import MAX_LOG_FOCAL, find_edges, focal_evidence
+from human3r.models.compact.straight_edges import MAX_LOG_RATIO, find_edges, focal_evidence
 from human3r.models.parts import DecodedFrame, ScenePoints
 from human3r.records import TensorRecord
 
@@ -45,7 +45,7 @@ class StraightEdgeLensHead(nn.Module):
         self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: EdgeCue | None
     ) -> tuple[ScenePoints, EdgeCue]:
         """Return the points as the corrected lens sees them, and the cue for the next frame."""
-        cue = advance(frame.image.pyramid[0][0, 0].float(), person_mask, cue)
+        cue = look(frame.image.pyramid[0][0, 0].float(), person_mask, cue)
         assert points.focal_information is not None
         prior = prior_focal_px(frame.image_size)
         log_focal, information = join(cue.evidence, (points.focal_px / prior).log(), points.focal_information)
@@ -54,7 +54,7 @@ class StraightEdgeLensHead(nn.Module):
         return replace(points, pointmap_camera=pointmap, focal_px=focal_px, focal_information=information), cue
 
 
-def advance(grey: Tensor, person_mask: Tensor, cue: EdgeCue | None) -> EdgeCue:
+def look(grey: Tensor, person_mask: Tensor, cue: EdgeCue | None) -> EdgeCue:
     """Return the cue after a picture (``H W`` in [-1, 1]), which is looked at if it is time to."""
     num_frames, num_looks = (0, 0) if cue is None else (cue.num_frames, cue.num_looks)
     if cue is not None and num_frames < _LOOK_FACTOR**num_looks:
@@ -77,7 +77,7 @@ def join(evidence: Tensor, log_focal: Tensor, information: Tensor) -> tuple[Tens
     """
     place = torch.linspace(-_REACH, _REACH, _NUM_STEPS, dtype=log_focal.dtype, device=log_focal.device)
     # Beyond the compared focal lengths the evidence stays what it is at their end.
-    cell = ((place + MAX_LOG_FOCAL) / (2 * MAX_LOG_FOCAL) * (len(evidence) - 1)).clamp(0, len(evidence) - 1)
+    cell = ((place + MAX_LOG_RATIO) / (2 * MAX_LOG_RATIO) * (len(evidence) - 1)).clamp(0, len(evidence) - 1)
     low = cell.long().clamp(max=len(evidence) - 2)
     likelihood = torch.lerp(evidence[low], evidence[low + 1], cell - low)
     likelihood = torch.softmax(_EVIDENCE_SHARE * likelihood, dim=0)

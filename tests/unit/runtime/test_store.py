@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from human3r.bodies.placement import to_body_parameters
 from human3r.reconstruction import Reconstruction
 from human3r.records import Camera, FramePrediction, empty_people
 from human3r.runtime.finishing import finish
+from human3r.runtime.scene import SceneAccumulator
 from human3r.runtime.store import ResultStore, StoreOptions
 
 
@@ -124,3 +126,28 @@ def test_depth_maps_stay_on_the_disk_until_they_are_saved(small_body, tmp_path):
     assert loaded.depth_frame_index.tolist() == list(range(count))
     assert np.allclose(loaded.depth[:, 0, 0], 1 + np.arange(count) / 100, rtol=1e-3)
     assert float(loaded.depth_confidence.min()) == float(loaded.depth_confidence.max()) == 5
+
+
+@pytest.mark.parametrize(
+    ("times_s", "taken"),
+    [
+        ([frame / 10 for frame in range(6)], [0, 1, 2, 3, 4, 5]),
+        ([frame / 25 for frame in range(6)], [0, 2, 4]),
+        ([frame / 30 for frame in range(7)], [0, 3, 6]),
+        ([0.5, 0.4, 0.45, 0.5], [0, 1, 3]),
+    ],
+)
+def test_a_still_camera_is_asked_some_times_a_second_also_after_a_snapshot(small_body, times_s, taken):
+    options = StoreOptions(dropped_confidence=0.0)
+    frames = [replace(wall(small_body, depth_m=1 + seed, seed=seed), time_s=t) for seed, t in enumerate(times_s)]
+    whole = SceneAccumulator(options)
+    for row, frame in enumerate(frames):
+        whole.add(frame, row)
+        resumed = SceneAccumulator(options)
+        resumed.load_arrays(whole.arrays())
+        whole = resumed
+
+    cloud = whole.finish()
+
+    assert cloud.weight.max() == len(taken)
+    assert np.median(cloud.points[:, 2]) == pytest.approx(np.mean([1 + row for row in taken]), abs=0.1)

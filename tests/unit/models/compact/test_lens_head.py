@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from human3r.models.compact import lens_head
-from human3r.models.compact.lens_head import EdgeCue, advance, join
+from human3r.models.compact.lens_head import EdgeCue, join, look
 from human3r.models.compact.straight_edges import log_focals
 
 READING, INFORMATION = torch.tensor(0.2), torch.tensor(1 / 0.17**2)
@@ -53,7 +53,7 @@ def test_looks_are_seldom_and_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
     for index in range(70):
         before = 0 if cue is None else cue.num_looks
-        cue = advance(grey, mask, cue)
+        cue = look(grey, mask, cue)
         if cue.num_looks > before:
             looks.append(index)
 

@@ -75,10 +75,17 @@ def test_edges_know_their_direction() -> None:
     assert float((seen @ along).abs().median()) > math.cos(0.03)
 
 
-def test_tiny_and_damaged_pictures_do_no_harm() -> None:
-    tiny = focal_evidence(find_edges(torch.rand(32, 32), torch.zeros(32, 32), torch.tensor([16.0, 16.0])), REFERENCE_PX)
-    noise = torch.rand(SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    nothing = focal_evidence(find_edges(noise, torch.ones(SIZE), CENTER_PX), REFERENCE_PX)
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (9, 9), (16, 16), (224, 16)])
+def test_pictures_without_room_for_edges_do_no_harm(size: tuple[int, int]) -> None:
+    grey = room(330.0, 3.0, 12.0, 35.0)[: size[0], : size[1]]
+    edges = find_edges(grey, torch.zeros(size), torch.tensor([size[1] // 2, size[0] // 2]))
 
-    assert bool(torch.isfinite(tiny).all())
-    assert not bool(nothing.any())
+    assert edges.weight.sum() < 200
+    assert bool(torch.isfinite(focal_evidence(edges, REFERENCE_PX)).all())
+
+
+def test_a_picture_full_of_people_says_nothing() -> None:
+    grey = room(330.0, 3.0, 12.0, 35.0)
+
+    assert bool(focal_evidence(find_edges(grey, torch.zeros(SIZE), CENTER_PX), REFERENCE_PX).any())
+    assert not bool(focal_evidence(find_edges(grey, torch.ones(SIZE), CENTER_PX), REFERENCE_PX).any())
