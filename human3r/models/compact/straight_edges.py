@@ -62,12 +62,13 @@ class Edges(TensorRecord):
     """``N 2`` (x, y) from the principal point."""
     normal: Tensor
     """``N 2`` unit vector across the edge."""
-    weight: Tensor
-    """``N`` 1, or 0 where the picture has fewer edges."""
+
+    def __len__(self) -> int:
+        return self.place_px.shape[0]
 
 
 def find_edges(grey: Tensor, person_mask: Tensor, center_px: Tensor) -> Edges:
-    """Find the clearest edge pixels outside of people.
+    """Find the clearest edge pixels outside of people, clearest first.
 
     Args:
         grey: ``H W`` in [-1, 1].
@@ -89,9 +90,9 @@ def find_edges(grey: Tensor, person_mask: Tensor, center_px: Tensor) -> Edges:
     inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = True
     clarity = torch.where(is_edge & inside, steepness.clamp(max=_STEEP), 0.0)
     best, index = clarity.flatten().topk(min(_NUM_EDGES, clarity.numel()))
-    columns = grey.shape[1]
+    index, columns = index[: int((best > 0).sum())], grey.shape[1]
     place = torch.stack([index % columns, index // columns], dim=-1) - center_px
-    return Edges(place, normal.flatten(1).T[index], (best > 0).to(grey.dtype))
+    return Edges(place, normal.flatten(1).T[index])
 
 
 def focal_evidence(edges: Edges, focal_px: Tensor) -> Tensor:
@@ -105,11 +106,8 @@ def focal_evidence(edges: Edges, focal_px: Tensor) -> Tensor:
         focal_px: Scalar that the focal lengths are relative to.
     """
     focals = focal_px * log_focals(focal_px).exp()
-    num_edges = int(edges.weight.sum())
-    if num_edges < _LEAST_EDGES:
+    if len(edges) < _LEAST_EDGES:
         return torch.zeros_like(focals)
-    # Slots that the picture did not fill come last.
-    edges = edges.map(lambda values: values[:num_edges])
     turns = _search(edges, focals)
     focals = focals.repeat_interleave(_NUM_STARTS)
     turns = turns.flatten(0, 1)
@@ -118,7 +116,7 @@ def focal_evidence(edges: Edges, focal_px: Tensor) -> Tensor:
         share = min(1.0, step / (0.6 * _NUM_STEPS))
         turns = _improved(turns, focals, sparse, _COARSE_SIGMA * (_SIGMA / _COARSE_SIGMA) ** share)
     likelihood = _log_likelihood(_aim(turns, focals, edges).sine, _SIGMA)
-    return (likelihood * edges.weight).sum(-1).view(_NUM_FOCALS, _NUM_STARTS).amax(1)
+    return likelihood.sum(-1).view(_NUM_FOCALS, _NUM_STARTS).amax(1)
 
 
 def log_focals(like: Tensor) -> Tensor:
@@ -133,7 +131,7 @@ def _search(edges: Edges, focals: Tensor) -> Tensor:
     found = []
     for focal in focals[_SEARCH_EVERY // 2 :: _SEARCH_EVERY]:
         sine = _aim(turns, focal.expand(len(turns)), sparse).sine
-        total = (_log_likelihood(sine, _COARSE_SIGMA) * sparse.weight).sum(-1)
+        total = _log_likelihood(sine, _COARSE_SIGMA).sum(-1)
         found.append(turns[total.topk(_NUM_STARTS).indices])
     return torch.stack(found).repeat_interleave(_SEARCH_EVERY, dim=0)
 
@@ -147,12 +145,12 @@ def _improved(turns: Tensor, focals: Tensor, edges: Edges, sigma: float) -> Tens
     """Return ``B 3 3`` turns after one step towards the edges that may belong to each direction."""
     aim = _aim(turns, focals, edges)
     own = _DIRECTION_SHARE / (sigma * math.sqrt(2 * math.pi)) * _bell(aim.sine, sigma)
-    belongs = own / (own.sum(1, keepdim=True) + _STRAY_DENSITY) * edges.weight
+    belongs = own / (own.sum(1, keepdim=True) + _STRAY_DENSITY)
     # A turn w moves a direction d by w x d, and what depends on d by w (d x slope).
     slope = aim.slope(focals, edges)
     jacobian = torch.linalg.cross(turns.mT[:, :, None].expand_as(slope), slope).flatten(1, 2)
     weighted = jacobian * belongs.flatten(1)[..., None]
-    normal = weighted.mT @ jacobian + _STIFFNESS * len(edges.weight) * torch.eye(3).to(turns)
+    normal = weighted.mT @ jacobian + _STIFFNESS * len(edges) * torch.eye(3).to(turns)
     step = torch.linalg.solve(normal, (weighted * aim.sine.flatten(1)[..., None]).sum(1))
     return roma.rotvec_to_rotmat(-step.clamp(-_MAX_STEP_RAD, _MAX_STEP_RAD)) @ turns
 
