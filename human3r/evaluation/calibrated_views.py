@@ -19,6 +19,7 @@ from human3r.errors import FormatError, Human3RError
 from human3r.evaluation.consistency.fit import PriorKeypoints
 from human3r.evaluation.consistency.run import find_inputs, reconstruct_beside_prior
 from human3r.evaluation.metrics import mpjpe, pa_mpjpe
+from human3r.evaluation.people import in_camera
 from human3r.reconstruction import Reconstruction
 from human3r.runtime.loading import load_model
 
@@ -52,10 +53,6 @@ class CalibratedCamera:
             squared = (rays**2).sum(-1, keepdims=True)
             rays = distorted / (1 + self.distortion[0] * squared + self.distortion[1] * squared**2)
         return rays
-
-    def in_camera(self, points_world: np.ndarray) -> np.ndarray:
-        """Return ``... 3`` world points in the camera frame."""
-        return (points_world - self.T_world_camera[:3, 3]) @ self.T_world_camera[:3, :3]
 
 
 def read_calibration(path: Path) -> list[CalibratedCamera]:
@@ -141,7 +138,7 @@ def score_view(result: Reconstruction, camera: CalibratedCamera, truth_world: np
     Raises:
         FormatError: The result has nobody in a frame with truth.
     """
-    truth = camera.in_camera(truth_world)[:, _BODY_KEYPOINTS]
+    truth = in_camera(truth_world, camera.T_world_camera)[:, _BODY_KEYPOINTS]
     frames, T_world_camera = result.person_frame, result.T_world_camera[result.person_frame]
     joints = result.joints_world[:, _BODY_JOINTS] - T_world_camera[:, None, :3, 3]
     joints = joints @ T_world_camera[:, :3, :3]

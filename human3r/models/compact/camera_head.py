@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from human3r.models.compact.alignment import Target, Unknowns, align_images, align_jointly, misfit, start_depth
 from human3r.models.compact.anchor import LEVELS, FrameView, build_surfaces, build_targets, describe_frame
 from human3r.models.compact.depth_belief import DepthBelief, inherit, prior_belief
-from human3r.models.compact.focal_belief import FocalBelief, no_evidence, start_focal, stretch, stretched
+from human3r.models.compact.focal_belief import (
+    FocalBelief,
+    no_evidence,
+    points_through,
+    start_focal,
+    stretch,
+    stretched,
+)
 from human3r.models.compact.motion import (
     Lens,
     Surface,
@@ -89,9 +96,7 @@ class MotionCameraHead(nn.Module):
         if cue is None:
             return points
         assert points.focal_information is not None
-        focal_px = cue.focal.with_picture(points.focal_px, points.focal_information)
-        pointmap = points.pointmap_camera * stretch(focal_px / points.focal_px)
-        return replace(points, pointmap_camera=pointmap, focal_px=focal_px)
+        return points_through(points, cue.focal.with_picture(points.focal_px, points.focal_information))
 
 
 def advance(here: FrameView, cue: AnchorCue | None, image_size: tuple[int, int]) -> tuple[Tensor, AnchorCue]:

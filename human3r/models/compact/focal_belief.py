@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.motion import Lens, Surface
+from human3r.models.parts import ScenePoints
 from human3r.records import TensorRecord
 
 _NOISE_SHARE = 0.5
@@ -124,6 +125,12 @@ def start_focal(belief: FocalBelief, picture_information: Tensor, parallax: Tens
 def stretched(surface: Surface, ratio: Tensor) -> Surface:
     """Return the surface that a lens ``ratio`` times as long sees in the same picture."""
     return replace(surface, points=(surface.points.T * stretch(ratio)[:, None]).T)
+
+
+def points_through(points: ScenePoints, focal_px: Tensor) -> ScenePoints:
+    """Return the points as they are if the same picture was taken with that focal length."""
+    pointmap = points.pointmap_camera * stretch(focal_px / points.focal_px)
+    return replace(points, pointmap_camera=pointmap, focal_px=focal_px)
 
 
 def stretch(ratio: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.focal_belief import stretch
+from human3r.models.compact.focal_belief import points_through
 from human3r.models.compact.prompter import principal_point, prior_focal_px
 from human3r.models.compact.straight_edges import MAX_LOG_RATIO, find_edges, focal_evidence
 from human3r.models.parts import DecodedFrame, ScenePoints
@@ -49,9 +49,8 @@ class StraightEdgeLensHead(nn.Module):
         assert points.focal_information is not None
         prior = prior_focal_px(frame.image_size)
         log_focal, information = join(cue.evidence, (points.focal_px / prior).log(), points.focal_information)
-        focal_px = prior * log_focal.exp()
-        pointmap = points.pointmap_camera * stretch(focal_px / points.focal_px)
-        return replace(points, pointmap_camera=pointmap, focal_px=focal_px, focal_information=information), cue
+        points = points_through(points, prior * log_focal.exp())
+        return replace(points, focal_information=information), cue
 
 
 def look(grey: Tensor, person_mask: Tensor, cue: EdgeCue | None) -> EdgeCue:
