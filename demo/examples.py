@@ -1,8 +1,8 @@
 """The example clips and their precomputed results.
 
-A result is a ``reconstruction.npz`` that ``python -m demo.precompute`` made with the default model. It is shown only
-while that model is the one in use, with a remark when its weights have changed since; with another model, a click on
-an example starts a run.
+A result is a ``reconstruction.npz`` that ``python -m demo.tools.precompute`` made with the default model. It is shown
+only while that model is in use, with a remark when its weights have changed since; with another model, a click on an
+example starts a run.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo import messages
 from demo.engine import Engine
+from demo.page import messages
 from demo.runs import Outcome, outcome_of
 from demo.storage import MOMENTS_NAME, Shelf, Store
 

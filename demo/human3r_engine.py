@@ -17,7 +17,7 @@ from demo.runs import ON_DEMAND
 from demo.viewer import LiveScene
 from demo.zero_gpu import LentForward
 from human3r.assets.registry import ASSETS, find_weights
-from human3r.runtime.forward import Forward, forward
+from human3r.inference.stream import Forward, forward
 from human3r.video.limits import DEFAULT_LIMITS
 
 LIMITS = replace(DEFAULT_LIMITS, child_cpu_s=600)
@@ -74,7 +74,7 @@ class Human3REngine:
 
     def reconstruct(self, clip: Path, options: RunOptions, listener: RunListener) -> human3r.Reconstruction:
         """Run the model over the clip."""
-        from human3r.export.moments import MOMENTS_NAME, Moments
+        from human3r.export.viewer.moments import MOMENTS_NAME, Moments
 
         started = time.perf_counter()
         moments = Moments()
@@ -106,7 +106,7 @@ class Human3REngine:
 
     def open_live(self) -> LiveScene | None:
         """Open a live viewer on a loopback port."""
-        from human3r.export.viser_live import LiveScene as ViserScene
+        from human3r.export.viewer.live import LiveScene as ViserScene
 
         return ViserScene(self._model(None).body)
 
@@ -127,8 +127,8 @@ class Human3REngine:
         from human3r.export import export_file
         from human3r.export.archive import ARCHIVES, write_archive
         from human3r.export.manifest import MANIFEST_NAME, write_manifest
-        from human3r.export.moments import MOMENTS_NAME
-        from human3r.export.viser_recording import write_html
+        from human3r.export.viewer.moments import MOMENTS_NAME
+        from human3r.export.viewer.recording import write_html
 
         path, body = folder / name, self._model(None).body
         if name == "overlay.mp4" and clip is None:
@@ -149,7 +149,7 @@ class Human3REngine:
     def _export_everything(self, result: human3r.Reconstruction, clip: Path | None, path: Path) -> None:
         from human3r.export.archive import write_zip
         from human3r.export.manifest import MANIFEST_NAME
-        from human3r.export.moments import MOMENTS_NAME
+        from human3r.export.viewer.moments import MOMENTS_NAME
 
         for name in ON_DEMAND:
             if name not in (path.name, MANIFEST_NAME) and not (path.parent / name).is_file():

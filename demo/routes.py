@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from demo import messages
+from demo.page import messages
 from demo.storage import Shelf, Store
 from demo.viewer import LiveScenes, client_page
 

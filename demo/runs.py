@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo import messages
 from demo.engine import Engine, RunListener, RunOptions
 from demo.jobs import Job, Line, LineFullError
+from demo.page import messages
 from demo.storage import MOMENTS_NAME, Shelf, Store
 from demo.viewer import LiveScene, LiveScenes
 from human3r.errors import Cancelled, Human3RError, InputError

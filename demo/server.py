@@ -20,15 +20,15 @@ from demo.engine import Engine
 from demo.examples import ROOT as EXAMPLES_ROOT
 from demo.examples import Gallery
 from demo.jobs import Line
+from demo.page.ui import Parts, build_page
 from demo.routes import Site, build_routes
 from demo.runs import ON_DEMAND, Runs
 from demo.settings import Settings
 from demo.storage import Shelf, Store, sweep_empty_uploads
-from demo.ui import Parts, build_page
 from demo.viewer import LiveScenes
 
 _LOG = logging.getLogger(__name__)
-_STATIC = Path(__file__).parent / "static"
+_STATIC = Path(__file__).parent / "page" / "static"
 _FONT = ["Inter", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from demo import messages
+from demo.page import messages
 
 if TYPE_CHECKING:
     from human3r.records import FramePrediction
@@ -39,7 +39,7 @@ def client_page() -> tuple[bytes, bytes]:
     """Return viser's client with the player in its head: (plain, gzipped) HTML."""
     import viser
 
-    from human3r.export.player import player_head
+    from human3r.export.viewer.player import player_head
 
     index = Path(viser.__file__).parent / "client" / "build" / "index.html"
     page = index.read_text(encoding="utf-8").replace("<title>Viser</title>", f"<title>{messages.TITLE}</title>", 1)

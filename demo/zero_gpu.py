@@ -22,8 +22,8 @@ import human3r
 from demo.engine import frames_to_use
 from human3r import errors
 from human3r.errors import Human3RError, InputError, ResourceError
-from human3r.runtime.forward import Event, Opened, RunOptions, forward
-from human3r.runtime.loading import LoadedModel
+from human3r.inference.loading import LoadedModel
+from human3r.inference.stream import Event, Opened, RunOptions, forward
 
 _SECONDS_AT_START = 15
 """Until the worker has its GPU and the weights are on it."""
@@ -76,7 +76,7 @@ class LentForward:
         self._task: Callable[..., Generator[Event | Failure, None, None]] = spaces.GPU(duration=lent_seconds)(on_gpu)
 
     def __call__(self, clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Event, None, None]:
-        """Yield the events of a run; see ``human3r.runtime.forward``.
+        """Yield the events of a run; see ``human3r.inference.stream``.
 
         Raises:
             InputError: The clip or an option cannot be used; found out before a GPU is asked for where possible.

@@ -13,17 +13,17 @@ import numpy as np
 
 from human3r.bodies import load_body
 from human3r.training.motion import Motion, load_motions
-from human3r.training.synthetic.acting import Action
 from human3r.training.synthetic.cameras import look_at
-from human3r.training.synthetic.environment import gradient_sky, load_environments
-from human3r.training.synthetic.furniture import FurnitureStore
 from human3r.training.synthetic.generate import default_furniture
-from human3r.training.synthetic.mesh import join_meshes
-from human3r.training.synthetic.people import Cast
-from human3r.training.synthetic.renderer import Renderer
-from human3r.training.synthetic.scene import SceneAssets
-from human3r.training.synthetic.sensor import develop_clean
-from human3r.training.synthetic.streets import build_street
+from human3r.training.synthetic.people.acting import Action
+from human3r.training.synthetic.people.posed_people import Cast
+from human3r.training.synthetic.places.furniture import FurnitureStore
+from human3r.training.synthetic.places.scene import SceneAssets
+from human3r.training.synthetic.places.streets import build_street
+from human3r.training.synthetic.rendering.environment import gradient_sky, load_environments
+from human3r.training.synthetic.rendering.mesh import join_meshes
+from human3r.training.synthetic.rendering.renderer import Renderer
+from human3r.training.synthetic.rendering.sensor import develop_clean
 from human3r.video.writer import VideoWriter
 
 FPS, SECONDS, SIZE = 24, 7.0, (360, 640)

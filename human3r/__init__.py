@@ -28,11 +28,11 @@ if TYPE_CHECKING:
         ResourceError,
         UnsupportedMediaError,
     )
-    from human3r.reconstruction import Reconstruction
+    from human3r.inference.loading import LoadedModel, load_model
+    from human3r.inference.pipeline import reconstruct
+    from human3r.inference.session import Session
     from human3r.records import BodyParameters, Camera, Frame, FramePrediction, People, Track
-    from human3r.runtime.loading import LoadedModel, load_model
-    from human3r.runtime.pipeline import reconstruct
-    from human3r.runtime.session import Session
+    from human3r.results.reconstruction import Reconstruction
     from human3r.video.probe import ClipInfo, probe
 
 _HOMES = {
@@ -52,11 +52,11 @@ _HOMES = {
         "ResourceError",
         "UnsupportedMediaError",
     ),
-    "human3r.reconstruction": ("Reconstruction",),
+    "human3r.results.reconstruction": ("Reconstruction",),
     "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
-    "human3r.runtime.loading": ("LoadedModel", "load_model"),
-    "human3r.runtime.pipeline": ("reconstruct",),
-    "human3r.runtime.session": ("Session",),
+    "human3r.inference.loading": ("LoadedModel", "load_model"),
+    "human3r.inference.pipeline": ("reconstruct",),
+    "human3r.inference.session": ("Session",),
     "human3r.video.probe": ("ClipInfo", "probe"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

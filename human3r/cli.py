@@ -160,10 +160,6 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_measuring(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "parity", "measure.parity", "replay recorded official numbers against our network")
-    parser.add_argument("folder", metavar="DIR", type=Path)
-    _add_device(parser)
-    _add_json(parser)
     parser = _command(commands, "benchmark", "measure.benchmark", "measure speed and memory on this machine")
     parser.add_argument(
         "--model", default="auto", help=f"{_MODEL_HELP}; official names without weights run random ones"

@@ -6,7 +6,7 @@ import pytest
 from synthetic_scene import stand_in_body, walking_reconstruction
 
 from human3r.bodies import SmplxBody
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 
 @pytest.fixture(scope="session")

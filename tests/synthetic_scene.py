@@ -11,8 +11,8 @@ import torch
 from human3r.bodies import SmplxBody, from_joint_rotations, to_joint_rotations
 from human3r.bodies.base import BodyArrays
 from human3r.bodies.placement import head_centred
-from human3r.reconstruction import Reconstruction
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
+from human3r.results.reconstruction import Reconstruction
 
 PARENTS = (
     *(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15),

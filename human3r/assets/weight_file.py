@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from human3r.assets.official_keys import Shape
+from human3r.assets.conversion.released_keys import Shape
 from human3r.atomic import whole_or_absent
 from human3r.errors import AssetIntegrityError, CheckpointError
 

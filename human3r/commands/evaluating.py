@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from human3r.errors import InputError
 
 if TYPE_CHECKING:
-    from human3r.evaluation.body_kit import BodyKit
+    from human3r.evaluation.bodies.body_kit import BodyKit
     from human3r.evaluation.protocol import Benchmark, SequenceScores
-    from human3r.runtime.loading import LoadedModel
+    from human3r.inference.loading import LoadedModel
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Run the command ``evaluate``: results, ``summary.json`` and ``report.md`` in one folder; a re-run goes on."""
-    from human3r.evaluation.body_kit import BodyKit
-    from human3r.evaluation.report import markdown_of, summary_of, write_report
-    from human3r.evaluation.report_page import write_page
+    from human3r.evaluation.bodies.body_kit import BodyKit
+    from human3r.evaluation.reports.page import write_page
+    from human3r.evaluation.reports.report import markdown_of, summary_of, write_report
     from human3r.evaluation.runner import run_benchmark
 
     model_name = Path(options.model).stem
@@ -104,7 +104,7 @@ def _benchmarks(kit: BodyKit) -> dict[str, Benchmark]:
 
 def _load(options: argparse.Namespace, kit: BodyKit, benchmark: Benchmark) -> LoadedModel:
     """Load the model with the body that the benchmark scores."""
-    from human3r.runtime.loading import load_model
+    from human3r.inference.loading import load_model
 
     is_smpl = benchmark.protocol.joint_set in ("smpl24", "lsp14")
     body = kit.path("smplx_neutral") if is_smpl else options.body

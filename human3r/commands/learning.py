@@ -43,9 +43,9 @@ def _train_scene(config: Path) -> int:
 
 
 def _train_official(config: Path, *, count_only: bool) -> int:
-    from human3r.training.official.config import OfficialTraining, check_settings
-    from human3r.training.official.counts import count_table
-    from human3r.training.official.train import OfficialTrainer
+    from human3r.training.paper.config import OfficialTraining, check_settings
+    from human3r.training.paper.counts import count_table
+    from human3r.training.paper.train import OfficialTrainer
     from human3r.training.settings import read_settings
 
     settings = read_settings(OfficialTraining, config)

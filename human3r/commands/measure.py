@@ -1,4 +1,4 @@
-"""``parity`` and ``benchmark``."""
+"""``benchmark``."""
 
 from __future__ import annotations
 
@@ -8,44 +8,12 @@ import json
 from human3r.errors import InputError
 
 
-def parity(options: argparse.Namespace) -> int:
-    """Run the command ``parity``: exit code 1 if any group is over its tolerance."""
-    from human3r.evaluation.parity import run_parity
-
-    if not options.folder.is_dir():
-        raise InputError(f"There is no folder {str(options.folder)!r}.", "Give a folder of recorded numbers.")
-    rows = run_parity(options.folder, device=options.device)
-    is_ok = all(row.is_ok for row in rows)
-    if options.json:
-        entries = [
-            {
-                "group": row.group,
-                "error": row.error if row.error != float("inf") else None,
-                "tolerance": row.tolerance,
-                "tensors": row.num_tensors,
-                "worst": row.worst,
-                "ok": row.is_ok,
-            }
-            for row in rows
-        ]
-        print(json.dumps({"ok": is_ok, "rows": entries}))
-        return 0 if is_ok else 1
-    width = max((len(row.group) for row in rows), default=0)
-    for row in rows:
-        print(
-            f"{'ok  ' if row.is_ok else 'FAIL'} {row.group:<{width}} {row.error:9.2e} <= {row.tolerance:7.1e} "
-            f"{row.num_tensors:5d} tensors, worst {row.worst}"
-        )
-    print(f"{sum(row.is_ok for row in rows)} of {len(rows)} groups within tolerance")
-    return 0 if is_ok else 1
-
-
 def benchmark(options: argparse.Namespace) -> int:
     """Run the command ``benchmark``."""
-    from human3r.runtime.benchmark import BenchmarkOptions, run_benchmark
+    from human3r.benchmarking.benchmark import BenchmarkOptions, run_benchmark
 
     if options.table:
-        from human3r.runtime.benchmark_table import read_reports, speed_tables
+        from human3r.benchmarking.table import read_reports, speed_tables
 
         print(speed_tables(read_reports(options.table)), end="")
         return 0
@@ -73,9 +41,9 @@ def benchmark(options: argparse.Namespace) -> int:
 def _print_flops() -> int:
     import torch
 
-    from human3r.runtime.benchmark import device_name
-    from human3r.runtime.flops import flop_page
-    from human3r.runtime.measuring import measured_peak
+    from human3r.benchmarking.benchmark import device_name
+    from human3r.benchmarking.flops import flop_page
+    from human3r.benchmarking.measuring import measured_peak
 
     cpu = torch.device("cpu")
     peaks = {"fp32": measured_peak(cpu, "fp32"), "bf16": measured_peak(cpu, "bf16")}
@@ -84,10 +52,10 @@ def _print_flops() -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from human3r.benchmarking.comparison import compare
     from human3r.bodies import load_body
+    from human3r.inference.precision import choose_policy
     from human3r.models.config import PRESETS
-    from human3r.runtime.comparison import compare
-    from human3r.runtime.precision import choose_policy
 
     config = PRESETS.get(options.model)
     if config is None:

@@ -64,8 +64,8 @@ def list_models(options: argparse.Namespace) -> int:
 
 def download(options: argparse.Namespace) -> int:
     """Run ``models download``."""
+    from human3r.assets.conversion.convert import convert_checkpoint
     from human3r.assets.download import download_weights
-    from human3r.runtime.conversion import convert_checkpoint
 
     asset = known_asset(options.name)
     if asset.is_embedded:
@@ -83,7 +83,7 @@ def download(options: argparse.Namespace) -> int:
 
 def convert(options: argparse.Namespace) -> int:
     """Run ``models convert``."""
-    from human3r.runtime.conversion import convert_checkpoint
+    from human3r.assets.conversion.convert import convert_checkpoint
 
     if not options.checkpoint.is_file():
         raise InputError(f"There is no file {options.checkpoint.name!r}.", "Check the path.")
@@ -128,7 +128,7 @@ def verify_asset(asset: Asset) -> dict[str, object]:
 
 def _compare(asset: Asset, path: Path, found: str) -> str:
     if path.suffix == ".safetensors":
-        from human3r.runtime.conversion import load_network
+        from human3r.assets.conversion.convert import load_network
 
         load_network(path)
         return f"converted file, complete, sha256 {found}"

@@ -7,11 +7,11 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from human3r.assets.body_file import open_body
 from human3r.bodies import SmplxBody
 from human3r.errors import InputError
-from human3r.export.moments import MOMENTS_NAME
-from human3r.reconstruction import Reconstruction
-from human3r.runtime.body_file import open_body
+from human3r.export.viewer.moments import MOMENTS_NAME
+from human3r.results.reconstruction import Reconstruction
 
 _NPZ_NAME = "reconstruction.npz"
 
@@ -63,7 +63,7 @@ def export(options: argparse.Namespace) -> int:
 
 def view(options: argparse.Namespace) -> int:
     """Run the command ``view``: serve until interrupted."""
-    from human3r.export.player_page import PlayerPage
+    from human3r.export.viewer.player_page import PlayerPage
 
     result = load_result(options.path)
     body = load_matching_body(options.body, result)

@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from human3r.errors import InputError
 from human3r.export import DEFAULT_FORMATS, check_formats, write_all
-from human3r.export.moments import Moments
-from human3r.reconstruction import Reconstruction
+from human3r.export.viewer.moments import Moments
+from human3r.inference.loading import LoadedModel, load_model
+from human3r.inference.pipeline import reconstruct as run_pipeline
 from human3r.records import FramePrediction
-from human3r.runtime.loading import LoadedModel, load_model
-from human3r.runtime.pipeline import reconstruct as run_pipeline
+from human3r.results.reconstruction import Reconstruction
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling
 

@@ -16,12 +16,12 @@ from xml.etree import ElementTree
 import numpy as np
 
 from human3r.errors import FormatError, Human3RError
+from human3r.evaluation.bodies.people import in_camera
 from human3r.evaluation.consistency.fit import PriorKeypoints
 from human3r.evaluation.consistency.run import find_inputs, reconstruct_beside_prior
 from human3r.evaluation.metrics import mpjpe, pa_mpjpe
-from human3r.evaluation.people import in_camera
-from human3r.reconstruction import Reconstruction
-from human3r.runtime.loading import load_model
+from human3r.inference.loading import load_model
+from human3r.results.reconstruction import Reconstruction
 
 _BODY_KEYPOINTS = slice(5, 17)
 _BODY_JOINTS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)

@@ -15,9 +15,9 @@ from PIL import Image
 
 from human3r.errors import FormatError, MediaDecodeError
 from human3r.evaluation.protocol import Protocol
+from human3r.inference.loading import LoadedModel
+from human3r.inference.session import Session
 from human3r.records import FramePrediction
-from human3r.runtime.loading import LoadedModel
-from human3r.runtime.session import Session
 from human3r.video.image_source import decode_image
 from human3r.video.limits import DEFAULT_LIMITS
 from human3r.video.preprocess import PreparedImage

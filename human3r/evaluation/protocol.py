@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from human3r.evaluation.matching import MatchingCost
 from human3r.evaluation.metrics import DepthAlignment
+from human3r.evaluation.scoring.matching import MatchingCost
 from human3r.records import FramePrediction
 
 JointSet = Literal["smplx22", "smpl24", "lsp14"]
@@ -51,13 +51,13 @@ class Protocol:
     association_s: float = 0.01
     """Largest difference of time stamps where true cameras and images differ in number, seconds."""
     matching_cost: MatchingCost = "frobenius"
-    """How people are matched; see ``human3r.evaluation.matching``."""
+    """How people are matched; see ``human3r.evaluation.scoring.matching``."""
     min_visible_fraction: float = 0.0
     """People who show less of themselves need not be found; finding them is no mistake either."""
     joint_set: JointSet = "smplx22"
     """Joints that are scored."""
     world_metrics: tuple[str, ...] = ()
-    """Errors of motion in the world, by their names in ``human3r.evaluation.people``; none for still-image sets."""
+    """Errors of motion in the world, named as in ``evaluation.bodies.people``; none for still-image sets."""
     references: tuple[str, ...] = ()
     """Defects of the public evaluation that are reproduced beside the corrected result: ``evaluation.reference``."""
 

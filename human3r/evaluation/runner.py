@@ -1,7 +1,7 @@
 """Runs a benchmark: one result file per finished sequence, so that an interrupted run goes on where it stopped.
 
 A result is used again only if benchmark, protocol and weights are the same. Finding, running and scoring are the
-benchmark's and the session's; tables are ``human3r.evaluation.report``.
+benchmark's and the session's; tables are ``human3r.evaluation.reports.report``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
 from human3r.evaluation.inference import open_session, predict_frames
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording, ScoreGroup, SequenceScores, WorstFrame
-from human3r.evaluation.worst_frames import FrameKeeper, draw_frame, find_worst
+from human3r.evaluation.reports.worst_frames import FrameKeeper, draw_frame, find_worst
+from human3r.inference.loading import LoadedModel
 from human3r.records import FramePrediction
-from human3r.runtime.loading import LoadedModel
 
 SCHEMA = "human3r-evaluation/2"
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from human3r.bodies import SmplxBody
-from human3r.evaluation.matching import match_people
-from human3r.evaluation.people import PeopleScorer, in_camera
+from human3r.evaluation.bodies.people import PeopleScorer, in_camera
 from human3r.evaluation.protocol import PosedPeople, Protocol, ScoreGroup
-from human3r.reconstruction import Reconstruction
+from human3r.evaluation.scoring.matching import match_people
 from human3r.records import FramePrediction
-from human3r.runtime.finishing import COMPACT_FINISHING, finish
-from human3r.runtime.store import ResultStore
+from human3r.refinement.finishing import COMPACT_FINISHING, finish
+from human3r.results.reconstruction import Reconstruction
+from human3r.results.store import ResultStore
 
 _PREFIX = "clip_"
 _NUM_JOINTS = 22

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from human3r.export.bundle import DEFAULT_FORMATS, FORMATS, check_formats, export_file, write_all
+from human3r.export.formats import DEFAULT_FORMATS, FORMATS, check_formats, export_file, write_all
 
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "check_formats", "export_file", "write_all"]

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from human3r.atomic import whole_or_absent
+from human3r.export.amass import write_amass
 from human3r.export.bvh import write_bvh
 from human3r.export.cameras import write_colmap
-from human3r.export.smplx_npz import write_amass
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
-    from human3r.reconstruction import Reconstruction
+    from human3r.results.reconstruction import Reconstruction
 
 ARCHIVES = ("bvh.zip", "amass.zip", "colmap.zip")
 """Names that ``write_archive`` knows."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from human3r.bodies import SmplxBody
-    from human3r.reconstruction import Reconstruction
+    from human3r.results.reconstruction import Reconstruction
 
 NUM_BODY_JOINTS = 22
 _CM_PER_M = 100.0

@@ -16,7 +16,7 @@ from human3r.atomic import write_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from human3r.reconstruction import Reconstruction
+    from human3r.results.reconstruction import Reconstruction
 
 CAMERAS_SCHEMA = "human3r-cameras/1"
 

@@ -14,12 +14,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.bodies.smplx import local_rotations
-from human3r.posing import parameters_of_rows
+from human3r.results.posing import parameters_of_rows
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
-    from human3r.reconstruction import Reconstruction
     from human3r.records import Track
+    from human3r.results.reconstruction import Reconstruction
 
 NUM_INFLUENCES = 4
 """Bones per vertex that core glTF promises and that viser reads."""

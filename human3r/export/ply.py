@@ -11,7 +11,7 @@ from human3r.atomic import write_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from human3r.reconstruction import Reconstruction
+    from human3r.results.reconstruction import Reconstruction
 
 
 def write_ply(reconstruction: Reconstruction, path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
-    from human3r.reconstruction import Reconstruction
+    from human3r.results.reconstruction import Reconstruction
 
 MAX_POINTS = 200_000
 """More points make files for the web heavy without looking denser; ``points.ply`` and the npz hold them all."""

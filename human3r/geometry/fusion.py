@@ -1,6 +1,6 @@
 """Fuse coloured points into a voxel grid of bounded size, and find the pixels of a pointmap worth fusing.
 
-Pure functions over NumPy arrays; who keeps the running cloud is ``human3r.runtime.store``.
+Pure functions over NumPy arrays; who keeps the running cloud is ``human3r.results.store``.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from human3r.models.config import ModelConfig, OfficialConfig, TrunkConfig
 from human3r.models.decoder import TwinDecoder
-from human3r.models.dinov2 import Dinov2Prior
-from human3r.models.heads import (
+from human3r.models.human3r import Human3R, NetworkParts
+from human3r.models.memory import PoseMemory
+from human3r.models.paper.dinov2 import Dinov2Prior
+from human3r.models.paper.heads import (
     DptExtraHead,
     DptPointHead,
     ImageMaskHead,
@@ -17,10 +19,8 @@ from human3r.models.heads import (
     NoMaskHead,
     PatchMaskHead,
 )
-from human3r.models.human3r import Human3R, NetworkParts
-from human3r.models.memory import PoseMemory
-from human3r.models.prompts import HeadPrompter
-from human3r.models.vit import VitEncoder
+from human3r.models.paper.prompts import HeadPrompter
+from human3r.models.paper.vit import VitEncoder
 from human3r.records import NUM_JOINT_ROTATIONS
 
 

@@ -11,12 +11,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from human3r.models.blocks import DecoderBlock, build_norm
 from human3r.models.config import TrunkConfig
-from human3r.models.layers import Linear
-from human3r.models.pairs import PairTable, in_pairs
+from human3r.models.layers.blocks import DecoderBlock, build_norm
+from human3r.models.layers.casting import Linear
+from human3r.models.layers.rope import Rotary, RotaryTable
+from human3r.models.layers.rope_complex import PairTable, in_pairs
 from human3r.models.parts import DecoderOutput, Detections, ImageFeatures
-from human3r.models.rope import Rotary, RotaryTable
 
 
 class TwinDecoder(nn.Module):

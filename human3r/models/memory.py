@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from human3r.models.blocks import DecoderBlock
 from human3r.models.config import TrunkConfig
-from human3r.models.layers import Linear
+from human3r.models.layers.blocks import DecoderBlock
+from human3r.models.layers.casting import Linear
 
 
 class PoseMemory(nn.Module):

@@ -13,7 +13,7 @@ from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 
 if TYPE_CHECKING:
-    from human3r.reconstruction import Reconstruction
+    from human3r.results.reconstruction import Reconstruction
 
 _TIME_SLACK_S = 1e-3
 

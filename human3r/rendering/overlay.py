@@ -15,15 +15,15 @@ import numpy as np
 import torch
 
 from human3r.palette import person_color
-from human3r.posing import posed_vertices, rows_of_frame
 from human3r.rendering.rasterizer import NEAR_M, rasterize
+from human3r.results.posing import posed_vertices, rows_of_frame
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
     from human3r.bodies import SmplxBody
-    from human3r.reconstruction import Reconstruction
     from human3r.records import FramePrediction
+    from human3r.results.reconstruction import Reconstruction
 
 MeshLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
 """Takes vertices_camera ``P V 3``, faces ``F 3``, colors ``P 3`` in [0, 1], K and the image size; gives rgb ``H W 3``

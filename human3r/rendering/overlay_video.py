@@ -18,7 +18,7 @@ from human3r.video.writer import VideoWriter
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
-    from human3r.reconstruction import Reconstruction
+    from human3r.results.reconstruction import Reconstruction
 
 MAX_SIDE_PX = 1280
 """Larger frames are shrunk: the overlay is for looking at, and drawing costs grow with its pixels."""

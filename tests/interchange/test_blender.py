@@ -17,8 +17,8 @@ from synthetic_scene import stand_in_body, walking_reconstruction
 
 from human3r.bodies import SmplxBody, load_body
 from human3r.export import export_file
-from human3r.posing import posed_vertices, rows_of_frame
-from human3r.reconstruction import Reconstruction
+from human3r.results.posing import posed_vertices, rows_of_frame
+from human3r.results.reconstruction import Reconstruction
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 READER = Path(__file__).with_name("read_in_blender.py")

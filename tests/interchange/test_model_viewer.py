@@ -20,10 +20,10 @@ import pytest
 from PIL import Image
 from synthetic_scene import walking_reconstruction
 
-from demo import headless
+from demo.tools import headless
 from human3r.bodies import load_body
 from human3r.export import export_file
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 MODULE = Path("@google/model-viewer/dist/model-viewer.min.js")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from human3r.errors import FormatError
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 _PERSON_COLUMNS = {
     "global_orient": (3,),

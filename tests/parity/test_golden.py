@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from human3r.errors import FormatError, InputError
-from human3r.evaluation.parity import ParityRow, run_parity
+from tests.parity.replay import ParityRow, run_parity
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from human3r.assets.conversion.convert import fill_network, network_layout
 from human3r.models.config import ModelConfig, OfficialConfig, TrunkConfig
-from human3r.models.heads import decode_camera
 from human3r.models.human3r import Human3R
+from human3r.models.paper.heads import decode_camera
 from human3r.models.parts import NetworkPrediction
-from human3r.runtime.conversion import fill_network, network_layout
 from human3r.tracking.tracks import TrackBank
 
 # 114 million weights are drawn, which takes a gigabyte and half a minute.

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from soak import write_clip
 
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 TOLERANCE = 1e-5
 _ROOT = Path(__file__).resolve().parents[2]

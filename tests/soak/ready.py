@@ -19,15 +19,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from human3r.assets.conversion.convert import network_layout
 from human3r.assets.weight_file import write_weight_file
 from human3r.models.config import PRESETS, ModelConfig
-from human3r.runtime.conversion import network_layout
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LOADING = """
 import json, resource, sys, time
 begin = time.perf_counter()
-from human3r.runtime.loading import load_model
+from human3r.inference.loading import load_model
 imported, cpu = time.perf_counter(), time.process_time()
 model = load_model(sys.argv[1], device="cpu", precision=sys.argv[2])
 print(json.dumps({

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from human3r.inference.loading import LoadedModel, load_model
+from human3r.inference.pipeline import reconstruct
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
 from human3r.records import FramePrediction
-from human3r.runtime.loading import LoadedModel, load_model
-from human3r.runtime.pipeline import reconstruct
 from human3r.video.writer import VideoWriter
 
 LIMIT_MB = 5.0

@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(600)]
 
-PLAYER = Path(__file__).resolve().parents[2] / "human3r" / "export" / "player"
+PLAYER = Path(__file__).resolve().parents[2] / "human3r" / "export" / "viewer" / "player"
 RECORDING = """
 (() => {
   const body = window.body = "/people/person_4/body";

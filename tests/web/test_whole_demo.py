@@ -1,7 +1,7 @@
 """The longer checks of the demo, from outside: ``pytest tests/web -m "web or slow"`` runs them with the quick ones.
 
 What the default run leaves out: every odd file through the whole program, a full tour of the timeline both ways with
-people hidden, and twenty runs in a row (``demo.measure``, whose figures are printed with ``-s``).
+people hidden, and twenty runs in a row (``demo.tools.measure``, whose figures are printed with ``-s``).
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def test_a_tour_of_the_timeline_with_overlay_in_step_both_ways_and_hidden_people
 
 
 def test_twenty_runs_in_a_row_leave_nothing_behind() -> None:
-    command = [sys.executable, "-m", "demo.measure", "memory", "expiry", "--runs", "20", "--ttl", "180"]
+    command = [sys.executable, "-m", "demo.tools.measure", "memory", "expiry", "--runs", "20", "--ttl", "180"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)

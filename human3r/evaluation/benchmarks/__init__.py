@@ -11,7 +11,7 @@ from human3r.evaluation.benchmarks.scannet import SCANNET
 from human3r.evaluation.benchmarks.sintel import SINTEL_DEPTH, SINTEL_POSE
 from human3r.evaluation.benchmarks.threedpw import threedpw_benchmark
 from human3r.evaluation.benchmarks.tum import TUM_DEPTH, TUM_POSE
-from human3r.evaluation.body_kit import BodyKit
+from human3r.evaluation.bodies.body_kit import BodyKit
 from human3r.evaluation.protocol import Benchmark
 
 SCENE_BENCHMARKS: dict[str, Benchmark] = {

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from human3r.assets.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.array_pickle import load_pickled_arrays
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field
 from human3r.evaluation.benchmarks.folders import list_files, sequence_folders
 from human3r.evaluation.benchmarks.published_rows import HUMAN3R, LOCAL_HEADLINE, PublishedRow
-from human3r.evaluation.body_kit import NUM_SMPL_VERTICES, BodyKit
+from human3r.evaluation.bodies.body_kit import NUM_SMPL_VERTICES, BodyKit
+from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
 from human3r.evaluation.reference import PEOPLE_DEFECTS
-from human3r.evaluation.smpl_people import people_from_smpl, score_smpl_people
 
 TEST_SCENES = (
     "20221018_1_250_batch01hand_zoom_suburb_b",

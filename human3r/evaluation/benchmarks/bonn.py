@@ -21,7 +21,7 @@ from human3r.evaluation.benchmarks.published_rows import (
 from human3r.evaluation.decoders import read_png_depth
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording
 from human3r.evaluation.reference import DEPTH_DEFECTS
-from human3r.evaluation.video_depth import score_video_depth
+from human3r.evaluation.scoring.video_depth import score_video_depth
 
 
 def find(root: Path, protocol: Protocol) -> list[Recording]:

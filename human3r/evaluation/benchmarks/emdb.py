@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from human3r.assets.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.array_pickle import load_pickled_arrays
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field, images_of_rows
 from human3r.evaluation.benchmarks.folders import list_files
@@ -27,11 +27,11 @@ from human3r.evaluation.benchmarks.published_rows import (
     local_rows,
     world_rows,
 )
-from human3r.evaluation.body_kit import BodyKit, Gender
-from human3r.evaluation.people import in_camera
+from human3r.evaluation.bodies.body_kit import BodyKit, Gender
+from human3r.evaluation.bodies.people import in_camera
+from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
 from human3r.evaluation.reference import PEOPLE_DEFECTS
-from human3r.evaluation.smpl_people import people_from_smpl, score_smpl_people
 
 EMDB_1 = (
     *("P1/14", "P2/23", "P3/31", "P3/32", "P3/33", "P5/42", "P5/44", "P6/49", "P6/50"),

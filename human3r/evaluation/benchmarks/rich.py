@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from human3r.assets.array_pickle import load_torch_arrays
+from human3r.assets.conversion.array_pickle import load_torch_arrays
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field
 from human3r.evaluation.benchmarks.folders import list_files
@@ -26,11 +26,11 @@ from human3r.evaluation.benchmarks.published_rows import (
     WORLD_METRICS,
     world_rows,
 )
-from human3r.evaluation.body_kit import BodyKit, Gender
-from human3r.evaluation.people import in_camera
+from human3r.evaluation.bodies.body_kit import BodyKit, Gender
+from human3r.evaluation.bodies.people import in_camera
+from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
 from human3r.evaluation.reference import PEOPLE_DEFECTS
-from human3r.evaluation.smpl_people import people_from_smpl, score_smpl_people
 
 LABELS, CAMERAS = "rich_test_labels.pt", "cam2params.pt"
 _GENDERS: tuple[Gender, ...] = ("neutral", "male", "female")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from human3r.evaluation.benchmarks.folders import list_files, sequence_folders
 from human3r.evaluation.benchmarks.published_rows import CAMERA_HEADLINE, camera_rows
-from human3r.evaluation.camera_pose import score_camera_pose
 from human3r.evaluation.decoders import read_trajectory
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording
+from human3r.evaluation.scoring.camera_pose import score_camera_pose
 
 
 def find(root: Path, protocol: Protocol) -> list[Recording]:

@@ -20,11 +20,11 @@ from human3r.evaluation.benchmarks.published_rows import (
     camera_rows,
     depth_rows,
 )
-from human3r.evaluation.camera_pose import score_camera_pose
 from human3r.evaluation.decoders import read_sintel_camera, read_sintel_depth
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording, Trajectory
 from human3r.evaluation.reference import DEPTH_DEFECTS
-from human3r.evaluation.video_depth import score_video_depth
+from human3r.evaluation.scoring.camera_pose import score_camera_pose
+from human3r.evaluation.scoring.video_depth import score_video_depth
 
 SEQUENCES = (
     "alley_2",

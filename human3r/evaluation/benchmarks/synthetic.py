@@ -15,11 +15,11 @@ import numpy as np
 
 from human3r.bodies import load_body
 from human3r.evaluation.benchmarks.folders import list_files
-from human3r.evaluation.camera_pose import camera_group
-from human3r.evaluation.people import PeopleScorer, in_camera, project
+from human3r.evaluation.bodies.people import PeopleScorer, in_camera, project
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording, ScoreGroup
 from human3r.evaluation.reference import DEPTH_DEFECTS, PEOPLE_DEFECTS
-from human3r.evaluation.video_depth import depth_groups, valid_depths
+from human3r.evaluation.scoring.camera_pose import camera_group
+from human3r.evaluation.scoring.video_depth import depth_groups, valid_depths
 from human3r.evaluation.whole_clip import WholeClipScorer
 from human3r.records import FramePrediction
 

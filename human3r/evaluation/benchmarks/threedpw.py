@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from human3r.assets.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.array_pickle import load_pickled_arrays
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field, images_of_rows, list_field
 from human3r.evaluation.benchmarks.folders import list_files
 from human3r.evaluation.benchmarks.published_rows import HUMAN3R, LOCAL_HEADLINE, local_rows
-from human3r.evaluation.body_kit import BodyKit, Gender
-from human3r.evaluation.people import in_camera
+from human3r.evaluation.bodies.body_kit import BodyKit, Gender
+from human3r.evaluation.bodies.people import in_camera
+from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
 from human3r.evaluation.protocol import Benchmark, JointSet, PosedPeople, Protocol, Recording
 from human3r.evaluation.reference import GENDER_SLOT, PEOPLE_DEFECTS
-from human3r.evaluation.smpl_people import people_from_smpl, score_smpl_people
 
 _JOINT_SET: JointSet = "lsp14"
 _GENDERS: dict[str, Gender] = {"m": "male", "f": "female"}

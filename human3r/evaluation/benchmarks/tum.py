@@ -22,11 +22,11 @@ from human3r.evaluation.benchmarks.published_rows import (
     SHIFT_HEADLINE,
     camera_rows,
 )
-from human3r.evaluation.camera_pose import associate, score_camera_pose
 from human3r.evaluation.decoders import read_png_depth, read_trajectory
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording, Trajectory
 from human3r.evaluation.reference import DEPTH_DEFECTS
-from human3r.evaluation.video_depth import score_video_depth
+from human3r.evaluation.scoring.camera_pose import associate, score_camera_pose
+from human3r.evaluation.scoring.video_depth import score_video_depth
 
 SEQUENCES = tuple(
     f"rgbd_dataset_freiburg3_{posture}_{motion}"

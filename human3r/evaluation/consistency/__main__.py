@@ -10,8 +10,8 @@ from pathlib import Path
 
 from human3r.errors import Human3RError
 from human3r.evaluation.consistency.run import find_inputs, markdown_of, report_on, without_parts
-from human3r.runtime.finishing import COMPACT_FINISHING
-from human3r.runtime.loading import load_model
+from human3r.inference.loading import load_model
+from human3r.refinement.finishing import COMPACT_FINISHING
 
 
 def main(arguments: list[str]) -> int:

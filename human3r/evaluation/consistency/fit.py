@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 _JOINTS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
 """SMPL-X joints of COCO keypoints 5 to 16: shoulders, elbows, wrists, hips, knees, ankles."""

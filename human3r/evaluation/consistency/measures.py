@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from human3r.reconstruction import Reconstruction
-from human3r.runtime.common_floor import is_standing
+from human3r.refinement.common_floor import is_standing
+from human3r.results.reconstruction import Reconstruction
 
 NUM_BODY_JOINTS = 22
 _PELVIS, _FEET = 0, (10, 11)

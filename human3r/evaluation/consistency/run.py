@@ -13,14 +13,14 @@ from human3r.errors import InputError
 from human3r.evaluation.consistency.fit import PriorFit, PriorKeypoints, measure_fit
 from human3r.evaluation.consistency.measures import Consistency, measure
 from human3r.geometry.camera import pixels_in_source
-from human3r.models.compact.human_prior import find_people
-from human3r.models.compact.keypoints import DecodeOptions
-from human3r.models.compact.refine import RefineConfig, Refiner
-from human3r.reconstruction import Reconstruction
-from human3r.runtime.finishing import COMPACT_FINISHING, FinishOptions, finish
-from human3r.runtime.loading import LoadedModel
-from human3r.runtime.session import Ahead, Session
-from human3r.runtime.store import ResultStore
+from human3r.inference.loading import LoadedModel
+from human3r.inference.session import Ahead, Session
+from human3r.models.compact.people.human_prior import find_people
+from human3r.models.compact.people.keypoints import DecodeOptions
+from human3r.models.compact.people.refine import RefineConfig, Refiner
+from human3r.refinement.finishing import COMPACT_FINISHING, FinishOptions, finish
+from human3r.results.reconstruction import Reconstruction
+from human3r.results.store import ResultStore
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling, rate_of
 

@@ -14,9 +14,9 @@ from scipy import sparse
 
 from human3r.bodies.base import NUM_VERTICES, BodyArrays
 from human3r.bodies.loading import EMBEDDED_BODY_PATH, read_body_arrays
-from human3r.evaluation.body_kit import LSP14_ROWS
+from human3r.evaluation.bodies.body_kit import LSP14_ROWS
+from human3r.evaluation.bodies.smpl_file import NUM_SMPL_JOINTS, NUM_SMPL_VERTICES
 from human3r.evaluation.metrics import FOOT_VERTICES
-from human3r.evaluation.smpl_file import NUM_SMPL_JOINTS, NUM_SMPL_VERTICES
 
 GENDER_BETA = {"neutral": 0.0, "male": 0.7, "female": -0.7}
 """How a gendered stand-in differs from the neutral body: by so much of the first shape coefficient."""

@@ -13,7 +13,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.evaluation.people import in_camera
+from human3r.evaluation.bodies.people import in_camera
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.rendering.overlay import render_meshes
 

@@ -1,0 +1,1 @@
+"""``compact``: the parts of the embedded model for CPUs."""

@@ -8,22 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from human3r.errors import CheckpointError
-from human3r.models.compact.ahead import PeopleAhead
-from human3r.models.compact.camera_head import MotionCameraHead
+from human3r.models.compact.camera.camera_head import MotionCameraHead
 from human3r.models.compact.config import CompactConfig
-from human3r.models.compact.convolution import fuse_convolutions
-from human3r.models.compact.human_prior import MoveNetPrior
+from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.image_encoder import CompactImageEncoder
-from human3r.models.compact.lens_head import StraightEdgeLensHead
-from human3r.models.compact.person_head import KeypointPersonHead
-from human3r.models.compact.point_head import CompactPointHead, KeypointMaskHead
-from human3r.models.compact.prompter import KeypointPrompter
-from human3r.models.compact.scale_head import PersonScaleHead
+from human3r.models.compact.look_ahead import PeopleAhead
+from human3r.models.compact.people.human_prior import MoveNetPrior
+from human3r.models.compact.people.person_head import KeypointPersonHead
+from human3r.models.compact.people.prompter import KeypointPrompter
+from human3r.models.compact.scene.lens_head import StraightEdgeLensHead
+from human3r.models.compact.scene.point_head import CompactPointHead, KeypointMaskHead
+from human3r.models.compact.scene.scale_head import PersonScaleHead
 from human3r.models.config import ModelConfig, TrunkConfig
 from human3r.models.decoder import TwinDecoder
 from human3r.models.human3r import Human3R, NetworkParts
+from human3r.models.layers.rope_complex import order_in_pairs
 from human3r.models.memory import PoseMemory
-from human3r.models.pairs import order_in_pairs
 from human3r.models.precision import stored_precision
 
 COMPACT = ModelConfig(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from human3r.models.attention import Rotates
-from human3r.models.blocks import EncoderBlock, build_norm
 from human3r.models.compact.config import CompactConfig
-from human3r.models.compact.efficientnet import TAP_CHANNELS, EfficientNetLite0
+from human3r.models.compact.convnets.efficientnet import TAP_CHANNELS, EfficientNetLite0
 from human3r.models.config import TrunkConfig
-from human3r.models.pairs import in_pairs
+from human3r.models.layers.attention import Rotates
+from human3r.models.layers.blocks import EncoderBlock, build_norm
+from human3r.models.layers.rope import Rotary, grid_positions
+from human3r.models.layers.rope_complex import in_pairs
 from human3r.models.parts import ImageFeatures
-from human3r.models.rope import Rotary, grid_positions
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of RGB. Source: ITU-R BT.601."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from human3r.training.lifter.cameras import CameraMix
-from human3r.training.lifter.detector import DetectorMix
 from human3r.training.lifter.losses import LossWeights
 from human3r.training.lifter.mixing import RenderedMix
-from human3r.training.lifter.poses import PoseMix
-from human3r.training.lifter.simulator import BodyMix
+from human3r.training.lifter.simulation.cameras import CameraMix
+from human3r.training.lifter.simulation.detector import DetectorMix
+from human3r.training.lifter.simulation.poses import PoseMix
+from human3r.training.lifter.simulation.simulator import BodyMix
 
 ANNOTATION_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
     (0.0, 0.016, 0.0),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from human3r.models.compact.body_points import BodyPoints
-from human3r.models.compact.keypoint_encoder import keypoint_cues
-from human3r.models.compact.lifter import LiftedPeople
-from human3r.training.lifter.simulator import SimulatedPeople
+from human3r.models.compact.people.body_points import BodyPoints
+from human3r.models.compact.people.keypoint_encoder import keypoint_cues
+from human3r.models.compact.people.lifter import LiftedPeople
+from human3r.training.lifter.simulation.simulator import SimulatedPeople
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ import roma
 import torch
 from torch import Tensor
 
-from human3r.models.compact.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
-from human3r.models.compact.keypoint_encoder import VALID_SCORE, PersonKeypoints
+from human3r.models.compact.people.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
+from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.records import concatenate
 from human3r.training.lifter.rendered import RenderedPeople
-from human3r.training.lifter.rotations import Dice, axis_turn, mirror
-from human3r.training.lifter.simulator import (
+from human3r.training.lifter.simulation.rotations import Dice, axis_turn, mirror
+from human3r.training.lifter.simulation.simulator import (
     STATURE_M,
     STATURE_M_PER_BETA,
     BodyMix,

@@ -21,16 +21,16 @@ from human3r.bodies import load_body
 from human3r.bodies.base import HEAD
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
 from human3r.bodies.smplx import SmplxBody
-from human3r.models.compact.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS, BodyPoints
-from human3r.models.compact.lifter import BodyLifter
+from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS, BodyPoints
+from human3r.models.compact.people.lifter import BodyLifter
 from human3r.records import concatenate
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
 from human3r.training.lifter.mixing import RenderedSampler, rendered_people
-from human3r.training.lifter.poses import PoseMix, PoseSampler
 from human3r.training.lifter.rendered import read_rendered
-from human3r.training.lifter.rotations import Dice
-from human3r.training.lifter.simulator import SimulatedPeople, Simulator
+from human3r.training.lifter.simulation.poses import PoseMix, PoseSampler
+from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.simulator import SimulatedPeople, Simulator
 from human3r.training.lifter.validation import HEADER, score_table
 from human3r.training.motion import load_motions
 

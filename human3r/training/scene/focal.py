@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from human3r.models.compact.point_head import MAX_LOG_FOCAL, pooled_tokens
-from human3r.models.compact.prompter import prior_focal_px
+from human3r.models.compact.people.prompter import prior_focal_px
+from human3r.models.compact.scene.point_head import MAX_LOG_FOCAL, pooled_tokens
 from human3r.models.human3r import Human3R
 from human3r.training.scene.batches import SceneSample, read_sample
 from human3r.training.scene.config import SceneTraining

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from human3r.models.compact.point_head import SceneMaps
-from human3r.models.compact.prompter import prior_focal_px
+from human3r.models.compact.people.prompter import prior_focal_px
+from human3r.models.compact.scene.point_head import SceneMaps
 from human3r.training.scene.batches import SceneSample
 from human3r.training.scene.config import SceneTraining
 

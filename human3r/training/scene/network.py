@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from human3r.models import attention
-from human3r.models.compact.human_prior import MoveNetPrior
-from human3r.models.compact.point_head import STRIDE_PX, SceneMaps
-from human3r.models.compact.skeleton_map import draw_skeletons
+from human3r.models.compact.people.human_prior import MoveNetPrior
+from human3r.models.compact.people.skeleton_map import draw_skeletons
+from human3r.models.compact.scene.point_head import STRIDE_PX, SceneMaps
 from human3r.models.decoder import TwinDecoder
 from human3r.models.human3r import Human3R
+from human3r.models.layers import attention
+from human3r.models.layers.rope import RotaryTable
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
-from human3r.models.rope import RotaryTable
 
 _FROZEN = ("human_prior.", "person_head.")
 """The people prior carries what no render can teach; bodies have a training of their own."""

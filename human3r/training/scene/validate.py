@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from human3r.models.compact.prompter import prior_focal_px
+from human3r.models.compact.people.prompter import prior_focal_px
 from human3r.models.human3r import Human3R
 from human3r.training.scene.batches import SceneSample, build_sample, network_size
 from human3r.training.scene.network import run_clip

@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     root, prefix, write = options.out / options.split, "", write_clip
     if options.layout == "bedlam":
         # The layout belongs to the training that reads it.
-        from human3r.training.official.rendered import SEQUENCE_PREFIX, SPLIT_FOLDERS, write_sequence
+        from human3r.training.paper.data.rendered import SEQUENCE_PREFIX, SPLIT_FOLDERS, write_sequence
 
         root, prefix, write = options.out / SPLIT_FOLDERS[options.split], SEQUENCE_PREFIX, write_sequence
     begin, cpu, frames = time.monotonic(), time.process_time(), 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from human3r.training.synthetic.scene import Scene
+from human3r.training.synthetic.places.scene import Scene
 
 SIZES = ((224, 384), (384, 224), (288, 384), (384, 288), (320, 320), (256, 384))
 """(height, width)"""

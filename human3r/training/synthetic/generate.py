@@ -14,7 +14,12 @@ from human3r.errors import AssetMissingError, InputError
 from human3r.training.motion import load_motions
 from human3r.training.synthetic.cameras import CameraPath, draw_camera
 from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, rebase_clip
-from human3r.training.synthetic.environment import (
+from human3r.training.synthetic.people.posed_people import Actor, Cast
+from human3r.training.synthetic.places.furniture import DEFAULT_FOLDER, FurnitureStore
+from human3r.training.synthetic.places.rooms import build_room
+from human3r.training.synthetic.places.scene import Scene, SceneAssets
+from human3r.training.synthetic.places.streets import build_street
+from human3r.training.synthetic.rendering.environment import (
     INDOOR_ENVIRONMENTS,
     OUTDOOR_ENVIRONMENTS,
     VALIDATION_ENVIRONMENTS,
@@ -22,15 +27,10 @@ from human3r.training.synthetic.environment import (
     gradient_sky,
     load_environments,
 )
-from human3r.training.synthetic.furniture import DEFAULT_FOLDER, FurnitureStore
-from human3r.training.synthetic.mesh import join_meshes
-from human3r.training.synthetic.motion_blur import blurred_radiance, draw_exposure
-from human3r.training.synthetic.people import Actor, Cast
-from human3r.training.synthetic.renderer import RenderedFrame, Renderer
-from human3r.training.synthetic.rooms import build_room
-from human3r.training.synthetic.scene import Scene, SceneAssets
-from human3r.training.synthetic.sensor import develop
-from human3r.training.synthetic.streets import build_street
+from human3r.training.synthetic.rendering.mesh import join_meshes
+from human3r.training.synthetic.rendering.motion_blur import blurred_radiance, draw_exposure
+from human3r.training.synthetic.rendering.renderer import RenderedFrame, Renderer
+from human3r.training.synthetic.rendering.sensor import develop
 
 SPLITS = ("train", "val")
 _SPLIT_KEY = {"train": 0, "val": 1}

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from human3r.assets import torch_file
-from human3r.assets.convert_checkpoint import stored_tensors
-from human3r.assets.inert_pickle import GlobalName, Inert, read_inert_pickle
-from human3r.assets.torch_file import TorchFile, find_field
+from human3r.assets.conversion import torch_file
+from human3r.assets.conversion.convert_tensors import stored_tensors
+from human3r.assets.conversion.inert_pickle import GlobalName, Inert, read_inert_pickle
+from human3r.assets.conversion.torch_file import TorchFile, find_field
 from human3r.errors import CheckpointError
 
 

@@ -16,17 +16,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from human3r.assets.conversion.convert import network_layout
 from human3r.assets.weight_file import WeightFile
 from human3r.errors import AssetIntegrityError
 from human3r.models.config import PRESETS
-from human3r.runtime.conversion import network_layout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 PRESET = "human3r_672s"
 WATCHED = """
 import sys
 from pathlib import Path
-from human3r.runtime.conversion import convert_here
+from human3r.assets.conversion.convert import convert_here
 convert_here(Path(sys.argv[1]), Path(sys.argv[2]))
 lines = Path("/proc/self/status").read_text().splitlines()
 print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))

@@ -10,10 +10,10 @@ import torch
 from scipy import sparse
 from synthetic_body import synthetic_arrays
 
+from human3r.assets import body_file
+from human3r.assets.body_file import convert_body_here, open_body
 from human3r.bodies import SmplxBody
 from human3r.errors import AssetIntegrityError, AssetMissingError, FormatError
-from human3r.runtime import body_file
-from human3r.runtime.body_file import convert_body_here, open_body
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from demo.server import Demo
 from demo.settings import Settings
 from demo.zero_gpu import find_spaces
 from human3r import Reconstruction
-from human3r.runtime import forward
+from human3r.inference import stream as forward
 
 
 def main(clip: Path, notes: Path, steps: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from demo.engine import Maker, RunListener
 from human3r.errors import InputError
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 
 def make_reconstruction(num_frames: int, num_people: int = 1) -> Reconstruction:

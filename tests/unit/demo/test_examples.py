@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from standin import StandInEngine, make_reconstruction
 
-from demo import examples, messages
+from demo import examples
 from demo.examples import EXAMPLES, Example, Gallery
-from demo.precompute import MAX_BYTES, thin_points
+from demo.page import messages
 from demo.storage import Store
+from demo.tools.precompute import MAX_BYTES, thin_points
 
 EXAMPLE = EXAMPLES[0]
 

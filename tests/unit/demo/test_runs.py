@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from standin import StandInEngine
 
-from demo import messages
 from demo.engine import RunOptions, frames_to_use
 from demo.jobs import Line
+from demo.page import messages
 from demo.runs import FURTHER_FILES, MAIN_FILES, Runs
 from demo.storage import Store
 from demo.viewer import LiveScenes
 from human3r.errors import MediaDecodeError
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 CLIP = Path("clip.mp4")
 

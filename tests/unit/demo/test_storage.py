@@ -125,7 +125,7 @@ def test_leaving_the_store_leaves_no_file() -> None:
 
 def test_the_points_of_single_frames_have_one_name_everywhere() -> None:
     from demo.storage import MOMENTS_NAME as SERVED
-    from human3r.export.moments import MOMENTS_NAME as WRITTEN
+    from human3r.export.viewer.moments import MOMENTS_NAME as WRITTEN
 
     assert SERVED == WRITTEN
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from demo.zero_gpu import find_spaces, lent_seconds, to_arrays, to_tensors
-from human3r.runtime.forward import RunOptions, Stepped
+from human3r.inference.stream import RunOptions, Stepped
 from human3r.video.writer import VideoWriter
 
 pytestmark = pytest.mark.timeout(900)

@@ -12,14 +12,15 @@ from PIL import Image
 
 from human3r.cli import main
 from human3r.errors import FormatError
-from human3r.evaluation import camera_pose, runner
+from human3r.evaluation import runner
 from human3r.evaluation.benchmarks import SCENE_BENCHMARKS, tum
 from human3r.evaluation.decoders import read_png_depth, read_sintel_camera, read_sintel_depth, read_trajectory
 from human3r.evaluation.inference import open_session, prepare_resized
 from human3r.evaluation.miniatures import scene_sets as miniatures
-from human3r.evaluation.plots import sequence_plot
 from human3r.evaluation.protocol import ScoreGroup, SequenceScores
-from human3r.runtime.loading import LoadedModel, load_model
+from human3r.evaluation.reports.plots import sequence_plot
+from human3r.evaluation.scoring import camera_pose
+from human3r.inference.loading import LoadedModel, load_model
 
 WRITERS = {
     "sintel-depth": (miniatures.write_sintel, 2),
@@ -40,7 +41,7 @@ def tiny() -> LoadedModel:
 @pytest.fixture(autouse=True)
 def _one_network(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading is tested elsewhere; here it would be most of the time."""
-    monkeypatch.setattr("human3r.runtime.loading.load_model", lambda *_: tiny)
+    monkeypatch.setattr("human3r.inference.loading.load_model", lambda *_: tiny)
 
 
 def run(name: str, folder: Path, out: Path, *more: str) -> int:

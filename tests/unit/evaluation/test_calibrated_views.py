@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from human3r.errors import FormatError
+from human3r.evaluation.bodies.people import in_camera
 from human3r.evaluation.calibrated_views import (
     CalibratedCamera,
     read_calibration,
@@ -14,7 +15,6 @@ from human3r.evaluation.calibrated_views import (
     triangulate,
 )
 from human3r.evaluation.consistency.fit import PriorKeypoints
-from human3r.evaluation.people import in_camera
 
 _CAMERA = """<camera serial="a">
  <transform x="1000" y="2000" z="3000" r11="1" r12="0" r13="0" r21="0" r22="1" r23="0" r31="0" r32="0" r33="1"/>

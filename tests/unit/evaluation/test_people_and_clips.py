@@ -12,11 +12,11 @@ from synthetic_scene import prediction_of
 
 from human3r.cli import main
 from human3r.evaluation.benchmarks.synthetic import predicted_people, synthetic_benchmark, true_people
+from human3r.evaluation.bodies.people import PeopleScorer
 from human3r.evaluation.miniatures import scene_sets as miniatures
-from human3r.evaluation.people import PeopleScorer
 from human3r.evaluation.protocol import Protocol
-from human3r.reconstruction import Reconstruction
 from human3r.records import FramePrediction
+from human3r.results.reconstruction import Reconstruction
 from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, clip_folders, read_clip, read_times, write_clip
 
 PROTOCOL = Protocol(

@@ -11,7 +11,7 @@ import pytest
 from human3r.bodies import SmplxBody
 from human3r.errors import DiskFullError
 from human3r.export.archive import ARCHIVES, write_archive, write_zip
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 
 def _names(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from human3r.export.scene_points import points_by_confidence
-from human3r.reconstruction import Reconstruction
+from human3r.results.reconstruction import Reconstruction
 
 
 @pytest.fixture

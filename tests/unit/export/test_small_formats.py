@@ -12,13 +12,13 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from human3r.bodies import SmplxBody
+from human3r.export.amass import write_amass
 from human3r.export.bvh import write_bvh
 from human3r.export.cameras import write_cameras_json, write_colmap, write_tum
+from human3r.export.gltf.static_glb import static_glb_bytes
 from human3r.export.ply import write_ply
-from human3r.export.smplx_npz import write_amass
-from human3r.export.static_glb import static_glb_bytes
-from human3r.reconstruction import Reconstruction
 from human3r.records import BodyParameters
+from human3r.results.reconstruction import Reconstruction
 
 
 def test_ply_holds_points_and_colours(tmp_path: Path, walk: Reconstruction) -> None:

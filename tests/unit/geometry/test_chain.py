@@ -7,7 +7,7 @@ import torch
 
 from human3r.bodies import load_body
 from human3r.geometry.chain import ancestor_table, is_few, multiply_chain
-from human3r.models.compact.body_points import posed_by_levels, posed_chain
+from human3r.models.compact.people.body_points import posed_by_levels, posed_chain
 
 
 def turns(*shape: int) -> torch.Tensor:

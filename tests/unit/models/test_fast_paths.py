@@ -10,18 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from human3r.models.attention import attend, attend_plainly, mean_logits, mean_logits_plainly
+from human3r.benchmarking.measuring import HostWaits
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
 from human3r.models.human3r import Human3R
-from human3r.models.layers import Linear
-from human3r.models.packed import PackedLinear, can_pack, pack_linears
-from human3r.models.pairs import in_pairs, order_in_pairs, pair_order
+from human3r.models.layers.attention import attend, attend_plainly, mean_logits, mean_logits_plainly
+from human3r.models.layers.casting import Linear
+from human3r.models.layers.prepacked_linear import PackedLinear, can_pack, pack_linears
+from human3r.models.layers.rope import Rotary
+from human3r.models.layers.rope_complex import in_pairs, order_in_pairs, pair_order
 from human3r.models.parts import PER_PERSON, NetworkPrediction, RecurrentState
-from human3r.models.plain import compute_plainly
 from human3r.models.precision import set_precision
-from human3r.models.rope import Rotary
-from human3r.runtime.measuring import HostWaits
+from human3r.models.reference import compute_plainly
 
 FP32_TOLERANCE = 1e-4
 """Relative to the largest value: other orders of summation, through exponentials."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from human3r.models.attention import CrossAttention, SelfAttention, mean_logits, rotate
 from human3r.models.decoder import state_positions
-from human3r.models.dinov2 import squeezed_sigmoid, standardise
-from human3r.models.heads import bounded_colours, decode_camera, exponential_confidence, exponential_points
-from human3r.models.prompts import suppress_non_maxima
-from human3r.models.rope import Rotary
-from human3r.models.square import content_box, resize_to_square, square_map_to_image, square_points_to_image
+from human3r.models.layers.attention import CrossAttention, SelfAttention, mean_logits, rotate
+from human3r.models.layers.rope import Rotary
+from human3r.models.paper.dinov2 import squeezed_sigmoid, standardise
+from human3r.models.paper.heads import bounded_colours, decode_camera, exponential_confidence, exponential_points
+from human3r.models.paper.letterbox import content_box, resize_to_square, square_map_to_image, square_points_to_image
+from human3r.models.paper.prompts import suppress_non_maxima
 
 
 def test_rotation_by_position_has_the_published_value() -> None:

@@ -12,10 +12,10 @@ import pytest
 from human3r.bodies import SmplxBody
 from human3r.errors import InputError
 from human3r.palette import person_color
-from human3r.reconstruction import Reconstruction
 from human3r.rendering import OverlayStyle, draw_people, people_of_frame, write_overlay_video
 from human3r.rendering.overlay import render_meshes, scale_intrinsics
 from human3r.rendering.overlay_video import shrink
+from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
 MESH_ONLY = OverlayStyle(draw_labels=False)

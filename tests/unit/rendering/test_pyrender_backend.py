@@ -9,9 +9,9 @@ import pytest
 
 from human3r.bodies import SmplxBody
 from human3r.palette import person_color
-from human3r.reconstruction import Reconstruction
 from human3r.rendering import pyrender_backend
 from human3r.rendering.overlay import people_of_frame, render_meshes
+from human3r.results.reconstruction import Reconstruction
 
 
 def test_without_gl_there_is_a_warning_and_no_layer(

@@ -8,8 +8,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.errors import FormatError
-from human3r.models.compact.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
-from human3r.models.compact.keypoints import ImageKeypoints
+from human3r.models.compact.people.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
+from human3r.models.compact.people.keypoints import ImageKeypoints
 from human3r.records import concatenate
 from human3r.training.lifter import rendered
 from human3r.training.lifter import train as training
@@ -24,8 +24,8 @@ from human3r.training.lifter.mixing import (
     resize_people,
 )
 from human3r.training.lifter.rendered import RenderedPeople, detect_clips, match_detections, read_rendered
-from human3r.training.lifter.rotations import Dice
-from human3r.training.lifter.simulator import BodyMix, SimulatedPeople
+from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople
 from human3r.training.lifter.validation import upright_baseline
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
 from human3r.training.settings import read_settings

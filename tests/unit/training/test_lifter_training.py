@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from human3r.errors import FormatError
-from human3r.models.compact.body_points import BodyPoints
+from human3r.models.compact.people.body_points import BodyPoints
 from human3r.training.lifter import train as training
-from human3r.training.lifter.cameras import CameraMix
 from human3r.training.lifter.config import LifterTraining
-from human3r.training.lifter.detector import DetectorMix, detect
 from human3r.training.lifter.losses import LossWeights, lifter_losses
-from human3r.training.lifter.poses import SEATED, PoseMix, PoseSampler
-from human3r.training.lifter.procedural import seated
-from human3r.training.lifter.rotations import Dice
-from human3r.training.lifter.simulator import BodyMix, SimulatedPeople, Simulator
+from human3r.training.lifter.simulation.cameras import CameraMix
+from human3r.training.lifter.simulation.detector import DetectorMix, detect
+from human3r.training.lifter.simulation.poses import SEATED, PoseMix, PoseSampler
+from human3r.training.lifter.simulation.procedural import seated
+from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople, Simulator
 from human3r.training.lifter.validation import score_table, upright_baseline
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
 from human3r.training.settings import read_settings

@@ -9,8 +9,8 @@ import pytest
 import roma
 import torch
 
-from human3r.models.compact.anchor import FrameView, largest_nearby
-from human3r.models.compact.camera_head import (
+from human3r.models.compact.camera.anchor import FrameView, largest_nearby
+from human3r.models.compact.camera.camera_head import (
     AnchorCue,
     MotionCameraHead,
     advance,
@@ -18,7 +18,15 @@ from human3r.models.compact.camera_head import (
     first_anchor,
     next_anchor,
 )
-from human3r.models.compact.motion import Lens, Surface, align_matches, inverse, point_jacobian, small_motion, transform
+from human3r.models.compact.camera.motion import (
+    Lens,
+    Surface,
+    align_matches,
+    inverse,
+    point_jacobian,
+    small_motion,
+    transform,
+)
 from human3r.models.parts import ScenePoints
 
 SIZE = (224, 384)

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.models.compact.build import build_compact
-from human3r.models.compact.human_prior import MoveNetFeatures, SecondLook
-from human3r.models.compact.movenet import MoveNetMaps
+from human3r.models.compact.convnets.movenet import MoveNetMaps
+from human3r.models.compact.people.human_prior import MoveNetFeatures, SecondLook
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
 
@@ -25,7 +25,7 @@ def network() -> Human3R:
 @pytest.fixture(scope="module")
 def person() -> torch.Tensor:
     """``1 3 192 192``: one person in the middle, on plain walls."""
-    picture = load_file(Path(__file__).parent / "movenet_golden.safetensors")["picture"]
+    picture = load_file(Path(__file__).parent / "convnets" / "movenet_golden.safetensors")["picture"]
     image = picture.permute(2, 0, 1)[None].float() / 127.5 - 1
     image = torch.nn.functional.interpolate(image, (192, 144), mode="bilinear", antialias=True)
     return torch.nn.functional.pad(image, (24, 24, 0, 0), mode="replicate")

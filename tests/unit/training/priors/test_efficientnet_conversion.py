@@ -8,7 +8,7 @@ from torch import nn
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.errors import CheckpointError
-from human3r.models.compact.efficientnet import EfficientNetLite0
+from human3r.models.compact.convnets.efficientnet import EfficientNetLite0
 from human3r.training.priors.convert_efficientnet import PARAMETER_PREFIX, convert, fold, source_names
 
 

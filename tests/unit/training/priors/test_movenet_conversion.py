@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from human3r.errors import CheckpointError
-from human3r.models.compact.movenet import MoveNet
+from human3r.models.compact.convnets.movenet import MoveNet
 from human3r.training.priors.convert_movenet import read_graph_weights, source_names
 
 

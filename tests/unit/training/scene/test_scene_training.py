@@ -13,10 +13,10 @@ from human3r.assets.shards import read_shards, write_part
 from human3r.errors import FormatError
 from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT
-from human3r.models.compact.point_head import SceneMaps
-from human3r.models.compact.prompter import prior_focal_px
+from human3r.models.compact.people.prompter import prior_focal_px
+from human3r.models.compact.scene.point_head import SceneMaps
+from human3r.models.layers.rope import grid_positions
 from human3r.models.parts import Detections, ImageFeatures
-from human3r.models.rope import grid_positions
 from human3r.records import concatenate
 from human3r.training.scene.batches import (
     ClipPool,

@@ -13,16 +13,16 @@ from human3r.errors import AssetMissingError, InputError
 from human3r.records import BodyParameters
 from human3r.training.motion import Motion
 from human3r.training.synthetic import __main__ as command
-from human3r.training.synthetic.acting import mirror_motion
 from human3r.training.synthetic.cameras import draw_camera
 from human3r.training.synthetic.clip import SyntheticClip
-from human3r.training.synthetic.environment import gradient_sky
-from human3r.training.synthetic.furniture import FurnitureStore
 from human3r.training.synthetic.generate import Studio, generate_clip, generate_shots, open_studio
-from human3r.training.synthetic.people import Cast
-from human3r.training.synthetic.rooms import build_room
-from human3r.training.synthetic.scene import SceneAssets
-from human3r.training.synthetic.streets import build_street
+from human3r.training.synthetic.people.acting import mirror_motion
+from human3r.training.synthetic.people.posed_people import Cast
+from human3r.training.synthetic.places.furniture import FurnitureStore
+from human3r.training.synthetic.places.rooms import build_room
+from human3r.training.synthetic.places.scene import SceneAssets
+from human3r.training.synthetic.places.streets import build_street
+from human3r.training.synthetic.rendering.environment import gradient_sky
 
 SEED = 3
 

@@ -1,0 +1,1 @@
+"""The page itself: components, HTML parts, and every sentence a visitor reads."""

@@ -1,0 +1,1 @@
+"""Scripts around the page: screenshots, measurements, and the precomputed examples."""

@@ -1,0 +1,169 @@
+"""Official checkpoints: convert them once, or load them, or what was converted, into a network.
+
+Joins ``assets`` (reading files) with ``models`` (what the tensors mean); neither knows the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from human3r.assets.conversion.child import convert_in_child
+from human3r.assets.conversion.convert_tensors import (
+    check_aliases,
+    constructor_arguments,
+    match_keys,
+    stored_tensors,
+)
+from human3r.assets.conversion.released_keys import OfficialLayout, Shape, official_layout
+from human3r.assets.conversion.torch_file import TorchFile
+from human3r.assets.registry import sha256_of
+from human3r.assets.weight_file import WeightFile, write_weight_file
+from human3r.errors import CheckpointError
+from human3r.models.build import build_network
+from human3r.models.config import ModelConfig, OfficialConfig
+from human3r.models.human3r import Human3R
+from human3r.models.paper.released_config import released_config
+from human3r.models.precision import Precision, stored_precision
+
+_EXTRA_PREFIX = "extra_head."
+_MOST_READERS = 4
+"""Threads that read a file: copying and checking one tensor keeps one core busy."""
+
+
+def convert_checkpoint(source: Path, target: Path) -> ModelConfig:
+    """Convert a released ``.pth`` into safetensors with our names and the configuration in its header.
+
+    Strict: every key of the file is mapped or on the written list of keys without use, every parameter is filled, every
+    shape is checked. Nothing in the file is executed, and the file is read in a process of its own.
+
+    Raises:
+        CheckpointError: The file is damaged, of another network, or partial.
+        DiskFullError: The result could not be written; nothing is left of it.
+    """
+    return ModelConfig.from_json(convert_in_child("checkpoint", source, target))
+
+
+def convert_here(source: Path, target: Path) -> str:
+    """Do the work of ``convert_checkpoint`` in this process and return the configuration as JSON."""
+    with TorchFile(source) as file:
+        stored = stored_tensors(file)
+        config = _read_config(file, {key: value.shape for key, value in stored.items()}, source)
+        shapes, layout = network_layout(config)
+        keys = match_keys({key: value.shape for key, value in stored.items()}, layout, shapes)
+        check_aliases(file, stored, layout)
+        write_weight_file(target, shapes, lambda name: file.load(stored[keys[name]]), config.to_json())
+    return config.to_json()
+
+
+def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp32") -> Human3R:
+    """Load a network from a released ``.pth`` or a converted ``.safetensors``, on the CPU.
+
+    Args:
+        path: The file.
+        is_lean: Leave out the heads whose outputs nothing downstream reads.
+        precision: What an official network's weights are stored in; rounded one tensor at a time, there is never a
+            second copy.
+
+    Raises:
+        CheckpointError: The file is damaged, of another network, or partial.
+    """
+    if path.suffix == ".safetensors":
+        return _load_converted(path, is_lean, precision)
+    with TorchFile(path) as file:
+        stored = stored_tensors(file)
+        found = {key: value.shape for key, value in stored.items()}
+        config = _read_config(file, found, path)
+        shapes, layout = network_layout(config)
+        keys = match_keys(found, layout, shapes)
+        check_aliases(file, stored, layout)
+        config = lean_config(config) if is_lean else config
+        tensors = {
+            name: file.load(stored[key]).to(stored_precision(name, precision))
+            for name, key in keys.items()
+            if not (is_lean and name.startswith(_EXTRA_PREFIX))
+        }
+    return fill_network(config, tensors)
+
+
+def weights_hash(path: Path) -> str:
+    """Return a hash that stands for the weights in a file; of our own files only the header has to be read for it."""
+    if path.suffix != ".safetensors":
+        return sha256_of(path)
+    return WeightFile(path).sha256
+
+
+def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], OfficialLayout]:
+    """Return the shapes of an official network's tensors and the keys of its checkpoint, without allocating weights."""
+    assert isinstance(config.parts, OfficialConfig)
+    with torch.device("meta"):
+        shapes = {name: tuple(values.shape) for name, values in build_network(config).state_dict().items()}
+    return shapes, official_layout(shapes, config.parts.num_ray_blocks)
+
+
+def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
+    """Build a network around given tensors; nothing is initialised or copied.
+
+    Raises:
+        CheckpointError: A name is missing or left over, or a shape differs.
+    """
+    with torch.device("meta"):
+        network = build_network(config)
+    expected = {name: tuple(values.shape) for name, values in network.state_dict().items()}
+    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    wrong = sorted(name for name in expected.keys() & tensors.keys() if tuple(tensors[name].shape) != expected[name])
+    if missing or unknown or wrong:
+        first = (missing + unknown + wrong)[0]
+        raise CheckpointError(
+            f"The weights do not fit the network: {len(missing)} missing, {len(unknown)} unknown, "
+            f"{len(wrong)} of wrong shape (first: {first})."
+        )
+    network.load_state_dict(dict(tensors), strict=True, assign=True)
+    return network.requires_grad_(False)
+
+
+def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
+    file = WeightFile(path)
+    config = ModelConfig.from_json(file.config_json)
+    config = lean_config(config) if is_lean else config
+    names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
+    precision = precision if config.architecture == "official" else "fp32"
+    # Ordinary tensors wherever the caller is: others may not be filled from threads.
+    with torch.inference_mode(False):
+        tensors = {name: torch.empty(file.shape(name), dtype=stored_precision(name, precision)) for name in names}
+    with ThreadPoolExecutor(min(_MOST_READERS, torch.get_num_threads())) as readers:
+        for _ in readers.map(file.read_into, tensors.keys(), tensors.values()):
+            pass
+    return fill_network(config, tensors)
+
+
+def lean_config(config: ModelConfig) -> ModelConfig:
+    """Return the configuration without the heads whose outputs nothing reads."""
+    if not isinstance(config.parts, OfficialConfig):
+        return config
+    return replace(config, parts=replace(config.parts, has_extra_heads=False))
+
+
+def _read_config(file: TorchFile, shapes: Mapping[str, Shape], path: Path) -> ModelConfig:
+    arguments = constructor_arguments(file)
+    return released_config(path.stem.lower(), arguments, shapes, human_image_size=_human_image_size(arguments, path))
+
+
+def _human_image_size(arguments: Mapping[str, object], path: Path) -> int:
+    """Return the side of the human prior's square; two released networks differ in nothing else."""
+    value = arguments.get("mhmr_img_res")
+    if type(value) is int and value > 0:
+        return value
+    match = re.search(r"(672|896)", path.stem)
+    if match is None:
+        raise CheckpointError(
+            f"{path.name} does not say how large an image its human stream sees.",
+            "Keep 672 or 896 in the file name, as in human3r_896L.pth.",
+        )
+    return int(match[1])

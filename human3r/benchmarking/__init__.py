@@ -1,0 +1,1 @@
+"""Speed and memory of the models on this machine, and the tables that report them."""

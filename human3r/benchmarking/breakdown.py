@@ -1,0 +1,162 @@
+"""Where the time of a run goes, part by part: processor time of one frame after the other, nothing overlapped.
+
+Parts are timed from outside, by wrapping the methods of one session and its network while it runs; what a part calls
+in another part is counted there and not twice.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+
+from human3r.inference.loading import LoadedModel
+from human3r.inference.session import Session
+from human3r.models.human3r import Human3R
+from human3r.refinement.finishing import COMPACT_FINISHING, finish
+from human3r.results.store import ResultStore
+from human3r.video.reader import FrameReader
+from human3r.video.sampling import Sampling
+
+DECODE, PREPARE, FUSION, WRITING = "decode", "prepare", "fusion", "writing"
+_REST, _STREAM = "rest of the network", "stream"
+_MODULES = {
+    "human_prior": "prior",
+    "image_encoder": "trunk",
+    "prompter": "prompts",
+    "decoder": "decoder",
+    "point_head": "point head",
+    "mask_head": "mask head",
+    "camera_head": "camera head",
+    "person_head": "person head",
+    "lens_head": "lens head",
+    "scale_head": "scale head",
+    "extra_head": "extra heads",
+}
+"""Attribute of the network -> name of the part. ``stream``: identities, filter, bodies in the world."""
+
+
+class PartClock:
+    """Adds up seconds by part; nested calls interrupt the part that they are in.
+
+    Args:
+        device: Where the network runs: on a GPU seconds are elapsed ones, and every part waits for the device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._device = device
+        self._running: list[str] = []
+        self._since = 0.0
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            return time.perf_counter()
+        return time.process_time()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what runs inside for a part."""
+        self._switch()
+        self._running.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._running.pop()
+
+    def _switch(self) -> None:
+        now = self._now()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now
+
+    @contextmanager
+    def wrapped(self, owner: object, method: str, name: str) -> Iterator[None]:
+        """Count every call of a method of one object for a part."""
+        plain: Callable[..., object] = getattr(owner, method)
+
+        def timed(*arguments: object, **options: object) -> object:
+            with self.part(name):
+                return plain(*arguments, **options)
+
+        # On the object itself, in front of its class: other objects are not touched.
+        attributes, was_own = vars(owner), method in vars(owner)
+        attributes[method] = timed
+        try:
+            yield
+        finally:
+            if was_own:
+                attributes[method] = plain
+            else:
+                del attributes[method]
+
+
+def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: int) -> dict[str, float]:
+    """Return seconds per frame by part, from the file to ``reconstruction.npz``.
+
+    Processor time of all threads; on a GPU elapsed time for the network. ``decode`` is the decoder process without its
+    start, ``writing`` is finishing and saving, shared among the frames.
+
+    Args:
+        model: What runs.
+        clip: A clip of at least ``num_frames`` frames.
+        num_frames: Frames used.
+        num_warmup: Of them, those at the start that are run and not counted.
+    """
+    with FrameReader(clip, Sampling(max_frames=num_frames)) as reader:
+        frames = list(reader)
+        decode_seconds = reader.processor_s / max(1, len(frames))
+    session, clock, store = Session(model), PartClock(model.device), ResultStore()
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="human3r-breakdown-")))
+        for owner, method, name in _watched(session, model.network):
+            stack.enter_context(clock.wrapped(owner, method, name))
+        for index, frame in enumerate(frames):
+            if index == num_warmup:
+                clock.seconds.clear()
+            with clock.part(PREPARE):
+                prepared = session.prepare(frame.image)
+            with clock.part(_STREAM):
+                prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index)
+            with clock.part(FUSION):
+                store.add(prediction)
+        num_timed = max(1, len(frames) - num_warmup)
+        seconds = {name: value / num_timed for name, value in clock.seconds.items()}
+        is_compact = model.config.architecture == "compact"
+        started = time.process_time()
+        finish(store, 30.0, {}, COMPACT_FINISHING if is_compact else None, model.body).save(
+            folder / "reconstruction.npz"
+        )
+        seconds[WRITING] = (time.process_time() - started) / len(frames)
+    return _ordered({DECODE: decode_seconds, **seconds})
+
+
+def _watched(session: Session, network: Human3R) -> list[tuple[object, str, str]]:
+    """Return (object, method, part) of everything that is timed."""
+    watched: list[tuple[object, str, str]] = [(network, "encode", _REST), (network, "step", _REST)]
+    for attribute, name in _MODULES.items():
+        part = getattr(network, attribute)
+        if part is not None:
+            watched.append((part, "forward", name))
+    # Called by their own names: the memory has two uses, and a look ahead asks the head for the mask of one frame.
+    watched += [(network.memory, method, "memory") for method in ("read", "write")]
+    if hasattr(network.mask_head, "mask_of"):
+        watched.append((network.mask_head, "mask_of", "mask head"))
+    if network.look_ahead is not None:
+        watched.append((network, "look_ahead", "prompts"))
+    return watched
+
+
+def _ordered(seconds: dict[str, float]) -> dict[str, float]:
+    """Sort the parts as a frame goes through them."""
+    order = [DECODE, PREPARE, "prior", "trunk", "prompts", "decoder", "memory"]
+    order += [name for name in _MODULES.values() if name not in order] + [_REST, _STREAM, FUSION, WRITING]
+    return {name: seconds[name] for name in order if name in seconds}

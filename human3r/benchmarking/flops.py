@@ -1,0 +1,141 @@
+"""How many operations a frame costs, by part, and how many frames that allows at best on known processors.
+
+Counted by torch's ``FlopCounterMode``, for official networks on the meta device: nothing is computed. A product and a
+sum are two operations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.models.build import build_network
+from human3r.models.compact.build import COMPACT
+from human3r.models.config import PRESETS, ModelConfig
+from human3r.models.human3r import Human3R
+from human3r.models.reference import compute_plainly
+
+IMAGE_SIZE = (288, 512)
+"""(height, width) of a 16:9 clip in the official networks."""
+NUM_PEOPLE = 5
+_PARTS = {
+    "TwinDecoder": "decoder",
+    "DptPointHead": "point head",
+    "DptExtraHead": "extra heads",
+    "HeadPrompter": "prompts",
+    "MlpPersonHead": "person head",
+    "PatchMaskHead": "mask head",
+    "MlpCameraHead": "camera head",
+}
+_PEAKS = {"A100 SXM": 312e12, "H100 SXM": 989e12, "RTX 4090": 165.2e12}
+"""Dense bf16 operations per second with fp32 sums. Source: NVIDIA's data sheets of the A100 and the H100, and its white
+paper of the Ada architecture."""
+
+
+@dataclass(frozen=True)
+class FlopTable:
+    """Operations of one frame."""
+
+    model: str
+    parts: dict[str, int]
+    """Operations by part; ``extra heads`` are not run unless asked for."""
+
+    @property
+    def lean(self) -> int:
+        """Operations of a frame without the heads that nothing reads."""
+        return sum(count for name, count in self.parts.items() if name != "extra heads")
+
+    @property
+    def full(self) -> int:
+        """Operations of everything that the released code computes."""
+        return sum(self.parts.values())
+
+
+def count_flops(
+    config: ModelConfig, image_size: tuple[int, int] = IMAGE_SIZE, num_people: int = NUM_PEOPLE
+) -> FlopTable:
+    """Count the operations of a later frame of a stream (batch 1) of an official network."""
+    with torch.device("meta"):
+        network = build_network(config)
+        image = torch.zeros(1, 3, *image_size)
+    with torch.inference_mode():
+        return FlopTable(config.name, _count(network, image, num_people))
+
+
+def count_compact_flops(image: torch.Tensor) -> int:
+    """Count the operations of a later frame of a stream of ``compact``: the picture ``1 3 H W`` once more.
+
+    Its people decide what is computed, so a plain network with the true weights runs on the CPU, in fp32.
+    """
+    network = build_network(COMPACT)
+    network.load_state_dict(read_shards(COMPACT_FOLDER))
+    compute_plainly(network)
+    with torch.inference_mode():
+        _, state = network.step(network.encode(image), network.initial_state())
+        with FlopCounterMode(display=False) as counter:
+            network.step(network.encode(image), state)
+    return counter.get_total_flops()
+
+
+def _count(network: Human3R, image: torch.Tensor, num_people: int) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for name, part in (("image encoder", network.image_encoder), ("human backbone", network.human_prior)):
+        with FlopCounterMode(display=False) as counter:
+            part(image)
+        parts[name] = counter.get_total_flops()
+    tokens = network.encode(image)
+    _, state = network.step(tokens, network.initial_state(), people_capacity=num_people)
+    with FlopCounterMode(display=False) as counter:
+        network.step(tokens, state, people_capacity=num_people)
+    counts = counter.get_flop_counts()
+    for module, name in _PARTS.items():
+        parts[name] = sum(counts.get(module, {}).values())
+    # Reading and writing the memory are no module of their own.
+    in_step = sum(parts[name] for name in _PARTS.values())
+    parts["memory"] = counter.get_total_flops() - in_step
+    return parts
+
+
+def flop_page(cpu_name: str, cpu_peaks: dict[str, float]) -> str:
+    """Return the page of the tables, in Markdown.
+
+    Args:
+        cpu_name: The machine's processor.
+        cpu_peaks: Precision to measured operations per second of a large matrix product, all cores.
+    """
+    tables = [count_flops(config) for config in PRESETS.values() if config.name != "tiny"]
+    names = [table.model for table in tables]
+    height, width = IMAGE_SIZE
+    lines = [
+        "# What a frame costs",
+        "",
+        f"Made by `python -m human3r benchmark --flops`. GFLOP per frame of {width}x{height} with {NUM_PEOPLE} people,",
+        "a product and a sum counted as two, by torch's `FlopCounterMode`; norms, softmax and so on are not in it.",
+        "",
+        f"| part | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+    ]
+    for part in tables[0].parts:
+        row = " | ".join(f"{table.parts[part] / 1e9:.1f}" for table in tables)
+        lines.append(f"| {part} | {row} |")
+    lines.append(f"| **run by default** | {' | '.join(f'{table.lean / 1e9:.0f}' for table in tables)} |")
+    lines.append(f"| with extra heads | {' | '.join(f'{table.full / 1e9:.0f}' for table in tables)} |")
+    lines += [
+        "",
+        "Extra heads: points in the first camera's frame, and colours; nothing downstream reads them.",
+        "",
+        "Frames per second at the physical limit: what is run by default, at the full rate of the matrix units.",
+        "Nothing reaches it; 35 to 50 % is usual.",
+        "",
+        f"| processor | peak | {' | '.join(names)} |",
+        f"|---|---|{'---|' * len(names)}",
+    ]
+    limits = {f"{name}, bf16": peak for name, peak in _PEAKS.items()}
+    limits |= {f"{cpu_name}, {precision} (measured)": peak for precision, peak in cpu_peaks.items()}
+    for name, peak in limits.items():
+        row = " | ".join(f"{peak / table.lean:.3g}" for table in tables)
+        lines.append(f"| {name} | {peak / 1e12:.3g} TFLOP/s | {row} |")
+    return "\n".join(lines) + "\n"

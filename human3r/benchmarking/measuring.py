@@ -1,0 +1,79 @@
+"""What a benchmark is measured with: waits for the device, the machine's own peak, processor time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from human3r.models.layers.prepacked_linear import PackedLinear, can_pack
+from human3r.models.precision import Precision
+
+_WAITING = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::equal"}
+_PRODUCT_SIDE = 1024
+_PRODUCTS: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32, "mixed16": torch.float16, "mixed": torch.bfloat16, "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}  # fmt: skip
+"""Of the parts that a policy rounds."""
+_REPEATS = 5
+
+
+class HostWaits(TorchDispatchMode):
+    """Counts operators whose result the host must know before it goes on; on a CPU they are the same as on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        """Run the operator and remember its name if it waits."""
+        name = function.name().split(".")[0]
+        is_boolean_index = name in ("aten::index", "aten::index_put_") and any(
+            isinstance(index, Tensor) and index.dtype == torch.bool for index in arguments[1]
+        )
+        if name in _WAITING or is_boolean_index:
+            self.names.append(name)
+        return function(*arguments, **(options or {}))
+
+
+def count_waits(function: Callable[[], object]) -> int:
+    """Return how often a function waits for the device."""
+    with HostWaits() as waits:
+        function()
+    return len(waits.names)
+
+
+def measured_peak(device: torch.device, precision: Precision) -> float:
+    """Return operations per second of a large matrix product, as fast as this program can do it: the practical roof.
+
+    On a CPU per second of processor time, times threads, with packed weights where they can be packed.
+    """
+    dtype = _PRODUCTS[precision]
+    tokens, weight = torch.randn(2, _PRODUCT_SIDE, _PRODUCT_SIDE, device=device).to(dtype)
+    product: Callable[[Tensor], Tensor] = partial(functional.linear, weight=weight)
+    if device.type == "cpu" and can_pack(dtype):
+        linear = nn.Linear(_PRODUCT_SIDE, _PRODUCT_SIDE, bias=False, dtype=dtype)
+        product = PackedLinear(linear.requires_grad_(False))
+    with torch.inference_mode():
+        best = min(processor_seconds(lambda: product(tokens), device) for _ in range(_REPEATS))
+    threads = 1 if device.type == "cuda" else torch.get_num_threads()
+    return 2 * _PRODUCT_SIDE**3 / best * threads
+
+
+def processor_seconds(function: Callable[[], object], device: torch.device) -> float:
+    """Return the processor time of all threads that a call takes; on a GPU the elapsed time until it is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        started = time.perf_counter()
+        function()
+        torch.cuda.synchronize(device)
+        return time.perf_counter() - started
+    started = time.process_time()
+    function()
+    return time.process_time() - started

@@ -1,0 +1,215 @@
+"""People over a sequence: who was found, how well they are posed in the camera, and how well they move in the world.
+
+Errors are those of matched pairs only, so they mean nothing without the recall beside them. Source of the protocol:
+Human3R (arXiv 2510.06219), with WHAM's (arXiv 2312.07531) world metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from human3r.evaluation import metrics
+from human3r.evaluation.protocol import PATH_SERIES, PELVIS_JOINTS, PosedPeople, Protocol, ScoreGroup
+from human3r.evaluation.reference import ROUNDED_MEANS, SPECTRAL_MATCHING
+from human3r.evaluation.scoring.alignment import fit_similarity
+from human3r.evaluation.scoring.matching import MatchingCost, detection_scores, match_people
+
+_MIN_DEPTH_M = 0.01
+"""Joints nearer than this, or behind the camera, are projected as if they were here."""
+_ROUNDED_DECIMALS = 1
+
+
+@dataclass(frozen=True)
+class _Pair:
+    frame: int
+    identity: int
+    errors: dict[str, float]
+    joints_world: np.ndarray
+    true_joints_world: np.ndarray
+    feet_world: np.ndarray | None
+    true_feet_world: np.ndarray | None
+
+
+class PeopleScorer:
+    """Takes frames in temporal order and scores them in the end.
+
+    Args:
+        protocol: Says how people are matched and who must be found.
+        is_reference: Reproduce the defects that the protocol names; the groups then end in ``_reference``.
+    """
+
+    def __init__(self, protocol: Protocol, *, is_reference: bool = False) -> None:
+        self._protocol = protocol
+        self._suffix = "_reference" if is_reference else ""
+        defects = protocol.references if is_reference else ()
+        self._cost: MatchingCost = "spectral" if SPECTRAL_MATCHING in defects else protocol.matching_cost
+        self._is_rounded = ROUNDED_MEANS in defects
+        self._pairs: list[_Pair] = []
+        self._missed: list[int] = []
+        self._num_frames = self._num_true = self._num_misses = self._num_false = 0
+
+    def add(self, predicted: PosedPeople, truth: PosedPeople) -> None:
+        """Match the people of the next frame; those who are not required may be found or not: neither is counted."""
+        matches = match_people(predicted.joints_px, truth.joints_px, self._cost)
+        required = np.ones(len(truth.identity), bool) if truth.is_required is None else truth.is_required
+        self._num_true += int(required.sum())
+        self._missed.append(int(required[matches.misses].sum()))
+        self._num_misses += self._missed[-1]
+        self._num_false += len(matches.false_positives)
+        for row, true_row in matches.pairs:
+            if required[true_row]:
+                self._pairs.append(self._pair(predicted, truth, row, true_row))
+        self._num_frames += 1
+
+    def _pair(self, predicted: PosedPeople, truth: PosedPeople, row: int, true_row: int) -> _Pair:
+        pelvis = PELVIS_JOINTS[self._protocol.joint_set]
+        joints, true_joints = predicted.joints_camera[row], truth.joints_camera[true_row]
+        errors = {
+            "mpjpe_mm": metrics.mpjpe(joints, true_joints, pelvis),
+            "pa_mpjpe_mm": metrics.pa_mpjpe(joints, true_joints),
+            "root_error_mm": metrics.mrpe(joints, true_joints, pelvis),
+        }
+        feet = true_feet = None
+        if predicted.vertices_camera is not None and truth.vertices_camera is not None:
+            vertices, true_vertices = predicted.vertices_camera[row], truth.vertices_camera[true_row]
+            errors["pve_mm"] = metrics.pve(vertices, true_vertices, joints, true_joints, pelvis)
+            errors["pa_pve_mm"] = metrics.pa_mpjpe(vertices, true_vertices)
+            errors["metric_mpjpe_mm"] = metrics.mpjpe(joints, true_joints, None)
+            errors["metric_pve_mm"] = metrics.pve(vertices, true_vertices)
+            indices = list(metrics.FOOT_VERTICES)
+            feet = _in_world(vertices[indices], predicted.T_world_camera)
+            true_feet = _in_world(true_vertices[indices], truth.T_world_camera)
+        return _Pair(
+            frame=self._num_frames,
+            identity=int(truth.identity[true_row]),
+            errors=errors,
+            joints_world=_in_world(joints, predicted.T_world_camera),
+            true_joints_world=_in_world(true_joints, truth.T_world_camera),
+            feet_world=feet,
+            true_feet_world=true_feet,
+        )
+
+    def groups(self) -> tuple[ScoreGroup, ...]:
+        """Return ``detection`` (per cent), ``observations`` (counts), and where anyone was matched ``people`` (mm).
+
+        ``world`` follows where the protocol asks for it.
+        """
+        weight = float(len(self._pairs))
+        groups = [self._detection(), self._observations()]
+        if self._pairs:
+            values = {
+                name: float(np.mean([pair.errors[name] for pair in self._pairs])) for name in self._pairs[0].errors
+            }
+            groups.append(self._group("people", weight, self._rounded(values), self._local_series()))
+        if self._pairs and self._protocol.world_metrics:
+            groups.append(self._group("world", weight, self._rounded(self._world()), self._world_series()))
+        return tuple(groups)
+
+    def _group(
+        self, name: str, weight: float, values: dict[str, float], series: dict[str, tuple[float, ...]] | None = None
+    ) -> ScoreGroup:
+        return ScoreGroup(name + self._suffix, weight, values, {} if self._suffix else series or {})
+
+    def _rounded(self, values: dict[str, float]) -> dict[str, float]:
+        return {name: round(value, _ROUNDED_DECIMALS) if self._is_rounded else value for name, value in values.items()}
+
+    def _detection(self) -> ScoreGroup:
+        num_found = self._num_true - self._num_misses
+        scores = detection_scores(self._num_true, self._num_misses, self._num_false)
+        values = {
+            "precision": scores.precision if num_found + self._num_false else math.nan,
+            "recall": scores.recall if self._num_true else math.nan,
+            "f1": scores.f1 if self._num_true + self._num_false else math.nan,
+        }
+        # The reference weighs by matched people, which hides a sequence in which nobody was found.
+        weight = num_found if self._suffix else self._num_true + self._num_false
+        missed = {"frame": tuple(range(self._num_frames)), "missed": tuple(self._missed)} if any(self._missed) else {}
+        return self._group("detection", float(weight), values, missed)
+
+    def _observations(self) -> ScoreGroup:
+        counts = {"true": self._num_true, "missed": self._num_misses, "false": self._num_false}
+        return self._group("observations", 1.0, {name: float(value) for name, value in counts.items()})
+
+    def _of_identity(self) -> list[list[_Pair]]:
+        """Split the pairs by person, the one with most frames first."""
+        persons: dict[int, list[_Pair]] = {}
+        for pair in self._pairs:
+            persons.setdefault(pair.identity, []).append(pair)
+        return sorted(persons.values(), key=len, reverse=True)
+
+    def _world(self) -> dict[str, float]:
+        """Average the world errors of the persons, each with the number of frames in which they were matched."""
+        sums = {name: [0.0, 0.0] for name in self._protocol.world_metrics}
+        for own in self._of_identity():
+            for name, total in sums.items():
+                value = WORLD_METRICS[name](own)
+                if math.isfinite(value):
+                    total[0] += len(own) * value
+                    total[1] += len(own)
+        return {name: total / weight if weight else math.nan for name, (total, weight) in sums.items()}
+
+    def _local_series(self) -> dict[str, tuple[float, ...]]:
+        """Describe each frame with a match: its image's row, and the mean joint error of its people."""
+        errors: dict[int, list[float]] = {}
+        for pair in self._pairs:
+            errors.setdefault(pair.frame, []).append(pair.errors["mpjpe_mm"])
+        return {"frame": tuple(errors), "mpjpe_mm": tuple(round(float(np.mean(own)), 3) for own in errors.values())}
+
+    def _world_series(self) -> dict[str, tuple[float, ...]]:
+        """Describe the path of the person seen longest, rigidly aligned, in the plane of its two widest axes."""
+        own = self._of_identity()[0]
+        roots, true_roots = _roots(own)
+        aligned = fit_similarity(roots, true_roots, with_scale=False).apply(roots)
+        u, v = sorted(np.argsort(np.ptp(true_roots, axis=0))[1:])
+        columns = (true_roots[:, u], true_roots[:, v], aligned[:, u], aligned[:, v])
+        series = {name: tuple(np.round(column, 4).tolist()) for name, column in zip(PATH_SERIES, columns, strict=True)}
+        error = np.linalg.norm(aligned - true_roots, axis=-1)
+        return {"frame": tuple(pair.frame for pair in own), "error_m": tuple(np.round(error, 4).tolist())} | series
+
+
+def _joints(own: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
+    return np.stack([pair.joints_world for pair in own]), np.stack([pair.true_joints_world for pair in own])
+
+
+def _roots(own: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
+    joints, true_joints = _joints(own)
+    return joints[:, 0], true_joints[:, 0]
+
+
+def _foot_sliding(own: list[_Pair]) -> float:
+    if own[0].feet_world is None or len(own) < 2:
+        return math.nan
+    return metrics.foot_sliding(
+        np.stack([pair.feet_world for pair in own]), np.stack([pair.true_feet_world for pair in own])
+    )
+
+
+WORLD_METRICS: dict[str, Callable[[list[_Pair]], float]] = {
+    "w_mpjpe_mm": lambda own: metrics.w_mpjpe(*_joints(own)),
+    "wa_mpjpe_mm": lambda own: metrics.wa_mpjpe(*_joints(own)),
+    "unaligned_mpjpe_mm": lambda own: metrics.mpjpe(*_joints(own), pelvis_joints=None),
+    "rte_percent": lambda own: metrics.rte(*_roots(own)),
+    "scaled_rte_percent": lambda own: metrics.rte(*_roots(own), with_scale=True),
+    "jitter_10m_s3": lambda own: metrics.jitter(_joints(own)[0]),
+    "foot_sliding_mm": _foot_sliding,
+}
+"""Errors of one person's matched frames, which are joined as if none were missing."""
+
+
+def project(points_camera: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Project ``... 3`` points of the camera frame to ``... 2`` pixels with ``3 3`` intrinsics without skew."""
+    depth = np.maximum(points_camera[..., 2:], _MIN_DEPTH_M)
+    return points_camera[..., :2] / depth * K[[0, 1], [0, 1]] + K[:2, 2]
+
+
+def in_camera(points_world: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
+    """Take ``... 3`` points from world to camera, metres."""
+    return (points_world - T_world_camera[:3, 3]) @ T_world_camera[:3, :3]
+
+
+def _in_world(points_camera: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
+    return points_camera @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]

@@ -1,0 +1,1 @@
+"""Reports of an evaluation: JSON summary, HTML page and pictures."""

@@ -1,0 +1,1 @@
+"""Scores of single sequences: camera paths, depth, and the matching of people."""

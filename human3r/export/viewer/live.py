@@ -1,0 +1,219 @@
+"""A live viewer: a viser server whose scene grows while the model runs.
+
+What stays (bodies, points, lines) is viser's; what moves goes out as one mark per frame. Our player keeps the marks, so
+a visitor can look back while the run goes on. The server listens on loopback only and lives until ``close``.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from human3r.bodies.smplx import local_rotations
+from human3r.export.motion import Skin, build_skin
+from human3r.export.viewer import marks as viser_marks
+from human3r.export.viewer import scene as viser_scene
+from human3r.export.viewer.views import framing_view, top_view
+from human3r.geometry.fusion import voxel_keys
+from human3r.geometry.ground import GroundCues, estimate_gravity
+from human3r.palette import person_color
+
+if TYPE_CHECKING:
+    from human3r.bodies import SmplxBody
+    from human3r.records import FramePrediction
+
+MAX_POINTS = 300_000
+MAX_NEW_POINTS_PER_FRAME = 20_000
+VOXEL_M = 0.03
+"""Points that fall into a cube that already has one are not sent again."""
+POINT_SIZE_M = 0.02
+_DROPPED_CONFIDENCE = 0.25
+"""The least confident share of each frame's points, which are mostly edges and sky."""
+_PERSON_PROBABILITY = 0.3
+_HEAD, _PELVIS, _NECK, _FEET = 15, 0, 12, (10, 11)
+_PATH_EVERY = 4
+_CURRENT = "/camera/current"
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """Everything that moves, at one frame, in the y-up world."""
+
+    T_gravity_camera: np.ndarray
+    poses: dict[int, tuple[np.ndarray, np.ndarray]]
+    """Track to quaternions ``55 4`` (wxyz) and positions ``55 3``, both absolute."""
+
+
+class LiveScene:
+    """One growing scene on its own viser server; ``add`` may be called from any one thread.
+
+    Args:
+        body: The body model of the session.
+        port: Loopback port; 0 is any free one.
+    """
+
+    def __init__(self, body: SmplxBody, port: int = 0) -> None:
+        self._body = body
+        self._skin: Skin = build_skin(body)
+        self._moments: list[_Moment] = []
+        self._bind_joints: dict[int, torch.Tensor] = {}
+        self._occupied = np.zeros(0, dtype=np.int64)
+        self._T_gravity_world: np.ndarray | None = None
+        self._start_s = 0.0
+        self._num_clouds = 0
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._server = viser_scene.open_server(port)
+        self._send = viser_scene.live_send(self._server)
+        viser_scene.set_stage(self._server)
+
+    @property
+    def port(self) -> int:
+        """Loopback port of the server."""
+        return self._server.get_port()
+
+    @property
+    def num_frames(self) -> int:
+        """Frames added so far."""
+        return len(self._moments)
+
+    @torch.inference_mode()
+    def add(self, prediction: FramePrediction) -> None:
+        """Show one more frame: people, camera, and the points that are new."""
+        T_world_camera = prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64)
+        joints = prediction.joints_world.detach().cpu().numpy().astype(np.float64)
+        points_world, colors = _background(prediction, T_world_camera)
+        if self._T_gravity_world is None:
+            self._T_gravity_world = _first_gravity(T_world_camera, points_world, joints)
+            self._start_s = prediction.time_s
+        T = self._T_gravity_world
+        points = points_world @ T[:3, :3].T + T[:3, 3]
+        with self._lock:
+            if not self._is_closed:
+                moment = _Moment(T @ T_world_camera, self._poses(prediction, T))
+                self._append(moment, prediction, points, colors)
+
+    def close(self) -> None:
+        """Stop the server; closing twice is harmless."""
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                viser_scene.close_server(self._server)
+
+    def __enter__(self) -> LiveScene:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _append(self, moment: _Moment, prediction: FramePrediction, points: np.ndarray, colors: np.ndarray) -> None:
+        self._moments.append(moment)
+        K = prediction.camera.K.detach().cpu().numpy().astype(np.float64)
+        picture = viser_scene.thumbnail(prediction.image.detach().cpu().numpy())
+        height, width = prediction.camera.image_size
+        if self.num_frames == 1:
+            viser_scene.add_frustum(
+                self._server,
+                _CURRENT,
+                K,
+                (height, width),
+                moment.T_gravity_camera,
+                scale_m=0.2,
+                color=viser_scene.PATH_COLOR,
+                image=picture,
+            )
+            viser_marks.mark_scene(self._send, {"aspect": width / height, "views": self._views(moment, points)})
+        facts = {
+            "frame": self.num_frames - 1,
+            "time_s": round(float(prediction.time_s) - self._start_s, 5),
+            "half_height": round(float(height / 2 / K[1, 1]), 5),
+            "points": self._add_cloud(*self._only_new(points, colors)),
+            "people": [{"id": track, "color": person_color(track)} for track in self._bind_joints],
+        }
+        viser_marks.mark_moment(self._send, facts, moment.poses, _HEAD, moment.T_gravity_camera)
+        viser_scene.set_frustum_image(self._send, _CURRENT, viser_scene.jpeg(picture))
+        if self.num_frames % _PATH_EVERY == 0:
+            self._draw_paths(moment)
+
+    def _poses(self, prediction: FramePrediction, T: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        parameters = prediction.parameters_world.to("cpu")
+        if len(parameters) == 0:
+            return {}
+        rest_joints = self._body.rest_joints(parameters.betas, parameters.expression)
+        joints, R_world_joint = self._body.forward_kinematics(local_rotations(parameters), rest_joints)
+        for row, track in enumerate(prediction.people.track_id.tolist()):
+            if track not in self._bind_joints:
+                rest = self._body.rest_vertices(parameters.betas[row : row + 1], parameters.expression[row : row + 1])
+                viser_scene.add_person(self._server, track, rest[0].numpy(), rest_joints[row].numpy(), self._skin)
+                self._bind_joints[track] = rest_joints[row]
+        # A body keeps the shape in which it was first seen: its bones turn about that shape's joints.
+        bind_joints = torch.stack([self._bind_joints[track] for track in prediction.people.track_id.tolist()])
+        shift = (R_world_joint @ (bind_joints - rest_joints)[..., None])[..., 0]
+        positions = (joints + parameters.transl[:, None] + shift).numpy() @ T[:3, :3].T + T[:3, 3]
+        quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ R_world_joint.numpy())
+        return {track: (quats[row], positions[row]) for row, track in enumerate(prediction.people.track_id.tolist())}
+
+    def _only_new(self, points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Keep one point of every cube that had none, as far as the bounds allow."""
+        keys, first = np.unique(voxel_keys(points, VOXEL_M), return_index=True)
+        is_new = ~np.isin(keys, self._occupied, assume_unique=True)
+        room = min(MAX_NEW_POINTS_PER_FRAME, MAX_POINTS - len(self._occupied))
+        fresh = np.flatnonzero(is_new)
+        if len(fresh) > room:
+            fresh = np.sort(np.random.default_rng(len(self._moments)).choice(fresh, max(room, 0), replace=False))
+        self._occupied = np.union1d(self._occupied, keys[fresh])
+        return points[first[fresh]], colors[first[fresh]]
+
+    def _add_cloud(self, points: np.ndarray, colors: np.ndarray) -> str | None:
+        """Add points as a node of their own and return its name; no points are no node."""
+        if len(points) == 0:
+            return None
+        name = f"/points/{self._num_clouds:05d}"
+        self._num_clouds += 1
+        viser_scene.add_points(self._server, name, points, colors, POINT_SIZE_M)
+        return name
+
+    def _draw_paths(self, moment: _Moment) -> None:
+        centres = np.array([each.T_gravity_camera[:3, 3] for each in self._moments])
+        viser_scene.add_polyline(self._server, "/camera/path", centres, viser_scene.PATH_COLOR)
+        for track in moment.poses:
+            steps = [each.poses[track][1][_PELVIS] for each in self._moments if track in each.poses]
+            viser_scene.add_trail(self._server, track, np.array(steps))
+
+    def _views(self, moment: _Moment, points: np.ndarray) -> dict[str, object]:
+        """Aim viewers at who is there at first, and return the views that can be chosen."""
+        bodies = [positions[:22] for _, positions in moment.poses.values()]
+        surroundings = points if len(points) else moment.T_gravity_camera[None, :3, 3]
+        subject = np.concatenate(bodies) if bodies else surroundings
+        looks_along = moment.T_gravity_camera[:3, 2]
+        world = framing_view(subject, looks_along)
+        viser_scene.aim_initial_camera(self._server, world)
+        return {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
+
+
+def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return world points ``n 3`` and colours of what is confident and shows no person."""
+    points = prediction.pointmap_camera.detach().cpu().numpy().astype(np.float64)
+    confidence = prediction.confidence.detach().cpu().numpy()
+    keep = prediction.person_mask.detach().cpu().numpy() < _PERSON_PROBABILITY
+    keep &= np.isfinite(points).all(axis=-1) & (points[..., 2] > 0)
+    if keep.any():
+        keep &= confidence >= np.quantile(confidence[keep], _DROPPED_CONFIDENCE)
+    colors = prediction.image.detach().cpu().numpy()[keep]
+    return points[keep] @ T_world_camera[:3, :3].T + T_world_camera[:3, 3], colors
+
+
+def _first_gravity(T_world_camera: np.ndarray, points: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """Estimate up and floor from the first frame alone; the finished result has a better one."""
+    cues = GroundCues(
+        camera_rotations=T_world_camera[None, :3, :3],
+        camera_positions=T_world_camera[None, :3, 3],
+        points=points,
+        feet=joints[:, list(_FEET)],
+        spines=joints[:, _NECK] - joints[:, _PELVIS],
+    )
+    return estimate_gravity(cues).astype(np.float64)

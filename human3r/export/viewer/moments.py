@@ -1,0 +1,167 @@
+"""``moments.bin``: the surface of every single frame, people included, as the player shows it ("4D points").
+
+Depth and colour per pixel of a coarse grid, gzipped; the player unprojects one frame at a time. Layout after gunzip:
+``H3RM``, uint32 length of the JSON header, the header (padded to 4 bytes), all depths uint16, all colours 3 uint8.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from human3r.atomic import write_bytes
+from human3r.geometry.fusion import depth_edges
+
+if TYPE_CHECKING:
+    from human3r.records import FramePrediction
+    from human3r.results.reconstruction import Reconstruction
+
+MOMENTS_NAME = "moments.bin"
+MAX_POINTS_PER_FRAME = 20_000
+MAX_RAW_BYTES = 24_000_000
+"""Before compression, which halves it about; longer clips get coarser grids."""
+DEPTH_UNIT_M = 1e-3
+_BYTES_PER_POINT = 5
+_DROPPED_CONFIDENCE = 0.15
+"""The least confident share of each frame's pixels is left out: mostly edges and sky."""
+_EDGE_TOLERANCE = 0.08
+"""Relative depth step between neighbouring pixels that separates two surfaces."""
+
+
+class Moments:
+    """Collects the frames of a run; ``write`` puts them into the world of its result.
+
+    Args:
+        max_raw_bytes: Memory to use; the longer the clip, the coarser all its grids become.
+    """
+
+    def __init__(self, max_raw_bytes: int = 2 * MAX_RAW_BYTES) -> None:
+        self._depth: dict[int, np.ndarray] = {}
+        self._color: dict[int, np.ndarray] = {}
+        self._rect_px = (0.0, 0.0, 0.0, 0.0)
+        self._max_raw_bytes = max_raw_bytes
+        self._num_halvings = 0
+
+    def __len__(self) -> int:
+        return len(self._depth)
+
+    def add(self, prediction: FramePrediction) -> None:
+        """Keep one frame, thinned to ``MAX_POINTS_PER_FRAME``."""
+        depth = prediction.pointmap_camera[..., 2].detach().cpu().numpy()
+        confidence = prediction.confidence.detach().cpu().numpy()
+        is_good = np.isfinite(depth) & (depth > 0) & (depth < np.iinfo(np.uint16).max * DEPTH_UNIT_M)
+        if is_good.any():
+            is_good &= confidence >= np.quantile(confidence[is_good], _DROPPED_CONFIDENCE)
+            is_good &= ~depth_edges(np.where(np.isfinite(depth), depth, 0.0), _EDGE_TOLERANCE)
+        millimetres = np.round(np.where(is_good, depth, 0.0) / DEPTH_UNIT_M).astype(np.uint16)
+        image, rect_px = prediction.image.detach().cpu().numpy(), prediction.source_rect_px
+        for stride in (_stride(depth.size, MAX_POINTS_PER_FRAME), *[2] * self._num_halvings):
+            rect_px = _covered(rect_px, millimetres.shape, stride)
+            millimetres, image = _thinned(millimetres, stride), _thinned(image, stride)
+        self._depth[prediction.frame_index] = millimetres.copy()
+        self._color[prediction.frame_index] = image.copy()
+        self._rect_px = rect_px
+        if len(self) * millimetres.size * _BYTES_PER_POINT > self._max_raw_bytes and min(millimetres.shape) > 1:
+            self._halve()
+
+    def _halve(self) -> None:
+        """Keep every second row and column of what there is, and of what will come."""
+        shape = next(iter(self._depth.values())).shape
+        self._rect_px = _covered(self._rect_px, shape, 2)
+        for grids in (self._depth, self._color):
+            for index, grid in grids.items():
+                grids[index] = _thinned(grid, 2).copy()
+        self._num_halvings += 1
+
+    def write(self, path: Path, reconstruction: Reconstruction, max_raw_bytes: int = MAX_RAW_BYTES) -> bool:
+        """Write the frames of a result whole or not at all; False when one of them was never added.
+
+        Args:
+            path: Where to.
+            reconstruction: The result of the same run.
+            max_raw_bytes: Size before compression; grids get coarser until they fit.
+        """
+        frames = [int(index) for index in reconstruction.frame_index]
+        if not frames or any(index not in self._depth for index in frames):
+            return False
+        depth = np.stack([self._depth[index] for index in frames])
+        color = np.stack([self._color[index] for index in frames])
+        head = _head(reconstruction, self._rect_px)
+        write_bytes(path, _packed(head, depth, color, _stride(depth.size * _BYTES_PER_POINT, max_raw_bytes)))
+        return True
+
+
+def coarsened(content: bytes, max_bytes: int) -> bytes | None:
+    """Return a ``moments.bin`` with grids so coarse that it has at most ``max_bytes``; None: there are none."""
+    raw = gzip.decompress(content)
+    (length,) = struct.unpack_from("<I", raw, 4)
+    head = json.loads(raw[8 : 8 + length])
+    shape = len(head["frames"]), head["height"], head["width"]
+    count = int(np.prod(shape))
+    depth = np.frombuffer(raw, "<u2", count, 8 + length).reshape(shape)
+    color = np.frombuffer(raw, np.uint8, 3 * count, 8 + length + 2 * count).reshape(*shape, 3)
+    stride = 1
+    while len(content) > max_bytes:
+        stride = max(stride + 1, int(stride * np.sqrt(len(content) / max_bytes)))
+        if stride > min(shape[1:]):
+            return None
+        content = _packed(head, depth, color, stride)
+    return content
+
+
+def _packed(head: dict[str, object], depth: np.ndarray, color: np.ndarray, stride: int) -> bytes:
+    """Return the file for depths ``T H W`` and colours ``T H W 3``, of which every ``stride``-th is kept both ways."""
+    rect_px = _covered(head["rect"], depth.shape[1:], stride)  # type: ignore[arg-type]
+    # Frames go last, so that one step serves both directions of the picture.
+    depth = np.moveaxis(_thinned(np.moveaxis(depth, 0, -1), stride), -1, 0)
+    color = np.moveaxis(_thinned(np.moveaxis(color, 0, -1), stride), -1, 0)
+    size = {"height": depth.shape[1], "width": depth.shape[2], "rect": [round(edge, 3) for edge in rect_px]}
+    said = json.dumps(head | size, separators=(",", ":")).encode()
+    said += b" " * (-(8 + len(said)) % 4)
+    raw = b"H3RM" + struct.pack("<I", len(said)) + said + depth.astype("<u2").tobytes() + color.tobytes()
+    return gzip.compress(raw, 5, mtime=0)
+
+
+def _head(reconstruction: Reconstruction, rect_px: tuple[float, float, float, float]) -> dict[str, object]:
+    T_gravity_camera = reconstruction.T_gravity_world.astype(np.float64) @ reconstruction.T_world_camera
+    K = reconstruction.K.astype(np.float64)
+    lenses = np.stack([K[:, 0, 0], K[:, 1, 1], K[:, 0, 2], K[:, 1, 2]], axis=1)
+    return {
+        "rect": list(rect_px),
+        "depth_unit_m": DEPTH_UNIT_M,
+        "frames": [
+            {"K": np.round(lens, 3).tolist(), "T": np.round(T[:3], 6).reshape(-1).tolist()}
+            for lens, T in zip(lenses, T_gravity_camera, strict=True)
+        ],
+    }
+
+
+def _stride(size: int, limit: int) -> int:
+    """Return the step in both directions that brings ``size`` below ``limit``."""
+    return max(1, int(np.ceil(np.sqrt(size / limit))))
+
+
+def _thinned(grid: np.ndarray, stride: int) -> np.ndarray:
+    """Take the middle pixel of every ``stride x stride`` cell; incomplete cells at the far edges are left out."""
+    height, width = (side - side % stride for side in grid.shape[:2])
+    return grid[stride // 2 : height : stride, stride // 2 : width : stride]
+
+
+def _covered(
+    rect_px: tuple[float, float, float, float], shape: tuple[int, ...], stride: int
+) -> tuple[float, float, float, float]:
+    """Return the part of a rectangle that the complete cells of a grid cover.
+
+    It is moved by up to half a pixel, so that the pixel that is kept of each cell lies in the cell's middle.
+    """
+    x0, y0, x1, y1 = (float(edge) for edge in rect_px)
+    height, width = shape[:2]
+    step_y, step_x = (y1 - y0) / height, (x1 - x0) / width
+    off = 0.0 if stride % 2 else 0.5
+    left, top = x0 + off * step_x, y0 + off * step_y
+    return left, top, left + (width - width % stride) * step_x, top + (height - height % stride) * step_y

@@ -1,0 +1,1 @@
+"""Run a model on one stream: loading, session, filter, stream and pipeline."""

@@ -1,0 +1,261 @@
+"""An optional causal filter over the people of a stream: place, distance, orientation of every bone, one shape each.
+
+Per-frame people shake: at 30 fps by 60 to 170 m/s² where the athlete's own acceleration is 8. Every quantity passes a
+g-h filter (fading memory of order one: position and rate), which follows steady motion without any lag and a change of
+speed about one time constant late. Bones are filtered by their orientation in the camera, because errors of
+neighbouring joints cancel there, and the body is placed by the middle of the trunk, where they average out. Nothing
+waits for later frames.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from human3r.bodies import SmplxBody
+from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
+from human3r.models.compact.people.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, PARENTS, posed_chain
+from human3r.records import People, TensorRecord, concatenate
+
+_ANCHOR_JOINTS = (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 16, 17)
+"""Joints whose mean places a body: trunk, head, hips, knees and shoulders; hands and feet move too much."""
+_METRES_PER_SIZE = 1.4
+"""From head to ankle of a grown-up: turns distances over sizes to rough metres."""
+_SIZE_BONES = (1, 3, 4, 6, 7, 9, 12, 15)
+"""Bones from head to ankle, named by their lower ends: their sum is a body's size whatever its pose."""
+
+
+@dataclass(frozen=True)
+class SmoothingOptions:
+    """Time constants of the filters; 0 switches a part off. A change of speed is followed so much later."""
+
+    rotation_s: float = 0.1
+    bearing_s: float = 0.08
+    """Of the direction to the body."""
+    distance_s: float = 0.4
+    """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, and no pixel."""
+    near_m: float = 4.0
+    """Noise grows with distance, and from here on the time constants do, up to ``far_factor``."""
+    far_factor: float = 1.5
+    rotation_knee: float = 0.5
+    """Radians: a bone this far from its prediction halves its time constant; a fast limb is not held back."""
+    bearing_knee: float = 0.02
+    """The same of the direction to the body."""
+    longest_step_s: float = 0.2
+    """Rates are not believed for longer than this."""
+    largest_turn: float = 0.5
+    """Radians by which one frame may turn a bone's prediction for the rate; slips of the detector turn more."""
+    log_distance_knee: float = 0.25
+    """A logarithmic distance this far from its prediction halves the time constant: the filter has gone astray."""
+    largest_speed: float = 4.0
+    """Metres per second by which a rate may carry somebody nearer or away; a run."""
+    jump_m: float = 1.0
+    """A body this far aside from where it is expected is another one: everything starts anew."""
+    shape_memory: float = 300.0
+    """Observations that the running mean of betas remembers."""
+    forget_s: float = 1.0
+    """A track unseen for longer starts anew."""
+
+
+@dataclass(frozen=True)
+class SmoothingState(TensorRecord):
+    """What is remembered of K identities; frozen, ``smooth_people`` returns a new one."""
+
+    track_id: Tensor
+    """``K`` int64."""
+    time_s: Tensor
+    """``K`` float64, when last seen."""
+    since_s: Tensor
+    """``K`` float64, when the filter started."""
+    log_distance: Tensor
+    """``K`` logarithm of the anchor's distance over the body's size."""
+    log_distance_rate: Tensor
+    """``K`` per second."""
+    bearing: Tensor
+    """``K 3`` unit vector to the anchor."""
+    bearing_rate: Tensor
+    """``K 3`` per second."""
+    orientation: Tensor
+    """``K 22 3 3`` bones in the camera."""
+    orientation_rate: Tensor
+    """``K 22 3`` radians per second, in each bone's own axes."""
+    betas: Tensor
+    """``K 10`` running mean."""
+    count: Tensor
+    """``K`` observations in the mean."""
+
+
+def smooth_people(
+    people: People,
+    time_s: float,
+    state: SmoothingState | None,
+    body: SmplxBody,
+    options: SmoothingOptions | None = None,
+) -> tuple[People, SmoothingState]:
+    """Filter the people of one frame; pure.
+
+    Everything is filtered in the camera: a camera that turns steadily adds no lag.
+
+    Args:
+        people: The frame's people, identities given.
+        time_s: Time of the frame, seconds.
+        state: What the previous frame returned; None before the first.
+        body: Whose bones the rotations turn.
+        options: Time constants.
+
+    Returns:
+        The filtered people, in the same order, and the new state.
+    """
+    options = options or SmoothingOptions()
+    fresh = _observe(people, time_s, body)
+    if state is None or len(people) == 0 or state.track_id.numel() == 0:
+        return people, _remember(fresh, state, time_s, options)
+    known, row = _look_up(people.track_id, time_s, state, options)
+    old = state.map(lambda values: values[row])
+    filtered, expected_aside = _advance(old, fresh, options)
+    distance = old.log_distance.exp() * _body_size(body, old.betas)
+    known &= expected_aside * distance < options.jump_m
+    mixed = {
+        name: _where(known, getattr(filtered, name), getattr(fresh, name))
+        for name in SmoothingState.__dataclass_fields__
+    }
+    after = SmoothingState(**mixed)
+    return _to_people(people, after, body, known), _remember(after, state, time_s, options)
+
+
+def _observe(people: People, time_s: float, body: SmplxBody) -> SmoothingState:
+    """Write one frame's people as the state of filters that start with it."""
+    anchor, orientation = _anchor_and_bones(people, body)
+    distance = anchor.norm(dim=-1).clamp_min(1e-3)
+    time = torch.full((len(people),), time_s, dtype=torch.float64, device=people.track_id.device)
+    return SmoothingState(
+        track_id=people.track_id,
+        time_s=time,
+        since_s=time,
+        log_distance=distance.log() - _body_size(body, people.betas).log(),
+        log_distance_rate=torch.zeros_like(distance),
+        bearing=anchor / distance[:, None],
+        bearing_rate=torch.zeros_like(anchor),
+        orientation=orientation,
+        orientation_rate=torch.zeros_like(orientation[..., 0]),
+        betas=people.betas,
+        count=torch.ones_like(people.score),
+    )
+
+
+def _anchor_and_bones(people: People, body: SmplxBody) -> tuple[Tensor, Tensor]:
+    """Return anchors ``P 3`` and orientations of the bones ``P 22 3 3``, both in the camera."""
+    orientation, joints = posed_chain(people.joint_rotations[:, :NUM_BODY_ROTATIONS], _bones(body, people.betas))
+    anchor = joints[:, _ANCHOR_JOINTS].mean(1) - joints[:, HEAD_JOINT]
+    return people.head_camera + anchor, orientation
+
+
+def _bones(body: SmplxBody, betas: Tensor) -> Tensor:
+    """Return ``P 22 3`` vectors from each joint's parent at rest."""
+    rest = body.rest_joints(betas, torch.zeros_like(betas))[:, :NUM_BODY_ROTATIONS]
+    return rest - rest[:, (0, *PARENTS[1:])]
+
+
+def _body_size(body: SmplxBody, betas: Tensor) -> Tensor:
+    """Return ``P`` lengths from head to ankle along the bones, metres."""
+    return _bones(body, betas)[:, _SIZE_BONES].norm(dim=-1).sum(1).clamp_min(0.1)
+
+
+def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptions) -> tuple[SmoothingState, Tensor]:
+    """Predict each filter to the new time and correct it; returns also how far aside each body came, radians."""
+    age = (fresh.time_s - old.time_s).clamp_min(1e-4).to(torch.float32)
+    elapsed = (fresh.time_s - old.since_s).to(torch.float32)
+    ahead = age.clamp_max(options.longest_step_s)
+    slower = (old.log_distance.exp() * _METRES_PER_SIZE / options.near_m).clamp(1.0, options.far_factor)
+
+    def gains(constant_s: Tensor) -> tuple[Tensor, Tensor]:
+        # A filter that has seen little follows fast at first: its rate is not known yet.
+        shape = (-1, *[1] * (constant_s.ndim - 1))
+        constant = torch.minimum(constant_s * slower.view(shape), 0.5 * elapsed.view(shape)).clamp_min(1e-6)
+        keep = torch.exp(-age.view(shape) / constant)
+        return 1 - keep.square(), (1 - keep).square() / age.view(shape)
+
+    log_distance = old.log_distance + ahead * old.log_distance_rate
+    miss = fresh.log_distance - log_distance
+    astray = 1 + (miss / options.log_distance_knee).square()
+    position_gain, rate_gain = gains(options.distance_s / astray)
+    log_distance = log_distance + position_gain * miss
+    fastest = options.largest_speed / (log_distance.exp() * _METRES_PER_SIZE)
+    log_distance_rate = (old.log_distance_rate + rate_gain * miss / astray).clamp(-fastest, fastest)
+
+    bearing = old.bearing + ahead[:, None] * old.bearing_rate
+    aside = fresh.bearing - bearing
+    astray = 1 + (aside.norm(dim=-1) / options.bearing_knee).square()
+    position_gain, rate_gain = (gain[:, None] for gain in gains(options.bearing_s / astray))
+    bearing, bearing_rate = bearing + position_gain * aside, old.bearing_rate + rate_gain * aside
+
+    orientation = old.orientation @ rotation_from_axis_angle(ahead[:, None, None] * old.orientation_rate)
+    turn = axis_angle_from_rotation(orientation.transpose(-1, -2) @ fresh.orientation)
+    angle = turn.norm(dim=-1, keepdim=True)
+    astray = 1 + (angle[..., 0] / options.rotation_knee).square()
+    position_gain, rate_gain = (gain[..., None] for gain in gains(options.rotation_s / astray))
+    # Near half a turn the shortest way is a coin toss; a flip is then taken at once instead of spun through.
+    flips = angle > 0.9 * math.pi
+    limited = turn * (options.largest_turn / angle.clamp_min(options.largest_turn))
+    corrected = orientation @ rotation_from_axis_angle(position_gain * turn)
+    rate = torch.where(flips, torch.zeros_like(turn), old.orientation_rate + rate_gain * limited)
+
+    count = (old.count + 1).clamp(max=options.shape_memory)
+    filtered = SmoothingState(
+        track_id=fresh.track_id,
+        time_s=fresh.time_s,
+        since_s=old.since_s,
+        log_distance=log_distance,
+        log_distance_rate=log_distance_rate,
+        bearing=bearing / bearing.norm(dim=-1, keepdim=True).clamp_min(1e-6),
+        bearing_rate=bearing_rate,
+        orientation=torch.where(flips[..., None], fresh.orientation, corrected),
+        orientation_rate=rate,
+        betas=old.betas + (fresh.betas - old.betas) / count[:, None],
+        count=count,
+    )
+    return filtered, aside.norm(dim=-1)
+
+
+def _to_people(people: People, after: SmoothingState, body: SmplxBody, known: Tensor) -> People:
+    """Write filtered bodies as people; newcomers stay as they are to the bit."""
+    above = after.orientation[:, (0, *PARENTS[1:])]
+    local = above.transpose(-1, -2) @ after.orientation
+    local = torch.cat([after.orientation[:, :1], local[:, 1:]], dim=1)
+    rotations = torch.cat([local, people.joint_rotations[:, NUM_BODY_ROTATIONS:]], dim=1)
+    _, joints = posed_chain(local, _bones(body, after.betas))
+    distance = after.log_distance.exp() * _body_size(body, after.betas)
+    head = after.bearing * distance[:, None] + joints[:, HEAD_JOINT] - joints[:, _ANCHOR_JOINTS].mean(1)
+    return replace(
+        people,
+        joint_rotations=_where(known, rotations, people.joint_rotations),
+        betas=_where(known, after.betas, people.betas),
+        head_camera=_where(known, head, people.head_camera),
+    )
+
+
+def _where(chosen: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return torch.where(chosen.reshape(-1, *[1] * (first.ndim - 1)), first, second)
+
+
+def _look_up(
+    track_id: Tensor, time_s: float, state: SmoothingState, options: SmoothingOptions
+) -> tuple[Tensor, Tensor]:
+    """Return which people are known, and their rows in ``state``."""
+    same = track_id[:, None] == state.track_id[None]
+    row = same.to(torch.uint8).argmax(dim=1)
+    return same.any(dim=1) & (time_s - state.time_s[row] <= options.forget_s), row
+
+
+def _remember(
+    fresh: SmoothingState, state: SmoothingState | None, time_s: float, options: SmoothingOptions
+) -> SmoothingState:
+    """Join those seen now with those seen lately: the state never holds more than a second of identities."""
+    if state is None:
+        return fresh
+    gone = (state.track_id[:, None] == fresh.track_id[None]).any(dim=1)
+    kept = state.map(lambda values: values[~gone & (time_s - state.time_s <= options.forget_s)])
+    return concatenate([fresh, kept])

@@ -1,0 +1,1 @@
+"""The camera head of ``compact``: explicit alignment against an anchor frame."""

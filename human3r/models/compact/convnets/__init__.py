@@ -1,0 +1,1 @@
+"""Frozen convolutional networks, and the convolutions they are made of."""

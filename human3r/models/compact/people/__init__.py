@@ -1,0 +1,1 @@
+"""People of ``compact``: detection, keypoints, prompts, and the lifting to bodies."""

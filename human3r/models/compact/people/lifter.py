@@ -1,0 +1,98 @@
+"""The lifter: keypoint features (and human tokens) to SMPL-X body parameters in the camera.
+
+Orientation and place are predicted in the virtual camera of ``keypoint_encoder`` and turned back; depth is predicted as
+depth times box size, so that it scales as perspective does. Refinement against the keypoints is ``refine``'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from human3r.models.compact.people.body_points import NUM_BODY_ROTATIONS, BodyPoints, rotation_from_6d
+from human3r.models.compact.people.keypoint_encoder import KeypointCues, KeypointEncoder, PersonKeypoints, keypoint_cues
+from human3r.models.layers.casting import Linear
+from human3r.records import TensorRecord
+
+NUM_OUTPUTS = NUM_BODY_ROTATIONS * 6 + 10 + 3 + NUM_BODY_ROTATIONS + 1
+"""Rotations, betas, place, log sigma of every rotation, log sigma of log depth."""
+_UPRIGHT_6D = (1.0, 0.0, 0.0, -1.0, 0.0, 0.0)
+"""Half a turn about x, row-major 3 x 2: a y-up body that faces an OpenCV camera."""
+_IDENTITY_6D = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class LiftedPeople(TensorRecord):
+    """P people in the camera frame, and how sure the network is."""
+
+    joint_rotations: Tensor
+    """``P 22 3 3`` local, root in the camera frame."""
+    betas: Tensor
+    """``P 10``"""
+    root_camera: Tensor
+    """``P 3`` pelvis joint, metres."""
+    rotation_sigma: Tensor
+    """``P 22`` expected error of each local rotation per axis, radians."""
+    log_depth_sigma: Tensor
+    """``P`` expected error of the logarithm of the depth."""
+
+
+class BodyLifter(nn.Module):
+    """From keypoints, and optionally a human token, to a body.
+
+    Args:
+        points: The skeleton whose tables come with the weights.
+        dim: Width of the keypoint encoder.
+        depth: Its residual blocks.
+        token_dim: Channels of the decoder's human tokens; 0 builds no connection. The connection starts at zero, so
+            a lifter trained on keypoints alone gives the same people inside a network until the network is trained.
+    """
+
+    def __init__(self, points: BodyPoints, dim: int = 640, depth: int = 4, token_dim: int = 0) -> None:
+        super().__init__()
+        self.points = points
+        self.encoder = KeypointEncoder(dim, depth)
+        self.from_keypoints = Linear(dim, NUM_OUTPUTS)
+        self.from_token = Linear(token_dim, NUM_OUTPUTS, bias=False) if token_dim else None
+        self._initialise()
+
+    def _initialise(self) -> None:
+        with torch.no_grad():
+            self.from_keypoints.weight.mul_(0.1)
+            rotations = torch.tensor([_UPRIGHT_6D] + [_IDENTITY_6D] * (NUM_BODY_ROTATIONS - 1)).flatten()
+            rest = torch.zeros(NUM_OUTPUTS - len(rotations))
+            # Box height times depth is about 1.5 m for an upright adult; sigmas start at 0.2.
+            rest[12] = 0.4
+            rest[13:] = -1.6
+            self.from_keypoints.bias.copy_(torch.cat([rotations, rest]))
+            if self.from_token is not None:
+                self.from_token.weight.zero_()
+
+    def forward(self, people: PersonKeypoints, human_tokens: Tensor | None = None) -> LiftedPeople:
+        """Lift P people; ``human_tokens`` is ``P token_dim``."""
+        cues = keypoint_cues(people)
+        outputs = self.from_keypoints(self.encoder(cues.values))
+        if self.from_token is not None and human_tokens is not None:
+            outputs = outputs + self.from_token(human_tokens)
+        return decode_outputs(outputs.float(), cues)
+
+
+def decode_outputs(outputs: Tensor, cues: KeypointCues) -> LiftedPeople:
+    """Turn raw outputs ``P 168`` into people in the camera frame."""
+    sizes = [NUM_BODY_ROTATIONS * 6, 10, 3, NUM_BODY_ROTATIONS, 1]
+    rotations, betas, place, rotation_sigma, depth_sigma = outputs.split(sizes, dim=1)
+    local = rotation_from_6d(rotations.unflatten(1, (NUM_BODY_ROTATIONS, 6)))
+    local = torch.cat([(cues.R_camera_virtual @ local[:, 0])[:, None], local[:, 1:]], dim=1)
+    depth = place[:, 2:].clamp(-4.0, 4.0).exp() / cues.size[:, None]
+    across = place[:, :2] * cues.size[:, None]
+    root_virtual = torch.cat([across, torch.ones_like(depth)], dim=1) * depth
+    root_camera = (cues.R_camera_virtual @ root_virtual[..., None])[..., 0]
+    return LiftedPeople(
+        joint_rotations=local,
+        betas=betas,
+        root_camera=root_camera,
+        rotation_sigma=rotation_sigma.clamp(-4.0, 1.0).exp(),
+        log_depth_sigma=depth_sigma[:, 0].clamp(-4.0, 1.0).exp(),
+    )

@@ -1,0 +1,71 @@
+"""The compact person head: lift the keypoints of everyone, refine against the same keypoints, complete to SMPL-X.
+
+The human token of the decoder enters the lifter beside the keypoints. Hands stay flat and the jaw closed: 17 keypoints
+say nothing about them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from human3r.models.compact.config import CompactConfig
+from human3r.models.compact.people.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, BodyPoints
+from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, normalised_keypoints
+from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
+from human3r.models.compact.people.prompter import KeypointDetections, principal_point
+from human3r.models.compact.people.refine import Refiner
+from human3r.models.config import TrunkConfig
+from human3r.models.parts import DecodedFrame, PersonParameters, ScenePoints
+from human3r.records import NUM_JOINT_ROTATIONS
+
+
+class KeypointPersonHead(nn.Module):
+    """Fulfils ``parts.PersonHead``.
+
+    Args:
+        trunk: Width of the human tokens.
+        parts: Sizes of the lifter.
+    """
+
+    def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
+        super().__init__()
+        self.lifter = BodyLifter(BodyPoints(), parts.lifter_dim, parts.lifter_depth, trunk.decoder_dim)
+        self.refiner = Refiner()
+
+    def forward(self, frame: DecodedFrame, points: ScenePoints) -> PersonParameters:
+        """Predict everyone in ``frame.detections``, which must come from the compact prompter."""
+        people = keypoints_in_camera(frame, points.focal_px)
+        lifted = self.lifter(people, frame.human_tokens)
+        if not self.training:
+            lifted = self.refiner(lifted, people, self.lifter.points)
+        return to_person_parameters(lifted, self.lifter.points)
+
+
+def keypoints_in_camera(frame: DecodedFrame, focal_px: Tensor) -> PersonKeypoints:
+    """Put the frame's keypoints onto the normalised image plane of a camera with focal length ``focal_px``."""
+    detections = frame.detections
+    if not isinstance(detections, KeypointDetections) or detections.keypoints is None:
+        raise TypeError("the compact person head needs the detections of the compact prompter")
+    keypoints = detections.keypoints
+    centre = keypoints.keypoints_px.new_tensor(principal_point(frame.image_size))
+    return normalised_keypoints(keypoints.keypoints_px, keypoints.keypoint_score, focal_px, centre, frame.image_size)
+
+
+def to_person_parameters(lifted: LiftedPeople, points: BodyPoints) -> PersonParameters:
+    """Complete lifted people to SMPL-X parameters; the place is given by the head joint."""
+    posed = points(lifted.joint_rotations, lifted.betas)
+    return PersonParameters(
+        joint_rotations=complete_rotations(lifted.joint_rotations),
+        betas=lifted.betas,
+        expression=torch.zeros_like(lifted.betas),
+        head_camera=lifted.root_camera + posed.joints[:, HEAD_JOINT],
+        joints_camera=lifted.root_camera[:, None] + posed.joints,
+    )
+
+
+def complete_rotations(body_rotations: Tensor) -> Tensor:
+    """Append flat hands and a closed jaw: ``P 22 3 3`` to ``P 53 3 3``."""
+    missing = NUM_JOINT_ROTATIONS - NUM_BODY_ROTATIONS
+    rest = torch.eye(3, dtype=body_rotations.dtype, device=body_rotations.device)
+    return torch.cat([body_rotations, rest.expand(body_rotations.shape[0], missing, 3, 3)], dim=1)

@@ -1,0 +1,1 @@
+"""Scene heads of ``compact``: depth, person mask, focal length and metric scale."""

@@ -1,0 +1,236 @@
+"""The compact scene heads: depth with confidence and focal length, and the person mask.
+
+A light DPT-style pyramid joins the decoder's levels with the trunk's strides 8 and 4; the last factor of four is a
+learned convex combination of neighbouring cells, which keeps depth edges sharp. Sources: DPT (arXiv 2103.13413);
+convex upsampling: RAFT (arXiv 2003.12039), sec. 3.3; canonical depth: Metric3D (arXiv 2307.10984), sec. 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from human3r.models.compact.config import CompactConfig
+from human3r.models.compact.convnets.convolution import SameConv2d
+from human3r.models.compact.convnets.efficientnet import TAP_CHANNELS
+from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS, NUM_KEYPOINTS
+from human3r.models.compact.people.human_prior import MoveNetFeatures
+from human3r.models.compact.people.keypoints import ImageKeypoints
+from human3r.models.compact.people.prompter import KeypointDetections, principal_point, prior_focal_px
+from human3r.models.compact.people.skeleton_map import NUM_MAPS, draw_skeletons
+from human3r.models.config import TrunkConfig
+from human3r.models.layers.blocks import Mlp
+from human3r.models.parts import DecodedFrame, ImageFeatures, ScenePoints
+
+STRIDE_PX = 4
+"""Of the finest feature level."""
+_MEAN_DEPTH_M = 4.0
+"""Depth that an untrained head predicts everywhere."""
+_LOG_DEPTH_RANGE = (math.log(0.1), math.log(250.0))
+MAX_LOG_FOCAL = 0.9
+"""The focal head stays within this factor (as a logarithm) of the prior: fields of view of 27 to 110 degrees."""
+_FOCAL_POOL, _FOCAL_HIDDEN = 2, 256
+"""Parts of each image side whose tokens are averaged apart, and channels between the two layers."""
+_FOCAL_SPREAD = 0.17
+"""Standard deviation of the logarithm of the focal length. Measured on held-out renders."""
+_FOCAL_GAIN = 0.05
+"""Share of a new frame in the running focal length: a clip has one lens."""
+
+
+@dataclass(frozen=True)
+class SceneMaps:
+    """Batched outputs of the point head, before they become points."""
+
+    log_depth: Tensor
+    """``B H W`` logarithm of the depth that the prior focal length would see (canonical depth), metres."""
+    confidence: Tensor
+    """``B H W``, >= 1."""
+    log_focal: Tensor
+    """``B`` logarithm of the focal length over the prior's."""
+
+
+class RefineBlock(nn.Module):
+    """A residual depthwise 5x5, then two 1x1 convolutions.
+
+    Args:
+        dim: Channels.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.mix = SameConv2d(dim, dim, 5, groups=dim)
+        self.expand = SameConv2d(dim, 2 * dim, activation="relu")
+        self.contract = SameConv2d(2 * dim, dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``B C h w`` to itself."""
+        return self.contract(self.expand(self.mix(features)), features)
+
+
+class Fusion(nn.Module):
+    """Raise coarse features by a factor of two and add a lateral level.
+
+    Args:
+        coarse_dim: Channels of the coarse features.
+        lateral_dim: Channels of the lateral level.
+        dim: Channels of the result.
+    """
+
+    def __init__(self, coarse_dim: int, lateral_dim: int, dim: int) -> None:
+        super().__init__()
+        self.coarse = SameConv2d(coarse_dim, dim)
+        self.lateral = SameConv2d(lateral_dim, dim)
+        self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim))
+
+    def forward(self, coarse: Tensor, lateral: Tensor) -> Tensor:
+        """Join ``B C h w`` and ``B L 2h 2w`` into ``B D 2h 2w``."""
+        raised = functional.interpolate(self.coarse(coarse), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.refine(self.lateral(lateral, raised))
+
+
+class ConvexUpsampling(nn.Module):
+    """Raise maps by a factor of four; every fine pixel is a learned mean of the nine coarse cells around it.
+
+    Args:
+        dim: Channels of the features that choose the weights; the grey image is seen at full resolution.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden = SameConv2d(dim + STRIDE_PX**2, 48, 3, activation="relu")
+        self.weights = SameConv2d(48, 9 * STRIDE_PX**2)
+
+    def forward(self, maps: Tensor, features: Tensor, grey: Tensor) -> Tensor:
+        """Raise ``B M h w`` to ``B M 4h 4w``, guided by ``B C h w`` features and the ``B 1 4h 4w`` image."""
+        batch, channels, rows, columns = maps.shape
+        detail = functional.pixel_unshuffle(grey.to(features.dtype), STRIDE_PX)
+        weights = self.weights(self.hidden(torch.cat([features, detail], dim=1)))
+        # Cells first: the weights of a cell lie together then, as the convolution leaves them.
+        weights = weights.permute(0, 2, 3, 1).float().unflatten(-1, (9, STRIDE_PX**2)).softmax(dim=-2)
+        padded = functional.pad(maps.float(), (1, 1, 1, 1), mode="replicate")
+        neighbours = functional.unfold(padded, 3).view(batch, channels, 9, rows, columns).permute(0, 3, 4, 1, 2)
+        fine = (neighbours.flatten(0, 2) @ weights.flatten(0, 2)).view(
+            batch, rows, columns, channels, STRIDE_PX, STRIDE_PX
+        )
+        return fine.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, STRIDE_PX * rows, STRIDE_PX * columns)
+
+
+class CompactPointHead(nn.Module):
+    """Depth, confidence and focal length.
+
+    Args:
+        trunk: Sizes of tokens and decoder.
+        parts: Width.
+    """
+
+    def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
+        super().__init__()
+        dim = parts.point_dim
+        self.join = nn.Linear(trunk.token_dim + 3 * trunk.decoder_dim, 2 * dim)
+        self.coarse = SameConv2d(TAP_CHANNELS[2], 2 * dim)
+        self.refine = nn.Sequential(RefineBlock(2 * dim), RefineBlock(2 * dim))
+        self.middle = Fusion(2 * dim, TAP_CHANNELS[1], dim)
+        self.fine = Fusion(dim, TAP_CHANNELS[0] + FEATURE_CHANNELS, dim // 2)
+        self.output = SameConv2d(dim // 2, 2, 3)
+        self.upsample = ConvexUpsampling(dim // 2)
+        self.focal = Mlp(_FOCAL_POOL**2 * trunk.token_dim, _FOCAL_HIDDEN, 1)
+        nn.init.zeros_(self.focal.contract.weight)
+        nn.init.zeros_(self.focal.contract.bias)
+        # An untrained head says 4 m everywhere, with little confidence.
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def predict(self, levels: tuple[Tensor, ...], image: ImageFeatures, human: MoveNetFeatures) -> SceneMaps:
+        """Predict the maps of B frames; the levels are ``B N D`` each."""
+        grey, fine, middle, coarse = image.pyramid
+        dtype = self.join.weight.dtype
+        tokens = self.join(torch.cat([level.to(dtype) for level in levels], dim=-1))
+        features = tokens.transpose(1, 2).unflatten(2, image.grid)
+        features = self.refine(self.coarse(coarse.to(dtype), features))
+        features = self.middle(features, middle.to(dtype))
+        people = human.maps.features.to(dtype)
+        features = self.fine(features, torch.cat([fine.to(dtype), people], dim=1))
+        # Eight bits of mantissa would band the depth: the last layer stays fp32 where the others run in bf16.
+        raised = self.upsample(self.output(features.float()), features, grey)
+        log_depth = (raised[:, 0] + math.log(_MEAN_DEPTH_M)).clamp(*_LOG_DEPTH_RANGE)
+        focal = self.focal(pooled_tokens(levels[0], image.grid))[:, 0].float()
+        return SceneMaps(log_depth, 1 + raised[:, 1].clamp(max=6.0).exp(), MAX_LOG_FOCAL * torch.tanh(focal))
+
+    def forward(self, frame: DecodedFrame) -> ScenePoints:
+        """Predict one frame; its focal length continues the previous frame's."""
+        assert isinstance(frame.human, MoveNetFeatures)
+        maps = self.predict(frame.levels, frame.image, frame.human)
+        prior = prior_focal_px(frame.image_size)
+        log_focal = maps.log_focal[0]
+        if frame.previous_focal_px is not None:
+            previous = (frame.previous_focal_px / prior).log()
+            log_focal = previous + _FOCAL_GAIN * (log_focal - previous)
+        focal_px = prior * log_focal.exp()
+        # Canonical depth: the same picture taken with a longer lens shows things farther away.
+        depth = (maps.log_depth[0] + log_focal).exp()
+        information = torch.full_like(focal_px, 1 / _FOCAL_SPREAD**2)
+        return ScenePoints(unproject_depth(depth, focal_px), maps.confidence[0], focal_px, information)
+
+
+class KeypointMaskHead(nn.Module):
+    """Person mask from drawn keypoints and the human prior's finest features, which both know real people.
+
+    Args:
+        parts: Width.
+    """
+
+    def __init__(self, parts: CompactConfig) -> None:
+        super().__init__()
+        dim = parts.point_dim // 2
+        inputs = NUM_MAPS + FEATURE_CHANNELS + NUM_KEYPOINTS + 1 + TAP_CHANNELS[0] + STRIDE_PX**2
+        self.embed = SameConv2d(inputs, dim)
+        self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim), RefineBlock(dim))
+        self.output = SameConv2d(dim, STRIDE_PX**2)
+        # An untrained head sees nobody: the camera then looks at everything.
+        nn.init.zeros_(self.output.weight)
+        nn.init.constant_(self.output.bias, -3.0)
+
+    def predict(self, image: ImageFeatures, human: MoveNetFeatures, skeletons: Tensor) -> Tensor:
+        """Return ``B H W`` logits; ``skeletons`` is ``B 2 h w`` from ``draw_skeletons``."""
+        dtype = self.embed.weight.dtype
+        detail = functional.pixel_unshuffle(image.pyramid[0], STRIDE_PX)
+        seen = human.maps
+        maps = (skeletons, seen.features, seen.keypoint_heatmap, seen.center, image.pyramid[1], detail)
+        features = self.refine(self.embed(torch.cat([level.to(dtype) for level in maps], dim=1)))
+        return functional.pixel_shuffle(self.output(features), STRIDE_PX)[:, 0].float()
+
+    def forward(self, frame: DecodedFrame) -> Tensor:
+        """Return ``H W`` in [0, 1]."""
+        assert isinstance(frame.human, MoveNetFeatures)
+        assert isinstance(frame.detections, KeypointDetections)
+        assert frame.detections.keypoints is not None
+        return self.mask_of(frame.image, frame.human, frame.detections.keypoints, frame.image_size)
+
+    def mask_of(
+        self, image: ImageFeatures, human: MoveNetFeatures, people: ImageKeypoints, image_size: tuple[int, int]
+    ) -> Tensor:
+        """Return ``H W`` in [0, 1] of one frame and the people in it; nothing recurrent is looked at."""
+        skeletons = draw_skeletons(people, image_size, STRIDE_PX)
+        return torch.sigmoid(self.predict(image, human, skeletons[None])[0])
+
+
+def pooled_tokens(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return ``B 4D``: the mean of ``B N D`` tokens in each quarter of the image, which the focal length is read from.
+
+    Where walls and floors converge tells the lens, and one mean over the whole image would not keep where.
+    """
+    maps = tokens.float().transpose(1, 2).unflatten(2, grid)
+    return functional.adaptive_avg_pool2d(maps, _FOCAL_POOL).flatten(1)
+
+
+def unproject_depth(depth: Tensor, focal_px: Tensor) -> Tensor:
+    """Return ``H W 3`` points of an ``H W`` depth map, metres, camera frame."""
+    height, width = depth.shape
+    center_x, center_y = principal_point((height, width))
+    x = (torch.arange(width, device=depth.device) - center_x) / focal_px
+    y = (torch.arange(height, device=depth.device) - center_y) / focal_px
+    return torch.stack([x * depth, y[:, None] * depth, depth], dim=-1)

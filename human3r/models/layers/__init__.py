@@ -1,0 +1,1 @@
+"""Layers shared by the paper's network and ``compact``: attention, blocks, rotary positions, packed linears."""

@@ -1,0 +1,106 @@
+"""Transformer blocks that more than one part is made of.
+
+Every layer norm has eps 1e-6 and every GELU is the exact one; the released weights were trained so.
+Sources: ViT (arXiv 2010.11929); CUT3R (arXiv 2501.12387), sec. 3.2.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from human3r.models.layers.attention import CrossAttention, Rotates, SelfAttention
+from human3r.models.layers.casting import Linear
+
+NORM_EPS = 1e-6
+"""1e-5, PyTorch's default, moves the outputs by 6e-4."""
+
+
+def build_norm(dim: int) -> nn.LayerNorm:
+    """Return a layer norm over ``dim`` channels."""
+    return nn.LayerNorm(dim, eps=NORM_EPS)
+
+
+class Mlp(nn.Module):
+    """Linear, activation, linear.
+
+    Args:
+        dim: Channels in.
+        hidden: Channels between.
+        out: Channels out.
+        activation: The layer between; exact GELU unless given.
+    """
+
+    def __init__(self, dim: int, hidden: int, out: int, activation: nn.Module | None = None) -> None:
+        super().__init__()
+        self.expand = Linear(dim, hidden)
+        self.activation = nn.GELU() if activation is None else activation
+        self.contract = Linear(hidden, out)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map ``... dim`` to ``... out``."""
+        return self.contract(self.activation(self.expand(tokens)))
+
+
+class EncoderBlock(nn.Module):
+    """Self attention and MLP, pre-norm.
+
+    Args:
+        dim: Channels.
+        heads: Attention heads.
+        mlp_ratio: Hidden channels of the MLP over ``dim``.
+        has_half_rounding: See ``SelfAttention``.
+    """
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, has_half_rounding: bool = False) -> None:
+        super().__init__()
+        self.norm1 = build_norm(dim)
+        self.attention = SelfAttention(dim, heads, has_half_rounding)
+        self.norm2 = build_norm(dim)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), dim)
+
+    def forward(self, tokens: Tensor, rotary: Rotates | None = None) -> Tensor:
+        """Map ``B N D`` to ``B N D``."""
+        tokens = tokens + self.attention(self.norm1(tokens), rotary)
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class DecoderBlock(nn.Module):
+    """Self attention, cross attention to a context, MLP; pre-norm.
+
+    Args:
+        dim: Channels of tokens and context.
+        heads: Attention heads.
+        mlp_ratio: Hidden channels of the MLP over ``dim``.
+    """
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = build_norm(dim)
+        self.attention = SelfAttention(dim, heads)
+        self.norm2 = build_norm(dim)
+        self.context_norm = build_norm(dim)
+        self.cross_attention = CrossAttention(dim, heads)
+        self.norm3 = build_norm(dim)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), dim)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        context: Tensor,
+        rotary: Rotates | None = None,
+        context_rotary: Rotates | None = None,
+        with_mean_logits: bool = False,
+        is_token: Tensor | None = None,
+        is_context: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Map ``B N D`` with context ``B M D`` to ``B N D``, and the ``N`` mean cross-attention logits if asked for.
+
+        ``is_token`` (``N`` bool) and ``is_context`` (``M`` bool) name the rows that are no padding; None is all.
+        """
+        tokens = tokens + self.attention(self.norm1(tokens), rotary, is_token)
+        context = self.context_norm(context)
+        update, logits = self.cross_attention(
+            self.norm2(tokens), context, rotary, context_rotary, with_mean_logits, is_context
+        )
+        tokens = tokens + update
+        return tokens + self.mlp(self.norm3(tokens)), logits

@@ -1,0 +1,215 @@
+"""The official heads: points, person mask, camera, people, and the by-products.
+
+Sources: CUT3R (arXiv 2501.12387), sec. 3.3; Human3R (arXiv 2510.06219), sec. 3.3; Multi-HMR (arXiv 2402.14654).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from human3r.geometry.alignment import focal_from_pointmap
+from human3r.geometry.rigid import rigid_transform, rotation_from_6d, rotation_from_quaternion
+from human3r.models.config import OfficialConfig, TrunkConfig
+from human3r.models.layers.attention import SelfAttention
+from human3r.models.layers.blocks import Mlp, build_norm
+from human3r.models.layers.casting import Linear
+from human3r.models.layers.rope import Rotary, RotaryTable
+from human3r.models.paper.dinov2 import squeezed_sigmoid
+from human3r.models.paper.dpt import DptHead
+from human3r.models.paper.letterbox import square_map_to_image
+from human3r.models.parts import DecodedFrame, PersonParameters, SceneExtras, ScenePoints
+from human3r.records import NUM_JOINT_ROTATIONS, TensorRecord
+
+
+def exponential_points(raw: Tensor) -> Tensor:
+    """Return points ``... 3`` in metres from raw vectors: the direction stays, the length becomes expm1(length)."""
+    length = raw.norm(dim=-1, keepdim=True)
+    return raw / length.clamp_min(1e-8) * torch.expm1(length)
+
+
+def exponential_confidence(raw: Tensor) -> Tensor:
+    """Return a confidence above 1 without upper bound."""
+    return 1 + raw.exp()
+
+
+def bounded_colours(raw: Tensor) -> Tensor:
+    """Return colours in (-1, 1)."""
+    return 2 * (squeezed_sigmoid(raw) - 0.5)
+
+
+def split_points(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn a raw map ``1 4 H W`` into points ``H W 3`` and confidence ``H W``."""
+    values = raw[0].permute(1, 2, 0)
+    return exponential_points(values[..., :3]), exponential_confidence(values[..., 3])
+
+
+def decode_camera(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn raw pose numbers ``... 7`` into a translation ``... 3``, metres, and a quat_wxyz ``... 4``, unit, w >= 0."""
+    quaternion = functional.normalize(raw[..., 3:], dim=-1)
+    return exponential_points(raw[..., :3]), torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+
+
+class DptPointHead(nn.Module):
+    """Points and confidence in the camera frame."""
+
+    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig) -> None:
+        super().__init__()
+        self.dpt = DptHead(trunk, parts, 4)
+
+    def forward(self, frame: DecodedFrame) -> ScenePoints:
+        """Predict one frame; the focal length is fitted to the points."""
+        return self.together([frame])[0]
+
+    def together(self, frames: Sequence[DecodedFrame]) -> list[ScenePoints]:
+        """Predict frames of one size."""
+        levels = tuple(torch.cat(level) for level in zip(*(frame.levels for frame in frames), strict=True))
+        raw = self.dpt(levels, frames[0].image.grid)
+        maps = [split_points(raw[index : index + 1]) for index in range(len(frames))]
+        return [ScenePoints(pointmap, confidence, focal_from_pointmap(pointmap)) for pointmap, confidence in maps]
+
+
+class PatchMaskHead(nn.Module):
+    """Person mask from the tokens of the human prior alone: each token holds the pixels of its patch."""
+
+    def __init__(self, parts: OfficialConfig) -> None:
+        super().__init__()
+        self.patch_size = parts.human_patch_size
+        self.mlp = Mlp(parts.human_dim, parts.human_dim, parts.human_patch_size**2)
+
+    def forward(self, frame: DecodedFrame) -> Tensor:
+        """Return ``H W`` probabilities."""
+        square = mask_square(self.mlp(frame.human.tokens.float()), self.patch_size)
+        return square_map_to_image(square, frame.image_size)[0]
+
+
+class ImageMaskHead(nn.Module):
+    """Person mask from the tokens of the image encoder alone; each token holds the pixels of its patch."""
+
+    def __init__(self, trunk: TrunkConfig) -> None:
+        super().__init__()
+        self.patch_size = trunk.patch_size
+        self.mlp = Mlp(trunk.token_dim, trunk.token_dim, trunk.patch_size**2)
+
+    def forward(self, frame: DecodedFrame) -> Tensor:
+        """Return ``H W`` probabilities."""
+        return mask_map(self.mlp(frame.image.tokens.float()), frame.image.grid, self.patch_size)[0]
+
+
+def mask_square(logits: Tensor, patch_size: int) -> Tensor:
+    """Turn mask logits ``B g*g patch*patch`` into probabilities ``B R R`` over the padded square."""
+    side = round(logits.shape[1] ** 0.5)
+    return mask_map(logits, (side, side), patch_size)
+
+
+def mask_map(logits: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
+    """Turn mask logits ``B N patch*patch`` over a grid (rows, columns) into probabilities ``B H W``."""
+    maps = squeezed_sigmoid(logits).transpose(1, 2).unflatten(-1, grid)
+    return functional.pixel_shuffle(maps, patch_size)[:, 0]
+
+
+class NoMaskHead(nn.Module):
+    """Stands in where a checkpoint has no mask head: no pixel is a person."""
+
+    def forward(self, frame: DecodedFrame) -> Tensor:
+        """Return ``H W`` zeros."""
+        return torch.zeros(frame.image_size, device=frame.pose_token.device)
+
+
+class MlpCameraHead(nn.Module):
+    """Camera from the decoded pose token."""
+
+    def __init__(self, trunk: TrunkConfig) -> None:
+        super().__init__()
+        dim = trunk.decoder_dim
+        self.mlp = Mlp(dim, 4 * dim, 7)
+
+    def forward(
+        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: TensorRecord | None
+    ) -> tuple[Tensor, TensorRecord | None]:
+        """Return ``T_segment_camera``; points, mask and cue are not looked at."""
+        translation, quaternion = decode_camera(self.mlp(frame.pose_token)[0])
+        return rigid_transform(rotation_from_quaternion(quaternion), translation), None
+
+
+class MlpPersonHead(nn.Module):
+    """Body parameters from [human token, human-prior feature], relative to a stored mean body."""
+
+    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig) -> None:
+        super().__init__()
+        dim, joined = trunk.decoder_dim, trunk.decoder_dim + parts.human_dim
+        self.rotations = Mlp(joined, 4 * joined, 6 * NUM_JOINT_ROTATIONS)
+        self.betas = Mlp(joined, 4 * joined, 10)
+        self.expression = Mlp(joined, 4 * joined, 10)
+        self.translation = Mlp(dim, 4 * dim, 3)
+        self.register_buffer("mean_rotations", torch.zeros(1, 6 * NUM_JOINT_ROTATIONS))
+        self.register_buffer("mean_betas", torch.zeros(1, 10))
+        self.register_buffer("mean_expression", torch.zeros(1, 10))
+
+    def forward(self, frame: DecodedFrame, points: ScenePoints) -> PersonParameters:
+        """Predict everyone in ``frame.detections``; the surface is not looked at."""
+        joined = torch.cat((frame.human_tokens, frame.detections.human_features.float()), dim=-1)
+        six_d = self.rotations(joined) + self.mean_rotations
+        return PersonParameters(
+            joint_rotations=rotation_from_6d(six_d.unflatten(-1, (NUM_JOINT_ROTATIONS, 6))),
+            betas=self.betas(joined) + self.mean_betas,
+            expression=self.expression(joined) + self.mean_expression,
+            head_camera=exponential_points(self.translation(frame.human_tokens)),
+        )
+
+
+class ModulatedNorm(nn.Module):
+    """Layer norm whose shift and scale follow a condition."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = build_norm(dim)
+        self.condition = Linear(dim, 2 * dim)
+
+    def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
+        """Map ``B N D`` under ``B D``."""
+        shift, scale = self.condition(functional.silu(condition))[:, None].chunk(2, dim=-1)
+        return self.norm(tokens) * (1 + scale) + shift
+
+
+class ModulatedBlock(nn.Module):
+    """Encoder block under a condition."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = ModulatedNorm(dim)
+        self.attention = SelfAttention(dim, heads)
+        self.norm2 = ModulatedNorm(dim)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), dim)
+
+    def forward(self, tokens: Tensor, condition: Tensor, rotary: RotaryTable) -> Tensor:
+        """Map ``B N D`` under ``B D``."""
+        tokens = tokens + self.attention(self.norm1(tokens, condition), rotary)
+        return tokens + self.mlp(self.norm2(tokens, condition))
+
+
+class DptExtraHead(nn.Module):
+    """Points in the frame of the segment's first camera (tokens modulated by the pose token), and colours."""
+
+    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig) -> None:
+        super().__init__()
+        dim, heads = trunk.decoder_dim, trunk.decoder_heads
+        self.rotary = Rotary(dim // heads, trunk.rope_base)
+        self.blocks = nn.ModuleList(
+            ModulatedBlock(dim, heads, trunk.mlp_ratio) for _ in range(parts.num_modulated_blocks)
+        )
+        self.points = DptHead(trunk, parts, 4)
+        self.colours = DptHead(trunk, parts, 3)
+
+    def forward(self, frame: DecodedFrame) -> SceneExtras:
+        """Predict one frame."""
+        tokens = frame.levels[-1]
+        rotary = self.rotary.grid(*frame.image.grid, tokens.device)
+        for block in self.blocks:
+            tokens = block(tokens, frame.pose_token, rotary)
+        pointmap, confidence = split_points(self.points((*frame.levels[:-1], tokens), frame.image.grid))
+        colours = bounded_colours(self.colours(frame.levels, frame.image.grid))
+        return SceneExtras(pointmap, confidence, colours[0].permute(1, 2, 0))

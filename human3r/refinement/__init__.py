@@ -1,0 +1,1 @@
+"""What only a finished clip allows: offline smoothing, shapes and sizes of identities, a common floor."""

@@ -1,0 +1,209 @@
+"""Once a clip has ended: smooth people over frames before and after, so that nothing lags behind.
+
+Works on what the network saw, not on what the causal filter of the stream made of it. Every quantity is a straight line
+fitted locally in time under a Gaussian window, outliers weighted down: a symmetric window has no lag at all, and at the
+ends of a track the line goes on. Orientations and directions are taken in world, where a shaking camera does not shake
+people; distances over the body's size, so that one shape per identity changes no picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from human3r.bodies import SmplxBody
+from human3r.bodies.placement import to_body_parameters
+from human3r.models.compact.people.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, PARENTS, posed_chain
+from human3r.records import NUM_JOINT_ROTATIONS, BodyParameters
+from human3r.refinement.identity_shapes import ANCHOR_JOINTS, PersonTable, body_sizes
+
+_REACH = 3.0
+"""The window ends after so many standard deviations."""
+_MOST_NEIGHBOURS = 90
+"""On either side; bounds the work on clips of very high frame rates."""
+_LEAST_RUN = 3
+_ROWS_AT_ONCE = 4096
+"""Bodies that are posed together: bounds the memory of long clips."""
+
+
+@dataclass(frozen=True)
+class ZeroLagOptions:
+    """Standard deviations of the windows, seconds; 0 leaves a part as it is.
+
+    Source: rendered clips with known truth, beside the distance to the keypoints on real ones; table in the training
+    notes.
+    """
+
+    rotation_s: float = 0.04
+    bearing_s: float = 0.03
+    """Of the direction to the body."""
+    distance_s: float = 0.3
+    """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, and no pixel."""
+    rotation_knee: float = 0.5
+    """Radians: an observation this far off the line counts half."""
+    bearing_knee: float = 0.05
+    log_distance_knee: float = 0.25
+    gap_s: float = 0.5
+    """Longer absences divide a track: nothing is carried over them."""
+    jump_m: float = 1.0
+    """Nor over steps this far aside: a slip of the identities."""
+
+
+def smooth_tracks(
+    people: PersonTable,
+    time_s: np.ndarray,
+    T_world_camera: np.ndarray,
+    betas: np.ndarray,
+    body: SmplxBody,
+    options: ZeroLagOptions | None = None,
+) -> PersonTable:
+    """Return the table with smooth poses and places.
+
+    Args:
+        people: N rows of a run with the columns ``seen_*``, which hold what the network saw in the camera.
+        time_s: ``N`` of each row, seconds.
+        T_world_camera: ``N 4 4`` of each row.
+        betas: ``N 10`` shapes that the people get; distances follow their sizes.
+        body: The people's body.
+        options: Windows.
+    """
+    if len(betas) == 0:
+        return people
+    options = options or ZeroLagOptions()
+    R_world_camera = T_world_camera[:, :3, :3].astype(np.float64)
+    orientation, anchor_from_head = _posed(people["seen_rotations"], people["seen_betas"], body)
+    anchor = people["seen_head"] + anchor_from_head
+    distance = np.maximum(np.linalg.norm(anchor, axis=1), 1e-3)
+    log_distance = np.log(distance / body_sizes(body, people["seen_betas"]))
+    bearing = np.einsum("nab,nb->na", R_world_camera, anchor / distance[:, None])
+    orientation = R_world_camera[:, None] @ orientation
+    for rows in _runs(people["person_track"], time_s, bearing, distance, options):
+        time = time_s[rows]
+        rotations = _smooth(orientation[rows].reshape(len(rows), -1, 9), time, options.rotation_s, _chord(options))
+        orientation[rows] = _nearest_rotations(rotations.reshape(-1, NUM_BODY_ROTATIONS, 3, 3))
+        bearing[rows] = _smooth(bearing[rows, None], time, options.bearing_s, options.bearing_knee)[:, 0]
+        line = _smooth(log_distance[rows, None, None], time, options.distance_s, options.log_distance_knee)
+        log_distance[rows] = line[:, 0, 0]
+    bearing /= np.linalg.norm(bearing, axis=1, keepdims=True)
+    orientation = np.swapaxes(R_world_camera, 1, 2)[:, None] @ orientation
+    bearing = np.einsum("nba,nb->na", R_world_camera, bearing)
+    anchor = bearing * (np.exp(log_distance) * body_sizes(body, betas))[:, None]
+    columns = (orientation, anchor, betas, people["expression"], T_world_camera)
+    parts = [
+        _table_of(*(column[start : start + _ROWS_AT_ONCE] for column in columns), body)
+        for start in range(0, len(betas), _ROWS_AT_ONCE)
+    ]
+    return people | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _chord(options: ZeroLagOptions) -> float:
+    """Distance between rotation matrices at the knee: small angles times the root of two."""
+    return 2**0.5 * options.rotation_knee
+
+
+def _posed(rotations: np.ndarray, betas: np.ndarray, body: SmplxBody) -> tuple[np.ndarray, np.ndarray]:
+    """Return orientations of the bones ``N 22 3 3`` and the anchor from the head joint ``N 3``, both in the camera."""
+    orientation, joints = posed_chain(torch.from_numpy(np.asarray(rotations)), _bones(body, betas))
+    anchor = joints[:, ANCHOR_JOINTS].mean(1) - joints[:, HEAD_JOINT]
+    return orientation.double().numpy(), anchor.double().numpy()
+
+
+def _bones(body: SmplxBody, betas: np.ndarray) -> torch.Tensor:
+    shapes = torch.as_tensor(betas, dtype=torch.float32)
+    rest = body.rest_joints(shapes, torch.zeros_like(shapes))[:, :NUM_BODY_ROTATIONS]
+    return rest - rest[:, (0, *PARENTS[1:])]
+
+
+def _table_of(
+    orientation: np.ndarray,
+    anchor: np.ndarray,
+    betas: np.ndarray,
+    expression: np.ndarray,
+    T_world_camera: np.ndarray,
+    body: SmplxBody,
+) -> PersonTable:
+    """Write bodies in the camera as SMPL-X parameters and joints in world; hands are flat and jaws closed."""
+    above = orientation[:, (0, *PARENTS[1:])]
+    local = np.swapaxes(above, -1, -2) @ orientation
+    local[:, 0] = orientation[:, 0]
+    rotations = np.tile(np.eye(3), (len(local), NUM_JOINT_ROTATIONS, 1, 1))
+    rotations[:, :NUM_BODY_ROTATIONS] = local
+    _, anchor_from_head = _posed(local.astype(np.float32), betas, body)
+    with torch.inference_mode():
+        parameters = to_body_parameters(
+            torch.from_numpy(rotations).float(),
+            torch.from_numpy(anchor - anchor_from_head).float(),
+            torch.as_tensor(betas, dtype=torch.float32),
+            torch.as_tensor(expression, dtype=torch.float32),
+            torch.as_tensor(T_world_camera, dtype=torch.float32),
+            body,
+        )
+        joints = body.joints(parameters).numpy()
+    columns = {name: getattr(parameters, name).numpy() for name in BodyParameters.__dataclass_fields__}
+    return columns | {"joints_world": joints}
+
+
+def _runs(
+    track: np.ndarray, time_s: np.ndarray, bearing: np.ndarray, distance: np.ndarray, options: ZeroLagOptions
+) -> list[np.ndarray]:
+    """Return rows of every stretch in which an identity is seen without a gap or a jump, in order of time."""
+    runs = []
+    for identity in np.unique(track):
+        rows = np.flatnonzero(track == identity)
+        rows = rows[np.argsort(time_s[rows], kind="stable")]
+        aside = np.linalg.norm(np.diff(bearing[rows], axis=0), axis=1) * distance[rows[1:]]
+        breaks = (np.diff(time_s[rows]) > options.gap_s) | (aside > options.jump_m)
+        runs += [run for run in np.split(rows, np.flatnonzero(breaks) + 1) if len(run) >= _LEAST_RUN]
+    return runs
+
+
+def _smooth(values: np.ndarray, time_s: np.ndarray, sigma_s: float, knee: float) -> np.ndarray:
+    """Fit lines to ``n J D`` values at ``n`` times, twice: the second time without those off the first line."""
+    if sigma_s <= 0:
+        return values
+    fitted = local_lines(values, time_s, sigma_s, np.ones(values.shape[:2]))
+    off = np.linalg.norm(fitted - values, axis=-1)
+    return local_lines(values, time_s, sigma_s, 1 / (1 + (off / knee) ** 2))
+
+
+def local_lines(values: np.ndarray, time_s: np.ndarray, sigma_s: float, weight: np.ndarray) -> np.ndarray:
+    """Return ``n J D``: at every time, the value there of a line fitted under a Gaussian window around it.
+
+    Args:
+        values: ``n J D``.
+        time_s: ``n`` increasing, seconds.
+        sigma_s: Standard deviation of the window.
+        weight: ``n J`` of each observation, beside the window.
+    """
+    count = len(values)
+    neighbours = min(_MOST_NEIGHBOURS, count - 1, _widest(time_s, _REACH * sigma_s))
+    moments = np.zeros((3, *weight.shape))
+    sums = np.zeros((2, *values.shape))
+    for shift in range(-neighbours, neighbours + 1):
+        here = np.arange(max(0, -shift), min(count, count - shift))
+        away = (time_s[here + shift] - time_s[here]) / sigma_s
+        share = (np.exp(-0.5 * away**2) * (np.abs(away) <= _REACH))[:, None] * weight[here + shift]
+        for power in range(3):
+            moments[power, here] += share * away[:, None] ** power
+        for power in range(2):
+            sums[power, here] += (share * away[:, None] ** power)[..., None] * values[here + shift]
+    mean = sums[0] / moments[0][..., None]
+    spread = moments[0] * moments[2] - moments[1] ** 2
+    # A single observation under the window has no slope.
+    is_line = spread > 1e-6 * moments[0] ** 2
+    slope = np.where(is_line, moments[1] / np.where(is_line, spread, 1.0), 0.0)[..., None]
+    return mean - slope * (moments[0][..., None] * sums[1] - moments[1][..., None] * sums[0]) / moments[0][..., None]
+
+
+def _widest(time_s: np.ndarray, reach_s: float) -> int:
+    """Most observations within ``reach_s`` on one side of any of them."""
+    return int((np.searchsorted(time_s, time_s + reach_s, side="right") - np.arange(len(time_s))).max())
+
+
+def _nearest_rotations(matrices: np.ndarray) -> np.ndarray:
+    """Project ``... 3 3`` onto rotations. Source: Umeyama 1991, orthogonal Procrustes."""
+    u, _, vh = np.linalg.svd(matrices)
+    u[..., -1] *= np.sign(np.linalg.det(u @ vh))[..., None]
+    return u @ vh

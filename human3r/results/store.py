@@ -1,0 +1,210 @@
+"""Collect a run's results in bounded memory.
+
+Rows of cameras, people and depth maps go to files as they come: temporary ones without a name, or, for a run that can
+be resumed, files of its folder. Surfaces are fused into a scene with a cap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from human3r.geometry.fusion import PointCloud
+from human3r.models.compact.people.body_points import NUM_BODY_ROTATIONS
+from human3r.records import BodyParameters, FramePrediction
+from human3r.results.scene_fusion import SceneAccumulator, StoreOptions
+from human3r.results.spool import RowSpool
+
+
+@dataclass(frozen=True)
+class DepthMaps:
+    """Depth of every frame, memory-mapped from the files of the run: whoever saves it streams from disk to disk."""
+
+    depth: np.ndarray
+    """``T h w`` float16, metres."""
+    confidence: np.ndarray
+    """``T h w`` float16."""
+    crop: tuple[float, float, float, float]
+    """(x0, y0, x1, y1) of the source frame that a map covers, pixel edges."""
+
+
+class ResultStore:
+    """Tables of everything that a run has found so far.
+
+    Args:
+        options: What is kept.
+        folder: Keep the rows in files of this folder, so that the run can be resumed; None keeps them in temporary
+            files that vanish with the process.
+    """
+
+    def __init__(self, options: StoreOptions | None = None, folder: Path | None = None) -> None:
+        self.options = options or StoreOptions()
+        self.image_size: tuple[int, int] | None = None
+        self._folder = folder
+        self._frames = RowSpool(_FRAME_ROW, self._file("frames"))
+        self._people = RowSpool(_PERSON_ROW, self._file("people"))
+        self._maps: dict[str, RowSpool] = {}
+        self._crop = (0.0, 0.0, 0.0, 0.0)
+        self._scene = SceneAccumulator(self.options)
+
+    def _file(self, name: str) -> Path | None:
+        return None if self._folder is None else self._folder / f"{name}.rows"
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def frame_index(self) -> np.ndarray:
+        """``T`` int64, index in the source clip."""
+        return self._frames.column("frame_index")
+
+    @property
+    def time_s(self) -> np.ndarray:
+        """``T`` float64."""
+        return self._frames.column("time_s")
+
+    @property
+    def K(self) -> np.ndarray:
+        """``T 3 3`` float32."""
+        return self._frames.column("K")
+
+    @property
+    def T_world_camera(self) -> np.ndarray:
+        """``T 4 4`` float32."""
+        return self._frames.column("T_world_camera")
+
+    def add(self, prediction: FramePrediction) -> None:
+        """Take one frame.
+
+        Raises:
+            DiskFullError: No room for the rows.
+        """
+        row = len(self)
+        camera = prediction.camera
+        self.image_size = camera.image_size
+        frame = np.zeros(1, _FRAME_ROW)
+        frame["frame_index"], frame["time_s"] = prediction.frame_index, prediction.time_s
+        frame["K"], frame["T_world_camera"] = camera.K.numpy(), camera.T_world_camera.numpy()
+        self._frames.append(frame)
+        if len(prediction.people):
+            self._people.append(_person_rows(prediction, row))
+        self._scene.add(prediction, row)
+        if self.options.with_depth:
+            self._add_depth(prediction)
+
+    def _add_depth(self, prediction: FramePrediction) -> None:
+        height, width = prediction.confidence.shape
+        self._crop = prediction.source_rect_px
+        self._open_maps((height, width))
+        for name, values in (("depth", prediction.pointmap_camera[..., 2]), ("confidence", prediction.confidence)):
+            row = np.zeros(1, self._maps[name].dtype)
+            row["map"] = values.numpy().clip(0, _LARGEST_HALF)
+            self._maps[name].append(row)
+
+    def _open_maps(self, shape: tuple[int, int]) -> None:
+        # A file for each: only so their rows are one array as they lie, and are never gathered in memory.
+        for name in ("depth", "confidence"):
+            if name not in self._maps:
+                self._maps[name] = RowSpool(np.dtype([("map", "<f2", shape)]), self._file(name))
+
+    def people(self) -> dict[str, np.ndarray]:
+        """Return the person table so far: one array per column, rows sorted by frame."""
+        return {name: self._people.column(name) for name in _PERSON_ROW.names or ()}
+
+    def scene(self) -> PointCloud:
+        """Return the fused scene so far."""
+        return self._scene.finish()
+
+    def depth(self) -> DepthMaps | None:
+        """Return the depth maps, mapped from their file, or None where there are none."""
+        if not self._maps or len(self._maps["depth"]) == 0:
+            return None
+        return DepthMaps(self._maps["depth"].rows()["map"], self._maps["confidence"].rows()["map"], self._crop)
+
+    def checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+        """Return arrays and plain facts that ``resume`` goes on from; the rows are on the disk when this returns."""
+        for spool in self._spools():
+            spool.sync()
+        facts: dict[str, object] = {
+            "frames": len(self._frames),
+            "people": len(self._people),
+            "image_size": self.image_size,
+            "crop": self._crop,
+            "depth_shape": self._maps["depth"].dtype["map"].shape if self._maps else None,
+        }
+        return self._scene.arrays(), facts
+
+    def resume(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, object]) -> None:
+        """Go back to a checkpoint of this folder: rows after it are dropped.
+
+        Raises:
+            FormatError: Rows are missing.
+        """
+        num_frames = int(facts["frames"])  # type: ignore[call-overload]
+        self._frames.cut(num_frames)
+        self._people.cut(int(facts["people"]))  # type: ignore[call-overload]
+        if facts["depth_shape"] is not None:
+            self._open_maps(tuple(facts["depth_shape"]))  # type: ignore[arg-type]
+            for spool in self._maps.values():
+                spool.cut(num_frames)
+        self.image_size = None if facts["image_size"] is None else tuple(facts["image_size"])  # type: ignore[assignment, arg-type]
+        self._crop = tuple(facts["crop"])  # type: ignore[assignment, arg-type]
+        self._scene.load_arrays(arrays)
+
+    def close(self) -> None:
+        """Close the files; maps that were handed out stay readable."""
+        for spool in self._spools():
+            spool.close()
+
+    def _spools(self) -> tuple[RowSpool, ...]:
+        return self._frames, self._people, *self._maps.values()
+
+
+PARAMETER_NAMES = tuple(item.name for item in fields(BodyParameters))
+_LARGEST_HALF = 65504
+_PARAMETER_SHAPES = {
+    "body_pose": (21, 3),
+    "left_hand_pose": (15, 3),
+    "right_hand_pose": (15, 3),
+    "betas": (10,),
+    "expression": (10,),
+}
+_FRAME_ROW = np.dtype(
+    [("frame_index", "<i8"), ("time_s", "<f8"), ("K", "<f4", (3, 3)), ("T_world_camera", "<f4", (4, 4))]
+)
+_PERSON_ROW = np.dtype(
+    [
+        *((name, "<f4", _PARAMETER_SHAPES.get(name, (3,))) for name in PARAMETER_NAMES),
+        ("joints_world", "<f4", (55, 3)),
+        ("person_frame", "<i8"),
+        ("person_track", "<i8"),
+        ("person_score", "<f4"),
+        ("seen_rotations", "<f4", (NUM_BODY_ROTATIONS, 3, 3)),
+        ("seen_head", "<f4", (3,)),
+        ("seen_betas", "<f4", (10,)),
+        ("scene_ratio", "<f4", (2,)),
+    ]
+)
+"""``seen_*`` are what the network saw, in the camera, before the causal filter: local rotations, head joint, shape.
+``scene_ratio`` is that of ``FramePrediction``; its trust is 0 where there is none."""
+
+
+def _person_rows(prediction: FramePrediction, row: int) -> np.ndarray:
+    people = prediction.people
+    rows = np.zeros(len(people), _PERSON_ROW)
+    for name in PARAMETER_NAMES:
+        rows[name] = getattr(prediction.parameters_world, name).numpy()
+    rows["joints_world"] = prediction.joints_world.numpy()
+    rows["person_frame"] = row
+    rows["person_track"] = people.track_id.numpy()
+    rows["person_score"] = people.score.numpy()
+    seen = people if prediction.people_seen is None else prediction.people_seen
+    rows["seen_rotations"] = seen.joint_rotations[:, :NUM_BODY_ROTATIONS].numpy()
+    rows["seen_head"] = seen.head_camera.numpy()
+    rows["seen_betas"] = seen.betas.numpy()
+    if prediction.scene_ratio is not None:
+        rows["scene_ratio"] = prediction.scene_ratio.numpy()
+    return rows

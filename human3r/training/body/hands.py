@@ -1,0 +1,51 @@
+"""Hand pose components in SMPL-X's layout: 45 orthonormal rows per hand and a mild resting curl.
+
+The first six rows are hand-made synergies, the others complete the basis. With ``use_pca=False`` and a flat hand mean,
+as this program runs every body, none of it matters; it is there for tools that ask for PCA hands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from human3r.training.body.skeleton import FINGERS, SIDES
+
+_CURL = (0.20, 0.30, 0.25)
+"""Resting curl of the three knuckles, radians."""
+_FINGER_WEIGHTS = {
+    "all": dict.fromkeys(("index", "middle", "ring", "pinky"), 1.0),
+    "thumb": {"thumb": 1.0},
+    "point": {"index": 1.0, "middle": -0.33, "ring": -0.33, "pinky": -0.33},
+    "halves": {"index": 0.5, "middle": 0.5, "ring": -0.5, "pinky": -0.5},
+    "inner": {"index": 0.5, "middle": -0.5, "ring": -0.5, "pinky": 0.5},
+}
+
+
+def hand_components(side: str) -> tuple[np.ndarray, np.ndarray]:
+    """Components ``45 45`` (rows) and mean ``45`` of one hand, axis-angle in SMPL-X's finger order."""
+    sign = SIDES[side][1]
+    curl = {finger: np.array([0.0, 0.0, -sign]) for finger in FINGERS}
+    curl["thumb"] = np.array([0.55, -0.75 * sign, -0.35 * sign])
+    rows = [_synergy(weights, curl) for weights in _FINGER_WEIGHTS.values()]
+    spread = np.zeros((5, 3, 3))
+    for finger, amount in {"index": -1.0, "ring": 0.5, "pinky": 1.0}.items():
+        spread[list(FINGERS).index(finger), 0, 1] = sign * amount
+    basis = np.concatenate([np.stack([*rows, spread.ravel()]).T, np.eye(45)], axis=1)
+    columns: list[np.ndarray] = []
+    for candidate in basis.T:
+        for column in columns:
+            candidate = candidate - (candidate @ column) * column
+        length = np.linalg.norm(candidate)
+        if length > 1e-6:
+            columns.append(candidate / length)
+    mean = np.stack(
+        [np.array(_CURL)[:, None] * curl[finger] * (0.4 if finger == "thumb" else 1.0) for finger in FINGERS]
+    )
+    return np.stack(columns), mean.ravel()
+
+
+def _synergy(weights: dict[str, float], curl: dict[str, np.ndarray]) -> np.ndarray:
+    pose = np.zeros((5, 3, 3))
+    for finger, amount in weights.items():
+        pose[list(FINGERS).index(finger)] = amount * np.array([1.0, 1.0, 0.7])[:, None] * curl[finger]
+    return pose.ravel()

@@ -1,0 +1,58 @@
+"""``python -m human3r.training.paper``: convert BEDLAM or rendered clips, count parameters."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from human3r.errors import Human3RError
+from human3r.models.config import PRESETS
+from human3r.training.paper.config import VariantSettings
+from human3r.training.paper.counts import count_table
+from human3r.training.paper.data.preprocess import convert_scene, list_scenes
+from human3r.training.paper.data.rendered import convert_rendered
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command."""
+    parser = argparse.ArgumentParser(prog="python -m human3r.training.paper", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    preprocess = commands.add_parser("preprocess", help="from BEDLAM's downloads to the layout of training; goes on")
+    preprocess.add_argument("source", type=Path, help="folder with one folder per scene")
+    preprocess.add_argument("labels", type=Path, help="folder with SCENE_6fps.npz or SCENE_30fps.npz")
+    preprocess.add_argument("output", type=Path)
+    preprocess.add_argument("--scene", help="only this one: several processes may share the work")
+    rendered = commands.add_parser("rendered", help="from clips of 'human3r synth' to the layout of training; goes on")
+    rendered.add_argument("source", type=Path, help="folder with train and val")
+    rendered.add_argument("output", type=Path)
+    rendered.add_argument("--max-clips", type=int, metavar="N", help="at most so many clips of each")
+    count = commands.add_parser("count", help="which parameters are tuned, pass gradients on, or are frozen")
+    official = [name for name, config in PRESETS.items() if config.architecture == "official"]
+    count.add_argument("models", nargs="*", metavar="MODEL", help=f"some of {', '.join(official)}; all without any")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "count":
+            unknown = [name for name in options.models if name not in official]
+            if unknown:
+                parser.error(f"unknown: {', '.join(unknown)}")
+            print("\n\n".join(count_table(name, VariantSettings()) for name in options.models or official))
+        elif options.command == "rendered":
+            print(f"{sum(1 for _ in convert_rendered(options.source, options.output, options.max_clips))} clips")
+        else:
+            _preprocess(options)
+    except Human3RError as error:
+        print(f"human3r: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _preprocess(options: argparse.Namespace) -> None:
+    for scene in list_scenes(options.source):
+        if options.scene in (None, scene.name):
+            for sequence, num_frames in convert_scene(scene, options.labels, options.output):
+                print(f"{sequence}: {num_frames} frames", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

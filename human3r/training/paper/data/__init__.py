@@ -1,0 +1,1 @@
+"""Clips for the paper's training: layout, crops, augmentation and truth."""

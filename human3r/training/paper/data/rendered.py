@@ -1,0 +1,79 @@
+"""From clips of the synthetic generator to the per-frame layout of BEDLAM: training with nothing to register for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+
+from human3r.errors import InputError
+from human3r.training.paper.data.layout import NUM_TRUE_BETAS, SPLITS, LabelledFrame, LabelledPeople, write_frame
+from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, transform_people
+
+SPLIT_FOLDERS = {"train": SPLITS[0], "val": SPLITS[1]}
+"""Splits of the generator and where they go."""
+SEQUENCE_PREFIX = "synthetic_"
+
+
+def convert_rendered(source: Path, output: Path, max_clips: int | None = None) -> Iterator[str]:
+    """Convert the clips below ``source``/train and ``source``/val, one sequence per clip; what is there stays.
+
+    Args:
+        source: Folder that ``python -m human3r synth`` wrote.
+        output: Folder for ``Training`` and ``Test``.
+        max_clips: Clips per split; None converts all.
+
+    Raises:
+        InputError: There are no clips.
+    """
+    folders = {split: clip_folders(source / name) for name, split in SPLIT_FOLDERS.items()}
+    if not all(folders.values()):
+        raise InputError(f"There are no rendered clips in train and val of {source.name!r}.", "See 'human3r synth'.")
+    for split, clips in folders.items():
+        for folder in clips[:max_clips]:
+            target = output / split / f"{SEQUENCE_PREFIX}{folder.name}"
+            if not target.exists():
+                write_sequence(target, read_clip(folder))
+                yield target.name
+
+
+def labelled_frames(clip: SyntheticClip) -> Iterator[LabelledFrame]:
+    """Yield the frames of a clip with people in the camera frame; who is not seen at all in a frame is not in it."""
+    for row in range(len(clip)):
+        people = transform_people(clip.people, np.linalg.inv(clip.T_world_camera[row]))
+        seen = np.flatnonzero(people.visible_fraction[row] > 0)
+        still = np.zeros((len(seen), 1, 3))
+        yield LabelledFrame(
+            image=clip.image[row],
+            depth=clip.depth[row],
+            person_mask=clip.person_mask[row],
+            K=clip.K[row],
+            T_world_camera=clip.T_world_camera[row],
+            people=LabelledPeople(
+                root=people.global_orient[row, seen][:, None],
+                body=people.body_pose[row, seen],
+                jaw=people.jaw_pose[row, seen][:, None],
+                left_eye=still,
+                right_eye=still,
+                left_hand=people.left_hand_pose[row, seen],
+                right_hand=people.right_hand_pose[row, seen],
+                betas=np.pad(people.betas[seen], ((0, 0), (0, NUM_TRUE_BETAS - people.betas.shape[1]))),
+                transl=people.transl[row, seen],
+            ),
+        )
+
+
+def write_sequence(target: Path, clip: SyntheticClip) -> None:
+    """Write one clip as the sequence folder ``target``, which appears complete or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(mkdtemp(prefix=".partial_", dir=target.parent))
+    try:
+        for index, frame in enumerate(labelled_frames(clip)):
+            write_frame(partial, f"{index:04d}", frame)
+        partial.chmod(0o755)
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

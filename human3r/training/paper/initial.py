@@ -1,0 +1,189 @@
+"""What training starts from: CUT3R's and Multi-HMR's files, fresh parts, and random weights for rehearsals.
+
+Which tensor comes from which file is a table of name prefixes; both files are read strictly and as data.
+Source: Human3R (arXiv 2510.06219), sec. 4; Multi-HMR (arXiv 2402.14654); CUT3R (arXiv 2501.12387).
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from human3r.assets.conversion.convert import network_layout
+from human3r.assets.conversion.convert_tensors import stored_tensors
+from human3r.assets.conversion.released_keys import Shape, official_key
+from human3r.assets.conversion.torch_file import StoredTensor, TorchFile, find_field
+from human3r.errors import AssetMissingError, CheckpointError, FormatError
+from human3r.models.build import seed_weights
+from human3r.records import NUM_JOINT_ROTATIONS
+from human3r.training.paper.config import InitialSettings
+from human3r.training.paper.network import TrainedNetwork
+
+_LOG = logging.getLogger(__name__)
+
+Origin = Literal["cut3r", "multi_hmr", "fresh"]
+
+_MULTI_HMR = ("network.human_prior.", "network.prompter.offset.")
+_FRESH = (
+    *("network.prompter.fuse.", "network.person_head.", "network.mask_head."),
+    *("image_padding", "human_padding"),
+)
+_RAY_KEYS = {
+    "ray_encoder.patch_embedding": "patch_embed_ray_map.proj",
+    "ray_encoder.norm": "enc_norm_ray_map",
+    "ray_encoder.blocks": "enc_blocks_ray_map",
+}
+_HEAD_PREFIX = "downstream_head."
+_STATE_BLOCKS, _IMAGE_BLOCKS = "dec_blocks_state.", "dec_blocks."
+_MULTI_HMR_ENTRIES = ("model_state_dict", "model", "state_dict")
+PADDING_STD = 0.02
+_NUM_MEAN_ROTATIONS = 24
+_IDENTITY_6D = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+def origin_of(name: str) -> Origin:
+    """Return where a parameter or buffer of a ``TrainedNetwork`` comes from."""
+    if name.startswith(_FRESH):
+        return "fresh"
+    return "multi_hmr" if name.startswith(_MULTI_HMR) else "cut3r"
+
+
+def source_key(name: str) -> str:
+    """Return the key of a tensor in the file that it comes from."""
+    for ours, official in _RAY_KEYS.items():
+        if name.startswith(ours):
+            inner = official_key(f"image_encoder.blocks{name.removeprefix(ours)}") if ours.endswith("blocks") else None
+            return f"{official}{name.removeprefix(ours)}" if inner is None else inner.replace("enc_blocks", official)
+    key = official_key(name.removeprefix("network."))
+    assert key is not None, name
+    return key.removeprefix(_HEAD_PREFIX) if origin_of(name) == "multi_hmr" else key
+
+
+def initialise(trained: TrainedNetwork, settings: InitialSettings, seed: int) -> None:
+    """Fill every tensor of the network.
+
+    Raises:
+        AssetMissingError: A file that the settings name does not exist.
+        CheckpointError: A file's keys or shapes are not those of this network.
+        FormatError: The mean body is of another layout.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    seed_weights(trained.network, seed)
+    _calm_world_points(trained)
+    _fill_fresh(trained, generator)
+    if settings.mean_body:
+        _load_mean_body(trained, _existing(settings.mean_body, "mean body"))
+    absent = [name for name in ("cut3r", "multi_hmr") if not getattr(settings, name)]
+    if absent:
+        _LOG.warning("without initial.%s its part is random: a rehearsal", " and initial.".join(absent))
+    if settings.cut3r:
+        _load(trained, "cut3r", _existing(settings.cut3r, "CUT3R's checkpoint"), ())
+    if settings.multi_hmr:
+        path = _existing(settings.multi_hmr, "Multi-HMR's checkpoint")
+        _load(trained, "multi_hmr", path, settings.unused_prefixes)
+
+
+def _existing(path: str, what: str) -> Path:
+    if not Path(path).is_file():
+        raise AssetMissingError(f"The file {Path(path).name} ({what}) does not exist.", "Check the setting 'initial'.")
+    return Path(path)
+
+
+@torch.no_grad()
+def _calm_world_points(trained: TrainedNetwork) -> None:
+    """Let random world points start as random camera points do: in front of the camera, at a few metres."""
+    extra = trained.network.extra_head
+    assert extra is not None
+    extra.points.output[2].load_state_dict(trained.network.point_head.dpt.output[2].state_dict())
+
+
+@torch.no_grad()
+def _fill_fresh(trained: TrainedNetwork, generator: torch.Generator) -> None:
+    """Initialise what is trained from scratch, and the ray branch, as PyTorch initialises linear layers."""
+    for name, module in trained.named_modules():
+        is_fresh = origin_of(f"{name}.") == "fresh" or name.startswith("ray_encoder.")
+        if is_fresh and isinstance(module, (nn.Linear, nn.Conv2d)):
+            bound = module.weight[0].numel() ** -0.5
+            for values in (module.weight, module.bias):
+                values.copy_((2 * torch.rand(values.shape, generator=generator) - 1) * bound)
+    for padding in (trained.image_padding, trained.human_padding):
+        padding.copy_(PADDING_STD * torch.randn(padding.shape, generator=generator))
+    head = trained.network.person_head
+    head.mean_rotations.copy_(torch.tensor(_IDENTITY_6D * NUM_JOINT_ROTATIONS)[None])
+    head.mean_betas.zero_()
+    head.mean_expression.zero_()
+
+
+@torch.no_grad()
+def _load_mean_body(trained: TrainedNetwork, path: Path) -> None:
+    """Write the mean pose into the first 24 rotations; SMPL's hands land in left-hand joints, as in the reference."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            pose = torch.from_numpy(file["pose"].astype(np.float32).reshape(_NUM_MEAN_ROTATIONS * 6))
+            shape = torch.from_numpy(file["shape"].astype(np.float32).reshape(10))
+    except (OSError, KeyError, ValueError) as error:
+        raise FormatError(f"{path.name} is no mean body of 24 rotations and 10 coefficients ({error}).") from error
+    head = trained.network.person_head
+    head.mean_rotations[0, : len(pose)] = pose
+    head.mean_betas[0] = shape
+
+
+@torch.no_grad()
+def _load(trained: TrainedNetwork, origin: Origin, path: Path, unused_prefixes: tuple[str, ...]) -> None:
+    wanted = {
+        source_key(name): values for name, values in trained.state_dict(keep_vars=True).items()
+        if origin_of(name) == origin
+    }  # fmt: skip
+    with TorchFile(path) as file:
+        stored = stored_tensors(file) if origin == "cut3r" else _multi_hmr_tensors(file)
+        renamed = _with_state_blocks(stored) if origin == "cut3r" else stored
+        unused = _unused_keys(trained, origin)
+        missing = sorted(wanted.keys() - renamed.keys())
+        strangers = sorted(
+            key for key in renamed.keys() - wanted.keys() - unused if not key.startswith(unused_prefixes or ("\0",))
+        )
+        wrong = sorted(key for key in wanted.keys() & renamed.keys() if _shape(renamed[key]) != wanted[key].shape)
+        problems = [
+            f"{len(keys)} {what} (first: {keys[0]})"
+            for keys, what in ((missing, "missing"), (strangers, "unknown"), (wrong, "of wrong shape"))
+            if keys
+        ]
+        if problems:
+            raise CheckpointError(f"The keys of {path.name} do not fit the network: {', '.join(problems)}.")
+        for key, values in wanted.items():
+            values.copy_(file.load(renamed[key]))
+
+
+def _shape(stored: StoredTensor) -> Shape:
+    return tuple(stored.shape)
+
+
+def _multi_hmr_tensors(file: TorchFile) -> dict[str, StoredTensor]:
+    for entry in _MULTI_HMR_ENTRIES:
+        state = find_field(file.root, entry)
+        if isinstance(state, dict):
+            return {key: value for key, value in state.items() if isinstance(value, StoredTensor)}
+    raise CheckpointError("The checkpoint of Multi-HMR holds no state dict.")
+
+
+def _with_state_blocks(stored: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Give a checkpoint without state decoder the blocks of its image decoder for it."""
+    if any(key.startswith(_STATE_BLOCKS) for key in stored):
+        return stored
+    copies = {
+        _STATE_BLOCKS + key.removeprefix(_IMAGE_BLOCKS): value
+        for key, value in stored.items()
+        if key.startswith(_IMAGE_BLOCKS)
+    }
+    return stored | copies
+
+
+def _unused_keys(trained: TrainedNetwork, origin: Origin) -> set[str]:
+    """Return the keys that a file of this origin has and the network has no use for."""
+    _, layout = network_layout(trained.config)
+    return set(layout.ignored) | set(layout.aliases) if origin == "cut3r" else {"backbone.encoder.mask_token"}

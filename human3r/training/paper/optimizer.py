@@ -1,0 +1,45 @@
+"""Learning rate, parameter groups and clipping. Source: Human3R (arXiv 2510.06219), released configuration."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from human3r.training.paper.config import OptimiserSettings, VariantSettings
+from human3r.training.paper.network import parameter_classes
+
+
+def learning_rate(epoch: float, settings: OptimiserSettings) -> float:
+    """Return the rate at a fractional epoch: from 0 up in a line, then down a half cosine to the least."""
+    if epoch < settings.warmup_epochs:
+        return settings.learning_rate * epoch / settings.warmup_epochs
+    progress = (epoch - settings.warmup_epochs) / max(settings.epochs - settings.warmup_epochs, 1e-9)
+    height = settings.learning_rate - settings.min_learning_rate
+    return settings.min_learning_rate + height * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def tuned_parameters(trained: nn.Module, variant: VariantSettings) -> dict[str, nn.Parameter]:
+    """Return the parameters that training changes, by name."""
+    classes = parameter_classes(trained, variant)
+    return {name: values for name, values in trained.named_parameters() if classes[name] == "tuned"}
+
+
+def build_optimiser(parameters: dict[str, nn.Parameter], settings: OptimiserSettings) -> torch.optim.AdamW:
+    """Return AdamW that lets biases and other vectors keep their size."""
+    decayed = [values for values in parameters.values() if values.ndim > 1]
+    others = [values for values in parameters.values() if values.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    betas = (float(settings.betas[0]), float(settings.betas[1]))
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=betas)
+
+
+def clip_gradients(trained: nn.Module, tuned: dict[str, nn.Parameter], settings: OptimiserSettings) -> Tensor:
+    """Scale gradients to a norm of at most ``clip_norm`` and return the norm before.
+
+    All parameters that hold a gradient take part: the tuned ones, and with ``variant.clipping = "reference"`` those
+    whose gradients nobody ever resets.
+    """
+    owners = [values for values in trained.parameters() if values.grad is not None]
+    return torch.nn.utils.clip_grad_norm_(owners or list(tuned.values()), settings.clip_norm)

@@ -1,0 +1,1 @@
+"""People of synthetic clips: actions, bodies and clothes."""

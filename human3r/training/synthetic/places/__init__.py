@@ -1,0 +1,1 @@
+"""Places of synthetic clips: rooms, streets, and what stands in them."""

@@ -1,0 +1,75 @@
+"""The records of a built scene, and free floor: what people and cameras must know about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from human3r.training.synthetic.places.furniture import FurnitureStore
+from human3r.training.synthetic.rendering.environment import Environment
+from human3r.training.synthetic.rendering.mesh import Mesh
+from human3r.training.synthetic.rendering.renderer import Lights
+from human3r.training.synthetic.rendering.textures import TextureBank
+
+
+@dataclass(frozen=True)
+class SceneAssets:
+    """What scenes are made of; every part may be empty, then procedural things stand in."""
+
+    furniture: FurnitureStore
+    environments: dict[str, Environment]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """An axis-aligned box that stands in the way."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A place without people."""
+
+    kind: str
+    mesh: Mesh
+    bank: TextureBank
+    lights: Lights
+    floor: tuple[float, float, float, float]
+    """(x0, z0, x1, z1) where people may be, metres, at y = 0."""
+    ceiling_m: float
+    """Cameras stay below this height."""
+    camera_area: tuple[float, float, float, float]
+    """(x0, z0, x1, z1) where cameras may be."""
+    obstacles: list[Obstacle] = field(default_factory=list)
+
+    def is_free(self, x: np.ndarray, z: np.ndarray, margin: float, low: float = 0.05, high: float = 1.8) -> np.ndarray:
+        """Tell which floor points keep ``margin`` to obstacles between two heights, and to the floor's border."""
+        x, z = np.asarray(x), np.asarray(z)
+        x0, z0, x1, z1 = self.floor
+        free = (x > x0 + margin) & (x < x1 - margin) & (z > z0 + margin) & (z < z1 - margin)
+        for obstacle in self.obstacles:
+            if obstacle.low[1] > high or obstacle.high[1] < low:
+                continue
+            inside_x = (x > obstacle.low[0] - margin) & (x < obstacle.high[0] + margin)
+            free &= ~(inside_x & (z > obstacle.low[2] - margin) & (z < obstacle.high[2] + margin))
+        return free
+
+    def sees(self, start: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Tell which segments from one point to ``N 3`` points pass every obstacle's box."""
+        blocked = np.zeros(len(ends), bool)
+        for obstacle in self.obstacles:
+            direction = ends - start
+            with np.errstate(divide="ignore", invalid="ignore"):
+                near, far = (np.array(obstacle.low) - start) / direction, (np.array(obstacle.high) - start) / direction
+            first, last = np.minimum(near, far).max(1), np.maximum(near, far).min(1)
+            blocked |= (first < last) & (first < 0.97) & (last > 0)
+        return ~blocked
+
+
+def obstacle_of(mesh: Mesh) -> Obstacle:
+    """Return the bounding box of a mesh as an obstacle."""
+    low, high = mesh.bounds()
+    return Obstacle(tuple(float(v) for v in low), tuple(float(v) for v in high))

@@ -1,0 +1,1 @@
+"""The renderer of synthetic clips: meshes, textures, light, blur and sensor."""

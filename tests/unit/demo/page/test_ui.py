@@ -1,0 +1,132 @@
+"""Option fields, the changes of the page, and its markup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gradio.route_utils import delete_files_created_by_app
+from standin import StandInEngine, make_reconstruction
+
+from demo.api import Parts, read_options
+from demo.engine import RunOptions
+from demo.examples import EXAMPLES, Gallery
+from demo.page import panels
+from demo.page.ui import _changes, build_page
+from demo.runs import Update, outcome_of
+from demo.settings import Settings
+from demo.storage import Store
+from human3r.errors import InputError
+
+
+def test_empty_option_fields_mean_the_whole_clip() -> None:
+    options = read_options(Settings(default_frames=50), 0, 0, 0, None, None, False, 0)
+
+    assert options == RunOptions(max_frames=50)
+
+
+def test_option_fields_are_taken() -> None:
+    options = read_options(Settings(), 1.5, 4, 10, 60, "compact", True, 100)
+
+    assert options == RunOptions(1.5, 4.0, 10.0, 60, "compact", True, 100)
+
+
+@pytest.mark.parametrize("values", [(-1, 0, 0, 10), (0, 0, -2, 10), (0, 0, 0, 601), (0, 0, 0, -3)])
+def test_option_fields_out_of_range_are_a_sentence_with_a_remedy(values: tuple[float, ...]) -> None:
+    with pytest.raises(InputError) as refusal:
+        read_options(Settings(max_frames=600), *values, "auto", False, 0)
+
+    assert refusal.value.remedy
+
+
+def test_the_line_under_the_upload_says_what_will_be_used() -> None:
+    clip = StandInEngine(num_frames=60).probe(Path("clip.mp4"))
+    clip.rotation_deg = 90
+
+    line = panels.clip_line(clip, 60, RunOptions(), 0.3)
+
+    assert "12.0 s, 64x48, rotated 90°; 60 frames at 5 fps; about 20 s" in line
+
+
+def test_a_clip_that_is_cut_says_how_much_of_it_is_used() -> None:
+    clip = StandInEngine(num_frames=60).probe(Path("clip.mp4"))
+
+    assert "20 frames at 5 fps of 60" in panels.clip_line(clip, 20, RunOptions(max_frames=20), None)
+
+
+def test_text_from_a_file_cannot_become_markup() -> None:
+    assert "<script>" not in panels.problem("<script>alert(1)</script>")
+    assert "<script>" not in panels.status("<script>", note="<script>")
+
+
+def test_scene_glb_is_the_first_download_and_the_arrays_the_second(store: Store) -> None:
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "scene.viser"))
+
+    markup = _changes(Update("done", outcome=outcome))[4]
+
+    names = [part.split('"')[0] for part in markup.split('download="')[1:]]
+    assert names[:2] == ["scene.glb", "reconstruction.npz"]
+    assert "overlay.mp4" not in names
+
+
+def test_the_link_of_a_result_says_how_long_it_lives_and_an_example_has_no_end(store: Store) -> None:
+    visitors = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ())
+    examples = outcome_of(make_reconstruction(3), store.open(""), 1.0, ())
+
+    assert (
+        f'data-path="./?result={visitors.shelf.token}">Copy link (works for '
+        in _changes(Update("", outcome=visitors))[4]
+    )
+    assert ">Copy link<" in _changes(Update("", outcome=examples))[4]
+
+
+def test_points_of_single_frames_are_offered_where_a_run_has_kept_them(store: Store) -> None:
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("moments.bin",))
+
+    assert "&amp;moments=1" in panels.recorded_viewer(outcome)
+    assert "moments.bin" not in _changes(Update("", outcome=outcome))[4]
+
+
+def test_every_format_is_offered_with_what_it_is_for(store: Store) -> None:
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "scene.viser"))
+
+    markup = _changes(Update("", outcome=outcome))[4]
+
+    for name in ("everything.zip", "bvh.zip", "amass.zip", "colmap.zip", "cameras_tum.txt", "scene_static.glb"):
+        assert f'download="{name}"' in markup
+    assert "SMPL-X motion per person" in markup
+
+
+def test_the_viewer_of_a_result_is_an_iframe_with_a_relative_address(store: Store) -> None:
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ())
+
+    viewer = panels.recorded_viewer(outcome)
+
+    assert f'src="./viewer/{outcome.shelf.token}/play/?playbackPath=../scene.viser"' in viewer
+
+
+def test_the_player_is_not_reloaded_when_only_downloads_were_added(store: Store) -> None:
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz",))
+
+    viewer = _changes(Update("done", outcome=outcome, is_shown=True))[2]
+
+    assert viewer == {"__type__": "update"}
+
+
+def test_an_error_gives_the_buttons_back() -> None:
+    *_, reconstruct, stop = _changes(Update("", problem="No."))
+
+    assert (reconstruct["interactive"], stop["interactive"]) == (True, False)
+
+
+def test_the_tiles_keep_their_pictures_when_the_files_of_visitors_go(
+    engine: StandInEngine, runs, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = build_page(Parts(Settings(), engine, runs, Gallery(engine, store), ("auto",)))
+    icons = [Path(block.icon["path"]) for block in page.blocks.values() if getattr(block, "icon", None)]
+
+    delete_files_created_by_app(page, age=0)
+
+    assert len(icons) == len(EXAMPLES)
+    assert all(icon.is_relative_to(tmp_path) and icon.is_file() for icon in icons)

@@ -1,0 +1,130 @@
+"""The live viewer grows frame by frame, can be scrubbed, and frees its port and thread."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from synthetic_scene import prediction_of
+
+from human3r.bodies import SmplxBody
+from human3r.export.viewer.live import LiveScene
+from human3r.results.reconstruction import Reconstruction
+
+
+@pytest.fixture
+def live(small_body: SmplxBody) -> Iterator[LiveScene]:
+    with LiveScene(small_body) as scene:
+        yield scene
+
+
+def sent(scene: LiveScene, kind: str) -> list[object]:
+    messages = scene._server._websock_server._broadcast_buffer.message_from_id.values()
+    return [message for message in messages if type(message).__name__ == kind]
+
+
+def moments(scene: LiveScene) -> list[dict]:
+    """What the player is told about each frame."""
+    sources = [message.source for message in sent(scene, "RunJavascriptMessage")]
+    told = [json.loads(source.removeprefix("/*h3r ").removesuffix("*/")) for source in sources]
+    return [content for content in told if "frame" in content]
+
+
+def bones(moment: dict, track: int) -> np.ndarray:
+    """Quaternions and positions of a person's joints, ``55 7``."""
+    return np.array(moment["bodies"][f"/people/person_{track}"]["bones"]).reshape(55, 7)
+
+
+def test_people_camera_and_points_appear_with_the_first_frame(live: LiveScene, walk: Reconstruction) -> None:
+    live.add(prediction_of(walk, 0))
+    assert len(sent(live, "SkinnedMeshMessage")) == 2
+    assert len(sent(live, "CameraFrustumMessage")) == 1
+    assert len(sent(live, "PointCloudMessage")) == 1
+
+
+def test_people_stand_on_the_floor_grid(live: LiveScene, walk: Reconstruction) -> None:
+    live.add(prediction_of(walk, 0))
+    heights = bones(moments(live)[0], 1)[:, 5]
+    assert -0.15 < min(heights) < 0.25
+    assert 1.2 < max(heights) < 1.9
+
+
+def test_a_still_scene_sends_its_points_once(live: LiveScene, walk: Reconstruction) -> None:
+    for _ in range(4):
+        live.add(prediction_of(walk, 0))
+    assert len(sent(live, "PointCloudMessage")) == 1
+
+
+def test_every_frame_is_kept_for_those_who_come_late(live: LiveScene, walk: Reconstruction) -> None:
+    for frame in range(5):
+        live.add(prediction_of(walk, frame))
+    told = moments(live)
+    assert [moment["frame"] for moment in told] == [0, 1, 2, 3, 4]
+    assert [moment["time_s"] for moment in told] == pytest.approx(list(walk.time_s[:5] - walk.time_s[0]))
+    assert [sorted(moment["bodies"]) for moment in told[1:4:2]] == [
+        ["/people/person_1", "/people/person_2"],
+        ["/people/person_1"],
+    ]
+    assert [person["id"] for person in told[4]["people"]] == [1, 2]
+
+
+def test_a_body_stands_where_the_result_has_it_though_its_shape_was_seen_otherwise_at_first(
+    live: LiveScene, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    first = prediction_of(walk, 0)
+    first.parameters_world.betas[:] += 2.0
+    live.add(first)
+    live.add(prediction_of(walk, 1))
+    seen = bones(moments(live)[1], 1)
+    row = int(np.flatnonzero((walk.person_frame == 1) & (walk.person_track == 1))[0])
+    root = live._T_gravity_world[:3, :3] @ walk.joints_world[row, 0] + live._T_gravity_world[:3, 3]
+    bind = np.array(sent(live, "SkinnedMeshMessage")[0].props.bone_positions)
+    shape, face = torch.tensor(walk.betas[row : row + 1]), torch.tensor(walk.expression[row : row + 1])
+    joints = small_body.rest_joints(shape, face).numpy()
+    R_world_root = Rotation.from_quat(seen[0, [1, 2, 3, 0]]).as_matrix()
+    expected = root + R_world_root @ (bind[0] - joints[0, 0])
+    np.testing.assert_allclose(seen[0, 4:], expected, atol=1e-3)
+
+
+def test_a_frame_without_people_is_fine(live: LiveScene, nobody: Reconstruction) -> None:
+    live.add(prediction_of(nobody, 0))
+    assert live.num_frames == 1
+
+
+def test_the_points_on_people_are_left_out(live: LiveScene, walk: Reconstruction) -> None:
+    prediction = prediction_of(walk, 0)
+    prediction.person_mask[:] = 1.0
+    live.add(prediction)
+    assert not sent(live, "PointCloudMessage")
+
+
+def test_closing_frees_port_and_threads(small_body: SmplxBody, walk: Reconstruction) -> None:
+    before = {thread.ident for thread in threading.enumerate()}
+    scene = LiveScene(small_body)
+    port = scene.port
+    scene.add(prediction_of(walk, 0))
+    scene.close()
+    scene.close()
+    scene.add(prediction_of(walk, 1))
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+    ours = [thread for thread in threading.enumerate() if thread.ident not in before and "human3r" in thread.name]
+    for thread in ours:  # told to end; a busy machine may not have let it run yet
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in ours)
+
+
+def test_the_number_of_points_is_bounded(
+    live: LiveScene, walk: Reconstruction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("human3r.export.viewer.live.MAX_POINTS", 300)
+    for frame in range(6):
+        live.add(prediction_of(walk, frame, size=(48, 64)))
+    total = sum(len(message.props.points) for message in sent(live, "PointCloudMessage"))
+    assert 200 < total <= 300

@@ -1,0 +1,203 @@
+"""What a recording says, message by message; how it looks is checked in tests/web."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from synthetic_scene import walking_reconstruction
+from viser_file import Recording, read_recording
+
+from human3r.bodies import SmplxBody, load_body
+from human3r.export.viewer.recording import html_page, record, write_html
+from human3r.palette import person_color
+from human3r.results.posing import posed_vertices
+from human3r.results.reconstruction import Reconstruction
+from human3r.video.writer import VideoWriter
+
+
+@pytest.fixture(scope="module")
+def recording(walk: Reconstruction, small_body: SmplxBody) -> Recording:
+    return read_recording(record(walk, small_body))
+
+
+def test_it_lasts_as_long_as_the_clip(recording: Recording, walk: Reconstruction) -> None:
+    assert recording.duration_s == pytest.approx(walk.num_frames / walk.fps)
+
+
+def test_every_frame_is_announced_at_its_time(recording: Recording, walk: Reconstruction) -> None:
+    scripts = recording.of_type("RunJavascriptMessage")
+    frames = [(time_s, message["source"]) for time_s, message in scripts[1:]]
+    assert [source.startswith(f'/*h3r {{"frame":{frame}}}*/') for frame, (_, source) in enumerate(frames)] == [
+        True
+    ] * 12
+    assert [f"i:{frame}}}" in source for frame, (_, source) in enumerate(frames)] == [True] * 12
+    np.testing.assert_allclose([time_s for time_s, _ in frames], walk.time_s, atol=1e-9)
+
+
+def test_everything_that_moves_in_a_frame_comes_after_its_mark(recording: Recording) -> None:
+    kinds = [message["type"] for _, message in recording.messages]
+    marks = [index for index, kind in enumerate(kinds) if kind == "RunJavascriptMessage"]
+    assert "SetBonePositionMessage" not in kinds[: marks[1]]
+    assert not {"PointCloudMessage", "SkinnedMeshMessage", "CameraFrustumMessage"} & set(kinds[marks[0] :])
+
+
+def test_the_player_is_told_times_people_views_and_points(recording: Recording, walk: Reconstruction) -> None:
+    _, message = recording.of_type("RunJavascriptMessage")[0]
+    facts = json.loads(message["source"].removeprefix("/*h3r ").removesuffix("*/"))["scene"]
+
+    np.testing.assert_allclose(facts["times_s"], walk.time_s - walk.time_s[0], atol=1e-4)
+    assert [(person["id"], person["num_frames"]) for person in facts["people"]] == [(1, 12), (2, 9)]
+    assert facts["people"][0]["color"] == list(person_color(1))
+    clouds = {message["name"]: message["props"] for _, message in recording.of_type("PointCloudMessage")}
+    assert [node["name"] for node in facts["point_nodes"]] == list(clouds)
+    assert {name.rsplit("/", 1)[0] for name in clouds} == set(facts["point_bands"])
+    sizes = [clouds[node["name"]]["point_size"] for node in facts["point_nodes"]]
+    scales = [node["scale"] for node in facts["point_nodes"]]
+    np.testing.assert_allclose(sizes, facts["point_size_m"] * np.array(scales), rtol=0.01)
+    assert facts["views"]["top"]["position"][1] > facts["views"]["top"]["look_at"][1] + 2
+    assert len(facts["half_height"]) == walk.num_frames
+
+
+def test_presence_toggles_the_body_and_never_the_person(recording: Recording) -> None:
+    visibility = recording.of_type("SetSceneNodeVisibilityMessage")
+    changes = [
+        (round(time_s, 3), message["visible"])
+        for time_s, message in visibility
+        if message["name"] == "/people/person_2/body"
+    ]
+    assert changes[-3:] == [(0.0, True), (0.3, False), (0.6, True)]
+    assert not [1 for time_s, message in visibility if message["name"] == "/people/person_2" and time_s > 0]
+
+
+def test_bones_pose_the_rest_mesh_into_the_reconstructed_one(
+    recording: Recording, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    frame, track = 7, 1
+    joints, quats = bones_at(recording, f"/people/person_{track}/body", walk.time_s[frame])
+    row = int(np.flatnonzero((walk.person_frame == frame) & (walk.person_track == track))[0])
+    T = walk.T_gravity_world
+    expected_joints = walk.joints_world[row] @ T[:3, :3].T + T[:3, 3]
+    np.testing.assert_allclose(joints, expected_joints, atol=3e-4)
+    R = Rotation.from_quat(quats[:, [1, 2, 3, 0]]).as_matrix()
+    betas = np.asarray(walk.betas[row])
+    rest = small_body.template.numpy() + small_body.shape_directions.numpy() @ betas
+    rest_joints = small_body.joint_template.numpy() + small_body.joint_shape_directions.numpy() @ betas
+    local = rest[:, None] - rest_joints[None]
+    posed = np.einsum("vj,jab,vjb->va", small_body.skinning_weights.numpy(), R, local)
+    posed += small_body.skinning_weights.numpy() @ joints
+    expected = posed_vertices(walk, small_body, np.array([row]))[0] @ T[:3, :3].T + T[:3, 3]
+    # The recording has no morphs: the face may differ by the expression (2.5 mm here).
+    assert np.abs(posed - expected).max() < 4e-3
+
+
+def bones_at(recording: Recording, name: str, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+    joints, quats = np.full((55, 3), np.nan), np.full((55, 4), np.nan)
+    for at, message in recording.messages:
+        if at <= time_s + 1e-9 and message.get("name") == name:
+            if message["type"] == "SetBonePositionMessage":
+                joints[message["bone_index"]] = message["position"]
+            elif message["type"] == "SetBoneOrientationMessage":
+                quats[message["bone_index"]] = message["wxyz"]
+    return joints, quats
+
+
+def test_every_person_has_a_shape_of_their_own(
+    walk: Reconstruction, small_body: SmplxBody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    betas = walk.track_betas.copy()
+    betas[1, 0] += 3.0
+    heights = {}
+
+    def note(server: object, track: int, rest_vertices: np.ndarray, *_: object) -> None:
+        heights[track] = float(np.ptp(rest_vertices[:, 1]))
+
+    monkeypatch.setattr("human3r.export.viewer.scene.add_person", note)
+    record(replace(walk, track_betas=betas), small_body)
+    rest = small_body.rest_vertices(torch.tensor(betas), torch.zeros(len(betas), 10)).numpy()
+    wanted = np.ptp(rest[:, :, 1], axis=1)
+    assert wanted[1] > 1.05 * wanted[0]
+    assert [heights[1], heights[2]] == pytest.approx(list(wanted), abs=1e-3)
+
+
+def test_the_scene_is_upright_with_a_floor_and_a_view_of_the_people(recording: Recording, walk: Reconstruction) -> None:
+    grid = recording.of_type("GridMessage")[0][1]
+    assert grid["props"]["plane"] == "xz"
+    position = np.array(recording.of_type("SetCameraPositionMessage")[-1][1]["position"])
+    look_at = np.array(recording.of_type("SetCameraLookAtMessage")[-1][1]["look_at"])
+    T = walk.T_gravity_world
+    people = walk.joints_world[:, 0] @ T[:3, :3].T + T[:3, 3]
+    assert np.linalg.norm(look_at - people.mean(axis=0)) < 0.7
+    assert position[1] > look_at[1]
+    assert 2 < np.linalg.norm(position - look_at) < 20
+
+
+def test_a_clip_gives_the_cameras_pictures(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
+    clip = tmp_path / "clip.mp4"
+    with VideoWriter(clip, walk.fps) as video:
+        for _ in range(walk.num_frames):
+            video.append(np.full((*walk.image_size, 3), 90, np.uint8))
+    with_pictures = read_recording(record(walk, small_body, clip=clip))
+    updates = with_pictures.of_type("SceneNodeUpdateMessage")
+    assert sum("_image_data" in message["updates"] for _, message in updates) == walk.num_frames
+
+
+def test_a_clip_that_is_gone_costs_only_the_pictures(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    assert read_recording(record(walk, small_body, clip=tmp_path / "gone.mp4")).duration_s > 1
+
+
+def test_nobody_in_view_is_still_a_recording(nobody: Reconstruction, small_body: SmplxBody) -> None:
+    recording = read_recording(record(nobody, small_body))
+    assert not recording.of_type("SkinnedMeshMessage")
+    assert recording.of_type("CameraFrustumMessage")
+
+
+def test_a_hundred_frames_of_two_people_and_200k_points_stay_below_3_mb() -> None:
+    body = load_body()
+    content = record(walking_reconstruction(body, num_frames=100, num_points=200_000), body)
+    assert len(content) < 3_000_000
+    assert len(html_page(content)) < 5_000_000
+
+
+def test_recording_leaves_no_port_open_and_prints_nothing(
+    walk: Reconstruction, small_body: SmplxBody, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from human3r.export.viewer import scene as viser_scene
+
+    ports = []
+    open_server = viser_scene.open_server
+
+    def remember(port: int = 0):
+        server = open_server(port)
+        ports.append(server.get_port())
+        return server
+
+    monkeypatch.setattr(viser_scene, "open_server", remember)
+    record(walk, small_body)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", ports[0])) != 0
+    assert capsys.readouterr().out == ""
+
+
+def test_the_page_holds_the_moments_that_are_given(recording: Recording) -> None:
+    page = html_page(b"recording", moments=b"given moments")
+    assert "Z2l2ZW4gbW9tZW50cw==" in page
+    assert "__H3R_MOMENTS__=" not in html_page(b"recording")
+
+
+def test_the_page_holds_the_recording_of_its_sibling(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    (tmp_path / "scene.viser").write_bytes(b"given recording")
+    write_html(walk, tmp_path / "scene.html", small_body, recording=tmp_path / "scene.viser")
+    page = (tmp_path / "scene.html").read_text()
+    assert "Z2l2ZW4gcmVjb3JkaW5n" in page
+    assert page.index("__VISER_EMBED_DATA__") < page.index("</head>")

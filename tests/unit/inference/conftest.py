@@ -1,0 +1,44 @@
+"""A tiny model with the stand-in body, and a short clip of moving noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from human3r.inference.loading import LoadedModel
+from human3r.inference.precision import choose_policy
+from human3r.models.build import build_network, seed_weights
+from human3r.models.config import PRESETS
+from human3r.video.writer import VideoWriter
+
+
+@pytest.fixture(scope="session")
+def tiny(small_body):
+    torch.manual_seed(0)
+    network = build_network(PRESETS["tiny"])
+    seed_weights(network)
+    return LoadedModel(
+        network=network.requires_grad_(False),
+        body=small_body,
+        config=network.config,
+        name="tiny",
+        sha256="0" * 64,
+        policy=choose_policy("cpu", "fp32", "official"),
+    )
+
+
+@pytest.fixture(scope="session")
+def frames():
+    rng = np.random.default_rng(5)
+    coarse = rng.integers(0, 255, (9, 6, 8, 3), dtype=np.uint8)
+    return np.repeat(np.repeat(coarse, 10, axis=1), 10, axis=2)
+
+
+@pytest.fixture(scope="session")
+def clip(frames, tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "noise.mp4"
+    with VideoWriter(path, fps=10, quality=10) as writer:
+        for frame in frames:
+            writer.append(frame)
+    return path

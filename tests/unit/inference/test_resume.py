@@ -1,0 +1,177 @@
+"""Runs that are ended suddenly: taken up at the last snapshot, equal to unbroken ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from human3r.errors import FormatError
+from human3r.inference.loading import load_model
+from human3r.inference.pipeline import reconstruct
+from human3r.inference.session import Ahead, Session
+from human3r.inference.snapshot import RunSnapshot, read_snapshot, write_snapshot
+from human3r.records import TensorRecord
+
+TOLERANCE = 1e-5
+"""Largest absolute difference between a run that was taken up and an unbroken one."""
+_KILLED_RUN = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from human3r.inference.loading import load_model
+from human3r.inference.pipeline import reconstruct
+
+torch.set_num_threads(int(sys.argv[3]))
+seen = []
+
+def on_frame(prediction):
+    seen.append(prediction.frame_index)
+    if len(seen) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+reconstruct(sys.argv[1], load_model("tiny"), on_frame, keep_in=Path(sys.argv[2]), snapshot_every=3, save_depth=True)
+"""
+
+
+class PulledPlug(BaseException):
+    """Ends a run where nothing expects it."""
+
+
+def assert_equal(found, expected):
+    for name in (field.name for field in fields(expected) if field.name != "meta"):
+        value, other = getattr(found, name), getattr(expected, name)
+        if other is None:
+            assert value is None, name
+        else:
+            assert np.shape(value) == np.shape(other), name
+            assert np.allclose(np.float64(value), np.float64(other), atol=TOLERANCE, rtol=0), name
+
+
+def run_until(clip, model, folder, last_frame, **options):
+    def on_frame(prediction):
+        if prediction.frame_index == last_frame:
+            raise PulledPlug
+
+    with pytest.raises(PulledPlug):
+        reconstruct(clip, model, on_frame, keep_in=folder, **options)
+
+
+@pytest.mark.parametrize("last_frame", [0, 2, 3, 7])
+def test_a_run_is_taken_up_at_its_last_snapshot(tiny, clip, tmp_path, last_frame):
+    options = {"snapshot_every": 3, "reset_interval": 4, "use_ttt3r": True, "save_depth": True}
+    expected = reconstruct(clip, tiny, reset_interval=4, use_ttt3r=True, save_depth=True)
+    run_until(clip, tiny, tmp_path / "run", last_frame, **options)
+    seen, done = [], []
+    found = reconstruct(clip, tiny, seen.append, keep_in=tmp_path / "run", on_resume=done.append, **options)
+    # A snapshot is made before the frame is shown.
+    num_done = (last_frame + 1) // 3 * 3
+    assert seen[0].frame_index == num_done
+    assert done == ([num_done] if num_done else [])
+    assert_equal(found, expected)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(tiny, clip, tmp_path):
+    first, second = [], []
+    stopped = reconstruct(
+        clip, tiny, first.append, keep_in=tmp_path / "run", snapshot_every=2, should_stop=lambda: len(first) == 5
+    )
+    found = reconstruct(clip, tiny, second.append, keep_in=tmp_path / "run", snapshot_every=2)
+    assert stopped.num_frames == 5
+    assert second[0].frame_index == 4
+    assert_equal(found, reconstruct(clip, tiny))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
+def test_a_killed_process_is_taken_up_by_another(clip, tmp_path):
+    folder = tmp_path / "run"
+    root = Path(__file__).resolve().parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    # As many threads as here: sums are taken in the same order.
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED_RUN, str(clip), str(folder), str(torch.get_num_threads())],
+        env=environment,
+        check=False,
+        capture_output=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    model, seen = load_model("tiny"), []
+    found = reconstruct(clip, model, seen.append, keep_in=folder, snapshot_every=3, save_depth=True)
+    assert seen[0].frame_index == 6
+    assert_equal(found, reconstruct(clip, model, save_depth=True))
+
+
+def test_half_a_row_after_a_crash_is_dropped(tiny, clip, tmp_path):
+    run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
+    for path in (tmp_path / "run").glob("*.rows"):
+        with path.open("ab") as stream:
+            stream.write(b"\x7f" * 11)
+    assert_equal(reconstruct(clip, tiny, keep_in=tmp_path / "run", snapshot_every=3), reconstruct(clip, tiny))
+
+
+def test_a_run_with_other_options_begins_anew(tiny, clip, tmp_path):
+    run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
+    seen = []
+    reconstruct(clip, tiny, seen.append, keep_in=tmp_path / "run", use_ttt3r=True)
+    assert seen[0].frame_index == 0
+
+
+def test_files_of_others_stay_in_the_folder(tiny, clip, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    reconstruct(clip, tiny, keep_in=tmp_path, max_frames=4, snapshot_every=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_damaged_snapshot_is_told(tiny, clip, tmp_path):
+    run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
+    path = tmp_path / "run" / "snapshot.safetensors"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FormatError, match="snapshot is damaged"):
+        reconstruct(clip, tiny, keep_in=tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["tiny", "compact"])
+def test_a_written_session_goes_on_bit_for_bit(tiny, frames, tmp_path, name):
+    model = tiny if name == "tiny" else load_model("compact", device="cpu")
+    session = Session(model)
+    for index in range(3):
+        session.step(frames[index])
+    write_snapshot(tmp_path, RunSnapshot({"who": "me"}, session.snapshot(), 0, {"one": np.ones((2, 3))}, {"n": 1}))
+    snapshot = read_snapshot(tmp_path)
+    restored = Session.restore(model, snapshot.session)
+    expected, found = session.step(frames[3]), restored.step(frames[3])
+    values: list[list[torch.Tensor]] = [[], []]
+    for record, kept in zip((expected, found), values, strict=True):
+        assert isinstance(record, TensorRecord)
+        record.map(lambda tensor, kept=kept: kept.append(tensor) or tensor)
+    assert all(torch.equal(one, other) for one, other in zip(*values, strict=True))
+    assert snapshot.store_arrays["one"].shape == (2, 3)
+    with safe_open(tmp_path / "snapshot.safetensors", "pt") as file:
+        assert set(file.metadata()) == {"run"}
+
+
+def test_poisoned_frames_in_the_middle_leave_the_others_as_they_are(tiny, frames):
+    blank, unbroken = np.zeros_like(frames[0]), Session(tiny)
+    expected = [unbroken.step(frames[index]) for index in range(3)]
+    session = Session(tiny)
+    found = [session.step(frames[0])]
+    session.step(blank)
+    broken = session.encode(session.prepare(frames[1])).map(lambda tensor: tensor)
+    poisoned = replace(broken, image=replace(broken.image, tokens=broken.image.tokens * float("nan")))
+    session.step_prepared(session.prepare(frames[1]), ahead=Ahead(poisoned))
+    found += [session.step(frames[index]) for index in (1, 2)]
+    assert session.num_rejected == 2
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one.camera.T_world_camera, other.camera.T_world_camera)
+        assert torch.equal(one.joints_world, other.joints_world)
+        assert torch.equal(one.pointmap_camera, other.pointmap_camera)

@@ -1,0 +1,88 @@
+"""When the people prior looks twice, and at which size."""
+
+from __future__ import annotations
+
+import torch
+
+from human3r.models.compact.convnets.movenet import HEADS, MoveNetMaps
+from human3r.models.compact.people.human_prior import choose_squares, enlarged_size, find_hints
+
+
+def center_map(*peaks: float) -> torch.Tensor:
+    center = torch.full((1, 1, 24, 24), 0.01)
+    for index, score in enumerate(peaks):
+        center[0, 0, 6, 4 + 8 * index] = score
+    return center
+
+
+def test_a_weak_peak_asks_for_a_second_look() -> None:
+    assert find_hints(center_map(0.9, 0.2)).tolist() == [[0, 6, 12]]
+
+
+def test_clear_people_and_clutter_do_not() -> None:
+    assert not len(find_hints(center_map(0.9, 0.6)))
+    assert not len(find_hints(center_map(0.9, 0.04)))
+    assert not len(find_hints(center_map()))
+
+
+def test_the_slope_of_a_strong_peak_is_no_weak_peak() -> None:
+    center = center_map(0.9)
+    center[0, 0, 6, 5] = 0.3
+
+    assert not len(find_hints(center))
+
+
+def maps_with_boxes(rows: int, columns: int, box_cells: float) -> MoveNetMaps:
+    maps = {name: torch.zeros(1, channels, rows, columns) for name, channels in HEADS.items()}
+    maps["box_scale"] += box_cells
+    return MoveNetMaps(features=torch.zeros(1, 24, rows, columns), **maps)
+
+
+def test_the_second_look_is_at_a_square_around_the_hint() -> None:
+    hint = torch.tensor([[0, 28, 48]])
+
+    (corner,) = choose_squares(maps_with_boxes(56, 96, 8.0), hint, (288, 512))
+
+    # Cell 48 of 96 begins at pixel 256 of 512, cell 28 of 56 at 144 of 288.
+    assert abs(corner[0] + 96 - 256) <= 4
+    assert abs(corner[1] + 96 - 144) <= 4
+
+
+def test_squares_stay_inside_the_picture_and_hints_side_by_side_share_one() -> None:
+    hints = torch.tensor([[0, 0, 0], [0, 3, 3], [0, 55, 95]])
+
+    corners = choose_squares(maps_with_boxes(56, 96, 8.0), hints, (288, 512))
+
+    assert corners == [(0, 0), (512 - 192, 288 - 192)]
+
+
+def test_small_people_get_a_square_as_well_and_large_ones_do_not() -> None:
+    hint, small, large = (28, 10), (28, 80), (28, 45)
+    maps = maps_with_boxes(56, 96, 8.0)
+    maps.center[0, 0, small[0], small[1]] = 0.9
+    maps.center[0, 0, large[0], large[1]] = 0.9
+    maps.box_scale[0, :, large[0], large[1]] = 40.0
+
+    corners = choose_squares(maps, torch.tensor([[0, *hint]]), (288, 512))
+
+    assert [x for x, _ in corners] == [0, 512 - 192]
+
+
+def test_a_hint_of_somebody_large_asks_for_the_whole_picture() -> None:
+    assert choose_squares(maps_with_boxes(56, 96, 30.0), torch.tensor([[0, 28, 48]]), (288, 512)) is None
+
+
+def test_many_hints_ask_for_the_whole_picture() -> None:
+    hints = torch.tensor([[0, row, column] for row in (5, 50) for column in (5, 35, 65, 90)])
+
+    assert choose_squares(maps_with_boxes(56, 96, 8.0), hints, (288, 512)) is None
+
+
+def test_the_second_look_keeps_multiples_of_32() -> None:
+    assert enlarged_size((224, 384), 512) == (288, 512)
+    assert enlarged_size((384, 224), 512) == (512, 288)
+
+
+def test_a_large_picture_is_looked_at_once() -> None:
+    assert enlarged_size((512, 384), 512) is None
+    assert enlarged_size((224, 384), 0) is None

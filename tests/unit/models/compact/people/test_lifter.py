@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from human3r.models.compact.people.body_points import (
+    MIRRORED_JOINTS,
+    MIRRORED_KEYPOINTS,
+    BodyPoints,
+    rotation_from_6d,
+)
+from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, keypoint_cues, look_at, normalised_keypoints
+from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
+from human3r.models.compact.people.refine import RefineConfig, Refiner
+from human3r.training.motion import STANDARD_REST_JOINTS
+from human3r.training.motion.skeleton import forward_kinematics
+
+FACE = [[0.0, 0.03, 0.12], [0.03, 0.06, 0.10], [-0.03, 0.06, 0.10], [0.07, 0.04, 0.01], [-0.07, 0.04, 0.01]]
+
+
+@pytest.fixture
+def points() -> BodyPoints:
+    body = BodyPoints()
+    body.joint_template.copy_(torch.from_numpy(STANDARD_REST_JOINTS))
+    body.joint_directions[..., 0] = 0.05 * body.joint_template
+    body.face_template.copy_(torch.tensor(FACE))
+    body.keypoint_offsets[11] = torch.tensor([0.03, 0.02, 0.0])
+    body.keypoint_offsets[12] = torch.tensor([-0.03, 0.02, 0.0])
+    return body
+
+
+def _people(points: BodyPoints, count: int, seed: int = 0) -> tuple[LiftedPeople, PersonKeypoints]:
+    """Facing people with bent limbs and exact keypoints."""
+    generator = torch.Generator().manual_seed(seed)
+    rotations = roma.rotvec_to_rotmat(0.3 * torch.randn(count, 22, 3, generator=generator))
+    rotations[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ rotations[:, 0]
+    betas = torch.randn(count, 10, generator=generator)
+    root = torch.tensor([0.5, 0.1, 4.0]) + 0.5 * torch.randn(count, 3, generator=generator)
+    keypoints = points(rotations, betas).keypoints + root[:, None]
+    borders = torch.tensor([-0.6, -0.4, 0.6, 0.4])
+    seen = PersonKeypoints(keypoints[..., :2] / keypoints[..., 2:], torch.full((count, 17), 0.9), borders)
+    lifted = LiftedPeople(rotations, betas, root, torch.full((count, 22), 0.2), torch.full((count,), 0.1))
+    return lifted, seen
+
+
+def _projection_error(lifted: LiftedPeople, seen: PersonKeypoints, points: BodyPoints) -> torch.Tensor:
+    keypoints = points(lifted.joint_rotations, lifted.betas).keypoints + lifted.root_camera[:, None]
+    return (keypoints[..., :2] / keypoints[..., 2:] - seen.points).norm(dim=-1).mean(1)
+
+
+def test_the_body_chain_agrees_with_the_plain_numpy_chain(points):
+    rotations = roma.random_rotmat((3, 22))
+
+    posed = points(rotations, torch.zeros(3, 10))
+
+    turned, joints = forward_kinematics(rotations.double().numpy(), STANDARD_REST_JOINTS)
+    np.testing.assert_allclose(posed.joints.numpy(), joints, atol=1e-5)
+    np.testing.assert_allclose(posed.rotations.numpy(), turned, atol=1e-5)
+
+
+def test_mirrored_rotations_give_mirrored_keypoints(points):
+    lifted, _ = _people(points, 4)
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+    mirrored = lifted.joint_rotations[:, list(MIRRORED_JOINTS)] * (flip[:, None] * flip)
+
+    keypoints = points(mirrored, lifted.betas).keypoints
+
+    expected = points(lifted.joint_rotations, lifted.betas).keypoints[:, list(MIRRORED_KEYPOINTS)] * flip
+    torch.testing.assert_close(keypoints, expected, atol=2e-4, rtol=0)
+
+
+def test_six_numbers_become_the_rotation_of_the_specification():
+    rotation = rotation_from_6d(torch.tensor([1.0, 0.2, 0.1, 0.9, -0.3, 0.4]))
+
+    torch.testing.assert_close(rotation[0], torch.tensor([0.9534626, 0.0458290, 0.2980081]), atol=1e-6, rtol=0)
+
+
+def test_the_virtual_camera_sees_the_same_person_wherever_the_camera_looks(points):
+    _, seen = _people(points, 5)
+    rays = torch.nn.functional.pad(seen.points, (0, 1), value=1.0)
+    turned = rays @ roma.rotvec_to_rotmat(torch.tensor([0.15, -0.2, 0.0])).T
+    other = PersonKeypoints(turned[..., :2] / turned[..., 2:], seen.scores, seen.borders)
+
+    first, second = keypoint_cues(seen), keypoint_cues(other)
+
+    # The virtual camera's roll follows the turn, by a few hundredths of a radian here.
+    torch.testing.assert_close(first.size, second.size, atol=0.02, rtol=0)
+    torch.testing.assert_close(first.values[:, :34], second.values[:, :34], atol=0.06, rtol=0)
+
+
+def test_the_virtual_camera_looks_along_the_ray():
+    centre = torch.tensor([[0.0, 0.0], [0.4, -0.7], [-1.5, 0.2]])
+
+    rotation = look_at(centre)
+
+    rays = torch.nn.functional.normalize(torch.nn.functional.pad(centre, (0, 1), value=1.0), dim=1)
+    torch.testing.assert_close(rotation[..., 2], rays)
+    torch.testing.assert_close(rotation @ rotation.transpose(1, 2), torch.eye(3).expand(3, 3, 3), atol=1e-6, rtol=0)
+
+
+def test_pixels_and_focal_length_give_the_normalised_plane():
+    people = normalised_keypoints(
+        torch.full((1, 17, 2), 100.0), torch.ones(1, 17), torch.tensor(200.0), torch.tensor([60.0, 80.0]), (160, 120)
+    )
+
+    torch.testing.assert_close(people.points[0, 0], torch.tensor([0.2, 0.1]))
+    torch.testing.assert_close(people.borders, torch.tensor([-60.5, -80.5, 59.5, 79.5]) / 200)
+
+
+def test_an_untrained_lifter_stands_people_upright_at_a_plausible_distance(points):
+    _, seen = _people(points, 6)
+    torch.manual_seed(0)
+    lifter = BodyLifter(points)
+
+    lifted = lifter(seen)
+
+    up = lifted.joint_rotations[:, 0, :, 1]
+    assert (up[:, 1] < -0.5).all()
+    assert ((lifted.root_camera[:, 2] > 1.5) & (lifted.root_camera[:, 2] < 10)).all()
+
+
+def test_a_new_token_connection_changes_nothing_until_it_is_trained(points):
+    _, seen = _people(points, 3)
+    torch.manual_seed(0)
+    lifter = BodyLifter(points, token_dim=8)
+
+    with_tokens, without = lifter(seen, torch.randn(3, 8)), lifter(seen)
+
+    torch.testing.assert_close(with_tokens.joint_rotations, without.joint_rotations)
+    torch.testing.assert_close(with_tokens.root_camera, without.root_camera)
+
+
+def test_nobody_is_lifted_and_refined_to_nobody(points):
+    seen = PersonKeypoints(torch.zeros(0, 17, 2), torch.zeros(0, 17), torch.tensor([-1.0, -1.0, 1.0, 1.0]))
+
+    refined = Refiner()(BodyLifter(points)(seen), seen, points)
+
+    assert refined.joint_rotations.shape == (0, 22, 3, 3)
+    assert refined.root_camera.shape == (0, 3)
+
+
+def test_a_person_with_only_poor_keypoints_stays_finite_and_is_left_alone(points):
+    lifted, seen = _people(points, 2)
+    poor = PersonKeypoints(torch.randn(2, 17, 2), torch.full((2, 17), 0.05), seen.borders)
+
+    refined = Refiner()(lifted, poor, points)
+
+    torch.testing.assert_close(refined.joint_rotations, lifted.joint_rotations, atol=1e-4, rtol=0)
+    assert torch.isfinite(BodyLifter(points)(poor).root_camera).all()
+
+
+def test_the_refiners_jacobian_is_the_derivative_of_the_projection(points):
+    points = points.double()
+    points.keypoint_offsets.zero_()
+    lifted, _ = _people(points.float(), 2, seed=3)
+    points, lifted = points.double(), lifted.to(torch.float64)
+    parents = points.parents
+
+    def project(change: torch.Tensor) -> torch.Tensor:
+        own = roma.rotvec_to_rotmat(change[:, :66].unflatten(1, (22, 3)))
+        old = points(lifted.joint_rotations, lifted.betas).rotations
+        above = old[:, parents]
+        local = above.transpose(-1, -2) @ own @ above @ lifted.joint_rotations
+        local = torch.cat([(own[:, 0] @ lifted.joint_rotations[:, 0])[:, None], local[:, 1:]], dim=1)
+        across = torch.nn.functional.pad(change[:, 66:68], (0, 1))
+        root = (lifted.root_camera + across) * change[:, 68:].exp()
+        keypoints = points(local, lifted.betas).keypoints + root[:, None]
+        return (keypoints[..., :2] / keypoints[..., 2:]).flatten()
+
+    numeric = torch.autograd.functional.jacobian(project, torch.zeros(2, 69, dtype=torch.float64))
+    posed = points(lifted.joint_rotations, lifted.betas)
+    keypoints = posed.keypoints + lifted.root_camera[:, None]
+    analytic = Refiner().double()._jacobian(keypoints, posed.joints + lifted.root_camera[:, None], keypoints[..., 2])
+
+    rows = numeric.unflatten(0, (2, 34))
+    expected = torch.stack([rows[0, :, 0], rows[1, :, 1]])
+    torch.testing.assert_close(analytic, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_refinement_brings_disturbed_people_back_onto_their_keypoints(points):
+    lifted, seen = _people(points, 8)
+    noise = roma.rotvec_to_rotmat(0.12 * torch.randn(8, 22, 3, generator=torch.Generator().manual_seed(1)))
+    disturbed = LiftedPeople(
+        lifted.joint_rotations @ noise, lifted.betas, lifted.root_camera * 1.05, lifted.rotation_sigma,
+        lifted.log_depth_sigma,
+    )  # fmt: skip
+
+    refined = Refiner()(disturbed, seen, points)
+
+    before, after = _projection_error(disturbed, seen, points), _projection_error(refined, seen, points)
+    assert (after < 0.35 * before).all(), (before, after)
+
+
+def test_refinement_ignores_one_keypoint_far_off(points):
+    lifted, seen = _people(points, 4)
+    spoiled = seen.points.clone()
+    spoiled[:, 9] += 0.5
+    slipped = PersonKeypoints(spoiled, seen.scores, seen.borders)
+
+    refined = Refiner(RefineConfig(steps=3))(lifted, slipped, points)
+
+    moved = roma.rotmat_geodesic_distance(refined.joint_rotations, lifted.joint_rotations)
+    assert moved.max() < math.radians(6)
+
+
+def test_a_keypoint_that_is_not_a_number_spoils_nobody_else(points):
+    lifted, seen = _people(points, 3)
+    broken = seen.points.clone()
+    broken[1, 5] = math.nan
+
+    refined = Refiner()(lifted, PersonKeypoints(broken, seen.scores, seen.borders), points)
+
+    assert torch.isfinite(refined.joint_rotations).all()
+    assert torch.isfinite(refined.root_camera).all()
