@@ -1,7 +1,19 @@
-"""Human3R, open: people, scene and camera in 4D from one ordinary video.
+"""People, scene and camera in 4D from one video.
 
-The public names below are loaded on first use: importing the package costs nothing, and the isolated media decoder,
-which lives in it, never loads torch.
+    import human3r
+
+    model = human3r.load_model("compact")
+    result = human3r.reconstruct("clip.mp4", model)
+    result.save("reconstruction.npz")
+
+Functions: ``load_model`` loads a network and its body model, ``reconstruct`` runs it over a clip, ``probe`` measures a
+clip, ``models_on_disk`` lists the models that can be loaded at once, ``draw_preview`` draws the people of one frame,
+``player_page`` returns the HTML of the 4D player.
+Classes: ``Session`` runs a model frame by frame, ``FramePrediction`` is what a frame gives, ``Reconstruction`` what a
+clip gives, ``Human3RError`` the base of all errors. ``human3r/README.md`` explains frames, units and shapes.
+
+Names load on first use: importing the package is cheap, and the isolated media decoder, which is part of it, never
+loads torch.
 """
 
 from __future__ import annotations
@@ -12,6 +24,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from human3r.assets.registry import models_on_disk
     from human3r.errors import (
         AssetError,
         AssetIntegrityError,
@@ -27,15 +40,24 @@ if TYPE_CHECKING:
         MediaTooLargeError,
         ResourceError,
         UnsupportedMediaError,
+        error_from,
     )
+    from human3r.export.viewer.live import LiveScene
+    from human3r.export.viewer.moments import MOMENTS_NAME, Moments
+    from human3r.export.viewer.player import player_page
     from human3r.inference.loading import LoadedModel, load_model
     from human3r.inference.pipeline import reconstruct
     from human3r.inference.session import Session
     from human3r.records import BodyParameters, Camera, Frame, FramePrediction, People, Track
+    from human3r.rendering.overlay import draw_preview
     from human3r.results.reconstruction import Reconstruction
+    from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
     from human3r.video.probe import ClipInfo, probe
+    from human3r.video.reader import FrameReader
+    from human3r.video.sampling import Sampling
 
 _HOMES = {
+    "human3r.assets.registry": ("models_on_disk",),
     "human3r.errors": (
         "AssetError",
         "AssetIntegrityError",
@@ -51,17 +73,27 @@ _HOMES = {
         "MediaTooLargeError",
         "ResourceError",
         "UnsupportedMediaError",
+        "error_from",
     ),
-    "human3r.results.reconstruction": ("Reconstruction",),
-    "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
+    "human3r.export.viewer.live": ("LiveScene",),
+    "human3r.export.viewer.moments": ("MOMENTS_NAME", "Moments"),
+    "human3r.export.viewer.player": ("player_page",),
     "human3r.inference.loading": ("LoadedModel", "load_model"),
     "human3r.inference.pipeline": ("reconstruct",),
     "human3r.inference.session": ("Session",),
+    "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
+    "human3r.rendering.overlay": ("draw_preview",),
+    "human3r.results.reconstruction": ("Reconstruction",),
+    "human3r.video.limits": ("DEFAULT_LIMITS", "MediaLimits"),
     "human3r.video.probe": ("ClipInfo", "probe"),
+    "human3r.video.reader": ("FrameReader",),
+    "human3r.video.sampling": ("Sampling",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "DEFAULT_LIMITS",
+    "MOMENTS_NAME",
     "AssetError",
     "AssetIntegrityError",
     "AssetMissingError",
@@ -75,19 +107,28 @@ __all__ = [
     "FormatError",
     "Frame",
     "FramePrediction",
+    "FrameReader",
     "Human3RError",
     "InputError",
+    "LiveScene",
     "LoadedModel",
     "MediaDecodeError",
+    "MediaLimits",
     "MediaTooLargeError",
+    "Moments",
     "People",
     "Reconstruction",
     "ResourceError",
+    "Sampling",
     "Session",
     "Track",
     "UnsupportedMediaError",
     "__version__",
+    "draw_preview",
+    "error_from",
     "load_model",
+    "models_on_disk",
+    "player_page",
     "probe",
     "reconstruct",
 ]

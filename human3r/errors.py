@@ -110,3 +110,15 @@ class Cancelled(Human3RError):
     def __init__(self, frame_index: int) -> None:
         super().__init__(f"Stopped after frame {frame_index}.")
         self.frame_index = frame_index
+
+
+def error_from(code: str, message: str, remedy: str) -> Human3RError:
+    """Rebuild an error that crossed a process border; an unknown code gives the base class."""
+    return _BY_CODE.get(code, Human3RError)(message, remedy)
+
+
+_BY_CODE: dict[str, type[Human3RError]] = {
+    kind.code: kind
+    for kind in tuple(globals().values())
+    if isinstance(kind, type) and issubclass(kind, Human3RError) and kind is not Cancelled
+}

@@ -96,3 +96,8 @@ def find_weights(name: str) -> Path | None:
     if asset.file_name:
         candidates.append(weights_folder() / asset.file_name)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def models_on_disk() -> tuple[str, ...]:
+    """Return the names of the models whose weights are on this machine, without the test model ``tiny``."""
+    return tuple(name for name, item in ASSETS.items() if name != "tiny" and (item.is_embedded or find_weights(name)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image
 
 from human3r.palette import person_color
 from human3r.rendering.rasterizer import NEAR_M, rasterize
@@ -90,6 +91,17 @@ def draw_prediction(
     )
     K = scale_intrinsics(prediction.camera.K.cpu().numpy(), prediction.camera.image_size, image.shape[:2])
     return draw_people(image, people, K, body.faces.cpu().numpy(), style or OverlayStyle())
+
+
+def draw_preview(prediction: FramePrediction, body: SmplxBody, max_side_px: int = 512) -> np.ndarray:
+    """Return ``H W 3`` uint8: the people over the network's input image, in the shape of the source frame, reduced."""
+    height, width = prediction.camera.image_size
+    scale = min(1.0, max_side_px / max(height, width))
+    canvas = Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))))
+    left, top, right, bottom = (round(edge * scale) for edge in prediction.source_rect_px)
+    view = Image.fromarray(prediction.image.numpy()).resize((max(1, right - left), max(1, bottom - top)))
+    canvas.paste(view, (left, top))
+    return draw_prediction(np.asarray(canvas), prediction, body)
 
 
 def draw_people(

@@ -61,7 +61,7 @@ _COMPRESSION = 1
 _OPTIONAL = ("depth", "depth_confidence", "depth_frame_index", "depth_crop")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reconstruction:
     """People, camera path and scene of one clip, in one metric world frame.
 
@@ -150,6 +150,13 @@ class Reconstruction:
                 if size != expected:
                     raise FormatError(f"Field {name!r} has shape {array.shape}, expected {shape}: {axis}={expected}.")
             object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return (
+            f"Reconstruction({self.num_frames} frames of {width}x{height} at {self.fps:.3g} fps, "
+            f"{len(self.track_id)} people, {len(self.points_world)} points)"
+        )
 
     @property
     def num_frames(self) -> int:

@@ -20,9 +20,8 @@ from types import TracebackType
 
 import numpy as np
 
-from human3r import errors
 from human3r.child_process import PACKAGE_ROOT, child_environment
-from human3r.errors import Human3RError, MediaDecodeError, MediaTooLargeError
+from human3r.errors import MediaDecodeError, MediaTooLargeError, error_from
 from human3r.records import Frame
 from human3r.video.framing import FramingError, read_message
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
@@ -31,15 +30,6 @@ from human3r.video.sampling import Sampling
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
-_ERRORS = {
-    kind.code: kind
-    for kind in (
-        errors.InputError,
-        errors.UnsupportedMediaError,
-        errors.MediaTooLargeError,
-        errors.MediaDecodeError,
-    )
-}
 
 
 class FrameReader:
@@ -132,8 +122,7 @@ class FrameReader:
         except FramingError as error:
             raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.") from error
         if message.get("type") == "error":
-            kind = _ERRORS.get(str(message.get("code")), Human3RError)
-            raise kind(str(message.get("message")), str(message.get("remedy")))
+            raise error_from(*(str(message.get(name)) for name in ("code", "message", "remedy")))
         return message, body
 
     def _read_exactly(self, size: int) -> bytearray:

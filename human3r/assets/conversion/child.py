@@ -8,22 +8,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from human3r import errors
 from human3r.child_process import PACKAGE_ROOT, child_environment
-from human3r.errors import CheckpointError
+from human3r.errors import CheckpointError, error_from
 
 Kind = Literal["checkpoint", "body"]
-_ERRORS = {
-    kind.code: kind
-    for kind in (
-        errors.AssetIntegrityError,
-        errors.AssetMissingError,
-        errors.CheckpointError,
-        errors.DiskFullError,
-        errors.FormatError,
-        errors.InputError,
-    )
-}
 
 
 def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
@@ -51,5 +39,5 @@ def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
             leftover.unlink(missing_ok=True)
         raise CheckpointError(f"The process that converted {source.name} ended with {process.returncode}.") from None
     if "error" in answer:
-        raise _ERRORS.get(answer["error"], CheckpointError)(answer["message"], answer["remedy"])
+        raise error_from(answer["error"], answer["message"], answer["remedy"])
     return answer["result"]

@@ -20,7 +20,7 @@ from human3r.export.scene_points import PointGroup, points_by_confidence
 from human3r.export.viewer import marks as viser_marks
 from human3r.export.viewer import scene as viser_scene
 from human3r.export.viewer.moments import coarsened
-from human3r.export.viewer.player import player_head
+from human3r.export.viewer.player import player_page
 from human3r.export.viewer.views import framing_view, top_view
 from human3r.palette import person_color
 from human3r.rendering.clip_frames import processed_frames
@@ -95,14 +95,9 @@ def html_page(recording: bytes, *, moments: bytes | None = None) -> str:
         recording: A ``.viser`` file of ours.
         moments: A ``moments.bin`` of the same result, for the points of single frames.
     """
-    import viser
-
-    client = (Path(viser.__file__).parent / "client" / "build" / "index.html").read_text(encoding="utf-8")
-    client = client.replace("<title>Viser</title>", "<title>Human3R</title>", 1)
     extra = f'window.__H3R_MOMENTS__="{base64.b64encode(moments).decode("ascii")}";' if moments else ""
     script = f'<script>window.__VISER_EMBED_DATA__="{base64.b64encode(recording).decode("ascii")}";{extra}</script>'
-    start_of_head = client.index("<head>") + len("<head>")
-    return client[:start_of_head] + script + player_head() + client[start_of_head:]
+    return player_page(script)
 
 
 def record(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None) -> bytes:

@@ -24,3 +24,12 @@ def player_head() -> str:
     style = (folder / "player.css").read_text(encoding="utf-8")
     scripts = "".join(f"<script>{(folder / name).read_text(encoding='utf-8')}</script>" for name in _SCRIPTS)
     return f"<style>{style}</style>{scripts}"
+
+
+def player_page(data: str = "") -> str:
+    """Return the player as one HTML page; ``data`` is markup that precedes its scripts, such as an embedded scene."""
+    import viser
+
+    client = (Path(viser.__file__).parent / "client" / "build" / "index.html").read_text(encoding="utf-8")
+    client = client.replace("<title>Viser</title>", "<title>Human3R</title>", 1)
+    return client.replace("<head>", f"<head>{data}{player_head()}", 1)
