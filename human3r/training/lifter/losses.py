@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.people.body_points import BodyPoints
-from human3r.models.compact.people.keypoint_encoder import keypoint_cues
+from human3r.models.compact.people.keypoint_encoder import keypoint_features
 from human3r.models.compact.people.lifter import LiftedPeople
 from human3r.training.lifter.simulation.simulator import SimulatedPeople
 
@@ -42,7 +42,7 @@ def lifter_losses(
         weights: Weights.
     """
     posed = points(lifted.joint_rotations, lifted.betas)
-    size = keypoint_cues(truth.people).size
+    size = keypoint_features(truth.people).size
     predicted, target = posed.keypoints + lifted.root_camera[:, None], truth.keypoints_camera
     flat = predicted[..., :2] / predicted[..., 2:].clamp_min(0.2)
     clean = target[..., :2] / target[..., 2:].clamp_min(0.2)

@@ -142,7 +142,7 @@ def detect_frame(folder: Path, frame: int, prior: MoveNetPrior) -> list[dict[str
     prepared = prepare_compact(clip.image[0])
     size = prepared.image_uint8.shape[:2]
     # The second, larger look adds only people whom the first does not see, for two thirds of its cost.
-    found = find_people(prior.look_once(prepared.image[None]), size, DecodeOptions())
+    found = find_people(prior.encode_base(prepared.image[None]), size, DecodeOptions())
     scale = np.array(size[::-1]) / prepared.source_size[::-1]
     joints_px = (clip.people.joints_uv_px[0][:, :NUM_BODY_ROTATIONS] + 0.5) * scale - 0.5
     about = {

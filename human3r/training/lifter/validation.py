@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.people.body_points import NUM_BODY_ROTATIONS, BodyPoints
-from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, keypoint_cues
+from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, keypoint_features
 from human3r.models.compact.people.lifter import LiftedPeople
 from human3r.training.lifter.losses import log_depth_error
 from human3r.training.lifter.simulation.poses import SEATED
@@ -56,7 +56,7 @@ def score_table(lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints
 
 def upright_baseline(truth: SimulatedPeople) -> LiftedPeople:
     """The mean body, upright, facing the camera, at the depth that makes the detected box 1.5 m."""
-    cues = keypoint_cues(truth.people)
+    cues = keypoint_features(truth.people)
     count = len(cues.size)
     rotations = torch.eye(3).expand(count, NUM_BODY_ROTATIONS, 3, 3).clone()
     rotations[:, 0] = cues.R_camera_virtual @ torch.diag(torch.tensor([1.0, -1.0, -1.0]))

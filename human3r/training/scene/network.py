@@ -58,7 +58,7 @@ def run_clip(network: Human3R, image: Tensor, num_clips: int = 1, use_bf16: bool
     size = (image.shape[-2], image.shape[-1])
     image = image.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        human = prior.look_once(image)
+        human = prior.encode_base(image)
     with torch.autocast("cpu", torch.bfloat16, enabled=use_bf16), explicit_attention():
         features = network.image_encoder(image)
         detections = [

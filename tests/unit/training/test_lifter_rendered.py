@@ -213,7 +213,7 @@ def test_a_second_call_adds_only_what_is_new(tmp_path, monkeypatch):
     looked = []
 
     class Prior:
-        def look_once(self, image):
+        def encode_base(self, image):
             looked.append(image.shape)
 
     monkeypatch.setattr(rendered, "load_prior", Prior)

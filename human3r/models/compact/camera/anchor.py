@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from human3r.models.compact.camera.alignment import Target, gradient, picture
 from human3r.models.compact.camera.motion import Lens, Surface
-from human3r.models.compact.convnets.convolution import largest_nearby
+from human3r.models.compact.convnets.convolution import maximum_filter
 from human3r.models.compact.people.prompter import KeypointDetections
 from human3r.models.parts import DecodedFrame, ScenePoints
 from human3r.records import TensorRecord
@@ -46,7 +46,7 @@ class FrameView(TensorRecord):
 def describe_frame(frame: DecodedFrame, points: ScenePoints, person_mask: Tensor) -> FrameView:
     """Describe a frame, to be aligned or as a possible anchor; ``person_mask`` is ``H W`` in [0, 1]."""
     assert points.focal_information is not None
-    background = 1 - largest_nearby(person_mask, _MASK_GROWTH_PX)
+    background = 1 - maximum_filter(person_mask, _MASK_GROWTH_PX)
     background = background * (1 - _inside_boxes(frame, person_mask))
     depth = points.pointmap_camera[..., 2].clamp(min=0.05)
     return FrameView(

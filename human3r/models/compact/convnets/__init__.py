@@ -1,1 +1,1 @@
-"""Frozen convolutional networks, and the convolutions they are made of."""
+"""Frozen convolutional backbones of ``compact``, and their layers."""

@@ -1,8 +1,8 @@
-"""Convolutions with TensorFlow's 'SAME' padding, and the inverted residual that both frozen trunks are made of.
+"""Convolutions with TensorFlow's 'SAME' padding, and the inverted residual block of both frozen backbones.
 
-Batch normalisation is folded into weights and biases when the checkpoints are converted: nothing here has statistics.
-Inference on a CPU may take a fused path (``fuse_convolutions``): weights laid out once for the kernel, and activation,
-shortcut and odd padding inside the kernel instead of beside it. The plain path is its twin and serves training.
+Batch normalization is folded into weights and biases when the checkpoints are converted. Inference on a CPU may take a
+fused path (``fuse_convolutions``): prepacked weights, with activation, shortcut and asymmetric padding inside the
+kernel. The unfused path is its reference and serves training.
 """
 
 from __future__ import annotations
@@ -20,21 +20,14 @@ _FUSED_ACTIVATION: dict[Activation, tuple[str, list[float]]] = {
     "relu6": ("hardtanh", [0.0, 6.0]),
 }
 """Activation -> its name and parameters in oneDNN's operators."""
-_MOST_SHAPES = 4
-"""For which a weight is kept laid out: frames, the enlarged frame, and squares of it, one or two together."""
+_MAX_CACHED_SHAPES = 4
+"""Input shapes per layer with a cached prepacked weight: frames, the enlarged frame, and one or two crops of it."""
 
 
 class SameConv2d(nn.Conv2d):
     """A convolution that pads like TensorFlow: an odd pixel of padding goes to the bottom and the right.
 
-    Args:
-        in_channels: Input channels.
-        out_channels: Output channels.
-        kernel_size: Odd side of the square kernel.
-        stride: 1 or 2; with 2, both input sides must be even.
-        groups: As in ``nn.Conv2d``.
-        bias: Whether there is a bias.
-        activation: Applied to the output.
+    Kernels are square with an odd side; with stride 2, both input sides must be even.
     """
 
     def __init__(
@@ -53,12 +46,12 @@ class SameConv2d(nn.Conv2d):
         self.pad_start = (kernel_size - stride) // 2
         self.pad_end = kernel_size - stride - self.pad_start
         self.is_fused = False
-        """Whether inference on a CPU takes the fused path; see ``fuse_convolutions``."""
+        """Whether inference on a CPU takes the fused path."""
         self._packed: dict[torch.Size, tuple[Tensor, list[int]]] = {}
         self._packed_from: tuple[object, ...] = ()
 
     def forward(self, image: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """Map ``[B, C, H, W]`` to ``[B, C', H / stride, W / stride]``, plus the shortcut of that shape (if linear)."""
+        """Map ``B C H W`` to ``B C' H/stride W/stride``, plus the shortcut of that shape (without activation only)."""
         if self.is_fused and not torch.is_grad_enabled() and image.device.type == "cpu":
             return self._forward_fused(image, shortcut)
         padding = self.pad_start
@@ -76,18 +69,15 @@ class SameConv2d(nn.Conv2d):
         image = image.contiguous(memory_format=torch.channels_last)
         weight, padding = self._pack(image.shape)
         name, scalars = _FUSED_ACTIVATION[self.activation]
-        place = (padding, self.stride, self.dilation, self.groups)
+        layout = (padding, self.stride, self.dilation, self.groups)
         if shortcut is None:
-            return torch.ops.mkldnn._convolution_pointwise(image, weight, self.bias, *place, name, scalars, "")
+            return torch.ops.mkldnn._convolution_pointwise(image, weight, self.bias, *layout, name, scalars, "")
         return torch.ops.mkldnn._convolution_pointwise.binary(
-            image, shortcut, weight, self.bias, *place, "add", None, None, [], None
+            image, shortcut, weight, self.bias, *layout, "add", None, None, [], None
         )
 
     def _pack(self, shape: torch.Size) -> tuple[Tensor, list[int]]:
-        """Return the weight in the kernel's own layout for images of a shape, and the padding.
-
-        Kept for a few shapes, until the weight changes: the second look would otherwise lay out every weight twice.
-        """
+        """Return the weight in the kernel's own layout for one input shape, and the padding; cached per shape."""
         weight = self.weight
         source = (weight.data_ptr(), weight._version, weight.dtype)
         if source != self._packed_from:
@@ -96,26 +86,26 @@ class SameConv2d(nn.Conv2d):
         if found is None:
             padding = [self.pad_start] * 2
             if self.pad_end != self.pad_start:
-                # The kernel pads alike on both sides: a row and a column of zeros in front move the window back.
+                # The kernel pads symmetrically: a row and a column of zeros in front shift the window back.
                 weight, padding = functional.pad(weight, (1, 0, 1, 0)), [self.pad_end] * 2
             weight = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, padding, self.stride, self.dilation, self.groups, list(shape)
             )
             found = (weight, padding)
-            # A new dictionary, not a changed one: sessions in other threads read it meanwhile.
-            kept = list(self._packed.items())[1 - _MOST_SHAPES :]
+            # Replaced, not modified: sessions in other threads may be reading it.
+            kept = list(self._packed.items())[1 - _MAX_CACHED_SHAPES :]
             self._packed = dict([*kept, (shape, found)])
         return found
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave packed weights out of copies: they are a cache in an opaque layout."""
+        """Leave the cache out of copies: its tensors have an opaque layout."""
         return {**self.__dict__, "_packed": {}, "_packed_from": ()}
 
 
 def fuse_convolutions(module: nn.Module) -> None:
     """Let every ``SameConv2d`` inside take the fused path, if this build of torch has oneDNN's operators.
 
-    Measured on one core: MoveNet at 384 x 224 in bf16 takes 25 ms instead of 37.
+    MoveNet at 384 x 224 in bf16 on one core then takes 25 ms instead of 37.
     """
     has_operators = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     for convolution in module.modules():
@@ -126,14 +116,7 @@ def fuse_convolutions(module: nn.Module) -> None:
 class InvertedResidual(nn.Module):
     """Expand by a 1x1 convolution, filter per channel, project back; add the input where the shapes agree.
 
-    Args:
-        in_channels: Input channels.
-        out_channels: Output channels.
-        expansion: Factor of the hidden width; 1 leaves the expanding convolution out.
-        kernel_size: Side of the depthwise kernel.
-        stride: Stride of the depthwise convolution.
-
-    Source: MobileNetV2 (arXiv 1801.04381), figure 3b.
+    Source: MobileNetV2 (arXiv 1801.04381), figure 3b. An ``expansion`` of 1 leaves out the expanding convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel_size: int, stride: int) -> None:
@@ -145,17 +128,12 @@ class InvertedResidual(nn.Module):
         self.has_shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map ``[B, C, H, W]`` to ``[B, C', H / stride, W / stride]``."""
+        """Map ``B C H W`` to ``B C' H/stride W/stride``."""
         return self.project(self.depthwise(self.expand(image)), image if self.has_shortcut else None)
 
 
 class SeparableConv2d(nn.Module):
-    """A 3x3 depthwise convolution without bias, then a 1x1 convolution and a ReLU.
-
-    Args:
-        in_channels: Input channels.
-        out_channels: Output channels.
-    """
+    """A 3x3 depthwise convolution without bias, then a 1x1 convolution and a ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -163,15 +141,14 @@ class SeparableConv2d(nn.Module):
         self.pointwise = SameConv2d(in_channels, out_channels, activation="relu")
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map ``[B, C, H, W]`` to ``[B, C', H, W]``."""
+        """Map ``B C H W`` to ``B C' H W``."""
         return self.pointwise(self.depthwise(image))
 
 
-def largest_nearby(image: Tensor, radius: int) -> Tensor:
+def maximum_filter(image: Tensor, radius: int) -> Tensor:
     """Return, for every cell of ``... h w``, the largest value within ``radius`` cells along both axes.
 
-    As max-pooling with a stride of 1, but by rows, then by columns, in whole-image operations: on a CPU a third of its
-    time at radius 2, a tenth at 4.
+    Separable, in whole-image operations: on a CPU a third of the time of max-pooling at radius 2, a tenth at 4.
     """
     side = 2 * radius + 1
     image = functional.pad(image, (radius, radius, radius, radius), value=-torch.inf)

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 down to stride 16, in plain PyTorch: the frozen image trunk of ``compact``.
+"""EfficientNet-Lite0 down to stride 16: the frozen image backbone of ``compact``.
 
 Weights were trained on ImageNet (Apache-2.0) and are converted by ``human3r.training.priors.convert_efficientnet``,
-batch normalisation folded. The classifier and the stride-32 stages are left out.
+batch normalization folded. The classifier and the stride-32 stages are left out.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class EfficientNetLite0(nn.Module):
         Args:
             image: ``B 3 H W`` RGB in [-1, 1], sides multiples of 16.
         """
-        # The trunk was trained on (byte - 127) / 128; ours is byte / 127.5 - 1.
+        # The backbone was trained on (byte - 127) / 128; our images are byte / 127.5 - 1.
         hidden = self.stem(image * (127.5 / 128) + 0.5 / 128)
         taps = []
         for index, block in enumerate(self.blocks):

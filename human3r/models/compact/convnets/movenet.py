@@ -1,6 +1,6 @@
-"""MoveNet MultiPose in plain PyTorch: the frozen people prior of ``compact``.
+"""MoveNet MultiPose: the frozen people detector of ``compact``.
 
-Owns the network from pixels to its six head maps; ``keypoints.py`` turns the maps into people. Weights are Google's
+Owns the network from pixels to its six head maps; ``keypoints.py`` decodes the maps. Weights are Google's
 (Apache-2.0), converted by ``human3r.training.priors.convert_movenet``. Any input whose sides are multiples of 32 works.
 """
 
@@ -58,20 +58,20 @@ HEADS = {
 
 @dataclass(frozen=True)
 class MoveNetMaps(TensorRecord):
-    """What the network says at every fourth pixel; vectors are (y, x) in stride-4 pixels."""
+    """Head maps at stride 4; vectors are (y, x) in cells."""
 
     features: Tensor
     """``B 24 h w`` the last pyramid level, before the heads."""
     center: Tensor
-    """``B 1 h w`` probability of a person's centre."""
+    """``B 1 h w`` probability of a person's center."""
     box_scale: Tensor
     """``B 2 h w`` (height, width) of the person's box."""
     box_offset: Tensor
-    """``B 2 h w`` from the cell to the box centre."""
+    """``B 2 h w`` from the cell to the box center."""
     keypoint_heatmap: Tensor
-    """``B 17 h w`` probability of each keypoint, of anyone."""
+    """``B 17 h w`` probability of each keypoint, of any person."""
     keypoint_regression: Tensor
-    """``B 34 h w`` from a centre to that person's 17 keypoints, (y, x) interleaved."""
+    """``B 34 h w`` from a center to that person's 17 keypoints, (y, x) interleaved."""
     keypoint_offset: Tensor
     """``B 34 h w`` from the cell to the exact keypoint, (y, x) interleaved."""
 
@@ -91,7 +91,7 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, top: Tensor, skips: list[Tensor]) -> Tensor:
-        """Join ``[B, 1280, H/32, W/32]`` and the skips at strides 16, 8, 4 into ``[B, 24, H/4, W/4]``."""
+        """Join ``B 1280 H/32 W/32`` and the skips at strides 16, 8, 4 into ``B 24 H/4 W/4``."""
         pyramid = self.top(top)
         for skip, lateral, smooth in zip(skips, self.lateral, self.smooth, strict=True):
             raised = functional.interpolate(pyramid, scale_factor=2, mode="bilinear", align_corners=False)
@@ -108,7 +108,7 @@ class PredictionHead(nn.Module):
         self.output = SameConv2d(_HEAD_CHANNELS, channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map ``[B, 24, h, w]`` to ``[B, channels, h, w]``."""
+        """Map ``B 24 h w`` to ``B channels h w``."""
         return self.output(self.hidden(features))
 
 
@@ -131,10 +131,10 @@ class MoveNet(nn.Module):
         """Run the network.
 
         Args:
-            image: ``[B, 3, H, W]`` RGB in [-1, 1], both sides multiples of 32.
+            image: ``B 3 H W`` RGB in [-1, 1], both sides multiples of 32.
 
         Returns:
-            The head maps at stride 4, fp32; centre and heat maps are probabilities.
+            The head maps at stride 4, fp32; center and heat maps are probabilities.
         """
         hidden = self.stem(image)
         skips: list[Tensor] = []

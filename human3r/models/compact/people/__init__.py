@@ -1,1 +1,1 @@
-"""People of ``compact``: detection, keypoints, prompts, and the lifting to bodies."""
+"""People of ``compact``: detection, keypoints, prompts, and lifting to body parameters."""

@@ -1,7 +1,7 @@
-"""The skeleton that the compact person head poses: 22 joints and COCO's 17 keypoints, linear in betas, no mesh.
+"""The skeleton of the compact person head: 22 joints and COCO's 17 keypoints, linear in betas, no mesh.
 
-Owns forward kinematics of the body joints. Its tables are weights: they come from the body that the lifter was trained
-on, so that ``models`` needs no body file. Rest axes are SMPL-X's: x left, y up, z forward.
+Its tables are weights, taken from the body that the lifter was trained on, so ``models`` needs no body file. Rest axes
+are SMPL-X's: x left, y up, z forward.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LEVELS = ((1, 2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12, 13, 14), (15, 16, 17), (
 """Joints by distance from the pelvis: a level is posed in one product."""
 HEAD_JOINT = 15
 KEYPOINT_JOINTS = (15, 15, 15, 15, 15, 16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
-"""Joint at (or carrying) each COCO keypoint: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
+"""Joint of each COCO keypoint: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
 OFFSET_CARRIERS = (15, 15, 15, 15, 15, 9, 9, 18, 19, 20, 21, 0, 0, 4, 5, 7, 8)
-"""Joint in whose axes a keypoint's constant offset is fixed: shoulders ride on the chest, hips on the pelvis."""
+"""Joint whose axes a keypoint's constant offset is fixed in: shoulders move with the chest, hips with the pelvis."""
 MIRRORED_KEYPOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 MIRRORED_JOINTS = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
 
@@ -35,19 +35,19 @@ class PosedPoints(TensorRecord):
     """P posed skeletons; the frame is that of the root rotation, the origin is the pelvis joint."""
 
     joints: Tensor
-    """``P 22 3`` metres."""
+    """``P 22 3`` meters."""
     rotations: Tensor
     """``P 22 3 3`` global."""
     keypoints: Tensor
-    """``P 17 3`` metres, where a keypoint detector sees them (annotation offsets included)."""
+    """``P 17 3`` meters, where a keypoint detector finds them (annotation offsets included)."""
 
 
 class BodyPoints(nn.Module):
     """Rest tables and forward kinematics.
 
-    All tables are buffers that travel with the weights: ``joint_template`` (22 3), ``joint_directions`` (22 3 10),
-    ``face_template`` (5 3, nose, eyes, ears from the head joint), ``face_directions`` (5 3 10), ``keypoint_offsets``
-    (17 3: from the joint to where annotators click, in the rest axes of ``OFFSET_CARRIERS``), metres.
+    The tables are buffers of the weights: ``joint_template`` (22 3), ``joint_directions`` (22 3 10), ``face_template``
+    (5 3, nose, eyes, ears from the head joint), ``face_directions`` (5 3 10), ``keypoint_offsets`` (17 3, from the
+    joint to the annotated point, in the rest axes of ``OFFSET_CARRIERS``), meters.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class BodyPoints(nn.Module):
         self.register_buffer(name, torch.tensor(values), persistent=False)
 
     def rest(self, betas: Tensor) -> tuple[Tensor, Tensor]:
-        """Return rest joints ``P 22 3`` from the pelvis and face points ``P 5 3`` from the head joint, metres."""
+        """Return rest joints ``P 22 3`` from the pelvis and face points ``P 5 3`` from the head joint, meters."""
         joints = self.joint_template + torch.einsum("pb,jcb->pjc", betas, self.joint_directions)
         faces = self.face_template + torch.einsum("pb,jcb->pjc", betas, self.face_directions)
         return joints - joints[:, :1], faces
@@ -82,8 +82,8 @@ class BodyPoints(nn.Module):
 
         Args:
             joint_rotations: ``P 22 3 3`` local.
-            rest_joints: ``P 22 3`` from the pelvis, metres.
-            faces: ``P 5 3`` from the head joint, metres.
+            rest_joints: ``P 22 3`` from the pelvis, meters.
+            faces: ``P 5 3`` from the head joint, meters.
             offsets: ``P 17 3`` in place of ``keypoint_offsets``.
         """
         bones = rest_joints - rest_joints[:, self.parents]
@@ -95,11 +95,11 @@ class BodyPoints(nn.Module):
 
 
 def posed_chain(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiply local rotations along the body: for few people by doubling, for many, or with gradients, by levels.
+    """Chain local rotations along the body: by pointer doubling for few people, else, or with gradients, by levels.
 
     Args:
         joint_rotations: ``P 22 3 3`` local.
-        bones: ``P 22 3`` from each joint's parent in rest axes, metres (the root's is ignored).
+        bones: ``P 22 3`` from each joint's parent in rest axes, meters (the root's is ignored).
 
     Returns:
         Global rotations ``P 22 3 3`` and joints ``P 22 3`` from the pelvis.
@@ -116,7 +116,7 @@ def _ancestors(device: torch.device) -> Tensor:
 
 
 def posed_by_levels(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what ``posed_chain`` returns: its plain twin."""
+    """Return what ``posed_chain`` returns, one level of the tree after another."""
     rotations: list[Tensor] = [joint_rotations[:, 0]] * NUM_BODY_ROTATIONS
     joints: list[Tensor] = [torch.zeros_like(bones[:, 0])] * NUM_BODY_ROTATIONS
     for level in LEVELS:
@@ -131,9 +131,9 @@ def posed_by_levels(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Ten
 
 
 def rotation_from_6d(values: Tensor) -> Tensor:
-    """Orthonormalise ``... 6`` to ``... 3 3``: columns are the first vector, the rest of the second, their product.
+    """Orthonormalize ``... 6`` (row-major 3 x 2) to ``... 3 3`` by Gram-Schmidt.
 
-    Source: Zhou et al. 2019 (arXiv 1812.07035); row-major 3 x 2, as the official read-out.
+    Source: Zhou et al. 2019 (arXiv 1812.07035).
     """
     columns = values.unflatten(-1, (3, 2))
     first = nn.functional.normalize(columns[..., 0], dim=-1, eps=1e-6)

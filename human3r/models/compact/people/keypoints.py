@@ -1,7 +1,7 @@
-"""People from MoveNet's head maps: centres, 17 keypoints each, and one record per person.
+"""Decoding of MoveNet's head maps into people with 17 keypoints each.
 
-Pure functions of the maps. No limit on the number of people: the six-person cap of the published graph sits in its
-exported decoder, not in the network.
+Pure functions of the maps. The number of people is not limited: the cap of six in the published graph belongs to its
+exported decoder, not to the network.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from human3r.models.compact.convnets.convolution import largest_nearby
+from human3r.models.compact.convnets.convolution import maximum_filter
 from human3r.models.compact.convnets.movenet import NUM_KEYPOINTS, MoveNetMaps
 from human3r.records import TensorRecord, concatenate
 
@@ -22,26 +22,26 @@ STRIDE_PX = 4
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How maps become people."""
+    """Thresholds of the decoder."""
 
     min_score: float = 0.3
-    """Least centre score. Source: measured on real clips; the best trade between small people and clutter."""
+    """Minimum center score. Source: measured on real clips; the best trade between small people and clutter."""
     min_score_small: float = 0.4
-    """Least centre score of a small person: table feet and clothes on a lawn score up to .5 but are tiny."""
+    """Minimum center score of a small person: clutter scores up to .5 but is tiny."""
     min_score_second: float = 0.55
-    """The same for small people that only the second, larger look finds: a tree scores .50 there, true ones .66."""
+    """The same for small people found in the enlarged image only: a tree scores .50 there, true people .66."""
     small_share: float = 0.12
-    """A person lower than this share of the long image side is small."""
+    """A person shorter than this share of the long image side is small."""
     min_extent: float = 0.45
-    """Least extent of the trusted keypoints over the box's side. The foot of a table is a person to the centre map, but
-    its keypoints fall onto one spot (.01 to .36); of 1,500 true people on real clips two had less than .5."""
+    """Minimum extent of the valid keypoints over the side of the box. Keypoints of false positives on furniture
+    coincide (.01 to .36); of 1,500 true people on real clips two had less than .5."""
     nms_cells: int = 5
-    """Side of the window in which a centre must be the maximum. Source: the published graph."""
+    """Side of the window in which a center must be the maximum. Source: the published graph."""
     weighting: Literal["reciprocal", "gaussian"] = "reciprocal"
-    """How a heat map is discounted away from the regressed place: 1 / (distance + 1.8), which keeps far wrists, or the
-    published decoder's exp(-distance² / (.3 min(h, w))) inside the person's box."""
+    """Weight of a heat map by the distance from the regressed keypoint: 1 / (distance + 1.8), which keeps far wrists,
+    or the published decoder's exp(-distance² / (.3 min(h, w))) inside the person's box."""
     duplicate_similarity: float = 0.5
-    """Two people whose keypoints agree more than this (0 to 1) are one."""
+    """Two people whose keypoints are more similar than this (0 to 1) are one."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class ImageKeypoints(TensorRecord):
     keypoint_score: Tensor
     """``P 17`` heat map value at the keypoint, [0, 1]."""
     score: Tensor
-    """``P`` centre score, [0, 1]."""
+    """``P`` center score, [0, 1]."""
     box_px: Tensor
-    """``P 4`` (x0, y0, x1, y1) network pixels, as the network predicts it."""
+    """``P 4`` (x0, y0, x1, y1) predicted box, network pixels."""
     center_px: Tensor
-    """``P 2`` (x, y) of the centre cell, network pixels."""
+    """``P 2`` (x, y) of the center cell, network pixels."""
 
     def __len__(self) -> int:
         return self.score.shape[0]
@@ -70,15 +70,9 @@ class ImageKeypoints(TensorRecord):
 def decode_people(
     maps: MoveNetMaps, options: DecodeOptions | None = None, long_side_px: int | None = None
 ) -> ImageKeypoints:
-    """Read every person out of the head maps of ONE image.
+    """Decode the people of one image (batch 1), in descending score, without duplicates.
 
-    Args:
-        maps: Head maps with a batch of one.
-        options: Thresholds.
-        long_side_px: Of the picture, where the maps are of a part of it: people are small or not in the picture.
-
-    Returns:
-        People in descending score, without duplicates.
+    ``long_side_px`` is the long side of the whole image where the maps show a crop of it; it decides who is small.
     """
     options = options or DecodeOptions()
     rows, columns, score = _find_centers(maps.center[0, 0], options)
@@ -102,7 +96,7 @@ def decode_people(
 
 
 def remove_duplicates(people: ImageKeypoints, options: DecodeOptions | None = None) -> ImageKeypoints:
-    """Keep the better of two people whose keypoints agree; the input must be in descending priority."""
+    """Keep the first of two people whose keypoints are similar; the input must be in descending priority."""
     options = options or DecodeOptions()
     if len(people) < 2:
         return people
@@ -115,29 +109,24 @@ def remove_duplicates(people: ImageKeypoints, options: DecodeOptions | None = No
 
 
 def join_scales(base: ImageKeypoints, other: ImageKeypoints, options: DecodeOptions | None = None) -> ImageKeypoints:
-    """Add the people of a second image scale that match nobody of the first.
+    """Append the people of a second image scale (already in the pixels of the first) that match nobody of the first.
 
-    The first scale wins where both see a person: the larger scale swaps legs of large people.
-
-    Args:
-        base: People at the base scale.
-        other: People at the second scale, already in the pixels of the first.
-        options: Thresholds.
+    The first scale has priority: the larger scale exchanges the legs of large people.
     """
     options = options or DecodeOptions()
     if len(other) == 0:
         return base
     if len(base) > 0:
-        # A part of a large person, found again alone, lies inside that person's box: it is no newcomer.
+        # A part of a large person may be detected on its own; it is not a new person.
         matched = (keypoint_similarity(other, base) > 0.5 * options.duplicate_similarity) | _mostly_inside(other, base)
         other = other.select(~matched.any(dim=1))
     return concatenate([base, other])
 
 
 def keypoint_similarity(first: ImageKeypoints, second: ImageKeypoints) -> Tensor:
-    """Return ``[P, Q]`` in [0, 1]: mean over the keypoints of a Gaussian of their distance, 8 % of the person's size.
+    """Return ``P Q`` in [0, 1]: mean over keypoints of a Gaussian of their distance, sigma 8 % of the person's size.
 
-    Keypoints count by the product of both scores.
+    Keypoints are weighted by the product of both scores.
     """
     distance = torch.linalg.vector_norm(first.keypoints_px[:, None] - second.keypoints_px[None], dim=-1)
     weight = (first.keypoint_score[:, None] * second.keypoint_score[None]).clamp(min=1e-4)
@@ -147,17 +136,17 @@ def keypoint_similarity(first: ImageKeypoints, second: ImageKeypoints) -> Tensor
 
 
 def person_size(people: ImageKeypoints) -> Tensor:
-    """Return ``[P]`` the larger side of the box around the trusted keypoints, pixels."""
-    trusted = (people.keypoint_score > 0.2)[..., None]
-    high = people.keypoints_px.masked_fill(~trusted, -torch.inf).amax(1)
-    low = people.keypoints_px.masked_fill(~trusted, torch.inf).amin(1)
+    """Return ``P`` longer sides of the box around the valid keypoints, pixels."""
+    valid = (people.keypoint_score > 0.2)[..., None]
+    high = people.keypoints_px.masked_fill(~valid, -torch.inf).amax(1)
+    low = people.keypoints_px.masked_fill(~valid, torch.inf).amin(1)
     return (high - low).amax(-1).clamp(min=0.0).nan_to_num(0.0, 0.0, 0.0)
 
 
 def _find_centers(center: Tensor, options: DecodeOptions) -> tuple[Tensor, Tensor, Tensor]:
     """Return rows, columns and scores of the local maxima, best first."""
     rows, columns = torch.nonzero(
-        (center == largest_nearby(center, options.nms_cells // 2)) & (center >= options.min_score), as_tuple=True
+        (center == maximum_filter(center, options.nms_cells // 2)) & (center >= options.min_score), as_tuple=True
     )
     score = center[rows, columns]
     order = torch.argsort(score, descending=True, stable=True)
@@ -165,7 +154,7 @@ def _find_centers(center: Tensor, options: DecodeOptions) -> tuple[Tensor, Tenso
 
 
 def _find_keypoints(maps: MoveNetMaps, regressed: Tensor, box: Tensor, options: DecodeOptions) -> tuple[Tensor, Tensor]:
-    """Return ``[P, 17, 2]`` (y, x) in cells and ``[P, 17]`` scores: the best cell near each regressed place."""
+    """Return ``P 17 2`` (y, x) in cells and ``P 17`` scores: the best cell near each regressed keypoint."""
     heatmap = maps.keypoint_heatmap[0]
     height, width = heatmap.shape[-2:]
     rows = torch.arange(height, device=heatmap.device, dtype=heatmap.dtype)
@@ -198,14 +187,14 @@ def _is_plausible(people: ImageKeypoints, long_side_px: int, options: DecodeOpti
 
 
 def _mostly_inside(other: ImageKeypoints, base: ImageKeypoints) -> Tensor:
-    """Return ``[P, Q]``: more than 60 % of a newcomer's trusted keypoints are near a keypoint of an accepted person."""
+    """Return ``P Q``: more than 60 % of the valid keypoints of ``other`` are near a keypoint of ``base``."""
     distance = torch.linalg.vector_norm(other.keypoints_px[:, None, :, None] - base.keypoints_px[None, :, None], dim=-1)
     distance = distance.masked_fill((base.keypoint_score < 0.2)[None, :, None], torch.inf).amin(-1)
     near = (distance < 0.06 * person_size(base)[None, :, None]).float()
-    trusted = (other.keypoint_score > 0.2).float()[:, None]
-    return (near * trusted).sum(-1) > 0.6 * trusted.sum(-1).clamp(min=1.0)
+    valid = (other.keypoint_score > 0.2).float()[:, None]
+    return (near * valid).sum(-1) > 0.6 * valid.sum(-1).clamp(min=1.0)
 
 
 def _to_pixels(cells: Tensor) -> Tensor:
-    # The network measures from the image's corner; ours are pixel centres.
+    # The network measures from the corner of the image; our pixel (0, 0) is a pixel center.
     return cells * STRIDE_PX - 0.5

@@ -1,7 +1,7 @@
-"""The lifter: keypoint features (and human tokens) to SMPL-X body parameters in the camera.
+"""The lifter: from keypoint features (and human tokens) to SMPL-X body parameters in the camera frame.
 
-Orientation and place are predicted in the virtual camera of ``keypoint_encoder`` and turned back; depth is predicted as
-depth times box size, so that it scales as perspective does. Refinement against the keypoints is ``refine``'s.
+Orientation and position are predicted in the virtual camera of ``keypoint_encoder`` and rotated back; depth is
+predicted as depth times box size, which perspective leaves constant. ``refine`` fits the result to the keypoints.
 """
 
 from __future__ import annotations
@@ -12,42 +12,47 @@ import torch
 from torch import Tensor, nn
 
 from human3r.models.compact.people.body_points import NUM_BODY_ROTATIONS, BodyPoints, rotation_from_6d
-from human3r.models.compact.people.keypoint_encoder import KeypointCues, KeypointEncoder, PersonKeypoints, keypoint_cues
+from human3r.models.compact.people.keypoint_encoder import (
+    KeypointEncoder,
+    KeypointFeatures,
+    PersonKeypoints,
+    keypoint_features,
+)
 from human3r.models.layers.casting import Linear
 from human3r.records import TensorRecord
 
 NUM_OUTPUTS = NUM_BODY_ROTATIONS * 6 + 10 + 3 + NUM_BODY_ROTATIONS + 1
-"""Rotations, betas, place, log sigma of every rotation, log sigma of log depth."""
+"""Rotations, betas, position, log sigma of every rotation, log sigma of log depth."""
 _UPRIGHT_6D = (1.0, 0.0, 0.0, -1.0, 0.0, 0.0)
-"""Half a turn about x, row-major 3 x 2: a y-up body that faces an OpenCV camera."""
+"""Half a turn about x, row-major 3 x 2: a y-up body facing an OpenCV camera."""
 _IDENTITY_6D = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class LiftedPeople(TensorRecord):
-    """P people in the camera frame, and how sure the network is."""
+    """P people in the camera frame, with predicted errors."""
 
     joint_rotations: Tensor
     """``P 22 3 3`` local, root in the camera frame."""
     betas: Tensor
     """``P 10``"""
     root_camera: Tensor
-    """``P 3`` pelvis joint, metres."""
+    """``P 3`` pelvis joint, meters."""
     rotation_sigma: Tensor
-    """``P 22`` expected error of each local rotation per axis, radians."""
+    """``P 22`` standard deviation of each local rotation per axis, radians."""
     log_depth_sigma: Tensor
-    """``P`` expected error of the logarithm of the depth."""
+    """``P`` standard deviation of the log depth."""
 
 
 class BodyLifter(nn.Module):
     """From keypoints, and optionally a human token, to a body.
 
     Args:
-        points: The skeleton whose tables come with the weights.
+        points: The skeleton; its tables come with the weights.
         dim: Width of the keypoint encoder.
-        depth: Its residual blocks.
+        depth: Number of its residual blocks.
         token_dim: Channels of the decoder's human tokens; 0 builds no connection. The connection starts at zero, so
-            a lifter trained on keypoints alone gives the same people inside a network until the network is trained.
+            a lifter trained on keypoints alone predicts the same inside a network until the network is trained.
     """
 
     def __init__(self, points: BodyPoints, dim: int = 640, depth: int = 4, token_dim: int = 0) -> None:
@@ -56,9 +61,9 @@ class BodyLifter(nn.Module):
         self.encoder = KeypointEncoder(dim, depth)
         self.from_keypoints = Linear(dim, NUM_OUTPUTS)
         self.from_token = Linear(token_dim, NUM_OUTPUTS, bias=False) if token_dim else None
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         with torch.no_grad():
             self.from_keypoints.weight.mul_(0.1)
             rotations = torch.tensor([_UPRIGHT_6D] + [_IDENTITY_6D] * (NUM_BODY_ROTATIONS - 1)).flatten()
@@ -72,23 +77,23 @@ class BodyLifter(nn.Module):
 
     def forward(self, people: PersonKeypoints, human_tokens: Tensor | None = None) -> LiftedPeople:
         """Lift P people; ``human_tokens`` is ``P token_dim``."""
-        cues = keypoint_cues(people)
-        outputs = self.from_keypoints(self.encoder(cues.values))
+        features = keypoint_features(people)
+        outputs = self.from_keypoints(self.encoder(features.values))
         if self.from_token is not None and human_tokens is not None:
             outputs = outputs + self.from_token(human_tokens)
-        return decode_outputs(outputs.float(), cues)
+        return decode_outputs(outputs.float(), features)
 
 
-def decode_outputs(outputs: Tensor, cues: KeypointCues) -> LiftedPeople:
-    """Turn raw outputs ``P 168`` into people in the camera frame."""
+def decode_outputs(outputs: Tensor, features: KeypointFeatures) -> LiftedPeople:
+    """Convert raw outputs ``P 168`` to people in the camera frame."""
     sizes = [NUM_BODY_ROTATIONS * 6, 10, 3, NUM_BODY_ROTATIONS, 1]
-    rotations, betas, place, rotation_sigma, depth_sigma = outputs.split(sizes, dim=1)
+    rotations, betas, position, rotation_sigma, depth_sigma = outputs.split(sizes, dim=1)
     local = rotation_from_6d(rotations.unflatten(1, (NUM_BODY_ROTATIONS, 6)))
-    local = torch.cat([(cues.R_camera_virtual @ local[:, 0])[:, None], local[:, 1:]], dim=1)
-    depth = place[:, 2:].clamp(-4.0, 4.0).exp() / cues.size[:, None]
-    across = place[:, :2] * cues.size[:, None]
+    local = torch.cat([(features.R_camera_virtual @ local[:, 0])[:, None], local[:, 1:]], dim=1)
+    depth = position[:, 2:].clamp(-4.0, 4.0).exp() / features.size[:, None]
+    across = position[:, :2] * features.size[:, None]
     root_virtual = torch.cat([across, torch.ones_like(depth)], dim=1) * depth
-    root_camera = (cues.R_camera_virtual @ root_virtual[..., None])[..., 0]
+    root_camera = (features.R_camera_virtual @ root_virtual[..., None])[..., 0]
     return LiftedPeople(
         joint_rotations=local,
         betas=betas,

@@ -1,7 +1,6 @@
-"""The compact person head: lift the keypoints of everyone, refine against the same keypoints, complete to SMPL-X.
+"""The compact person head: lift keypoints, refine against the same keypoints, complete to SMPL-X.
 
-The human token of the decoder enters the lifter beside the keypoints. Hands stay flat and the jaw closed: 17 keypoints
-say nothing about them.
+The lifter also reads the human token of the decoder. Hands stay flat and the jaw closed: 17 keypoints do not show them.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.people.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, BodyPoints
-from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, normalised_keypoints
+from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, normalize_keypoints
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
 from human3r.models.compact.people.prompter import KeypointDetections, principal_point
 from human3r.models.compact.people.refine import Refiner
@@ -21,12 +20,7 @@ from human3r.records import NUM_JOINT_ROTATIONS
 
 
 class KeypointPersonHead(nn.Module):
-    """Fulfils ``parts.PersonHead``.
-
-    Args:
-        trunk: Width of the human tokens.
-        parts: Sizes of the lifter.
-    """
+    """A ``parts.PersonHead``."""
 
     def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
         super().__init__()
@@ -34,7 +28,7 @@ class KeypointPersonHead(nn.Module):
         self.refiner = Refiner()
 
     def forward(self, frame: DecodedFrame, points: ScenePoints) -> PersonParameters:
-        """Predict everyone in ``frame.detections``, which must come from the compact prompter."""
+        """Predict the people of ``frame.detections``, which must come from the compact prompter."""
         people = keypoints_in_camera(frame, points.focal_px)
         lifted = self.lifter(people, frame.human_tokens)
         if not self.training:
@@ -43,17 +37,17 @@ class KeypointPersonHead(nn.Module):
 
 
 def keypoints_in_camera(frame: DecodedFrame, focal_px: Tensor) -> PersonKeypoints:
-    """Put the frame's keypoints onto the normalised image plane of a camera with focal length ``focal_px``."""
+    """Map the frame's keypoints to the normalized image plane of a camera with focal length ``focal_px``."""
     detections = frame.detections
     if not isinstance(detections, KeypointDetections) or detections.keypoints is None:
         raise TypeError("the compact person head needs the detections of the compact prompter")
     keypoints = detections.keypoints
-    centre = keypoints.keypoints_px.new_tensor(principal_point(frame.image_size))
-    return normalised_keypoints(keypoints.keypoints_px, keypoints.keypoint_score, focal_px, centre, frame.image_size)
+    center = keypoints.keypoints_px.new_tensor(principal_point(frame.image_size))
+    return normalize_keypoints(keypoints.keypoints_px, keypoints.keypoint_score, focal_px, center, frame.image_size)
 
 
 def to_person_parameters(lifted: LiftedPeople, points: BodyPoints) -> PersonParameters:
-    """Complete lifted people to SMPL-X parameters; the place is given by the head joint."""
+    """Complete lifted people to SMPL-X parameters; their position is that of the head joint."""
     posed = points(lifted.joint_rotations, lifted.betas)
     return PersonParameters(
         joint_rotations=complete_rotations(lifted.joint_rotations),

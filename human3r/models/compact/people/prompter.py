@@ -1,6 +1,6 @@
-"""From people in the head maps to prompts: the compact counterpart of the head detector.
+"""The compact prompter: detections from keypoints, and a prompt for each.
 
-A prompt is an MLP of [human-prior features at the person, keypoint cues, image token at the person's head].
+A prompt is an MLP of [human-prior features at the person, keypoint features, image token at the person's head].
 """
 
 from __future__ import annotations
@@ -13,56 +13,50 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from human3r.models.compact.config import CompactConfig
-from human3r.models.compact.convnets.efficientnet import TAP_CHANNELS
 from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS
 from human3r.models.compact.people.human_prior import MoveNetFeatures, find_people
-from human3r.models.compact.people.keypoint_encoder import NUM_CUES, keypoint_cues, normalised_keypoints
+from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES, keypoint_features, normalize_keypoints
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
 from human3r.models.config import TrunkConfig
 from human3r.models.layers.blocks import Mlp
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
 
 PRIOR_FIELD_OF_VIEW = math.radians(60.0)
-"""Of the long side, where nothing is known of the camera. Source: measured on clips with known cameras."""
+"""Of the long side, for an unknown camera. Source: measured on clips with known cameras."""
 _FACE, _TORSO = slice(0, 5), (5, 6, 11, 12)
 _POSITION_UNIT = 60.0
-"""A tenth of the long side counts 6: the tracker's dustbin sits at 10."""
+"""Distance for a shift by the long side of the image; the tracker's dustbin is at 10."""
 _SIZE_UNIT = 3.0
 _APPEARANCE_UNIT = 6.0
 
 
 @dataclass(frozen=True)
 class KeypointDetections(Detections):
-    """Detections that also carry the keypoints they were made from."""
+    """Detections with the keypoints that they were made from."""
 
     keypoints: ImageKeypoints | None = None
-    """Keypoints in network pixels; the same people, same order. Never None where the compact prompter made it."""
+    """Keypoints of the same people in the same order, network pixels. Never None from the compact prompter."""
 
 
 def prior_focal_px(image_size: tuple[int, int]) -> float:
-    """Return the focal length that is assumed before anything is known, network pixels."""
+    """Return the focal length of an unknown camera, network pixels."""
     return 0.5 * max(image_size) / math.tan(0.5 * PRIOR_FIELD_OF_VIEW)
 
 
 def principal_point(image_size: tuple[int, int]) -> tuple[float, float]:
-    """Return the (x, y) of the network's principal point, as ``ScenePoints.focal_px`` defines it."""
+    """Return the (x, y) principal point of ``ScenePoints.focal_px``, network pixels."""
     height, width = image_size
     return float(width // 2), float(height // 2)
 
 
 class KeypointPrompter(nn.Module):
-    """Detect people and make a prompt for each.
-
-    Args:
-        trunk: Sizes of tokens.
-        parts: Hidden width.
-    """
+    """Detect people and make a prompt for each."""
 
     def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
         super().__init__()
         self.options = DecodeOptions()
         self.patch_size = trunk.patch_size
-        inputs = FEATURE_CHANNELS + NUM_CUES + trunk.token_dim
+        inputs = FEATURE_CHANNELS + NUM_KEYPOINT_FEATURES + trunk.token_dim
         self.fuse = Mlp(inputs, parts.prompt_hidden, trunk.decoder_dim)
 
     def forward(self, human: MoveNetFeatures, image: ImageFeatures, context: PromptContext) -> KeypointDetections:
@@ -70,8 +64,8 @@ class KeypointPrompter(nn.Module):
         people = find_people(human, context.image_size, self.options) if human.people is None else human.people
         focal = prior_focal_px(context.image_size) if context.focal_px is None else context.focal_px
         center = people.score.new_tensor(principal_point(context.image_size))
-        cues = keypoint_cues(
-            normalised_keypoints(people.keypoints_px, people.keypoint_score, focal, center, context.image_size)
+        pose_features = keypoint_features(
+            normalize_keypoints(people.keypoints_px, people.keypoint_score, focal, center, context.image_size)
         )
         head = head_position_px(people)
         rows, columns = image.grid
@@ -79,7 +73,7 @@ class KeypointPrompter(nn.Module):
         cell = torch.minimum((head / self.patch_size).floor().clamp(min=0), limit).long()
         tokens = image.tokens[0, cell[:, 1] * columns + cell[:, 0]]
         features = _sample(human.maps.features, people.center_px, context.image_size)
-        fused = torch.cat([features, cues.values, tokens.float()], dim=-1)
+        fused = torch.cat([features, pose_features.values, tokens.float()], dim=-1)
         return KeypointDetections(
             score=people.score,
             head_uv_px=head,
@@ -92,31 +86,27 @@ class KeypointPrompter(nn.Module):
 
 
 def head_position_px(people: ImageKeypoints) -> Tensor:
-    """Return ``P 2`` the head: mean of the face keypoints, weighted by score."""
+    """Return the ``P 2`` mean of the face keypoints, weighted by score."""
     weight = people.keypoint_score[:, _FACE, None] + 1e-3
     return (people.keypoints_px[:, _FACE] * weight).sum(1) / weight.sum(1)
 
 
 def identity_features(people: ImageKeypoints, image: ImageFeatures, image_size: tuple[int, int]) -> Tensor:
-    """Return ``P F`` features whose Euclidean distance tells people apart: place, size, and looks of the torso.
+    """Return ``P F`` features whose Euclidean distance separates people: position, size, and appearance of the torso.
 
-    Place keeps people apart who look alike; looks keep newcomers apart from those who left at the same place.
+    Position separates people of equal appearance; appearance separates a new person from one who left at that place.
     """
     long_side = max(image_size)
     torso = people.keypoints_px[:, _TORSO]
     weight = people.keypoint_score[:, _TORSO, None] + 1e-3
-    place = (torso * weight).sum(1) / weight.sum(1) / long_side * _POSITION_UNIT
+    position = (torso * weight).sum(1) / weight.sum(1) / long_side * _POSITION_UNIT
     box = (people.keypoints_px.amax(1) - people.keypoints_px.amin(1)).amax(-1, keepdim=True)
     size = (box.clamp(min=4.0) / long_side).log() * _SIZE_UNIT
     middle = image.pyramid[2].float()
-    centred = middle - middle.mean(dim=(2, 3), keepdim=True)
-    corners = [_sample(centred, torso[:, index], image_size) for index in range(len(_TORSO))]
-    looks = (torch.stack(corners, dim=1) * weight).sum(1) / weight.sum(1)
-    return torch.cat([place, size, functional.normalize(looks, dim=-1) * _APPEARANCE_UNIT], dim=-1)
-
-
-IDENTITY_DIM = 3 + TAP_CHANNELS[1]
-"""Length of an identity feature."""
+    centered = middle - middle.mean(dim=(2, 3), keepdim=True)
+    corners = [_sample(centered, torso[:, index], image_size) for index in range(len(_TORSO))]
+    appearance = (torch.stack(corners, dim=1) * weight).sum(1) / weight.sum(1)
+    return torch.cat([position, size, functional.normalize(appearance, dim=-1) * _APPEARANCE_UNIT], dim=-1)
 
 
 def _sample(maps: Tensor, points_px: Tensor, image_size: tuple[int, int]) -> Tensor:

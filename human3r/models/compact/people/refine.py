@@ -1,7 +1,7 @@
 """Fit lifted people to their keypoints: a few Gauss-Newton steps with the network's output as prior.
 
-Unknowns are a small turn of every joint about the camera's axes and a shift of the pelvis (69 numbers per person); the
-Jacobian is analytic: a point that joint j carries moves by omega x (point - joint). People are a batch, P = 0 is fine.
+Unknowns are a small rotation of every joint about the axes of the camera and a translation of the pelvis (69 per
+person). The Jacobian is analytic: a descendant point of joint j moves by omega x (point - joint).
 """
 
 from __future__ import annotations
@@ -22,39 +22,33 @@ from human3r.models.compact.people.body_points import (
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.models.compact.people.lifter import LiftedPeople
 
-_SIZE = 3 * NUM_BODY_ROTATIONS + 3
+_NUM_UNKNOWNS = 3 * NUM_BODY_ROTATIONS + 3
 
 
 @dataclass(frozen=True)
 class RefineConfig:
-    """How much the keypoints are believed against the network."""
+    """Weights of the keypoints against the network's prediction."""
 
     steps: int = 2
-    """A third one changes nothing measurable."""
+    """A third step changes nothing measurable."""
     keypoint_sigma_m: float = 0.03
-    """Error of a keypoint with a good score, at the person's distance. Source: .06 of a torso, measured."""
-    rotation_strength: float = 1.0
-    """Factor on the predicted rotation errors."""
+    """Error of a keypoint with a high score, at the person's distance. Source: .06 of a torso, measured."""
     max_rotation_sigma: float = 0.25
     """Upper bound of a rotation's prior, radians: looser priors trade depth for a better fit in the image."""
     min_rotation_sigma: float = 0.03
     max_log_depth_sigma: float = 0.12
     across_sigma_m: float = 0.15
-    """Prior of the pelvis across the line of sight; the image decides there."""
+    """Prior of the pelvis across the line of sight; loose, because the keypoints determine it."""
     border_share: float = 0.045
-    """Within this share of the long image side from the border a keypoint may stand for a joint outside."""
+    """Within this share of the long image side from the border a keypoint may belong to a joint outside."""
     border_blur: float = 5.0
-    """Factor on the error of a keypoint right at the border."""
+    """Factor on the error of a keypoint at the border."""
     robust: float = 2.5
-    """Residuals beyond this many sigmas are weighted down (Geman-McClure)."""
+    """Scale of the Geman-McClure loss in sigmas."""
 
 
 class Refiner(nn.Module):
-    """Gauss-Newton over rotations and pelvis. No parameters.
-
-    Args:
-        config: Weights and number of steps.
-    """
+    """Gauss-Newton over rotations and pelvis. No parameters."""
 
     def __init__(self, config: RefineConfig | None = None) -> None:
         super().__init__()
@@ -63,11 +57,11 @@ class Refiner(nn.Module):
 
     @torch.no_grad()
     def forward(self, lifted: LiftedPeople, people: PersonKeypoints, points: BodyPoints) -> LiftedPeople:
-        """Return the people with refined rotations and pelvis; shape and expected errors stay."""
+        """Return the people with refined rotations and pelvis; betas and predicted errors stay."""
         rest, faces = points.rest(lifted.betas)
         local, root = lifted.joint_rotations, lifted.root_camera
         prior = self._prior(lifted)
-        change = torch.zeros(root.shape[0], _SIZE, dtype=root.dtype, device=root.device)
+        change = torch.zeros(root.shape[0], _NUM_UNKNOWNS, dtype=root.dtype, device=root.device)
         for _ in range(self.config.steps):
             posed = points.pose(local, rest, faces)
             keypoints = posed.keypoints + root[:, None]
@@ -76,21 +70,19 @@ class Refiner(nn.Module):
             weighted = jacobian * weight.flatten(1)[..., None]
             normal = weighted.transpose(1, 2) @ jacobian + torch.diag_embed(prior)
             right = (weighted.transpose(1, 2) @ residual.flatten(1)[..., None])[..., 0] - prior * change
-            # cholesky_ex neither raises nor waits for the device; whom it fails keep what they have.
+            # cholesky_ex neither raises nor waits for the device; people for whom it fails are left unchanged.
             factor, failed = torch.linalg.cholesky_ex(normal)
             update = torch.cholesky_solve(right[..., None], factor)[..., 0].clamp(-0.5, 0.5)
             update = torch.where((failed == 0)[:, None], update, torch.zeros_like(update)).nan_to_num(0.0)
             change = change + update
-            local = _apply_turns(local, posed.rotations, update[:, :-3].unflatten(1, (NUM_BODY_ROTATIONS, 3)))
+            local = _rotate_joints(local, posed.rotations, update[:, :-3].unflatten(1, (NUM_BODY_ROTATIONS, 3)))
             root = _shift(root, update[:, -3:])
         return LiftedPeople(local, lifted.betas, root, lifted.rotation_sigma, lifted.log_depth_sigma)
 
     def _prior(self, lifted: LiftedPeople) -> Tensor:
-        """Inverse variances ``P 69``: three per rotation, then the pelvis' two across and one log depth."""
+        """Return inverse variances ``P 69``: three per rotation, the pelvis across (2) and in log depth (1)."""
         config = self.config
-        sigma = (lifted.rotation_sigma * config.rotation_strength).clamp(
-            config.min_rotation_sigma, config.max_rotation_sigma
-        )
+        sigma = lifted.rotation_sigma.clamp(config.min_rotation_sigma, config.max_rotation_sigma)
         across = torch.full_like(lifted.root_camera[:, :2], config.across_sigma_m)
         depth = lifted.log_depth_sigma[:, None].clamp(0.02, config.max_log_depth_sigma)
         sigmas = torch.cat([sigma.repeat_interleave(3, dim=1), across, depth], dim=1)
@@ -101,7 +93,7 @@ class Refiner(nn.Module):
         depth = keypoints[..., 2].clamp_min(0.2)
         residual = people.points - keypoints[..., :2] / depth[..., None]
         score = people.scores
-        # The detector reports joints outside of the image at its border, and with confidence.
+        # The detector reports joints outside of the image at its border with high scores.
         low, high = people.borders.reshape(-1, 1, 2, 2).unbind(2)
         room = torch.minimum(people.points - low, high - people.points).amin(-1)
         at_border = 1 - (room / (self.config.border_share * (high - low).amax(-1))).clamp(0, 1)
@@ -113,22 +105,22 @@ class Refiner(nn.Module):
         return residual, weight[..., None].expand_as(residual), depth
 
     def _jacobian(self, keypoints: Tensor, joints: Tensor, depth: Tensor) -> Tensor:
-        """Derivative of the projections: ``P 34 69``; the pelvis moves in metres across and in log depth along."""
+        """Return the ``P 34 69`` derivative of the projections; the pelvis moves in meters across and in log depth."""
         count = keypoints.shape[0]
         arm = (keypoints[:, :, None] - joints[:, None]) * self._carried[None, :, :, None]
         x, y, z = arm.unbind(-1)
         zero = torch.zeros_like(x)
-        # Rows: motion of the point along x, y, z; columns: turn about x, y, z (omega cross arm).
+        # Rows: motion of the point along x, y, z; columns: rotation about x, y, z (omega cross arm).
         moves = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], dim=-1).unflatten(-1, (3, 3))
         moves = moves.permute(0, 1, 3, 2, 4).reshape(count, 17, 3, 3 * NUM_BODY_ROTATIONS)
         shift = torch.eye(3, dtype=keypoints.dtype, device=keypoints.device).expand(count, 17, 3, 3)
         root = joints[:, 0]
-        # One unit of log depth moves the pelvis along its own ray by the length of the ray.
+        # One unit of log depth moves the pelvis along its ray by its distance.
         shift = torch.cat([shift[..., :2], root[:, None, :, None].expand(count, 17, 3, 1)], dim=-1)
         moves = torch.cat([moves, shift], dim=-1)
         ray = keypoints[..., :2] / depth[..., None]
         projected = (moves[:, :, :2] - ray[..., None] * moves[:, :, 2:]) / depth[..., None, None]
-        return projected.reshape(count, 34, _SIZE)
+        return projected.reshape(count, 34, _NUM_UNKNOWNS)
 
 
 def _shift(root: Tensor, update: Tensor) -> Tensor:
@@ -136,8 +128,8 @@ def _shift(root: Tensor, update: Tensor) -> Tensor:
     return (root + across) * update[:, 2:].exp()
 
 
-def _apply_turns(local: Tensor, rotations: Tensor, turns: Tensor) -> Tensor:
-    """Turn every joint's axes by ``turns`` (``P 22 3``, camera axes) and return new local rotations."""
+def _rotate_joints(local: Tensor, rotations: Tensor, turns: Tensor) -> Tensor:
+    """Rotate every joint by ``turns`` (``P 22 3``, camera axes) and return new local rotations."""
     if local.shape[0] == 0:
         return local
     own = roma.rotvec_to_rotmat(turns)
@@ -149,10 +141,10 @@ def _apply_turns(local: Tensor, rotations: Tensor, turns: Tensor) -> Tensor:
 
 
 def _carried_points() -> Tensor:
-    """1 where a joint's turn moves a keypoint: ``17 22``."""
+    """Return ``17 22``: 1 where a rotation of the joint moves the keypoint."""
     carried = torch.zeros(17, NUM_BODY_ROTATIONS)
     for keypoint, (joint, carrier) in enumerate(zip(KEYPOINT_JOINTS, OFFSET_CARRIERS, strict=True)):
-        # The offset's carrier is an ancestor of the joint, or the joint itself.
+        # The carrier of the offset is the joint itself or an ancestor of it.
         ancestor = carrier if joint == carrier else PARENTS[joint]
         while ancestor >= 0:
             carried[keypoint, ancestor] = 1.0

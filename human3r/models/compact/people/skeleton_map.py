@@ -1,7 +1,4 @@
-"""Where bodies are, roughly: keypoints drawn as thick soft limbs. No parameters.
-
-Keypoints hold on real pictures, so a mask that starts from them does too; what is learnt is only the outline.
-"""
+"""Keypoints rendered as soft limbs: the input from which the mask head predicts outlines. No parameters."""
 
 from __future__ import annotations
 
@@ -30,21 +27,15 @@ _LIMBS = (
     (0, 5, 0.15),
     (0, 6, 0.15),
 )
-_LEAST_SCORE = 0.15
+_MIN_SCORE = 0.15
 NUM_MAPS = 2
-"""Limbs, and their shortest distance in torso lengths."""
+"""Soft limbs, and closeness to the nearest limb."""
 _FAR = 3.0
-"""Distances beyond this many torso lengths are all the same."""
+"""Distances are clamped to this many torso lengths."""
 
 
 def draw_skeletons(people: ImageKeypoints, image_size: tuple[int, int], stride_px: int) -> Tensor:
-    """Return ``2 h w`` at the stride: soft limbs in [0, 1], and closeness in [0, 1] that reaches farther.
-
-    Args:
-        people: Keypoints in network pixels.
-        image_size: (height, width), network pixels.
-        stride_px: Pixels per cell.
-    """
+    """Return ``2 h w`` at the stride: soft limbs in [0, 1], and closeness in [0, 1] of a larger range."""
     rows, columns = image_size[0] // stride_px, image_size[1] // stride_px
     if len(people) == 0:
         return people.score.new_zeros((NUM_MAPS, rows, columns))
@@ -57,24 +48,18 @@ def draw_skeletons(people: ImageKeypoints, image_size: tuple[int, int], stride_p
     x = (torch.arange(columns, device=size.device) + 0.5) * stride_px - 0.5
     y = (torch.arange(rows, device=size.device) + 0.5)[:, None] * stride_px - 0.5
     squared = _squared_gaps(start, end, x, y) / size.square()[:, None, None, None]
-    squared = squared.masked_fill((score < _LEAST_SCORE)[..., None, None], _FAR**2)
+    squared = squared.masked_fill((score < _MIN_SCORE)[..., None, None], _FAR**2)
     thick = squared / squared.new_tensor(radius).square()[:, None, None]
-    # Roots and exponentials of the least value only: both grow with what they are taken of.
+    # Minimum first: exponential and root are monotonic, and then evaluated once per cell.
     limbs = torch.exp(-thick.flatten(0, 1).amin(0))
     nearness = 1 - squared.flatten(0, 1).amin(0).sqrt().clamp(max=_FAR) / _FAR
     return torch.stack([limbs, nearness])
 
 
 def _squared_gaps(start: Tensor, end: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return ``P L h w`` squared distances from cells at ``w`` columns ``x`` and ``h 1`` rows ``y`` to segments.
+    """Return ``P L h w`` squared distances from cells (columns ``x``, ``w``; rows ``y``, ``h 1``) to segments.
 
-    Products of offsets split into a part of the row and a part of the column: planes are only added.
-
-    Args:
-        start: ``P L 2`` (x, y) first ends, in the unit of ``x`` and ``y``.
-        end: ``P L 2`` other ends.
-        x: ``w``.
-        y: ``h 1``.
+    Segments are ``P L 2`` (x, y) each end. Products split into a row part and a column part, so planes are only added.
     """
     along = end - start
     offset_x, offset_y = x - start[..., 0, None, None], y - start[..., 1, None, None]

@@ -24,7 +24,7 @@ _ANKLE_JOINTS = [7, 8]
 """The same among SMPL-X's joints."""
 _ANKLE_HEIGHT_M = 0.09
 """Of the ankle joint above the sole of a standing person."""
-_LEAST_ANKLE_SCORE = 0.25
+_MIN_ANKLE_SCORE = 0.25
 _HEAD_TRUST = 0.3
 """Of a person whose feet are hidden: the network's depth on people is worse than its depth on floors."""
 _PRIOR_WEIGHT = 0.3
@@ -92,7 +92,7 @@ def log_depth_ratios(
     head_body = people.head_camera[:, 2].clamp(min=0.05).log()
     ankles = people.joints_camera[:, _ANKLE_JOINTS, 2].clamp(min=0.05)
     drop = torch.stack([torch.zeros_like(ankles), points.focal_px * _ANKLE_HEIGHT_M / ankles], dim=-1)
-    seen = (score[:, _ANKLE_KEYPOINTS] - _LEAST_ANKLE_SCORE).clamp(min=0) / (1 - _LEAST_ANKLE_SCORE)
+    seen = (score[:, _ANKLE_KEYPOINTS] - _MIN_ANKLE_SCORE).clamp(min=0) / (1 - _MIN_ANKLE_SCORE)
     ground = keypoints[:, _ANKLE_KEYPOINTS] + drop
     foot_scene, foot_weight = _mean_at(log_depth, ground, seen, torch.ones_like(person_mask))
     foot_body = (ankles.log() * seen).sum(1) / seen.sum(1).clamp(min=1e-6)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from human3r.models.compact.convnets.convolution import largest_nearby
+from human3r.models.compact.convnets.convolution import maximum_filter
 from human3r.records import TensorRecord
 
 MAX_LOG_RATIO = 0.75
@@ -85,7 +85,7 @@ def find_edges(grey: Tensor, person_mask: Tensor, center_px: Tensor) -> Edges:
     angle = 0.5 * torch.atan2(2 * xy, xx - yy)
     normal = torch.stack([angle.cos(), angle.sin()])
     is_edge = (spread > _LEAST_COHERENCE * (xx + yy)) & (steepness > _LEAST_SLOPE) & _is_crest(steepness, normal)
-    is_edge &= largest_nearby(person_mask, _MASK_GROWTH_PX) < _MOST_PERSON
+    is_edge &= maximum_filter(person_mask, _MASK_GROWTH_PX) < _MOST_PERSON
     inside = torch.zeros_like(is_edge)
     inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = True
     clarity = torch.where(is_edge & inside, steepness.clamp(max=_STEEP), 0.0)

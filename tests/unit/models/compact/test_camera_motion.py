@@ -9,7 +9,7 @@ import pytest
 import roma
 import torch
 
-from human3r.models.compact.camera.anchor import FrameView, largest_nearby
+from human3r.models.compact.camera.anchor import FrameView, maximum_filter
 from human3r.models.compact.camera.camera_head import (
     AnchorCue,
     MotionCameraHead,
@@ -212,7 +212,7 @@ def test_the_largest_value_nearby_is_what_max_pooling_gives(radius: int) -> None
 
     expected = torch.nn.functional.max_pool2d(image[None], 2 * radius + 1, 1, radius)[0]
 
-    assert torch.equal(largest_nearby(image, radius), expected)
+    assert torch.equal(maximum_filter(image, radius), expected)
 
 
 def test_a_small_motion_is_the_exponential_of_its_rotation() -> None:

@@ -1,4 +1,4 @@
-"""``compact`` with its shipped weights, end to end on one small real picture."""
+"""``compact`` with its shipped weights, end to end on one small real image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.models.compact.build import build_compact
 from human3r.models.compact.convnets.movenet import MoveNetMaps
-from human3r.models.compact.people.human_prior import MoveNetFeatures, SecondLook
+from human3r.models.compact.people.human_prior import EnlargedMaps, MoveNetFeatures
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
 
@@ -117,7 +117,7 @@ def test_a_step_changes_neither_its_state_nor_its_tokens(network, person) -> Non
     assert torch.equal(first.head_camera, second.head_camera)
 
 
-def test_people_and_mask_of_the_half_that_runs_ahead_are_those_of_the_step(network, person) -> None:
+def test_people_and_mask_computed_ahead_equal_those_of_the_step(network, person) -> None:
     with torch.inference_mode():
         ahead = network.encode(person)
         plain = replace(ahead, human=replace(ahead.human, people=None), person_mask=None)
@@ -149,10 +149,10 @@ def test_frames_encoded_together_are_frames_encoded_alone(network, person) -> No
         torch.testing.assert_close(found.image.tokens, expected.image.tokens, atol=0.1, rtol=0.02)
 
 
-def test_a_second_look_belongs_to_its_frame() -> None:
+def test_enlarged_maps_belong_to_their_frame() -> None:
     maps = MoveNetMaps(*(torch.zeros(3, 1, 2, 2) for _ in range(7)))
-    look = SecondLook(maps, torch.zeros(1, 2), (512, 288), frame=2)
-    features = MoveNetFeatures(maps, (look,))
+    enlarged = EnlargedMaps(maps, torch.zeros(1, 2), (512, 288), frame=2)
+    features = MoveNetFeatures(maps, (enlarged,))
 
     assert [len(features.select(index).enlarged) for index in range(3)] == [0, 0, 1]
     assert features.select(2).enlarged[0].frame == 0

@@ -1,4 +1,4 @@
-"""The fused convolutions against their plain twins."""
+"""Fused convolutions against the unfused reference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HALF_TOLERANCE = 0.03
 
 
 def pair(layer: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """Return (plain, fused) with equal weights."""
+    """Return (unfused, fused) with equal weights."""
     fused = copy.deepcopy(layer)
     fuse_convolutions(fused)
     return layer, fused
@@ -29,44 +29,44 @@ def picture(channels: int, height: int = 12, width: int = 20) -> torch.Tensor:
 @pytest.mark.parametrize("activation", ["none", "relu", "relu6"])
 @pytest.mark.parametrize("groups", [1, 8])
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2)])
-def test_fused_convolutions_equal_plain_ones(kernel: int, stride: int, groups: int, activation) -> None:
+def test_fused_convolutions_equal_unfused_ones(kernel: int, stride: int, groups: int, activation) -> None:
     torch.manual_seed(0)
-    plain, fused = pair(SameConv2d(8, 16 if groups == 1 else 8, kernel, stride, groups, activation=activation))
+    unfused, fused = pair(SameConv2d(8, 16 if groups == 1 else 8, kernel, stride, groups, activation=activation))
 
     with torch.inference_mode():
-        torch.testing.assert_close(fused(picture(8)), plain(picture(8)), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(fused(picture(8)), unfused(picture(8)), atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_fused_inverted_residual_adds_its_shortcut(stride: int) -> None:
     torch.manual_seed(1)
-    plain, fused = pair(InvertedResidual(8, 8, 6, 3, stride))
+    unfused, fused = pair(InvertedResidual(8, 8, 6, 3, stride))
 
     with torch.inference_mode():
-        torch.testing.assert_close(fused(picture(8)), plain(picture(8)), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(fused(picture(8)), unfused(picture(8)), atol=TOLERANCE, rtol=0)
 
 
 def test_in_half_precision_both_paths_stay_near_the_exact_result() -> None:
     torch.manual_seed(2)
     exact = InvertedResidual(8, 8, 6, 3, 1)
-    plain, fused = pair(copy.deepcopy(exact).bfloat16())
+    unfused, fused = pair(copy.deepcopy(exact).bfloat16())
 
     with torch.inference_mode():
         expected = exact(picture(8))
-        for layer in (plain, fused):
+        for layer in (unfused, fused):
             torch.testing.assert_close(layer(picture(8).bfloat16()).float(), expected, atol=HALF_TOLERANCE, rtol=0)
 
 
-def test_changed_weights_and_sizes_are_noticed() -> None:
+def test_changed_weights_and_sizes_invalidate_the_cache() -> None:
     torch.manual_seed(3)
-    plain, fused = pair(SameConv2d(8, 8, 3))
+    unfused, fused = pair(SameConv2d(8, 8, 3))
 
     with torch.no_grad():
         fused(picture(8))
-        for layer in (plain, fused):
+        for layer in (unfused, fused):
             layer.weight.mul_(2)
-        torch.testing.assert_close(fused(picture(8)), plain(picture(8)), atol=TOLERANCE, rtol=0)
-        torch.testing.assert_close(fused(picture(8, 32, 16)), plain(picture(8, 32, 16)), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(fused(picture(8)), unfused(picture(8)), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(fused(picture(8, 32, 16)), unfused(picture(8, 32, 16)), atol=TOLERANCE, rtol=0)
 
 
 def test_weights_are_laid_out_once_per_shape_for_a_few_shapes() -> None:
@@ -84,7 +84,7 @@ def test_weights_are_laid_out_once_per_shape_for_a_few_shapes() -> None:
     assert len(fused._packed) == 4
 
 
-def test_with_gradients_a_fused_convolution_is_a_plain_one() -> None:
+def test_with_gradients_the_unfused_path_is_taken() -> None:
     _, fused = pair(SameConv2d(8, 8, 3, activation="relu6"))
 
     fused(picture(8)).sum().backward()

@@ -67,7 +67,7 @@ def test_both_weightings_find_the_same_trusted_keypoints(maps) -> None:
 
     trusted = reciprocal.keypoint_score[0] > 0.4
     assert trusted.sum() >= 8
-    # A neighbouring cell may win, and each cell has its own offset.
+    # A neighboring cell may win, and each cell has its own offset.
     torch.testing.assert_close(reciprocal.keypoints_px[0][trusted], gaussian.keypoints_px[0][trusted], atol=4, rtol=0)
 
 

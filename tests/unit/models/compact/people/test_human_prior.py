@@ -1,11 +1,11 @@
-"""When the people prior looks twice, and at which size."""
+"""Candidates, crops and size of the enlarged pass of the human prior."""
 
 from __future__ import annotations
 
 import torch
 
 from human3r.models.compact.convnets.movenet import HEADS, MoveNetMaps
-from human3r.models.compact.people.human_prior import choose_squares, enlarged_size, find_hints
+from human3r.models.compact.people.human_prior import choose_crops, enlarged_size, find_candidates
 
 
 def center_map(*peaks: float) -> torch.Tensor:
@@ -15,21 +15,21 @@ def center_map(*peaks: float) -> torch.Tensor:
     return center
 
 
-def test_a_weak_peak_asks_for_a_second_look() -> None:
-    assert find_hints(center_map(0.9, 0.2)).tolist() == [[0, 6, 12]]
+def test_a_weak_peak_is_a_candidate() -> None:
+    assert find_candidates(center_map(0.9, 0.2)).tolist() == [[0, 6, 12]]
 
 
-def test_clear_people_and_clutter_do_not() -> None:
-    assert not len(find_hints(center_map(0.9, 0.6)))
-    assert not len(find_hints(center_map(0.9, 0.04)))
-    assert not len(find_hints(center_map()))
+def test_clear_people_and_clutter_are_no_candidates() -> None:
+    assert not len(find_candidates(center_map(0.9, 0.6)))
+    assert not len(find_candidates(center_map(0.9, 0.04)))
+    assert not len(find_candidates(center_map()))
 
 
 def test_the_slope_of_a_strong_peak_is_no_weak_peak() -> None:
     center = center_map(0.9)
     center[0, 0, 6, 5] = 0.3
 
-    assert not len(find_hints(center))
+    assert not len(find_candidates(center))
 
 
 def maps_with_boxes(rows: int, columns: int, box_cells: float) -> MoveNetMaps:
@@ -38,51 +38,51 @@ def maps_with_boxes(rows: int, columns: int, box_cells: float) -> MoveNetMaps:
     return MoveNetMaps(features=torch.zeros(1, 24, rows, columns), **maps)
 
 
-def test_the_second_look_is_at_a_square_around_the_hint() -> None:
-    hint = torch.tensor([[0, 28, 48]])
+def test_a_crop_is_centered_on_its_candidate() -> None:
+    candidate = torch.tensor([[0, 28, 48]])
 
-    (corner,) = choose_squares(maps_with_boxes(56, 96, 8.0), hint, (288, 512))
+    (corner,) = choose_crops(maps_with_boxes(56, 96, 8.0), candidate, (288, 512))
 
     # Cell 48 of 96 begins at pixel 256 of 512, cell 28 of 56 at 144 of 288.
     assert abs(corner[0] + 96 - 256) <= 4
     assert abs(corner[1] + 96 - 144) <= 4
 
 
-def test_squares_stay_inside_the_picture_and_hints_side_by_side_share_one() -> None:
-    hints = torch.tensor([[0, 0, 0], [0, 3, 3], [0, 55, 95]])
+def test_crops_stay_inside_the_image_and_near_candidates_share_one() -> None:
+    candidates = torch.tensor([[0, 0, 0], [0, 3, 3], [0, 55, 95]])
 
-    corners = choose_squares(maps_with_boxes(56, 96, 8.0), hints, (288, 512))
+    corners = choose_crops(maps_with_boxes(56, 96, 8.0), candidates, (288, 512))
 
     assert corners == [(0, 0), (512 - 192, 288 - 192)]
 
 
-def test_small_people_get_a_square_as_well_and_large_ones_do_not() -> None:
-    hint, small, large = (28, 10), (28, 80), (28, 45)
+def test_small_people_get_a_crop_and_large_ones_do_not() -> None:
+    candidate, small, large = (28, 10), (28, 80), (28, 45)
     maps = maps_with_boxes(56, 96, 8.0)
     maps.center[0, 0, small[0], small[1]] = 0.9
     maps.center[0, 0, large[0], large[1]] = 0.9
     maps.box_scale[0, :, large[0], large[1]] = 40.0
 
-    corners = choose_squares(maps, torch.tensor([[0, *hint]]), (288, 512))
+    corners = choose_crops(maps, torch.tensor([[0, *candidate]]), (288, 512))
 
     assert [x for x, _ in corners] == [0, 512 - 192]
 
 
-def test_a_hint_of_somebody_large_asks_for_the_whole_picture() -> None:
-    assert choose_squares(maps_with_boxes(56, 96, 30.0), torch.tensor([[0, 28, 48]]), (288, 512)) is None
+def test_a_large_candidate_needs_the_whole_image() -> None:
+    assert choose_crops(maps_with_boxes(56, 96, 30.0), torch.tensor([[0, 28, 48]]), (288, 512)) is None
 
 
-def test_many_hints_ask_for_the_whole_picture() -> None:
-    hints = torch.tensor([[0, row, column] for row in (5, 50) for column in (5, 35, 65, 90)])
+def test_many_candidates_need_the_whole_image() -> None:
+    candidates = torch.tensor([[0, row, column] for row in (5, 50) for column in (5, 35, 65, 90)])
 
-    assert choose_squares(maps_with_boxes(56, 96, 8.0), hints, (288, 512)) is None
+    assert choose_crops(maps_with_boxes(56, 96, 8.0), candidates, (288, 512)) is None
 
 
-def test_the_second_look_keeps_multiples_of_32() -> None:
+def test_the_enlarged_size_is_a_multiple_of_32() -> None:
     assert enlarged_size((224, 384), 512) == (288, 512)
     assert enlarged_size((384, 224), 512) == (512, 288)
 
 
-def test_a_large_picture_is_looked_at_once() -> None:
+def test_a_large_image_is_not_enlarged() -> None:
     assert enlarged_size((512, 384), 512) is None
     assert enlarged_size((224, 384), 0) is None

@@ -1,4 +1,4 @@
-"""People from head maps that are written by hand."""
+"""Decoding of hand-made head maps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def blank_maps() -> MoveNetMaps:
 
 
 def add_person(maps: MoveNetMaps, row: int, column: int, score: float, spread: int = 10) -> None:
-    """Put 17 keypoints on a vertical line of ``spread`` cells through the centre, exactly where they are regressed."""
+    """Put 17 keypoints on a vertical line of ``spread`` cells through the center, exactly where they are regressed."""
     maps.center[0, 0, row, column] = score
     places = torch.linspace(-spread / 2, spread / 2, 17).round().long()
     for joint, shift in enumerate(places.tolist()):
@@ -42,7 +42,7 @@ def people_at(shift_px: float, score: float = 0.9, size_px: float = 100.0) -> Im
     return ImageKeypoints(keypoints, torch.full((1, 17), 0.9), torch.tensor([score]), box, torch.zeros(1, 2))
 
 
-def test_keypoints_come_out_at_cell_plus_offset_in_pixel_centres() -> None:
+def test_keypoints_come_out_at_cell_plus_offset_in_pixel_centers() -> None:
     maps = blank_maps()
     add_person(maps, 20, 30, 0.9)
 
@@ -92,7 +92,7 @@ def test_keypoints_that_fall_onto_one_spot_are_no_person() -> None:
     assert people.center_px[:, 0].tolist() == [40.5 * 4 - 0.5]
 
 
-def test_two_centre_peaks_on_one_person_are_one_person() -> None:
+def test_two_center_peaks_on_one_person_are_one_person() -> None:
     first, second = people_at(0.0, 0.9), people_at(2.0, 0.6)
     both = ImageKeypoints(**{name: torch.cat([getattr(first, name), getattr(second, name)]) for name in vars(first)})
 
@@ -106,7 +106,7 @@ def test_people_far_apart_are_not_similar() -> None:
     assert keypoint_similarity(people_at(0.0), people_at(0.0)).item() > 0.999
 
 
-def test_the_second_scale_adds_only_newcomers() -> None:
+def test_the_second_scale_adds_only_new_people() -> None:
     base, again, newcomer = people_at(0.0), people_at(3.0, 0.95), people_at(300.0, 0.9)
     other = ImageKeypoints(**{name: torch.cat([getattr(again, name), getattr(newcomer, name)]) for name in vars(again)})
 
@@ -115,7 +115,7 @@ def test_the_second_scale_adds_only_newcomers() -> None:
     torch.testing.assert_close(joined.keypoints_px, torch.cat([base.keypoints_px, newcomer.keypoints_px]))
 
 
-def test_a_part_of_an_accepted_person_is_no_newcomer() -> None:
+def test_a_part_of_an_accepted_person_is_not_a_new_person() -> None:
     base = people_at(0.0)
     lower_half = replace(base, keypoints_px=base.keypoints_px * torch.tensor([1.0, 0.5]) + torch.tensor([0.0, 50.0]))
 

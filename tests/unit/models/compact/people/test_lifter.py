@@ -13,7 +13,12 @@ from human3r.models.compact.people.body_points import (
     BodyPoints,
     rotation_from_6d,
 )
-from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, keypoint_cues, look_at, normalised_keypoints
+from human3r.models.compact.people.keypoint_encoder import (
+    PersonKeypoints,
+    keypoint_features,
+    look_at,
+    normalize_keypoints,
+)
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
 from human3r.models.compact.people.refine import RefineConfig, Refiner
 from human3r.training.motion import STANDARD_REST_JOINTS
@@ -52,7 +57,7 @@ def _projection_error(lifted: LiftedPeople, seen: PersonKeypoints, points: BodyP
     return (keypoints[..., :2] / keypoints[..., 2:] - seen.points).norm(dim=-1).mean(1)
 
 
-def test_the_body_chain_agrees_with_the_plain_numpy_chain(points):
+def test_the_body_chain_agrees_with_the_numpy_reference(points):
     rotations = roma.random_rotmat((3, 22))
 
     posed = points(rotations, torch.zeros(3, 10))
@@ -79,31 +84,31 @@ def test_six_numbers_become_the_rotation_of_the_specification():
     torch.testing.assert_close(rotation[0], torch.tensor([0.9534626, 0.0458290, 0.2980081]), atol=1e-6, rtol=0)
 
 
-def test_the_virtual_camera_sees_the_same_person_wherever_the_camera_looks(points):
+def test_keypoint_features_do_not_depend_on_the_rotation_of_the_camera(points):
     _, seen = _people(points, 5)
     rays = torch.nn.functional.pad(seen.points, (0, 1), value=1.0)
     turned = rays @ roma.rotvec_to_rotmat(torch.tensor([0.15, -0.2, 0.0])).T
     other = PersonKeypoints(turned[..., :2] / turned[..., 2:], seen.scores, seen.borders)
 
-    first, second = keypoint_cues(seen), keypoint_cues(other)
+    first, second = keypoint_features(seen), keypoint_features(other)
 
     # The virtual camera's roll follows the turn, by a few hundredths of a radian here.
     torch.testing.assert_close(first.size, second.size, atol=0.02, rtol=0)
     torch.testing.assert_close(first.values[:, :34], second.values[:, :34], atol=0.06, rtol=0)
 
 
-def test_the_virtual_camera_looks_along_the_ray():
-    centre = torch.tensor([[0.0, 0.0], [0.4, -0.7], [-1.5, 0.2]])
+def test_the_axis_of_the_virtual_camera_is_the_ray():
+    center = torch.tensor([[0.0, 0.0], [0.4, -0.7], [-1.5, 0.2]])
 
-    rotation = look_at(centre)
+    rotation = look_at(center)
 
-    rays = torch.nn.functional.normalize(torch.nn.functional.pad(centre, (0, 1), value=1.0), dim=1)
+    rays = torch.nn.functional.normalize(torch.nn.functional.pad(center, (0, 1), value=1.0), dim=1)
     torch.testing.assert_close(rotation[..., 2], rays)
     torch.testing.assert_close(rotation @ rotation.transpose(1, 2), torch.eye(3).expand(3, 3, 3), atol=1e-6, rtol=0)
 
 
-def test_pixels_and_focal_length_give_the_normalised_plane():
-    people = normalised_keypoints(
+def test_pixels_and_focal_length_give_the_normalized_plane():
+    people = normalize_keypoints(
         torch.full((1, 17, 2), 100.0), torch.ones(1, 17), torch.tensor(200.0), torch.tensor([60.0, 80.0]), (160, 120)
     )
 

@@ -1,4 +1,4 @@
-"""Drawn keypoints: where bodies are, roughly."""
+"""Keypoints rendered as soft limbs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_closeness_is_the_distance_to_the_nearest_limb() -> None:
     person = standing_person()
     _, nearness = draw_skeletons(person, (128, 128), 4)
 
-    # Cell (17, 29) has its centre at (117.5, 69.5); the nearest keypoint of all limbs is the left wrist at (76, 68).
+    # Cell (17, 29) has its center at (117.5, 69.5); the nearest keypoint of all limbs is the left wrist at (76, 68).
     torso = torch.linalg.vector_norm(person.keypoints_px[0, 5:7].mean(0) - person.keypoints_px[0, 11:13].mean(0))
     distance = torch.linalg.vector_norm(torch.tensor([117.5, 69.5]) - person.keypoints_px[0, 9]) / torso
     torch.testing.assert_close(nearness[17, 29], 1 - distance / 3, atol=1e-4, rtol=0)
