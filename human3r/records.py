@@ -15,12 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-RecordT = TypeVar("RecordT", bound="TensorRecord")
+from human3r.skeleton import NUM_JOINT_ROTATIONS
 
-NUM_BODY_JOINTS = 55
-"""SMPL-X joints: pelvis, 21 body, jaw, two eyes, 15 left-hand, 15 right-hand."""
-NUM_JOINT_ROTATIONS = 53
-"""Rotations that the network predicts: root, 21 body, 15 left hand, 15 right hand, jaw (no eyes)."""
+RecordT = TypeVar("RecordT", bound="TensorRecord")
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,8 @@ from human3r.bodies.base import BodyArrays
 from human3r.bodies.placement import head_centred
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
 from human3r.results.reconstruction import Reconstruction
+from human3r.skeleton import PARENTS
 
-PARENTS = (
-    *(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15),
-    *(20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38),
-    *(21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53),
-)
 RING, HEIGHT_M = 8, 1.5
 
 

@@ -7,7 +7,7 @@ embedded body (``human3r-body``) and a licensed ``SMPLX_NEUTRAL.npz`` go through
 from __future__ import annotations
 
 from human3r.bodies.base import BodyMesh, BodyModel
-from human3r.bodies.joints import COCO17_NAMES, COCO17_OFFSETS_M, JOINT_NAMES, CocoKeypoints, coco17, extended_joints
+from human3r.bodies.joints import COCO17_NAMES, COCO17_OFFSETS_M, CocoKeypoints, coco17, extended_joints
 from human3r.bodies.loading import EMBEDDED_BODY_PATH, load_body
 from human3r.bodies.placement import (
     from_joint_rotations,
@@ -22,7 +22,6 @@ __all__ = [
     "COCO17_NAMES",
     "COCO17_OFFSETS_M",
     "EMBEDDED_BODY_PATH",
-    "JOINT_NAMES",
     "BodyMesh",
     "BodyModel",
     "CocoKeypoints",

@@ -18,11 +18,8 @@ LICENSED_BODY_NAME = "smplx-neutral"
 
 NUM_VERTICES = 10475
 """Vertices of every SMPL-X-format body, the embedded one included."""
-NUM_JOINTS = 55
 NUM_BETAS = 10
 NUM_EXPRESSION = 10
-PELVIS, HEAD = 0, 15
-"""SMPL-X joint indices that other code needs by name."""
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,13 @@ shape and expression, so a skeleton is enough to place them.
 from __future__ import annotations
 
 import torch
-from smplx.joint_names import JOINT_NAMES as _SMPLX_POINT_NAMES
 from smplx.lbs import blend_shapes
 from smplx.vertex_ids import vertex_ids
 from torch import Tensor, nn
 
-from human3r.bodies.base import HEAD, NUM_JOINTS, BodyMesh
+from human3r.bodies.base import BodyMesh
 from human3r.bodies.smplx import SmplxBody
-
-JOINT_NAMES: tuple[str, ...] = tuple(_SMPLX_POINT_NAMES[:NUM_JOINTS])
-"""The 55 joints in SMPL-X order."""
+from human3r.skeleton import Joint
 
 COCO17_NAMES: tuple[str, ...] = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
@@ -91,12 +88,12 @@ class CocoKeypoints(nn.Module):
         def keep(name: str, tensor: Tensor) -> None:
             self.register_buffer(name, tensor.detach().clone(), persistent=False)
 
-        head = body.joint_template[HEAD]
+        head = body.joint_template[Joint.HEAD]
         keep("template", body.template[slots] - head)
-        keep("shape_directions", body.shape_directions[slots] - body.joint_shape_directions[HEAD])
-        keep("expression_directions", body.expression_directions[slots] - body.joint_expression_directions[HEAD])
+        keep("shape_directions", body.shape_directions[slots] - body.joint_shape_directions[Joint.HEAD])
+        keep("expression_directions", body.expression_directions[slots] - body.joint_expression_directions[Joint.HEAD])
         keep("offsets", torch.zeros(17, 3) if offsets is None else offsets)
-        keep("carriers", torch.tensor([HEAD] * 5 + list(COCO17_JOINTS)))
+        keep("carriers", torch.tensor([Joint.HEAD] * 5 + list(COCO17_JOINTS)))
 
     def head_points(self, joints: Tensor, orientation: Tensor, betas: Tensor, expression: Tensor) -> Tensor:
         """Nose, eyes and ears, ``P 5 3``, riding on the posed head.
@@ -109,7 +106,7 @@ class CocoKeypoints(nn.Module):
         """
         rest = self.template + blend_shapes(betas, self.shape_directions)
         rest = rest + blend_shapes(expression, self.expression_directions)
-        return joints[:, HEAD, None] + rest @ orientation[:, HEAD].transpose(-1, -2)
+        return joints[:, Joint.HEAD, None] + rest @ orientation[:, Joint.HEAD].transpose(-1, -2)
 
     def forward(self, joints: Tensor, orientation: Tensor, betas: Tensor, expression: Tensor) -> Tensor:
         """All 17 keypoints, ``P 17 3``, in the frame of ``joints``; arguments as in ``head_points``."""

@@ -17,12 +17,12 @@ from human3r.bodies.base import (
     LICENSED_BODY_NAME,
     NUM_BETAS,
     NUM_EXPRESSION,
-    NUM_JOINTS,
     NUM_VERTICES,
     BodyArrays,
 )
 from human3r.bodies.smplx import SmplxBody
 from human3r.errors import AssetIntegrityError, AssetMissingError
+from human3r.skeleton import NUM_JOINTS
 
 EMBEDDED_BODY_PATH = Path(__file__).parent.parent / "assets" / "body" / "smplx_human3r.npz"
 """The body that ships with the program (smplx wants file names that start with ``smplx_``)."""

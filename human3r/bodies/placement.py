@@ -9,10 +9,10 @@ import roma
 import torch
 from torch import Tensor
 
-from human3r.bodies.base import HEAD, PELVIS
 from human3r.bodies.smplx import SmplxBody, local_rotations
 from human3r.geometry.rigid import axis_angle_from_rotation
-from human3r.records import NUM_JOINT_ROTATIONS, BodyParameters
+from human3r.records import BodyParameters
+from human3r.skeleton import NUM_JOINT_ROTATIONS, Joint
 
 _BODY, _LEFT_HAND, _RIGHT_HAND, _JAW = slice(1, 22), slice(22, 37), slice(37, 52), 52
 """Where the network's 53 rotations hold what. Source: Human3R (arXiv 2510.06219), SMPL-X read-out."""
@@ -51,7 +51,7 @@ def from_joint_rotations(joint_rotations: Tensor, betas: Tensor, expression: Ten
         raise ValueError(f"expected {NUM_JOINT_ROTATIONS} rotations per person, got {joint_rotations.shape[1]}")
     axis_angle = axis_angle_from_rotation(joint_rotations)
     return BodyParameters(
-        global_orient=axis_angle[:, PELVIS],
+        global_orient=axis_angle[:, Joint.PELVIS],
         transl=transl,
         body_pose=axis_angle[:, _BODY],
         left_hand_pose=axis_angle[:, _LEFT_HAND],
@@ -86,7 +86,7 @@ def head_centred(
     """
     rest = body.rest_joints(betas, expression)
     posed, _ = body.forward_kinematics(to_smplx_order(joint_rotations), rest)
-    return from_joint_rotations(joint_rotations, betas, expression, head - posed[:, HEAD])
+    return from_joint_rotations(joint_rotations, betas, expression, head - posed[:, Joint.HEAD])
 
 
 def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, body: SmplxBody) -> BodyParameters:
@@ -100,7 +100,7 @@ def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, bo
         body: The body model of the parameters.
     """
     rotation, translation = T_target_source[..., :3, :3], T_target_source[..., :3, 3]
-    pelvis = body.rest_joints(parameters.betas, parameters.expression)[:, PELVIS]
+    pelvis = body.rest_joints(parameters.betas, parameters.expression)[:, Joint.PELVIS]
     orient = rotation @ roma.rotvec_to_rotmat(parameters.global_orient)
     moved = (rotation @ (pelvis + parameters.transl)[..., None])[..., 0] + translation
     changed = {
@@ -131,6 +131,6 @@ def to_body_parameters(
     """
     rotation, translation = T_world_camera[..., :3, :3], T_world_camera[..., :3, 3]
     head_world = (rotation @ head_camera[..., None])[..., 0] + translation
-    root_world = (rotation @ joint_rotations[:, PELVIS])[:, None]
+    root_world = (rotation @ joint_rotations[:, Joint.PELVIS])[:, None]
     rotations_world = torch.cat([root_world, joint_rotations[:, 1:]], dim=1)
     return head_centred(body, rotations_world, head_world, betas, expression)

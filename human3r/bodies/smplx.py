@@ -13,8 +13,8 @@ from smplx.lbs import blend_shapes, vertices2joints
 from torch import Tensor, nn
 
 from human3r.bodies.base import EMBEDDED_BODY_NAME, BodyArrays, BodyMesh
-from human3r.geometry.chain import ancestor_table, is_few, multiply_chain
 from human3r.records import BodyParameters
+from human3r.skeleton import bone_vectors, forward_kinematics
 
 
 class SmplxBody(nn.Module):
@@ -41,10 +41,6 @@ class SmplxBody(nn.Module):
     """``V 55``"""
     faces: Tensor
     """``F 3`` int64."""
-    parents: Tensor
-    """``55`` int64, -1 for the root."""
-    ancestors: Tensor
-    """See ``ancestor_table``."""
     landmark_faces: Tensor
     """``51`` int64, rows of ``faces``."""
     landmark_weights: Tensor
@@ -54,6 +50,7 @@ class SmplxBody(nn.Module):
         super().__init__()
         self.name = arrays.name
         self.is_licensed = arrays.name != EMBEDDED_BODY_NAME
+        self.parents: tuple[int, ...] = tuple(arrays.parents.tolist())
 
         def keep(name: str, array: np.ndarray | Tensor | None) -> None:
             tensor = torch.as_tensor(array) if array is not None else None
@@ -65,17 +62,12 @@ class SmplxBody(nn.Module):
         keep("pose_directions", arrays.pose_directions)
         keep("skinning_weights", arrays.skinning_weights)
         keep("faces", arrays.faces)
-        keep("parents", arrays.parents)
-        keep("ancestors", ancestor_table(arrays.parents.tolist()))
         keep("landmark_faces", arrays.landmark_faces)
         keep("landmark_weights", arrays.landmark_weights)
         joints = _regress_joints(arrays.joint_regressor, arrays.template[..., None])[..., 0]
         keep("joint_template", joints)
         keep("joint_shape_directions", _regress_joints(arrays.joint_regressor, arrays.shape_directions))
         keep("joint_expression_directions", _regress_joints(arrays.joint_regressor, arrays.expression_directions))
-        self._levels = _levels(arrays.parents)
-        visited = [0, *(child for children, _, _ in self._levels for child in children)]
-        self._order = np.argsort(visited).tolist()
 
     def forward(self, parameters: BodyParameters) -> BodyMesh:
         """Pose P bodies; the result is in the frame of ``global_orient`` and ``transl``."""
@@ -107,22 +99,10 @@ class SmplxBody(nn.Module):
         Returns:
             Joints ``P 55 3`` and the joints' global rotations ``P 55 3 3``.
         """
-        if is_few(rotations):
-            bones = torch.cat([rest_joints[:, :1], rest_joints[:, 1:] - rest_joints[:, self.parents[1:]]], dim=1)
-            turned, places = multiply_chain(rotations, bones, self.ancestors)
-            return places, turned
-        return self.kinematics_by_levels(rotations, rest_joints)
-
-    def kinematics_by_levels(self, rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what ``forward_kinematics`` returns: its plain twin, faster for many bodies."""
-        position: list[Tensor] = [rest_joints[:, :1]]
-        orientation: list[Tensor] = [rotations[:, :1]]
-        for children, parents, rows in self._levels:
-            offset = (rest_joints[:, children] - rest_joints[:, parents])[..., None]
-            parent_rotation = orientation[-1][:, rows]
-            position.append(position[-1][:, rows] + (parent_rotation @ offset)[..., 0])
-            orientation.append(parent_rotation @ rotations[:, children])
-        return torch.cat(position, dim=1)[:, self._order], torch.cat(orientation, dim=1)[:, self._order]
+        bones = bone_vectors(rest_joints, self.parents)
+        bones = torch.cat([rest_joints[:, :1], bones[:, 1:]], dim=1)
+        orientation, joints = forward_kinematics(rotations, bones, self.parents)
+        return joints, orientation
 
     def mesh(self, rotations: Tensor, betas: Tensor, expression: Tensor, transl: Tensor) -> BodyMesh:
         """Pose P bodies given as rotation matrices.
@@ -169,16 +149,3 @@ def _regress_joints(regressor: np.ndarray, vertices: np.ndarray) -> Tensor:
     columns = torch.as_tensor(vertices, dtype=torch.float64).permute(2, 0, 1)
     joints = vertices2joints(torch.as_tensor(regressor, dtype=torch.float64), columns)
     return joints.permute(1, 2, 0).float().contiguous()
-
-
-def _levels(parents: np.ndarray) -> list[tuple[list[int], list[int], list[int]]]:
-    """Split the tree by depth: (joints, their parents, the parents' rows in the previous level)."""
-    levels: list[tuple[list[int], list[int], list[int]]] = []
-    previous = [0]
-    while True:
-        children = [joint for joint in range(len(parents)) if parents[joint] in previous]
-        if not children:
-            return levels
-        ancestors = [int(parents[joint]) for joint in children]
-        levels.append((children, ancestors, [previous.index(joint) for joint in ancestors]))
-        previous = children

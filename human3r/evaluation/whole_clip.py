@@ -19,9 +19,9 @@ from human3r.records import FramePrediction
 from human3r.refinement.finishing import COMPACT_FINISHING, finish
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
+from human3r.skeleton import NUM_BODY_JOINTS
 
 _PREFIX = "clip_"
-_NUM_JOINTS = 22
 
 
 class WholeClipScorer:
@@ -60,8 +60,8 @@ def people_of_frame(result: Reconstruction, frame: int) -> PosedPeople:
     rows = np.flatnonzero(result.person_frame == frame)
     T_world_camera = result.T_world_camera[frame].astype(np.float64)
     return PosedPeople(
-        joints_camera=in_camera(result.joints_world[rows, :_NUM_JOINTS].astype(np.float64), T_world_camera),
-        joints_px=result.joints_image_px[rows, :_NUM_JOINTS].astype(np.float64),
+        joints_camera=in_camera(result.joints_world[rows, :NUM_BODY_JOINTS].astype(np.float64), T_world_camera),
+        joints_px=result.joints_image_px[rows, :NUM_BODY_JOINTS].astype(np.float64),
         T_world_camera=T_world_camera,
         identity=result.person_track[rows],
     )

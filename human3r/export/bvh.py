@@ -11,8 +11,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_text
-from human3r.bodies.joints import JOINT_NAMES
 from human3r.export.motion import PersonMotion, build_motion
+from human3r.skeleton import JOINT_NAMES, NUM_BODY_JOINTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
 
-NUM_BODY_JOINTS = 22
 _CM_PER_M = 100.0
 
 
 def write_bvh(reconstruction: Reconstruction, folder: Path, body: SmplxBody) -> list[Path]:
     """Write ``person_<id>.bvh`` for every identity that was seen; return the paths."""
-    parents = body.parents.cpu().numpy()[:NUM_BODY_JOINTS]
+    parents = np.array(body.parents[:NUM_BODY_JOINTS])
     paths = []
     for track in reconstruction.tracks:
         if len(track.frames) == 0:

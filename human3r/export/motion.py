@@ -81,7 +81,7 @@ def build_skin(body: SmplxBody) -> Skin:
     # glTF validators flag a bone index on an unused slot.
     order = np.where(kept > 0, order, 0)
     faces = body.faces.cpu().numpy().astype(np.uint32)
-    return Skin(faces, body.parents.cpu().numpy(), order.astype(np.uint8), kept.astype(np.float32))
+    return Skin(faces, np.array(body.parents), order.astype(np.uint8), kept.astype(np.float32))
 
 
 @torch.inference_mode()

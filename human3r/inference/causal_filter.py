@@ -17,15 +17,19 @@ from torch import Tensor
 
 from human3r.bodies import SmplxBody
 from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
-from human3r.models.compact.people.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, PARENTS, posed_chain
 from human3r.records import People, TensorRecord, concatenate
+from human3r.skeleton import (
+    NUM_BODY_JOINTS,
+    TRUNK_JOINTS,
+    Joint,
+    body_size,
+    bone_vectors,
+    forward_kinematics,
+    to_local_rotations,
+)
 
-_ANCHOR_JOINTS = (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 16, 17)
-"""Joints whose mean places a body: trunk, head, hips, knees and shoulders; hands and feet move too much."""
 _METRES_PER_SIZE = 1.4
 """From head to ankle of a grown-up: turns distances over sizes to rough metres."""
-_SIZE_BONES = (1, 3, 4, 6, 7, 9, 12, 15)
-"""Bones from head to ankle, named by their lower ends: their sum is a body's size whatever its pose."""
 
 
 @dataclass(frozen=True)
@@ -148,20 +152,19 @@ def _observe(people: People, time_s: float, body: SmplxBody) -> SmoothingState:
 
 def _anchor_and_bones(people: People, body: SmplxBody) -> tuple[Tensor, Tensor]:
     """Return anchors ``P 3`` and orientations of the bones ``P 22 3 3``, both in the camera."""
-    orientation, joints = posed_chain(people.joint_rotations[:, :NUM_BODY_ROTATIONS], _bones(body, people.betas))
-    anchor = joints[:, _ANCHOR_JOINTS].mean(1) - joints[:, HEAD_JOINT]
+    orientation, joints = forward_kinematics(people.joint_rotations[:, :NUM_BODY_JOINTS], _bones(body, people.betas))
+    anchor = joints[:, TRUNK_JOINTS].mean(1) - joints[:, Joint.HEAD]
     return people.head_camera + anchor, orientation
 
 
 def _bones(body: SmplxBody, betas: Tensor) -> Tensor:
     """Return ``P 22 3`` vectors from each joint's parent at rest."""
-    rest = body.rest_joints(betas, torch.zeros_like(betas))[:, :NUM_BODY_ROTATIONS]
-    return rest - rest[:, (0, *PARENTS[1:])]
+    return bone_vectors(body.rest_joints(betas, torch.zeros_like(betas))[:, :NUM_BODY_JOINTS])
 
 
 def _body_size(body: SmplxBody, betas: Tensor) -> Tensor:
     """Return ``P`` lengths from head to ankle along the bones, metres."""
-    return _bones(body, betas)[:, _SIZE_BONES].norm(dim=-1).sum(1).clamp_min(0.1)
+    return body_size(_bones(body, betas)).clamp_min(0.1)
 
 
 def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptions) -> tuple[SmoothingState, Tensor]:
@@ -222,13 +225,11 @@ def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptio
 
 def _to_people(people: People, after: SmoothingState, body: SmplxBody, known: Tensor) -> People:
     """Write filtered bodies as people; newcomers stay as they are to the bit."""
-    above = after.orientation[:, (0, *PARENTS[1:])]
-    local = above.transpose(-1, -2) @ after.orientation
-    local = torch.cat([after.orientation[:, :1], local[:, 1:]], dim=1)
-    rotations = torch.cat([local, people.joint_rotations[:, NUM_BODY_ROTATIONS:]], dim=1)
-    _, joints = posed_chain(local, _bones(body, after.betas))
+    local = to_local_rotations(after.orientation)
+    rotations = torch.cat([local, people.joint_rotations[:, NUM_BODY_JOINTS:]], dim=1)
+    _, joints = forward_kinematics(local, _bones(body, after.betas))
     distance = after.log_distance.exp() * _body_size(body, after.betas)
-    head = after.bearing * distance[:, None] + joints[:, HEAD_JOINT] - joints[:, _ANCHOR_JOINTS].mean(1)
+    head = after.bearing * distance[:, None] + joints[:, Joint.HEAD] - joints[:, TRUNK_JOINTS].mean(1)
     return replace(
         people,
         joint_rotations=_where(known, rotations, people.joint_rotations),

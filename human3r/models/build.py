@@ -21,7 +21,7 @@ from human3r.models.paper.heads import (
 )
 from human3r.models.paper.prompts import HeadPrompter
 from human3r.models.paper.vit import VitEncoder
-from human3r.records import NUM_JOINT_ROTATIONS
+from human3r.skeleton import NUM_JOINT_ROTATIONS
 
 
 def build_network(config: ModelConfig) -> Human3R:

@@ -19,9 +19,9 @@ from human3r.refinement.offline_smoothing import ZeroLagOptions, smooth_tracks
 from human3r.refinement.person_sizes import PersonSizes, StandingSoles, sizes_from_scene
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import PARAMETER_NAMES, ResultStore
+from human3r.skeleton import NUM_BODY_JOINTS
 
 _NECK, _PELVIS, _FEET = 12, 0, (10, 11)
-_NUM_BODY_JOINTS = 22
 _BORDER_SHARE = 0.01
 _AT_ONCE_S = 0.09
 """False people of real clips live for a single frame; at 10 frames per second and fewer a second one confirms."""
@@ -151,7 +151,7 @@ def _standing_soles(
 ) -> StandingSoles:
     """Return how high everybody's sole is along up, as the stream has them."""
     T = _gravity(people, T_world_camera, points).astype(np.float64)
-    upright = people["joints_world"][:, :_NUM_BODY_JOINTS].astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+    upright = people["joints_world"][:, :NUM_BODY_JOINTS].astype(np.float64) @ T[:3, :3].T + T[:3, 3]
     feet = upright[:, _FEET, 1]
     lower = feet.argmin(axis=1)
     rows = np.arange(len(feet))
@@ -169,7 +169,7 @@ def _on_common_floor(
     T_world_camera = T_world_camera[frames]
     fit = fit_floor(
         Stances(
-            joints=joints[:, :_NUM_BODY_JOINTS],
+            joints=joints[:, :NUM_BODY_JOINTS],
             camera=T_world_camera[:, :3, 3],
             track=people["person_track"],
             time_s=np.array(store.time_s)[frames],

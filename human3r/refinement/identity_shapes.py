@@ -11,11 +11,8 @@ import torch
 
 from human3r.bodies import SmplxBody
 from human3r.records import BodyParameters
+from human3r.skeleton import TRUNK_JOINTS, body_size, bone_vectors
 
-ANCHOR_JOINTS = (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 16, 17)
-"""Joints whose mean keeps its ray: trunk, head, hips, knees and shoulders."""
-_SIZE_BONES = ((0, 1), (1, 4), (4, 7), (0, 3), (3, 6), (6, 9), (9, 12), (12, 15))
-"""Bones from head to ankle: their sum is a body's size whatever its pose."""
 _BETA_RANGE = (-8.0, 5.0)
 _PARAMETERS = tuple(BodyParameters.__dataclass_fields__)
 
@@ -25,8 +22,7 @@ PersonTable = dict[str, np.ndarray]
 def body_sizes(body: SmplxBody, betas: np.ndarray) -> np.ndarray:
     """Return lengths from head to ankle along the bones of shapes ``N 10``: ``N`` metres."""
     values = torch.as_tensor(np.asarray(betas), dtype=torch.float32)
-    rest = body.rest_joints(values, torch.zeros_like(values)).double().numpy()
-    return np.sum([np.linalg.norm(rest[:, a] - rest[:, b], axis=1) for a, b in _SIZE_BONES], axis=0)
+    return body_size(bone_vectors(body.rest_joints(values, torch.zeros_like(values)).double())).numpy()
 
 
 def scaled_betas(body: SmplxBody, betas: np.ndarray, factor: np.ndarray) -> np.ndarray:
@@ -70,9 +66,9 @@ def with_shapes(
     parameters = BodyParameters(**{name: torch.as_tensor(values[name], dtype=torch.float32) for name in _PARAMETERS})
     with torch.inference_mode():
         joints = body.joints(parameters).numpy()
-    anchor = people["joints_world"][:, ANCHOR_JOINTS].mean(1)
+    anchor = people["joints_world"][:, TRUNK_JOINTS].mean(1)
     wanted = camera_position + (anchor - camera_position) * factor[:, None]
-    shift = wanted - joints[:, ANCHOR_JOINTS].mean(1)
+    shift = wanted - joints[:, TRUNK_JOINTS].mean(1)
     changed = {
         "betas": betas.astype(np.float32),
         "transl": (people["transl"] + shift).astype(np.float32),

@@ -15,9 +15,17 @@ import torch
 
 from human3r.bodies import SmplxBody
 from human3r.bodies.placement import to_body_parameters
-from human3r.models.compact.people.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, PARENTS, posed_chain
-from human3r.records import NUM_JOINT_ROTATIONS, BodyParameters
-from human3r.refinement.identity_shapes import ANCHOR_JOINTS, PersonTable, body_sizes
+from human3r.records import BodyParameters
+from human3r.refinement.identity_shapes import PersonTable, body_sizes
+from human3r.skeleton import (
+    NUM_BODY_JOINTS,
+    NUM_JOINT_ROTATIONS,
+    TRUNK_JOINTS,
+    Joint,
+    bone_vectors,
+    forward_kinematics,
+    to_local_rotations,
+)
 
 _REACH = 3.0
 """The window ends after so many standard deviations."""
@@ -82,7 +90,7 @@ def smooth_tracks(
     for rows in _runs(people["person_track"], time_s, bearing, distance, options):
         time = time_s[rows]
         rotations = _smooth(orientation[rows].reshape(len(rows), -1, 9), time, options.rotation_s, _chord(options))
-        orientation[rows] = _nearest_rotations(rotations.reshape(-1, NUM_BODY_ROTATIONS, 3, 3))
+        orientation[rows] = _nearest_rotations(rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3))
         bearing[rows] = _smooth(bearing[rows, None], time, options.bearing_s, options.bearing_knee)[:, 0]
         line = _smooth(log_distance[rows, None, None], time, options.distance_s, options.log_distance_knee)
         log_distance[rows] = line[:, 0, 0]
@@ -105,15 +113,14 @@ def _chord(options: ZeroLagOptions) -> float:
 
 def _posed(rotations: np.ndarray, betas: np.ndarray, body: SmplxBody) -> tuple[np.ndarray, np.ndarray]:
     """Return orientations of the bones ``N 22 3 3`` and the anchor from the head joint ``N 3``, both in the camera."""
-    orientation, joints = posed_chain(torch.from_numpy(np.asarray(rotations)), _bones(body, betas))
-    anchor = joints[:, ANCHOR_JOINTS].mean(1) - joints[:, HEAD_JOINT]
+    orientation, joints = forward_kinematics(torch.from_numpy(np.asarray(rotations)), _bones(body, betas))
+    anchor = joints[:, TRUNK_JOINTS].mean(1) - joints[:, Joint.HEAD]
     return orientation.double().numpy(), anchor.double().numpy()
 
 
 def _bones(body: SmplxBody, betas: np.ndarray) -> torch.Tensor:
     shapes = torch.as_tensor(betas, dtype=torch.float32)
-    rest = body.rest_joints(shapes, torch.zeros_like(shapes))[:, :NUM_BODY_ROTATIONS]
-    return rest - rest[:, (0, *PARENTS[1:])]
+    return bone_vectors(body.rest_joints(shapes, torch.zeros_like(shapes))[:, :NUM_BODY_JOINTS])
 
 
 def _table_of(
@@ -125,11 +132,9 @@ def _table_of(
     body: SmplxBody,
 ) -> PersonTable:
     """Write bodies in the camera as SMPL-X parameters and joints in world; hands are flat and jaws closed."""
-    above = orientation[:, (0, *PARENTS[1:])]
-    local = np.swapaxes(above, -1, -2) @ orientation
-    local[:, 0] = orientation[:, 0]
+    local = to_local_rotations(orientation)
     rotations = np.tile(np.eye(3), (len(local), NUM_JOINT_ROTATIONS, 1, 1))
-    rotations[:, :NUM_BODY_ROTATIONS] = local
+    rotations[:, :NUM_BODY_JOINTS] = local
     _, anchor_from_head = _posed(local.astype(np.float32), betas, body)
     with torch.inference_mode():
         parameters = to_body_parameters(

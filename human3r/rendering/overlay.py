@@ -18,6 +18,7 @@ from PIL import Image
 from human3r.palette import person_color
 from human3r.rendering.rasterizer import NEAR_M, rasterize
 from human3r.results.posing import posed_vertices, rows_of_frame
+from human3r.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
@@ -30,7 +31,6 @@ MeshLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int,
 """Takes vertices_camera ``P V 3``, faces ``F 3``, colors ``P 3`` in [0, 1], K and the image size; gives rgb ``H W 3``
 in [0, 1] and covered ``H W``."""
 
-_HEAD, _NUM_BODY_JOINTS = 15, 22
 _FAR_OUTSIDE_PX = 20_000
 _KEY_LIGHT = np.array([-0.35, -0.6, -0.72])
 """Direction towards the light in the camera frame: above the left shoulder of the camera."""
@@ -202,25 +202,21 @@ def _draw_marks(image: np.ndarray, people: OverlayPeople, K: np.ndarray, style: 
         uv = np.clip(np.round(uv), -_FAR_OUTSIDE_PX, _FAR_OUTSIDE_PX)
         if style.draw_skeleton:
             _draw_skeleton(draw, uv, is_ahead, color, unit)
-        if style.draw_labels and is_ahead[_HEAD]:
-            _draw_label(draw, uv[_HEAD], K[1, 1] * 0.22 / joints[_HEAD, 2], str(track), color, unit)
+        if style.draw_labels and is_ahead[Joint.HEAD]:
+            _draw_label(draw, uv[Joint.HEAD], K[1, 1] * 0.22 / joints[Joint.HEAD, 2], str(track), color, unit)
     return np.asarray(canvas)
 
 
 def _draw_skeleton(draw: object, uv: np.ndarray, is_ahead: np.ndarray, color: tuple[int, int, int], unit: int) -> None:
-    for joint, parent in enumerate(_BODY_PARENTS):
+    for joint, parent in enumerate(BODY_PARENTS):
         if parent >= 0 and is_ahead[joint] and is_ahead[parent]:
             ends = [tuple(uv[parent]), tuple(uv[joint])]
             draw.line(ends, fill=(255, 255, 255), width=unit + 2)
             draw.line(ends, fill=color, width=unit)
-    for joint in range(_NUM_BODY_JOINTS):
+    for joint in range(NUM_BODY_JOINTS):
         if is_ahead[joint]:
             x, y = uv[joint]
             draw.ellipse((x - unit, y - unit, x + unit, y + unit), fill=(255, 255, 255))
-
-
-_BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
-"""Parents of SMPL-X's first 22 joints. Source: SMPL-X kinematic tree."""
 
 
 def _draw_label(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from human3r.records import FramePrediction
+from human3r.skeleton import NUM_BODY_JOINTS, Joint, parent_joints
 
-_PARENTS = (0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
-"""Parent of each of SMPL-X's first 22 joints."""
 _LIMB_RADIUS_M, _TRUNK_RADIUS_M, _HEAD_RADIUS_M = 0.12, 0.24, 0.2
 """Half widths with clothes."""
 _TRUNK = (0, 1, 2, 3, 6, 9, 12, 13, 14)
@@ -42,13 +41,13 @@ def _discs(prediction: FramePrediction, size: tuple[int, int]) -> tuple[np.ndarr
     """Return ``n 2`` (x, y) centres and ``n`` radii, both in network pixels."""
     camera = prediction.camera
     T = camera.T_world_camera.numpy()
-    joints = prediction.joints_world[:, : len(_PARENTS)].numpy()
+    joints = prediction.joints_world[:, : NUM_BODY_JOINTS].numpy()
     joints_camera = (joints - T[:3, 3]) @ T[:3, :3]
-    starts = joints_camera[:, _PARENTS]
+    starts = parent_joints(joints_camera)
     along = starts[:, :, None] + (joints_camera - starts)[:, :, None] * _STEPS[:, None]
-    radius_m = np.full(len(_PARENTS), _LIMB_RADIUS_M, dtype=np.float32)
+    radius_m = np.full(NUM_BODY_JOINTS, _LIMB_RADIUS_M, dtype=np.float32)
     radius_m[list(_TRUNK)] = _TRUNK_RADIUS_M
-    radius_m[15] = _HEAD_RADIUS_M
+    radius_m[Joint.HEAD] = _HEAD_RADIUS_M
     radius_m = np.broadcast_to(radius_m[None, :, None], along.shape[:3])
     x0, y0, x1, y1 = prediction.source_rect_px
     scale = np.array([size[1] / (x1 - x0), size[0] / (y1 - y0)], dtype=np.float32)

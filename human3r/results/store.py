@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from human3r.geometry.fusion import PointCloud
-from human3r.models.compact.people.body_points import NUM_BODY_ROTATIONS
 from human3r.records import BodyParameters, FramePrediction
 from human3r.results.scene_fusion import SceneAccumulator, StoreOptions
 from human3r.results.spool import RowSpool
+from human3r.skeleton import NUM_BODY_JOINTS
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ _PERSON_ROW = np.dtype(
         ("person_frame", "<i8"),
         ("person_track", "<i8"),
         ("person_score", "<f4"),
-        ("seen_rotations", "<f4", (NUM_BODY_ROTATIONS, 3, 3)),
+        ("seen_rotations", "<f4", (NUM_BODY_JOINTS, 3, 3)),
         ("seen_head", "<f4", (3,)),
         ("seen_betas", "<f4", (10,)),
         ("scene_ratio", "<f4", (2,)),
@@ -202,7 +202,7 @@ def _person_rows(prediction: FramePrediction, row: int) -> np.ndarray:
     rows["person_track"] = people.track_id.numpy()
     rows["person_score"] = people.score.numpy()
     seen = people if prediction.people_seen is None else prediction.people_seen
-    rows["seen_rotations"] = seen.joint_rotations[:, :NUM_BODY_ROTATIONS].numpy()
+    rows["seen_rotations"] = seen.joint_rotations[:, :NUM_BODY_JOINTS].numpy()
     rows["seen_head"] = seen.head_camera.numpy()
     rows["seen_betas"] = seen.betas.numpy()
     if prediction.scene_ratio is not None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from human3r.refinement.common_floor import is_standing
 from human3r.results.reconstruction import Reconstruction
+from human3r.skeleton import NUM_BODY_JOINTS
 
-NUM_BODY_JOINTS = 22
 _PELVIS, _FEET = 0, (10, 11)
 _CHAIN = ((15, 12), (12, 9), (9, 6), (6, 3), (3, 0), (1, 4), (4, 7))
 """Bones from head to ankle: their sum is a size that no pose changes."""

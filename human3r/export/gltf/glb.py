@@ -13,7 +13,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_bytes
-from human3r.bodies.joints import JOINT_NAMES
 from human3r.export.gltf.corrections import Corrections, build_corrections
 from human3r.export.gltf.writer import (
     ARRAY_BUFFER,
@@ -27,6 +26,7 @@ from human3r.export.gltf.writer import (
 from human3r.export.motion import PersonMotion, Skin, build_motion, build_skin, continuous_quat_xyzw, vertex_normals
 from human3r.export.scene_points import thinned_points
 from human3r.palette import person_color
+from human3r.skeleton import JOINT_NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,8 @@ from human3r.models.paper.dinov2 import squeezed_sigmoid
 from human3r.models.paper.dpt import DptHead
 from human3r.models.paper.letterbox import square_map_to_image
 from human3r.models.parts import DecodedFrame, PersonParameters, SceneExtras, ScenePoints
-from human3r.records import NUM_JOINT_ROTATIONS, TensorRecord
+from human3r.records import TensorRecord
+from human3r.skeleton import NUM_JOINT_ROTATIONS
 
 
 def exponential_points(raw: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from human3r.skeleton import PARENTS
 from human3r.training.body.decimate import decimate
 from human3r.training.body.hands import hand_components
 from human3r.training.body.landmarks import Face, contour_landmarks, rims, static_landmarks
 from human3r.training.body.rest_pose import rest_pose_rotations, skin
 from human3r.training.body.shape_space import ShapeSpace, fit_joint_regressor, fit_shape_space
-from human3r.training.body.skeleton import INDEX, PARENTS, joint_of_bone, joint_weights, place_joints
+from human3r.training.body.skeleton import INDEX, joint_of_bone, joint_weights, place_joints
 from human3r.training.body.slots import SLOTS, find_slot_vertices, slot_order
 from human3r.training.body.source import AnnySource, sample_anny
 

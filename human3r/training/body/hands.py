@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from human3r.training.body.skeleton import FINGERS, SIDES
+from human3r.skeleton import FINGERS
+from human3r.training.body.skeleton import SIDES
 
 _CURL = (0.20, 0.30, 0.25)
 """Resting curl of the three knuckles, radians."""
@@ -29,7 +30,7 @@ def hand_components(side: str) -> tuple[np.ndarray, np.ndarray]:
     rows = [_synergy(weights, curl) for weights in _FINGER_WEIGHTS.values()]
     spread = np.zeros((5, 3, 3))
     for finger, amount in {"index": -1.0, "ring": 0.5, "pinky": 1.0}.items():
-        spread[list(FINGERS).index(finger), 0, 1] = sign * amount
+        spread[FINGERS.index(finger), 0, 1] = sign * amount
     basis = np.concatenate([np.stack([*rows, spread.ravel()]).T, np.eye(45)], axis=1)
     columns: list[np.ndarray] = []
     for candidate in basis.T:
@@ -47,5 +48,5 @@ def hand_components(side: str) -> tuple[np.ndarray, np.ndarray]:
 def _synergy(weights: dict[str, float], curl: dict[str, np.ndarray]) -> np.ndarray:
     pose = np.zeros((5, 3, 3))
     for finger, amount in weights.items():
-        pose[list(FINGERS).index(finger)] = amount * np.array([1.0, 1.0, 0.7])[:, None] * curl[finger]
+        pose[FINGERS.index(finger)] = amount * np.array([1.0, 1.0, 0.7])[:, None] * curl[finger]
     return pose.ravel()

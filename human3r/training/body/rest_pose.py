@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from human3r.training.body.skeleton import FINGERS, SIDES, bone_positions, hip_centre, shoulder_centre
+from human3r.training.body.skeleton import FINGER_NUMBERS, SIDES, bone_positions, hip_centre, shoulder_centre
 
 UPPER_ARM = (0.950, -0.269, -0.158)
 """Left upper arm: 16 degrees below the horizontal, 9 back."""
@@ -132,7 +132,7 @@ def _pose_hand(pose: _Pose, side: str, suffix: str, sign: float) -> None:
     pose.turn_stem(hand, "metacarpal", suffix)
     pose.turn_stem(hand, "finger", suffix)
     for finger, degrees in _FINGER_FAN_DEG.items():
-        number = FINGERS[finger]
+        number = FINGER_NUMBERS[finger]
         angle = np.radians(degrees)
         direction = np.array([sign * np.cos(angle), _FINGER_DROOP, np.sin(angle)])
         knuckles = [pose.head(f"finger{number}-{knuckle}.{suffix}") for knuckle in (1, 2, 3)]

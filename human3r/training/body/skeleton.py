@@ -9,28 +9,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from human3r.skeleton import JOINT_NAMES, NUM_JOINTS
+
 BoneLookup = Callable[[str], np.ndarray]
 """Gives the head of a named bone, ``S 3``."""
 
 SIDES = {"left": ("L", 1.0), "right": ("R", -1.0)}
 """SMPL-X side -> (Anny's suffix, sign of x)."""
-FINGERS = {"index": 2, "middle": 3, "pinky": 5, "ring": 4, "thumb": 1}
-"""SMPL-X finger, in SMPL-X order -> MakeHuman finger number."""
-
-JOINTS: tuple[str, ...] = (
-    *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2"),
-    *("left_ankle", "right_ankle", "spine3", "left_foot", "right_foot", "neck"),
-    *("left_collar", "right_collar", "head", "left_shoulder", "right_shoulder"),
-    *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "jaw", "left_eye", "right_eye"),
-    *(f"{side}_{finger}{knuckle}" for side in SIDES for finger in FINGERS for knuckle in (1, 2, 3)),
-)
-_BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15)
-PARENTS: tuple[int, ...] = (
-    *_BODY_PARENTS,
-    *(25 + row - 1 if row % 3 else 20 for row in range(15)),
-    *(40 + row - 1 if row % 3 else 21 for row in range(15)),
-)
-INDEX = {name: row for row, name in enumerate(JOINTS)}
+FINGER_NUMBERS = {"index": 2, "middle": 3, "pinky": 5, "ring": 4, "thumb": 1}
+"""SMPL-X finger -> MakeHuman finger number."""
+INDEX = {name.removesuffix("_smplhf"): row for row, name in enumerate(JOINT_NAMES)}
 
 _SPINE_BLEND_M = 0.16
 """Height over which one spine joint hands over to the next."""
@@ -57,7 +45,7 @@ def place_joints(bone_names: np.ndarray, heads: np.ndarray) -> np.ndarray:
     def bone(name: str) -> np.ndarray:
         return bone_positions(bone_names, heads, name)[..., 0, :]
 
-    joints = np.zeros((*heads.shape[:-2], len(JOINTS), 3))
+    joints = np.zeros((*heads.shape[:-2], NUM_JOINTS, 3))
 
     def put(name: str, position: np.ndarray) -> None:
         joints[..., INDEX[name], :] = position
@@ -66,7 +54,7 @@ def place_joints(bone_names: np.ndarray, heads: np.ndarray) -> np.ndarray:
     for side, (suffix, _) in SIDES.items():
         _place_limbs(bone, put, side, suffix)
         put(f"{side}_eye", bone(f"eye.{suffix}"))
-        for finger, number in FINGERS.items():
+        for finger, number in FINGER_NUMBERS.items():
             for knuckle in (1, 2, 3):
                 put(f"{side}_{finger}{knuckle}", bone(f"finger{number}-{knuckle}.{suffix}"))
     put("jaw", bone("jaw"))
@@ -157,7 +145,7 @@ def _body_owner(stem: str, side: str) -> str | None:
         return side + "wrist"
     if stem.startswith("finger"):
         number, knuckle = stem.removeprefix("finger").split("-")
-        finger = next(name for name, value in FINGERS.items() if value == int(number))
+        finger = next(name for name, value in FINGER_NUMBERS.items() if value == int(number))
         return f"{side}{finger}{knuckle}"
     return None
 
@@ -171,7 +159,7 @@ def joint_weights(bone_weights: np.ndarray, owners: list[str], vertices: np.ndar
         vertices: ``N 3`` T-posed mean body.
         joints: ``55 3`` its joints.
     """
-    weights = np.zeros((len(bone_weights), len(JOINTS)))
+    weights = np.zeros((len(bone_weights), NUM_JOINTS))
     spine = np.zeros(len(bone_weights))
     for column, owner in enumerate(owners):
         if owner == "spine":

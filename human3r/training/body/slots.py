@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from smplx.vertex_ids import vertex_ids
 
-from human3r.training.body.skeleton import FINGERS, INDEX, SIDES
+from human3r.skeleton import FINGERS
+from human3r.training.body.skeleton import INDEX, SIDES
 from human3r.training.body.source import AnnySource
 
 SLOTS: dict[str, int] = vertex_ids["smplx"]

@@ -22,10 +22,11 @@ from human3r.atomic import write_bytes
 from human3r.errors import FormatError
 from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convnets.convolution import fuse_convolutions
-from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS, NUM_BODY_ROTATIONS
+from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
 from human3r.models.compact.people.human_prior import MoveNetPrior, find_people
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
+from human3r.skeleton import NUM_BODY_JOINTS
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, read_times
 from human3r.video.preprocess import prepare_compact
 
@@ -144,7 +145,7 @@ def detect_frame(folder: Path, frame: int, prior: MoveNetPrior) -> list[dict[str
     # The second, larger look adds only people whom the first does not see, for two thirds of its cost.
     found = find_people(prior.encode_base(prepared.image[None]), size, DecodeOptions())
     scale = np.array(size[::-1]) / prepared.source_size[::-1]
-    joints_px = (clip.people.joints_uv_px[0][:, :NUM_BODY_ROTATIONS] + 0.5) * scale - 0.5
+    joints_px = (clip.people.joints_uv_px[0][:, :NUM_BODY_JOINTS] + 0.5) * scale - 0.5
     about = {
         "clip": np.array(folder.name),
         "frame": np.int16(frame),
@@ -199,7 +200,7 @@ def match_detections(found: ImageKeypoints, joints_px: np.ndarray, visible: np.n
 def _truth(clip: SyntheticClip, person: int) -> dict[str, np.ndarray]:
     people = clip.people
     R_camera_world = clip.T_world_camera[0, :3, :3].T
-    joints_world = people.joints_world[0, person, :NUM_BODY_ROTATIONS]
+    joints_world = people.joints_world[0, person, :NUM_BODY_JOINTS]
     joints = (joints_world - clip.T_world_camera[0, :3, 3]) @ R_camera_world.T
     orient = Rotation.from_matrix(R_camera_world) * Rotation.from_rotvec(people.global_orient[0, person])
     return {
@@ -209,7 +210,7 @@ def _truth(clip: SyntheticClip, person: int) -> dict[str, np.ndarray]:
         "root_camera": joints[0].astype(np.float32),
         "joints": (joints - joints[0]).astype(np.float32),
         "visible": np.float32(people.visible_fraction[0, person]),
-        "is_joint_visible": people.is_joint_visible[0, person, :NUM_BODY_ROTATIONS],
+        "is_joint_visible": people.is_joint_visible[0, person, :NUM_BODY_JOINTS],
     }
 
 

@@ -18,12 +18,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from human3r.bodies import load_body
-from human3r.bodies.base import HEAD
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
 from human3r.bodies.smplx import SmplxBody
 from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS, BodyPoints
 from human3r.models.compact.people.lifter import BodyLifter
 from human3r.records import concatenate
+from human3r.skeleton import Joint
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
 from human3r.training.lifter.mixing import RenderedSampler, rendered_people
@@ -48,8 +48,8 @@ def build_body_points(body: SmplxBody, config: LifterTraining) -> BodyPoints:
     root_directions = body.joint_shape_directions[:1]
     points.joint_template.copy_(body.joint_template[:22] - root)
     points.joint_directions.copy_(body.joint_shape_directions[:22] - root_directions)
-    points.face_template.copy_(body.template[faces] - body.joint_template[HEAD])
-    points.face_directions.copy_(body.shape_directions[faces] - body.joint_shape_directions[HEAD])
+    points.face_template.copy_(body.template[faces] - body.joint_template[Joint.HEAD])
+    points.face_directions.copy_(body.shape_directions[faces] - body.joint_shape_directions[Joint.HEAD])
     mirrored = torch.tensor([-1.0, 1.0, 1.0])
     left = (0, *range(1, NUM_KEYPOINTS, 2))
     for keypoint, offset in zip(left, config.annotation_offsets_m, strict=True):

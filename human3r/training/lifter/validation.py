@@ -8,9 +8,10 @@ import roma
 import torch
 from torch import Tensor
 
-from human3r.models.compact.people.body_points import NUM_BODY_ROTATIONS, BodyPoints
+from human3r.models.compact.people.body_points import BodyPoints
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, keypoint_features
 from human3r.models.compact.people.lifter import LiftedPeople
+from human3r.skeleton import NUM_BODY_JOINTS
 from human3r.training.lifter.losses import log_depth_error
 from human3r.training.lifter.simulation.poses import SEATED
 from human3r.training.lifter.simulation.simulator import SimulatedPeople
@@ -58,11 +59,11 @@ def upright_baseline(truth: SimulatedPeople) -> LiftedPeople:
     """The mean body, upright, facing the camera, at the depth that makes the detected box 1.5 m."""
     cues = keypoint_features(truth.people)
     count = len(cues.size)
-    rotations = torch.eye(3).expand(count, NUM_BODY_ROTATIONS, 3, 3).clone()
+    rotations = torch.eye(3).expand(count, NUM_BODY_JOINTS, 3, 3).clone()
     rotations[:, 0] = cues.R_camera_virtual @ torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     root = cues.R_camera_virtual[..., 2] * (1.5 / cues.size)[:, None]
     return LiftedPeople(
-        rotations, torch.zeros(count, 10), root, torch.ones(count, NUM_BODY_ROTATIONS), torch.ones(count)
+        rotations, torch.zeros(count, 10), root, torch.ones(count, NUM_BODY_JOINTS), torch.ones(count)
     )
 
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.errors import FormatError
-from human3r.training.motion.skeleton import (
-    BODY_JOINT_NAMES,
+from human3r.skeleton import (
     BODY_PARENTS,
-    SOLE_BELOW_FOOT_M,
+    JOINT_NAMES,
+    NUM_BODY_JOINTS,
+    bone_vectors,
     forward_kinematics,
-    local_rotations,
+    to_local_rotations,
 )
+from human3r.training.motion.skeleton import SOLE_BELOW_FOOT_M
 from human3r.training.motion.source import SourceMotion
 
 
@@ -91,14 +94,15 @@ def retarget(source: SourceMotion, rest_joints: np.ndarray) -> Motion:
     rotations = axes @ source.global_rotations @ axes.T
     rest = source.rest_positions @ axes.T
     num_frames = rotations.shape[0]
-    body = np.zeros((num_frames, 22, 3, 3))
+    body = np.zeros((num_frames, NUM_BODY_JOINTS, 3, 3))
     for name, joint in mapped.items():
-        body[:, BODY_JOINT_NAMES.index(name)] = rotations[:, joint] @ _alignment(name, mapped, rest, rest_joints)
-    _fill_unmapped(body, {BODY_JOINT_NAMES.index(name) for name in mapped})
-    scale = _leg_length(rest_joints, BODY_JOINT_NAMES.index) / _leg_length(rest, mapped.__getitem__)
+        body[:, JOINT_NAMES.index(name)] = rotations[:, joint] @ _alignment(name, mapped, rest, rest_joints)
+    _fill_unmapped(body, {JOINT_NAMES.index(name) for name in mapped})
+    scale = _leg_length(rest_joints, JOINT_NAMES.index) / _leg_length(rest, mapped.__getitem__)
     root_position = scale * (source.root_position @ axes.T)
-    local = local_rotations(body)
-    _, positions = forward_kinematics(local, rest_joints)
+    local = to_local_rotations(body)
+    bones = torch.from_numpy(bone_vectors(rest_joints)).expand(num_frames, -1, -1)
+    positions = forward_kinematics(torch.from_numpy(local), bones)[1].numpy()
     lowest = (positions[:, (10, 11), 1] + root_position[:, None, 1]).min() - SOLE_BELOW_FOOT_M
     root_position[:, 1] -= lowest
     return Motion(source.name, local.astype(np.float32), root_position.astype(np.float32), source.fps)
@@ -155,7 +159,7 @@ def _alignment(name: str, mapped: dict[str, int], rest: np.ndarray, rest_joints:
     end = _ALIGNED_BONES.get(part)
     if not side or end is None or f"{side}_{end}" not in mapped:
         return np.eye(3)
-    ours = rest_joints[BODY_JOINT_NAMES.index(f"{side}_{end}")] - rest_joints[BODY_JOINT_NAMES.index(f"{side}_{part}")]
+    ours = rest_joints[JOINT_NAMES.index(f"{side}_{end}")] - rest_joints[JOINT_NAMES.index(f"{side}_{part}")]
     theirs = rest[mapped[f"{side}_{end}"]] - rest[mapped[f"{side}_{part}"]]
     return minimal_rotation(ours, theirs)
 
@@ -177,13 +181,13 @@ def _any_normal(direction: np.ndarray) -> np.ndarray:
 
 def _fill_unmapped(body: np.ndarray, mapped: set[int]) -> None:
     """Give joints that the source lacks a share of the turn between mapped neighbours, or their parent's rotation."""
-    for joint in range(1, 22):
+    for joint in range(1, NUM_BODY_JOINTS):
         if joint in mapped:
             continue
         parent = BODY_PARENTS[joint]
         steps, child = 1, joint
         while child not in mapped:
-            followers = [other for other in range(22) if BODY_PARENTS[other] == child]
+            followers = [other for other, above in enumerate(BODY_PARENTS) if above == child]
             # Only the spine and the neck are chains; collars and feet follow their parent.
             if joint not in (3, 6, 12) or not followers:
                 break

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from human3r.skeleton import forward_kinematics
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,5 @@ class SourceMotion:
 
 def chain(parents: tuple[int, ...], local_rotations: np.ndarray) -> np.ndarray:
     """Multiply local rotations ``T J 3 3`` along the parents into global ones."""
-    rotations = np.empty_like(local_rotations)
-    for joint, parent in enumerate(parents):
-        local = local_rotations[:, joint]
-        rotations[:, joint] = local if parent < 0 else rotations[:, parent] @ local
-    return rotations
+    local = torch.from_numpy(local_rotations)
+    return forward_kinematics(local, torch.zeros_like(local[..., 0]), parents)[0].numpy()

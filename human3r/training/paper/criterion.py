@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from human3r.bodies import SmplxBody
-from human3r.bodies.base import PELVIS
 from human3r.geometry.camera import unproject
 from human3r.geometry.rigid import quaternion_from_rotation, transform_points
 from human3r.models.config import OfficialConfig
 from human3r.records import TensorRecord
+from human3r.skeleton import Joint
 from human3r.training.paper.config import LossSettings, VariantSettings
 from human3r.training.paper.data.dataset import TrueClips
 from human3r.training.paper.data.people_truth import (
@@ -159,7 +159,7 @@ def _human_terms(
         return person_l1(prediction, truth, view, num_views)
 
     def local(bodies: Bodies, points: Tensor) -> Tensor:
-        return points - bodies.joints[:, PELVIS, None]
+        return points - bodies.joints[:, Joint.PELVIS, None]
 
     return {
         "rotations": l1(predictions.joint_rotations[selected], clips.people.joint_rotations[selected]),

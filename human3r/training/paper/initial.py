@@ -20,7 +20,7 @@ from human3r.assets.conversion.released_keys import Shape, official_key
 from human3r.assets.conversion.torch_file import StoredTensor, TorchFile, find_field
 from human3r.errors import AssetMissingError, CheckpointError, FormatError
 from human3r.models.build import seed_weights
-from human3r.records import NUM_JOINT_ROTATIONS
+from human3r.skeleton import NUM_JOINT_ROTATIONS
 from human3r.training.paper.config import InitialSettings
 from human3r.training.paper.network import TrainedNetwork
 

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 
 from human3r.bodies import SmplxBody
-from human3r.bodies.base import PELVIS
+from human3r.skeleton import NUM_BODY_JOINTS, Joint
 from human3r.training.paper.config import OfficialTraining
 from human3r.training.paper.criterion import posed_pairs, prepare_targets, true_mask, validation_terms
 from human3r.training.paper.data.dataset import TrueClips
 from human3r.training.paper.network import TrainedNetwork
 
-NUM_BODY_JOINTS = 22
 NEAR_JOINT_M, NEAR_HEAD_M = 0.15, 0.5
 """A joint is right within 15 cm of the truth, pelvises aligned (3DPCK, arXiv 1611.09813); a head within 50 cm."""
 _MASK_THRESHOLD = 0.5
@@ -64,7 +63,7 @@ def score_batch(
     predicted, true = posed_pairs(predictions, clips, targets, body)
     selected = targets.assignment.is_owner
     joints, vertices = (
-        ((left - predicted.joints[:, PELVIS, None]) - (right - true.joints[:, PELVIS, None])).norm(dim=-1)
+        ((left - predicted.joints[:, Joint.PELVIS, None]) - (right - true.joints[:, Joint.PELVIS, None])).norm(dim=-1)
         for left, right in (
             (predicted.joints[:, :NUM_BODY_JOINTS], true.joints[:, :NUM_BODY_JOINTS]),
             (predicted.vertices, true.vertices),

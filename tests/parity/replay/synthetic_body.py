@@ -9,14 +9,10 @@ import numpy as np
 
 from human3r.bodies.base import NUM_JOINTS, NUM_VERTICES, BodyArrays
 from human3r.bodies.smplx import SmplxBody
+from human3r.skeleton import PARENTS
 
 _NUM_FACES = 20908
 _FIRST_EXPRESSION = 300
-_PARENTS = (
-    *(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15),
-    *(20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38),
-    *(21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53),
-)
 
 
 def _noise(name: str, *shape: int) -> np.ndarray:
@@ -27,7 +23,7 @@ def _noise(name: str, *shape: int) -> np.ndarray:
 @cache
 def synthetic_body() -> tuple[SmplxBody, BodyArrays]:
     """Return the body, and the arrays it was made from; made once, a second or two."""
-    parents = np.array(_PARENTS)
+    parents = np.array(PARENTS)
     step = 0.12 * _noise("u", NUM_JOINTS, 3)
     anchors = np.zeros((NUM_JOINTS, 3))
     for joint in range(1, NUM_JOINTS):

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from human3r.skeleton import PARENTS
+
 V, J = 10475, 55
-_BODY_PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15]
-_LEFT_PARENTS = [20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38]
-_RIGHT_PARENTS = [21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53]
-PARENTS = np.array([*_BODY_PARENTS, *_LEFT_PARENTS, *_RIGHT_PARENTS])
 
 
 def normals(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -30,7 +28,7 @@ def synthetic_arrays() -> dict[str, np.ndarray]:
     segment = np.arange(V) * J // V
     weights = np.zeros((V, J))
     weights[np.arange(V), segment] = np.where(segment == 0, 1.0, 0.7)
-    weights[np.arange(V), np.maximum(PARENTS[segment], 0)] += np.where(segment == 0, 0.0, 0.3)
+    weights[np.arange(V), np.maximum(np.array(PARENTS)[segment], 0)] += np.where(segment == 0, 0.0, 0.3)
     regressor = np.zeros((J, V))
     for joint in range(J):
         regressor[joint, 190 * joint + 20 * np.arange(8)] = 1 / 8

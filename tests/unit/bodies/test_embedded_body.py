@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from human3r.bodies import COCO17_OFFSETS_M, EMBEDDED_BODY_PATH, JOINT_NAMES, SmplxBody
+from human3r.bodies import COCO17_OFFSETS_M, EMBEDDED_BODY_PATH, SmplxBody
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
+from human3r.skeleton import JOINT_NAMES
 
 _INDEX = {name: row for row, name in enumerate(JOINT_NAMES)}
 _NOBODY = torch.zeros(1, 10)

@@ -4,18 +4,18 @@ import json
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from human3r.errors import AssetMissingError, FormatError
-from human3r.training.motion import BODY_JOINT_NAMES, STANDARD_REST_JOINTS, load_motions
+from human3r.skeleton import JOINT_NAMES
+from human3r.training.motion import STANDARD_REST_JOINTS, load_motions
 from human3r.training.motion.bvh import read_bvh
 from human3r.training.motion.retarget import minimal_rotation
-from human3r.training.motion.skeleton import forward_kinematics, local_rotations
+from tests.reference_kinematics import joint_by_joint
 
 LEFT_ELBOW, LEFT_WRIST, LEFT_SHOULDER = (
-    BODY_JOINT_NAMES.index(f"left_{part}") for part in ("elbow", "wrist", "shoulder")
+    JOINT_NAMES.index(f"left_{part}") for part in ("elbow", "wrist", "shoulder")
 )
-LEFT_HIP, LEFT_KNEE, LEFT_ANKLE = (BODY_JOINT_NAMES.index(f"left_{part}") for part in ("hip", "knee", "ankle"))
+LEFT_HIP, LEFT_KNEE, LEFT_ANKLE = (JOINT_NAMES.index(f"left_{part}") for part in ("hip", "knee", "ankle"))
 
 _LIMB = """JOINT {side}UpLeg {{ OFFSET {x} -1 0 CHANNELS 3 Zrotation Yrotation Xrotation
  JOINT {side}Leg {{ OFFSET {x} -7 0 CHANNELS 3 Zrotation Yrotation Xrotation
@@ -51,7 +51,7 @@ def test_a_bvh_knee_bent_by_ninety_degrees_folds_the_shin_backwards(tmp_path):
 
     motion = load_motions(tmp_path)[0]
 
-    _, joints = forward_kinematics(motion.joint_rotations.astype(np.float64), STANDARD_REST_JOINTS)
+    _, joints = joint_by_joint(motion.joint_rotations.astype(np.float64), STANDARD_REST_JOINTS)
     shin = joints[0, LEFT_ANKLE] - joints[0, LEFT_KNEE]
     np.testing.assert_allclose(shin / np.linalg.norm(shin), [0.0, 0.0, -1.0], atol=1e-6)
     assert motion.fps == pytest.approx(25.0)
@@ -62,7 +62,7 @@ def test_limbs_point_where_the_source_limbs_point_whatever_the_rest_pose(tmp_pat
 
     motion = load_motions(tmp_path)[0]
 
-    _, joints = forward_kinematics(motion.joint_rotations.astype(np.float64), STANDARD_REST_JOINTS)
+    _, joints = joint_by_joint(motion.joint_rotations.astype(np.float64), STANDARD_REST_JOINTS)
     arm = joints[0, LEFT_ELBOW] - joints[0, LEFT_SHOULDER]
     expected = [np.cos(np.deg2rad(60)), -np.sin(np.deg2rad(60)), 0.0]
     np.testing.assert_allclose(arm / np.linalg.norm(arm), expected, atol=1e-6)
@@ -75,7 +75,7 @@ def test_the_lowest_foot_of_a_clip_touches_the_floor(tmp_path):
 
     motion = load_motions(tmp_path)[0]
 
-    _, joints = forward_kinematics(motion.joint_rotations.astype(np.float64), STANDARD_REST_JOINTS)
+    _, joints = joint_by_joint(motion.joint_rotations.astype(np.float64), STANDARD_REST_JOINTS)
     heights = (joints + motion.root_position[:, None])[:, (10, 11), 1]
     assert heights.min() == pytest.approx(0.03, abs=1e-5)
     assert motion.root_position[0, 1] > 0.85
@@ -88,8 +88,8 @@ def test_a_deepmimic_elbow_bends_forwards_and_its_right_side_stays_right(tmp_pat
 
     motion = load_motions(tmp_path)[0]
 
-    _, joints = forward_kinematics(motion.joint_rotations.astype(np.float64), STANDARD_REST_JOINTS)
-    right_forearm = joints[0, BODY_JOINT_NAMES.index("right_wrist")] - joints[0, BODY_JOINT_NAMES.index("right_elbow")]
+    _, joints = joint_by_joint(motion.joint_rotations.astype(np.float64), STANDARD_REST_JOINTS)
+    right_forearm = joints[0, JOINT_NAMES.index("right_wrist")] - joints[0, JOINT_NAMES.index("right_elbow")]
     left_forearm = joints[0, LEFT_WRIST] - joints[0, LEFT_ELBOW]
     np.testing.assert_allclose(right_forearm / np.linalg.norm(right_forearm), [0, 0, 1], atol=1e-5)
     np.testing.assert_allclose(left_forearm / np.linalg.norm(left_forearm), [0, -1, 0], atol=1e-5)
@@ -108,14 +108,6 @@ def test_a_bvh_with_a_short_frame_is_a_format_error(tmp_path):
 
     with pytest.raises(FormatError, match="broken"):
         read_bvh(path)
-
-
-def test_local_rotations_undo_the_chain():
-    turns = Rotation.random(2 * 22, rng=np.random.default_rng(5)).as_matrix().reshape(2, 22, 3, 3)
-
-    global_rotations, _ = forward_kinematics(turns, STANDARD_REST_JOINTS)
-
-    np.testing.assert_allclose(local_rotations(global_rotations), turns, atol=1e-12)
 
 
 @pytest.mark.parametrize("end", [[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.3, 0.2, -0.5]])

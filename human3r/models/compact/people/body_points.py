@@ -7,21 +7,14 @@ are SMPL-X's: x left, y up, z forward.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from human3r.geometry.chain import ancestor_table, is_few, multiply_chain
 from human3r.records import TensorRecord
+from human3r.skeleton import bone_vectors, forward_kinematics
 
-NUM_BODY_ROTATIONS = 22
 NUM_KEYPOINTS = 17
-PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
-"""Parents of SMPL-X's first 22 joints."""
-LEVELS = ((1, 2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12, 13, 14), (15, 16, 17), (18, 19), (20, 21))
-"""Joints by distance from the pelvis: a level is posed in one product."""
-HEAD_JOINT = 15
 KEYPOINT_JOINTS = (15, 15, 15, 15, 15, 16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
 """Joint of each COCO keypoint: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
 OFFSET_CARRIERS = (15, 15, 15, 15, 15, 9, 9, 18, 19, 20, 21, 0, 0, 4, 5, 7, 8)
@@ -57,7 +50,6 @@ class BodyPoints(nn.Module):
         self.register_buffer("face_template", torch.zeros(5, 3))
         self.register_buffer("face_directions", torch.zeros(5, 3, 10))
         self.register_buffer("keypoint_offsets", torch.zeros(17, 3))
-        self._index("parents", (0, *PARENTS[1:]))
         self._index("keypoint_joints", KEYPOINT_JOINTS)
         self._index("carriers", OFFSET_CARRIERS)
 
@@ -86,48 +78,11 @@ class BodyPoints(nn.Module):
             faces: ``P 5 3`` from the head joint, meters.
             offsets: ``P 17 3`` in place of ``keypoint_offsets``.
         """
-        bones = rest_joints - rest_joints[:, self.parents]
-        rotations, joints = posed_chain(joint_rotations, bones)
+        rotations, joints = forward_kinematics(joint_rotations, bone_vectors(rest_joints))
         offsets = self.keypoint_offsets.expand(joints.shape[0], 17, 3) if offsets is None else offsets
         moved = torch.cat([offsets[:, :5] + faces, offsets[:, 5:]], dim=1)
         carried = (rotations[:, self.carriers] @ moved[..., None])[..., 0]
         return PosedPoints(joints, rotations, joints[:, self.keypoint_joints] + carried)
-
-
-def posed_chain(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-    """Chain local rotations along the body: by pointer doubling for few people, else, or with gradients, by levels.
-
-    Args:
-        joint_rotations: ``P 22 3 3`` local.
-        bones: ``P 22 3`` from each joint's parent in rest axes, meters (the root's is ignored).
-
-    Returns:
-        Global rotations ``P 22 3 3`` and joints ``P 22 3`` from the pelvis.
-    """
-    if is_few(joint_rotations):
-        turned, ends = multiply_chain(joint_rotations, bones, _ancestors(bones.device))
-        return turned, ends - ends[:, :1]
-    return posed_by_levels(joint_rotations, bones)
-
-
-@cache
-def _ancestors(device: torch.device) -> Tensor:
-    return ancestor_table(PARENTS).to(device)
-
-
-def posed_by_levels(joint_rotations: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what ``posed_chain`` returns, one level of the tree after another."""
-    rotations: list[Tensor] = [joint_rotations[:, 0]] * NUM_BODY_ROTATIONS
-    joints: list[Tensor] = [torch.zeros_like(bones[:, 0])] * NUM_BODY_ROTATIONS
-    for level in LEVELS:
-        above = torch.stack([rotations[PARENTS[joint]] for joint in level], dim=1)
-        start = torch.stack([joints[PARENTS[joint]] for joint in level], dim=1)
-        first, last = level[0], level[-1] + 1
-        turned = above @ joint_rotations[:, first:last]
-        ends = start + (above @ bones[:, first:last, :, None])[..., 0]
-        for place, joint in enumerate(level):
-            rotations[joint], joints[joint] = turned[:, place], ends[:, place]
-    return torch.stack(rotations, dim=1), torch.stack(joints, dim=1)
 
 
 def rotation_from_6d(values: Tensor) -> Tensor:

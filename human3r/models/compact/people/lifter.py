@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.people.body_points import NUM_BODY_ROTATIONS, BodyPoints, rotation_from_6d
+from human3r.models.compact.people.body_points import BodyPoints, rotation_from_6d
 from human3r.models.compact.people.keypoint_encoder import (
     KeypointEncoder,
     KeypointFeatures,
@@ -20,8 +20,9 @@ from human3r.models.compact.people.keypoint_encoder import (
 )
 from human3r.models.layers.casting import Linear
 from human3r.records import TensorRecord
+from human3r.skeleton import NUM_BODY_JOINTS
 
-NUM_OUTPUTS = NUM_BODY_ROTATIONS * 6 + 10 + 3 + NUM_BODY_ROTATIONS + 1
+NUM_OUTPUTS = NUM_BODY_JOINTS * 6 + 10 + 3 + NUM_BODY_JOINTS + 1
 """Rotations, betas, position, log sigma of every rotation, log sigma of log depth."""
 _UPRIGHT_6D = (1.0, 0.0, 0.0, -1.0, 0.0, 0.0)
 """Half a turn about x, row-major 3 x 2: a y-up body facing an OpenCV camera."""
@@ -66,7 +67,7 @@ class BodyLifter(nn.Module):
     def _initialize(self) -> None:
         with torch.no_grad():
             self.from_keypoints.weight.mul_(0.1)
-            rotations = torch.tensor([_UPRIGHT_6D] + [_IDENTITY_6D] * (NUM_BODY_ROTATIONS - 1)).flatten()
+            rotations = torch.tensor([_UPRIGHT_6D] + [_IDENTITY_6D] * (NUM_BODY_JOINTS - 1)).flatten()
             rest = torch.zeros(NUM_OUTPUTS - len(rotations))
             # Box height times depth is about 1.5 m for an upright adult; sigmas start at 0.2.
             rest[12] = 0.4
@@ -86,9 +87,9 @@ class BodyLifter(nn.Module):
 
 def decode_outputs(outputs: Tensor, features: KeypointFeatures) -> LiftedPeople:
     """Convert raw outputs ``P 168`` to people in the camera frame."""
-    sizes = [NUM_BODY_ROTATIONS * 6, 10, 3, NUM_BODY_ROTATIONS, 1]
+    sizes = [NUM_BODY_JOINTS * 6, 10, 3, NUM_BODY_JOINTS, 1]
     rotations, betas, position, rotation_sigma, depth_sigma = outputs.split(sizes, dim=1)
-    local = rotation_from_6d(rotations.unflatten(1, (NUM_BODY_ROTATIONS, 6)))
+    local = rotation_from_6d(rotations.unflatten(1, (NUM_BODY_JOINTS, 6)))
     local = torch.cat([(features.R_camera_virtual @ local[:, 0])[:, None], local[:, 1:]], dim=1)
     depth = position[:, 2:].clamp(-4.0, 4.0).exp() / features.size[:, None]
     across = position[:, :2] * features.size[:, None]

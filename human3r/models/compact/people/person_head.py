@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from human3r.models.compact.config import CompactConfig
-from human3r.models.compact.people.body_points import HEAD_JOINT, NUM_BODY_ROTATIONS, BodyPoints
+from human3r.models.compact.people.body_points import BodyPoints
 from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, normalize_keypoints
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
 from human3r.models.compact.people.prompter import KeypointDetections, principal_point
 from human3r.models.compact.people.refine import Refiner
 from human3r.models.config import TrunkConfig
 from human3r.models.parts import DecodedFrame, PersonParameters, ScenePoints
-from human3r.records import NUM_JOINT_ROTATIONS
+from human3r.skeleton import NUM_BODY_JOINTS, NUM_JOINT_ROTATIONS, Joint
 
 
 class KeypointPersonHead(nn.Module):
@@ -53,13 +53,13 @@ def to_person_parameters(lifted: LiftedPeople, points: BodyPoints) -> PersonPara
         joint_rotations=complete_rotations(lifted.joint_rotations),
         betas=lifted.betas,
         expression=torch.zeros_like(lifted.betas),
-        head_camera=lifted.root_camera + posed.joints[:, HEAD_JOINT],
+        head_camera=lifted.root_camera + posed.joints[:, Joint.HEAD],
         joints_camera=lifted.root_camera[:, None] + posed.joints,
     )
 
 
 def complete_rotations(body_rotations: Tensor) -> Tensor:
     """Append flat hands and a closed jaw: ``P 22 3 3`` to ``P 53 3 3``."""
-    missing = NUM_JOINT_ROTATIONS - NUM_BODY_ROTATIONS
+    missing = NUM_JOINT_ROTATIONS - NUM_BODY_JOINTS
     rest = torch.eye(3, dtype=body_rotations.dtype, device=body_rotations.device)
     return torch.cat([body_rotations, rest.expand(body_rotations.shape[0], missing, 3, 3)], dim=1)

@@ -12,17 +12,12 @@ import roma
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.people.body_points import (
-    KEYPOINT_JOINTS,
-    NUM_BODY_ROTATIONS,
-    OFFSET_CARRIERS,
-    PARENTS,
-    BodyPoints,
-)
+from human3r.models.compact.people.body_points import KEYPOINT_JOINTS, OFFSET_CARRIERS, BodyPoints
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.models.compact.people.lifter import LiftedPeople
+from human3r.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, parent_rotations
 
-_NUM_UNKNOWNS = 3 * NUM_BODY_ROTATIONS + 3
+_NUM_UNKNOWNS = 3 * NUM_BODY_JOINTS + 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ class Refiner(nn.Module):
             update = torch.cholesky_solve(right[..., None], factor)[..., 0].clamp(-0.5, 0.5)
             update = torch.where((failed == 0)[:, None], update, torch.zeros_like(update)).nan_to_num(0.0)
             change = change + update
-            local = _rotate_joints(local, posed.rotations, update[:, :-3].unflatten(1, (NUM_BODY_ROTATIONS, 3)))
+            local = _rotate_joints(local, posed.rotations, update[:, :-3].unflatten(1, (NUM_BODY_JOINTS, 3)))
             root = _shift(root, update[:, -3:])
         return LiftedPeople(local, lifted.betas, root, lifted.rotation_sigma, lifted.log_depth_sigma)
 
@@ -112,7 +107,7 @@ class Refiner(nn.Module):
         zero = torch.zeros_like(x)
         # Rows: motion of the point along x, y, z; columns: rotation about x, y, z (omega cross arm).
         moves = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], dim=-1).unflatten(-1, (3, 3))
-        moves = moves.permute(0, 1, 3, 2, 4).reshape(count, 17, 3, 3 * NUM_BODY_ROTATIONS)
+        moves = moves.permute(0, 1, 3, 2, 4).reshape(count, 17, 3, 3 * NUM_BODY_JOINTS)
         shift = torch.eye(3, dtype=keypoints.dtype, device=keypoints.device).expand(count, 17, 3, 3)
         root = joints[:, 0]
         # One unit of log depth moves the pelvis along its ray by its distance.
@@ -133,8 +128,7 @@ def _rotate_joints(local: Tensor, rotations: Tensor, turns: Tensor) -> Tensor:
     if local.shape[0] == 0:
         return local
     own = roma.rotvec_to_rotmat(turns)
-    parents = torch.tensor([0, *PARENTS[1:]], device=local.device)
-    above = rotations[:, parents]
+    above = parent_rotations(rotations)
     turned = above.transpose(-1, -2) @ own @ above @ local
     first = (own[:, 0] @ local[:, 0])[:, None]
     return torch.cat([first, turned[:, 1:]], dim=1)
@@ -142,11 +136,11 @@ def _rotate_joints(local: Tensor, rotations: Tensor, turns: Tensor) -> Tensor:
 
 def _carried_points() -> Tensor:
     """Return ``17 22``: 1 where a rotation of the joint moves the keypoint."""
-    carried = torch.zeros(17, NUM_BODY_ROTATIONS)
+    carried = torch.zeros(17, NUM_BODY_JOINTS)
     for keypoint, (joint, carrier) in enumerate(zip(KEYPOINT_JOINTS, OFFSET_CARRIERS, strict=True)):
         # The carrier of the offset is the joint itself or an ancestor of it.
-        ancestor = carrier if joint == carrier else PARENTS[joint]
+        ancestor = carrier if joint == carrier else BODY_PARENTS[joint]
         while ancestor >= 0:
             carried[keypoint, ancestor] = 1.0
-            ancestor = PARENTS[ancestor]
+            ancestor = BODY_PARENTS[ancestor]
     return carried

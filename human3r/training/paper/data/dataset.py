@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from human3r.bodies.placement import from_smplx_order
 from human3r.geometry.rigid import rotation_from_axis_angle
-from human3r.records import NUM_JOINT_ROTATIONS, TensorRecord
+from human3r.records import TensorRecord
+from human3r.skeleton import NUM_JOINT_ROTATIONS
 from human3r.training.paper.config import DataSettings
 from human3r.training.paper.data.clips import ClipRequest, ClipStart, choose_frames
 from human3r.training.paper.data.color_jitter import jitter_colours

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.bodies.base import HEAD
 from human3r.bodies.joints import extended_joints
 from human3r.bodies.loading import read_body_arrays
 from human3r.bodies.placement import to_smplx_order
 from human3r.geometry.camera import project
 from human3r.records import TensorRecord
+from human3r.skeleton import Joint
 from human3r.training.paper.data.dataset import TruePeople
 
 
@@ -79,7 +79,7 @@ def true_heads(body: SmplxBody, people: TruePeople) -> Tensor:
     betas = people.betas.flatten(0, 2)[:, : body.shape_directions.shape[-1]]
     rest = body.rest_joints(betas, betas.new_zeros(len(betas), 10))
     joints, _ = body.forward_kinematics(to_smplx_order(rotations), rest)
-    return joints[:, HEAD].unflatten(0, shape) + people.transl
+    return joints[:, Joint.HEAD].unflatten(0, shape) + people.transl
 
 
 def pose_predicted(
@@ -90,7 +90,7 @@ def pose_predicted(
     Moving the head moves everything by as much; turning the root leaves the head where it is.
     """
     mesh = body.mesh(to_smplx_order(joint_rotations), betas, expression, torch.zeros_like(head_camera))
-    shift = (head_camera - mesh.joints[:, HEAD])[:, None]
+    shift = (head_camera - mesh.joints[:, Joint.HEAD])[:, None]
     return Bodies(mesh.vertices + shift, extended_joints(body, mesh) + shift)
 
 

@@ -21,8 +21,9 @@ from human3r.models.compact.people.keypoint_encoder import (
 )
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
 from human3r.models.compact.people.refine import RefineConfig, Refiner
+from human3r.skeleton import parent_rotations
 from human3r.training.motion import STANDARD_REST_JOINTS
-from human3r.training.motion.skeleton import forward_kinematics
+from tests.reference_kinematics import joint_by_joint
 
 FACE = [[0.0, 0.03, 0.12], [0.03, 0.06, 0.10], [-0.03, 0.06, 0.10], [0.07, 0.04, 0.01], [-0.07, 0.04, 0.01]]
 
@@ -62,7 +63,7 @@ def test_the_body_chain_agrees_with_the_numpy_reference(points):
 
     posed = points(rotations, torch.zeros(3, 10))
 
-    turned, joints = forward_kinematics(rotations.double().numpy(), STANDARD_REST_JOINTS)
+    turned, joints = joint_by_joint(rotations.double().numpy(), STANDARD_REST_JOINTS)
     np.testing.assert_allclose(posed.joints.numpy(), joints, atol=1e-5)
     np.testing.assert_allclose(posed.rotations.numpy(), turned, atol=1e-5)
 
@@ -163,12 +164,11 @@ def test_the_refiners_jacobian_is_the_derivative_of_the_projection(points):
     points.keypoint_offsets.zero_()
     lifted, _ = _people(points.float(), 2, seed=3)
     points, lifted = points.double(), lifted.to(torch.float64)
-    parents = points.parents
 
     def project(change: torch.Tensor) -> torch.Tensor:
         own = roma.rotvec_to_rotmat(change[:, :66].unflatten(1, (22, 3)))
         old = points(lifted.joint_rotations, lifted.betas).rotations
-        above = old[:, parents]
+        above = parent_rotations(old)
         local = above.transpose(-1, -2) @ own @ above @ lifted.joint_rotations
         local = torch.cat([(own[:, 0] @ lifted.joint_rotations[:, 0])[:, None], local[:, 1:]], dim=1)
         across = torch.nn.functional.pad(change[:, 66:68], (0, 1))
