@@ -124,31 +124,23 @@ class Human3REngine:
 
     def export(self, result: human3r.Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
         """Write one file of a result."""
-        from human3r.export import export_file
-        from human3r.export.archive import ARCHIVES, write_archive
-        from human3r.export.manifest import MANIFEST_NAME, write_manifest
+        from human3r.export import MANIFEST_NAME, export_file, format_of, write_manifest
         from human3r.export.viewer.moments import MOMENTS_NAME
-        from human3r.export.viewer.recording import write_html
 
-        path, body = folder / name, self._model(None).body
-        if name == "overlay.mp4" and clip is None:
-            return False
+        path = folder / name
         if name == MANIFEST_NAME:
             write_manifest(folder, [file for file in _finished_files(folder) if file.name != name])
-        elif name == "scene.html":  # the recording beside it is the same scene
-            recording, moments = folder / "scene.viser", folder / MOMENTS_NAME
-            write_html(result, path, body, clip=clip, recording=recording, moments=moments)
-        elif name in ARCHIVES:
-            write_archive(result, path, body)
         elif name == "everything.zip":
             self._export_everything(result, clip, path)
+        elif format_of(path).needs == "clip" and clip is None:
+            return False
         else:
-            export_file(result, path, body=body, clip=clip)
+            body = self._model(None).body
+            export_file(result, path, body=body, clip=clip, moments=folder / MOMENTS_NAME)
         return True
 
     def _export_everything(self, result: human3r.Reconstruction, clip: Path | None, path: Path) -> None:
-        from human3r.export.archive import write_zip
-        from human3r.export.manifest import MANIFEST_NAME
+        from human3r.export import MANIFEST_NAME, write_zip
         from human3r.export.viewer.moments import MOMENTS_NAME
 
         for name in ON_DEMAND:

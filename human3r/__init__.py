@@ -42,6 +42,16 @@ if TYPE_CHECKING:
         UnsupportedMediaError,
         error_from,
     )
+    from human3r.export import (
+        EXPORT_FORMATS,
+        MANIFEST_NAME,
+        ExportFormat,
+        export_file,
+        format_of,
+        write_all,
+        write_manifest,
+        write_zip,
+    )
     from human3r.export.viewer.live import LiveScene
     from human3r.export.viewer.moments import MOMENTS_NAME, Moments
     from human3r.export.viewer.player import player_page
@@ -75,6 +85,16 @@ _HOMES = {
         "UnsupportedMediaError",
         "error_from",
     ),
+    "human3r.export": (
+        "EXPORT_FORMATS",
+        "MANIFEST_NAME",
+        "ExportFormat",
+        "export_file",
+        "format_of",
+        "write_all",
+        "write_manifest",
+        "write_zip",
+    ),
     "human3r.export.viewer.live": ("LiveScene",),
     "human3r.export.viewer.moments": ("MOMENTS_NAME", "Moments"),
     "human3r.export.viewer.player": ("player_page",),
@@ -93,6 +113,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "EXPORT_FORMATS",
+    "MANIFEST_NAME",
     "MOMENTS_NAME",
     "AssetError",
     "AssetIntegrityError",
@@ -104,6 +126,7 @@ __all__ = [
     "ClipInfo",
     "DeviceMemoryError",
     "DiskFullError",
+    "ExportFormat",
     "FormatError",
     "Frame",
     "FramePrediction",
@@ -126,11 +149,16 @@ __all__ = [
     "__version__",
     "draw_preview",
     "error_from",
+    "export_file",
+    "format_of",
     "load_model",
     "models_on_disk",
     "player_page",
     "probe",
     "reconstruct",
+    "write_all",
+    "write_manifest",
+    "write_zip",
 ]
 
 

@@ -19,6 +19,7 @@ from human3r.errors import Cancelled, Human3RError, InputError
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _MODEL_HELP = "compact, an official name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
+_FORMATS_HELP = "comma-separated names such as npz,glb,mp4; an unknown name lists them all"
 _BODY_HELP = "licensed SMPLX_NEUTRAL.npz (default: the embedded body)"
 
 
@@ -114,7 +115,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--reset-interval", type=int, metavar="N", help="restart the state every N frames; 0 never")
     parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
-    parser.add_argument("--formats", metavar="LIST", help="comma-separated: npz,glb,viser,html,ply,mp4,json (all)")
+    parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
     parser.add_argument(
         "--compile",
         action="store_true",
@@ -139,7 +140,10 @@ def _add_result_commands(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--port", type=int, default=8080, help="port on this machine; 0 is any free one (%(default)s)")
     parser = _command(commands, "export", "results.export", "write a saved reconstruction in another format")
     parser.add_argument("path", metavar="NPZ", type=Path, help="folder of a reconstruction, or its npz")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the ending is the format")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, required=True, help="the ending is the format; or a folder"
+    )
+    parser.add_argument("--formats", metavar="LIST", help=f"write these into the folder; {_FORMATS_HELP}")
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
     parser.add_argument("--clip", metavar="CLIP", type=Path, help="the source clip: needed for .mp4")
 

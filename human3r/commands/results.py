@@ -52,12 +52,19 @@ def _moments_beside(path: Path) -> Path | None:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Run the command ``export``."""
-    from human3r.export import export_file
+    """Run the command ``export``: one file by its ending, or with ``--formats`` several into a folder."""
+    from human3r.export import check_formats, export_file, write_all
 
+    formats = check_formats(options.formats) if options.formats else None
     result = load_result(options.path)
     body, moments = load_matching_body(options.body, result), _moments_beside(options.path)
-    print(export_file(result, options.output, body=body, clip=options.clip, moments=moments))
+    if formats is None:
+        print(export_file(result, options.output, body=body, clip=options.clip, moments=moments))
+        return 0
+    folder = options.path if options.path.is_dir() else options.path.parent
+    extends = options.output.resolve() == folder.resolve()
+    files = write_all(result, options.output, formats, body=body, clip=options.clip, moments=moments, extends=extends)
+    print("\n".join(str(path) for path in files))
     return 0
 
 

@@ -82,7 +82,7 @@ def _interruptible(progress: Progress) -> Iterator[None]:
 def reconstruct(options: argparse.Namespace) -> int:
     """Run the command."""
     started = time.perf_counter()
-    formats = check_formats(options.formats.split(",")) if options.formats else list(DEFAULT_FORMATS)
+    formats = check_formats(options.formats or DEFAULT_FORMATS)
     # Wrong options are told before a model is loaded.
     if options.snapshot_every < 1:
         raise InputError(f"A snapshot every {options.snapshot_every} frames; it must be 1 or more.")

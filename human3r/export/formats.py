@@ -1,6 +1,6 @@
-"""All files of one reconstruction: which formats there are, and how they are written into a folder.
+"""The one table of export formats: a new format is one more entry of ``EXPORT_FORMATS``.
 
-The command line and the web app call ``write_all`` and ``export_file``; every other module here writes one format.
+``reconstruct``, ``export``, the page and the manifest iterate over it; ``bundle`` writes files and folders with it.
 """
 
 from __future__ import annotations
@@ -8,236 +8,237 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal
 
+from human3r.atomic import write_bytes
 from human3r.errors import InputError
 from human3r.export.amass import write_amass
+from human3r.export.archive import write_zip
 from human3r.export.bvh import write_bvh
 from human3r.export.cameras import write_cameras_json, write_colmap, write_tum
 from human3r.export.gltf.glb import write_glb
 from human3r.export.gltf.static_glb import write_static_glb
-from human3r.export.manifest import write_manifest
 from human3r.export.ply import write_ply
-from human3r.export.viewer.moments import MOMENTS_NAME, Moments
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
 
-Progress = Callable[[int, int, str], None]
-"""Called as (formats done, formats in all, the format that comes next or "" at the end)."""
-
 
 @dataclass(frozen=True)
-class _Source:
-    """What the writers draw from."""
+class ExportSource:
+    """What a format is written from."""
 
     reconstruction: Reconstruction
     body: SmplxBody
-    clip: Path | None
-    moments: Moments | None = None
+    """The body model that the parameters belong to."""
+    clip: Path | None = None
+    """The source clip; the cameras of the viewer formats show its pictures where it is given."""
+    moments: Path | None = None
+    """``moments.bin`` of the same run; ``html`` embeds it where it is given."""
 
 
-def _write_npz(source: _Source, folder: Path) -> list[Path]:
-    path = folder / "reconstruction.npz"
-    source.reconstruction.save(path)
-    return [path]
+@dataclass(frozen=True)
+class ExportFormat:
+    """One format."""
+
+    name: str
+    """As in ``--formats``."""
+    file: str
+    """Name in a result folder; a format of several files is packed under this name where one file is wanted."""
+    description: str
+    """What it holds and what it is for."""
+    write: Callable[[ExportSource, Path], object]
+    """Writes the file, or the several files of the format into a folder."""
+    needs: Literal["", "clip"] = ""
+    """What must be given beside the reconstruction and its body."""
+    is_default: bool = False
+    """Written by ``reconstruct`` unless formats are named."""
+    folder: str | None = None
+    """Of a format of several files: the subfolder of a result folder; None for a format of one file."""
+    endings: tuple[str, ...] = ()
+    """Ends of file names that select the format; by default the ending of ``file``."""
+
+    def write_into(self, source: ExportSource, folder: Path) -> list[Path]:
+        """Write the format into a result folder under its usual names and return the files."""
+        if self.folder is None:
+            self.write_file(source, folder / self.file)
+            return [folder / self.file]
+        with TemporaryDirectory(dir=folder, prefix=".") as name:
+            self.write(source, Path(name))
+            target = folder / self.folder
+            target.mkdir(exist_ok=True)
+            return [path.replace(target / path.name) for path in sorted(Path(name).iterdir())]
+
+    def write_file(self, source: ExportSource, path: Path) -> None:
+        """Write the format as one file, whole or not at all; several files are packed if ``path`` is a zip.
+
+        Raises:
+            InputError: Something that the format needs is not given, or ``path`` is no zip and one file is too few.
+        """
+        self.check(source)
+        if self.folder is None:
+            self.write(source, path)
+            return
+        with TemporaryDirectory(prefix="human3r-export-") as name:
+            self.write(source, Path(name))
+            files = list(Path(name).iterdir())
+            if path.suffix.lower() == ".zip":
+                write_zip(path, files, Path(name))
+            elif len(files) == 1:
+                write_bytes(path, files[0].read_bytes())
+            else:
+                message = f"A {path.suffix} file holds one person, and the reconstruction has {len(files)}."
+                raise InputError(message, f"Write {path.stem}_{self.file} instead.")
+
+    def check(self, source: ExportSource) -> None:
+        """Raise ``InputError`` if something that the format needs is not given."""
+        if self.needs == "clip" and source.clip is None:
+            raise InputError(f"The format {self.name} needs the source clip.", f"Give the clip, or omit {self.name}.")
 
 
-def _write_both_glb(source: _Source, folder: Path) -> list[Path]:
-    paths = [folder / "scene.glb", folder / "scene_static.glb"]
-    write_glb(source.reconstruction, paths[0], source.body)
-    write_static_glb(source.reconstruction, paths[1], source.body)
-    return paths
-
-
-def _write_viser(source: _Source, folder: Path) -> list[Path]:
+def _write_viser(source: ExportSource, path: Path) -> None:
     from human3r.export.viewer.recording import write_viser
 
-    path = folder / "scene.viser"
     write_viser(source.reconstruction, path, source.body, clip=source.clip)
-    return [path]
 
 
-def _write_html(source: _Source, folder: Path) -> list[Path]:
+def _write_html(source: ExportSource, path: Path) -> None:
     from human3r.export.viewer.recording import write_html
 
-    path, moments = folder / "scene.html", folder / MOMENTS_NAME
-    written = []
-    if source.moments is not None and source.moments.write(moments, source.reconstruction):
-        written = [moments]
-    # The recording of a sibling format is the same scene: read it back instead of building it twice.
-    recording = folder / "scene.viser"
-    write_html(
-        source.reconstruction,
-        path,
-        source.body,
-        clip=source.clip,
-        recording=recording,
-        moments=moments if written else None,
-    )
-    return [*written, path]
+    write_html(source.reconstruction, path, source.body, clip=source.clip, moments=source.moments)
 
 
-def _write_ply_points(source: _Source, folder: Path) -> list[Path]:
-    path = folder / "points.ply"
-    write_ply(source.reconstruction, path)
-    return [path]
-
-
-def _write_overlay(source: _Source, folder: Path) -> list[Path]:
+def _write_overlay(source: ExportSource, path: Path) -> None:
     from human3r.rendering.overlay_video import write_overlay_video
 
-    path = folder / "overlay.mp4"
-    write_overlay_video(source.reconstruction, path, source.body, _needed_clip(source))
-    return [path]
+    assert source.clip is not None
+    write_overlay_video(source.reconstruction, path, source.body, source.clip)
 
 
-def _write_json(source: _Source, folder: Path) -> list[Path]:
-    path = folder / "cameras.json"
-    write_cameras_json(source.reconstruction, path)
-    return [path]
+EXPORT_FORMATS: tuple[ExportFormat, ...] = (
+    ExportFormat(
+        "npz",
+        "reconstruction.npz",
+        "everything as arrays: SMPL-X parameters, cameras, points",
+        lambda source, path: source.reconstruction.save(path),
+        is_default=True,
+    ),
+    ExportFormat(
+        "glb",
+        "scene.glb",
+        "animated people, camera and points: Blender, three.js, model viewers",
+        lambda source, path: write_glb(source.reconstruction, path, source.body),
+        is_default=True,
+    ),
+    ExportFormat(
+        "static_glb",
+        "scene_static.glb",
+        "the scene as a still, for viewers without animation",
+        lambda source, path: write_static_glb(source.reconstruction, path, source.body),
+        is_default=True,
+        endings=("_static.glb",),
+    ),
+    ExportFormat(
+        "json",
+        "cameras.json",
+        "path and intrinsics of every frame",
+        lambda source, path: write_cameras_json(source.reconstruction, path),
+        is_default=True,
+    ),
+    ExportFormat(
+        "ply",
+        "points.ply",
+        "the scene points without people",
+        lambda source, path: write_ply(source.reconstruction, path),
+        is_default=True,
+    ),
+    ExportFormat(
+        "mp4", "overlay.mp4", "the clip with its people drawn in", _write_overlay, needs="clip", is_default=True
+    ),
+    ExportFormat(
+        "viser",
+        "scene.viser",
+        "a recording for any viser 1.1 client; one shape per person",
+        _write_viser,
+        is_default=True,
+    ),
+    ExportFormat(
+        "html",
+        "scene.html",
+        "the 4D viewer as one file that opens without a network",
+        _write_html,
+        is_default=True,
+    ),
+    ExportFormat(
+        "amass",
+        "amass.zip",
+        "one SMPL-X motion per person with AMASS's field names",
+        lambda source, folder: write_amass(source.reconstruction, folder, source.body),
+        folder=".",
+        endings=("amass.zip", "amass.npz"),
+    ),
+    ExportFormat(
+        "bvh",
+        "bvh.zip",
+        "one skeleton animation per person, for motion-capture tools",
+        lambda source, folder: write_bvh(source.reconstruction, folder, source.body),
+        folder=".",
+        endings=("bvh.zip", ".bvh"),
+    ),
+    ExportFormat(
+        "tum",
+        "cameras_tum.txt",
+        "the camera path as TUM RGB-D tools and evo read it",
+        lambda source, path: write_tum(source.reconstruction, path),
+    ),
+    ExportFormat(
+        "colmap",
+        "colmap.zip",
+        "cameras and points as a COLMAP text model",
+        lambda source, folder: write_colmap(source.reconstruction, folder),
+        folder="colmap",
+        endings=("colmap.zip",),
+    ),
+)
+"""Every format, in writing order: a crash in a later one leaves the arrays."""
+FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
+"""Their names."""
+DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
+"""What ``reconstruct`` writes unless formats are named."""
 
 
-def _write_tum_file(source: _Source, folder: Path) -> list[Path]:
-    path = folder / "cameras_tum.txt"
-    write_tum(source.reconstruction, path)
-    return [path]
+def check_formats(formats: str | Iterable[str]) -> list[str]:
+    """Return format names in writing order, without repetitions.
 
-
-_WRITERS: dict[str, Callable[[_Source, Path], list[Path]]] = {
-    "npz": _write_npz,
-    "glb": _write_both_glb,
-    "json": _write_json,
-    "ply": _write_ply_points,
-    "mp4": _write_overlay,
-    "viser": _write_viser,
-    "html": _write_html,
-    "amass": lambda source, folder: write_amass(source.reconstruction, folder, source.body),
-    "bvh": lambda source, folder: write_bvh(source.reconstruction, folder, source.body),
-    "tum": _write_tum_file,
-    "colmap": lambda source, folder: write_colmap(source.reconstruction, folder / "colmap"),
-}
-FORMATS: tuple[str, ...] = tuple(_WRITERS)
-"""Every format, in the order in which they are written."""
-DEFAULT_FORMATS: tuple[str, ...] = ("npz", "glb", "json", "ply", "mp4", "viser", "html")
-"""What ``reconstruct`` writes when nobody says otherwise."""
-
-
-def _needed_clip(source: _Source) -> Path:
-    if source.clip is None:
-        raise InputError("The overlay video needs the clip it is drawn on.", "Give the clip, or leave out mp4.")
-    return source.clip
-
-
-def check_formats(formats: Iterable[str]) -> list[str]:
-    """Return the formats in writing order, without repetitions.
+    Args:
+        formats: Names, or one comma-separated list; case, spaces around names, and ``-`` or a space for ``_`` are
+            accepted.
 
     Raises:
-        InputError: One of them does not exist.
+        InputError: A format does not exist, or none is named.
     """
-    wanted = list(formats)
-    unknown = sorted(set(wanted) - set(FORMATS))
+    given = formats.split(",") if isinstance(formats, str) else formats
+    wanted = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in given]
+    known = f"Choose from {', '.join(FORMATS)}."
+    unknown = sorted(set(wanted) - {*FORMATS, ""})
     if unknown:
-        raise InputError(f"Unknown format {', '.join(unknown)}.", f"Choose from {', '.join(FORMATS)}.")
+        raise InputError(f"Unknown format {', '.join(unknown)}.", known)
+    if not any(wanted):
+        raise InputError("No format is named.", known)
     return [name for name in FORMATS if name in wanted]
 
 
-def write_all(
-    reconstruction: Reconstruction,
-    folder: str | Path,
-    formats: Iterable[str] = DEFAULT_FORMATS,
-    *,
-    body: SmplxBody,
-    clip: str | Path | None = None,
-    moments: Moments | None = None,
-    progress: Progress | None = None,
-) -> list[Path]:
-    """Write the wanted formats into ``folder`` (made if need be), then the manifest that lists them.
-
-    Args:
-        reconstruction: What to write.
-        folder: Where to; files of these names are replaced.
-        formats: Names from ``FORMATS``.
-        body: The body model that the parameters are for.
-        clip: The source clip; ``mp4`` needs it, ``viser`` and ``html`` take thumbnails from it where given.
-        moments: The points of single frames, which ``html`` shows, too, and keeps beside it as ``moments.bin``.
-        progress: Told before every format and once at the end.
-
-    Returns:
-        The files in writing order, the manifest last.
+def format_of(path: Path) -> ExportFormat:
+    """Return the format that the end of a file name selects: the longest match.
 
     Raises:
-        InputError: A format is unknown, or ``mp4`` is asked for without a clip.
-        DiskFullError: The disk is full; finished files stay, the one in work is absent.
+        InputError: No format has this ending.
     """
-    folder = Path(folder)
-    names = check_formats(formats)
-    source = _Source(reconstruction, body, Path(clip) if clip is not None else None, moments)
-    if "mp4" in names:
-        _needed_clip(source)
-    folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    for done, name in enumerate(names):
-        if progress is not None:
-            progress(done, len(names), name)
-        written += _WRITERS[name](source, folder)
-    written.append(write_manifest(folder, written))
-    if progress is not None:
-        progress(len(names), len(names), "")
-    return written
-
-
-def export_file(
-    reconstruction: Reconstruction,
-    path: str | Path,
-    *,
-    body: SmplxBody,
-    clip: str | Path | None = None,
-    moments: Path | None = None,
-) -> Path:
-    """Write one file in the format that its ending names: npz, glb, ply, json, mp4, viser, html or txt (TUM).
-
-    Args:
-        reconstruction: What to write.
-        path: The file.
-        body: The body model that the parameters are for.
-        clip: The source clip; ``.mp4`` needs it.
-        moments: A ``moments.bin`` of the same result, for ``.html``; used if it is there.
-
-    Raises:
-        InputError: The ending is not one of these, the folder is missing, or ``.mp4`` is asked for without a clip.
-        DiskFullError: The disk is full; nothing half-written is left.
-    """
-    path = Path(path)
-    source = _Source(reconstruction, body, Path(clip) if clip is not None else None)
-    if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent.name} does not exist.", "Make it first.")
-    ending = path.suffix.lower()
-    if ending == ".npz":
-        reconstruction.save(path)
-    elif ending == ".glb":
-        write = write_static_glb if path.stem.endswith("_static") else write_glb
-        write(reconstruction, path, body)
-    elif ending == ".ply":
-        write_ply(reconstruction, path)
-    elif ending == ".json":
-        write_cameras_json(reconstruction, path)
-    elif ending == ".txt":
-        write_tum(reconstruction, path)
-    elif ending == ".mp4":
-        from human3r.rendering.overlay_video import write_overlay_video
-
-        write_overlay_video(reconstruction, path, body, _needed_clip(source))
-    elif ending == ".viser":
-        from human3r.export.viewer.recording import write_viser
-
-        write_viser(reconstruction, path, body, clip=source.clip)
-    elif ending == ".html":
-        from human3r.export.viewer.recording import write_html
-
-        write_html(reconstruction, path, body, clip=source.clip, moments=moments)
-    else:
-        known = ".npz, .glb, .ply, .json, .mp4, .viser, .html or .txt"
-        raise InputError(f"No format has the ending {ending or 'of ' + path.name!r}.", f"Use {known}.")
-    return path
+    endings = {ending: each for each in EXPORT_FORMATS for ending in each.endings or (Path(each.file).suffix,)}
+    matches = [ending for ending in endings if path.name.lower().endswith(ending)]
+    if not matches:
+        message = f"No format has the ending {path.suffix or path.name!r}."
+        raise InputError(message, f"Use one of {', '.join(endings)}.")
+    return endings[max(matches, key=len)]

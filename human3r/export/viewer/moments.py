@@ -114,6 +114,17 @@ def coarsened(content: bytes, max_bytes: int) -> bytes | None:
     return content
 
 
+def belongs_to(path: Path, reconstruction: Reconstruction) -> bool:
+    """Return whether a ``moments.bin`` was made with a result: the same frames, with the same cameras."""
+    with gzip.open(path) as stream:
+        (length,) = struct.unpack_from("<I", stream.read(8), 4)
+        own = json.loads(stream.read(length))["frames"]
+    wanted = _head(reconstruction, (0.0, 0.0, 0.0, 0.0))["frames"]
+    return len(own) == len(wanted) and all(
+        np.allclose(one[key], other[key], atol=1e-3) for one, other in zip(own, wanted, strict=True) for key in "KT"
+    )
+
+
 def _packed(head: dict[str, object], depth: np.ndarray, color: np.ndarray, stride: int) -> bytes:
     """Return the file for depths ``T H W`` and colours ``T H W 3``, of which every ``stride``-th is kept both ways."""
     rect_px = _covered(head["rect"], depth.shape[1:], stride)  # type: ignore[arg-type]

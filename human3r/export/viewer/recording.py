@@ -68,7 +68,6 @@ def write_html(
     body: SmplxBody,
     *,
     clip: Path | None = None,
-    recording: Path | None = None,
     moments: Path | None = None,
 ) -> None:
     """Write the self-contained page.
@@ -78,14 +77,10 @@ def write_html(
         path: Where to.
         body: The body model that the parameters are for.
         clip: The source clip, for the cameras' pictures.
-        recording: A ``.viser`` of the same scene, used if it is there.
-        moments: A ``moments.bin`` of the same scene, embedded if it is there.
+        moments: A ``moments.bin`` of the same run, embedded if it is given.
     """
-    is_there = recording is not None and recording.is_file()
-    content = recording.read_bytes() if is_there else record(reconstruction, body, clip=clip)
-    has_moments = moments is not None and moments.is_file()
-    fitting = coarsened(moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if has_moments else None
-    write_text(path, html_page(content, moments=fitting))
+    fitting = coarsened(moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if moments is not None else None
+    write_text(path, html_page(record(reconstruction, body, clip=clip), moments=fitting))
 
 
 def html_page(recording: bytes, *, moments: bytes | None = None) -> str:

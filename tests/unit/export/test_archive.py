@@ -1,4 +1,4 @@
-"""Zip files of formats that are several files each."""
+"""Zip files: formats that are several files each, and whole folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from human3r.bodies import SmplxBody
 from human3r.errors import DiskFullError
-from human3r.export.archive import ARCHIVES, write_archive, write_zip
+from human3r.export import export_file, write_zip
 from human3r.results.reconstruction import Reconstruction
 
 
@@ -24,24 +24,24 @@ def _names(path: Path) -> list[str]:
     ("name", "expected"),
     [
         ("bvh.zip", ["person_1.bvh", "person_2.bvh"]),
-        ("amass.zip", ["smplx_person_1.npz", "smplx_person_2.npz"]),
+        ("walk_amass.zip", ["smplx_person_1.npz", "smplx_person_2.npz"]),
         ("colmap.zip", ["cameras.txt", "images.txt", "points3D.txt"]),
     ],
 )
 def test_an_archive_holds_its_files_at_the_top(
     name: str, expected: list[str], tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
 ) -> None:
-    write_archive(walk, tmp_path / name, small_body)
+    export_file(walk, tmp_path / name, body=small_body)
 
     assert _names(tmp_path / name) == expected
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", ARCHIVES)
+@pytest.mark.parametrize("name", ["bvh.zip", "amass.zip", "colmap.zip"])
 def test_a_clip_without_people_gives_archives_too(
     name: str, tmp_path: Path, nobody: Reconstruction, small_body: SmplxBody
 ) -> None:
-    write_archive(nobody, tmp_path / name, small_body)
+    export_file(nobody, tmp_path / name, body=small_body)
 
     assert not [entry for entry in _names(tmp_path / name) if "person" in entry]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -14,7 +15,7 @@ from synthetic_scene import prediction_of
 from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody
 from human3r.errors import DiskFullError, InputError
-from human3r.export import FORMATS, export_file, write_all
+from human3r.export import FORMATS, check_formats, export_file, format_of, write_all
 from human3r.export.viewer.moments import Moments
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
@@ -64,12 +65,50 @@ def test_an_overlay_without_its_clip_is_refused(tmp_path: Path, walk: Reconstruc
         write_all(walk, tmp_path / "out", ["mp4"], body=small_body)
 
 
-@pytest.mark.parametrize("name", ["a.npz", "a.glb", "a_static.glb", "a.ply", "a.json", "a.txt", "a.viser", "a.html"])
+@pytest.mark.parametrize(
+    ("name", "selected"),
+    [
+        *(("a.npz", "npz"), ("a.glb", "glb"), ("a_static.glb", "static_glb"), ("a.ply", "ply"), ("a.json", "json")),
+        *(("a.txt", "tum"), ("a.viser", "viser"), ("a.html", "html"), ("a.mp4", "mp4"), ("bvh.zip", "bvh")),
+        *(("a_amass.zip", "amass"), ("colmap.zip", "colmap")),
+    ],
+)
 def test_one_file_is_exported_by_its_ending(
-    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody, name: str
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody, clip: Path, name: str, selected: str
 ) -> None:
-    assert export_file(walk, tmp_path / name, body=small_body).stat().st_size > 100
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    path = tmp_path / "new" / "folder" / name
+
+    assert format_of(path).name == selected
+    assert export_file(walk, path, body=small_body, clip=clip).stat().st_size > 100
+    assert [each.name for each in path.parent.iterdir()] == [name]
+
+
+def test_a_file_for_one_person_is_refused_where_there_are_two(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    with pytest.raises(InputError, match=r"has 2.*walk_bvh\.zip"):
+        export_file(walk, tmp_path / "walk.bvh", body=small_body)
+
+
+@pytest.mark.parametrize("given", ["npz, Static GLB ,ply", ["ply", "static-glb", "npz"], "npz,static_glb,ply,npz"])
+def test_formats_are_read_from_a_list_with_spaces(given: str | list[str]) -> None:
+    assert check_formats(given) == ["npz", "static_glb", "ply"]
+
+
+@pytest.mark.parametrize("given", ["", " , ", []])
+def test_a_list_without_formats_is_refused(given: str | list[str]) -> None:
+    with pytest.raises(InputError, match="npz"):
+        check_formats(given)
+
+
+def test_an_export_into_the_folder_of_a_result_goes_on_listing_its_files(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    write_all(walk, tmp_path, ["npz"], body=small_body)
+    write_all(walk, tmp_path, ["tum"], body=small_body, extends=True)
+
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert [entry["name"] for entry in manifest["files"]] == ["cameras_tum.txt", "reconstruction.npz"]
 
 
 def test_the_points_of_single_frames_are_kept_beside_the_page_that_shows_them(
@@ -85,14 +124,28 @@ def test_the_points_of_single_frames_are_kept_beside_the_page_that_shows_them(
     assert all(kept in path.read_text() for path in (tmp_path / "scene.html", again))
 
 
+def test_the_points_of_another_run_are_left_out(
+    tmp_path: Path, walk: Reconstruction, nobody: Reconstruction, small_body: SmplxBody
+) -> None:
+    moments = Moments()
+    for frame in range(walk.num_frames):
+        moments.add(prediction_of(walk, frame))
+    assert moments.write(tmp_path / "moments.bin", walk)
+    moved = dataclasses.replace(walk, T_world_camera=walk.T_world_camera + np.float32(0.1))
+
+    page = export_file(moved, tmp_path / "scene.html", body=small_body, moments=tmp_path / "moments.bin")
+    assert "__H3R_MOMENTS__=" not in page.read_text()
+
+
 def test_an_unknown_ending_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
     with pytest.raises(InputError, match=r"\.xyz"):
         export_file(walk, tmp_path / "a.xyz", body=small_body)
 
 
-def test_a_missing_folder_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
-    with pytest.raises(InputError, match="nowhere"):
-        export_file(walk, tmp_path / "nowhere" / "a.glb", body=small_body)
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(InputError, match="taken"):
+        export_file(walk, tmp_path / "taken" / "a.glb", body=small_body)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from synthetic_scene import walking_reconstruction
 from viser_file import Recording, read_recording
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.export.viewer.recording import html_page, record, write_html
+from human3r.export.viewer.recording import html_page, record
 from human3r.palette import person_color
 from human3r.results.posing import posed_vertices
 from human3r.results.reconstruction import Reconstruction
@@ -190,14 +190,5 @@ def test_recording_leaves_no_port_open_and_prints_nothing(
 def test_the_page_holds_the_moments_that_are_given(recording: Recording) -> None:
     page = html_page(b"recording", moments=b"given moments")
     assert "Z2l2ZW4gbW9tZW50cw==" in page
-    assert "__H3R_MOMENTS__=" not in html_page(b"recording")
-
-
-def test_the_page_holds_the_recording_of_its_sibling(
-    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
-) -> None:
-    (tmp_path / "scene.viser").write_bytes(b"given recording")
-    write_html(walk, tmp_path / "scene.html", small_body, recording=tmp_path / "scene.viser")
-    page = (tmp_path / "scene.html").read_text()
-    assert "Z2l2ZW4gcmVjb3JkaW5n" in page
     assert page.index("__VISER_EMBED_DATA__") < page.index("</head>")
+    assert "__H3R_MOMENTS__=" not in html_page(b"recording")

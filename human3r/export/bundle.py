@@ -1,0 +1,120 @@
+"""Writing formats: all wanted ones into a result folder with its manifest, or one to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from human3r.errors import InputError
+from human3r.export.formats import DEFAULT_FORMATS, EXPORT_FORMATS, ExportSource, check_formats, format_of
+from human3r.export.manifest import write_manifest
+from human3r.export.viewer.moments import MOMENTS_NAME, Moments, belongs_to
+
+if TYPE_CHECKING:
+    from human3r.bodies import SmplxBody
+    from human3r.results.reconstruction import Reconstruction
+
+Progress = Callable[[int, int, str], None]
+"""Called as (formats done, formats in all, name of the next format or "" at the end)."""
+
+
+def write_all(
+    reconstruction: Reconstruction,
+    folder: str | Path,
+    formats: str | Iterable[str] = DEFAULT_FORMATS,
+    *,
+    body: SmplxBody,
+    clip: str | Path | None = None,
+    moments: Moments | Path | None = None,
+    progress: Progress | None = None,
+    extends: bool = False,
+) -> list[Path]:
+    """Write the wanted formats into ``folder`` (made if necessary), then the manifest that lists them.
+
+    Args:
+        reconstruction: What to write.
+        folder: Where; files of these names are replaced.
+        formats: As ``check_formats`` accepts them.
+        body: The body model that the parameters belong to.
+        clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
+        moments: Points of single frames, for ``html``: collected in the run, which are then kept as ``moments.bin``
+            beside it, or the file of an earlier run.
+        progress: Called before every format and once at the end.
+        extends: The folder holds files of the same result already, and the manifest goes on listing them.
+
+    Returns:
+        The files in writing order, the manifest last.
+
+    Raises:
+        InputError: A format is unknown, or needs the clip and none is given.
+        DiskFullError: The disk is full; finished files stay, the unfinished one is absent.
+    """
+    folder = Path(folder)
+    wanted = [each for each in EXPORT_FORMATS if each.name in check_formats(formats)]
+    file = moments if isinstance(moments, Path) else None
+    source = ExportSource(reconstruction, body, Path(clip) if clip is not None else None, _of_run(file, reconstruction))
+    for each in wanted:
+        each.check(source)
+    _make_folder(folder)
+    written: list[Path] = []
+    for done, each in enumerate(wanted):
+        if progress is not None:
+            progress(done, len(wanted), each.name)
+        if (
+            each.name == "html"
+            and isinstance(moments, Moments)
+            and moments.write(folder / MOMENTS_NAME, reconstruction)
+        ):
+            written.append(folder / MOMENTS_NAME)
+            source = replace(source, moments=folder / MOMENTS_NAME)
+        written += each.write_into(source, folder)
+    written.append(write_manifest(folder, written, extends=extends))
+    if progress is not None:
+        progress(len(wanted), len(wanted), "")
+    return written
+
+
+def export_file(
+    reconstruction: Reconstruction,
+    path: str | Path,
+    *,
+    body: SmplxBody,
+    clip: str | Path | None = None,
+    moments: Path | None = None,
+) -> Path:
+    """Write one file in the format that the end of its name selects; its folder is made if necessary.
+
+    Args:
+        reconstruction: What to write.
+        path: The file, such as ``walk.glb``, ``walk_static.glb``, ``walk_bvh.zip`` or ``walk.bvh``.
+        body: The body model that the parameters belong to.
+        clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
+        moments: ``moments.bin`` of the same run, for ``.html``; ignored where it is another run's.
+
+    Raises:
+        InputError: No format has this ending, or the format needs the clip and none is given.
+        DiskFullError: The disk is full; the file is absent.
+    """
+    path = Path(path)
+    source = ExportSource(
+        reconstruction, body, Path(clip) if clip is not None else None, _of_run(moments, reconstruction)
+    )
+    selected = format_of(path)
+    selected.check(source)
+    _make_folder(path.parent)
+    selected.write_file(source, path)
+    return path
+
+
+def _of_run(moments: Path | None, reconstruction: Reconstruction) -> Path | None:
+    """Return a ``moments.bin`` if it is there and was made with this result: a folder may hold another run's."""
+    return moments if moments is not None and moments.is_file() and belongs_to(moments, reconstruction) else None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one.") from error
