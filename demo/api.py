@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,16 @@ class Parts:
     model_names: tuple[str, ...]
 
 
-def read_options(settings: Settings, *values: object) -> RunOptions:
+def read_options(settings: Settings, model_names: Sequence[str], *values: object) -> RunOptions:
     """Turn the option fields (start, duration, fps, max_frames, model, ttt3r, reset) into a checked record.
 
+    Args:
+        settings: Bounds of the page.
+        model_names: Models that the page offers, the default first; nothing else is ever loaded for a visitor.
+        values: The fields.
+
     Raises:
-        InputError: A value is outside its range.
+        InputError: A value is outside its range, or the model is not offered.
     """
     start, duration, fps, frames, model, ttt3r, reset = values
     for label, value in (("start", start), ("duration", duration), ("fps", fps), ("reset interval", reset)):
@@ -44,17 +49,26 @@ def read_options(settings: Settings, *values: object) -> RunOptions:
         duration_s=float(duration) if duration else None,  # type: ignore[arg-type]
         fps=float(fps) if fps else None,  # type: ignore[arg-type]
         max_frames=most,
-        model=str(model or settings.model),
+        model=_offered(model, model_names),
         use_ttt3r=bool(ttt3r),
         reset_interval=int(reset) if reset else None,  # type: ignore[call-overload]
     )
+
+
+def _offered(model: object, names: Sequence[str]) -> str:
+    """Return a model that the page offers; nothing and ``auto`` stand for the default."""
+    if model in (None, "", "auto"):
+        return names[0]
+    if model not in names:
+        raise InputError("The page does not offer the model that was asked for.", f"Choose {' or '.join(names)}.")
+    return str(model)
 
 
 def connect_api(parts: Parts) -> None:
     """Add the named endpoint ``/reconstruct`` for programs, over components that the page does not show."""
     clip = gr.File(label="clip", visible=False)
     numbers = [gr.Number(value, visible=False) for value in (0, 0, 0, parts.settings.default_frames)]
-    model = gr.Textbox(parts.settings.model, visible=False)
+    model = gr.Textbox(parts.model_names[0], visible=False)
     ttt3r, reset = gr.Checkbox(False, visible=False), gr.Number(0, visible=False)
     outputs = [gr.JSON(label="summary", visible=False), gr.File(label="files", file_count="multiple", visible=False)]
     gr.Button(visible=False).click(
@@ -66,7 +80,7 @@ def _api(parts: Parts) -> Callable[..., Iterator[tuple[dict[str, object], list[s
     """Return the function behind ``/reconstruct``; its parameter names are part of the public contract."""
 
     def reconstruct(
-        clip: str,
+        clip: str | None,
         start: float = 0,
         duration: float = 0,
         fps: float = 0,
@@ -78,10 +92,12 @@ def _api(parts: Parts) -> Callable[..., Iterator[tuple[dict[str, object], list[s
     ) -> Iterator[tuple[dict[str, object], list[str] | None]]:
         """Reconstruct a clip: yields progress, and at last the summary and the files."""
         try:
-            options = read_options(parts.settings, start, duration, fps, max_frames, model, ttt3r, reset_interval)
+            values = (start, duration, fps, max_frames, model, ttt3r, reset_interval)
+            options = read_options(parts.settings, parts.model_names, *values)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        for update in parts.runs.start(Path(clip), options, str(request.session_hash), everything=True):
+        source = Path(clip) if clip else None
+        for update in parts.runs.start(source, options, str(request.session_hash), everything=True):
             if update.problem is not None:
                 raise gr.Error(update.problem, print_exception=False)
             if update.outcome is None:

@@ -38,7 +38,7 @@ class RunOptions:
     max_frames: int = 300
     """Most frames to use."""
     model: str = "auto"
-    """Model name or path."""
+    """One of ``Engine.model_names``, or ``auto`` for the default."""
     use_ttt3r: bool = False
     """Gate the state update by confidence (steadier on long clips)."""
     reset_interval: int | None = None
@@ -78,7 +78,7 @@ class Engine(Protocol):
         """Return the frame at a time, small: ``H W 3`` uint8, or None when there is none. Raises ``InputError``."""
 
     def load(self, model: str) -> None:
-        """Have a model ready. Raises ``AssetError``, ``CheckpointError``."""
+        """Have an offered model ready. Raises ``AssetError``, ``CheckpointError``, ``InputError``."""
 
     def reconstruct(self, clip: Path, options: RunOptions, listener: RunListener) -> Reconstruction:
         """Run the model; when stopped, return what there is. Raises ``InputError``, ``Cancelled``."""
@@ -96,7 +96,7 @@ class Engine(Protocol):
         """Say which model made a result, compared with the default one."""
 
     def model_names(self) -> tuple[str, ...]:
-        """Return the models that can be chosen, the default first."""
+        """Return the models that visitors can choose, the default first; names, never paths."""
 
     def describe(self) -> dict[str, object]:
         """Return model name, device and package version."""

@@ -38,7 +38,9 @@ class Human3REngine:
     """
 
     def __init__(self, model: str, body: str | None, spaces: ModuleType | None = None) -> None:
-        self._default = model
+        self._default_source = model
+        # A visitor sees the file's name, never the server's folders.
+        self._default = Path(model).name
         self._body_path = body
         self._lock = threading.Lock()
         self._held: tuple[str, human3r.LoadedModel] | None = None
@@ -47,7 +49,7 @@ class Human3REngine:
         self._forward: Forward = forward
         self._borrows_gpu = spaces is not None
         if spaces is not None:
-            self._forward = LentForward(spaces, self._model(model))
+            self._forward = LentForward(spaces, self._model(None))
 
     def probe(self, clip: Path) -> human3r.ClipInfo:
         """Measure a clip in the decoder process."""
@@ -178,12 +180,20 @@ class Human3REngine:
         return self._seconds_per_frame
 
     def _model(self, name: str | None) -> human3r.LoadedModel:
-        """Return a model by name, or the one that is held; loads it when it is another one."""
+        """Return a model by name, or the one that is held; loads it when it is another one.
+
+        Raises:
+            InputError: The name is not one that visitors can choose; nothing was looked up.
+        """
+        name = self._default if name == "auto" else name
+        if name is not None and name not in self.model_names():
+            raise human3r.InputError("The model that was asked for is not offered here.", "Choose one from the list.")
         with self._lock:
             if self._held is None or (name is not None and self._held[0] != name):
                 name = name or self._default
+                source = self._default_source if name == self._default else name
                 self._held = None  # frees the old weights before the new ones come
-                self._held = (name, human3r.load_model(name, body=self._body_path))
+                self._held = (name, human3r.load_model(source, body=self._body_path))
             return self._held[1]
 
     def _note_speed(self, seconds: float) -> None:

@@ -114,7 +114,7 @@ class Demo:
 
     def _warm_up(self) -> None:
         try:
-            self.engine.load(self.settings.model)
+            self.engine.load(self.engine.model_names()[0])
             self.gallery.open_all()
         except human3r.Human3RError as error:
             _LOG.warning("the model %s is not ready: %s", self.settings.model, error)

@@ -121,7 +121,7 @@ def _options(parts: Parts) -> list[gr.components.Component]:
                 min_width=110,
             )
         with gr.Row():
-            model = gr.Dropdown(list(parts.model_names), value=settings.model, label="Model", min_width=110)
+            model = gr.Dropdown(list(parts.model_names), value=parts.model_names[0], label="Model", min_width=110)
             reset = gr.Number(0, label="Reset every (0: auto)", minimum=0, precision=0, min_width=110)
         ttt3r = gr.Checkbox(False, label="TTT3R state update: steadier on long clips")
     return [start, duration, fps, frames, model, ttt3r, reset]
@@ -166,7 +166,7 @@ class _Actions:
             return ""
         parts = self._parts
         try:
-            options = read_options(parts.settings, *values)
+            options = read_options(parts.settings, parts.model_names, *values)
             facts = parts.engine.probe(Path(clip))
             peek = self._peek(Path(clip), options.start_s)
             frames = frames_to_use(facts, options)
@@ -198,7 +198,7 @@ class _Actions:
     def run(self, request: gr.Request, clip: str | None, *values: object) -> Iterator[tuple[object, ...]]:
         """Run, and change the page while it runs."""
         try:
-            options = read_options(self._parts.settings, *values)
+            options = read_options(self._parts.settings, self._parts.model_names, *values)
         except InputError as error:
             yield _changes(Update("", problem=str(error)))
             return

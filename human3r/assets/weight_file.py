@@ -139,7 +139,7 @@ def _header(shapes: Mapping[str, Shape], config_json: str, checksums: Mapping[st
 def _read_checksums(metadata: Mapping[str, str], name: str) -> dict[str, int]:
     try:
         return {key: int(value, 16) for key, value in json.loads(metadata[_CHECKSUM_ENTRY]).items()}
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{name} holds no checksums, or damaged ones.", "Make it again with 'models convert'."
         ) from error

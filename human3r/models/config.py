@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Literal
 
 from human3r.errors import CheckpointError
+from human3r.models.sizes import check_sizes
 
 if TYPE_CHECKING:
     from human3r.models.compact.config import CompactConfig
@@ -97,11 +98,12 @@ class ModelConfig:
         """Read what ``to_json`` wrote.
 
         Raises:
-            CheckpointError: The text is no JSON object, or a key is unknown, missing or of a wrong type.
+            CheckpointError: The text is no JSON object, a key is unknown, missing or of a wrong type, or a size is
+                outside its range.
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"The model configuration is not JSON ({error}).") from error
         architecture = values.get("architecture") if isinstance(values, dict) else None
         hints = {
@@ -112,7 +114,12 @@ class ModelConfig:
             "trunk": TrunkConfig,
             "parts": _parts_class(architecture),
         }
-        return _read_record(cls, values, "", hints)
+        try:
+            config = _read_record(cls, values, "", hints)
+        except OverflowError as error:
+            raise CheckpointError("The model configuration has a number that is out of range.") from error
+        check_sizes(config)
+        return config
 
 
 def _parts_class(architecture: object) -> type:
@@ -160,7 +167,8 @@ def _read_value(hint: object, value: object, path: str) -> object:
         return float(value)
     elif isinstance(hint, type) and type(value) is hint:
         return value
-    raise CheckpointError(f"The model configuration has a wrong value at {path!r}: {value!r}.")
+    kind = type(value).__name__
+    raise CheckpointError(f"The model configuration has a value of a wrong type at {path!r}: {kind}.")
 
 
 _BACKBONES = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16)}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from human3r.assets.conversion.inert_pickle import GlobalName, Inert, read_inert_pickle
+from human3r.assets.conversion.inert_pickle import GlobalName, Inert, make_dict, read_inert_pickle
 from human3r.assets.conversion.torch_file import StoredTensor, TorchFile
 from human3r.errors import CheckpointError, FormatError
 
@@ -119,7 +119,7 @@ class _Plain:
             case "__builtin__.bytes" | "builtins.bytes" if not arguments:
                 return b""
             case "collections.OrderedDict" | "collections.defaultdict":
-                return {key: self.convert(item) for key, item in value.items}  # type: ignore[misc]
+                return {key: self.convert(item) for key, item in make_dict(value.items).items()}
             case "copy_reg._reconstructor" | "copyreg._reconstructor":
                 return self._state_of(arguments[0], value)
         return self._state_of(recipe, value)
@@ -154,6 +154,8 @@ class _Plain:
 
 def _dtype(arguments: tuple[Any, ...], state: object) -> np.dtype:
     """Read a type from its code and its byte order; object arrays have the code ``O8``."""
+    if not isinstance(arguments[0], str):
+        raise ValueError("an array of unknown type")
     dtype = np.dtype(arguments[0])
     is_big = isinstance(state, tuple) and len(state) > 1 and state[1] == ">"
     return dtype.newbyteorder(">" if is_big else "<")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from human3r.child_process import PACKAGE_ROOT, child_environment
-from human3r.errors import CheckpointError, error_from
+from human3r.errors import CheckpointError, FormatError, error_from
 
-Kind = Literal["checkpoint", "body"]
+Kind = Literal["checkpoint", "cut3r", "multi_hmr", "body", "arrays", "torch_arrays"]
+_OF_WEIGHTS = ("checkpoint", "cut3r", "multi_hmr")
+_TIMEOUT_S = 3600
 
 
 def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
@@ -19,25 +22,30 @@ def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
 
     Raises:
         Human3RError: What the worker raised, as its own class.
-        CheckpointError: The worker itself ended early.
+        CheckpointError: The worker itself ended early, or took an hour; ``FormatError`` where it read no weights.
     """
+    failure = CheckpointError if kind in _OF_WEIGHTS else FormatError
     request = {"kind": kind, "source": str(source.absolute()), "target": str(target.absolute())}
-    process = subprocess.run(
-        [sys.executable, "-m", "human3r.assets.conversion.worker"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        env=child_environment(),
-        cwd=PACKAGE_ROOT,
-        check=False,
-    )
     try:
+        process = subprocess.run(
+            [sys.executable, "-m", "human3r.assets.conversion.worker"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            env=child_environment(),
+            cwd=PACKAGE_ROOT,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
         answer = json.loads(process.stdout)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, subprocess.TimeoutExpired) as error:
         # A process that was killed could not clean up behind itself.
-        for leftover in target.absolute().parent.glob(f".{target.stem}.*{target.suffix}"):
+        for leftover in target.absolute().parent.glob(f".{glob.escape(target.stem)}.*{target.suffix}"):
             leftover.unlink(missing_ok=True)
-        raise CheckpointError(f"The process that converted {source.name} ended with {process.returncode}.") from None
+        is_late = isinstance(error, subprocess.TimeoutExpired)
+        how = f"took more than {_TIMEOUT_S} s" if is_late else f"ended with {process.returncode}"
+        message = f"The process that reads {source.name} {how}."
+        raise failure(message, "The file may be damaged: get it again.") from None
     if "error" in answer:
         raise error_from(answer["error"], answer["message"], answer["remedy"])
     return answer["result"]

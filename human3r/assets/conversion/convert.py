@@ -6,7 +6,7 @@ Joins ``assets`` (reading files) with ``models`` (what the tensors mean); neithe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +22,10 @@ from human3r.assets.conversion.convert_tensors import (
     stored_tensors,
 )
 from human3r.assets.conversion.released_keys import OfficialLayout, Shape, official_layout
-from human3r.assets.conversion.torch_file import TorchFile
-from human3r.assets.registry import sha256_of
+from human3r.assets.conversion.torch_file import StoredTensor, TorchFile
+from human3r.assets.registry import sha256_of, weights_folder
 from human3r.assets.weight_file import WeightFile, write_weight_file
-from human3r.errors import CheckpointError
+from human3r.errors import AssetIntegrityError, CheckpointError, DiskFullError
 from human3r.models.build import build_network
 from human3r.models.config import ModelConfig, OfficialConfig
 from human3r.models.human3r import Human3R
@@ -33,6 +33,7 @@ from human3r.models.paper.released_config import released_config
 from human3r.models.precision import Precision, stored_precision
 
 _EXTRA_PREFIX = "extra_head."
+_MAX_STEM = 100
 _MOST_READERS = 4
 """Threads that read a file: copying and checking one tensor keeps one core busy."""
 
@@ -65,6 +66,8 @@ def convert_here(source: Path, target: Path) -> str:
 def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp32") -> Human3R:
     """Load a network from a released ``.pth`` or a converted ``.safetensors``, on the CPU.
 
+    A ``.pth`` is converted first, in a process of its own; the copy is kept beside the folder of weights.
+
     Args:
         path: The file.
         is_lean: Leave out the heads whose outputs nothing downstream reads.
@@ -74,22 +77,41 @@ def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp
     Raises:
         CheckpointError: The file is damaged, of another network, or partial.
     """
-    if path.suffix == ".safetensors":
-        return _load_converted(path, is_lean, precision)
-    with TorchFile(path) as file:
-        stored = stored_tensors(file)
-        found = {key: value.shape for key, value in stored.items()}
-        config = _read_config(file, found, path)
-        shapes, layout = network_layout(config)
-        keys = match_keys(found, layout, shapes)
-        check_aliases(file, stored, layout)
-        config = lean_config(config) if is_lean else config
-        tensors = {
-            name: file.load(stored[key]).to(stored_precision(name, precision))
-            for name, key in keys.items()
-            if not (is_lean and name.startswith(_EXTRA_PREFIX))
-        }
-    return fill_network(config, tensors)
+    return _load_converted(path if path.suffix == ".safetensors" else _converted_copy(path), is_lean, precision)
+
+
+def _converted_copy(path: Path) -> Path:
+    """Return the converted copy of a ``.pth``, made once in a process of its own and kept under the original's hash."""
+    folder = weights_folder().parent / "converted"
+    copy = folder / f"{path.stem[:_MAX_STEM]}-{sha256_of(path)}.safetensors"
+    if _is_readable(copy):
+        return copy
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskFullError(
+            f"The folder of converted weights cannot be made ({error.strerror}).", "Set HUMAN3R_HOME to a folder."
+        ) from error
+    convert_checkpoint(path, copy)
+    return copy
+
+
+def _is_readable(copy: Path) -> bool:
+    """Return whether a converted copy is there and of this version's configuration."""
+    try:
+        ModelConfig.from_json(WeightFile(copy).config_json)
+    except (CheckpointError, AssetIntegrityError):
+        return False
+    return True
+
+
+def extract_tensors(source: Path, target: Path, read: Callable[[TorchFile], dict[str, StoredTensor]]) -> str:
+    """Write tensors of a foreign checkpoint as one of our weight files, fp32, under the names that they have there."""
+    with TorchFile(source) as file:
+        stored = read(file)
+        shapes = {name: value.shape for name, value in stored.items()}
+        write_weight_file(target, shapes, lambda name: file.load(stored[name]), "{}")
+    return ""
 
 
 def weights_hash(path: Path) -> str:
@@ -102,8 +124,7 @@ def weights_hash(path: Path) -> str:
 def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], OfficialLayout]:
     """Return the shapes of an official network's tensors and the keys of its checkpoint, without allocating weights."""
     assert isinstance(config.parts, OfficialConfig)
-    with torch.device("meta"):
-        shapes = {name: tuple(values.shape) for name, values in build_network(config).state_dict().items()}
+    shapes = {name: tuple(values.shape) for name, values in _unfilled_network(config).state_dict().items()}
     return shapes, official_layout(shapes, config.parts.num_ray_blocks)
 
 
@@ -113,17 +134,33 @@ def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
     Raises:
         CheckpointError: A name is missing or left over, or a shape differs.
     """
-    with torch.device("meta"):
-        network = build_network(config)
+    network = _unfilled_network(config)
+    _check_shapes(network, {name: tuple(values.shape) for name, values in tensors.items()})
+    return _filled(network, tensors)
+
+
+def _unfilled_network(config: ModelConfig) -> Human3R:
+    """Build a network without allocating its weights; the sizes have been checked, what they build has not."""
+    try:
+        with torch.device("meta"):
+            return build_network(config)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"No network can be built from the configuration ({type(error).__name__}).") from error
+
+
+def _check_shapes(network: Human3R, found: Mapping[str, Shape]) -> None:
     expected = {name: tuple(values.shape) for name, values in network.state_dict().items()}
-    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    wrong = sorted(name for name in expected.keys() & tensors.keys() if tuple(tensors[name].shape) != expected[name])
+    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    wrong = sorted(name for name in expected.keys() & found.keys() if found[name] != expected[name])
     if missing or unknown or wrong:
         first = (missing + unknown + wrong)[0]
         raise CheckpointError(
             f"The weights do not fit the network: {len(missing)} missing, {len(unknown)} unknown, "
             f"{len(wrong)} of wrong shape (first: {first})."
         )
+
+
+def _filled(network: Human3R, tensors: Mapping[str, Tensor]) -> Human3R:
     network.load_state_dict(dict(tensors), strict=True, assign=True)
     return network.requires_grad_(False)
 
@@ -133,6 +170,8 @@ def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
     config = ModelConfig.from_json(file.config_json)
     config = lean_config(config) if is_lean else config
     names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
+    network = _unfilled_network(config)
+    _check_shapes(network, {name: file.shape(name) for name in names})
     precision = precision if config.architecture == "official" else "fp32"
     # Ordinary tensors wherever the caller is: others may not be filled from threads.
     with torch.inference_mode(False):
@@ -140,7 +179,7 @@ def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
     with ThreadPoolExecutor(min(_MOST_READERS, torch.get_num_threads())) as readers:
         for _ in readers.map(file.read_into, tensors.keys(), tensors.values()):
             pass
-    return fill_network(config, tensors)
+    return _filled(network, tensors)
 
 
 def lean_config(config: ModelConfig) -> ModelConfig:

@@ -18,6 +18,7 @@ from human3r.errors import CheckpointError
 
 _MODULE_PREFIX = "module."
 _MAX_CONSTRUCTOR_LENGTH = 20_000
+_MULTI_HMR_ENTRIES = ("model_state_dict", "model", "state_dict")
 _INFINITY = "inf"
 
 
@@ -38,6 +39,19 @@ def stored_tensors(file: TorchFile) -> dict[str, StoredTensor]:
     if all(key.startswith(_MODULE_PREFIX) for key in tensors):
         return {key.removeprefix(_MODULE_PREFIX): value for key, value in tensors.items()}
     return dict(tensors)
+
+
+def multi_hmr_tensors(file: TorchFile) -> dict[str, StoredTensor]:
+    """Return the tensors of an open checkpoint of Multi-HMR by its own keys.
+
+    Raises:
+        CheckpointError: There is no state dict.
+    """
+    for entry in _MULTI_HMR_ENTRIES:
+        state = find_field(file.root, entry)
+        if isinstance(state, dict):
+            return {str(key): value for key, value in state.items() if isinstance(value, StoredTensor)}
+    raise CheckpointError("The checkpoint of Multi-HMR holds no state dict.")
 
 
 def constructor_arguments(file: TorchFile) -> dict[str, object]:

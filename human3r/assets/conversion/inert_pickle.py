@@ -2,7 +2,8 @@
 
 A small interpreter of the opcodes, as ``pickletools`` names them: containers become containers, everything else becomes
 an ``Inert`` record of what the file asked for. Nothing is imported, looked up or called, so a hostile file can describe
-anything and do nothing.
+anything and do nothing. Python hashes, compares and prints nested values by recursion on the C stack, so the number of
+opcodes, the kinds of dictionary keys and the nesting are bounded.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import codecs
 import io
 import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,12 @@ class PersistentReference:
     value: object
 
 
+MAX_OPCODES = 4_000_000
+"""Bounds stack, memo and elements; the table of a released checkpoint has about 100,000 opcodes."""
+MAX_DEPTH = 64
+"""Containers and records inside each other; a checkpoint with its training configuration has about 15."""
+MAX_KEY_LENGTH = 16
+"""Items of a tuple that is a dictionary key."""
 _MARK = object()
 _STATE_ERRORS = (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 
@@ -62,17 +69,78 @@ def read_inert_pickle(payload: bytes, rebuild: Rebuild) -> object:
         rebuild: Asked about every call; it only ever sees names and data.
 
     Raises:
-        CheckpointError: The payload is not a well-formed pickle, or uses extension codes or out-of-band buffers.
+        CheckpointError: The payload is not a well-formed pickle, uses extension codes or out-of-band buffers, or
+            exceeds a bound.
     """
     machine = _Machine(rebuild)
     try:
-        for name, argument in _opcodes(payload):
+        for number, (name, argument) in enumerate(_opcodes(payload)):
             if name == "STOP":
-                return machine.stack.pop()
+                root = machine.stack.pop()
+                _check_depth(root)
+                return root
+            if number >= MAX_OPCODES:
+                raise CheckpointError(f"The checkpoint's object table has more than {MAX_OPCODES} opcodes.")
             machine.run(name, argument)
     except _STATE_ERRORS as error:
         raise CheckpointError(f"The checkpoint's object table is damaged ({type(error).__name__}).") from error
     raise CheckpointError("The checkpoint's object table has no end.")
+
+
+def make_dict(pairs: Iterable[Any]) -> dict[Any, Any]:
+    """Build a dictionary from (key, value) pairs whose keys can be hashed without recursion.
+
+    Raises:
+        TypeError: A key is neither a scalar, a name, a record nor a short flat tuple of those.
+    """
+    checked = [(key, value) for key, value in pairs]
+    for key, _ in checked:
+        parts = key if isinstance(key, tuple) and len(key) <= MAX_KEY_LENGTH else (key,)
+        if not all(isinstance(part, _KEY_TYPES) for part in parts):
+            raise TypeError("a dictionary key is no scalar")
+    return dict(checked)
+
+
+_KEY_TYPES = (str, bytes, int, float, type(None), GlobalName, Inert)
+
+
+def _check_depth(root: object) -> None:
+    """Bound the longest path from the root, without recursion; a reference back to an open container ends a path."""
+    depths = {id(root): 0}
+    path = [(id(root), iter(_children(root)))]
+    while path:
+        identity, children = path[-1]
+        child = next(children, _MARK)
+        if child is _MARK:
+            path.pop()
+            if path:
+                parent = path[-1][0]
+                depths[parent] = max(depths[parent], depths[identity] + 1)
+            continue
+        if not isinstance(child, _NESTING_TYPES):
+            continue
+        known = depths.get(id(child))
+        if len(path) + (known or 0) >= MAX_DEPTH:
+            raise CheckpointError(f"The checkpoint's object table nests deeper than {MAX_DEPTH} levels.")
+        if known is None:
+            depths[id(child)] = 0
+            path.append((id(child), iter(_children(child))))
+        else:
+            depths[identity] = max(depths[identity], known + 1)
+
+
+_NESTING_TYPES = (dict, list, tuple, Inert, PersistentReference)
+
+
+def _children(value: object) -> Iterable[object]:
+    """Return what a value holds; dictionary keys are flat."""
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, (list, tuple)):
+        return value
+    if isinstance(value, Inert):
+        return value.recipe, value.arguments, value.state, value.items
+    return (value.value,) if isinstance(value, PersistentReference) else ()
 
 
 def _opcodes(payload: bytes) -> Iterator[tuple[str, Any]]:
@@ -119,7 +187,7 @@ _FROM_MARK: dict[str, Callable[[list[object]], object]] = {
     "LIST": list,
     "TUPLE": tuple,
     "FROZENSET": tuple,
-    "DICT": lambda items: dict(zip(items[::2], items[1::2], strict=True)),
+    "DICT": lambda items: make_dict(zip(items[::2], items[1::2], strict=True)),
 }
 _SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _IGNORED = ("PROTO", "FRAME")
@@ -194,11 +262,11 @@ class _Machine:
                 (target.items if isinstance(target, Inert) else target).extend(values)
             case "SETITEM" | "SETITEMS":
                 values = self._pop(2) if name == "SETITEM" else self._pop_to_mark()
-                pairs = list(zip(values[::2], values[1::2], strict=True))
+                pairs = zip(values[::2], values[1::2], strict=True)
                 if isinstance(stack[-1], Inert):
-                    stack[-1].items.extend(pairs)
+                    stack[-1].items.extend(make_dict(pairs).items())
                 else:
-                    stack[-1].update(pairs)
+                    stack[-1].update(make_dict(pairs))
             case "PERSID":
                 stack.append(PersistentReference(argument))
             case "BINPERSID":

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from human3r.assets.conversion.inert_pickle import GlobalName, Inert, PersistentReference, read_inert_pickle
+from human3r.assets.conversion.inert_pickle import GlobalName, Inert, PersistentReference, make_dict, read_inert_pickle
 from human3r.errors import CheckpointError
 
 _REMEDY = "Give the .pth file as it was downloaded."
 MAX_TABLE_BYTES = 64 * 2**20
 """The object table of the released files is about half a megabyte."""
+_MAX_AXES = 16
 _DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -125,7 +126,8 @@ def _rebuild(name: GlobalName, arguments: Any) -> object:
     """Recognise tensors and ordered dictionaries; everything else stays inert."""
     match str(name):
         case "collections.OrderedDict" | "builtins.dict" | "__builtin__.dict":
-            return dict(*arguments)
+            pairs = arguments[0] if arguments else ()
+            return make_dict(pairs.items() if isinstance(pairs, dict) else pairs)
         case "torch._utils._rebuild_tensor_v2":
             return _stored_tensor(*arguments[:4])
         case "torch._utils._rebuild_parameter":
@@ -139,6 +141,8 @@ def _stored_tensor(reference: object, offset: object, shape: object, stride: obj
     kind, storage_type, key, _, size = reference.value
     if kind != "storage" or not isinstance(storage_type, GlobalName) or not isinstance(key, str):
         raise ValueError("storage")
+    if len(shape) > _MAX_AXES or len(stride) != len(shape):  # type: ignore[arg-type]
+        raise ValueError("axes")
     numbers = (size, offset, *shape, *stride)  # type: ignore[misc]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("sizes")
@@ -153,13 +157,17 @@ def find_field(record: object, name: str) -> object:
     """
     for _ in range(8):
         if isinstance(record, Inert):
-            pairs = dict(item for item in record.items if isinstance(item, tuple) and len(item) == 2)
+            pairs = {item[0]: item[1] for item in record.items if _is_named(item)}
             record = record.state[0] if isinstance(record.state, tuple) and record.state else record.state or pairs
         elif isinstance(record, Mapping) and "_content" in record:
             record = record["_content"]
         else:
             break
     return plain_value(record[name]) if isinstance(record, Mapping) and name in record else None
+
+
+def _is_named(item: object) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
 def plain_value(value: object) -> object:

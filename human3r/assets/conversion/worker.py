@@ -1,6 +1,7 @@
 """The converter process: a request as JSON on standard input, an answer as JSON on standard output.
 
-Started by ``conversion_child``. Checkpoints pass through one tensor at a time.
+Started by ``child``. Checkpoints pass through one tensor at a time. Only what a request needs is imported:
+a small pickle should not wait for the network's code.
 """
 
 from __future__ import annotations
@@ -9,27 +10,44 @@ import json
 import sys
 from pathlib import Path
 
-from human3r.assets.body_file import convert_body_here
-from human3r.assets.conversion.convert import convert_here
 from human3r.child_process import restrict_process
 from human3r.errors import Human3RError
 
 _ADDRESS_SPACE_BYTES = 24 * 2**30
 """Mostly libraries that are mapped and never touched; a CUDA build of torch maps about ten gigabytes."""
-_CPU_SECONDS = 3600
+_FILE_BYTES = 32 * 2**30
+_CPU_SECONDS = {"checkpoint": 900, "cut3r": 900, "multi_hmr": 900}
+_CPU_SECONDS_OF_ARRAYS = 120
 
 
 def main() -> int:
     """Convert one file; errors travel as the answer."""
     request = json.load(sys.stdin)
-    restrict_process({"AS": _ADDRESS_SPACE_BYTES, "CPU": _CPU_SECONDS})
-    convert = {"checkpoint": convert_here, "body": convert_body_here}[request["kind"]]
+    cpu_s = _CPU_SECONDS.get(request["kind"], _CPU_SECONDS_OF_ARRAYS)
+    restrict_process({"AS": _ADDRESS_SPACE_BYTES, "CPU": cpu_s, "FSIZE": _FILE_BYTES})
     try:
-        answer = {"result": convert(Path(request["source"]), Path(request["target"]))}
+        answer = {"result": _convert(request["kind"], Path(request["source"]), Path(request["target"]))}
     except Human3RError as error:
         answer = {"error": error.code, "message": error.message, "remedy": error.remedy}
     print(json.dumps(answer))
     return 0
+
+
+def _convert(kind: str, source: Path, target: Path) -> str:
+    if kind in ("arrays", "torch_arrays"):
+        from human3r.assets.conversion.foreign_arrays import write_arrays_here, write_tensors_here
+
+        return (write_arrays_here if kind == "arrays" else write_tensors_here)(source, target)
+    if kind == "body":
+        from human3r.assets.body_file import convert_body_here
+
+        return convert_body_here(source, target)
+    from human3r.assets.conversion.convert import convert_here, extract_tensors
+    from human3r.assets.conversion.convert_tensors import multi_hmr_tensors, stored_tensors
+
+    if kind == "checkpoint":
+        return convert_here(source, target)
+    return extract_tensors(source, target, stored_tensors if kind == "cut3r" else multi_hmr_tensors)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field
 from human3r.evaluation.benchmarks.folders import list_files, sequence_folders
@@ -59,7 +59,7 @@ def true_people(kit: BodyKit, folder: Path, images: tuple[Path, ...], index: int
     stem = images[index].stem
     path = folder / "smpl" / f"{stem}.pkl"
     K, T_world_camera = read_camera(folder / "cam" / f"{stem}.npz")
-    labels = load_pickled_arrays(path)
+    labels = read_foreign_pickle(path)
     if not isinstance(labels, list):
         raise FormatError(f"{path.name} of {folder.name} is not a list of people.", "Prepare it again.")
     vertices = [np.zeros((0, NUM_SMPL_VERTICES, 3))]

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field, images_of_rows
 from human3r.evaluation.benchmarks.folders import list_files
@@ -71,7 +71,7 @@ def read_annotation(path: Path, subset: Literal["emdb1", "emdb2"]) -> Annotation
     Raises:
         FormatError: Not such a file, a field is missing or of another size, or the sequence is not of the subset.
     """
-    content = load_pickled_arrays(path)
+    content = read_foreign_pickle(path)
     mapping = content if isinstance(content, dict) else {}
     if mapping.get(subset) is not None and not bool(mapping[subset]):
         raise FormatError(f"{path.name} says that it is not part of {subset}.", "Download it again.")

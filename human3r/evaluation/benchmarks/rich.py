@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from human3r.assets.conversion.array_pickle import load_torch_arrays
+from human3r.assets.conversion.foreign_arrays import read_foreign_tensors
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field
 from human3r.evaluation.benchmarks.folders import list_files
@@ -69,7 +69,7 @@ def read_annotations(root: Path) -> dict[str, Annotation]:
         FormatError: A support file is missing or damaged.
     """
     labels_path, cameras_path = support_file(root, LABELS), support_file(root, CAMERAS)
-    labels, cameras = load_torch_arrays(labels_path), load_torch_arrays(cameras_path)
+    labels, cameras = read_foreign_tensors(labels_path), read_foreign_tensors(cameras_path)
     if not isinstance(labels, dict) or not isinstance(cameras, dict):
         raise FormatError(f"{labels_path.name} or {cameras_path.name} is not a table of videos.", _REMEDY)
     return {name: _annotation(labels_path, name, label, cameras_path, cameras) for name, label in labels.items()}

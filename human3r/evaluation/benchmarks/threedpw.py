@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field, images_of_rows, list_field
 from human3r.evaluation.benchmarks.folders import list_files
@@ -53,7 +53,7 @@ def read_annotation(path: Path) -> Annotation:
     Raises:
         FormatError: Not such a file, or a field is missing or of another size.
     """
-    content = load_pickled_arrays(path)
+    content = read_foreign_pickle(path)
     genders = list_field(path, content, "genders")
     T_camera_world = field(path, content, "cam_poses", (None, 4, 4))
     num_people, num_frames = len(genders), len(T_camera_world)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.bodies.base import NUM_VERTICES
 from human3r.bodies.loading import read_body_arrays
 from human3r.bodies.smplx import SmplxBody
@@ -160,7 +160,7 @@ class BodyKit:
     def transfer(self) -> sparse.csr_matrix:
         """``6890 10475`` weights from SMPL-X's vertices to SMPL's."""
         path = self.path("transfer")
-        content = load_pickled_arrays(path)
+        content = read_foreign_pickle(path)
         matrix = content.get("matrix") if isinstance(content, dict) else content
         if getattr(matrix, "shape", None) != (NUM_SMPL_VERTICES, NUM_VERTICES):
             raise FormatError(f"{path.name} has no matrix of {NUM_SMPL_VERTICES} x {NUM_VERTICES}.", _REMEDY)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.bodies.base import NUM_BETAS, BodyArrays
 from human3r.errors import AssetIntegrityError
 
@@ -35,7 +35,7 @@ def read_smpl_arrays(path: Path) -> BodyArrays:
         FormatError: Not a pickle of arrays.
         AssetIntegrityError: An array is missing, or has a wrong shape or value.
     """
-    content = load_pickled_arrays(path)
+    content = read_foreign_pickle(path)
     arrays = {name: _array(path, content, name) for name in _SHAPES}
     weights, parents = arrays["weights"], arrays["kintree_table"][0].astype(np.int64)
     is_tree = (parents[1:] >= 0).all() and (parents[1:] < np.arange(1, NUM_SMPL_JOINTS)).all()

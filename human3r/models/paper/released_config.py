@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from human3r.errors import CheckpointError
 from human3r.models.config import ModelConfig, OfficialConfig, TrunkConfig
+from human3r.models.sizes import check_sizes
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -57,12 +58,14 @@ def released_config(
         parts = _parts(arguments, shapes, human_image_size, human_heads)
     except KeyError as error:
         raise CheckpointError(f"The checkpoint lacks {error.args[0]}.", "Give a Human3R checkpoint.") from error
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError, ArithmeticError) as error:
         raise CheckpointError(
             "The checkpoint holds tensors of unknown layout.", "Give a Human3R checkpoint."
         ) from error
     _check_heads(trunk, parts)
-    return ModelConfig(name, "official", "official", 512, trunk, parts)
+    config = ModelConfig(name, "official", "official", 512, trunk, parts)
+    check_sizes(config)
+    return config
 
 
 def _trunk(arguments: Mapping[str, object], shapes: Shapes) -> TrunkConfig:

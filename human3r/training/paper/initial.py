@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
+from human3r.assets.conversion.child import convert_in_child
 from human3r.assets.conversion.convert import network_layout
-from human3r.assets.conversion.convert_tensors import stored_tensors
-from human3r.assets.conversion.released_keys import Shape, official_key
-from human3r.assets.conversion.torch_file import StoredTensor, TorchFile, find_field
+from human3r.assets.conversion.released_keys import official_key
+from human3r.assets.weight_file import WeightFile
 from human3r.errors import AssetMissingError, CheckpointError, FormatError
 from human3r.models.build import seed_weights
 from human3r.skeleton import NUM_JOINT_ROTATIONS
@@ -40,7 +41,6 @@ _RAY_KEYS = {
 }
 _HEAD_PREFIX = "downstream_head."
 _STATE_BLOCKS, _IMAGE_BLOCKS = "dec_blocks_state.", "dec_blocks."
-_MULTI_HMR_ENTRIES = ("model_state_dict", "model", "state_dict")
 PADDING_STD = 0.02
 _NUM_MEAN_ROTATIONS = 24
 _IDENTITY_6D = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
@@ -139,15 +139,18 @@ def _load(trained: TrainedNetwork, origin: Origin, path: Path, unused_prefixes: 
         source_key(name): values for name, values in trained.state_dict(keep_vars=True).items()
         if origin_of(name) == origin
     }  # fmt: skip
-    with TorchFile(path) as file:
-        stored = stored_tensors(file) if origin == "cut3r" else _multi_hmr_tensors(file)
+    with TemporaryDirectory(prefix="human3r-") as folder:
+        copy = Path(folder) / "tensors.safetensors"
+        convert_in_child("cut3r" if origin == "cut3r" else "multi_hmr", path, copy)
+        file = WeightFile(copy)
+        stored = {name: name for name in file.names}
         renamed = _with_state_blocks(stored) if origin == "cut3r" else stored
         unused = _unused_keys(trained, origin)
         missing = sorted(wanted.keys() - renamed.keys())
         strangers = sorted(
             key for key in renamed.keys() - wanted.keys() - unused if not key.startswith(unused_prefixes or ("\0",))
         )
-        wrong = sorted(key for key in wanted.keys() & renamed.keys() if _shape(renamed[key]) != wanted[key].shape)
+        wrong = sorted(key for key in wanted.keys() & renamed.keys() if file.shape(renamed[key]) != wanted[key].shape)
         problems = [
             f"{len(keys)} {what} (first: {keys[0]})"
             for keys, what in ((missing, "missing"), (strangers, "unknown"), (wrong, "of wrong shape"))
@@ -156,22 +159,12 @@ def _load(trained: TrainedNetwork, origin: Origin, path: Path, unused_prefixes: 
         if problems:
             raise CheckpointError(f"The keys of {path.name} do not fit the network: {', '.join(problems)}.")
         for key, values in wanted.items():
-            values.copy_(file.load(renamed[key]))
+            read = torch.empty(values.shape)
+            file.read_into(renamed[key], read)
+            values.copy_(read)
 
 
-def _shape(stored: StoredTensor) -> Shape:
-    return tuple(stored.shape)
-
-
-def _multi_hmr_tensors(file: TorchFile) -> dict[str, StoredTensor]:
-    for entry in _MULTI_HMR_ENTRIES:
-        state = find_field(file.root, entry)
-        if isinstance(state, dict):
-            return {key: value for key, value in state.items() if isinstance(value, StoredTensor)}
-    raise CheckpointError("The checkpoint of Multi-HMR holds no state dict.")
-
-
-def _with_state_blocks(stored: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+def _with_state_blocks(stored: dict[str, str]) -> dict[str, str]:
     """Give a checkpoint without state decoder the blocks of its image decoder for it."""
     if any(key.startswith(_STATE_BLOCKS) for key in stored):
         return stored

@@ -18,7 +18,7 @@ from tempfile import NamedTemporaryFile, mkdtemp
 import numpy as np
 from PIL import Image
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError, InputError
 from human3r.training.paper.data.exr import read_exr_channel
 from human3r.training.paper.data.layout import SPLITS, LabelledFrame, LabelledPeople, people_from_rows, write_frame
@@ -244,4 +244,7 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with NamedTemporaryFile(suffix=".pkl") as file:
         file.write(content)
         file.flush()
-        return np.array(load_pickled_arrays(Path(file.name)), dtype=str).reshape(shape)
+        texts = read_foreign_pickle(Path(file.name))
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise FormatError(f"The array {name} of objects holds something else than texts.", "Download it again.")
+    return np.array(texts, dtype=str).reshape(shape)

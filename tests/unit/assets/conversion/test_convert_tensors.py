@@ -32,6 +32,11 @@ CONSTRUCTOR = (
 CONFIG = PRESETS["tiny"]
 
 
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUMAN3R_HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture(scope="module")
 def network() -> Human3R:
     network = build_network(CONFIG)

@@ -20,13 +20,13 @@ from human3r.errors import InputError
 
 
 def test_empty_option_fields_mean_the_whole_clip() -> None:
-    options = read_options(Settings(default_frames=50), 0, 0, 0, None, None, False, 0)
+    options = read_options(Settings(default_frames=50), ("auto", "compact"), 0, 0, 0, None, None, False, 0)
 
     assert options == RunOptions(max_frames=50)
 
 
 def test_option_fields_are_taken() -> None:
-    options = read_options(Settings(), 1.5, 4, 10, 60, "compact", True, 100)
+    options = read_options(Settings(), ("auto", "compact"), 1.5, 4, 10, 60, "compact", True, 100)
 
     assert options == RunOptions(1.5, 4.0, 10.0, 60, "compact", True, 100)
 
@@ -34,7 +34,7 @@ def test_option_fields_are_taken() -> None:
 @pytest.mark.parametrize("values", [(-1, 0, 0, 10), (0, 0, -2, 10), (0, 0, 0, 601), (0, 0, 0, -3)])
 def test_option_fields_out_of_range_are_a_sentence_with_a_remedy(values: tuple[float, ...]) -> None:
     with pytest.raises(InputError) as refusal:
-        read_options(Settings(max_frames=600), *values, "auto", False, 0)
+        read_options(Settings(max_frames=600), ("auto",), *values, "auto", False, 0)
 
     assert refusal.value.remedy
 

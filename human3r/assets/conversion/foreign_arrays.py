@@ -1,0 +1,141 @@
+"""Pickles of arrays from elsewhere, parsed in a process of their own: a table of plain nodes and an archive of arrays.
+
+The worker writes an ``.npz`` with every array once and, as JSON, one node per value; containers name their items by
+node number, so that what was shared in the pickle stays shared and nothing nests. Reading it back runs no recursion.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from human3r.assets.conversion.array_pickle import load_pickled_arrays, load_torch_arrays
+from human3r.assets.conversion.child import Kind, convert_in_child
+from human3r.assets.conversion.inert_pickle import Inert
+from human3r.atomic import whole_or_absent
+from human3r.errors import FormatError
+
+_NODES = "nodes"
+
+
+def read_foreign_pickle(path: Path) -> Any:
+    """Return a pickle as plain data: containers, scalars, texts, bytes, NumPy arrays and sparse matrices.
+
+    What the file holds beside those is an empty ``Inert`` record.
+
+    Raises:
+        FormatError: No such file, too large, not a well-formed pickle of arrays, or one that ends its reader.
+    """
+    return _read(path, "arrays")
+
+
+def read_foreign_tensors(path: Path) -> Any:
+    """Return what ``torch.save`` wrote as plain data; tensors are NumPy arrays.
+
+    Raises:
+        FormatError: No such file, damaged, not of the zip format, or one that ends its reader.
+    """
+    return _read(path, "torch_arrays")
+
+
+def _read(path: Path, kind: Kind) -> Any:
+    with TemporaryDirectory(prefix="human3r-") as folder:
+        target = Path(folder) / "arrays.npz"
+        convert_in_child(kind, path, target)
+        try:
+            with np.load(target, allow_pickle=False) as archive:
+                return _decode(json.loads(bytes(archive[_NODES])), archive)
+        except (OSError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile) as error:
+            raise FormatError(f"{path.name} cannot be passed on as arrays ({error}).", "Download it again.") from error
+
+
+def write_arrays_here(source: Path, target: Path) -> str:
+    """Do the work of ``read_foreign_pickle`` in this process: parse, and write the table and the arrays."""
+    _write(load_pickled_arrays(source), source, target)
+    return ""
+
+
+def write_tensors_here(source: Path, target: Path) -> str:
+    """Do the work of ``read_foreign_tensors`` in this process: parse, and write the table and the arrays."""
+    _write(load_torch_arrays(source), source, target)
+    return ""
+
+
+def _write(content: object, source: Path, target: Path) -> None:
+    encoder = _Encoder()
+    encoder.add(content)
+    try:
+        nodes = json.dumps(encoder.nodes).encode()
+    except ValueError as error:
+        raise FormatError(f"{source.name} holds a number with too many digits.", "Download it again.") from error
+    with whole_or_absent(target) as temporary:
+        np.savez(temporary, **{_NODES: np.frombuffer(nodes, np.uint8)}, **encoder.arrays)
+
+
+class _Encoder:
+    """Writes every value once, items before what holds them; the last node is the whole."""
+
+    def __init__(self) -> None:
+        self.nodes: list[tuple[str, Any]] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self._numbers: dict[int, int] = {}
+
+    def add(self, value: Any) -> int:
+        """Write a value and return its number; the reader has bounded how deep it nests."""
+        if id(value) not in self._numbers:
+            node = self._node(value)
+            self._numbers[id(value)] = len(self.nodes)
+            self.nodes.append(node)
+        return self._numbers[id(value)]
+
+    def _node(self, value: Any) -> tuple[str, Any]:
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return "plain", value
+        if isinstance(value, bytes):
+            return "bytes", value.decode("latin-1")
+        if isinstance(value, (list, tuple)):
+            return "list" if isinstance(value, list) else "tuple", [self.add(item) for item in value]
+        if isinstance(value, dict):
+            return "dict", [(self.add(key), self.add(item)) for key, item in value.items()]
+        if isinstance(value, np.ndarray):
+            return "array", self._array(value)
+        if sparse.issparse(value):
+            parts = [self._array(part) for part in (value.data, value.indices, value.indptr)]
+            return value.format, [parts, list(value.shape)]
+        return "inert", None
+
+    def _array(self, value: np.ndarray) -> str:
+        name = f"a{len(self.arrays)}"
+        self.arrays[name] = value
+        return name
+
+
+def _decode(nodes: list[tuple[str, Any]], archive: np.lib.npyio.NpzFile) -> Any:
+    values: list[Any] = []
+    for kind, content in nodes:
+        match kind:
+            case "plain":
+                values.append(content)
+            case "bytes":
+                values.append(content.encode("latin-1"))
+            case "list":
+                values.append([values[number] for number in content])
+            case "tuple":
+                values.append(tuple(values[number] for number in content))
+            case "dict":
+                values.append({values[key]: values[item] for key, item in content})
+            case "array":
+                values.append(archive[content])
+            case "csc" | "csr":
+                parts, shape = content
+                make = sparse.csc_matrix if kind == "csc" else sparse.csr_matrix
+                values.append(make(tuple(archive[part] for part in parts), shape=tuple(shape)))
+            case _:
+                values.append(Inert(None))
+    return values[-1]
