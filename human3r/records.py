@@ -1,8 +1,8 @@
 """The shared nouns: records that cross package borders.
 
 Frames, units and axis letters are those of the README's conventions: ``T_a_b`` takes coordinates in *b* to *a*,
-OpenCV camera axes, world = first camera of the session, metres, radians, seconds; pixel (0, 0) is the centre of the
-top-left pixel. The records hold tensors on whatever device made them. No I/O and no maths lives here.
+OpenCV camera axes, world = first camera of the session, meters, radians, seconds; pixel (0, 0) is the center of the
+top-left pixel. The records hold tensors on whatever device made them. No I/O and no math lives here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from human3r.skeleton import NUM_JOINT_ROTATIONS
@@ -68,8 +69,8 @@ def concatenate(records: Sequence[RecordT]) -> RecordT:
 class Frame:
     """One decoded frame of a clip, upright."""
 
-    image: np.ndarray
-    """``H W 3`` uint8 RGB."""
+    image: UInt8[np.ndarray, "H W 3"]
+    """RGB."""
     frame_index: int
     """Index of the frame in the source clip, from 0, in presentation order."""
     time_s: float
@@ -80,10 +81,10 @@ class Frame:
 class Camera(TensorRecord):
     """A pinhole camera in the world."""
 
-    K: Tensor
-    """``3 3`` intrinsics in pixels of ``image_size``."""
-    T_world_camera: Tensor
-    """``4 4`` rigid transform, metres."""
+    K: Float[Tensor, "3 3"]
+    """Intrinsics in pixels of ``image_size``."""
+    T_world_camera: Float[Tensor, "4 4"]
+    """Rigid transform, meters."""
     image_size: tuple[int, int]
     """(height, width) of the upright source frame."""
 
@@ -92,20 +93,20 @@ class Camera(TensorRecord):
 class People(TensorRecord):
     """Everyone in one frame; people are an axis, and nobody is an axis of length 0."""
 
-    track_id: Tensor
-    """``P`` int64, identity, never reused in a session."""
-    score: Tensor
-    """``P`` detection score in [0, 1]."""
-    head_uv_px: Tensor
-    """``P 2`` head keypoint in the upright source frame, pixels."""
-    joint_rotations: Tensor
-    """``P 53 3 3`` local rotations: root (in the camera frame), 21 body, 15 left hand, 15 right hand, jaw."""
-    betas: Tensor
-    """``P 10`` shape coefficients."""
-    expression: Tensor
-    """``P 10`` face coefficients."""
-    head_camera: Tensor
-    """``P 3`` position of the head joint (SMPL-X joint 15) in the camera frame, metres."""
+    track_id: Int64[Tensor, " P"]
+    """Identity, never reused in a session."""
+    score: Float[Tensor, " P"]
+    """Detection score in [0, 1]."""
+    head_uv_px: Float[Tensor, "P 2"]
+    """Head keypoint in the upright source frame, pixels."""
+    joint_rotations: Float[Tensor, "P 53 3 3"]
+    """Local rotations: root (in the camera frame), 21 body, 15 left hand, 15 right hand, jaw."""
+    betas: Float[Tensor, "P 10"]
+    """Shape coefficients."""
+    expression: Float[Tensor, "P 10"]
+    """Face coefficients."""
+    head_camera: Float[Tensor, "P 3"]
+    """Position of the head joint (SMPL-X joint 15) in the camera frame, meters."""
 
     def __len__(self) -> int:
         return self.track_id.shape[0]
@@ -118,26 +119,17 @@ class BodyParameters(TensorRecord):
     Rotations are axis-angle, radians. ``global_orient`` and ``transl`` are in world unless said otherwise.
     """
 
-    global_orient: Tensor
-    """``P 3``"""
-    transl: Tensor
-    """``P 3`` metres"""
-    body_pose: Tensor
-    """``P 21 3``"""
-    left_hand_pose: Tensor
-    """``P 15 3``"""
-    right_hand_pose: Tensor
-    """``P 15 3``"""
-    jaw_pose: Tensor
-    """``P 3``"""
-    leye_pose: Tensor
-    """``P 3``"""
-    reye_pose: Tensor
-    """``P 3``"""
-    betas: Tensor
-    """``P 10``"""
-    expression: Tensor
-    """``P 10``"""
+    global_orient: Float[Tensor, "P 3"]
+    transl: Float[Tensor, "P 3"]
+    """Meters."""
+    body_pose: Float[Tensor, "P 21 3"]
+    left_hand_pose: Float[Tensor, "P 15 3"]
+    right_hand_pose: Float[Tensor, "P 15 3"]
+    jaw_pose: Float[Tensor, "P 3"]
+    leye_pose: Float[Tensor, "P 3"]
+    reye_pose: Float[Tensor, "P 3"]
+    betas: Float[Tensor, "P 10"]
+    expression: Float[Tensor, "P 10"]
 
     def __len__(self) -> int:
         return self.global_orient.shape[0]
@@ -145,7 +137,7 @@ class BodyParameters(TensorRecord):
 
 @dataclass(frozen=True)
 class FramePrediction(TensorRecord):
-    """What ``Session.step`` says about one frame."""
+    """What ``Session.step`` predicts for one frame."""
 
     frame_index: int
     """Index in the source clip."""
@@ -157,22 +149,22 @@ class FramePrediction(TensorRecord):
     """Everyone in the frame."""
     parameters_world: BodyParameters
     """The same people as standard SMPL-X parameters in world, for the body that the session uses."""
-    joints_world: Tensor
-    """``P 55 3`` SMPL-X joints, metres."""
-    pointmap_camera: Tensor
-    """``h w 3`` 3D point per network pixel in the camera frame, metres."""
-    confidence: Tensor
-    """``h w``, >= 1, no unit."""
-    person_mask: Tensor
-    """``h w`` probability that the pixel shows any person."""
-    image: Tensor
-    """``h w 3`` uint8 RGB, the network's own view of the frame: the colours of the pointmap."""
+    joints_world: Float[Tensor, "P 55 3"]
+    """SMPL-X joints, meters."""
+    pointmap_camera: Float[Tensor, "h w 3"]
+    """3D point per network pixel in the camera frame, meters."""
+    confidence: Float[Tensor, "h w"]
+    """At least 1, no unit."""
+    person_mask: Float[Tensor, "h w"]
+    """Probability that the pixel shows any person."""
+    image: UInt8[Tensor, "h w 3"]
+    """RGB, the network's own view of the frame: the colors of the pointmap."""
     source_rect_px: tuple[float, float, float, float]
     """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, pixel edges (a full frame is 0, 0, W, H)."""
     people_seen: People | None = None
     """The same people as the network saw them, before the causal filter; None where there is no filter."""
-    scene_ratio: Tensor | None = None
-    """``P 2`` logarithm of each body's distance over the scene's own, and trust in it (0 to 1); None where the scene is
+    scene_ratio: Float[Tensor, "P 2"] | None = None
+    """Logarithm of each body's distance over the scene's own, and trust in it (0 to 1); None where the scene is
     not brought to the scale of people."""
 
 
@@ -182,12 +174,12 @@ class Track:
 
     track_id: int
     """Identity, as in ``People.track_id``."""
-    betas: np.ndarray
-    """``10`` one shape for the whole track: the score-weighted mean of its observations."""
-    frames: np.ndarray
-    """``n`` int64, rows into the processed frames in which the person was seen."""
-    observations: np.ndarray
-    """``n`` int64, the matching rows of the person table."""
+    betas: Float[np.ndarray, " 10"]
+    """One shape for the whole track: the score-weighted mean of its observations."""
+    frames: Int64[np.ndarray, " n"]
+    """Rows into the processed frames in which the person was seen."""
+    observations: Int64[np.ndarray, " n"]
+    """Matching rows of the person table."""
 
 
 def empty_people(device: torch.device | str = "cpu") -> People:
