@@ -1,10 +1,11 @@
-"""One colour per identity, the same in the viewer, the overlays and every exported file.
+"""One color per identity, the same in the viewer, the overlays and every exported file; and the sRGB curve.
 
-Twelve hues that stay apart for colour-blind viewers and on both light and dark backgrounds; identities beyond twelve
-reuse them in order.
+Twelve hues that color-blind viewers can tell apart on light and dark backgrounds; later identities reuse them in order.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 _COLORS_RGB: tuple[tuple[int, int, int], ...] = (
     (66, 135, 245),
@@ -23,5 +24,16 @@ _COLORS_RGB: tuple[tuple[int, int, int], ...] = (
 
 
 def person_color(track_id: int) -> tuple[int, int, int]:
-    """Return the sRGB colour (0 to 255) of one identity."""
+    """Return the sRGB color (0 to 255) of one identity."""
     return _COLORS_RGB[track_id % len(_COLORS_RGB)]
+
+
+def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
+    """Decode sRGB in [0, 1]. Source: IEC 61966-2-1."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Encode linear light, clipped to [0, 1], as sRGB. Source: IEC 61966-2-1."""
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

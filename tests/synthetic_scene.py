@@ -11,6 +11,8 @@ import torch
 from human3r.bodies import SmplxBody, from_joint_rotations, to_joint_rotations
 from human3r.bodies.base import BodyArrays
 from human3r.bodies.placement import head_centred
+from human3r.geometry.camera import project
+from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import PARENTS
@@ -264,10 +266,7 @@ def _walk(
 
 
 def _project(joints: np.ndarray, K: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
-    R, t = T_world_camera[:, :3, :3], T_world_camera[:, :3, 3]
-    camera = (joints - t[:, None]) @ R
-    pixels = camera @ np.swapaxes(K, 1, 2)
-    return pixels[..., :2] / pixels[..., 2:]
+    return project(inverse_transform_points(T_world_camera, joints), K)
 
 
 def _room(count: int, T_world_gravity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,10 +16,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from human3r.errors import FormatError, Human3RError
-from human3r.evaluation.bodies.people import in_camera
 from human3r.evaluation.consistency.fit import PriorKeypoints
 from human3r.evaluation.consistency.run import find_inputs, reconstruct_beside_prior
 from human3r.evaluation.metrics import mpjpe, pa_mpjpe
+from human3r.geometry.rigid import inverse_transform_points
 from human3r.inference.loading import load_model
 from human3r.results.reconstruction import Reconstruction
 
@@ -138,7 +138,7 @@ def score_view(result: Reconstruction, camera: CalibratedCamera, truth_world: np
     Raises:
         FormatError: The result has nobody in a frame with truth.
     """
-    truth = in_camera(truth_world, camera.T_world_camera)[:, _BODY_KEYPOINTS]
+    truth = inverse_transform_points(camera.T_world_camera, truth_world)[:, _BODY_KEYPOINTS]
     frames, T_world_camera = result.person_frame, result.T_world_camera[result.person_frame]
     joints = result.joints_world[:, _BODY_JOINTS] - T_world_camera[:, None, :3, 3]
     joints = joints @ T_world_camera[:, :3, :3]

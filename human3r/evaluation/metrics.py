@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from human3r.evaluation.scoring.alignment import as_float64, fit_similarity
-from human3r.evaluation.scoring.depth_errors import DepthAlignment, DepthErrors, align_depth, depth_metrics
+from human3r.evaluation.scoring.depth_errors import DepthAlignment, DepthErrors, align_depth, as_float64, depth_metrics
+from human3r.geometry.alignment import fit_similarity
 
 __all__ = [
     "FOOT_VERTICES",

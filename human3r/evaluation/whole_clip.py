@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from human3r.bodies import SmplxBody
-from human3r.evaluation.bodies.people import PeopleScorer, in_camera
+from human3r.evaluation.bodies.people import PeopleScorer
 from human3r.evaluation.protocol import PosedPeople, Protocol, ScoreGroup
 from human3r.evaluation.scoring.matching import match_people
+from human3r.geometry.rigid import inverse_transform_points, transform_points
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import COMPACT_FINISHING, finish
 from human3r.results.reconstruction import Reconstruction
@@ -60,7 +61,9 @@ def people_of_frame(result: Reconstruction, frame: int) -> PosedPeople:
     rows = np.flatnonzero(result.person_frame == frame)
     T_world_camera = result.T_world_camera[frame].astype(np.float64)
     return PosedPeople(
-        joints_camera=in_camera(result.joints_world[rows, :NUM_BODY_JOINTS].astype(np.float64), T_world_camera),
+        joints_camera=inverse_transform_points(
+            T_world_camera, result.joints_world[rows, :NUM_BODY_JOINTS].astype(np.float64)
+        ),
         joints_px=result.joints_image_px[rows, :NUM_BODY_JOINTS].astype(np.float64),
         T_world_camera=T_world_camera,
         identity=result.person_track[rows],
@@ -99,8 +102,7 @@ def motion_group(result: Reconstruction, truth: list[PosedPeople]) -> ScoreGroup
 
 
 def _in_world(people: PosedPeople, row: int) -> np.ndarray:
-    T_world_camera = people.T_world_camera
-    return people.joints_camera[row] @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]
+    return transform_points(people.T_world_camera, people.joints_camera[row])
 
 
 def _second(

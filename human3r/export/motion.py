@@ -118,16 +118,3 @@ def continuous_quat_xyzw(R: np.ndarray) -> np.ndarray:
     flips = np.where((quat[1:] * quat[:-1]).sum(axis=-1, keepdims=True) < 0, -1.0, 1.0)
     quat[1:] *= np.cumprod(flips, axis=0)
     return quat.astype(np.float32)
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return area-weighted unit normals: ``V 3`` float32."""
-    corners = vertices[faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    flat = faces.reshape(-1)
-    normals = np.stack(
-        [np.bincount(flat, np.repeat(face_normals[:, axis], 3), len(vertices)) for axis in range(3)], axis=1
-    )
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    # A vertex of zero-area faces has no normal; validators demand unit length, so it points up.
-    return np.where(length > 1e-12, normals / np.maximum(length, 1e-12), (0.0, 1.0, 0.0)).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Pure functions on tensors: rigid transforms, cameras, alignment. No state, no I/O."""
+"""Pure functions, no state, no I/O: rigid transforms, pinhole cameras, alignment, meshes, point clouds, the floor."""

@@ -1,45 +1,49 @@
-"""Fitting a camera to predicted geometry: the focal length of a pointmap.
-
-Source: DUSt3R (arXiv 2312.14132), sec. 3.3, robust focal length by Weiszfeld's algorithm.
-"""
+"""Closed-form alignment of point sets, NumPy and float64: metrics are compared to the last printed digit."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
-WEISZFELD_ITERATIONS = 10
-
-
-def _rays(pointmap_camera: Tensor) -> tuple[Tensor, Tensor]:
-    """Return pixel offsets from the principal point (W // 2, H // 2) and slopes (X/Z, Y/Z), both ``H*W 2``."""
-    height, width = pointmap_camera.shape[:2]
-    y, x = torch.meshgrid(
-        torch.arange(height, device=pointmap_camera.device) - height // 2,
-        torch.arange(width, device=pointmap_camera.device) - width // 2,
-        indexing="ij",
-    )
-    pixels = torch.stack((x, y), dim=-1).flatten(0, 1).to(pointmap_camera.dtype)
-    slopes = (pointmap_camera[..., :2] / pointmap_camera[..., 2:]).flatten(0, 1)
-    return pixels, slopes
+import numpy as np
 
 
-def focal_from_pointmap(pointmap_camera: Tensor) -> Tensor:
-    """Return the scalar focal length in pixels that best explains a pointmap ``H W 3`` (camera frame).
+@dataclass(frozen=True)
+class Similarity:
+    """``y = scale * R x + t`` for a batch of problems."""
 
-    Minimises the sum of pixel distances, principal point (W // 2, H // 2), equal for both axes, not below 0.
+    scale: np.ndarray
+    """``*batch``, no unit"""
+    R: np.ndarray
+    """``*batch 3 3``"""
+    t: np.ndarray
+    """``*batch 3``, unit of the target"""
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Map ``*batch N 3`` points."""
+        return self.scale[..., None, None] * points @ np.swapaxes(self.R, -1, -2) + self.t[..., None, :]
+
+
+def fit_similarity(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> Similarity:
+    """Fit the least-squares similarity from ``source`` to ``target``; never a reflection.
+
+    Coinciding source points get scale 0.
+
+    Args:
+        source: ``*batch N 3`` points.
+        target: ``*batch N 3`` matching points.
+        with_scale: False fits a rigid motion (scale 1).
+
+    Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (PAMI 1991).
     """
-    pixels, slopes = _rays(pointmap_camera)
-    slopes = slopes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    along, length = (slopes * pixels).sum(-1), (slopes * slopes).sum(-1)
-    focal = along.mean() / length.mean()
-    for _ in range(WEISZFELD_ITERATIONS):
-        weight = 1 / (pixels - focal * slopes).norm(dim=-1).clamp_min(1e-8)
-        focal = (weight * along).mean() / (weight * length).mean()
-    return focal.clamp_min(0)
-
-
-def median_focal_from_pointmap(pointmap_camera: Tensor) -> Tensor:
-    """Return the median, over pixels and both axes, of pixel offset over slope: cruder than ``focal_from_pointmap``."""
-    pixels, slopes = _rays(pointmap_camera)
-    return (pixels / slopes).flatten().nanmedian()
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    source_mean = source.mean(-2, keepdims=True)
+    target_mean = target.mean(-2, keepdims=True)
+    x, y = source - source_mean, target - target_mean
+    U, singular, Vt = np.linalg.svd(np.swapaxes(y, -1, -2) @ x)
+    signs = np.ones_like(singular)
+    signs[..., -1] = np.sign(np.linalg.det(U @ Vt))
+    R = (U * signs[..., None, :]) @ Vt
+    variance = np.square(x).sum((-2, -1))
+    scale = (singular * signs).sum(-1) / np.maximum(variance, 1e-300) if with_scale else np.ones(source.shape[:-2])
+    t = target_mean[..., 0, :] - scale[..., None] * np.einsum("...ij,...j->...i", R, source_mean[..., 0, :])
+    return Similarity(scale, R, t)

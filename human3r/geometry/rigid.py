@@ -1,7 +1,7 @@
 """Rotations and rigid transforms.
 
 Rotations are matrices; axis-angle, six-dimensional and quaternion forms are converted at the edges. Transforms are
-``4 4`` matrices ``T_a_b``. All functions broadcast over leading axes.
+``4 4`` matrices ``T_a_b``. All functions broadcast over leading axes; points may be tensors or NumPy arrays.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import roma
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from human3r.skeleton import ArrayT
 
 
 def rotation_from_6d(six_d: Tensor) -> Tensor:
@@ -72,26 +74,11 @@ def invert_rigid(T_a_b: Tensor) -> Tensor:
     return rigid_transform(R_b_a, -(R_b_a @ T_a_b[..., :3, 3:])[..., 0])
 
 
-def transform_points(T_a_b: Tensor, points_b: Tensor) -> Tensor:
-    """Return points ``... 3`` in frame *a*; one transform ``4 4``, or ``B 4 4`` with points ``B ... 3``."""
-    flat = points_b.reshape(*T_a_b.shape[:-2], -1, 3)
-    moved = flat @ T_a_b[..., :3, :3].transpose(-1, -2) + T_a_b[..., None, :3, 3]
-    return moved.reshape(points_b.shape)
+def transform_points(T_a_b: ArrayT, points_b: ArrayT) -> ArrayT:
+    """Return points ``... M 3`` of frame *b* in frame *a*; leading axes broadcast with those of ``... 4 4``."""
+    return points_b @ T_a_b[..., :3, :3].swapaxes(-1, -2) + T_a_b[..., None, :3, 3]
 
 
-def chain_segments(T_segment_camera: Tensor, has_reset: list[bool]) -> Tensor:
-    """Return ``T 4 4`` cameras in the world of the first segment.
-
-    After a frame that resets the network, the next segment's origin is that frame's camera.
-
-    Args:
-        T_segment_camera: ``T 4 4`` cameras, each relative to the first frame of its segment.
-        has_reset: Per frame, whether the network was reset after it.
-    """
-    T_world_segment = torch.eye(4, dtype=T_segment_camera.dtype, device=T_segment_camera.device)
-    chained = []
-    for T_camera, is_last_of_segment in zip(T_segment_camera, has_reset, strict=True):
-        chained.append(T_world_segment @ T_camera)
-        if is_last_of_segment:
-            T_world_segment = chained[-1]
-    return torch.stack(chained) if chained else T_segment_camera
+def inverse_transform_points(T_a_b: ArrayT, points_a: ArrayT) -> ArrayT:
+    """Return points ``... M 3`` of frame *a* in frame *b*, exact for rigid transforms ``... 4 4``."""
+    return (points_a - T_a_b[..., None, :3, 3]) @ T_a_b[..., :3, :3]

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from human3r.bodies import SmplxBody
-from human3r.geometry.ground import GroundCues, estimate_gravity
+from human3r.geometry.camera import project
+from human3r.geometry.ground import GroundEvidence, estimate_gravity
+from human3r.geometry.rigid import inverse_transform_points
 from human3r.refinement.common_floor import Stances, fit_floor, is_standing
 from human3r.refinement.identity_shapes import PersonTable, scaled_betas, with_shapes
 from human3r.refinement.offline_smoothing import ZeroLagOptions, smooth_tracks
@@ -125,7 +127,7 @@ def finish(
 def _gravity(people: PersonTable, T_world_camera: np.ndarray, points: np.ndarray) -> np.ndarray:
     joints = people["joints_world"]
     return estimate_gravity(
-        GroundCues(
+        GroundEvidence(
             camera_rotations=T_world_camera[:, :3, :3].astype(np.float64),
             camera_positions=T_world_camera[:, :3, 3].astype(np.float64),
             points=points,
@@ -193,11 +195,9 @@ def _mean_shapes(people: PersonTable) -> np.ndarray:
 
 def project_joints(joints_world: np.ndarray, K: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
     """Project ``N J 3`` joints with one camera per row (``N 3 3``, ``N 4 4``); returns ``N J 2`` pixels."""
-    R, t = T_world_camera[:, :3, :3], T_world_camera[:, :3, 3]
-    camera = (joints_world - t[:, None]) @ R
-    camera[..., 2] = np.maximum(camera[..., 2], _NEAR_M)
-    pixels = camera @ np.swapaxes(K, 1, 2)
-    return pixels[..., :2] / pixels[..., 2:]
+    joints_camera = inverse_transform_points(T_world_camera, joints_world)
+    joints_camera[..., 2] = np.maximum(joints_camera[..., 2], _NEAR_M)
+    return project(joints_camera, K)
 
 
 def _without_short_tracks(people: dict[str, np.ndarray], time_s: np.ndarray, min_frames: int) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from human3r.geometry.mesh import vertex_normals
 from human3r.palette import person_color
 from human3r.rendering.rasterizer import NEAR_M, rasterize
 from human3r.results.posing import posed_vertices, rows_of_frame
@@ -160,13 +161,7 @@ def render_meshes(
 
 def _vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return ``V`` light intensities: a key light, fill from the camera, and a rim that darkens the outline."""
-    first, second, third = (vertices_camera[faces[:, corner]] for corner in range(3))
-    face_normals = np.cross(second - first, third - first)
-    normals = np.zeros_like(vertices_camera)
-    for axis in range(3):
-        for corner in range(3):
-            normals[:, axis] += np.bincount(faces[:, corner], face_normals[:, axis], len(vertices_camera))
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    normals = vertex_normals(vertices_camera, faces)
     to_camera = -vertices_camera / np.maximum(np.linalg.norm(vertices_camera, axis=1, keepdims=True), 1e-6)
     facing = np.maximum(np.einsum("vc,vc->v", normals, to_camera), 0)
     key = np.maximum(normals @ (_KEY_LIGHT / np.linalg.norm(_KEY_LIGHT)), 0)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from human3r.palette import srgb_to_linear
+
 if TYPE_CHECKING:
     from human3r.rendering.overlay import MeshLayer
 
@@ -65,7 +67,7 @@ def render_meshes_gl(
     scene = pyrender.Scene(bg_color=(0, 0, 0, 0), ambient_light=(0.25, 0.25, 0.25))
     for vertices, color in zip(vertices_camera, colors, strict=True):
         material = pyrender.MetallicRoughnessMaterial(
-            baseColorFactor=(*_linear(color).tolist(), 1.0), metallicFactor=0.0, roughnessFactor=0.7
+            baseColorFactor=(*srgb_to_linear(color).tolist(), 1.0), metallicFactor=0.0, roughnessFactor=0.7
         )
         mesh = trimesh.Trimesh(vertices @ _OPENGL_FROM_OPENCV[:3, :3].T, faces, process=False)
         scene.add(pyrender.Mesh.from_trimesh(mesh, material=material, smooth=True))
@@ -82,10 +84,6 @@ def render_meshes_gl(
     rgba = rgba.astype(np.float32) / 255.0
     # Multisampled edges are mixed with the black background by their alpha; dividing takes the black rim off again.
     return np.clip(rgba[..., :3] / np.maximum(rgba[..., 3:], 1 / 255), 0, 1), depth > 0
-
-
-def _linear(color_srgb: np.ndarray) -> np.ndarray:
-    return np.asarray(color_srgb, dtype=np.float64) ** 2.2
 
 
 def _light_pose(yaw: float, pitch: float) -> np.ndarray:

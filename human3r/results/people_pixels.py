@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import FramePrediction
 from human3r.skeleton import NUM_BODY_JOINTS, Joint, parent_joints
 
@@ -42,7 +43,7 @@ def _discs(prediction: FramePrediction, size: tuple[int, int]) -> tuple[np.ndarr
     camera = prediction.camera
     T = camera.T_world_camera.numpy()
     joints = prediction.joints_world[:, : NUM_BODY_JOINTS].numpy()
-    joints_camera = (joints - T[:3, 3]) @ T[:3, :3]
+    joints_camera = inverse_transform_points(T, joints)
     starts = parent_joints(joints_camera)
     along = starts[:, :, None] + (joints_camera - starts)[:, :, None] * _STEPS[:, None]
     radius_m = np.full(NUM_BODY_JOINTS, _LIMB_RADIUS_M, dtype=np.float32)

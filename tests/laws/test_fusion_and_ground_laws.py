@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from human3r.geometry.fusion import PointCloud, dilate, fuse_to_limit, fuse_voxels, voxel_keys
-from human3r.geometry.ground import GroundCues, estimate_gravity
+from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.video.orientation import Orientation
 
 seeds = st.integers(0, 2**32 - 1)
@@ -70,7 +70,7 @@ def test_orientation_size_and_handedness_agree_with_the_picture(is_transposed, f
 
 
 def scene(seed, tilt_deg, roll_deg, height_m, with_people):
-    """A floor with clutter seen by a tilted camera; people stand on it. Returns cues and the true T_world_gravity."""
+    """A floor with clutter seen by a tilted camera; people stand on it. Returns evidence and T_world_gravity's up."""
     rng = np.random.default_rng(seed)
     angles = torch.tensor([np.deg2rad(180 - tilt_deg), 0.0, np.deg2rad(roll_deg)])
     R_world_gravity = roma.euler_to_rotmat("xyz", angles).double().numpy()
@@ -84,15 +84,15 @@ def scene(seed, tilt_deg, roll_deg, height_m, with_people):
     stands = np.stack([rng.uniform(-1, 1, count), np.full(count, 0.02), rng.uniform(-5, -3, count)], axis=1)
     feet = np.repeat((stands @ R_world_gravity.T + t)[:, None], 2, axis=1)
     spines = 0.5 * up + rng.normal(0, 0.05, (count, 3))
-    cues = GroundCues(np.eye(3)[None], np.zeros((1, 3)), points, feet, spines)
-    return cues, up
+    evidence = GroundEvidence(np.eye(3)[None], np.zeros((1, 3)), points, feet, spines)
+    return evidence, up
 
 
 @given(seeds, st.floats(-5, 35), st.floats(-5, 5), st.floats(0.8, 3), st.booleans())
 @settings(max_examples=15, deadline=None)
 def test_gravity_is_found_for_tilted_cameras(seed, tilt_deg, roll_deg, height_m, with_people):
-    cues, up = scene(seed, tilt_deg, roll_deg, height_m, with_people)
-    T = estimate_gravity(cues)
+    evidence, up = scene(seed, tilt_deg, roll_deg, height_m, with_people)
+    T = estimate_gravity(evidence)
     assert np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-5)
     assert np.linalg.det(T[:3, :3]) == pytest.approx(1, abs=1e-5)
     assert np.rad2deg(np.arccos(np.clip(T[1, :3] @ up, -1, 1))) < 3
@@ -105,7 +105,7 @@ def test_gravity_is_found_for_tilted_cameras(seed, tilt_deg, roll_deg, height_m,
 def test_gravity_without_any_scene_is_a_valid_transform(with_people):
     feet = np.full((30, 2, 3), [0.0, 1.4, 3.0]) if with_people else np.zeros((0, 2, 3))
     spines = np.tile([0.0, -0.5, 0.0], (len(feet), 1))
-    cues = GroundCues(np.eye(3)[None], np.zeros((1, 3)), np.zeros((0, 3)), feet, spines)
-    T = estimate_gravity(cues)
+    evidence = GroundEvidence(np.eye(3)[None], np.zeros((1, 3)), np.zeros((0, 3)), feet, spines)
+    T = estimate_gravity(evidence)
     assert T[1, :3] == pytest.approx([0, -1, 0], abs=1e-6)
     assert T[1, 3] == pytest.approx(1.42 if with_people else 1.5, abs=0.05)

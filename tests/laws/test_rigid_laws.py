@@ -11,7 +11,6 @@ from torch import Tensor
 
 from human3r.geometry.rigid import (
     axis_angle_from_rotation,
-    chain_segments,
     invert_rigid,
     quaternion_from_rotation,
     rigid_transform,
@@ -70,14 +69,8 @@ def test_any_six_numbers_give_a_rotation_or_at_least_no_reflection(numbers: list
 @settings(max_examples=40, deadline=None)
 @given(transforms(), transforms(), vector)
 def test_transforms_form_a_group_that_acts_on_points(first: Tensor, second: Tensor, point: Tensor) -> None:
+    point = point[None]
     assert _near(first @ invert_rigid(first), torch.eye(4))
     together = transform_points(first @ second, point)
     assert _near(together, transform_points(first, transform_points(second, point)), 1e-3)
     assert _near(transform_points(invert_rigid(first), transform_points(first, point)), point, 1e-3)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.lists(transforms(), min_size=1, max_size=5))
-def test_without_resets_chaining_changes_nothing(cameras: list[Tensor]) -> None:
-    stacked = torch.stack(cameras)
-    assert torch.equal(chain_segments(stacked, [False] * len(cameras)), stacked)

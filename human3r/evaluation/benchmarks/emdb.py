@@ -28,10 +28,10 @@ from human3r.evaluation.benchmarks.published_rows import (
     world_rows,
 )
 from human3r.evaluation.bodies.body_kit import BodyKit, Gender
-from human3r.evaluation.bodies.people import in_camera
 from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
 from human3r.evaluation.reference import PEOPLE_DEFECTS
+from human3r.geometry.rigid import inverse_transform_points
 
 EMDB_1 = (
     *("P1/14", "P2/23", "P3/31", "P3/32", "P3/33", "P5/42", "P5/44", "P6/49", "P6/50"),
@@ -97,7 +97,7 @@ def true_people(kit: BodyKit, annotation: Annotation, rows: np.ndarray, index: i
     row = rows[index]
     arguments = (annotation.poses[row][None], annotation.betas[None], annotation.transl[row][None])
     T_world_camera = annotation.T_world_camera[row]
-    vertices_camera = in_camera(kit.pose_smpl(annotation.gender, *arguments), T_world_camera)
+    vertices_camera = inverse_transform_points(T_world_camera, kit.pose_smpl(annotation.gender, *arguments))
     return people_from_smpl(kit, "smpl24", vertices_camera, T_world_camera, annotation.K, np.zeros(1, np.int64))
 
 

@@ -27,10 +27,10 @@ from human3r.evaluation.benchmarks.published_rows import (
     world_rows,
 )
 from human3r.evaluation.bodies.body_kit import BodyKit, Gender
-from human3r.evaluation.bodies.people import in_camera
 from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
 from human3r.evaluation.reference import PEOPLE_DEFECTS
+from human3r.geometry.rigid import inverse_transform_points
 
 LABELS, CAMERAS = "rich_test_labels.pt", "cam2params.pt"
 _GENDERS: tuple[Gender, ...] = ("neutral", "male", "female")
@@ -118,7 +118,7 @@ def true_people(kit: BodyKit, annotation: Annotation, rows: np.ndarray, index: i
     betas, transl = annotation.betas[row][None], annotation.transl[row][None]
     vertices = kit.pose_smplx(annotation.gender, axis_angle[None], betas[:, :10], transl)
     T_world_camera = annotation.T_world_camera
-    vertices_camera = in_camera(vertices, T_world_camera)
+    vertices_camera = inverse_transform_points(T_world_camera, vertices)
     return people_from_smpl(kit, "smpl24", vertices_camera, T_world_camera, annotation.K, np.zeros(1, np.int64))
 
 

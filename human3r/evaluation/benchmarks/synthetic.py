@@ -15,12 +15,13 @@ import numpy as np
 
 from human3r.bodies import load_body
 from human3r.evaluation.benchmarks.folders import list_files
-from human3r.evaluation.bodies.people import PeopleScorer, in_camera, project
+from human3r.evaluation.bodies.people import PeopleScorer, project_people
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording, ScoreGroup
 from human3r.evaluation.reference import DEPTH_DEFECTS, PEOPLE_DEFECTS
 from human3r.evaluation.scoring.camera_pose import camera_group
 from human3r.evaluation.scoring.video_depth import depth_groups, valid_depths
 from human3r.evaluation.whole_clip import WholeClipScorer
+from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import FramePrediction
 
 NUM_SCORED_JOINTS = 22
@@ -136,7 +137,7 @@ def true_people(clip: ClipTruth, frame: int, min_visible_fraction: float) -> Pos
     T_world_camera = clip.T_world_camera[frame]
     joints_world = clip.people.joints_world[frame][candidates, :NUM_SCORED_JOINTS].astype(np.float64)
     return PosedPeople(
-        joints_camera=in_camera(joints_world, T_world_camera),
+        joints_camera=inverse_transform_points(T_world_camera, joints_world),
         joints_px=_without_gaps(joints_px[candidates]),
         T_world_camera=T_world_camera,
         identity=candidates,
@@ -147,10 +148,10 @@ def true_people(clip: ClipTruth, frame: int, min_visible_fraction: float) -> Pos
 def predicted_people(prediction: FramePrediction) -> PosedPeople:
     """Return the skeletons of a prediction."""
     T_world_camera = prediction.camera.T_world_camera.double().numpy()
-    joints = in_camera(prediction.joints_world[:, :NUM_SCORED_JOINTS].double().numpy(), T_world_camera)
+    joints = inverse_transform_points(T_world_camera, prediction.joints_world[:, :NUM_SCORED_JOINTS].double().numpy())
     return PosedPeople(
         joints_camera=joints,
-        joints_px=project(joints, prediction.camera.K.double().numpy()),
+        joints_px=project_people(joints, prediction.camera.K.double().numpy()),
         T_world_camera=T_world_camera,
         identity=prediction.people.track_id.numpy(),
     )

@@ -19,10 +19,10 @@ from human3r.evaluation.benchmarks.annotations import field, images_of_rows, lis
 from human3r.evaluation.benchmarks.folders import list_files
 from human3r.evaluation.benchmarks.published_rows import HUMAN3R, LOCAL_HEADLINE, local_rows
 from human3r.evaluation.bodies.body_kit import BodyKit, Gender
-from human3r.evaluation.bodies.people import in_camera
 from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
 from human3r.evaluation.protocol import Benchmark, JointSet, PosedPeople, Protocol, Recording
 from human3r.evaluation.reference import GENDER_SLOT, PEOPLE_DEFECTS
+from human3r.geometry.rigid import inverse_transform_points
 
 _JOINT_SET: JointSet = "lsp14"
 _GENDERS: dict[str, Gender] = {"m": "male", "f": "female"}
@@ -108,7 +108,7 @@ def true_people(
         gender = annotation.genders[person] if genders is None else genders[index, place]
         pose, transl = annotation.poses[person, row][None], annotation.transl[person, row][None]
         vertices.append(kit.pose_smpl(gender, pose, annotation.betas[person][None], transl)[0])
-    vertices_camera = in_camera(np.stack(vertices), T_world_camera)
+    vertices_camera = inverse_transform_points(T_world_camera, np.stack(vertices))
     return people_from_smpl(kit, _JOINT_SET, vertices_camera, T_world_camera, annotation.K, people)
 
 

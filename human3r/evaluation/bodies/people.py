@@ -15,8 +15,10 @@ import numpy as np
 from human3r.evaluation import metrics
 from human3r.evaluation.protocol import PATH_SERIES, PELVIS_JOINTS, PosedPeople, Protocol, ScoreGroup
 from human3r.evaluation.reference import ROUNDED_MEANS, SPECTRAL_MATCHING
-from human3r.evaluation.scoring.alignment import fit_similarity
 from human3r.evaluation.scoring.matching import MatchingCost, detection_scores, match_people
+from human3r.geometry.alignment import fit_similarity
+from human3r.geometry.camera import project
+from human3r.geometry.rigid import transform_points
 
 _MIN_DEPTH_M = 0.01
 """Joints nearer than this, or behind the camera, are projected as if they were here."""
@@ -81,14 +83,14 @@ class PeopleScorer:
             errors["metric_mpjpe_mm"] = metrics.mpjpe(joints, true_joints, None)
             errors["metric_pve_mm"] = metrics.pve(vertices, true_vertices)
             indices = list(metrics.FOOT_VERTICES)
-            feet = _in_world(vertices[indices], predicted.T_world_camera)
-            true_feet = _in_world(true_vertices[indices], truth.T_world_camera)
+            feet = transform_points(predicted.T_world_camera, vertices[indices])
+            true_feet = transform_points(truth.T_world_camera, true_vertices[indices])
         return _Pair(
             frame=self._num_frames,
             identity=int(truth.identity[true_row]),
             errors=errors,
-            joints_world=_in_world(joints, predicted.T_world_camera),
-            true_joints_world=_in_world(true_joints, truth.T_world_camera),
+            joints_world=transform_points(predicted.T_world_camera, joints),
+            true_joints_world=transform_points(truth.T_world_camera, true_joints),
             feet_world=feet,
             true_feet_world=true_feet,
         )
@@ -200,16 +202,8 @@ WORLD_METRICS: dict[str, Callable[[list[_Pair]], float]] = {
 """Errors of one person's matched frames, which are joined as if none were missing."""
 
 
-def project(points_camera: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """Project ``... 3`` points of the camera frame to ``... 2`` pixels with ``3 3`` intrinsics without skew."""
-    depth = np.maximum(points_camera[..., 2:], _MIN_DEPTH_M)
-    return points_camera[..., :2] / depth * K[[0, 1], [0, 1]] + K[:2, 2]
-
-
-def in_camera(points_world: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
-    """Take ``... 3`` points from world to camera, metres."""
-    return (points_world - T_world_camera[:3, 3]) @ T_world_camera[:3, :3]
-
-
-def _in_world(points_camera: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
-    return points_camera @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]
+def project_people(points_camera: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Project ``... M 3`` points of the camera frame to ``... M 2`` pixels; points behind count as just in front."""
+    points = np.array(points_camera, np.float64)
+    points[..., 2] = np.maximum(points[..., 2], _MIN_DEPTH_M)
+    return project(points, K)

@@ -13,8 +13,9 @@ import torch
 
 from human3r.bodies.smplx import SmplxBody
 from human3r.evaluation.bodies.body_kit import BodyKit
-from human3r.evaluation.bodies.people import PeopleScorer, in_camera, project
+from human3r.evaluation.bodies.people import PeopleScorer, project_people
 from human3r.evaluation.protocol import JointSet, PosedPeople, Protocol, Recording, ScoreGroup
+from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import FramePrediction
 
 
@@ -39,7 +40,7 @@ def people_from_smpl(
     joints = kit.joints(joint_set, vertices_camera)
     return PosedPeople(
         joints_camera=joints,
-        joints_px=project(joints, np.asarray(K, np.float64)),
+        joints_px=project_people(joints, np.asarray(K, np.float64)),
         T_world_camera=np.asarray(T_world_camera, np.float64),
         identity=identity,
         vertices_camera=vertices_camera,
@@ -51,7 +52,7 @@ def predicted_people(kit: BodyKit, body: SmplxBody, joint_set: JointSet, predict
     """Describe the people of a prediction, seen by the predicted camera."""
     T_world_camera = prediction.camera.T_world_camera.double().numpy()
     vertices = body(prediction.parameters_world).vertices.double().numpy()
-    vertices_camera = kit.to_smpl(in_camera(vertices, T_world_camera))
+    vertices_camera = kit.to_smpl(inverse_transform_points(T_world_camera, vertices))
     K, identity = prediction.camera.K.double().numpy(), prediction.people.track_id.numpy()
     return people_from_smpl(kit, joint_set, vertices_camera, T_world_camera, K, identity)
 

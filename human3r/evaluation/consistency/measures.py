@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from human3r.geometry.rigid import transform_points
 from human3r.refinement.common_floor import is_standing
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import NUM_BODY_JOINTS
@@ -112,7 +113,7 @@ def _floor(
     result: Reconstruction, joints: np.ndarray, track: np.ndarray, frame: np.ndarray, follows: np.ndarray
 ) -> dict[str, float]:
     T = result.T_gravity_world.astype(np.float64)
-    upright = joints @ T[:3, :3].T + T[:3, 3]
+    upright = transform_points(T, joints)
     soles = upright[:, _FEET, 1].min(axis=1) - _SOLE_M
     stands = is_standing(upright)
     medians = [float(np.median(soles[stands & (track == one)])) for one in np.unique(track[stands])]

@@ -13,8 +13,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.evaluation.bodies.people import in_camera
-from human3r.geometry.rigid import rotation_from_axis_angle
+from human3r.geometry.rigid import inverse_transform_points, rotation_from_axis_angle
 from human3r.rendering.overlay import render_meshes
 
 SIZE = (240, 320)
@@ -99,14 +98,14 @@ def parameters_in_camera(person: Walk, frame: int, T_world_camera: np.ndarray) -
     axis_angle = person.axis_angle[frame].copy()
     R_camera_world = T_world_camera[:3, :3].T
     axis_angle[0] = (Rotation.from_matrix(R_camera_world) * Rotation.from_rotvec(axis_angle[0])).as_rotvec()
-    return axis_angle, in_camera(pelvis + person.transl[frame], T_world_camera) - pelvis
+    return axis_angle, (pelvis + person.transl[frame] - T_world_camera[:3, 3]) @ R_camera_world.T - pelvis
 
 
 def picture(people: list[np.ndarray], T_world_camera: np.ndarray) -> np.ndarray:
     """Draw people (``V 3`` vertices in the world) on the stage: ``H W 3`` uint8."""
     image = _stage(T_world_camera)
     if people:
-        vertices = np.stack([in_camera(person, T_world_camera) for person in people])
+        vertices = inverse_transform_points(T_world_camera, np.stack(people))
         rgb, covered = render_meshes(vertices, embedded_body().faces.numpy(), _COLORS[: len(people)], K, SIZE)
         image[covered] = 255 * rgb[covered]
     return np.clip(image, 0, 255).astype(np.uint8)

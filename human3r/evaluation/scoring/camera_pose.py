@@ -12,7 +12,7 @@ import numpy as np
 from human3r.errors import FormatError
 from human3r.evaluation.metrics import ate, rpe
 from human3r.evaluation.protocol import PATH_SERIES, Protocol, Recording, ScoreGroup, Trajectory
-from human3r.evaluation.scoring.alignment import fit_similarity
+from human3r.geometry.alignment import fit_similarity
 from human3r.records import FramePrediction
 
 

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
-from human3r.evaluation.scoring.alignment import as_float64
-
 DepthAlignment = Literal["metric", "scale", "scale_shift", "scale_shift_adam", "median"]
+
+
+def as_float64(values: ArrayLike | torch.Tensor) -> np.ndarray:
+    """Return arrays, nested lists or tensors of any type and device as a float64 array; the argument is not changed."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(values, np.float64)
 
 
 @dataclass(frozen=True)

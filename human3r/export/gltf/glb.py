@@ -23,9 +23,10 @@ from human3r.export.gltf.writer import (
     TRIANGLES,
     GltfWriter,
 )
-from human3r.export.motion import PersonMotion, Skin, build_motion, build_skin, continuous_quat_xyzw, vertex_normals
+from human3r.export.motion import PersonMotion, Skin, build_motion, build_skin, continuous_quat_xyzw
 from human3r.export.scene_points import thinned_points
-from human3r.palette import person_color
+from human3r.geometry.mesh import vertex_normals
+from human3r.palette import person_color, srgb_to_linear
 from human3r.skeleton import JOINT_NAMES
 
 if TYPE_CHECKING:
@@ -84,15 +85,9 @@ def _rigid(T: np.ndarray) -> dict[str, list[float]]:
     return {"rotation": Rotation.from_matrix(T[:3, :3]).as_quat().tolist(), "translation": T[:3, 3].tolist()}
 
 
-def _linear_rgb(color_srgb: np.ndarray) -> np.ndarray:
-    """Convert sRGB in [0, 1] to the linear values that glTF stores. Source: IEC 61966-2-1."""
-    color = np.asarray(color_srgb, dtype=np.float64)
-    return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
-
-
 def _unlit_material(gltf: GltfWriter, name: str, color_srgb: tuple[float, float, float]) -> int:
     gltf.extensions_used.add("KHR_materials_unlit")
-    base = [*_linear_rgb(np.array(color_srgb)).tolist(), 1.0]
+    base = [*srgb_to_linear(np.array(color_srgb)).tolist(), 1.0]
     appearance = {"baseColorFactor": base, "metallicFactor": 0.0, "roughnessFactor": 1.0}
     return gltf.add("materials", name=name, pbrMetallicRoughness=appearance, extensions={"KHR_materials_unlit": {}})
 
@@ -196,7 +191,7 @@ def _add_person_mesh(
         "materials",
         name=f"person_{motion.track_id}",
         pbrMetallicRoughness={
-            "baseColorFactor": [*_linear_rgb(color).tolist(), 1.0],
+            "baseColorFactor": [*srgb_to_linear(color).tolist(), 1.0],
             "metallicFactor": 0.0,
             "roughnessFactor": 0.75,
         },
@@ -270,7 +265,7 @@ def _add_points(gltf: GltfWriter, reconstruction: Reconstruction) -> None:
     centroid = points.mean(axis=0, dtype=np.float64)
     positions = (points - centroid).astype(np.float32)
     rgba = np.full((len(positions), 4), np.iinfo(np.uint16).max, dtype=np.uint16)
-    rgba[:, :3] = np.round(_linear_rgb(colors / 255) * np.iinfo(np.uint16).max)
+    rgba[:, :3] = np.round(srgb_to_linear(colors / 255) * np.iinfo(np.uint16).max)
     primitive = {
         "attributes": {
             "POSITION": gltf.add_array(positions, ARRAY_BUFFER, bounds=True),

@@ -19,7 +19,7 @@ from human3r.export.viewer import marks as viser_marks
 from human3r.export.viewer import scene as viser_scene
 from human3r.export.viewer.views import framing_view, top_view
 from human3r.geometry.fusion import voxel_keys
-from human3r.geometry.ground import GroundCues, estimate_gravity
+from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.palette import person_color
 
 if TYPE_CHECKING:
@@ -209,11 +209,11 @@ def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tupl
 
 def _first_gravity(T_world_camera: np.ndarray, points: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """Estimate up and floor from the first frame alone; the finished result has a better one."""
-    cues = GroundCues(
+    evidence = GroundEvidence(
         camera_rotations=T_world_camera[None, :3, :3],
         camera_positions=T_world_camera[None, :3, 3],
         points=points,
         feet=joints[:, list(_FEET)],
         spines=joints[:, _NECK] - joints[:, _PELVIS],
     )
-    return estimate_gravity(cues).astype(np.float64)
+    return estimate_gravity(evidence).astype(np.float64)

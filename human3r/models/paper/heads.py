@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from human3r.geometry.alignment import focal_from_pointmap
+from human3r.geometry.camera import focal_from_pointmap
 from human3r.geometry.rigid import rigid_transform, rotation_from_6d, rotation_from_quaternion
 from human3r.models.config import OfficialConfig, TrunkConfig
 from human3r.models.layers.attention import SelfAttention

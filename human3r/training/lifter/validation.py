@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import roma
 import torch
 from torch import Tensor
 
+from human3r.geometry.alignment import fit_similarity
 from human3r.models.compact.people.body_points import BodyPoints
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, keypoint_features
 from human3r.models.compact.people.lifter import LiftedPeople
@@ -75,7 +77,7 @@ def _scores(lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints, ch
     return LifterScores(
         people=len(turn),
         mpjpe_mm=1000 * float((joints - truth.joints).norm(dim=-1).mean()),
-        pa_mpjpe_mm=1000 * float(_aligned_error(joints, truth.joints).mean()),
+        pa_mpjpe_mm=1000 * _aligned_error(joints, truth.joints),
         depth_mean_percent=100 * float(depth.mean()),
         depth_median_percent=100 * float(depth.median()),
         orientation_median_deg=float(turn.median()),
@@ -83,12 +85,7 @@ def _scores(lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints, ch
     )
 
 
-def _aligned_error(joints: Tensor, truth: Tensor) -> Tensor:
-    """Mean joint error after the best similarity transform of every person: ``P``. Source: Umeyama 1991."""
-    source, target = joints - joints.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True)
-    u, singular, vh = torch.linalg.svd(target.transpose(1, 2) @ source)
-    sign = torch.ones_like(singular)
-    sign[:, 2] = torch.sign(torch.linalg.det(u @ vh))
-    rotation = (u * sign[:, None]) @ vh
-    scale = (singular * sign).sum(1) / source.square().sum((1, 2)).clamp_min(1e-9)
-    return (scale[:, None, None] * source @ rotation.transpose(1, 2) - target).norm(dim=-1).mean(1)
+def _aligned_error(joints: Tensor, truth: Tensor) -> float:
+    """Return the mean joint error after the best similarity transform of every person, meters."""
+    source, target = joints.double().cpu().numpy(), truth.double().cpu().numpy()
+    return float(np.linalg.norm(fit_similarity(source, target).apply(source) - target, axis=-1).mean())

@@ -234,4 +234,4 @@ def validation_terms(
 
 def _moved(T_world_camera: Tensor, points: Tensor) -> Tensor:
     """Return ``B N H W 3`` points in world."""
-    return transform_points(T_world_camera.flatten(0, 1), points.flatten(0, 1)).view_as(points)
+    return transform_points(T_world_camera[:, :, None], points)

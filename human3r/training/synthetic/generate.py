@@ -11,6 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from human3r.bodies import load_body
 from human3r.errors import AssetMissingError, InputError
+from human3r.geometry.camera import project
+from human3r.geometry.rigid import inverse_transform_points
 from human3r.training.motion import load_motions
 from human3r.training.synthetic.cameras import CameraPath, draw_camera
 from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, rebase_clip
@@ -216,10 +218,9 @@ def _project(joints: np.ndarray, camera: CameraPath, frames: list[RenderedFrame]
     uv = np.full((*joints.shape[:-1], 2), np.nan)
     is_visible = np.zeros(joints.shape[:-1], bool)
     for index, T in enumerate(camera.T_scene_camera):
-        local = (joints[index] - T[:3, 3]) @ T[:3, :3]
-        projected = local @ camera.K.T
+        local = inverse_transform_points(T, joints[index])
         ahead = local[..., 2] > 0.05
-        uv[index][ahead] = projected[ahead][:, :2] / projected[ahead][:, 2:]
+        uv[index][ahead] = project(local[ahead], camera.K)
         columns, rows = np.nan_to_num(np.round(uv[index]), nan=-1).astype(np.int64).transpose(2, 0, 1)
         inside = ahead & (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         for person in range(joints.shape[1]):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from human3r.geometry import alignment, camera, rigid
+from human3r.geometry import camera, rigid
 from human3r.models.layers.attention import rotate
 from human3r.models.layers.rope import Rotary
 from human3r.models.paper import heads
@@ -16,6 +16,7 @@ from human3r.models.paper.dinov2 import resize_positions, squeezed_sigmoid
 from human3r.models.paper.letterbox import square_points_to_image
 from human3r.models.paper.prompts import image_cells, locate_heads, suppress_non_maxima
 from human3r.tracking.assignment import log_optimal_transport
+from tests.parity.replay.released_functions import chain_segments, field_of_view_intrinsics, median_focal_from_pointmap
 from tests.parity.replay.rows import (
     EXACT,
     FOCAL_TOLERANCE,
@@ -83,7 +84,7 @@ def _poses(tensors: Tensors) -> Found:
         "pose/c2w_to_encoding": (encoding, FUNCTION_TOLERANCE),
         "pose/relative_t": (relative[:, :3, 3], FUNCTION_TOLERANCE),
         "pose/relative_q": (rigid.quaternion_from_rotation(relative[:, :3, :3]), FUNCTION_TOLERANCE),
-        "pose/matrix_cumprod": (rigid.chain_segments(recorded[:length], [True] * length), FUNCTION_TOLERANCE),
+        "pose/matrix_cumprod": (chain_segments(recorded[:length], [True] * length), FUNCTION_TOLERANCE),
     }
 
 
@@ -94,9 +95,9 @@ def _geometry(tensors: Tensors) -> Found:
         found[name] = (rigid.transform_points(T, tensors["geo/pts"]), FUNCTION_TOLERANCE)
     sides = [int(name.removeprefix("geo/K_pseudo_")) for name in _cases(tensors, r"geo/K_pseudo_\d+")]
     for side in sides:
-        found[f"geo/K_pseudo_{side}"] = (camera.field_of_view_intrinsics(side)[None], FUNCTION_TOLERANCE)
+        found[f"geo/K_pseudo_{side}"] = (field_of_view_intrinsics(side)[None], FUNCTION_TOLERANCE)
     if sides and "geo/proj_in" in tensors:
-        K = camera.field_of_view_intrinsics(max(sides))
+        K = field_of_view_intrinsics(max(sides))
         found["geo/proj_out"] = (camera.project(tensors["geo/proj_in"], K), FUNCTION_TOLERANCE)
     return found
 
@@ -134,8 +135,8 @@ def _focal_lengths(tensors: Tensors) -> Found:
     found: Found = {}
     for case in _cases(tensors, r"focal/\d+/"):
         pointmap = tensors[f"{case}pts3d"][0]
-        found[f"{case}weiszfeld"] = (alignment.focal_from_pointmap(pointmap)[None], FOCAL_TOLERANCE)
-        found[f"{case}median"] = (alignment.median_focal_from_pointmap(pointmap)[None], FOCAL_TOLERANCE)
+        found[f"{case}weiszfeld"] = (camera.focal_from_pointmap(pointmap)[None], FOCAL_TOLERANCE)
+        found[f"{case}median"] = (median_focal_from_pointmap(pointmap)[None], FOCAL_TOLERANCE)
     return found
 
 

@@ -11,11 +11,12 @@ from human3r.bodies.joints import extended_joints
 from human3r.bodies.placement import head_centred, to_body_parameters
 from human3r.bodies.smplx import SmplxBody
 from human3r.geometry.camera import intrinsics, project
-from human3r.geometry.rigid import chain_segments, invert_rigid, transform_points
+from human3r.geometry.rigid import invert_rigid, transform_points
 from human3r.models.paper.letterbox import square_map_to_image
 from human3r.models.paper.prompts import suppress_non_maxima
 from human3r.records import BodyParameters
 from tests.parity.replay.network_replay import RunResult
+from tests.parity.replay.released_functions import chain_segments
 from tests.parity.replay.rows import (
     EXACT,
     FOCAL_TOLERANCE,

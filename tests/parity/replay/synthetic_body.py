@@ -7,9 +7,9 @@ from functools import cache
 
 import numpy as np
 
-from human3r.bodies.base import NUM_JOINTS, NUM_VERTICES, BodyArrays
+from human3r.bodies.base import NUM_VERTICES, BodyArrays
 from human3r.bodies.smplx import SmplxBody
-from human3r.skeleton import PARENTS
+from human3r.skeleton import NUM_JOINTS, PARENTS
 
 _NUM_FACES = 20908
 _FIRST_EXPRESSION = 300

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from human3r.errors import FormatError
-from human3r.evaluation.bodies.people import in_camera
 from human3r.evaluation.calibrated_views import (
     CalibratedCamera,
     read_calibration,
@@ -15,6 +14,7 @@ from human3r.evaluation.calibrated_views import (
     triangulate,
 )
 from human3r.evaluation.consistency.fit import PriorKeypoints
+from human3r.geometry.rigid import inverse_transform_points
 
 _CAMERA = """<camera serial="a">
  <transform x="1000" y="2000" z="3000" r11="1" r12="0" r13="0" r21="0" r22="1" r23="0" r31="0" r32="0" r33="1"/>
@@ -35,7 +35,7 @@ def cameras() -> list[CalibratedCamera]:
 
 def picture(camera: CalibratedCamera, points: np.ndarray) -> np.ndarray:
     """Project with distortion; every score is .9."""
-    local = in_camera(points, camera.T_world_camera)
+    local = inverse_transform_points(camera.T_world_camera, points)
     rays = local[..., :2] / local[..., 2:]
     squared = (rays**2).sum(-1, keepdims=True)
     rays = rays * (1 + camera.distortion[0] * squared + camera.distortion[1] * squared**2)

@@ -7,7 +7,7 @@ import torch
 
 from human3r.geometry.rigid import (
     axis_angle_from_rotation,
-    chain_segments,
+    inverse_transform_points,
     invert_rigid,
     quaternion_from_rotation,
     rigid_transform,
@@ -51,17 +51,11 @@ def test_a_transform_and_its_inverse_cancel(transforms: torch.Tensor) -> None:
 
 def test_points_follow_one_transform_or_one_each(transforms: torch.Tensor) -> None:
     points = torch.randn(4, 5, 6, 3, generator=torch.Generator().manual_seed(0))
-    each = transform_points(transforms, points)
+    each = transform_points(transforms[:, None], points)
     assert torch.allclose(each[2], transform_points(transforms[2], points[2]), atol=1e-6)
+    assert torch.allclose(inverse_transform_points(transforms[:, None], each), points, atol=1e-5)
     homogeneous = torch.cat((points[1, 2, 3], torch.ones(1)))
     assert torch.allclose(each[1, 2, 3], (transforms[1] @ homogeneous)[:3], atol=1e-6)
-
-
-def test_segments_are_chained_at_the_frame_that_resets(transforms: torch.Tensor) -> None:
-    chained = chain_segments(transforms, [False, True, False, True])
-    assert torch.equal(chained[:2], transforms[:2])
-    assert torch.allclose(chained[2], transforms[1] @ transforms[2], atol=1e-6)
-    assert torch.allclose(chained[3], transforms[1] @ transforms[3], atol=1e-6)
 
 
 def test_nothing_is_converted_to_nothing() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from human3r.errors import CheckpointError, InputError
-from human3r.geometry.rigid import chain_segments
 from human3r.inference.session import Session
 from human3r.records import TensorRecord
 from human3r.video.preprocess import prepare_official
+from tests.parity.replay.released_functions import chain_segments
 
 
 def tensors_of(record, prefix=""):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from human3r.geometry.camera import sample_at_pixels
 from human3r.models.compact.camera.depth_belief import DepthBelief, JointEquations
 from human3r.models.compact.camera.focal_belief import FocalEstimate
 from human3r.models.compact.camera.motion import (
@@ -25,7 +26,6 @@ from human3r.models.compact.camera.motion import (
     motion_prior,
     point_jacobian,
     robust_sigma,
-    sample,
     small_motion,
     transform,
     tukey_weight,
@@ -246,7 +246,7 @@ def _depth_equations(look: _Step, belief: DepthBelief, block: Tensor, normal: Te
 
 def _visible_weight(surface: Surface, target: Target, T_b_a: Tensor, lens: Lens) -> Tensor:
     pixels, _ = lens.project(transform(T_b_a, surface.points))
-    return surface.weight * sample(target.background[None], pixels, lens.image_size)[:, 0]
+    return surface.weight * sample_at_pixels(target.background[None], pixels, lens.image_size)[:, 0]
 
 
 def _compare(
@@ -262,7 +262,7 @@ def _compare(
     """Compare grey values at a motion; ``light`` is (gain, bias) of frame *b* over frame *a*."""
     moved = transform(T_b_a, surface.points)
     pixels, inside = lens.project(moved)
-    seen = sample(target.picture, pixels, lens.image_size).T
+    seen = sample_at_pixels(target.picture, pixels, lens.image_size).T
     residual = seen[0] - light[0] * surface.grey - light[1]
     # Between near frames, slopes differ by the roll alone.
     R = T_b_a[:2, :2]
@@ -290,10 +290,10 @@ def misfit(surface: Surface, target: Target, T_b_a: Tensor, lens: Lens) -> Tenso
     turning camera would ever seem to turn.
     """
     pixels, inside = lens.project(transform(T_b_a, surface.points))
-    weight = surface.weight * sample(target.background[None], pixels, lens.image_size)[:, 0]
+    weight = surface.weight * sample_at_pixels(target.background[None], pixels, lens.image_size)[:, 0]
     kept = weight * inside
     total, inside_total = weight.sum().clamp(min=1e-6), kept.sum().clamp(min=1e-6)
-    residual = sample(target.picture[:1], pixels, lens.image_size)[:, 0] - surface.grey
+    residual = sample_at_pixels(target.picture[:1], pixels, lens.image_size)[:, 0] - surface.grey
     mean = (residual * kept).sum() / inside_total
     cost = ((residual - mean).abs() / _OUTLIER_GREY).clamp(max=1.0)
     return (cost * kept).sum() / inside_total + 0.25 * (1 - kept.sum() / total)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from human3r.geometry.camera import sample_at_pixels
 from human3r.models.compact.camera.alignment import Target, Unknowns, align_images, align_jointly, misfit, start_depth
 from human3r.models.compact.camera.anchor import LEVELS, FrameView, build_surfaces, build_targets, describe_frame
 from human3r.models.compact.camera.depth_belief import DepthBelief, inherit, prior_belief
@@ -30,7 +31,6 @@ from human3r.models.compact.camera.motion import (
     inverse,
     match_features,
     orthonormal,
-    sample,
     transform,
     twists_of,
 )
@@ -244,7 +244,7 @@ def next_anchor(cue: AnchorCue, here: FrameView, lens: Lens, T_segment_camera: T
     surface = corrected(cue.surfaces[_CHECK_LEVEL], cue.belief, lens)
     moved = transform(cue.T_previous_anchor, surface.points)
     pixels, inside = lens.project(moved)
-    ratio = moved[:, 2].clamp(min=0.05).log() - sample(here.depth.log()[None], pixels, lens.image_size)[:, 0]
+    ratio = moved[:, 2].clamp(min=0.05).log() - sample_at_pixels(here.depth.log()[None], pixels, lens.image_size)[:, 0]
     chosen = inside & (surface.weight > 0.3)
     scale = ratio[chosen].median() if bool(chosen.any()) else ratio.new_zeros(())
     scale = scale.clamp(-_MAX_CHAIN_LOG_SCALE, _MAX_CHAIN_LOG_SCALE)

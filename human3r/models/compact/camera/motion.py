@@ -110,14 +110,6 @@ def orthonormal(T_a_b: Tensor) -> Tensor:
     return torch.cat([torch.cat([rotation, T_a_b[:3, 3:]], dim=1), T_a_b[3:]])
 
 
-def sample(maps: Tensor, pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Sample ``C h w`` maps that cover the image at ``N 2`` full-image pixels; returns ``N C``."""
-    height, width = image_size
-    scale = pixels.new_tensor([2.0 / width, 2.0 / height])
-    grid = ((pixels + 0.5) * scale - 1.0)[None, :, None]
-    return functional.grid_sample(maps[None], grid, align_corners=False, padding_mode="border")[0, :, :, 0].T
-
-
 def tukey_weight(residual: Tensor, sigma: Tensor) -> Tensor:
     """Return the biweight of residuals (any shape) in [0, 1]."""
     return (1 - (residual / (TUKEY * sigma)).square()).clamp(min=0).square()

@@ -83,15 +83,3 @@ class BodyPoints(nn.Module):
         moved = torch.cat([offsets[:, :5] + faces, offsets[:, 5:]], dim=1)
         carried = (rotations[:, self.carriers] @ moved[..., None])[..., 0]
         return PosedPoints(joints, rotations, joints[:, self.keypoint_joints] + carried)
-
-
-def rotation_from_6d(values: Tensor) -> Tensor:
-    """Orthonormalize ``... 6`` (row-major 3 x 2) to ``... 3 3`` by Gram-Schmidt.
-
-    Source: Zhou et al. 2019 (arXiv 1812.07035).
-    """
-    columns = values.unflatten(-1, (3, 2))
-    first = nn.functional.normalize(columns[..., 0], dim=-1, eps=1e-6)
-    second = columns[..., 1] - (first * columns[..., 1]).sum(-1, keepdim=True) * first
-    second = nn.functional.normalize(second, dim=-1, eps=1e-6)
-    return torch.stack([first, second, torch.linalg.cross(first, second, dim=-1)], dim=-1)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.people.body_points import BodyPoints, rotation_from_6d
+from human3r.geometry.rigid import rotation_from_6d
+from human3r.models.compact.people.body_points import BodyPoints
 from human3r.models.compact.people.keypoint_encoder import (
     KeypointEncoder,
     KeypointFeatures,

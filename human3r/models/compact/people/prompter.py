@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from human3r.geometry.camera import sample_at_pixels
 from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS
 from human3r.models.compact.people.human_prior import MoveNetFeatures, find_people
@@ -72,7 +73,7 @@ class KeypointPrompter(nn.Module):
         limit = head.new_tensor([columns - 1, rows - 1])
         cell = torch.minimum((head / self.patch_size).floor().clamp(min=0), limit).long()
         tokens = image.tokens[0, cell[:, 1] * columns + cell[:, 0]]
-        features = _sample(human.maps.features, people.center_px, context.image_size)
+        features = sample_at_pixels(human.maps.features[0].float(), people.center_px, context.image_size)
         fused = torch.cat([features, pose_features.values, tokens.float()], dim=-1)
         return KeypointDetections(
             score=people.score,
@@ -104,14 +105,6 @@ def identity_features(people: ImageKeypoints, image: ImageFeatures, image_size: 
     size = (box.clamp(min=4.0) / long_side).log() * _SIZE_UNIT
     middle = image.pyramid[2].float()
     centered = middle - middle.mean(dim=(2, 3), keepdim=True)
-    corners = [_sample(centered, torso[:, index], image_size) for index in range(len(_TORSO))]
+    corners = [sample_at_pixels(centered[0], torso[:, index], image_size) for index in range(len(_TORSO))]
     appearance = (torch.stack(corners, dim=1) * weight).sum(1) / weight.sum(1)
     return torch.cat([position, size, functional.normalize(appearance, dim=-1) * _APPEARANCE_UNIT], dim=-1)
-
-
-def _sample(maps: Tensor, points_px: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Sample ``1 C h w`` bilinearly at ``P 2`` network pixels; returns ``P C``, fp32."""
-    height, width = image_size
-    scale = points_px.new_tensor([2.0 / width, 2.0 / height])
-    grid = ((points_px + 0.5) * scale - 1.0)[None, :, None]
-    return functional.grid_sample(maps.float(), grid, align_corners=False, padding_mode="border")[0, :, :, 0].T

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from human3r.geometry.camera import intrinsics, unproject
 from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convnets.convolution import SameConv2d
 from human3r.models.compact.convnets.efficientnet import TAP_CHANNELS
 from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS, NUM_KEYPOINTS
 from human3r.models.compact.people.human_prior import MoveNetFeatures
 from human3r.models.compact.people.keypoints import ImageKeypoints
-from human3r.models.compact.people.prompter import KeypointDetections, principal_point, prior_focal_px
+from human3r.models.compact.people.prompter import KeypointDetections, prior_focal_px
 from human3r.models.compact.people.skeleton_map import NUM_MAPS, draw_skeletons
 from human3r.models.config import TrunkConfig
 from human3r.models.layers.blocks import Mlp
@@ -173,7 +174,8 @@ class CompactPointHead(nn.Module):
         # Canonical depth: the same picture taken with a longer lens shows things farther away.
         depth = (maps.log_depth[0] + log_focal).exp()
         information = torch.full_like(focal_px, 1 / _FOCAL_SPREAD**2)
-        return ScenePoints(unproject_depth(depth, focal_px), maps.confidence[0], focal_px, information)
+        pointmap = unproject(depth, intrinsics(focal_px, (depth.shape[0], depth.shape[1])))
+        return ScenePoints(pointmap, maps.confidence[0], focal_px, information)
 
 
 class KeypointMaskHead(nn.Module):
@@ -225,12 +227,3 @@ def pooled_tokens(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """
     maps = tokens.float().transpose(1, 2).unflatten(2, grid)
     return functional.adaptive_avg_pool2d(maps, _FOCAL_POOL).flatten(1)
-
-
-def unproject_depth(depth: Tensor, focal_px: Tensor) -> Tensor:
-    """Return ``H W 3`` points of an ``H W`` depth map, metres, camera frame."""
-    height, width = depth.shape
-    center_x, center_y = principal_point((height, width))
-    x = (torch.arange(width, device=depth.device) - center_x) / focal_px
-    y = (torch.arange(height, device=depth.device) - center_y) / focal_px
-    return torch.stack([x * depth, y[:, None] * depth, depth], dim=-1)

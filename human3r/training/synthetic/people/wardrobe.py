@@ -12,11 +12,12 @@ import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
 
 from human3r.bodies import SmplxBody
+from human3r.geometry.mesh import vertex_normals
+from human3r.palette import srgb_to_linear
 from human3r.training.synthetic.places.surfaces import make_surface
 from human3r.training.synthetic.rendering import textures
 from human3r.training.synthetic.rendering.mesh import Material
-from human3r.training.synthetic.rendering.renderer import vertex_normals
-from human3r.training.synthetic.rendering.textures import TextureBank, srgb_to_linear, tint
+from human3r.training.synthetic.rendering.textures import TextureBank, tint
 
 _PLAIN = np.array(
     [
@@ -74,7 +75,7 @@ def body_template(body: SmplxBody) -> BodyTemplate:
     """Collect the template from a body model."""
     vertices = body.template.numpy()
     faces = body.faces.numpy().astype(np.int32)
-    normals = vertex_normals(np.ascontiguousarray(vertices), faces)
+    normals = vertex_normals(vertices, faces)
     here = np.concatenate([faces[:, corner] for corner in (0, 1, 2, 1, 2, 0)])
     there = np.concatenate([faces[:, corner] for corner in (1, 2, 0, 0, 1, 2)])
     length = np.linalg.norm(vertices[here] - vertices[there], axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from human3r.palette import srgb_to_linear
 from human3r.training.synthetic.places.surfaces import make_surface
 from human3r.training.synthetic.rendering import textures
 from human3r.training.synthetic.rendering.mesh import Material, Mesh, box
@@ -58,7 +59,7 @@ def facade_row(
         back = rng.uniform(0, 0.4)
         near, far = side * (distance + back), side * (distance + back + 8)
         meshes.append(box([min(near, far), 0, z], [max(near, far), height, z + width], look.material, repeat))
-        trim = Material(tuple(textures.srgb_to_linear(tint(rng, 0.2, 0.9, 0.1))))
+        trim = Material(tuple(srgb_to_linear(tint(rng, 0.2, 0.9, 0.1))))
         plinth, ledge = rng.uniform(0.3, 1.0), rng.uniform(0.1, 0.35)
         for bottom, top, reach in (
             (0, plinth, 0.05),

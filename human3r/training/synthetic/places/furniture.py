@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from human3r.palette import srgb_to_linear
 from human3r.training.synthetic.rendering.mesh import NO_TEXTURE, Material, Mesh
-from human3r.training.synthetic.rendering.textures import TextureBank, srgb_to_linear
+from human3r.training.synthetic.rendering.textures import TextureBank
 
 RESERVED_LIBRARIES = frozenset({"Reallusion", "Scopia"})
 LIBRARIES = ("BlendSwap-CC-0", "BlendSwap-CC-BY", "KatorLegaz")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from human3r.palette import linear_to_srgb, srgb_to_linear
 from human3r.training.synthetic.rendering import textures
 from human3r.training.synthetic.rendering.mesh import Material
 from human3r.training.synthetic.rendering.textures import TextureBank, tint
@@ -27,7 +28,7 @@ def make_surface(
     bank: TextureBank, image: np.ndarray, repeat_m: float, specular: float = 0.03, gloss: float = 15.0
 ) -> Surface:
     """Register a texture as a surface."""
-    mean = textures.srgb_to_linear(image.reshape(-1, 3).mean(0) / 255)
+    mean = srgb_to_linear(image.reshape(-1, 3).mean(0) / 255)
     return Surface(Material(WHITE, bank.add(image), specular, gloss), repeat_m, mean)
 
 
@@ -155,7 +156,7 @@ def picture(rng: np.random.Generator, photographs: list[np.ndarray]) -> np.ndarr
         side = int(rng.integers(height // 4, height // 2))
         top, left = int(rng.integers(0, height - side)), int(rng.integers(0, width - side))
         crop = photograph[top : top + side, left : left + side]
-        return (textures.linear_to_srgb(crop / (crop + 0.6)) * 255).astype(np.uint8)
+        return (linear_to_srgb(crop / (crop + 0.6)) * 255).astype(np.uint8)
     if kind == 2:
         bands = np.stack([tint(rng, 0.05, 0.95, 0.8) for _ in range(int(rng.integers(3, 9)))])
         image = np.repeat(bands, -(-128 // len(bands)), 0)[:128, None].repeat(128, 1)

@@ -10,6 +10,8 @@ import numba
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from human3r.geometry.camera import project
+from human3r.geometry.rigid import inverse_transform_points, transform_points
 from human3r.training.synthetic.cameras import CameraPath
 from human3r.training.synthetic.rendering.renderer import RenderedFrame
 
@@ -75,14 +77,14 @@ def surface_flow(
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float64)
     z = np.where(frame.depth > 0, frame.depth, _SKY_M)[..., None]
     rays = (pixels - K[:2, 2]) / K[[0, 1], [0, 1]]
-    points = np.concatenate([rays * z, z], -1) @ T_scene_camera[:3, :3].T + T_scene_camera[:3, 3]
+    points = transform_points(T_scene_camera, np.concatenate([rays * z, z], -1))
     for person, (joints, drift) in enumerate(zip(joints_scene, drift_scene, strict=True)):
         here = frame.person_index == person + 1
         nearest = ((points[here][:, None] - joints) ** 2).sum(-1).argmin(1) if here.any() else []
         points[here] += drift[nearest]
-    local = (points - T_scene_later[:3, 3]) @ T_scene_later[:3, :3]
-    later = local[..., :2] / np.maximum(local[..., 2:], 0.05) * K[[0, 1], [0, 1]] + K[:2, 2]
-    return later - pixels
+    local = inverse_transform_points(T_scene_later, points)
+    local[..., 2] = np.maximum(local[..., 2], 0.05)
+    return project(local, K) - pixels
 
 
 @numba.njit(cache=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import numba
 import numpy as np
 
+from human3r.geometry.mesh import vertex_normals
 from human3r.training.synthetic.rendering.frame_buffers import ambient_occlusion, resolve_depth, shade_image
 from human3r.training.synthetic.rendering.mesh import Mesh, join_meshes
 from human3r.training.synthetic.rendering.rasterizer import draw_parallel, draw_pinhole, empty_buffers
@@ -180,26 +180,6 @@ class Renderer:
             sun_shadow,
             self._sun_frame,
         )
-
-
-@numba.njit(cache=True, fastmath=True)
-def vertex_normals(vertices, faces):
-    """Return area-weighted unit normals ``V 3`` float32."""
-    normals = np.zeros(vertices.shape, np.float32)
-    for face in range(faces.shape[0]):
-        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-        ax, ay, az = vertices[j, 0] - vertices[i, 0], vertices[j, 1] - vertices[i, 1], vertices[j, 2] - vertices[i, 2]
-        bx, by, bz = vertices[k, 0] - vertices[i, 0], vertices[k, 1] - vertices[i, 1], vertices[k, 2] - vertices[i, 2]
-        x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
-        for corner in (i, j, k):
-            normals[corner, 0] += x
-            normals[corner, 1] += y
-            normals[corner, 2] += z
-    for vertex in range(vertices.shape[0]):
-        x, y, z = normals[vertex, 0], normals[vertex, 1], normals[vertex, 2]
-        scale = 1.0 / (np.sqrt(x * x + y * y + z * z) + 1e-20)
-        normals[vertex, 0], normals[vertex, 1], normals[vertex, 2] = x * scale, y * scale, z * scale
-    return normals
 
 
 def _slices(lengths: list[int], start: int) -> list[slice]:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from human3r.training.synthetic.rendering.textures import linear_to_srgb
+from human3r.palette import linear_to_srgb
 
 
 def develop(rng: np.random.Generator, radiance: np.ndarray) -> np.ndarray:

@@ -6,18 +6,9 @@ import numpy as np
 from PIL import Image
 from scipy import fft
 
+from human3r.palette import srgb_to_linear
+
 MAX_LEVELS = 10
-
-
-def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
-    """Decode sRGB in [0, 1]. Source: IEC 61966-2-1."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Encode linear light in [0, 1] as sRGB. Source: IEC 61966-2-1."""
-    linear = np.clip(linear, 0, 1)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 class TextureBank:

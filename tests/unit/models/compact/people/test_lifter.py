@@ -11,7 +11,6 @@ from human3r.models.compact.people.body_points import (
     MIRRORED_JOINTS,
     MIRRORED_KEYPOINTS,
     BodyPoints,
-    rotation_from_6d,
 )
 from human3r.models.compact.people.keypoint_encoder import (
     PersonKeypoints,
@@ -77,12 +76,6 @@ def test_mirrored_rotations_give_mirrored_keypoints(points):
 
     expected = points(lifted.joint_rotations, lifted.betas).keypoints[:, list(MIRRORED_KEYPOINTS)] * flip
     torch.testing.assert_close(keypoints, expected, atol=2e-4, rtol=0)
-
-
-def test_six_numbers_become_the_rotation_of_the_specification():
-    rotation = rotation_from_6d(torch.tensor([1.0, 0.2, 0.1, 0.9, -0.3, 0.4]))
-
-    torch.testing.assert_close(rotation[0], torch.tensor([0.9534626, 0.0458290, 0.2980081]), atol=1e-6, rtol=0)
 
 
 def test_keypoint_features_do_not_depend_on_the_rotation_of_the_camera(points):

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import torch
 
+from human3r.geometry.camera import intrinsics, unproject
 from human3r.models.compact.people.keypoints import ImageKeypoints
 from human3r.models.compact.people.prompter import KeypointDetections
-from human3r.models.compact.scene.point_head import unproject_depth
 from human3r.models.compact.scene.scale_head import ScaleCue, log_depth_ratios, update_scale
 from human3r.models.parts import PersonParameters, ScenePoints
 
@@ -79,7 +79,7 @@ def scene_with_person(ankle_score: float):
     parameters = PersonParameters(
         torch.zeros(1, 53, 3, 3), torch.zeros(1, 10), torch.zeros(1, 10), torch.tensor([[0.0, -0.8, 4.0]]), joints
     )
-    points = ScenePoints(unproject_depth(depth, torch.tensor(FOCAL_PX)), torch.ones(SIZE), torch.tensor(FOCAL_PX))
+    points = ScenePoints(unproject(depth, intrinsics(FOCAL_PX, SIZE)), torch.ones(SIZE), torch.tensor(FOCAL_PX))
     frame = SimpleNamespace(detections=detections)
     return frame, points, mask, parameters
 
