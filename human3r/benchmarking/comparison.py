@@ -29,7 +29,7 @@ from human3r.models.human3r import Human3R
 from human3r.models.paper.prompts import suppress_non_maxima
 from human3r.models.parts import NetworkPrediction, RecurrentState
 from human3r.models.precision import Precision, set_precision
-from human3r.models.reference import compute_plainly
+from human3r.models.reference import use_reference_path
 
 Other = Literal["plain", "reference"]
 _RATES: tuple[Precision, ...] = ("fp32", "bf16")
@@ -103,7 +103,7 @@ def compare(
     Raises:
         InputError: Not an official network.
     """
-    if config.architecture != "official":
+    if config.architecture != "paper":
         raise InputError(f"{config.name} has no plain twin.", "Compare an official network.")
     other, fast = _networks(config, precision, against, seed)
     images = _images(config, num_frames + 1, seed)
@@ -155,8 +155,8 @@ def _networks(config: ModelConfig, precision: Precision, against: Other, seed: i
         source = other.state_dict()
         for name, values in fast.state_dict().items():
             values.copy_(source[name])
-    compute_plainly(other, has_fused_attention=against == "reference")
-    return other.requires_grad_(False), prepare_network(fast, choose_policy("cpu", precision, "official"))
+    use_reference_path(other, has_fused_attention=against == "reference")
+    return other.requires_grad_(False), prepare_network(fast, choose_policy("cpu", precision, "paper"))
 
 
 def _allocate(config: ModelConfig, precision: Precision) -> Human3R:

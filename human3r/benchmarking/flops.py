@@ -16,13 +16,13 @@ from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
-from human3r.models.reference import compute_plainly
+from human3r.models.reference import use_reference_path
 
 IMAGE_SIZE = (288, 512)
 """(height, width) of a 16:9 clip in the official networks."""
 NUM_PEOPLE = 5
 _PARTS = {
-    "TwinDecoder": "decoder",
+    "DualDecoder": "decoder",
     "DptPointHead": "point head",
     "DptExtraHead": "extra heads",
     "HeadPrompter": "prompts",
@@ -72,7 +72,7 @@ def count_compact_flops(image: torch.Tensor) -> int:
     """
     network = build_network(COMPACT)
     network.load_state_dict(read_shards(COMPACT_FOLDER))
-    compute_plainly(network)
+    use_reference_path(network)
     with torch.inference_mode():
         _, state = network.step(network.encode(image), network.initial_state())
         with FlopCounterMode(display=False) as counter:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from human3r.models.layers.prepacked_linear import PackedLinear, can_pack
+from human3r.models.layers.prepacked_linear import PrepackedLinear, can_prepack
 from human3r.models.precision import Precision
 
 _WAITING = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::equal"}
@@ -57,9 +57,9 @@ def measured_peak(device: torch.device, precision: Precision) -> float:
     dtype = _PRODUCTS[precision]
     tokens, weight = torch.randn(2, _PRODUCT_SIDE, _PRODUCT_SIDE, device=device).to(dtype)
     product: Callable[[Tensor], Tensor] = partial(functional.linear, weight=weight)
-    if device.type == "cpu" and can_pack(dtype):
+    if device.type == "cpu" and can_prepack(dtype):
         linear = nn.Linear(_PRODUCT_SIDE, _PRODUCT_SIDE, bias=False, dtype=dtype)
-        product = PackedLinear(linear.requires_grad_(False))
+        product = PrepackedLinear(linear.requires_grad_(False))
     with torch.inference_mode():
         best = min(processor_seconds(lambda: product(tokens), device) for _ in range(_REPEATS))
     threads = 1 if device.type == "cuda" else torch.get_num_threads()

@@ -25,10 +25,10 @@ from human3r.video.preprocess import PreparedImage
 
 def open_session(model: LoadedModel, protocol: Protocol) -> Session:
     """Start a stream with the protocol's resets; the gate is for official networks only."""
-    is_official = model.config.architecture == "official"
+    is_paper = model.config.architecture == "paper"
     return Session(
         model,
-        use_ttt3r=protocol.use_ttt3r if is_official else None,
+        use_ttt3r=protocol.use_ttt3r if is_paper else None,
         reset_interval=protocol.reset_interval or 0,
     )
 
@@ -73,7 +73,7 @@ def prepare_resized(session: Session, image: np.ndarray) -> PreparedImage:
     Source: MonST3R (arXiv 2410.03825) and CUT3R (arXiv 2501.12387), loading for video depth.
     """
     config = session.model.config
-    if config.preprocess != "official":
+    if config.preprocess != "paper":
         return session.prepare(image)
     height, width = image.shape[:2]
     scale = config.image_size / max(height, width)

@@ -22,8 +22,8 @@ from human3r.models.compact.build import build_compact
 from human3r.models.compiled import PEOPLE_BUCKETS, compile_network
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
-from human3r.models.layers.prepacked_linear import pack_linears
-from human3r.models.layers.rope_complex import order_in_pairs
+from human3r.models.layers.prepacked_linear import prepack_linears
+from human3r.models.layers.rope_complex import interleave_rotary_channels
 from human3r.models.precision import Precision, set_precision
 from human3r.tracking.motion import MotionOptions
 
@@ -99,7 +99,7 @@ def load_model(
     if text not in ASSETS and not _looks_like_path(text):
         raise InputError(f"The model {text!r} is unknown.", f"Choose {', '.join(ASSETS)}, or give a path.")
     smplx_body = open_body(body)
-    name, network, sha256 = _load_network(text, choose_policy(device, precision, "official").precision)
+    name, network, sha256 = _load_network(text, choose_policy(device, precision, "paper").precision)
     policy = choose_policy(device, precision, network.config.architecture)
     try:
         network = prepare_network(network, policy)
@@ -137,14 +137,14 @@ def prepare_network(network: Human3R, policy: ComputePolicy) -> Human3R:
         return network
     if network.config.architecture == "compact":
         for part in (network.image_encoder, network.decoder, network.memory, network.prompter, network.person_head):
-            pack_linears(part)
+            prepack_linears(part)
     elif network.config.trunk.token_dim >= _PACKED_FROM:
         for part in (network.image_encoder, network.decoder):
-            order_in_pairs(part)
-            part.is_in_pairs = True
+            interleave_rotary_channels(part)
+            part.has_complex_rope = True
         # Its maps come from tokens, channels last: convolutions then need not turn them round.
         network.point_head.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
-        pack_linears(network)
+        prepack_linears(network)
     return network
 
 

@@ -206,7 +206,7 @@ class Run:
             remarks.append(f"{self._num_rejected} blank or unusable frames were passed over.")
         if len(store.people()["person_frame"]) == 0:
             remarks.append("No people were found.")
-        elif self._model.config.architecture == "official" and not self._model.body.is_licensed:
+        elif self._model.config.architecture == "paper" and not self._model.body.is_licensed:
             remarks.append("Body shapes are approximate: the embedded body stands in for SMPL-X (--body gives yours).")
         return remarks
 

@@ -39,7 +39,7 @@ def choose_policy(device: str, precision: str, architecture: str) -> ComputePoli
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto`` or a ``Precision``. ``auto`` is ``mixed16`` for official networks on a GPU, else fp32. On a
             GPU ``mixed`` is ``mixed16``. ``compact`` knows fp32 and bf16 only, and runs the others in fp32.
-        architecture: ``official`` or ``compact``.
+        architecture: ``paper`` or ``compact``.
 
     Raises:
         InputError: An unknown name.
@@ -52,11 +52,11 @@ def choose_policy(device: str, precision: str, architecture: str) -> ComputePoli
     if device != "cpu" and not torch.cuda.is_available():
         raise ResourceError("No CUDA device is available.", "Use --device cpu, or install a CUDA build of torch.")
     if precision == "auto":
-        precision = "mixed16" if device != "cpu" and architecture == "official" else "fp32"
+        precision = "mixed16" if device != "cpu" and architecture == "paper" else "fp32"
     if precision not in get_args(Precision):
         raise InputError(f"The precision {precision!r} is unknown.", f"Choose auto, {', '.join(get_args(Precision))}.")
     if architecture == "compact" and precision != "bf16":
         precision = "fp32"
     if precision == "mixed" and device != "cpu":
         precision = "mixed16"
-    return ComputePolicy(torch.device(device), cast(Precision, precision), architecture == "official")
+    return ComputePolicy(torch.device(device), cast(Precision, precision), architecture == "paper")

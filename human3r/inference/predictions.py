@@ -129,7 +129,7 @@ def without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
 
 def scene_ratio_of(state: RecurrentState, num_people: int) -> Tensor | None:
     """Return ``P 2`` ratios and trust of ``FramePrediction.scene_ratio``, or None where the network has none."""
-    ratios, trust = getattr(state.scale_cue, "ratios", None), getattr(state.scale_cue, "trust", None)
+    ratios, trust = getattr(state.scale_state, "ratios", None), getattr(state.scale_state, "trust", None)
     # Somebody whose numbers were broken has been dropped: nobody knows any longer whose ratio is whose.
     if ratios is None or trust is None or len(ratios) != num_people:
         return None

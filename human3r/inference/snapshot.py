@@ -21,24 +21,24 @@ from human3r.errors import FormatError
 from human3r.inference.causal_filter import SmoothingOptions, SmoothingState
 from human3r.inference.session import SessionOptions, SessionSnapshot
 from human3r.models.compact.camera.anchor import FrameView
-from human3r.models.compact.camera.camera_head import AnchorCue
+from human3r.models.compact.camera.camera_head import CameraState
 from human3r.models.compact.camera.depth_belief import DepthBelief
 from human3r.models.compact.camera.focal_belief import FocalBelief
 from human3r.models.compact.camera.motion import Surface
-from human3r.models.compact.scene.lens_head import EdgeCue
-from human3r.models.compact.scene.scale_head import ScaleCue
-from human3r.models.parts import ImageFeatures, RecurrentState
+from human3r.models.compact.scene.lens_head import LensState
+from human3r.models.compact.scene.scale_head import ScaleState
+from human3r.models.parts import RecurrentState
 from human3r.records import Camera
 from human3r.tracking.motion import MotionOptions, TrackMotion
 from human3r.tracking.tracks import TrackBank
 
-_SCHEMA = "human3r-run/3"
+_SCHEMA = "human3r-run/4"
 _FILE_NAME = "snapshot.safetensors"
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        AnchorCue, Camera, DepthBelief, EdgeCue, FocalBelief, FrameView, ImageFeatures, MotionOptions, RecurrentState,
-        ScaleCue, SessionOptions, SessionSnapshot, SmoothingOptions, SmoothingState, Surface, TrackBank, TrackMotion,
+        Camera, CameraState, DepthBelief, FocalBelief, FrameView, LensState, MotionOptions, RecurrentState, ScaleState,
+        SessionOptions, SessionSnapshot, SmoothingOptions, SmoothingState, Surface, TrackBank, TrackMotion,
     )
 }  # fmt: skip
 

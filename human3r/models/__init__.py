@@ -1,1 +1,1 @@
-"""The network: parts, their assembly, the configurations. No files, no video, no body vertices, no devices by name."""
+"""The networks: parts, assembly, configurations. No files, no video, no body vertices, no devices by name."""

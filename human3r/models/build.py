@@ -1,12 +1,14 @@
-"""Builders: from a configuration to modules. The one place where sizes meet layers."""
+"""Build networks from configurations, and fill them with random weights for tests and benchmarks."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from human3r.models.config import ModelConfig, OfficialConfig, TrunkConfig
-from human3r.models.decoder import TwinDecoder
+from human3r.models.config import ModelConfig, PaperConfig, TrunkConfig
+from human3r.models.decoder import DualDecoder
 from human3r.models.human3r import Human3R, NetworkParts
 from human3r.models.memory import PoseMemory
 from human3r.models.paper.dinov2 import Dinov2Prior
@@ -25,25 +27,22 @@ from human3r.skeleton import NUM_JOINT_ROTATIONS
 
 
 def build_network(config: ModelConfig) -> Human3R:
-    """Build the network of a configuration, in evaluation mode, with unspecified weights.
-
-    Under ``torch.device("meta")`` nothing is allocated.
-    """
+    """Build the network of a configuration, in evaluation mode, with unspecified weights."""
     if config.architecture == "compact":
         from human3r.models.compact.build import build_compact_parts
 
         return Human3R(config, build_compact_parts(config)).eval()
-    return Human3R(config, _official_parts(config)).eval()
+    return Human3R(config, _paper_parts(config)).eval()
 
 
-def _official_parts(config: ModelConfig) -> NetworkParts:
+def _paper_parts(config: ModelConfig) -> NetworkParts:
     trunk, parts = config.trunk, config.parts
-    assert isinstance(parts, OfficialConfig)
+    assert isinstance(parts, PaperConfig)
     return NetworkParts(
         image_encoder=VitEncoder(trunk, parts),
         human_prior=Dinov2Prior(parts),
         prompter=HeadPrompter(trunk, parts),
-        decoder=TwinDecoder(trunk),
+        decoder=DualDecoder(trunk),
         memory=PoseMemory(trunk),
         point_head=DptPointHead(trunk, parts),
         mask_head=_mask_head(trunk, parts),
@@ -53,34 +52,35 @@ def _official_parts(config: ModelConfig) -> NetworkParts:
     )
 
 
-def _mask_head(trunk: TrunkConfig, parts: OfficialConfig) -> PatchMaskHead | ImageMaskHead | NoMaskHead:
+def _mask_head(trunk: TrunkConfig, parts: PaperConfig) -> PatchMaskHead | ImageMaskHead | NoMaskHead:
     if not parts.has_mask_head:
         return NoMaskHead()
     return PatchMaskHead(parts) if parts.mask_source == "human" else ImageMaskHead(trunk)
 
 
 def seed_weights(network: Human3R, seed: int = 0) -> None:
-    """Fill an official network with repeatable random weights, equal on every machine, under which it behaves.
+    """Fill the paper's network with random weights that keep it well conditioned, equal on every machine.
 
-    For tests and benchmarks: signals neither die nor explode, points lie in front of the camera, rotations are small
-    and few heads are detected; none of it says anything about the image.
+    For tests and benchmarks: activations neither vanish nor explode, points lie in front of the camera, rotations are
+    small and few heads are detected.
     """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, values in [*network.named_parameters(), *network.named_buffers()]:
-            values.copy_(_seeded(name, torch.randn(values.shape, generator=generator)))
+    _fill(network, seed, _seeded)
 
 
 def draw_weights(network: Human3R, seed: int = 0) -> None:
-    """Fill an official network with random weights under which every output varies, as in the recorded golden runs.
+    """Fill the paper's network with random weights under which every output varies, as in the recorded golden runs.
 
-    For comparisons of precision: points have depth, and errors are not hidden by near-constant outputs as they are
-    under ``seed_weights``. Repeatable for one seed; how many heads are found is the caller's business.
+    For comparisons of precision: points have depth, and near-constant outputs do not hide errors. Any number of heads
+    may be detected.
     """
+    _fill(network, seed, _drawn)
+
+
+def _fill(network: Human3R, seed: int, values_of: Callable[[str, Tensor], Tensor]) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, values in [*network.named_parameters(), *network.named_buffers()]:
-            values.copy_(_drawn(name, torch.randn(values.shape, generator=generator)))
+            values.copy_(values_of(name, torch.randn(values.shape, generator=generator)))
 
 
 def _drawn(name: str, noise: Tensor) -> Tensor:
@@ -94,8 +94,7 @@ def _drawn(name: str, noise: Tensor) -> Tensor:
 
 _SMALL_OUTPUTS = ("camera_head.mlp.contract.weight",)
 _SEED_POINT_SCALES = (1e-5, 1e-5, 0.02, 0.3)
-"""Of x, y, z and confidence. Random slopes X/Z fit no camera; almost constant ones fit a focal length of 250 pixels,
-because the principal point lies half a pixel beside the middle of the image."""
+"""Of x, y, z, confidence. Slopes X/Z are nearly constant and fit a focal length of 250 pixels; random ones fit none."""
 _SEED_BIASES = {
     "camera_head.mlp.contract.bias": (0, 0, 0, 1, 0, 0, 0),
     "point_head.dpt.output.2.bias": (-0.003, -0.003, 1.5, 0),

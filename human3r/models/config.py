@@ -1,29 +1,27 @@
-"""Configurations: every size of a network, as frozen data that travels with the weights as JSON.
+"""Configurations: every size of a network, as frozen data that is saved with the weights as JSON.
 
-Presets of the released checkpoints and of ``tiny``; building modules from them is ``human3r.models.build``.
+Presets of the released checkpoints and of ``tiny``; ``human3r.models.build`` builds modules from them.
 Sources: Human3R (arXiv 2510.06219); CUT3R (arXiv 2501.12387); DINOv2 (arXiv 2304.07193).
 """
 
 from __future__ import annotations
 
 import json
-import types
 import typing
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, TypeVar
 
 from human3r.errors import CheckpointError
 from human3r.models.sizes import check_sizes
 
-if TYPE_CHECKING:
-    from human3r.models.compact.config import CompactConfig
-
-Architecture = Literal["official", "compact"]
+RecordT = TypeVar("RecordT")
+Architecture = Literal["paper", "compact"]
+"""``paper``: the network of Human3R, whose weights are released; ``compact``: the embedded one for CPUs."""
 
 
 @dataclass(frozen=True)
 class TrunkConfig:
-    """Sizes of what every architecture shares: twin decoder, state, memory, and the tokens that they exchange."""
+    """Sizes of what both architectures share: decoder, state, memory, and the tokens that they exchange."""
 
     token_dim: int = 1024
     """Channels of an image token."""
@@ -34,18 +32,18 @@ class TrunkConfig:
     decoder_heads: int = 12
     """Heads of the image-side blocks, of the memory blocks and of the pose-modulated blocks."""
     state_heads: int = 16
-    """Heads of the state-side blocks; no weight shape shows this number."""
+    """Heads of the state-side blocks; not recoverable from the shapes of the weights."""
     num_state_tokens: int = 768
     num_memory_slots: int = 256
     num_memory_blocks: int = 2
-    """Blocks of the memory's reader, and of its writer."""
+    """Blocks that read the memory, and blocks that write it."""
     rope_base: float = 100.0
     mlp_ratio: float = 4.0
 
 
 @dataclass(frozen=True)
-class OfficialConfig:
-    """Sizes of the parts that only the official networks have."""
+class PaperConfig:
+    """Sizes of the parts of the paper's networks."""
 
     encoder_depth: int = 24
     encoder_heads: int = 16
@@ -61,33 +59,49 @@ class OfficialConfig:
     human_interpolate_offset: float = 0.1
     """Added to the grid side before the position grid is rescaled; 0 rescales to the exact size."""
     human_image_size: int = 896
-    """Side of the square that the human backbone sees, pixels."""
+    """Side of the letterboxed input of the human backbone, pixels."""
     detection_threshold: float = 0.3
     dpt_dim: int = 256
     dpt_widths: tuple[int, ...] = (96, 192, 384, 768)
     num_modulated_blocks: int = 2
     num_ray_blocks: int = 2
-    """Blocks of the ray-map branch: in the checkpoints, never run."""
+    """Blocks of the ray-map branch of the checkpoints, which inference does not use."""
     has_mask_head: bool = True
     mask_source: Literal["human", "image"] = "human"
-    """Whose tokens draw the person mask: the human prior's, as in every released network, or the image encoder's, as
-    the paper's text has it."""
+    """Tokens that the person mask is predicted from: the human prior's, as in every released network, or the image
+    encoder's, as in the text of the paper."""
     has_extra_heads: bool = True
-    """False: lean heads, without segment-frame points and colours."""
+    """False leaves out the points in the segment's frame and the colors."""
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Sizes of the parts of ``compact``."""
+
+    encoder_depth: int = 2
+    """Transformer blocks on the stride-16 features of the frozen backbone."""
+    encoder_heads: int = 4
+    second_scale_px: int = 512
+    """Long side of the enlarged image in which small people are detected; 0 detects at one scale."""
+    lifter_dim: int = 640
+    lifter_depth: int = 4
+    prompt_hidden: int = 256
+    point_dim: int = 64
+    """Channels of the point head at stride 8."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that is needed to build a network, and to prepare images for it."""
+    """What is needed to build a network, and to prepare images for it."""
 
     name: str
     architecture: Architecture
     preprocess: Architecture
-    """Which rule of ``human3r.video.preprocess`` makes the input."""
+    """Rule of ``human3r.video.preprocess`` that prepares the input."""
     image_size: int
     """Long side of the network image, pixels."""
     trunk: TrunkConfig
-    parts: OfficialConfig | CompactConfig
+    parts: PaperConfig | CompactConfig
 
     def to_json(self) -> str:
         """Return the configuration as one JSON object."""
@@ -105,15 +119,18 @@ class ModelConfig:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise CheckpointError(f"The model configuration is not JSON ({error}).") from error
-        architecture = values.get("architecture") if isinstance(values, dict) else None
-        hints = {
-            "name": str,
-            "architecture": Architecture,
-            "preprocess": Architecture,
-            "image_size": int,
-            "trunk": TrunkConfig,
-            "parts": _parts_class(architecture),
-        }
+        if not isinstance(values, dict):
+            raise CheckpointError("The model configuration is no JSON object.")
+        for key in ("architecture", "preprocess"):
+            # Files of version 1.0 call the paper's architecture "official".
+            if values.get(key) == "official":
+                values[key] = "paper"
+        architecture = str(values.get("architecture"))[:40]
+        if architecture not in _PARTS:
+            raise CheckpointError(
+                f"The model configuration names the architecture {architecture!r}.", f"Known: {', '.join(_PARTS)}."
+            )
+        hints = {**typing.get_type_hints(cls), "parts": _PARTS[architecture]}
         try:
             config = _read_record(cls, values, "", hints)
         except OverflowError as error:
@@ -122,24 +139,17 @@ class ModelConfig:
         return config
 
 
-def _parts_class(architecture: object) -> type:
-    if architecture == "official":
-        return OfficialConfig
-    if architecture == "compact":
-        from human3r.models.compact.config import CompactConfig
-
-        return CompactConfig
-    raise CheckpointError(
-        f"The model configuration names the architecture {architecture!r}.", "Known: official, compact."
-    )
+_PARTS = {"paper": PaperConfig, "compact": CompactConfig}
 
 
-def _read_record(record: type, values: object, path: str, hints: dict[str, typing.Any] | None = None) -> typing.Any:
-    """Build the dataclass ``record`` from a JSON object; every key must be there and none may be left."""
+def _read_record(
+    record: type[RecordT], values: object, path: str, hints: dict[str, typing.Any] | None = None
+) -> RecordT:
+    """Build the dataclass ``record`` from a JSON object with exactly its keys."""
     where = path.rstrip(".") or "its top"
     if not isinstance(values, dict):
         raise CheckpointError(f"The model configuration has no object at {where}.")
-    names = {item.name for item in fields(record)}
+    names = {item.name for item in fields(record)}  # type: ignore[arg-type]
     unknown, missing = sorted(values.keys() - names), sorted(names - values.keys())
     if unknown or missing:
         raise CheckpointError(f"The model configuration at {where} has unknown keys {unknown} and lacks {missing}.")
@@ -153,19 +163,10 @@ def _read_value(hint: object, value: object, path: str) -> object:
     if is_dataclass(hint):
         return _read_record(typing.cast(type, hint), value, f"{path}.")
     if origin is tuple and isinstance(value, list):
-        items = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(items) == len(value):
-            return tuple(_read_value(item, entry, path) for item, entry in zip(items, value, strict=True))
-    elif origin is Literal:
-        if value in arguments:
-            return value
-    elif origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _read_value(next(item for item in arguments if item is not type(None)), value, path)
-    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(hint, type) and type(value) is hint:
+        return tuple(_read_value(arguments[0], entry, path) for entry in value)
+    if hint is float and type(value) in (int, float):
+        return float(typing.cast(float, value))
+    if (origin is Literal and value in arguments) or type(value) is hint:
         return value
     kind = type(value).__name__
     raise CheckpointError(f"The model configuration has a value of a wrong type at {path!r}: {kind}.")
@@ -175,27 +176,26 @@ _BACKBONES = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16)}
 """(width, depth, heads) of DINOv2 ViT-S/14, ViT-B/14, ViT-L/14."""
 
 
-def _official(variant: str, human_image_size: int) -> ModelConfig:
+def _paper(variant: str, human_image_size: int) -> ModelConfig:
     dim, depth, heads = _BACKBONES[variant]
-    parts = OfficialConfig(human_dim=dim, human_depth=depth, human_heads=heads, human_image_size=human_image_size)
-    return ModelConfig(f"human3r_{human_image_size}{variant}", "official", "official", 512, TrunkConfig(), parts)
+    parts = PaperConfig(human_dim=dim, human_depth=depth, human_heads=heads, human_image_size=human_image_size)
+    return ModelConfig(f"human3r_{human_image_size}{variant}", "paper", "paper", 512, TrunkConfig(), parts)
 
 
 def _tiny() -> ModelConfig:
-    """A miniature of the official architecture for tests: every branch, half a second per frame at most."""
+    """A miniature of the paper's architecture for tests: every branch, at most half a second per frame."""
     trunk = TrunkConfig(
         token_dim=64, decoder_dim=48, decoder_depth=4, decoder_heads=3, state_heads=2, num_state_tokens=30,
         num_memory_slots=16,
     )  # fmt: skip
-    parts = OfficialConfig(
+    parts = PaperConfig(
         encoder_depth=3, encoder_heads=4, human_dim=32, human_depth=2, human_heads=2, human_position_grid=5,
         human_image_size=224, dpt_dim=32, dpt_widths=(12, 24, 48, 96),
     )  # fmt: skip
-    return ModelConfig("tiny", "official", "official", 256, trunk, parts)
+    return ModelConfig("tiny", "paper", "paper", 256, trunk, parts)
 
 
 PRESETS: dict[str, ModelConfig] = {
-    config.name: config
-    for config in (_official("s", 672), _official("b", 672), _official("l", 672), _official("l", 896), _tiny())
+    config.name: config for config in (_paper("s", 672), _paper("b", 672), _paper("l", 672), _paper("l", 896), _tiny())
 }
-"""The released checkpoints and ``tiny``, by model name. ``compact`` carries its configuration in its own weights."""
+"""The released checkpoints and ``tiny``, by model name. The configuration of ``compact`` is in its weight file."""

@@ -1,7 +1,7 @@
-"""The twin decoder: image-side and state-side blocks that read each other in parallel.
+"""The dual decoder: image-side and state-side blocks that attend to each other in parallel.
 
-Image side: [pose token | image tokens | human prompts], every token sees every other and the whole state. State side:
-the state tokens see all of them. Sources: CUT3R (arXiv 2501.12387), sec. 3.2; Human3R (arXiv 2510.06219), sec. 3.2.
+Image side: [pose token | image tokens | human prompts], which attend to each other and to the state. State side: the
+state tokens. Sources: CUT3R (arXiv 2501.12387), sec. 3.2; Human3R (arXiv 2510.06219), sec. 3.2.
 """
 
 from __future__ import annotations
@@ -15,16 +15,12 @@ from human3r.models.config import TrunkConfig
 from human3r.models.layers.blocks import DecoderBlock, build_norm
 from human3r.models.layers.casting import Linear
 from human3r.models.layers.rope import Rotary, RotaryTable
-from human3r.models.layers.rope_complex import PairTable, in_pairs
+from human3r.models.layers.rope_complex import ComplexRotaryTable, to_complex
 from human3r.models.parts import DecoderOutput, Detections, ImageFeatures
 
 
-class TwinDecoder(nn.Module):
-    """Two stacks of decoder blocks of equal width and depth, and the learned initial state.
-
-    Args:
-        trunk: Sizes.
-    """
+class DualDecoder(nn.Module):
+    """Two stacks of decoder blocks of equal width and depth, and the learned initial state."""
 
     def __init__(self, trunk: TrunkConfig) -> None:
         super().__init__()
@@ -39,8 +35,8 @@ class TwinDecoder(nn.Module):
         self.state_norm = build_norm(dim)
         self.image_rotary = Rotary(dim // trunk.decoder_heads, trunk.rope_base)
         self.state_rotary = Rotary(dim // trunk.state_heads, trunk.rope_base)
-        self.is_in_pairs = False
-        """Whether the channels of queries and keys are ``order_in_pairs``."""
+        self.has_complex_rope = False
+        """Whether ``interleave_rotary_channels`` was applied."""
 
     @staticmethod
     def _stack(trunk: TrunkConfig, heads: int) -> nn.ModuleList:
@@ -60,14 +56,14 @@ class TwinDecoder(nn.Module):
         Args:
             image: Features of one frame.
             pose_token: ``1 1 D``.
-            detections: Prompts and the image tokens they sit on.
+            detections: Prompts and their positions among the image tokens.
             state_tokens: ``1 S D`` state before the frame.
             with_gate: Also return the mean cross-attention logits of the state tokens.
         """
         num_image = image.tokens.shape[1]
         tokens = torch.cat((pose_token, self.embed_image(image.tokens).float(), detections.prompts[None]), dim=1)
         is_token = _is_token(detections, 1 + num_image)
-        # One head size per side: a block rotates its own queries and the other side's keys with the same frequencies.
+        # A block rotates its own queries and the other side's keys with the frequencies of its own head size.
         on_image_side = self._tables(self.image_rotary, image, detections)
         on_state_side = on_image_side
         if self.state_rotary.head_dim != self.image_rotary.head_dim:
@@ -94,10 +90,12 @@ class TwinDecoder(nn.Module):
             gate_logits=torch.stack(logits).mean(dim=0) if with_gate else None,
         )
 
-    def _tables(self, rotary: Rotary, image: ImageFeatures, detections: Detections) -> list[RotaryTable | PairTable]:
+    def _tables(
+        self, rotary: Rotary, image: ImageFeatures, detections: Detections
+    ) -> list[RotaryTable | ComplexRotaryTable]:
         """Return the tables of the image side and of the state side."""
         tables = [self._image_table(rotary, image, detections), self._state_table(rotary)]
-        return [in_pairs(table) for table in tables] if self.is_in_pairs else list(tables)
+        return [to_complex(table) for table in tables] if self.has_complex_rope else list(tables)
 
     def _image_table(self, rotary: Rotary, image: ImageFeatures, detections: Detections) -> RotaryTable:
         device = image.tokens.device
@@ -110,7 +108,7 @@ class TwinDecoder(nn.Module):
 
 
 def _is_token(detections: Detections, num_before: int) -> Tensor | None:
-    """Return which tokens of the image side are not padding, or None where none is."""
+    """Return which tokens of the image side are not padding, or None without padding."""
     if detections.is_real is None:
         return None
     return torch.cat((detections.is_real.new_ones(num_before), detections.is_real))

@@ -1,6 +1,6 @@
-"""The assembly: ``encode`` what is stateless, ``step`` what is recurrent.
+"""The assembled network: ``encode`` is stateless, ``step`` is recurrent.
 
-Composes injected parts and knows neither their sizes nor which architecture they belong to.
+Composes injected parts, independent of their sizes and architecture.
 Sources: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3; TTT3R gate (arXiv 2509.26645).
 """
 
@@ -14,20 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from human3r.models.config import ModelConfig
+from human3r.models.decoder import DualDecoder
+from human3r.models.memory import PoseMemory
 from human3r.models.parts import (
     BatchedPointHead,
     CameraHead,
     DecodedFrame,
-    Decoder,
     ExtraHead,
-    FocusingCameraHead,
     FrameTokens,
     HumanPrior,
     ImageEncoder,
     LensHead,
     LookAhead,
     MaskHead,
-    Memory,
     NetworkPrediction,
     PersonHead,
     PointHead,
@@ -41,34 +40,27 @@ from human3r.models.parts import (
 
 @dataclass(frozen=True)
 class NetworkParts:
-    """The modules that a ``Human3R`` is composed of; each is an ``nn.Module`` that fulfils its Protocol."""
+    """The parts of a ``Human3R``; all but ``look_ahead`` are modules."""
 
     image_encoder: ImageEncoder
     human_prior: HumanPrior
     prompter: Prompter
-    decoder: Decoder
-    memory: Memory
+    decoder: DualDecoder
+    memory: PoseMemory
     point_head: PointHead
     mask_head: MaskHead
     camera_head: CameraHead
     person_head: PersonHead
     extra_head: ExtraHead | None = None
-    """None: lean heads, no by-products."""
     lens_head: LensHead | None = None
-    """None: the point head's own focal length is final."""
+    """None keeps the focal length of the point head."""
     scale_head: ScaleHead | None = None
-    """None: the point head's own scale is final."""
+    """None keeps the scale of the point head."""
     look_ahead: LookAhead | None = None
-    """No module of its own; None: ``encode`` ends with the features."""
 
 
 class Human3R(nn.Module):
-    """Everyone, the scene and the camera from one stream of frames.
-
-    Args:
-        config: What the parts were built from; kept so that weights can be saved with it.
-        parts: The modules.
-    """
+    """People, scene and camera from one stream of frames; ``config`` is saved with the weights."""
 
     def __init__(self, config: ModelConfig, parts: NetworkParts) -> None:
         super().__init__()
@@ -98,14 +90,11 @@ class Human3R(nn.Module):
         return tokens if self.look_ahead is None or image.shape[0] > 1 else self.look_ahead(tokens)
 
     def encode_each(self, images: Tensor) -> list[FrameTokens]:
-        """Encode ``B 3 H W`` frames together, and return what ``encode`` says about each of them alone.
-
-        Sums may be taken in another order: outputs differ by roundings.
-        """
-        together = self.encode(images)
+        """Encode ``B 3 H W`` frames in one batch; equal to ``encode`` of each up to the order of sums."""
+        batch = self.encode(images)
         if images.shape[0] == 1:
-            return [together]
-        each = [together.select(index) for index in range(images.shape[0])]
+            return [batch]
+        each = [batch.select(index) for index in range(images.shape[0])]
         return each if self.look_ahead is None else [self.look_ahead(tokens) for tokens in each]
 
     def initial_state(self) -> RecurrentState:
@@ -113,13 +102,11 @@ class Human3R(nn.Module):
         return RecurrentState(self.decoder.initial_state().float(), self.memory.initial_slots().float())
 
     def reset(self, state: RecurrentState) -> RecurrentState:
-        """Return the state that begins a new segment: everything as before the first frame.
+        """Return the initial state, on the device of ``state``: the next frame is the first of a new segment.
 
-        The next frame starts from the learned pose token, and its camera is relative to itself; whoever resets chains
-        the segments. Identities are not part of the state and go on.
+        Camera poses are then relative to that frame; the caller chains the segments. Identities are not affected.
         """
-        fresh = self.initial_state()
-        return fresh.to(state.state_tokens.device)
+        return self.initial_state().to(state.state_tokens.device)
 
     def step(
         self,
@@ -136,9 +123,9 @@ class Human3R(nn.Module):
             tokens: One encoded frame (batch 1).
             state: From ``initial_state``, ``reset`` or the previous ``step``.
             use_ttt3r: Gate the state update of each state token by its mean attention logit.
-            update: False looks at the frame without remembering it.
-            people_capacity: Pad the person axis to so many (see ``NetworkPrediction.num_found``): the step then never
-                waits for the device. None takes as many as there are, for which it must be asked once.
+            update: False predicts the frame without updating state tokens and memory.
+            people_capacity: Pad the person axis to this length (see ``NetworkPrediction.num_found``), so that the step
+                never waits for the device. None for the number of people, which is read once.
         """
         frame, after = self._recur(tokens, state, use_ttt3r, people_capacity)
         prediction, after = self._predict(frame, tokens.person_mask, after)
@@ -146,7 +133,7 @@ class Human3R(nn.Module):
 
     @property
     def can_step_together(self) -> bool:
-        """Whether what the heads find stays out of the next frame, so that they may wait for several."""
+        """Whether the prediction of a frame does not depend on the point heads of earlier ones."""
         return isinstance(self.point_head, BatchedPointHead) and self.scale_head is None and self.lens_head is None
 
     def step_together(
@@ -157,18 +144,9 @@ class Human3R(nn.Module):
         use_ttt3r: bool = False,
         people_capacity: int | None = None,
     ) -> list[tuple[NetworkPrediction, RecurrentState]]:
-        """Advance the stream by several frames of one size: the recurrence one by one, the point head all at once.
+        """Advance the stream by several encoded frames of one size, with the point head batched.
 
-        The plain twin is ``step`` in a loop. Only where ``can_step_together``.
-
-        Args:
-            frames: Encoded frames (batch 1 each), in order.
-            state: State before the first.
-            use_ttt3r: See ``step``.
-            people_capacity: See ``step``.
-
-        Returns:
-            What ``step`` returns for each frame.
+        Equal to ``step`` in a loop up to the order of sums. Requires ``can_step_together``.
         """
         assert isinstance(self.point_head, BatchedPointHead)
         decoded: list[DecodedFrame] = []
@@ -178,10 +156,10 @@ class Human3R(nn.Module):
             decoded.append(frame)
             states.append(after)
         with _without_autocast(state.state_tokens.device):
-            points = self.point_head.together(decoded)
+            points = self.point_head.predict_batch(decoded)
         results = []
         for index, (tokens, frame) in enumerate(zip(frames, decoded, strict=True)):
-            heads = replace(states[index + 1], cue=states[index].cue)
+            heads = replace(states[index + 1], camera_state=states[index].camera_state)
             prediction, states[index + 1] = self._predict(frame, tokens.person_mask, heads, points[index])
             results.append((prediction, states[index + 1]))
         return results
@@ -189,7 +167,7 @@ class Human3R(nn.Module):
     def _recur(
         self, tokens: FrameTokens, state: RecurrentState, use_ttt3r: bool, people_capacity: int | None
     ) -> tuple[DecodedFrame, RecurrentState]:
-        """Run what reads and writes the state; the heads' part of the new state is still that of the old one."""
+        """Run the recurrence; the states of the heads are still those of the previous frame."""
         context = PromptContext(tokens.image_size, state.focal_px, people_capacity)
         detections = self.prompter(tokens.human, tokens.image, context)
         pose_token = (
@@ -216,26 +194,25 @@ class Human3R(nn.Module):
     def _predict(
         self, frame: DecodedFrame, person_mask: Tensor | None, state: RecurrentState, points: ScenePoints | None = None
     ) -> tuple[NetworkPrediction, RecurrentState]:
-        """Run the heads, always in fp32: exponentials of raw outputs do not survive 8 bits of mantissa.
+        """Run the heads, in fp32: raw outputs are exponents, for which 8 bits of mantissa are too few.
 
         Returns:
-            The prediction, and ``state`` with what the heads leave to the next frame.
+            The prediction, and ``state`` with the new states of the heads.
         """
         detections = frame.detections
         with _without_autocast(frame.pose_token.device):
             points = self.point_head(frame) if points is None else points
             person_mask = self.mask_head(frame) if person_mask is None else person_mask
-            seen_focal_px = points.focal_px
-            lens_cue = None
+            predicted_focal_px = points.focal_px
+            lens_state = None
             if self.lens_head is not None:
-                points, lens_cue = self.lens_head(frame, points, person_mask, state.lens_cue)
-            if isinstance(self.camera_head, FocusingCameraHead):
-                points = self.camera_head.refocus(points, state.cue)
+                points, lens_state = self.lens_head(frame, points, person_mask, state.lens_state)
+            points = self.camera_head.refine_focal(points, state.camera_state)
             people = self.person_head(frame, points)
-            scale_cue = None
+            scale_state = None
             if self.scale_head is not None:
-                points, scale_cue = self.scale_head(frame, points, person_mask, people, state.scale_cue)
-            T_segment_camera, cue = self.camera_head(frame, points, person_mask, state.cue)
+                points, scale_state = self.scale_head(frame, points, person_mask, people, state.scale_state)
+            T_segment_camera, camera_state = self.camera_head(frame, points, person_mask, state.camera_state)
             extras = None if self.extra_head is None else self.extra_head(frame)
         prediction = NetworkPrediction(
             T_segment_camera=T_segment_camera,
@@ -253,7 +230,13 @@ class Human3R(nn.Module):
             extras=extras,
             num_found=detections.num_found,
         )
-        return prediction, replace(state, focal_px=seen_focal_px, cue=cue, scale_cue=scale_cue, lens_cue=lens_cue)
+        return prediction, replace(
+            state,
+            focal_px=predicted_focal_px,
+            camera_state=camera_state,
+            scale_state=scale_state,
+            lens_state=lens_state,
+        )
 
 
 def _without_autocast(device: torch.device) -> AbstractContextManager:
@@ -263,13 +246,7 @@ def _without_autocast(device: torch.device) -> AbstractContextManager:
 
 
 def gate_state(proposed: Tensor, previous: Tensor, gate_logits: Tensor | None) -> Tensor:
-    """Mix the proposed state into the previous one.
-
-    Args:
-        proposed: ``1 S D`` new state of the decoder.
-        previous: ``1 S D`` state before the frame.
-        gate_logits: ``S``, or None to take the proposed state whole.
-    """
+    """Interpolate between the previous and the proposed state (``1 S D``) by the gate (``S`` logits), if any."""
     if gate_logits is None:
         return proposed
     gate = torch.sigmoid(gate_logits)[None, :, None]

@@ -1,4 +1,4 @@
-"""The pose memory: slots that are written with where the camera was, and read to begin the next frame.
+"""The pose memory: slots that store past camera poses, read for the pose token of the next frame.
 
 Source: CUT3R (arXiv 2501.12387), sec. 3.2 and its released configuration (256 slots).
 """
@@ -14,11 +14,7 @@ from human3r.models.layers.casting import Linear
 
 
 class PoseMemory(nn.Module):
-    """Slots of [key | value] channels, a reader and a writer; no positions.
-
-    Args:
-        trunk: Sizes.
-    """
+    """Slots of [key | value] channels, a reader and a writer; no positions."""
 
     def __init__(self, trunk: TrunkConfig) -> None:
         super().__init__()
@@ -47,18 +43,18 @@ class PoseMemory(nn.Module):
         return self.first_token
 
     def key(self, image_tokens: Tensor) -> Tensor:
-        """Return ``1 1 D``, what a frame (``1 N D_token``) is looked up by: its mean token, projected."""
+        """Return ``1 1 D``, the key of a frame (``1 N D_token``): its mean token, projected."""
         return self.embed_key(image_tokens.mean(dim=1, keepdim=True))
 
     def read(self, image_tokens: Tensor, memory_slots: Tensor) -> Tensor:
-        """Return the pose token ``1 1 D`` for a frame: its key with an unknown value, completed by the memory."""
+        """Return the pose token ``1 1 D`` of a frame: the value for its key."""
         query = torch.cat((self.key(image_tokens), self.unknown_value), dim=-1)
         for block in self.read_blocks:
             query, _ = block(query, memory_slots)
         return query[..., self.dim :]
 
     def write(self, image_tokens: Tensor, pose_token: Tensor, memory_slots: Tensor) -> Tensor:
-        """Return new slots ``1 M 2D`` after the frame's key and decoded pose token (``1 1 D``) were shown to them."""
+        """Return the slots ``1 M 2D`` updated with the frame's key and decoded pose token (``1 1 D``)."""
         entry = torch.cat((self.key(image_tokens), pose_token), dim=-1)
         for block in self.write_blocks:
             memory_slots, _ = block(memory_slots, entry)

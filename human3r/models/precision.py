@@ -1,20 +1,20 @@
-"""Which weights of an official network are stored and multiplied in half precision, and which must stay fp32.
+"""Weights of the paper's network that are stored and multiplied in half precision, and those that must stay fp32.
 
-``bf16`` and ``fp16``: the matrices of encoder, backbone, decoder and memory blocks, and the convolutions of the point
-head, their biases included: nearly all of the arithmetic. Products are summed in fp32. Everything else is fp32:
+``bf16`` and ``fp16``: matrices and biases of encoder, backbone, decoder and memory blocks, and the convolutions of the
+point head: nearly all of the arithmetic. Products are summed in fp32. Everything else is fp32:
 
-- layer norms (their statistics are means over a thousand values) and the residual stream between blocks, so that
-  roundings of 50 blocks do not add up;
+- layer norms (their statistics are means over a thousand values) and the residual stream, so that the rounding errors
+  of 50 blocks do not accumulate;
 - softmax sums, rotary angles and tables;
-- patch embeddings: a hundredth of the arithmetic, but whatever they round, every block sees;
-- detection scores and prompts: non-maximum suppression compares neighbours for equality, which rounding would create;
+- patch embeddings: a hundredth of the arithmetic, but every block sees their rounding errors;
+- detection scores and prompts: non-maximum suppression compares neighbors for equality, which rounding would create;
 - camera, person and mask heads, and the last layer of the point head: their outputs pass through exponentials or
-  quaternions, and millimetres are less than eight bits of a metre;
+  quaternions, and a millimeter is less than the last of eight bits of a meter;
 - focal length, bodies, tracking and all geometry;
-- recurrent state and memory slots with their projections: errors would accumulate from frame to frame.
+- recurrent state and memory slots with their projections, where errors would accumulate from frame to frame.
 
-``mixed16`` and ``mixed`` also keep encoder, decoder and memory in fp32: what these round goes into the camera and from
-frame to frame. What every part costs is in the table of this folder's README.
+``mixed16`` and ``mixed`` also keep encoder, decoder and memory in fp32, whose errors affect the camera and later
+frames. The README of this folder has the errors of every part.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import torch
 from torch import nn
 
 Precision = Literal["fp32", "mixed16", "mixed", "fp16", "bf16"]
-"""From exact to fast. ``mixed16``: fp16 in the human backbone and the point head; within all written tolerances, for
-devices that multiply fp16 fast. ``mixed``: bf16 in the human backbone, the one part whose roundings the other outputs
-hardly notice."""
+"""From exact to fast. ``mixed16``: fp16 in the human backbone and the point head, within all documented tolerances, for
+devices with fast fp16. ``mixed``: bf16 in the human backbone, the part whose rounding errors affect the other outputs
+least."""
 
 _BACKBONE = r"human_prior\.backbone\.blocks\.\d+\.(attention|mlp)\.\w+\.(weight|bias)"
 _POINTS = r"point_head\.dpt\.(?!output\.2\.).*"
@@ -46,7 +46,7 @@ _STORED: dict[Precision, tuple[re.Pattern[str], torch.dtype]] = {
 
 
 def stored_precision(name: str, precision: Precision) -> torch.dtype:
-    """Return the type that the parameter ``name`` of an official network has under a precision."""
+    """Return the type of the parameter ``name`` of the paper's network under a precision."""
     if precision == "fp32":
         return torch.float32
     pattern, dtype = _STORED[precision]
@@ -54,6 +54,6 @@ def stored_precision(name: str, precision: Precision) -> torch.dtype:
 
 
 def set_precision(network: nn.Module, precision: Precision) -> None:
-    """Convert the parameters of an official network in place, one at a time."""
+    """Convert the parameters of the paper's network in place, one at a time."""
     for name, parameter in network.named_parameters():
         parameter.data = parameter.data.to(stored_precision(name, precision))

@@ -1,25 +1,22 @@
-"""The plain twin of an official network: the same numbers by the formulas, for tests and for comparisons of speed."""
+"""The reference path of a network: the published formulas without optimization, for tests and comparisons of speed."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from human3r.models.layers.attention import CrossAttention, SelfAttention, attend_plainly, mean_logits_plainly
+from human3r.models.layers.attention import CrossAttention, SelfAttention, attend_reference, mean_logits_reference
 from human3r.models.paper.dpt import Fusion
 
 
-def compute_plainly(network: nn.Module, *, has_fused_attention: bool = False) -> None:
-    """Make a network, not yet packed, compute without any shortcut: logits in memory, convolutions in written order.
+def use_reference_path(network: nn.Module, *, has_fused_attention: bool = False) -> None:
+    """Let a network (not prepacked) compute by the published formulas, in place.
 
-    Args:
-        network: Changed in place.
-        has_fused_attention: Keep torch's fused attention kernel, as the released code has it, except for the gate's
-            logits.
+    ``has_fused_attention`` keeps torch's fused attention kernel, as the released code does.
     """
     for module in network.modules():
         if isinstance(module, (SelfAttention, CrossAttention)) and not has_fused_attention:
-            module.attend = attend_plainly
+            module.attend = attend_reference
         if isinstance(module, CrossAttention):
-            module.mean_logits = mean_logits_plainly
+            module.mean_logits = mean_logits_reference
         if isinstance(module, Fusion):
             module.projects_first = False

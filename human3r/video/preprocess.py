@@ -80,7 +80,7 @@ def prepare_compact(image: np.ndarray, size: int = COMPACT_LONG_SIDE) -> Prepare
 
 
 PREPARE: dict[str, Callable[[np.ndarray, int], PreparedImage]] = {
-    "official": prepare_official,
+    "paper": prepare_official,
     "compact": prepare_compact,
 }
 """The rules by the name that ``ModelConfig.preprocess`` holds; arguments: frame, ``ModelConfig.image_size``."""

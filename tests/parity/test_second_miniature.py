@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from human3r.assets.conversion.convert import fill_network, network_layout
-from human3r.models.config import ModelConfig, OfficialConfig, TrunkConfig
+from human3r.models.config import ModelConfig, PaperConfig, TrunkConfig
 from human3r.models.human3r import Human3R
 from human3r.models.paper.heads import decode_camera
 from human3r.models.parts import NetworkPrediction
@@ -20,10 +20,10 @@ from human3r.tracking.tracks import TrackBank
 TRUNK = TrunkConfig(
     token_dim=128, decoder_dim=192, decoder_depth=4, decoder_heads=3, num_state_tokens=50, num_memory_slots=16
 )
-PARTS = OfficialConfig(
+PARTS = PaperConfig(
     encoder_depth=3, encoder_heads=4, human_dim=384, human_depth=12, human_heads=6, human_image_size=112
 )
-CONFIG = ModelConfig("second", "official", "official", 64, TRUNK, PARTS)
+CONFIG = ModelConfig("second", "paper", "paper", 64, TRUNK, PARTS)
 # Most printed values agree to 1e-5. A flipped fp16 rounding in the image encoder, as another CPU makes it, moves far
 # points by 1e-4 of their distance.
 RELATIVE, ROTATION, FAR = 1e-4, 2e-4, 3e-4

@@ -24,7 +24,7 @@ def tiny(small_body):
         config=network.config,
         name="tiny",
         sha256="0" * 64,
-        policy=choose_policy("cpu", "fp32", "official"),
+        policy=choose_policy("cpu", "fp32", "paper"),
     )
 
 

@@ -27,7 +27,7 @@ from human3r.assets.registry import sha256_of, weights_folder
 from human3r.assets.weight_file import WeightFile, write_weight_file
 from human3r.errors import AssetIntegrityError, CheckpointError, DiskFullError
 from human3r.models.build import build_network
-from human3r.models.config import ModelConfig, OfficialConfig
+from human3r.models.config import ModelConfig, PaperConfig
 from human3r.models.human3r import Human3R
 from human3r.models.paper.released_config import released_config
 from human3r.models.precision import Precision, stored_precision
@@ -123,7 +123,7 @@ def weights_hash(path: Path) -> str:
 
 def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], OfficialLayout]:
     """Return the shapes of an official network's tensors and the keys of its checkpoint, without allocating weights."""
-    assert isinstance(config.parts, OfficialConfig)
+    assert isinstance(config.parts, PaperConfig)
     shapes = {name: tuple(values.shape) for name, values in _unfilled_network(config).state_dict().items()}
     return shapes, official_layout(shapes, config.parts.num_ray_blocks)
 
@@ -172,7 +172,7 @@ def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
     names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
     network = _unfilled_network(config)
     _check_shapes(network, {name: file.shape(name) for name in names})
-    precision = precision if config.architecture == "official" else "fp32"
+    precision = precision if config.architecture == "paper" else "fp32"
     # Ordinary tensors wherever the caller is: others may not be filled from threads.
     with torch.inference_mode(False):
         tensors = {name: torch.empty(file.shape(name), dtype=stored_precision(name, precision)) for name in names}
@@ -184,7 +184,7 @@ def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
 
 def lean_config(config: ModelConfig) -> ModelConfig:
     """Return the configuration without the heads whose outputs nothing reads."""
-    if not isinstance(config.parts, OfficialConfig):
+    if not isinstance(config.parts, PaperConfig):
         return config
     return replace(config, parts=replace(config.parts, has_extra_heads=False))
 

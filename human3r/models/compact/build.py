@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from human3r.errors import CheckpointError
 from human3r.models.compact.camera.camera_head import MotionCameraHead
-from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.image_encoder import CompactImageEncoder
 from human3r.models.compact.look_ahead import PeopleAhead
@@ -19,10 +18,10 @@ from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.compact.scene.lens_head import StraightEdgeLensHead
 from human3r.models.compact.scene.point_head import CompactPointHead, KeypointMaskHead
 from human3r.models.compact.scene.scale_head import PersonScaleHead
-from human3r.models.config import ModelConfig, TrunkConfig
-from human3r.models.decoder import TwinDecoder
+from human3r.models.config import CompactConfig, ModelConfig, TrunkConfig
+from human3r.models.decoder import DualDecoder
 from human3r.models.human3r import Human3R, NetworkParts
-from human3r.models.layers.rope_complex import order_in_pairs
+from human3r.models.layers.rope_complex import interleave_rotary_channels
 from human3r.models.memory import PoseMemory
 from human3r.models.precision import stored_precision
 
@@ -50,7 +49,7 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
     """Build the parts of a compact network with fresh weights."""
     trunk, parts = config.trunk, config.parts
     assert isinstance(parts, CompactConfig)
-    decoder, memory = TwinDecoder(trunk), PoseMemory(trunk)
+    decoder, memory = DualDecoder(trunk), PoseMemory(trunk)
     # The shared modules are made for loading weights: what they leave at zero must differ for training.
     for values in [*decoder.parameters(), *memory.parameters()]:
         if values.ndim > 1 and not bool(values.detach().any()):
@@ -96,8 +95,8 @@ def build_compact(weights: Mapping[str, Tensor]) -> Human3R:
 def use_fast_rotations(network: Human3R) -> Human3R:
     """Order the channels of queries and keys so that a rotation is one complex product: a seventh of its time."""
     for part in (network.image_encoder, network.decoder):
-        order_in_pairs(part)
-        part.is_in_pairs = True
+        interleave_rotary_channels(part)
+        part.has_complex_rope = True
     return network
 
 

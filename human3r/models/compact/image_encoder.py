@@ -1,30 +1,24 @@
-"""The compact image encoder: a frozen convolutional trunk, and a few transformer blocks on its coarsest features."""
+"""The compact image encoder: a frozen convolutional backbone, and a few transformer blocks on its coarsest features."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convnets.efficientnet import TAP_CHANNELS, EfficientNetLite0
-from human3r.models.config import TrunkConfig
-from human3r.models.layers.attention import Rotates
+from human3r.models.config import CompactConfig, TrunkConfig
+from human3r.models.layers.attention import RotaryPositions
 from human3r.models.layers.blocks import EncoderBlock, build_norm
-from human3r.models.layers.rope import Rotary, grid_positions
-from human3r.models.layers.rope_complex import in_pairs
+from human3r.models.layers.rope import Rotary
+from human3r.models.layers.rope_complex import to_complex
 from human3r.models.parts import ImageFeatures
 
-GREY_WEIGHTS = (0.299, 0.587, 0.114)
+_LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of RGB. Source: ITU-R BT.601."""
 
 
 class CompactImageEncoder(nn.Module):
-    """Image to tokens of stride 16, and a pyramid of four levels: grey image, trunk at strides 4, 8, 16.
-
-    Args:
-        trunk: Sizes of tokens and rotary positions.
-        parts: Depth and heads.
-    """
+    """Image to tokens of stride 16, and a pyramid of four levels: gray image, backbone at strides 4, 8, 16."""
 
     def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
         super().__init__()
@@ -36,21 +30,20 @@ class CompactImageEncoder(nn.Module):
             EncoderBlock(dim, parts.encoder_heads, trunk.mlp_ratio) for _ in range(parts.encoder_depth)
         )
         self.norm = build_norm(dim)
-        self.is_in_pairs = False
-        """Whether the channels of queries and keys are ``order_in_pairs``."""
+        self.has_complex_rope = False
+        """Whether ``interleave_rotary_channels`` was applied."""
 
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of 32."""
-        # The frozen trunk may run in another precision than the blocks.
+        # The frozen backbone may run in another precision than the blocks.
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trunk.stem.weight.requires_grad):
             fine, middle, coarse = self.trunk(image.to(self.trunk.stem.weight.dtype))
         rows, columns = coarse.shape[-2:]
         tokens = self.embedding(coarse.to(self.embedding.weight.dtype).flatten(2).transpose(1, 2))
-        rotary: Rotates = self.rotary.grid(rows, columns, tokens.device)
-        rotary = in_pairs(rotary) if self.is_in_pairs else rotary
+        rotary: RotaryPositions = self.rotary.grid(rows, columns, tokens.device)
+        rotary = to_complex(rotary) if self.has_complex_rope else rotary
         for block in self.blocks:
             tokens = block(tokens, rotary)
-        luma = image.new_tensor(GREY_WEIGHTS)[:, None, None]
-        grey = (image.float() * luma).sum(1, keepdim=True)
-        positions = grid_positions(rows, columns, tokens.device)
-        return ImageFeatures(self.norm(tokens), positions, (rows, columns), (grey, fine, middle, coarse))
+        luma = image.new_tensor(_LUMA_WEIGHTS)[:, None, None]
+        gray = (image.float() * luma).sum(1, keepdim=True)
+        return ImageFeatures(self.norm(tokens), (rows, columns), (gray, fine, middle, coarse))

@@ -1,4 +1,4 @@
-"""What else of ``compact`` needs no recurrent state: people are decoded and masked in the half that runs ahead."""
+"""People and their mask, which in ``compact`` need no recurrent state: computed with the encoding of a frame."""
 
 from __future__ import annotations
 
@@ -13,18 +13,13 @@ from human3r.models.parts import FrameTokens
 
 
 class PeopleAhead:
-    """Fulfils ``parts.LookAhead``. Owns no weights: it calls parts of the network that ``step`` would call.
-
-    Args:
-        prompter: Whose thresholds say who is a person.
-        mask_head: Its mask needs the picture and the keypoints only.
-    """
+    """A ``parts.LookAhead`` without weights of its own: it calls the parts that ``step`` would call."""
 
     def __init__(self, prompter: KeypointPrompter, mask_head: KeypointMaskHead) -> None:
         self._prompter, self._mask_head = prompter, mask_head
 
     def __call__(self, tokens: FrameTokens) -> FrameTokens:
-        """Decode and mask the people of one encoded frame (batch 1)."""
+        """Decode the people of one encoded frame (batch 1) and predict their mask."""
         assert isinstance(tokens.human, MoveNetFeatures)
         people = find_people(tokens.human, tokens.image_size, self._prompter.options)
         with torch.autocast(tokens.image.tokens.device.type, enabled=False):

@@ -1,1 +1,1 @@
-"""Layers shared by the paper's network and ``compact``: attention, blocks, rotary positions, packed linears."""
+"""Layers shared by the paper's network and ``compact``: attention, blocks, rotary positions, prepacked linears."""

@@ -1,7 +1,7 @@
-"""Attention, in one place: self and cross attention with optional rotary positions, through the fastest exact kernel.
+"""Self and cross attention with optional rotary positions, through the fastest exact kernel.
 
 Sources: CUT3R (arXiv 2501.12387), sec. 3.2; TTT3R (arXiv 2509.26645), eq. 9 for the mean logit; SageAttention
-(arXiv 2410.02367), sec. 4.2 for the centred keys.
+(arXiv 2410.02367), sec. 4.2 for the centered keys.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from torch.nn import functional
 from human3r.models.layers.casting import Linear
 
 _BLOCK_LOGITS = 6 << 20
-"""Logits of one block of ``_attend_in_blocks``: 12 MB in bf16, so that they stay in a processor's cache."""
+"""Logits of one block of ``_attend_in_blocks``: 12 MB in bf16, which fit into a processor's cache."""
 _ROW_STEP = 32
-_FEWEST_LOGITS = 480 * 480
-"""Of one head, from which on ``_attend_in_blocks`` pays; below, the fused kernel in fp32 is faster by a quarter."""
-
+_MIN_BLOCKED_LOGITS = 480 * 480
+"""Logits per head above which ``_attend_in_blocks`` is faster; below, the fused kernel in fp32 is, by a quarter."""
 
 Attend = Callable[[Tensor, Tensor, Tensor, "Tensor | None"], Tensor]
 """From query, key, value ``B heads N d`` and ``is_key`` to ``B N heads*d``."""
@@ -30,19 +29,18 @@ Attend = Callable[[Tensor, Tensor, Tensor, "Tensor | None"], Tensor]
 def attend(query: Tensor, key: Tensor, value: Tensor, is_key: Tensor | None = None) -> Tensor:
     """Return softmax(q k / sqrt(d)) v with heads merged: ``B heads N d`` in, ``B N heads*d`` out.
 
-    ``is_key`` (``M`` bool) names the keys that are not padding; None is all of them. The plain twin is
-    ``attend_plainly``.
+    ``is_key`` (``M`` bool) is False for padding; None is all keys. The reference is ``attend_reference``.
     """
     if query.dtype == torch.bfloat16 and query.device.type == "cpu" and not torch.is_grad_enabled():
-        # torch's fused kernel is no faster in bf16 than in fp32 on processors without matrix units.
+        # On processors without matrix units, torch's fused kernel is no faster in bf16 than in fp32.
         return _attend_in_blocks(query, key, value, is_key)
     mask = None if is_key is None else is_key[None, None, None]
     attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return attended.transpose(1, 2).flatten(2)
 
 
-def attend_plainly(query: Tensor, key: Tensor, value: Tensor, is_key: Tensor | None = None) -> Tensor:
-    """Return what ``attend`` returns, by the formula: every logit is in memory at once."""
+def attend_reference(query: Tensor, key: Tensor, value: Tensor, is_key: Tensor | None = None) -> Tensor:
+    """Return what ``attend`` returns, by the formula, with all logits in memory."""
     logits = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
     if is_key is not None:
         logits = logits.masked_fill(~is_key, -torch.inf)
@@ -50,27 +48,27 @@ def attend_plainly(query: Tensor, key: Tensor, value: Tensor, is_key: Tensor | N
 
 
 def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor, is_key: Tensor | None) -> Tensor:
-    """Attend in bf16 by blocks of queries over all heads at once; sums and the softmax itself are fp32.
+    """Attend in bf16 by blocks of queries over all heads at once; sums and softmax are fp32.
 
-    Logits are rounded to bf16 between the product and the softmax. The mean key is taken off before: it moves all
-    logits of a query alike, which a softmax does not see, and what is left is small enough to round.
+    Logits are rounded to bf16 between the product and the softmax. Subtracting the mean key first shifts all logits of
+    a query equally, to which the softmax is invariant, and makes them small enough to round.
     """
     batch, heads, num_queries, channels = query.shape
     num_keys = key.shape[2]
     mean_key = key.mean(dim=2, keepdim=True, dtype=torch.float32)
-    # In the layout that the product reads: it would copy another one at every block.
-    centred = ((key.float() - mean_key) * channels**-0.5).to(key.dtype).flatten(0, 1).contiguous().transpose(1, 2)
+    # In the layout that the product reads; any other would be copied for every block.
+    centered = ((key.float() - mean_key) * channels**-0.5).to(key.dtype).flatten(0, 1).contiguous().transpose(1, 2)
     query, value = query.flatten(0, 1), value.flatten(0, 1).contiguous()
     rows = _BLOCK_LOGITS // max(1, batch * heads * num_keys) // _ROW_STEP * _ROW_STEP
     rows = min(max(1, num_queries), max(_ROW_STEP, rows))
-    # The same memory for every block: fresh memory of this size would be mapped and cleared each time.
+    # Reused by every block: new memory of this size would be mapped and cleared each time.
     buffers = query.new_empty((2, batch * heads * rows * num_keys))
     attended = query.new_empty((batch * heads, num_queries, channels))
     for start in range(0, num_queries, rows):
         block = query[:, start : start + rows].contiguous()
         shape = (batch * heads, block.shape[1], num_keys)
         logits, weights = (buffer[: math.prod(shape)].view(shape) for buffer in buffers)
-        torch.bmm(block, centred, out=logits)
+        torch.bmm(block, centered, out=logits)
         if is_key is not None:
             logits.masked_fill_(~is_key, -torch.inf)
         torch.softmax(logits, dim=-1, out=weights)
@@ -78,20 +76,19 @@ def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor, is_key: Tensor 
     return attended.unflatten(0, (batch, heads)).transpose(1, 2).flatten(2)
 
 
-def for_attention(projected: Tensor, num_logits: int) -> Tensor:
-    """Bring projected tokens to the precision in which so many logits per head are attended to fastest.
+def cast_for_attention(projected: Tensor, num_logits: int) -> Tensor:
+    """Cast projected tokens to the precision in which attention with ``num_logits`` per head is fastest.
 
-    On a CPU, few tokens in bf16 go back to fp32 before they are split into heads, while they are one block of memory:
-    the rotation then mixes no precisions, and the fused fp32 kernel beats products in bf16.
+    On a CPU, few tokens in bf16 are cast to fp32 before they are split into heads, while they are contiguous.
     """
-    is_small = projected.dtype == torch.bfloat16 and projected.device.type == "cpu" and num_logits < _FEWEST_LOGITS
+    is_small = projected.dtype == torch.bfloat16 and projected.device.type == "cpu" and num_logits < _MIN_BLOCKED_LOGITS
     return projected.float() if is_small else projected
 
 
 def mean_logits(query: Tensor, key: Tensor, is_key: Tensor | None = None) -> Tensor:
     """Return, per query token, the mean of its scaled logits over heads and keys: ``1 heads N d`` in, ``N`` out.
 
-    The mean over keys commutes with the product, so the ``N x M`` logits are never formed. ``is_key``: see ``attend``.
+    The mean over keys commutes with the product: the ``N x M`` logits are never formed. ``is_key``: see ``attend``.
     """
     if is_key is None:
         mean_key = key.float().mean(dim=2, keepdim=True)
@@ -100,25 +97,24 @@ def mean_logits(query: Tensor, key: Tensor, is_key: Tensor | None = None) -> Ten
     return (query.float() * mean_key).sum(-1).mean(dim=1)[0] * query.shape[-1] ** -0.5
 
 
-def mean_logits_plainly(query: Tensor, key: Tensor, is_key: Tensor | None = None) -> Tensor:
+def mean_logits_reference(query: Tensor, key: Tensor, is_key: Tensor | None = None) -> Tensor:
     """Return what ``mean_logits`` returns, by the formula."""
     logits = query.float() @ key.float().transpose(-2, -1) * query.shape[-1] ** -0.5
     logits = logits if is_key is None else logits[..., is_key]
     return logits.mean(dim=(1, 3))[0]
 
 
-class Rotates(Protocol):
-    """A table of N positions."""
+class RotaryPositions(Protocol):
+    """Rotary table of N positions, ``rope.RotaryTable`` or ``rope_complex.ComplexRotaryTable``."""
 
     def rotate(self, tokens: Tensor) -> Tensor:
         """Rotate ``... N d`` by the N positions, in the precision of the table."""
 
 
-def rotate(tokens: Tensor, rotary: Rotates | None, has_half_rounding: bool = False) -> Tensor:
+def rotate(tokens: Tensor, rotary: RotaryPositions | None, has_half_rounding: bool = False) -> Tensor:
     """Rotate queries or keys ``... N d`` by their positions, if they have any.
 
-    With ``has_half_rounding`` the values are rounded to fp16 before and after, and rotated in fp32 between; bf16 values
-    are coarser than that anyway.
+    With ``has_half_rounding``, fp32 values are rounded to fp16 before and after a rotation in fp32.
     """
     if rotary is None:
         return tokens
@@ -131,11 +127,7 @@ def rotate(tokens: Tensor, rotary: Rotates | None, has_half_rounding: bool = Fal
 class SelfAttention(nn.Module):
     """Multi-head self attention with one fused linear for query, key and value.
 
-    Args:
-        dim: Channels.
-        heads: Number of heads, a divisor of ``dim``.
-        has_half_rounding: Round query and key to fp16 before and after the rotation. The released image encoder
-            rotates in half precision; its numbers are only met with the same rounding.
+    ``has_half_rounding`` rounds query and key to fp16 around the rotation, as the released image encoder does.
     """
 
     def __init__(self, dim: int, heads: int, has_half_rounding: bool = False) -> None:
@@ -146,21 +138,16 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(dim, 3 * dim)
         self.projection = Linear(dim, dim)
 
-    def forward(self, tokens: Tensor, rotary: Rotates | None = None, is_token: Tensor | None = None) -> Tensor:
-        """Attend within ``B N D``; ``rotary`` holds the N positions, ``is_token`` (``N``) is False for padding."""
-        qkv = for_attention(self.qkv(tokens), tokens.shape[1] ** 2)
+    def forward(self, tokens: Tensor, rotary: RotaryPositions | None = None, is_token: Tensor | None = None) -> Tensor:
+        """Attend within ``B N D``; ``rotary`` has the N positions, ``is_token`` (``N`` bool) is False for padding."""
+        qkv = cast_for_attention(self.qkv(tokens), tokens.shape[1] ** 2)
         parts = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key = rotate(parts[:2], rotary, self.has_half_rounding)
         return self.projection(self.attend(query, key, parts[2], is_token))
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention from one sequence to another.
-
-    Args:
-        dim: Channels of both sequences.
-        heads: Number of heads, a divisor of ``dim``.
-    """
+    """Multi-head attention from one sequence to another."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -176,8 +163,8 @@ class CrossAttention(nn.Module):
         self,
         tokens: Tensor,
         context: Tensor,
-        rotary: Rotates | None = None,
-        context_rotary: Rotates | None = None,
+        rotary: RotaryPositions | None = None,
+        context_rotary: RotaryPositions | None = None,
         with_mean_logits: bool = False,
         is_context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
@@ -187,7 +174,7 @@ class CrossAttention(nn.Module):
         """
         num_logits = tokens.shape[1] * context.shape[1]
         query, key, value = (
-            for_attention(linear(sequence), num_logits).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            cast_for_attention(linear(sequence), num_logits).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for linear, sequence in ((self.query, tokens), (self.key, context), (self.value, context))
         )
         query, key = rotate(query, rotary), rotate(key, context_rotary)

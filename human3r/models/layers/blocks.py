@@ -1,6 +1,5 @@
-"""Transformer blocks that more than one part is made of.
+"""Transformer blocks shared by several parts, as the released weights were trained: exact GELU, norms with eps 1e-6.
 
-Every layer norm has eps 1e-6 and every GELU is the exact one; the released weights were trained so.
 Sources: ViT (arXiv 2010.11929); CUT3R (arXiv 2501.12387), sec. 3.2.
 """
 
@@ -8,11 +7,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from human3r.models.layers.attention import CrossAttention, Rotates, SelfAttention
+from human3r.models.layers.attention import CrossAttention, RotaryPositions, SelfAttention
 from human3r.models.layers.casting import Linear
 
 NORM_EPS = 1e-6
-"""1e-5, PyTorch's default, moves the outputs by 6e-4."""
+"""PyTorch's default of 1e-5 changes the outputs by 6e-4."""
 
 
 def build_norm(dim: int) -> nn.LayerNorm:
@@ -21,14 +20,7 @@ def build_norm(dim: int) -> nn.LayerNorm:
 
 
 class Mlp(nn.Module):
-    """Linear, activation, linear.
-
-    Args:
-        dim: Channels in.
-        hidden: Channels between.
-        out: Channels out.
-        activation: The layer between; exact GELU unless given.
-    """
+    """Linear, activation (exact GELU by default), linear."""
 
     def __init__(self, dim: int, hidden: int, out: int, activation: nn.Module | None = None) -> None:
         super().__init__()
@@ -42,14 +34,7 @@ class Mlp(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Self attention and MLP, pre-norm.
-
-    Args:
-        dim: Channels.
-        heads: Attention heads.
-        mlp_ratio: Hidden channels of the MLP over ``dim``.
-        has_half_rounding: See ``SelfAttention``.
-    """
+    """Self attention and MLP, pre-norm; ``has_half_rounding`` as in ``SelfAttention``."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float, has_half_rounding: bool = False) -> None:
         super().__init__()
@@ -58,20 +43,14 @@ class EncoderBlock(nn.Module):
         self.norm2 = build_norm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio), dim)
 
-    def forward(self, tokens: Tensor, rotary: Rotates | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, rotary: RotaryPositions | None = None) -> Tensor:
         """Map ``B N D`` to ``B N D``."""
         tokens = tokens + self.attention(self.norm1(tokens), rotary)
         return tokens + self.mlp(self.norm2(tokens))
 
 
 class DecoderBlock(nn.Module):
-    """Self attention, cross attention to a context, MLP; pre-norm.
-
-    Args:
-        dim: Channels of tokens and context.
-        heads: Attention heads.
-        mlp_ratio: Hidden channels of the MLP over ``dim``.
-    """
+    """Self attention, cross attention to a context, MLP; pre-norm."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float) -> None:
         super().__init__()
@@ -87,15 +66,15 @@ class DecoderBlock(nn.Module):
         self,
         tokens: Tensor,
         context: Tensor,
-        rotary: Rotates | None = None,
-        context_rotary: Rotates | None = None,
+        rotary: RotaryPositions | None = None,
+        context_rotary: RotaryPositions | None = None,
         with_mean_logits: bool = False,
         is_token: Tensor | None = None,
         is_context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Map ``B N D`` with context ``B M D`` to ``B N D``, and the ``N`` mean cross-attention logits if asked for.
 
-        ``is_token`` (``N`` bool) and ``is_context`` (``M`` bool) name the rows that are no padding; None is all.
+        ``is_token`` (``N`` bool) and ``is_context`` (``M`` bool) are False for padding; None is no padding.
         """
         tokens = tokens + self.attention(self.norm1(tokens), rotary, is_token)
         context = self.context_norm(context)

@@ -1,8 +1,7 @@
-"""Linear layers on a CPU whose weights are laid out once as its matrix kernels read them.
+"""Linear layers on a CPU whose weights are prepacked in the layout of oneDNN's matrix kernels.
 
-The plain twin is ``layers.Linear``: it lets the kernels re-order the weights at every call, which costs a tenth to a
-fifth of the time at 600 tokens. Uses the operators that torch's own compiler uses; where they are missing, or do not
-know the machine, ``pack_linears`` leaves the network as it is.
+The reference is ``casting.Linear``, where the kernels reorder the weights at every call: a tenth to a fifth of the time
+at 600 tokens. Where the operators (those of torch's own compiler) are not available, ``prepack_linears`` does nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +16,12 @@ from human3r.models.layers.casting import Linear, to_precision_of
 
 _LOG = logging.getLogger(__name__)
 _TYPICAL_TOKENS = 576
-"""Rows that the layout is chosen for: a 512 x 288 frame. Any other number works."""
+"""Rows that the layout is optimized for, those of a 512 x 288 frame; any other number works."""
 _NONE, _GELU = ("none", [], ""), ("gelu", [], "none")
 
 
-class PackedLinear(nn.Module):
-    """A linear layer, perhaps with the exact GELU behind it, over packed weights. For inference only.
-
-    Args:
-        linear: Its weights are copied into the packed layout; the layer itself can be dropped.
-        has_gelu: Apply the exact GELU to the result.
-    """
+class PrepackedLinear(nn.Module):
+    """A linear layer over a prepacked copy of the weights, optionally with the exact GELU. For inference only."""
 
     def __init__(self, linear: nn.Linear, has_gelu: bool = False) -> None:
         super().__init__()
@@ -45,8 +39,8 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(tokens, self._packed, self._bias, *self._after)
 
 
-def can_pack(precision: torch.dtype) -> bool:
-    """Whether this build of torch packs linear layers of a precision here, and computes the same with them."""
+def can_prepack(precision: torch.dtype) -> bool:
+    """Test whether prepacked linear layers of a precision work on this machine and compute the same."""
     if not torch.backends.mkldnn.is_available():
         return False
     generator = torch.Generator().manual_seed(0)
@@ -56,44 +50,35 @@ def can_pack(precision: torch.dtype) -> bool:
     tokens = torch.randn(5, 64, generator=generator).to(precision)
     try:
         with torch.inference_mode():
-            found = PackedLinear(linear)(tokens)
+            found = PrepackedLinear(linear)(tokens)
     except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
-        _LOG.info("packed linear layers are not available: %s", error)
+        _LOG.info("prepacked linear layers are not available: %s", error)
         return False
     tolerance = 1e-5 if precision == torch.float32 else 3e-2
     return torch.allclose(found, linear(tokens), atol=tolerance, rtol=tolerance)
 
 
-def pack_linears(module: nn.Module) -> int:
-    """Replace every ``Linear`` inside a module on a CPU by its packed form, one at a time.
+def prepack_linears(module: nn.Module) -> int:
+    """Replace every ``Linear`` inside a module on a CPU by its prepacked form, one at a time.
 
-    The module can afterwards be run, not trained, moved or saved.
+    The module can afterwards be run, but not trained, moved or saved.
 
     Returns:
-        How many layers were replaced; 0 where packing does not work.
+        The number of layers replaced; 0 where prepacking does not work.
     """
-    usable = {dtype: can_pack(dtype) for dtype in {layer.weight.dtype for layer in _linears(module)}}
-    return _pack_children(module, usable)
+    dtypes = {layer.weight.dtype for layer in module.modules() if isinstance(layer, Linear)}
+    return _prepack_children(module, {dtype for dtype in dtypes if can_prepack(dtype)})
 
 
-def _linears(module: nn.Module) -> list[Linear]:
-    return [layer for layer in module.modules() if isinstance(layer, Linear)]
-
-
-def _pack_children(module: nn.Module, usable: dict[torch.dtype, bool]) -> int:
+def _prepack_children(module: nn.Module, dtypes: set[torch.dtype]) -> int:
     count = 0
     for name, child in list(module.named_children()):
-        if isinstance(child, Linear):
-            if usable[child.weight.dtype]:
-                has_gelu = isinstance(module, Mlp) and name == "expand" and _is_exact_gelu(module.activation)
-                setattr(module, name, PackedLinear(child, has_gelu))
-                if has_gelu:
-                    module.activation = nn.Identity()
-                count += 1
-        else:
-            count += _pack_children(child, usable)
+        if not isinstance(child, Linear):
+            count += _prepack_children(child, dtypes)
+        elif child.weight.dtype in dtypes:
+            has_gelu = isinstance(module, Mlp) and name == "expand" and isinstance(module.activation, nn.GELU)
+            setattr(module, name, PrepackedLinear(child, has_gelu))
+            if has_gelu:
+                module.activation = nn.Identity()
+            count += 1
     return count
-
-
-def _is_exact_gelu(activation: nn.Module) -> bool:
-    return isinstance(activation, nn.GELU) and activation.approximate == "none"

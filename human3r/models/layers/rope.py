@@ -1,7 +1,7 @@
-"""Two-dimensional rotary position embedding, and its tables.
+"""Two-dimensional rotary position embedding.
 
 A head vector of D = 4Q channels is laid out [u_row | v_row | u_column | v_column] with Q channels each; channel d of a
-pair (u, v) turns by ``position * base ** (-d / Q)``. Positions may be negative: the pose token sits at (-1, -1).
+pair (u, v) is rotated by ``position * base ** (-d / Q)``. Positions may be negative: the pose token is at (-1, -1).
 Sources: RoFormer (arXiv 2104.09864), eq. 34; its two-dimensional form in CroCo v2 (arXiv 2211.10408), sec. 3.3.
 """
 
@@ -39,14 +39,9 @@ class RotaryTable(TensorRecord):
 
 
 class Rotary:
-    """Makes tables for one head size, and keeps those of token grids.
+    """Builder of tables for one head size (a multiple of 4), with a cache per (layout, device).
 
-    Not a module: tables follow from sizes alone, so they are no part of the weights. The cache holds one entry per
-    (layout, device) that was ever asked for, and a stream has one grid.
-
-    Args:
-        head_dim: Channels per head, a multiple of 4.
-        base: Ratio between the slowest and the fastest frequency.
+    Not a module: tables follow from sizes alone and are no part of the weights.
     """
 
     def __init__(self, head_dim: int, base: float) -> None:
@@ -58,21 +53,21 @@ class Rotary:
         """Return the table of ``N 2`` (row, column) positions."""
         quarter = self.head_dim // 4
         exponent = torch.arange(quarter, device=positions.device, dtype=torch.float32) / quarter
-        # Dividing rounds as the released code does; a negative exponent is off by up to an fp16 step after rounding.
+        # Divided as in the released code; a negative exponent differs by up to an fp16 step after rounding.
         frequency = 1 / torch.pow(self.base, exponent)
         angle = positions.float()[:, :, None] * frequency
         angle = angle[:, :, None, :].expand(-1, -1, 2, -1).flatten(1)
         return RotaryTable(angle.cos(), angle.sin())
 
     def fixed(self, layout: Hashable, device: torch.device, positions: Callable[[], Tensor]) -> RotaryTable:
-        """Return the table of positions that ``layout`` names; ``positions`` is called the first time only."""
+        """Return the cached table of a named layout; ``positions`` is called the first time only."""
         key = (layout, device)
         if key not in self._fixed:
             self._fixed[key] = self.table(positions().to(device))
         return self._fixed[key]
 
     def grid(self, rows: int, columns: int, device: torch.device) -> RotaryTable:
-        """Return the table of a row-major grid; built once."""
+        """Return the cached table of a row-major grid."""
         return self.fixed((rows, columns), device, lambda: grid_positions(rows, columns))
 
 

@@ -1,1 +1,1 @@
-"""The parts of the paper's network: encoders, heads and prompts of the released weights."""
+"""Parts of the paper's network: encoders, prompts and heads of the released weights."""

@@ -1,4 +1,4 @@
-"""The official human prior: a DINOv2 backbone on a square, padded copy of the image, and its score map.
+"""The paper's human prior: a DINOv2 backbone on the letterboxed image, and its score map.
 
 Sources: DINOv2 (arXiv 2304.07193); Multi-HMR (arXiv 2402.14654), sec. 3.1 for the score per patch.
 """
@@ -11,36 +11,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from human3r.models.config import OfficialConfig
+from human3r.models.config import PaperConfig
 from human3r.models.layers.attention import SelfAttention
 from human3r.models.layers.blocks import Mlp, build_norm
 from human3r.models.layers.casting import Conv2d
-from human3r.models.paper.letterbox import resize_to_square
+from human3r.models.paper.letterbox import letterbox
 from human3r.models.parts import BatchRecord
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SIGMOID_MARGIN = 1e-6
-"""Probabilities are squeezed into [margin, 1 - margin]."""
+"""Probabilities lie in [margin, 1 - margin]."""
 
 
 @dataclass(frozen=True)
 class HumanTokens(BatchRecord):
-    """What the official prior says about B frames; the grid covers the padded square."""
+    """Features of B frames on a grid over the letterboxed square."""
 
     tokens: Tensor
-    """``B g*g C`` normalised patch tokens, row-major."""
+    """``B g*g C`` normalized patch tokens, row-major."""
     score: Tensor
-    """``B 1 g g`` probability that the head of a person lies in the cell."""
+    """``B 1 g g`` probability that the cell contains the head of a person."""
 
 
 class ScaledBlock(nn.Module):
-    """Encoder block whose two updates are scaled per channel (LayerScale).
-
-    Args:
-        dim: Channels.
-        heads: Attention heads.
-    """
+    """Encoder block whose two updates are scaled per channel (LayerScale)."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -58,13 +53,9 @@ class ScaledBlock(nn.Module):
 
 
 class Dinov2(nn.Module):
-    """DINOv2 vision transformer without registers.
+    """DINOv2 vision transformer without registers."""
 
-    Args:
-        parts: Sizes.
-    """
-
-    def __init__(self, parts: OfficialConfig) -> None:
+    def __init__(self, parts: PaperConfig) -> None:
         super().__init__()
         dim, patch = parts.human_dim, parts.human_patch_size
         self.position_grid = parts.human_position_grid
@@ -76,7 +67,7 @@ class Dinov2(nn.Module):
         self.norm = build_norm(dim)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode a standardised square ``B 3 R R`` into ``B g*g C``, ``g = R / patch``."""
+        """Encode a standardized square ``B 3 R R`` into ``B g*g C``, ``g = R / patch``."""
         patches = self.patch_embedding(image).float()
         side = patches.shape[-1]
         patches = patches.flatten(2).transpose(1, 2)
@@ -90,13 +81,11 @@ class Dinov2(nn.Module):
 def resize_positions(embedding: Tensor, grid: int, side: int, offset: float) -> Tensor:
     """Resample a position embedding from its own square grid to ``side x side``, bicubic, in fp32.
 
-    The scale is ``(side + offset) / grid``, not ``side / grid``: the released backbones do so, and it shows.
-
     Args:
         embedding: ``1 1+grid*grid C``, class token first.
         grid: Side of the stored grid.
-        side: Side wanted.
-        offset: 0.1 in DINOv2; 0 asks for the exact size instead.
+        side: Side of the result.
+        offset: The scale is ``(side + offset) / grid``: 0.1 in the released backbones; 0 resamples to the exact size.
     """
     if side == grid:
         return embedding
@@ -110,8 +99,8 @@ def resize_positions(embedding: Tensor, grid: int, side: int, offset: float) -> 
     return torch.cat((class_part, patch_part.flatten(2).transpose(1, 2).to(embedding.dtype)), dim=1)
 
 
-def standardise(image: Tensor) -> Tensor:
-    """Turn ``B 3 H W`` in [-1, 1] into ImageNet statistics, channel by channel: no constant has to reach the device."""
+def standardize(image: Tensor) -> Tensor:
+    """Map ``B 3 H W`` in [-1, 1] to ImageNet statistics, by channel: no constant has to be copied to the device."""
     channels = [
         (channel * 0.5 + 0.5 - mean) / std
         for channel, mean, std in zip(image.unbind(1), IMAGENET_MEAN, IMAGENET_STD, strict=True)
@@ -120,18 +109,14 @@ def standardise(image: Tensor) -> Tensor:
 
 
 def squeezed_sigmoid(logits: Tensor) -> Tensor:
-    """Return the logistic function, kept away from 0 and 1 by ``SIGMOID_MARGIN``."""
+    """Return the logistic function, scaled to [``SIGMOID_MARGIN``, 1 - ``SIGMOID_MARGIN``]."""
     return torch.sigmoid(logits) * (1 - 2 * SIGMOID_MARGIN) + SIGMOID_MARGIN
 
 
 class Dinov2Prior(nn.Module):
-    """Square copy, backbone, score map.
+    """Letterbox, backbone and score map."""
 
-    Args:
-        parts: Sizes.
-    """
-
-    def __init__(self, parts: OfficialConfig) -> None:
+    def __init__(self, parts: PaperConfig) -> None:
         super().__init__()
         self.image_size = parts.human_image_size
         self.backbone = Dinov2(parts)
@@ -139,7 +124,7 @@ class Dinov2Prior(nn.Module):
 
     def forward(self, image: Tensor) -> HumanTokens:
         """Encode ``B 3 H W`` in [-1, 1]."""
-        tokens = self.backbone(standardise(resize_to_square(image, self.image_size)))
+        tokens = self.backbone(standardize(letterbox(image, self.image_size)))
         side = round(tokens.shape[1] ** 0.5)
         score = squeezed_sigmoid(self.score(tokens).float()).transpose(1, 2).unflatten(-1, (side, side))
         return HumanTokens(tokens, score)

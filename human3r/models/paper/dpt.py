@@ -1,4 +1,4 @@
-"""The dense prediction head: token maps of four depths fused from deep to shallow, at full resolution at the end.
+"""The dense prediction head: token maps of four depths, fused from deep to shallow up to the full resolution.
 
 Source: DPT (arXiv 2103.13413), sec. 3.
 """
@@ -8,16 +8,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from human3r.models.config import OfficialConfig, TrunkConfig
+from human3r.models.config import PaperConfig, TrunkConfig
 from human3r.models.layers.casting import Conv2d, ConvTranspose2d
 
 
 class ResidualUnit(nn.Module):
-    """Two 3x3 convolutions with pre-activation, added to the input.
-
-    Args:
-        dim: Channels.
-    """
+    """Two 3x3 convolutions with pre-activation, added to the input."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -30,12 +26,7 @@ class ResidualUnit(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Add a shallower map to the deeper result, refine, upsample by two.
-
-    Args:
-        dim: Channels.
-        has_shallow_input: False for the deepest fusion, which has one input only.
-    """
+    """Add a shallower map to the deeper result (except in the deepest fusion), refine, upsample by two."""
 
     def __init__(self, dim: int, has_shallow_input: bool) -> None:
         super().__init__()
@@ -43,8 +34,8 @@ class Fusion(nn.Module):
         self.refine = ResidualUnit(dim)
         self.projection = Conv2d(dim, dim, 1)
         self.projects_first = True
-        """Mix channels before the upsampling, at a quarter of the cost: interpolation weights sum to one and are the
-        same for every channel, so the two commute. False is the plain order."""
+        """Project before the upsampling, at a quarter of the cost: interpolation weights sum to one and are the same
+        for every channel, so the two commute. False is the published order."""
 
     def forward(self, deep: Tensor, shallow: Tensor | None = None) -> Tensor:
         """Map ``B C h w`` maps to ``B C 2h 2w``."""
@@ -59,15 +50,9 @@ def _double(features: Tensor) -> Tensor:
 
 
 class DptHead(nn.Module):
-    """Predict ``channels`` values per pixel from four levels of tokens.
+    """Predict ``channels`` values per pixel from four levels of tokens."""
 
-    Args:
-        trunk: Channels of the tokens.
-        parts: Channels inside the head.
-        channels: Channels out.
-    """
-
-    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig, channels: int) -> None:
+    def __init__(self, trunk: TrunkConfig, parts: PaperConfig, channels: int) -> None:
         super().__init__()
         widths, dim = parts.dpt_widths, parts.dpt_dim
         inputs = (trunk.token_dim, *[trunk.decoder_dim] * 3)
@@ -93,10 +78,10 @@ class DptHead(nn.Module):
             for level, reduce, rescale, align in zip(levels, self.reduce, self.rescale, self.align, strict=True)
         ]
         path = self.fusions[3](maps[3])
-        # An odd grid was rounded up by the stride-2 convolution: cut the surplus row or column.
+        # The stride-2 convolution rounds an odd grid up: crop the extra row or column.
         path = path[..., : maps[2].shape[-2], : maps[2].shape[-1]]
         for level in (2, 1, 0):
             path = self.fusions[level](path, maps[level])
         features = self.output[1](_double(self.output[0](path)))
-        # The last sum is fp32: exponentials of its results do not survive eight bits of mantissa.
+        # The last layer is fp32: its outputs are exponents, for which 8 bits of mantissa are too few.
         return self.output[2](functional.relu(features).float())

@@ -1,4 +1,4 @@
-"""The official heads: points, person mask, camera, people, and the by-products.
+"""The paper's heads: points, person mask, camera, people, and the extra outputs.
 
 Sources: CUT3R (arXiv 2501.12387), sec. 3.3; Human3R (arXiv 2510.06219), sec. 3.3; Multi-HMR (arXiv 2402.14654).
 """
@@ -13,43 +13,43 @@ from torch.nn import functional
 
 from human3r.geometry.camera import focal_from_pointmap
 from human3r.geometry.rigid import rigid_transform, rotation_from_6d, rotation_from_quaternion
-from human3r.models.config import OfficialConfig, TrunkConfig
+from human3r.models.config import PaperConfig, TrunkConfig
 from human3r.models.layers.attention import SelfAttention
 from human3r.models.layers.blocks import Mlp, build_norm
 from human3r.models.layers.casting import Linear
 from human3r.models.layers.rope import Rotary, RotaryTable
-from human3r.models.paper.dinov2 import squeezed_sigmoid
+from human3r.models.paper.dinov2 import HumanTokens, squeezed_sigmoid
 from human3r.models.paper.dpt import DptHead
-from human3r.models.paper.letterbox import square_map_to_image
+from human3r.models.paper.letterbox import letterbox_map_to_image
 from human3r.models.parts import DecodedFrame, PersonParameters, SceneExtras, ScenePoints
 from human3r.records import TensorRecord
 from human3r.skeleton import NUM_JOINT_ROTATIONS
 
 
 def exponential_points(raw: Tensor) -> Tensor:
-    """Return points ``... 3`` in metres from raw vectors: the direction stays, the length becomes expm1(length)."""
+    """Return points ``... 3`` in meters from raw vectors: same direction, length expm1(raw length)."""
     length = raw.norm(dim=-1, keepdim=True)
     return raw / length.clamp_min(1e-8) * torch.expm1(length)
 
 
 def exponential_confidence(raw: Tensor) -> Tensor:
-    """Return a confidence above 1 without upper bound."""
+    """Return a confidence > 1."""
     return 1 + raw.exp()
 
 
-def bounded_colours(raw: Tensor) -> Tensor:
-    """Return colours in (-1, 1)."""
+def bounded_colors(raw: Tensor) -> Tensor:
+    """Return colors in (-1, 1)."""
     return 2 * (squeezed_sigmoid(raw) - 0.5)
 
 
 def split_points(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn a raw map ``1 4 H W`` into points ``H W 3`` and confidence ``H W``."""
+    """Convert a raw map ``1 4 H W`` to points ``H W 3`` and confidence ``H W``."""
     values = raw[0].permute(1, 2, 0)
     return exponential_points(values[..., :3]), exponential_confidence(values[..., 3])
 
 
 def decode_camera(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn raw pose numbers ``... 7`` into a translation ``... 3``, metres, and a quat_wxyz ``... 4``, unit, w >= 0."""
+    """Convert raw outputs ``... 7`` to a translation ``... 3``, meters, and a unit quat_wxyz ``... 4``, w >= 0."""
     quaternion = functional.normalize(raw[..., 3:], dim=-1)
     return exponential_points(raw[..., :3]), torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
@@ -57,15 +57,15 @@ def decode_camera(raw: Tensor) -> tuple[Tensor, Tensor]:
 class DptPointHead(nn.Module):
     """Points and confidence in the camera frame."""
 
-    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig) -> None:
+    def __init__(self, trunk: TrunkConfig, parts: PaperConfig) -> None:
         super().__init__()
         self.dpt = DptHead(trunk, parts, 4)
 
     def forward(self, frame: DecodedFrame) -> ScenePoints:
         """Predict one frame; the focal length is fitted to the points."""
-        return self.together([frame])[0]
+        return self.predict_batch([frame])[0]
 
-    def together(self, frames: Sequence[DecodedFrame]) -> list[ScenePoints]:
+    def predict_batch(self, frames: Sequence[DecodedFrame]) -> list[ScenePoints]:
         """Predict frames of one size."""
         levels = tuple(torch.cat(level) for level in zip(*(frame.levels for frame in frames), strict=True))
         raw = self.dpt(levels, frames[0].image.grid)
@@ -74,21 +74,22 @@ class DptPointHead(nn.Module):
 
 
 class PatchMaskHead(nn.Module):
-    """Person mask from the tokens of the human prior alone: each token holds the pixels of its patch."""
+    """Person mask from the tokens of the human prior; each token predicts the pixels of its patch."""
 
-    def __init__(self, parts: OfficialConfig) -> None:
+    def __init__(self, parts: PaperConfig) -> None:
         super().__init__()
         self.patch_size = parts.human_patch_size
         self.mlp = Mlp(parts.human_dim, parts.human_dim, parts.human_patch_size**2)
 
     def forward(self, frame: DecodedFrame) -> Tensor:
         """Return ``H W`` probabilities."""
+        assert isinstance(frame.human, HumanTokens)
         square = mask_square(self.mlp(frame.human.tokens.float()), self.patch_size)
-        return square_map_to_image(square, frame.image_size)[0]
+        return letterbox_map_to_image(square, frame.image_size)[0]
 
 
 class ImageMaskHead(nn.Module):
-    """Person mask from the tokens of the image encoder alone; each token holds the pixels of its patch."""
+    """Person mask from the tokens of the image encoder; each token predicts the pixels of its patch."""
 
     def __init__(self, trunk: TrunkConfig) -> None:
         super().__init__()
@@ -101,19 +102,19 @@ class ImageMaskHead(nn.Module):
 
 
 def mask_square(logits: Tensor, patch_size: int) -> Tensor:
-    """Turn mask logits ``B g*g patch*patch`` into probabilities ``B R R`` over the padded square."""
+    """Convert mask logits ``B g*g patch*patch`` to probabilities ``B R R`` over the letterboxed square."""
     side = round(logits.shape[1] ** 0.5)
     return mask_map(logits, (side, side), patch_size)
 
 
 def mask_map(logits: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
-    """Turn mask logits ``B N patch*patch`` over a grid (rows, columns) into probabilities ``B H W``."""
+    """Convert mask logits ``B N patch*patch`` over a grid (rows, columns) to probabilities ``B H W``."""
     maps = squeezed_sigmoid(logits).transpose(1, 2).unflatten(-1, grid)
     return functional.pixel_shuffle(maps, patch_size)[:, 0]
 
 
 class NoMaskHead(nn.Module):
-    """Stands in where a checkpoint has no mask head: no pixel is a person."""
+    """The mask head of checkpoints without one: no pixel shows a person."""
 
     def forward(self, frame: DecodedFrame) -> Tensor:
         """Return ``H W`` zeros."""
@@ -129,17 +130,21 @@ class MlpCameraHead(nn.Module):
         self.mlp = Mlp(dim, 4 * dim, 7)
 
     def forward(
-        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: TensorRecord | None
+        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, state: TensorRecord | None
     ) -> tuple[Tensor, TensorRecord | None]:
-        """Return ``T_segment_camera``; points, mask and cue are not looked at."""
+        """Return ``T_segment_camera``, from the pose token alone."""
         translation, quaternion = decode_camera(self.mlp(frame.pose_token)[0])
         return rigid_transform(rotation_from_quaternion(quaternion), translation), None
 
+    def refine_focal(self, points: ScenePoints, state: TensorRecord | None) -> ScenePoints:
+        """Return the points unchanged."""
+        return points
+
 
 class MlpPersonHead(nn.Module):
-    """Body parameters from [human token, human-prior feature], relative to a stored mean body."""
+    """Body parameters from [human token, human-prior feature], relative to a mean body."""
 
-    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig) -> None:
+    def __init__(self, trunk: TrunkConfig, parts: PaperConfig) -> None:
         super().__init__()
         dim, joined = trunk.decoder_dim, trunk.decoder_dim + parts.human_dim
         self.rotations = Mlp(joined, 4 * joined, 6 * NUM_JOINT_ROTATIONS)
@@ -151,7 +156,7 @@ class MlpPersonHead(nn.Module):
         self.register_buffer("mean_expression", torch.zeros(1, 10))
 
     def forward(self, frame: DecodedFrame, points: ScenePoints) -> PersonParameters:
-        """Predict everyone in ``frame.detections``; the surface is not looked at."""
+        """Predict the people of ``frame.detections``."""
         joined = torch.cat((frame.human_tokens, frame.detections.human_features.float()), dim=-1)
         six_d = self.rotations(joined) + self.mean_rotations
         return PersonParameters(
@@ -163,7 +168,7 @@ class MlpPersonHead(nn.Module):
 
 
 class ModulatedNorm(nn.Module):
-    """Layer norm whose shift and scale follow a condition."""
+    """Layer norm whose shift and scale depend on a condition."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -171,13 +176,13 @@ class ModulatedNorm(nn.Module):
         self.condition = Linear(dim, 2 * dim)
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
-        """Map ``B N D`` under ``B D``."""
+        """Map ``B N D`` under a condition ``B D``."""
         shift, scale = self.condition(functional.silu(condition))[:, None].chunk(2, dim=-1)
         return self.norm(tokens) * (1 + scale) + shift
 
 
 class ModulatedBlock(nn.Module):
-    """Encoder block under a condition."""
+    """Encoder block with modulated norms."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float) -> None:
         super().__init__()
@@ -187,15 +192,15 @@ class ModulatedBlock(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio), dim)
 
     def forward(self, tokens: Tensor, condition: Tensor, rotary: RotaryTable) -> Tensor:
-        """Map ``B N D`` under ``B D``."""
+        """Map ``B N D`` under a condition ``B D``."""
         tokens = tokens + self.attention(self.norm1(tokens, condition), rotary)
         return tokens + self.mlp(self.norm2(tokens, condition))
 
 
 class DptExtraHead(nn.Module):
-    """Points in the frame of the segment's first camera (tokens modulated by the pose token), and colours."""
+    """Points in the frame of the segment's first camera (tokens modulated by the pose token), and colors."""
 
-    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig) -> None:
+    def __init__(self, trunk: TrunkConfig, parts: PaperConfig) -> None:
         super().__init__()
         dim, heads = trunk.decoder_dim, trunk.decoder_heads
         self.rotary = Rotary(dim // heads, trunk.rope_base)
@@ -204,6 +209,7 @@ class DptExtraHead(nn.Module):
         )
         self.points = DptHead(trunk, parts, 4)
         self.colours = DptHead(trunk, parts, 3)
+        """Spelled as in the weight files that exist."""
 
     def forward(self, frame: DecodedFrame) -> SceneExtras:
         """Predict one frame."""
@@ -212,5 +218,5 @@ class DptExtraHead(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, frame.pose_token, rotary)
         pointmap, confidence = split_points(self.points((*frame.levels[:-1], tokens), frame.image.grid))
-        colours = bounded_colours(self.colours(frame.levels, frame.image.grid))
-        return SceneExtras(pointmap, confidence, colours[0].permute(1, 2, 0))
+        colors = bounded_colors(self.colours(frame.levels, frame.image.grid))
+        return SceneExtras(pointmap, confidence, colors[0].permute(1, 2, 0))

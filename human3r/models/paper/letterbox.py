@@ -1,6 +1,5 @@
-"""Between the network image and the padded square that the official human prior sees.
+"""Letterboxing: the network image in the square input of the paper's human prior, centered and padded with black.
 
-The square is made from the network image, centred, padded with black (-1).
 Source: Multi-HMR (arXiv 2402.14654), sec. 3.
 """
 
@@ -15,7 +14,7 @@ PADDING_VALUE = -1.0
 
 
 def content_box(image_size: tuple[int, int], side: int) -> tuple[int, int, int, int]:
-    """Return (y0, y1, x0, x1): where an image of ``image_size`` lies in a square of ``side`` pixels."""
+    """Return (y0, y1, x0, x1): the place of an image of ``image_size`` in a square of ``side`` pixels."""
     height, width = image_size
     scale = min(side / height, side / width)
     new_height, new_width = int(height * scale), int(width * scale)
@@ -23,15 +22,15 @@ def content_box(image_size: tuple[int, int], side: int) -> tuple[int, int, int, 
     return top, top + new_height, left, left + new_width
 
 
-def resize_to_square(image: Tensor, side: int) -> Tensor:
-    """Resize ``B C H W`` bilinearly to fit into ``side x side`` and pad it, centred, with ``PADDING_VALUE``."""
+def letterbox(image: Tensor, side: int) -> Tensor:
+    """Resize ``B C H W`` bilinearly to fit into ``side x side`` and pad it, centered, with ``PADDING_VALUE``."""
     y0, y1, x0, x1 = content_box((image.shape[-2], image.shape[-1]), side)
     resized = functional.interpolate(image, size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False)
     return functional.pad(resized, (x0, side - x1, y0, side - y1), value=PADDING_VALUE)
 
 
-def square_points_to_image(points_px: Tensor, side: int, image_size: tuple[int, int]) -> Tensor:
-    """Map ``P 2`` (x, y) pixels of the square to pixels of the image, clamped into it."""
+def letterbox_points_to_image(points_px: Tensor, side: int, image_size: tuple[int, int]) -> Tensor:
+    """Map ``P 2`` (x, y) pixels of the square to pixels of the image, clamped to it."""
     height, width = image_size
     longest = max(height, width)
     scaled = points_px * (longest / side)
@@ -40,8 +39,8 @@ def square_points_to_image(points_px: Tensor, side: int, image_size: tuple[int, 
     return torch.stack((x, y), dim=-1)
 
 
-def square_map_to_image(square_map: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Resample maps ``B g g`` of the square to ``B H W`` of the image, nearest neighbour, padding cut off."""
+def letterbox_map_to_image(square_map: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Resample maps ``B g g`` of the square to ``B H W`` of the image by nearest neighbor, without the padding."""
     height, width = image_size
     longest = max(height, width)
     top, left = (longest - height) // 2, (longest - width) // 2

@@ -1,7 +1,4 @@
-"""Configurations of released checkpoints, from the constructor arguments that they were saved with and tensor shapes.
-
-Sizes that some shape shows are read from the shapes; the few that no shape shows come from the arguments.
-"""
+"""Configurations of released checkpoints, from tensor shapes and, where these are ambiguous, constructor arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from human3r.errors import CheckpointError
-from human3r.models.config import ModelConfig, OfficialConfig, TrunkConfig
+from human3r.models.config import ModelConfig, PaperConfig, TrunkConfig
 from human3r.models.sizes import check_sizes
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -24,7 +21,7 @@ _REQUIRED: dict[str, tuple[object, object]] = {
     "pose_head": (True, False),
     "norm_im2_in_dec": (True, True),
 }
-"""(what this code implements, what an absent argument means)"""
+"""Argument -> (implemented value, default of an absent argument)."""
 _DINOV2_HEAD_DIM = 64
 
 
@@ -41,12 +38,12 @@ def released_config(
     Args:
         name: Name for the result.
         arguments: Keyword arguments of the saved constructor; unknown ones are ignored.
-        shapes: Shape of every tensor by official key.
+        shapes: Shape of every tensor by released key.
         human_image_size: Side of the human prior's square, pixels.
-        human_heads: Attention heads of the human backbone, if they do not follow from 64 channels per head.
+        human_heads: Attention heads of the human backbone, if not one per 64 channels.
 
     Raises:
-        CheckpointError: The checkpoint is of a kind that this network does not implement, or lacks a part.
+        CheckpointError: The checkpoint needs a variant that is not implemented, or lacks a part.
     """
     for key, (implemented, default) in _REQUIRED.items():
         value = arguments.get(key, default)
@@ -63,7 +60,7 @@ def released_config(
             "The checkpoint holds tensors of unknown layout.", "Give a Human3R checkpoint."
         ) from error
     _check_heads(trunk, parts)
-    config = ModelConfig(name, "official", "official", 512, trunk, parts)
+    config = ModelConfig(name, "paper", "paper", 512, trunk, parts)
     check_sizes(config)
     return config
 
@@ -88,11 +85,11 @@ def _trunk(arguments: Mapping[str, object], shapes: Shapes) -> TrunkConfig:
 
 def _parts(
     arguments: Mapping[str, object], shapes: Shapes, human_image_size: int, human_heads: int | None
-) -> OfficialConfig:
+) -> PaperConfig:
     human_dim, _, human_patch_size, _ = shapes["backbone.encoder.patch_embed.proj.weight"]
     scratch = "downstream_head.dpt_self.scratch"
     aligned = [shapes[f"{scratch}.layer{level}_rn.weight"] for level in (1, 2, 3, 4)]
-    return OfficialConfig(
+    return PaperConfig(
         encoder_depth=count_blocks(shapes, "enc_blocks"),
         encoder_heads=_integer(arguments, "enc_num_heads", 12),
         human_dim=human_dim,
@@ -111,13 +108,13 @@ def _parts(
 
 
 def count_blocks(keys: Collection[str], prefix: str) -> int:
-    """Return how many numbered blocks ``prefix.0``, ``prefix.1``, ... the keys name."""
+    """Return the number of blocks ``prefix.0``, ``prefix.1``, ... in the keys."""
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
     return len({match[1] for match in map(pattern.match, keys) if match})
 
 
-def _check_heads(trunk: TrunkConfig, parts: OfficialConfig) -> None:
-    """Rotary positions need four channels of a head, or a multiple; a wrong head count would not show in any shape."""
+def _check_heads(trunk: TrunkConfig, parts: PaperConfig) -> None:
+    """Check head counts, which no shape shows; rotary positions need a multiple of four channels per head."""
     for what, dim, heads, multiple in (
         ("enc_num_heads", trunk.token_dim, parts.encoder_heads, 4),
         ("dec_num_heads", trunk.decoder_dim, trunk.decoder_heads, 4),

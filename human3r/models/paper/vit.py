@@ -1,4 +1,4 @@
-"""The official image encoder: a plain ViT with rotary positions on 16-pixel patches.
+"""The paper's image encoder: a ViT with rotary positions on 16-pixel patches.
 
 Sources: CUT3R (arXiv 2501.12387), sec. 3.1; CroCo v2 (arXiv 2211.10408).
 """
@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from human3r.models.config import OfficialConfig, TrunkConfig
+from human3r.models.config import PaperConfig, TrunkConfig
 from human3r.models.layers.blocks import EncoderBlock, build_norm
 from human3r.models.layers.casting import Conv2d
-from human3r.models.layers.rope import Rotary, grid_positions
-from human3r.models.layers.rope_complex import in_pairs
+from human3r.models.layers.rope import Rotary
+from human3r.models.layers.rope_complex import to_complex
 from human3r.models.parts import ImageFeatures
 
 
 class VitEncoder(nn.Module):
-    """Encode images into normalised patch tokens. Portrait frames are simply grids with more rows than columns."""
+    """Encode images into normalized patch tokens."""
 
-    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig) -> None:
+    def __init__(self, trunk: TrunkConfig, parts: PaperConfig) -> None:
         super().__init__()
         dim, patch = trunk.token_dim, trunk.patch_size
         self.rotary = Rotary(dim // parts.encoder_heads, trunk.rope_base)
@@ -28,8 +28,8 @@ class VitEncoder(nn.Module):
             for _ in range(parts.encoder_depth)
         )
         self.norm = build_norm(dim)
-        self.is_in_pairs = False
-        """Whether the channels of queries and keys are ``order_in_pairs``."""
+        self.has_complex_rope = False
+        """Whether ``interleave_rotary_channels`` was applied."""
 
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of the patch size."""
@@ -37,7 +37,7 @@ class VitEncoder(nn.Module):
         rows, columns = tokens.shape[-2:]
         tokens = tokens.flatten(2).transpose(1, 2)
         table = self.rotary.grid(rows, columns, tokens.device)
-        rotary = in_pairs(table) if self.is_in_pairs else table
+        rotary = to_complex(table) if self.has_complex_rope else table
         for block in self.blocks:
             tokens = block(tokens, rotary)
-        return ImageFeatures(self.norm(tokens), grid_positions(rows, columns, tokens.device), (rows, columns))
+        return ImageFeatures(self.norm(tokens), (rows, columns))

@@ -20,12 +20,12 @@ from scipy.spatial.transform import Rotation
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.atomic import write_bytes
 from human3r.errors import FormatError
-from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
 from human3r.models.compact.people.human_prior import MoveNetPrior, find_people
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
+from human3r.models.config import CompactConfig
 from human3r.skeleton import NUM_BODY_JOINTS
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, read_times
 from human3r.video.preprocess import prepare_compact

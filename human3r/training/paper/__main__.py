@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     rendered.add_argument("output", type=Path)
     rendered.add_argument("--max-clips", type=int, metavar="N", help="at most so many clips of each")
     count = commands.add_parser("count", help="which parameters are tuned, pass gradients on, or are frozen")
-    official = [name for name, config in PRESETS.items() if config.architecture == "official"]
+    official = [name for name, config in PRESETS.items() if config.architecture == "paper"]
     count.add_argument("models", nargs="*", metavar="MODEL", help=f"some of {', '.join(official)}; all without any")
     options = parser.parse_args(arguments)
     try:

@@ -10,7 +10,7 @@ from torch import Tensor
 from human3r.bodies import SmplxBody
 from human3r.geometry.camera import unproject
 from human3r.geometry.rigid import quaternion_from_rotation, transform_points
-from human3r.models.config import OfficialConfig
+from human3r.models.config import PaperConfig
 from human3r.records import TensorRecord
 from human3r.skeleton import Joint
 from human3r.training.paper.config import LossSettings, VariantSettings
@@ -92,7 +92,7 @@ def total_loss(terms: LossTerms, settings: LossSettings) -> Tensor:
 
 
 def prepare_targets(
-    clips: TrueClips, body: SmplxBody, parts: OfficialConfig, variant: VariantSettings
+    clips: TrueClips, body: SmplxBody, parts: PaperConfig, variant: VariantSettings
 ) -> tuple[ClipInput, Targets]:
     """Return what the network may see of B clips and what it is compared with."""
     size = (clips.image.shape[-2], clips.image.shape[-1])

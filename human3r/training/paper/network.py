@@ -17,11 +17,11 @@ from torch.utils.checkpoint import checkpoint
 
 from human3r.geometry.rigid import invert_rigid
 from human3r.models.build import build_network
-from human3r.models.config import ModelConfig, OfficialConfig
+from human3r.models.config import ModelConfig, PaperConfig
 from human3r.models.human3r import Human3R
 from human3r.models.paper.dinov2 import HumanTokens, squeezed_sigmoid
 from human3r.models.paper.heads import decode_camera, mask_map, mask_square, split_points
-from human3r.models.paper.letterbox import square_points_to_image
+from human3r.models.paper.letterbox import letterbox_points_to_image
 from human3r.models.paper.prompts import image_cells, locate_heads
 from human3r.models.parts import DecodedFrame, Detections, ImageFeatures, ScenePoints
 from human3r.records import TensorRecord
@@ -103,11 +103,11 @@ class TrainedNetwork(nn.Module):
         has_checkpoints: bool = False,
     ) -> None:
         super().__init__()
-        assert isinstance(config.parts, OfficialConfig)
+        assert isinstance(config.parts, PaperConfig)
         assert config.parts.has_extra_heads
         assert config.parts.has_mask_head
         config = replace(config, parts=replace(config.parts, mask_source=variant.mask_source))
-        assert isinstance(config.parts, OfficialConfig)
+        assert isinstance(config.parts, PaperConfig)
         self.config, self.parts, self.variant = config, config.parts, variant
         self.precision, self.has_checkpoints = precision, has_checkpoints
         self.network: Human3R = build_network(config)
@@ -153,7 +153,7 @@ class TrainedNetwork(nn.Module):
             if clips.rays is not None:
                 tokens = self.ray_encoder(clips.rays.flatten(0, 1))
                 seen = clips.has_ray.flatten()[:, None, None]
-                features = ImageFeatures(features.tokens + seen * tokens, features.positions, features.grid)
+                features = ImageFeatures(features.tokens + seen * tokens, features.grid)
             human = self.network.human_prior(image)
         if is_frozen and self.variant.detection_head == "tuned":
             logits = _full(self.network.human_prior.score(human.tokens)).transpose(1, 2)
@@ -177,7 +177,9 @@ class TrainedNetwork(nn.Module):
         human_features = human.tokens[frame, cells[..., 0] * side + cells[..., 1]]
         offsets = prompter.offset(human_features).detach().float()
         square_px = locate_heads(cells.flatten(0, 1), offsets.flatten(0, 1), self.parts.human_patch_size)
-        head_uv_px = square_points_to_image(square_px, self.parts.human_image_size, size).unflatten(0, cells.shape[:2])
+        head_uv_px = letterbox_points_to_image(square_px, self.parts.human_image_size, size).unflatten(
+            0, cells.shape[:2]
+        )
         positions = image_cells(head_uv_px, self.config.trunk.patch_size)
         image_features = image.tokens[frame, positions[..., 0] * image.grid[1] + positions[..., 1]]
         mask = is_prompted[..., None]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from human3r.models.config import OfficialConfig, TrunkConfig
+from human3r.models.config import PaperConfig, TrunkConfig
 from human3r.models.layers.blocks import EncoderBlock, build_norm
 from human3r.models.layers.rope import Rotary
 
@@ -23,7 +23,7 @@ class RayEncoder(nn.Module):
         parts: Sizes.
     """
 
-    def __init__(self, trunk: TrunkConfig, parts: OfficialConfig) -> None:
+    def __init__(self, trunk: TrunkConfig, parts: PaperConfig) -> None:
         super().__init__()
         dim, patch = trunk.token_dim, trunk.patch_size
         self.rotary = Rotary(dim // parts.encoder_heads, trunk.rope_base)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from human3r.models.compact.people.human_prior import MoveNetPrior
 from human3r.models.compact.people.skeleton_map import draw_skeletons
 from human3r.models.compact.scene.point_head import STRIDE_PX, SceneMaps
-from human3r.models.decoder import TwinDecoder
+from human3r.models.decoder import DualDecoder
 from human3r.models.human3r import Human3R
 from human3r.models.layers import attention
 from human3r.models.layers.rope import RotaryTable
@@ -95,7 +95,7 @@ def decode_clips(
 
 
 def _decode_step(
-    decoder: TwinDecoder,
+    decoder: DualDecoder,
     image_tokens: Tensor,
     grid: tuple[int, int],
     pose_token: Tensor,
@@ -122,7 +122,7 @@ def _decode_step(
 
 
 def _decode_batch(
-    decoder: TwinDecoder,
+    decoder: DualDecoder,
     image_tokens: Tensor,
     grid: tuple[int, int],
     pose_token: Tensor,
@@ -130,7 +130,7 @@ def _decode_batch(
     places: Tensor,
     state: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Do what ``TwinDecoder.forward`` does for ``B`` frames of as many streams, without gates."""
+    """Do what ``DualDecoder.forward`` does for ``B`` frames of as many streams, without gates."""
     num_image, device = image_tokens.shape[1], image_tokens.device
     tokens = torch.cat((pose_token, decoder.embed_image(image_tokens), prompts.to(pose_token.dtype)), dim=1)
     tables = []
@@ -165,7 +165,7 @@ def _join_tables(shared: RotaryTable, own: list[RotaryTable]) -> RotaryTable:
 def explicit_attention() -> Iterator[None]:
     """Attend by two products and a softmax: on a CPU its gradient takes half the time of the fused kernel's."""
     fused = attention.attend
-    attention.attend = attention.attend_plainly
+    attention.attend = attention.attend_reference
     try:
         yield
     finally:

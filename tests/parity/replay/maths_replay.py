@@ -13,7 +13,7 @@ from human3r.models.layers.attention import rotate
 from human3r.models.layers.rope import Rotary
 from human3r.models.paper import heads
 from human3r.models.paper.dinov2 import resize_positions, squeezed_sigmoid
-from human3r.models.paper.letterbox import square_points_to_image
+from human3r.models.paper.letterbox import letterbox_points_to_image
 from human3r.models.paper.prompts import image_cells, locate_heads, suppress_non_maxima
 from human3r.tracking.assignment import log_optimal_transport
 from tests.parity.replay.released_functions import chain_segments, field_of_view_intrinsics, median_focal_from_pointmap
@@ -105,7 +105,7 @@ def _geometry(tensors: Tensors) -> Found:
 def _activations(tensors: Tensors) -> Found:
     raw = tensors["heads/fmap"]
     points, confidence = heads.split_points(raw)
-    colours = heads.bounded_colours(raw[:, :3]).permute(0, 2, 3, 1)
+    colours = heads.bounded_colors(raw[:, :3]).permute(0, 2, 3, 1)
     return {
         "heads/pts3d": (points[None], FUNCTION_TOLERANCE),
         "heads/conf": (confidence[None], FUNCTION_TOLERANCE),
@@ -150,7 +150,7 @@ def _detection(tensors: Tensors) -> Found:
     found["det/loc_xy"] = (located, FUNCTION_TOLERANCE)
     for name in _cases(tensors, r"det/loc_in_\d+x\d+"):
         height, width = (int(side) for side in name.removeprefix("det/loc_in_").split("x"))
-        inside = square_points_to_image(located, score.shape[-1] * _HUMAN_PATCH, (height, width))
+        inside = letterbox_points_to_image(located, score.shape[-1] * _HUMAN_PATCH, (height, width))
         found[name] = (inside, FUNCTION_TOLERANCE)
         found[f"det/patch_xy_{_PATCH}"] = (image_cells(inside, _PATCH).flip(-1), EXACT)
     return found

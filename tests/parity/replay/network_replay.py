@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from human3r.errors import FormatError
-from human3r.models.config import OfficialConfig
+from human3r.models.config import PaperConfig
 from human3r.models.human3r import Human3R
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PreparedImage, prepare_official
@@ -42,7 +42,7 @@ class RunResult:
     """One per frame; overlap views are dropped."""
     track_ids: list[list[int]]
     has_reset: list[bool]
-    config: OfficialConfig
+    config: PaperConfig
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def replay_run(
     det_bias = float(run.get("det_bias", weights.meta["det_bias"]))
     network = weights.network(det_bias, has_half_rotary=is_half).to(device)
     config = network.config.parts
-    assert isinstance(config, OfficialConfig)
+    assert isinstance(config, PaperConfig)
     result = RunResult([], [], [], config)
     with torch.inference_mode():
         known = _run_views(network, script, run, tensors, is_half, result, collector)

@@ -12,7 +12,7 @@ from human3r.bodies.placement import head_centred, to_body_parameters
 from human3r.bodies.smplx import SmplxBody
 from human3r.geometry.camera import intrinsics, project
 from human3r.geometry.rigid import invert_rigid, transform_points
-from human3r.models.paper.letterbox import square_map_to_image
+from human3r.models.paper.letterbox import letterbox_map_to_image
 from human3r.models.paper.prompts import suppress_non_maxima
 from human3r.records import BodyParameters
 from tests.parity.replay.network_replay import RunResult
@@ -114,7 +114,7 @@ def _frame(view: View, T_world_camera: Tensor) -> dict[str, Tensor]:
     return {
         "K_inference": intrinsics(prediction.focal_px, size),
         "msk_unpadded": prediction.person_mask[None],
-        "scores_unpadded": square_map_to_image(score[:, 0], size),
+        "scores_unpadded": letterbox_map_to_image(score[:, 0], size),
         "pts3d_world": transform_points(T_world_camera, prediction.pointmap_camera)[None],
     }
 

@@ -10,7 +10,7 @@ import PIL
 import torch
 from torch import Tensor
 
-from human3r.models.paper.letterbox import content_box, resize_to_square, square_map_to_image, square_points_to_image
+from human3r.models.paper.letterbox import content_box, letterbox, letterbox_map_to_image, letterbox_points_to_image
 from human3r.video.orientation import from_exif
 from human3r.video.preprocess import PreparedImage, prepare_official
 from tests.parity.replay.clip import draw_frame
@@ -55,15 +55,15 @@ def _replay_case(
         "img_u8_crc32": (recorded["img_u8_crc32"] if may_differ else checksum, EXACT),
     }
     for side in {int(match[1]) for match in map(re.compile(r"[a-z]+(\d+)_").match, recorded) if match}:
-        square = resize_to_square(image, side)
+        square = letterbox(image, side)
         found[f"mhmr{side}_stride16"] = (square[..., 3::16, 5::16], pixels)
         found[f"mhmr{side}_mean_std"] = (_statistics(square[0]), pixels)
         found[f"mhmr{side}_content_box_y0y1x0x1"] = (torch.tensor(content_box(size, side)), EXACT)
         if f"uv{side}_in" in recorded:
-            mapped = square_points_to_image(recorded[f"uv{side}_in"], side, size)
+            mapped = letterbox_points_to_image(recorded[f"uv{side}_in"], side, size)
             found[f"uv{side}_out"] = (mapped, FUNCTION_TOLERANCE)
         if f"scoremap{side}_in" in recorded:
-            score = square_map_to_image(recorded[f"scoremap{side}_in"], size)
+            score = letterbox_map_to_image(recorded[f"scoremap{side}_in"], size)
             found[f"scoremap{side}_unpadded_stride8"] = (score[:, ::8, ::8], EXACT)
     for name, (values, tolerance) in found.items():
         if name in recorded:

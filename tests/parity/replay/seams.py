@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from human3r.geometry.rigid import axis_angle_from_rotation
-from human3r.models.config import OfficialConfig
+from human3r.models.config import PaperConfig
 from human3r.models.decoder import state_positions
 from human3r.models.human3r import Human3R
+from human3r.models.layers.rope import grid_positions
 from human3r.models.paper.heads import decode_camera, mask_square
-from human3r.models.paper.letterbox import resize_to_square
+from human3r.models.paper.letterbox import letterbox
 from human3r.models.paper.prompts import locate_heads, suppress_non_maxima
 from human3r.models.parts import FrameTokens, NetworkPrediction, RecurrentState
 from tests.parity.replay.released_functions import field_of_view_intrinsics
@@ -80,7 +81,7 @@ class SeamRecorder:
         return len(self._network.get_submodule(name))  # type: ignore[arg-type]
 
 
-def read_seams(recorder: SeamRecorder, view: View, config: OfficialConfig) -> dict[str, Tensor]:
+def read_seams(recorder: SeamRecorder, view: View, config: PaperConfig) -> dict[str, Tensor]:
     """Return every seam of a view by its recorded name."""
     return (
         _inputs(view, config)
@@ -92,13 +93,13 @@ def read_seams(recorder: SeamRecorder, view: View, config: OfficialConfig) -> di
     )
 
 
-def _inputs(view: View, config: OfficialConfig) -> dict[str, Tensor]:
+def _inputs(view: View, config: PaperConfig) -> dict[str, Tensor]:
     return {
         "in.img": view.image,
         "in.true_shape": torch.tensor([view.tokens.image_size]),
         "in.reset": torch.tensor([int(view.has_reset)]),
         "in.K_mhmr": field_of_view_intrinsics(config.human_image_size)[None],
-        "in.img_mhmr": resize_to_square(view.image, config.human_image_size),
+        "in.img_mhmr": letterbox(view.image, config.human_image_size),
     }
 
 
@@ -106,7 +107,7 @@ def _encoders(recorder: SeamRecorder, view: View) -> dict[str, Tensor]:
     backbone = "human_prior.backbone"
     found = {
         "enc.patch_embed": recorder.output("image_encoder.patch_embedding").flatten(2).transpose(1, 2),
-        "enc.pos": view.tokens.image.positions[None],
+        "enc.pos": grid_positions(*view.tokens.image.grid)[None],
         "enc.feat": view.tokens.image.tokens,
         "mhmr.backbone_input": recorder.input(backbone),
         "mhmr.tokens_with_pos": recorder.input(f"{backbone}.blocks.0"),
@@ -171,7 +172,7 @@ def _heads(recorder: SeamRecorder) -> dict[str, Tensor]:
     return found
 
 
-def _outputs(recorder: SeamRecorder, view: View, config: OfficialConfig) -> dict[str, Tensor]:
+def _outputs(recorder: SeamRecorder, view: View, config: PaperConfig) -> dict[str, Tensor]:
     prediction, extras = view.prediction, view.prediction.extras
     assert extras is not None
     score = suppress_non_maxima(view.tokens.human.score)  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from torch import Tensor
 from human3r.assets.conversion.convert import fill_network, network_layout
 from human3r.assets.conversion.convert_tensors import match_keys
 from human3r.errors import FormatError
-from human3r.models.config import ModelConfig, OfficialConfig
+from human3r.models.config import ModelConfig, PaperConfig
 from human3r.models.human3r import Human3R
 from human3r.models.paper.released_config import released_config
 from tests.parity.replay.rows import RowCollector
@@ -122,8 +122,8 @@ class RecordedWeights:
         for key in sorted(self.shapes.keys() - self.checksums.keys()):
             collector.fail("weight_checksums", f"{key} has no checksum")
 
-    def _parts(self) -> OfficialConfig:
-        assert isinstance(self.config.parts, OfficialConfig)
+    def _parts(self) -> PaperConfig:
+        assert isinstance(self.config.parts, PaperConfig)
         return self.config.parts
 
     def _config(self) -> ModelConfig:
@@ -139,7 +139,7 @@ class RecordedWeights:
             human_heads=backbone.get("num_heads"),
         )
         parts = config.parts
-        assert isinstance(parts, OfficialConfig)
+        assert isinstance(parts, PaperConfig)
         parts = replace(
             parts,
             human_interpolate_offset=float(backbone.get("interpolate_offset", parts.human_interpolate_offset)),

@@ -60,13 +60,13 @@ def test_models_that_do_not_exist_are_named(name, error):
 @pytest.mark.parametrize(("device", "precision"), [("tpu", "auto"), ("cpu", "int8")])
 def test_unknown_devices_and_precisions_are_input_errors(device, precision):
     with pytest.raises(InputError, match="is unknown"):
-        choose_policy(device, precision, "official")
+        choose_policy(device, precision, "paper")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_a_resource_error_with_a_remedy():
     with pytest.raises(ResourceError, match="--device cpu"):
-        choose_policy("cuda", "auto", "official")
+        choose_policy("cuda", "auto", "paper")
 
 
 @pytest.mark.parametrize(("precision", "num_halved"), [("fp32", 0), ("mixed", 16)])

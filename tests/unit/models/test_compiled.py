@@ -1,7 +1,7 @@
-"""Compiled parts beside the network as it is, and the way back where nothing can be compiled.
+"""Compiled parts equal the uncompiled network, and a failing compiler leaves it unchanged.
 
-``pytest -m slow tests/unit/models/test_compiled.py`` also makes machine code of a network, which needs a C++ compiler
-and takes minutes.
+``pytest -m slow tests/unit/models/test_compiled.py`` also runs the inductor backend, which needs a C++ compiler and
+takes minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from human3r.models.human3r import Human3R
 from human3r.models.parts import NetworkPrediction
 
 TOLERANCE = 1e-4
-"""Relative to the largest value: other orders of summation, through exponentials."""
+"""Relative to the largest value: another order of summation, amplified by exponentials."""
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def _no_compiled_code_is_left() -> Iterator[None]:
 
 
 def smallest() -> ModelConfig:
-    """Tiny with as few blocks as there can be: tracing takes a second per block."""
+    """Return tiny with as few blocks as possible: tracing takes a second per block."""
     tiny = PRESETS["tiny"]
     trunk = replace(tiny.trunk, decoder_depth=2)
     parts = replace(tiny.parts, encoder_depth=1, human_depth=1, has_extra_heads=False)
@@ -73,7 +73,7 @@ def test_traced_parts_give_the_same_numbers(images: Tensor, monkeypatch: pytest.
     assert_same(run(network, images), run(seeded(), images))
 
 
-def test_a_machine_that_cannot_compile_runs_the_network_as_it_is(
+def test_a_failing_compiler_leaves_the_network_uncompiled(
     images: Tensor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_arguments: object) -> None:

@@ -1,4 +1,4 @@
-"""Configurations travel as JSON and refuse everything that is not exactly them."""
+"""Configurations survive JSON, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -66,3 +66,9 @@ def test_the_two_large_presets_differ_in_the_human_image_only() -> None:
     small, large = PRESETS["human3r_672l"], PRESETS["human3r_896l"]
     assert small.trunk == large.trunk
     assert (small.parts.human_image_size, large.parts.human_image_size) == (672, 896)
+
+
+def test_files_of_version_1_0_still_load(values: dict) -> None:
+    values |= {"architecture": "official", "preprocess": "official"}
+
+    assert ModelConfig.from_json(json.dumps(values)) == PRESETS["tiny"]

@@ -1,4 +1,4 @@
-"""Every fast path beside its plain twin, with the tolerance that it is held to."""
+"""Every fast path against its reference, with its tolerance."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from human3r.benchmarking.measuring import HostWaits
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
 from human3r.models.human3r import Human3R
-from human3r.models.layers.attention import attend, attend_plainly, mean_logits, mean_logits_plainly
+from human3r.models.layers.attention import attend, attend_reference, mean_logits, mean_logits_reference
 from human3r.models.layers.casting import Linear
-from human3r.models.layers.prepacked_linear import PackedLinear, can_pack, pack_linears
+from human3r.models.layers.prepacked_linear import PrepackedLinear, can_prepack, prepack_linears
 from human3r.models.layers.rope import Rotary
-from human3r.models.layers.rope_complex import in_pairs, order_in_pairs, pair_order
+from human3r.models.layers.rope_complex import interleave_rotary_channels, interleaved_order, to_complex
 from human3r.models.parts import PER_PERSON, NetworkPrediction, RecurrentState
 from human3r.models.precision import set_precision
-from human3r.models.reference import compute_plainly
+from human3r.models.reference import use_reference_path
 
 FP32_TOLERANCE = 1e-4
-"""Relative to the largest value: other orders of summation, through exponentials."""
+"""Relative to the largest value: another order of summation, amplified by exponentials."""
 HALF_ATTENTION_TOLERANCE = 0.02
 """Relative to the largest value: logits, weights and values have eight bits."""
 
@@ -59,10 +59,10 @@ def run(network: Human3R, images: Tensor, **options: object) -> tuple[NetworkPre
     return prediction, state
 
 
-def in_pair_order(network: Human3R) -> Human3R:
+def with_complex_rope(network: Human3R) -> Human3R:
     for part in (network.image_encoder, network.decoder):
-        order_in_pairs(part)
-        part.is_in_pairs = True
+        interleave_rotary_channels(part)
+        part.has_complex_rope = True
     return network
 
 
@@ -85,10 +85,10 @@ def test_fused_attention_is_the_formula(sizes: tuple[int, int], is_masked: bool)
     query = torch.randn(2, 3, sizes[0], 16, generator=generator)
     key, value = torch.randn(2, 2, 3, sizes[1], 16, generator=generator)
     is_key = torch.arange(sizes[1]) % 3 == 0 if is_masked else None
-    expected = attend_plainly(query, key, value, is_key)
+    expected = attend_reference(query, key, value, is_key)
     assert torch.allclose(attend(query, key, value, is_key), expected, atol=1e-5)
     rounded = [values.bfloat16() for values in (query, key, value)]
-    half, expected = attend(*rounded, is_key), attend_plainly(*[values.float() for values in rounded], is_key)
+    half, expected = attend(*rounded, is_key), attend_reference(*[values.float() for values in rounded], is_key)
     assert half.dtype == torch.bfloat16
     assert float((half - expected).abs().max() / expected.abs().max()) < HALF_ATTENTION_TOLERANCE
 
@@ -96,9 +96,9 @@ def test_fused_attention_is_the_formula(sizes: tuple[int, int], is_masked: bool)
 def test_bf16_attention_does_not_suffer_from_a_large_common_logit() -> None:
     generator = torch.Generator().manual_seed(1)
     query, key, value = torch.randn(3, 1, 2, 50, 16, generator=generator)
-    # A common part of all keys moves every logit of a query by tens, where bf16 counts in quarters.
+    # A common part of all keys moves every logit of a query by tens, where bf16 resolves quarters.
     query, key = (query + 3).bfloat16(), (key + 8).bfloat16()
-    expected = attend_plainly(query.float(), key.float(), value.bfloat16().float())
+    expected = attend_reference(query.float(), key.float(), value.bfloat16().float())
     found = attend(query, key, value.bfloat16())
     assert float((found - expected).abs().max() / expected.abs().max()) < HALF_ATTENTION_TOLERANCE
 
@@ -107,30 +107,30 @@ def test_bf16_attention_does_not_suffer_from_a_large_common_logit() -> None:
 def test_the_gate_from_the_mean_key_is_the_mean_of_all_logits(is_masked: bool) -> None:
     query, key = torch.randn(2, 1, 2, 40, 12, generator=torch.Generator().manual_seed(2))
     is_key = torch.arange(40) < 33 if is_masked else None
-    expected = mean_logits_plainly(query, key, is_key)
+    expected = mean_logits_reference(query, key, is_key)
     assert torch.allclose(mean_logits(query, key, is_key), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("use_ttt3r", [False, True])
-def test_the_fast_network_is_the_plain_one(network: Human3R, images: Tensor, use_ttt3r: bool) -> None:
-    plain, packed = tiny(), tiny()
-    compute_plainly(plain)
-    num_layers = sum(isinstance(module, Linear) for module in packed.modules())
-    assert pack_linears(packed) == (num_layers if can_pack(torch.float32) else 0)
-    expected = run(plain, images, use_ttt3r=use_ttt3r)
-    paired, channels_last = in_pair_order(tiny()), tiny()
+def test_the_fast_networks_equal_the_reference(network: Human3R, images: Tensor, use_ttt3r: bool) -> None:
+    reference, prepacked = tiny(), tiny()
+    use_reference_path(reference)
+    num_layers = sum(isinstance(module, Linear) for module in prepacked.modules())
+    assert prepack_linears(prepacked) == (num_layers if can_prepack(torch.float32) else 0)
+    expected = run(reference, images, use_ttt3r=use_ttt3r)
+    complex_rope, channels_last = with_complex_rope(tiny()), tiny()
     channels_last.point_head.to(memory_format=torch.channels_last)
-    for fast in (network, packed, paired, channels_last):
+    for fast in (network, prepacked, complex_rope, channels_last):
         found = run(fast, images, use_ttt3r=use_ttt3r)
         assert worst_difference(found[0], expected[0]) < FP32_TOLERANCE
         assert worst_difference(found[1], expected[1]) < FP32_TOLERANCE
 
 
 @pytest.mark.parametrize("use_ttt3r", [False, True])
-def test_channels_in_pairs_change_no_output(network: Human3R, images: Tensor, use_ttt3r: bool) -> None:
+def test_complex_rope_changes_no_output(network: Human3R, images: Tensor, use_ttt3r: bool) -> None:
     ordered = tiny()
-    order_in_pairs(ordered.decoder)
-    ordered.decoder.is_in_pairs = True
+    interleave_rotary_channels(ordered.decoder)
+    ordered.decoder.has_complex_rope = True
     expected, found = (run(one, images, use_ttt3r=use_ttt3r) for one in (network, ordered))
     assert not torch.equal(
         ordered.decoder.image_blocks[0].attention.qkv.weight, network.decoder.image_blocks[0].attention.qkv.weight
@@ -139,29 +139,29 @@ def test_channels_in_pairs_change_no_output(network: Human3R, images: Tensor, us
     assert worst_difference(found[1], expected[1]) < FP32_TOLERANCE
 
 
-def test_a_rotation_of_pairs_is_the_plain_one_in_another_order() -> None:
+def test_a_complex_rotation_is_the_rotation_of_interleaved_channels() -> None:
     table = Rotary(16, 100.0).table(torch.tensor([[3, -1], [0, 2], [7, 5]]))
     tokens = torch.randn(2, 4, 3, 16, generator=torch.Generator().manual_seed(0))
-    order = pair_order(16)
+    order = interleaved_order(16)
     assert sorted(order.tolist()) == list(range(16))
-    torch.testing.assert_close(in_pairs(table).rotate(tokens[..., order]), table.rotate(tokens)[..., order])
+    torch.testing.assert_close(to_complex(table).rotate(tokens[..., order]), table.rotate(tokens)[..., order])
 
 
-def test_packing_falls_back_to_the_plain_layers(
+def test_prepacking_falls_back_to_linear_layers(
     network: Human3R, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object) -> Tensor:
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(PackedLinear, "forward", refuse)
+    monkeypatch.setattr(PrepackedLinear, "forward", refuse)
     other = tiny()
-    assert pack_linears(other) == 0
+    assert prepack_linears(other) == 0
     assert any(isinstance(module, Linear) for module in other.modules())
     assert worst_difference(run(other, images)[0], run(network, images)[0]) == 0
 
 
-def test_a_packed_layer_takes_nobody(network: Human3R) -> None:
-    layer = PackedLinear(Linear(8, 4).requires_grad_(False)) if can_pack(torch.float32) else Linear(8, 4)
+def test_a_prepacked_layer_accepts_no_rows(network: Human3R) -> None:
+    layer = PrepackedLinear(Linear(8, 4).requires_grad_(False)) if can_prepack(torch.float32) else Linear(8, 4)
     assert layer(torch.zeros(0, 8)).shape == (0, 4)
 
 
@@ -180,7 +180,7 @@ def test_padded_people_change_nothing(network: Human3R, images: Tensor, threshol
     assert worst_difference(state, expected_state) < FP32_TOLERANCE
 
 
-def test_too_many_people_for_the_axis_are_told(network: Human3R, images: Tensor) -> None:
+def test_more_people_than_the_axis_holds_are_counted(network: Human3R, images: Tensor) -> None:
     expected, _ = run(network, images[:1])
     found, _ = run(network, images[:1], people_capacity=1)
     assert len(expected.score) > 1
@@ -198,7 +198,7 @@ def test_a_padded_step_never_waits_for_the_device_and_an_exact_one_waits_once(ne
     assert exact.names == ["aten::nonzero"]
 
 
-def test_heads_that_are_not_read_are_neither_built_nor_run(images: Tensor) -> None:
+def test_lean_heads_are_neither_built_nor_run(images: Tensor) -> None:
     class Convolutions(TorchFunctionMode):
         count = 0
 

@@ -1,4 +1,4 @@
-"""The assembly: pure steps, resets, any number of people, no waiting for the device."""
+"""The assembly: pure steps, resets, any number of people, no wait for the device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from human3r.models.build import build_network, seed_weights
-from human3r.models.config import PRESETS, OfficialConfig
+from human3r.models.config import PRESETS, PaperConfig
 from human3r.models.human3r import Human3R
 from human3r.models.parts import RecurrentState
 from human3r.records import TensorRecord
@@ -45,7 +45,7 @@ def _tensors(record: TensorRecord) -> list[Tensor]:
 
 def _with_threshold(network: Human3R, threshold: float) -> Human3R:
     parts = network.config.parts
-    assert isinstance(parts, OfficialConfig)
+    assert isinstance(parts, PaperConfig)
     other = build_network(replace(network.config, parts=replace(parts, detection_threshold=threshold)))
     other.load_state_dict(network.state_dict())
     return other.requires_grad_(False)

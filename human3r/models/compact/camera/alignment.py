@@ -42,7 +42,7 @@ _PARALLAX_NOISE_PX = 0.5
 wrong focal length in a turn."""
 _FREE_PARALLAX_PX = 20.0
 """Parallax (pixels per logarithm of the depth) from which on depth is as free as the belief says."""
-_LEAST_STIFFNESS = 4.0
+_MIN_STIFFNESS = 4.0
 """The images' information on depth is less than their noise says: people's shadows move, edges lie between cells."""
 _OUTLIER_GREY = 0.2
 """Difference of grey values in [-1, 1] that is as wrong as any."""
@@ -202,7 +202,7 @@ def start_depth(belief: DepthBelief, surface: Surface, T_b_a: Tensor, lens: Lens
     square = _parallax(moved, T_b_a[:3, 3], lens).square().sum(0)
     mean = (surface.weight * square).sum() / surface.weight.sum().clamp(min=1e-6)
     mean = mean.detach().clamp(min=1e-4)
-    return DepthEstimate(belief, belief.correction, _LEAST_STIFFNESS * (1 + _FREE_PARALLAX_PX**2 / mean), mean)
+    return DepthEstimate(belief, belief.correction, _MIN_STIFFNESS * (1 + _FREE_PARALLAX_PX**2 / mean), mean)
 
 
 def _parallax(moved: Tensor, translation: Tensor, lens: Lens) -> Tensor:

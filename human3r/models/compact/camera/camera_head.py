@@ -56,7 +56,7 @@ _WORSE_MISFIT = 1.25
 """Times the previous frame's misfit: as good as that is good, too."""
 _MAX_STIFFNESS = 400.0
 """Of an estimate of depth; beyond it, depth stays as it is."""
-_LEAST_TURN_RAD = 0.01
+_MIN_TURN_RAD = 0.01
 """Turn since the anchor below which errors of the pictures speak louder about the focal length than the turn does."""
 _MAX_CHAIN_LOG_SCALE = 0.4
 _MAX_CHAIN_LOG_STEP = 0.6
@@ -64,7 +64,7 @@ _MAX_CHAIN_LOG_STEP = 0.6
 
 
 @dataclass(frozen=True)
-class AnchorCue(TensorRecord):
+class CameraState(TensorRecord):
     """The frame that motion is measured against, and where the camera went since."""
 
     view: FrameView
@@ -86,47 +86,47 @@ class MotionCameraHead(nn.Module):
     """Estimate ``T_segment_camera`` by aligning each frame to the anchor. No parameters."""
 
     def forward(
-        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: AnchorCue | None
-    ) -> tuple[Tensor, AnchorCue]:
+        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, state: CameraState | None
+    ) -> tuple[Tensor, CameraState]:
         """Locate one frame; the first frame of a segment is the identity and the first anchor."""
-        return advance(describe_frame(frame, points, person_mask), cue, frame.image_size)
+        return advance(describe_frame(frame, points, person_mask), state, frame.image_size)
 
-    def refocus(self, points: ScenePoints, cue: AnchorCue | None) -> ScenePoints:
+    def refine_focal(self, points: ScenePoints, state: CameraState | None) -> ScenePoints:
         """Return the points as they are with the focal length that motion and picture agree on."""
-        if cue is None:
+        if state is None:
             return points
         assert points.focal_information is not None
-        return points_through(points, cue.focal.with_picture(points.focal_px, points.focal_information))
+        return points_through(points, state.focal.with_picture(points.focal_px, points.focal_information))
 
 
-def advance(here: FrameView, cue: AnchorCue | None, image_size: tuple[int, int]) -> tuple[Tensor, AnchorCue]:
-    """Locate one described frame; returns ``T_segment_camera`` and the cue for the next one."""
+def advance(here: FrameView, state: CameraState | None, image_size: tuple[int, int]) -> tuple[Tensor, CameraState]:
+    """Locate one described frame; returns ``T_segment_camera`` and the state for the next one."""
     center_px = here.depth.new_tensor(principal_point(image_size))
-    if cue is None:
-        cue = first_anchor(here, Lens(here.focal_px, center_px, image_size))
-        return cue.T_segment_anchor, cue
-    # A cue that was written to a file and read again has lost its layout.
-    cue = replace(cue, surfaces=tuple(surface.by_coordinate() for surface in cue.surfaces))
-    cue = refocused(cue, here.focal_px)
+    if state is None:
+        state = first_anchor(here, Lens(here.focal_px, center_px, image_size))
+        return state.T_segment_anchor, state
+    # A state that was written to a file and read again has lost its layout.
+    state = replace(state, surfaces=tuple(surface.by_coordinate() for surface in state.surfaces))
+    state = refocused(state, here.focal_px)
     lens = Lens(here.focal_px, center_px, image_size)
-    T_camera_anchor, cost, unknowns = estimate_motion(cue, here, lens)
-    focal = cue.focal
+    T_camera_anchor, cost, unknowns = estimate_motion(state, here, lens)
+    focal = state.focal
     if unknowns.focal is not None:
         focal = focal.gather(*unknowns.focal.evidence(lens, unknowns.eliminated()))
-    belief = cue.belief if unknowns.depth is None else unknowns.depth.absorbed()
+    belief = state.belief if unknowns.depth is None else unknowns.depth.absorbed()
     T_camera_anchor = orthonormal(T_camera_anchor)
-    T_segment_camera = orthonormal(cue.T_segment_anchor @ inverse(T_camera_anchor))
-    step = T_camera_anchor @ inverse(cue.T_previous_anchor)
-    cue = replace(cue, belief=belief, focal=focal, misfit=cost, T_previous_anchor=T_camera_anchor, T_step=step)
-    if _needs_new_anchor(cue, lens):
-        cue = next_anchor(cue, here, lens, T_segment_camera)
-    return T_segment_camera, cue
+    T_segment_camera = orthonormal(state.T_segment_anchor @ inverse(T_camera_anchor))
+    step = T_camera_anchor @ inverse(state.T_previous_anchor)
+    state = replace(state, belief=belief, focal=focal, misfit=cost, T_previous_anchor=T_camera_anchor, T_step=step)
+    if _needs_new_anchor(state, lens):
+        state = next_anchor(state, here, lens, T_segment_camera)
+    return T_segment_camera, state
 
 
-def first_anchor(view: FrameView, lens: Lens) -> AnchorCue:
+def first_anchor(view: FrameView, lens: Lens) -> CameraState:
     """Return the anchor of a new segment."""
     identity = torch.eye(4, dtype=view.depth.dtype, device=view.depth.device)
-    return AnchorCue(
+    return CameraState(
         view=view,
         surfaces=build_surfaces(view, lens),
         belief=prior_belief(view.depth, 2),
@@ -138,20 +138,20 @@ def first_anchor(view: FrameView, lens: Lens) -> AnchorCue:
     )
 
 
-def refocused(cue: AnchorCue, focal_px: Tensor) -> AnchorCue:
-    """Return the cue as it would be had the anchor been seen with that focal length."""
-    ratio = focal_px / cue.view.focal_px
+def refocused(state: CameraState, focal_px: Tensor) -> CameraState:
+    """Return the state as it would be had the anchor been seen with that focal length."""
+    ratio = focal_px / state.view.focal_px
     path = torch.cat([stretch(ratio), torch.ones_like(ratio)[None]])[:, None]
-    T_previous_anchor = torch.cat([cue.T_previous_anchor[:, :3], cue.T_previous_anchor[:, 3:] * path], dim=1)
+    T_previous_anchor = torch.cat([state.T_previous_anchor[:, :3], state.T_previous_anchor[:, 3:] * path], dim=1)
     return replace(
-        cue,
-        view=replace(cue.view, depth=cue.view.depth * ratio, focal_px=focal_px),
-        surfaces=tuple(stretched(surface, ratio) for surface in cue.surfaces),
+        state,
+        view=replace(state.view, depth=state.view.depth * ratio, focal_px=focal_px),
+        surfaces=tuple(stretched(surface, ratio) for surface in state.surfaces),
         T_previous_anchor=T_previous_anchor,
     )
 
 
-def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Tensor, Tensor, Unknowns]:
+def estimate_motion(anchor: CameraState, here: FrameView, lens: Lens) -> tuple[Tensor, Tensor, Unknowns]:
     """Return ``T_camera_anchor`` (``4 4``), the misfit, and what was found out about depth and focal length.
 
     Args:
@@ -194,7 +194,7 @@ def estimate_motion(anchor: AnchorCue, here: FrameView, lens: Lens) -> tuple[Ten
 
 
 def _has_turned(T_camera_anchor: Tensor) -> bool:
-    return bool(torch.linalg.vector_norm(twists_of(T_camera_anchor[None])[0, :3]) > _LEAST_TURN_RAD)
+    return bool(torch.linalg.vector_norm(twists_of(T_camera_anchor[None])[0, :3]) > _MIN_TURN_RAD)
 
 
 def corrected(surface: Surface, belief: DepthBelief, lens: Lens) -> Surface:
@@ -225,7 +225,7 @@ def _align_coarsely(
     return start
 
 
-def _match(anchor: AnchorCue, here: FrameView, surfaces: list[Surface], start: Tensor, lens: Lens) -> Tensor:
+def _match(anchor: CameraState, here: FrameView, surfaces: list[Surface], start: Tensor, lens: Lens) -> Tensor:
     """Return the motion that feature matches around a start tell."""
     pairs = (anchor.view.coarse_features, here.coarse_features), (anchor.view.features, here.features)
     for level, (radius, (there, now)) in enumerate(zip(_MATCH_RADIUS, pairs, strict=True)):
@@ -236,13 +236,13 @@ def _match(anchor: AnchorCue, here: FrameView, surfaces: list[Surface], start: T
     return start
 
 
-def next_anchor(cue: AnchorCue, here: FrameView, lens: Lens, T_segment_camera: Tensor) -> AnchorCue:
+def next_anchor(state: CameraState, here: FrameView, lens: Lens, T_segment_camera: Tensor) -> CameraState:
     """Return the anchor that follows; its depth takes the scale of the old one's, and what was learnt of its shape.
 
     What one anchor says wrongly about a place, the next one repeats, and a path whose anchors agree bends less.
     """
-    surface = corrected(cue.surfaces[_CHECK_LEVEL], cue.belief, lens)
-    moved = transform(cue.T_previous_anchor, surface.points)
+    surface = corrected(state.surfaces[_CHECK_LEVEL], state.belief, lens)
+    moved = transform(state.T_previous_anchor, surface.points)
     pixels, inside = lens.project(moved)
     ratio = moved[:, 2].clamp(min=0.05).log() - sample_at_pixels(here.depth.log()[None], pixels, lens.image_size)[:, 0]
     chosen = inside & (surface.weight > 0.3)
@@ -251,25 +251,25 @@ def next_anchor(cue: AnchorCue, here: FrameView, lens: Lens, T_segment_camera: T
     chosen = chosen & ((ratio - scale).abs() < _MAX_CHAIN_LOG_STEP)
     view = replace(here, depth=here.depth * scale.exp())
     belief = prior_belief(view.depth, 2)
-    old_block = cue.belief.block_of(lens.project(surface.points[chosen])[0])
-    belief = inherit(belief, cue.belief, old_block, belief.block_of(pixels[chosen]), ratio[chosen] - scale)
+    old_block = state.belief.block_of(lens.project(surface.points[chosen])[0])
+    belief = inherit(belief, state.belief, old_block, belief.block_of(pixels[chosen]), ratio[chosen] - scale)
     identity = torch.eye(4).to(T_segment_camera)
-    return AnchorCue(
+    return CameraState(
         view=view,
         surfaces=build_surfaces(view, lens),
         belief=belief,
-        focal=cue.focal.settle(),
-        misfit=torch.zeros_like(cue.misfit),
+        focal=state.focal.settle(),
+        misfit=torch.zeros_like(state.misfit),
         T_segment_anchor=T_segment_camera,
         T_previous_anchor=identity,
-        T_step=cue.T_step,
+        T_step=state.T_step,
     )
 
 
-def _needs_new_anchor(cue: AnchorCue, lens: Lens) -> bool:
-    surface = cue.surfaces[_CHECK_LEVEL]
+def _needs_new_anchor(state: CameraState, lens: Lens) -> bool:
+    surface = state.surfaces[_CHECK_LEVEL]
     before, _ = lens.project(surface.points)
-    after, inside = lens.project(transform(cue.T_previous_anchor, surface.points))
+    after, inside = lens.project(transform(state.T_previous_anchor, surface.points))
     total = surface.weight.sum().clamp(min=1e-6)
     overlap = (surface.weight * inside).sum() / total
     flow = (torch.linalg.vector_norm(after - before, dim=-1) * surface.weight * inside).sum()

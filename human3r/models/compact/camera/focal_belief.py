@@ -22,9 +22,9 @@ _DEPTH_NOISE_PX = 25.0
 the pictures; beyond it they rule."""
 _SETTLED_SHARE = 0.5
 """Of an anchor's information that its successors keep: they inherit its errors, too."""
-_MOST_INFORMATION = 1 / 0.03**2
+_MAX_INFORMATION = 1 / 0.03**2
 """Of all earlier anchors: lenses distort, and shutters roll."""
-_LEAST_INFORMATION = 1.0
+_MIN_INFORMATION = 1.0
 _MAX_STEP, _MAX_OFFSET = 0.2, 0.6
 FOCAL_COLUMN = 8
 """Of the equations of motion: six of motion and two of light come first."""
@@ -66,7 +66,7 @@ class FocalBelief(TensorRecord):
         total = self.settled_information + kept
         mean = self.settled_mean + kept / total.clamp(min=1e-9) * (self.gathered_mean - self.settled_mean)
         none = torch.zeros_like(total)
-        return FocalBelief(mean, total.clamp(max=_MOST_INFORMATION), none, none)
+        return FocalBelief(mean, total.clamp(max=_MAX_INFORMATION), none, none)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class FocalEstimate(TensorRecord):
         """
         gained = (1 / torch.linalg.inv(reduced)[FOCAL_COLUMN, FOCAL_COLUMN] - self.prior).clamp(min=0)
         # Where the frame says next to nothing, dividing the prior out again would magnify rounding.
-        is_heard = self.trust * gained > _LEAST_INFORMATION
+        is_heard = self.trust * gained > _MIN_INFORMATION
         alone = (self.offset * (self.prior + gained) / gained.clamp(min=1e-6)).clamp(-_MAX_OFFSET, _MAX_OFFSET)
         return lens.focal_px.log() + alone * is_heard, self.trust * gained * is_heard
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convnets.convolution import maximum_filter
 from human3r.models.compact.convnets.movenet import MoveNet, MoveNetMaps
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints, decode_people, join_scales
+from human3r.models.config import CompactConfig
 from human3r.models.parts import BatchRecord
 from human3r.records import TensorRecord
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.people.body_points import BodyPoints
 from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, normalize_keypoints
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
 from human3r.models.compact.people.prompter import KeypointDetections, principal_point
 from human3r.models.compact.people.refine import Refiner
-from human3r.models.config import TrunkConfig
+from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.parts import DecodedFrame, PersonParameters, ScenePoints
 from human3r.skeleton import NUM_BODY_JOINTS, NUM_JOINT_ROTATIONS, Joint
 

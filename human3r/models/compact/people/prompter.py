@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from human3r.geometry.camera import sample_at_pixels
-from human3r.models.compact.config import CompactConfig
 from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS
 from human3r.models.compact.people.human_prior import MoveNetFeatures, find_people
 from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES, keypoint_features, normalize_keypoints
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
-from human3r.models.config import TrunkConfig
+from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.layers.blocks import Mlp
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
 

@@ -28,7 +28,7 @@ _REACH, _NUM_STEPS = 1.5, 241
 
 
 @dataclass(frozen=True)
-class EdgeCue(TensorRecord):
+class LensState(TensorRecord):
     """What the edges of the clip said so far."""
 
     evidence: Tensor
@@ -42,28 +42,28 @@ class StraightEdgeLensHead(nn.Module):
     """Join the network's focal length with the edges' evidence. No parameters."""
 
     def forward(
-        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, cue: EdgeCue | None
-    ) -> tuple[ScenePoints, EdgeCue]:
-        """Return the points as the corrected lens sees them, and the cue for the next frame."""
-        cue = look(frame.image.pyramid[0][0, 0].float(), person_mask, cue)
+        self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, state: LensState | None
+    ) -> tuple[ScenePoints, LensState]:
+        """Return the points as the corrected lens sees them, and the state for the next frame."""
+        state = look(frame.image.pyramid[0][0, 0].float(), person_mask, state)
         assert points.focal_information is not None
         prior = prior_focal_px(frame.image_size)
-        log_focal, information = join(cue.evidence, (points.focal_px / prior).log(), points.focal_information)
+        log_focal, information = join(state.evidence, (points.focal_px / prior).log(), points.focal_information)
         points = points_through(points, prior * log_focal.exp())
-        return replace(points, focal_information=information), cue
+        return replace(points, focal_information=information), state
 
 
-def look(grey: Tensor, person_mask: Tensor, cue: EdgeCue | None) -> EdgeCue:
-    """Return the cue after a picture (``H W`` in [-1, 1]), which is looked at if it is time to."""
-    num_frames, num_looks = (0, 0) if cue is None else (cue.num_frames, cue.num_looks)
-    if cue is not None and num_frames < _LOOK_FACTOR**num_looks:
-        return replace(cue, num_frames=num_frames + 1)
+def look(grey: Tensor, person_mask: Tensor, state: LensState | None) -> LensState:
+    """Return the state after a picture (``H W`` in [-1, 1]), which is looked at if it is time to."""
+    num_frames, num_looks = (0, 0) if state is None else (state.num_frames, state.num_looks)
+    if state is not None and num_frames < _LOOK_FACTOR**num_looks:
+        return replace(state, num_frames=num_frames + 1)
     image_size = (grey.shape[0], grey.shape[1])
     edges = find_edges(grey, person_mask, grey.new_tensor(principal_point(image_size)))
     evidence = focal_evidence(edges, grey.new_tensor(prior_focal_px(image_size)))
-    if cue is not None:
-        evidence = cue.evidence + (evidence - cue.evidence) / (num_looks + 1)
-    return EdgeCue(evidence, num_frames + 1, num_looks + 1)
+    if state is not None:
+        evidence = state.evidence + (evidence - state.evidence) / (num_looks + 1)
+    return LensState(evidence, num_frames + 1, num_looks + 1)
 
 
 def join(evidence: Tensor, log_focal: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:

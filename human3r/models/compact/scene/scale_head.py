@@ -37,7 +37,7 @@ _SPREAD = 0.25
 
 
 @dataclass(frozen=True)
-class ScaleCue(TensorRecord):
+class ScaleState(TensorRecord):
     """What was learnt about the scale so far."""
 
     log_scale: Tensor
@@ -59,16 +59,16 @@ class PersonScaleHead(nn.Module):
         points: ScenePoints,
         person_mask: Tensor,
         people: PersonParameters,
-        cue: ScaleCue | None,
-    ) -> tuple[ScenePoints, ScaleCue]:
+        state: ScaleState | None,
+    ) -> tuple[ScenePoints, ScaleState]:
         """Scale one frame's points and update the belief."""
         depth = points.pointmap_camera[..., 2]
-        if cue is None:
-            cue = ScaleCue(depth.new_zeros(()), depth.new_full((), _PRIOR_WEIGHT))
+        if state is None:
+            state = ScaleState(depth.new_zeros(()), depth.new_full((), _PRIOR_WEIGHT))
         ratios, trust = log_depth_ratios(frame, points, person_mask, people)
-        cue = replace(update_scale(cue, ratios, trust), ratios=ratios, trust=trust)
-        scaled = points.pointmap_camera * cue.log_scale.exp()
-        return replace(points, pointmap_camera=scaled), cue
+        state = replace(update_scale(state, ratios, trust), ratios=ratios, trust=trust)
+        scaled = points.pointmap_camera * state.log_scale.exp()
+        return replace(points, pointmap_camera=scaled), state
 
 
 def log_depth_ratios(
@@ -112,12 +112,12 @@ def _mean_at(maps: Tensor, points_px: Tensor, score: Tensor, weight: Tensor) -> 
     return (maps[row, column] * weight).sum(1) / weight.sum(1).clamp(min=1e-6), weight.amax(1)
 
 
-def update_scale(cue: ScaleCue, ratios: Tensor, trust: Tensor) -> ScaleCue:
+def update_scale(state: ScaleState, ratios: Tensor, trust: Tensor) -> ScaleState:
     """Add one frame's evidence; a person who disagrees with the belief counts less, once there is one."""
-    distance = (ratios - cue.log_scale) / _SPREAD
-    belief = (cue.weight / (cue.weight + 5.0)).clamp(max=0.9)
+    distance = (ratios - state.log_scale) / _SPREAD
+    belief = (state.weight / (state.weight + 5.0)).clamp(max=0.9)
     robust = (1 - belief) + belief / (1 + distance.square())
     weight = trust * robust
-    total = cue.weight + weight.sum()
-    mean = (cue.log_scale * cue.weight + (ratios * weight).sum()) / total
-    return ScaleCue(mean.clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE), total.clamp(max=_MAX_WEIGHT))
+    total = state.weight + weight.sum()
+    mean = (state.log_scale * state.weight + (ratios * weight).sum()) / total
+    return ScaleState(mean.clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE), total.clamp(max=_MAX_WEIGHT))

@@ -27,11 +27,11 @@ _NUM_EDGES, _NUM_SEARCHED, _NUM_FITTED = 1500, 200, 500
 """Edges that are compared in the end, in the search over all turns, and while turns are improved."""
 _SEARCH_EVERY = 5
 """Focal lengths that share a search over all turns, done for the middle one of them; divides their number."""
-_LEAST_EDGES = 60
+_MIN_EDGES = 60
 """With fewer, any three directions fit."""
 _SMOOTHING_PX, _WINDOW_PX = 0.8, 3.0
 """Standard deviations of the Gaussians before the slopes are taken, and over which an edge's direction is."""
-_LEAST_COHERENCE = 0.85
+_MIN_COHERENCE = 0.85
 """0 where slopes point everywhere, 1 where all point the same way."""
 _LEAST_SLOPE, _STEEP = 2 / 127.5, 20 / 127.5
 """Grey values in [-1, 1] per pixel: fainter is noise, and steeper counts no more."""
@@ -84,7 +84,7 @@ def find_edges(grey: Tensor, person_mask: Tensor, center_px: Tensor) -> Edges:
     steepness = torch.hypot(slope_x, slope_y)
     angle = 0.5 * torch.atan2(2 * xy, xx - yy)
     normal = torch.stack([angle.cos(), angle.sin()])
-    is_edge = (spread > _LEAST_COHERENCE * (xx + yy)) & (steepness > _LEAST_SLOPE) & _is_crest(steepness, normal)
+    is_edge = (spread > _MIN_COHERENCE * (xx + yy)) & (steepness > _LEAST_SLOPE) & _is_crest(steepness, normal)
     is_edge &= maximum_filter(person_mask, _MASK_GROWTH_PX) < _MOST_PERSON
     inside = torch.zeros_like(is_edge)
     inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = True
@@ -106,7 +106,7 @@ def focal_evidence(edges: Edges, focal_px: Tensor) -> Tensor:
         focal_px: Scalar that the focal lengths are relative to.
     """
     focals = focal_px * log_focals(focal_px).exp()
-    if len(edges) < _LEAST_EDGES:
+    if len(edges) < _MIN_EDGES:
         return torch.zeros_like(focals)
     turns = _search(edges, focals)
     focals = focals.repeat_interleave(_NUM_STARTS)

@@ -95,7 +95,7 @@ def pose_predicted(
 
 
 def image_points_to_square(points_px: Tensor, side: int, image_size: tuple[int, int]) -> Tensor:
-    """Map ``... 2`` (x, y) pixels of the image to pixels of the padded square: ``square_points_to_image`` undone."""
+    """Map ``... 2`` (x, y) pixels of the image to pixels of the padded square: ``letterbox_points_to_image`` undone."""
     height, width = image_size
     longest = max(height, width)
     padding = points_px.new_tensor([(longest - width) // 2, (longest - height) // 2])

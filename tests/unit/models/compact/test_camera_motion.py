@@ -11,7 +11,7 @@ import torch
 
 from human3r.models.compact.camera.anchor import FrameView, maximum_filter
 from human3r.models.compact.camera.camera_head import (
-    AnchorCue,
+    CameraState,
     MotionCameraHead,
     advance,
     estimate_motion,
@@ -80,10 +80,10 @@ def look(T_world_camera: torch.Tensor) -> FrameView:
     return FrameView(grey, depth, torch.ones_like(grey), features, coarse, torch.tensor(FOCAL_PX), INFORMATION)
 
 
-def through_wrong_lens(view: FrameView, cue: AnchorCue | None, ratio: float) -> FrameView:
+def through_wrong_lens(view: FrameView, state: CameraState | None, ratio: float) -> FrameView:
     """Return a view as the head gets it from a network that reads a focal length so many times too long."""
     network_px = torch.tensor(ratio * FOCAL_PX)
-    focal_px = network_px if cue is None else cue.focal.with_picture(network_px, INFORMATION)
+    focal_px = network_px if state is None else state.focal.with_picture(network_px, INFORMATION)
     return dataclasses.replace(view, depth=view.depth * focal_px / FOCAL_PX, focal_px=focal_px)
 
 
@@ -237,7 +237,7 @@ def chained() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return new.depth, wrong.depth, believed_depth(next_anchor(old, wrong, lens(), T_old_new))
 
 
-def believed_depth(anchor: AnchorCue) -> torch.Tensor:
+def believed_depth(anchor: CameraState) -> torch.Tensor:
     """Return ``h w`` depth of an anchor with its corrections."""
     return anchor.view.depth * anchor.belief.upsample(tuple(anchor.view.depth.shape)).exp()
 
@@ -270,16 +270,16 @@ def test_parallax_straightens_a_wall_that_the_network_bent() -> None:
     first = look(torch.eye(4))
     _, width = first.depth.shape
     bend = torch.linspace(-0.25, 0.25, width).exp()
-    cue, path = None, []
+    state, path = None, []
     for step in range(6):
         T_world_camera = motion((0, 0.2 * step, 0), (0.1 * step, 0.0, 0.03 * step))
         seen = look(T_world_camera)
-        T, cue = advance(dataclasses.replace(seen, depth=seen.depth * bend), cue, SIZE)
+        T, state = advance(dataclasses.replace(seen, depth=seen.depth * bend), state, SIZE)
         path.append((T, T_world_camera))
 
     error_before = (bend.log() - bend.log().median()).abs().mean()
-    wrong = (believed_depth(cue) / first.depth).log()
-    assert torch.equal(cue.view.grey, first.grey)
+    wrong = (believed_depth(state) / first.depth).log()
+    assert torch.equal(state.view.grey, first.grey)
     assert float((wrong - wrong.median()).abs().mean()) < 0.5 * float(error_before)
     assert error(*path[-1])[1] < 0.1 * float(path[-1][1][:3, 3].norm())
 
@@ -287,12 +287,12 @@ def test_parallax_straightens_a_wall_that_the_network_bent() -> None:
 def test_a_camera_that_stands_learns_nothing_about_depth() -> None:
     view = look(torch.eye(4))
     generator = torch.Generator().manual_seed(2)
-    cue = None
+    state = None
     for _ in range(4):
         noisy = view.grey + 0.02 * torch.randn(view.grey.shape, generator=generator)
-        T, cue = advance(dataclasses.replace(view, grey=noisy), cue, SIZE)
+        T, state = advance(dataclasses.replace(view, grey=noisy), state, SIZE)
 
-    assert float(cue.belief.correction.abs().max()) < 0.01
+    assert float(state.belief.correction.abs().max()) < 0.01
     rotation_error, translation_error = error(T, torch.eye(4))
     assert rotation_error < 0.01
     assert translation_error < 0.001
@@ -311,9 +311,9 @@ def test_a_large_turn_is_found_by_features_alone() -> None:
 
 def test_poses_of_a_long_path_stay_rotations() -> None:
     # Constant velocity multiplies what rounding leaves: without care it doubles with every frame.
-    T_world_camera, cue = torch.eye(4), None
+    T_world_camera, state = torch.eye(4), None
     for _ in range(30):
-        T_segment_camera, cue = advance(look(T_world_camera), cue, SIZE)
+        T_segment_camera, state = advance(look(T_world_camera), state, SIZE)
         T_world_camera = T_world_camera @ motion((0.0, 1.0, 0.0), (0.05, 0.0, 0.0))
 
     rotation = T_segment_camera[:3, :3]
@@ -322,11 +322,11 @@ def test_poses_of_a_long_path_stay_rotations() -> None:
 
 @pytest.mark.parametrize("ratio", [0.8, 1.25])
 def test_a_turning_camera_finds_its_focal_length(ratio: float) -> None:
-    cue = None
+    state = None
     for step in range(8):
         T_world_camera = motion((0.2 * step, 1.5 * step, 0.0), (0.03 * step, 0.0, 0.0))
-        view = through_wrong_lens(look(T_world_camera), cue, ratio)
-        T, cue = advance(view, cue, SIZE)
+        view = through_wrong_lens(look(T_world_camera), state, ratio)
+        T, state = advance(view, state, SIZE)
 
     assert abs(math.log(float(view.focal_px) / FOCAL_PX)) < 0.15 * abs(math.log(ratio))
     assert error(T, T_world_camera)[0] < 0.02 * 1.5 * 7
@@ -334,11 +334,11 @@ def test_a_turning_camera_finds_its_focal_length(ratio: float) -> None:
 
 def test_a_camera_that_stands_keeps_the_focal_length_of_the_network() -> None:
     generator = torch.Generator().manual_seed(4)
-    seen, cue = look(torch.eye(4)), None
+    seen, state = look(torch.eye(4)), None
     for _ in range(4):
         noisy = dataclasses.replace(seen, grey=seen.grey + 0.02 * torch.randn(seen.grey.shape, generator=generator))
-        view = through_wrong_lens(noisy, cue, 1.25)
-        _, cue = advance(view, cue, SIZE)
+        view = through_wrong_lens(noisy, state, 1.25)
+        _, state = advance(view, state, SIZE)
 
     torch.testing.assert_close(view.focal_px, torch.tensor(1.25 * FOCAL_PX))
 
@@ -349,10 +349,10 @@ def test_the_points_of_a_longer_lens_fall_into_the_same_pixels() -> None:
     through = dataclasses.replace(lens(), focal_px=network_px)
     rays = torch.cat([(pixels - through.center_px) / network_px, torch.ones(2, 1)], dim=1)
     points = ScenePoints((rays * depth[:, None])[None], torch.ones(1, 2), network_px, INFORMATION)
-    cue = first_anchor(look(torch.eye(4)), lens())
-    cue = dataclasses.replace(cue, focal=cue.focal.gather(torch.tensor(6.0), torch.tensor(100.0)))
+    state = first_anchor(look(torch.eye(4)), lens())
+    state = dataclasses.replace(state, focal=state.focal.gather(torch.tensor(6.0), torch.tensor(100.0)))
 
-    after = MotionCameraHead().refocus(points, cue)
+    after = MotionCameraHead().refine_focal(points, state)
 
     assert float(after.focal_px) > 350
     seen, _ = dataclasses.replace(through, focal_px=after.focal_px).project(after.pointmap_camera[0])

@@ -8,7 +8,7 @@ import torch
 
 from human3r.bodies.loading import EMBEDDED_BODY_PATH
 from human3r.errors import FormatError
-from human3r.models.paper.letterbox import square_points_to_image
+from human3r.models.paper.letterbox import letterbox_points_to_image
 from human3r.training.paper.config import IMAGE_SIZES
 from human3r.training.paper.data.color_jitter import jitter_colours, shift_hue
 from human3r.training.paper.data.cropping import clean_depth, crop_frame
@@ -93,7 +93,7 @@ def test_a_pixel_goes_to_the_square_and_back(size: tuple[int, int], side: int):
     points = torch.tensor([[0.0, 0.0], [width - 1.0, height - 1.0], [width / 3, height / 2]])
 
     assert torch.allclose(
-        square_points_to_image(image_points_to_square(points, side, size), side, size), points, atol=1
+        letterbox_points_to_image(image_points_to_square(points, side, size), side, size), points, atol=1
     )
 
 

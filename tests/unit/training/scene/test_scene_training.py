@@ -15,7 +15,6 @@ from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT
 from human3r.models.compact.people.prompter import prior_focal_px
 from human3r.models.compact.scene.point_head import SceneMaps
-from human3r.models.layers.rope import grid_positions
 from human3r.models.parts import Detections, ImageFeatures
 from human3r.records import concatenate
 from human3r.training.scene.batches import (
@@ -268,7 +267,7 @@ def test_clips_decoded_together_are_decoded_as_the_network_does_it_alone() -> No
     torch.manual_seed(0)
     network = build_network(COMPACT)
     tokens = torch.randn(6, 12, 128)
-    features = ImageFeatures(tokens, grid_positions(3, 4), (3, 4))
+    features = ImageFeatures(tokens, (3, 4))
     # Three clips of two frames: nobody, somebody, and one frame each; equal numbers need no repeated people.
     found = [people_at(), people_at(), people_at((1, 2)), people_at((0, 3)), people_at((2, 2)), people_at()]
 

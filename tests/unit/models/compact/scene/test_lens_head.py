@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from human3r.models.compact.scene import lens_head
-from human3r.models.compact.scene.lens_head import EdgeCue, join, look
+from human3r.models.compact.scene.lens_head import LensState, join, look
 from human3r.models.compact.scene.straight_edges import log_focals
 
 READING, INFORMATION = torch.tensor(0.2), torch.tensor(1 / 0.17**2)
@@ -49,14 +49,14 @@ def test_looks_are_seldom_and_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     said = iter([1.0, 3.0, 5.0, 7.0])
     monkeypatch.setattr(lens_head, "focal_evidence", lambda edges, focal_px: torch.full_like(NOTHING, next(said)))
     grey = mask = torch.zeros(32, 64)
-    cue: EdgeCue | None = None
+    state: LensState | None = None
     looks = []
     for index in range(70):
-        before = 0 if cue is None else cue.num_looks
-        cue = look(grey, mask, cue)
-        if cue.num_looks > before:
+        before = 0 if state is None else state.num_looks
+        state = look(grey, mask, state)
+        if state.num_looks > before:
             looks.append(index)
 
-    assert cue is not None
+    assert state is not None
     assert looks == [0, 4, 16, 64]
-    torch.testing.assert_close(cue.evidence, torch.full_like(NOTHING, 4.0))
+    torch.testing.assert_close(state.evidence, torch.full_like(NOTHING, 4.0))
