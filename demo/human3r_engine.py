@@ -80,25 +80,22 @@ class Human3REngine:
 
         started = time.perf_counter()
         moments = Moments()
-
-        def on_frame(prediction: human3r.FramePrediction) -> None:
-            if listener.folder is not None:
-                moments.add(prediction)
-            listener.on_frame(prediction)
-
-        result = human3r.reconstruct(
-            clip,
-            self._model(options.model),
-            on_frame,
+        run_options = human3r.ReconstructOptions(
             start_s=options.start_s,
             duration_s=options.duration_s,
             fps=options.fps,
             max_frames=options.max_frames,
             use_ttt3r=options.use_ttt3r or None,
             reset_interval=options.reset_interval,
-            should_stop=listener.should_stop,
-            on_start=listener.on_start,
             limits=LIMITS,
+        )
+        result = human3r.reconstruct(
+            clip,
+            self._model(options.model),
+            run_options,
+            sinks=() if listener.folder is None else (moments,),
+            on_frame=listener.on_frame,
+            control=human3r.RunControl(listener.should_stop, lambda info, num_done: listener.on_start(info)),
             forward=self._forward,
         )
         self._note_speed((time.perf_counter() - started) / result.num_frames)

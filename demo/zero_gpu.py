@@ -22,8 +22,9 @@ import human3r
 from demo.engine import frames_to_use
 from human3r import errors
 from human3r.errors import Human3RError, InputError, ResourceError
-from human3r.inference.loading import LoadedModel
-from human3r.inference.stream import Event, Opened, RunOptions, forward
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.recurrence import SessionSnapshot
+from human3r.inference.stream import Event, Opened, ReconstructOptions, forward
 
 _SECONDS_AT_START = 15
 """Until the worker has its GPU and the weights are on it."""
@@ -50,7 +51,7 @@ def find_spaces(environment: Mapping[str, str] = os.environ) -> ModuleType | Non
     return spaces
 
 
-def lent_seconds(clip: str, options: RunOptions, frames: int) -> int:
+def lent_seconds(clip: str, options: ReconstructOptions, frames: int) -> int:
     """Return for how long a run asks for the GPU; the arguments are those of the forward pass."""
     return min(_MAX_SECONDS, round(_SECONDS_AT_START + frames * _SECONDS_PER_FRAME))
 
@@ -64,7 +65,7 @@ class LentForward:
     """
 
     def __init__(self, spaces: ModuleType, model: LoadedModel) -> None:
-        def on_gpu(clip: str, options: RunOptions, frames: int) -> Generator[Event | Failure, None, None]:
+        def on_gpu(clip: str, options: ReconstructOptions, frames: int) -> Generator[Event | Failure, None, None]:
             # The parent's pool of OpenMP threads does not survive the fork: a parallel region would wait for ever.
             torch.set_num_threads(1)
             try:
@@ -75,7 +76,9 @@ class LentForward:
 
         self._task: Callable[..., Generator[Event | Failure, None, None]] = spaces.GPU(duration=lent_seconds)(on_gpu)
 
-    def __call__(self, clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Event, None, None]:
+    def __call__(
+        self, clip: Path, model: LoadedModel, options: ReconstructOptions, resume_from: SessionSnapshot | None = None
+    ) -> Generator[Event, None, None]:
         """Yield the events of a run; see ``human3r.inference.stream``.
 
         Raises:

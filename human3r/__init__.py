@@ -21,7 +21,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from human3r._version import __version__
 
 if TYPE_CHECKING:
     from human3r.assets.registry import models_on_disk
@@ -55,9 +55,11 @@ if TYPE_CHECKING:
     from human3r.export.viewer.live import LiveScene
     from human3r.export.viewer.moments import MOMENTS_NAME, Moments
     from human3r.export.viewer.player import player_page
-    from human3r.inference.loading import LoadedModel, load_model
-    from human3r.inference.pipeline import reconstruct
+    from human3r.inference.loaded_model import LoadedModel
+    from human3r.inference.loading import load_model
+    from human3r.inference.pipeline import FrameSink, RunControl, reconstruct
     from human3r.inference.session import Session
+    from human3r.inference.stream import ReconstructOptions
     from human3r.records import BodyParameters, Camera, Frame, FramePrediction, People, Track
     from human3r.rendering.overlay import draw_preview
     from human3r.results.reconstruction import Reconstruction
@@ -98,9 +100,11 @@ _HOMES = {
     "human3r.export.viewer.live": ("LiveScene",),
     "human3r.export.viewer.moments": ("MOMENTS_NAME", "Moments"),
     "human3r.export.viewer.player": ("player_page",),
-    "human3r.inference.loading": ("LoadedModel", "load_model"),
-    "human3r.inference.pipeline": ("reconstruct",),
+    "human3r.inference.loaded_model": ("LoadedModel",),
+    "human3r.inference.loading": ("load_model",),
+    "human3r.inference.pipeline": ("FrameSink", "RunControl", "reconstruct"),
     "human3r.inference.session": ("Session",),
+    "human3r.inference.stream": ("ReconstructOptions",),
     "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
     "human3r.rendering.overlay": ("draw_preview",),
     "human3r.results.reconstruction": ("Reconstruction",),
@@ -131,6 +135,7 @@ __all__ = [
     "Frame",
     "FramePrediction",
     "FrameReader",
+    "FrameSink",
     "Human3RError",
     "InputError",
     "LiveScene",
@@ -140,8 +145,10 @@ __all__ = [
     "MediaTooLargeError",
     "Moments",
     "People",
+    "ReconstructOptions",
     "Reconstruction",
     "ResourceError",
+    "RunControl",
     "Sampling",
     "Session",
     "Track",

@@ -161,8 +161,8 @@ class FramePrediction(TensorRecord):
     """RGB, the network's own view of the frame: the colors of the pointmap."""
     source_rect_px: tuple[float, float, float, float]
     """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, pixel edges (a full frame is 0, 0, W, H)."""
-    people_seen: People | None = None
-    """The same people as the network saw them, before the causal filter; None where there is no filter."""
+    people_unfiltered: People | None = None
+    """The same people as the network predicts them, before the causal filter; None where there is no filter."""
     scene_ratio: Float[Tensor, "P 2"] | None = None
     """Logarithm of each body's distance over the scene's own, and trust in it (0 to 1); None where the scene is
     not brought to the scale of people."""

@@ -57,11 +57,10 @@ def _precompute(example: Example, model: human3r.LoadedModel) -> None:
 
     def keep(prediction: human3r.FramePrediction) -> None:
         nonlocal best
-        moments.add(prediction)
         if best is None or len(prediction.people) > best[0]:
             best = (len(prediction.people), prediction.image.numpy().copy())
 
-    result = human3r.reconstruct(example.clip, model, keep, fps=_FPS)
+    result = human3r.reconstruct(example.clip, model, sinks=[moments], on_frame=keep, fps=_FPS)
     example.precomputed.parent.mkdir(exist_ok=True)
     kept = len(result.points_world)
     while True:

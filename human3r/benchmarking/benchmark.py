@@ -25,9 +25,11 @@ from human3r.benchmarking.measuring import HostWaits, measured_peak
 from human3r.benchmarking.report import BenchmarkReport, RunTimes, Timing, summarise
 from human3r.bodies import load_body
 from human3r.errors import InputError
-from human3r.inference.loading import LoadedModel, load_model, prepare_network
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading import load_model, prepare_network
 from human3r.inference.pipeline import reconstruct
 from human3r.inference.precision import choose_policy
+from human3r.inference.profile import profile_of
 from human3r.inference.session import Session
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.image_encoder import CompactImageEncoder
@@ -158,7 +160,8 @@ def _load(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
     if config is None or options.model == "tiny" or find_weights(options.model):
         return load_model(options.model, options.device, options.precision), "loaded"
     config = lean_config(config)
-    policy = choose_policy(options.device, options.precision, config.architecture)
+    profile = profile_of(config)
+    policy = choose_policy(options.device, options.precision, profile)
     with torch.device("meta"):
         network = build_network(config)
     # One copy of the weights, never two, and in the precision that they run in.
@@ -166,7 +169,7 @@ def _load(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
     network = network.to_empty(device="cpu")
     seed_weights(network)
     network = prepare_network(network, policy)
-    return LoadedModel(network, load_body(None), config, config.name, "random", policy), "random"
+    return LoadedModel(network, load_body(None), config, config.name, "random", policy, profile), "random"
 
 
 def _write_pattern(path: Path, options: BenchmarkOptions) -> Path:
@@ -230,7 +233,7 @@ def _time_end_to_end(
         people.append(len(prediction.people))
         kept.append(_bytes_of(prediction))
 
-    result = reconstruct(clip, model, on_frame, max_frames=num_frames)
+    result = reconstruct(clip, model, on_frame=on_frame, max_frames=num_frames)
     result.save(folder / "reconstruction.npz")
     ended, cpu_ended = time.perf_counter(), time.process_time()
     before = num_warmup - 1

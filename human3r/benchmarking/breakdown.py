@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from human3r.inference.loading import LoadedModel
+from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.session import Session
 from human3r.models.human3r import Human3R
-from human3r.refinement.finishing import COMPACT_FINISHING, finish
+from human3r.refinement.finishing import finish
 from human3r.results.store import ResultStore
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
@@ -130,11 +130,8 @@ def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: i
                 store.add(prediction)
         num_timed = max(1, len(frames) - num_warmup)
         seconds = {name: value / num_timed for name, value in clock.seconds.items()}
-        is_compact = model.config.architecture == "compact"
         started = time.process_time()
-        finish(store, 30.0, {}, COMPACT_FINISHING if is_compact else None, model.body).save(
-            folder / "reconstruction.npz"
-        )
+        finish(store, 30.0, {}, model.profile.finishing, model.body).save(folder / "reconstruction.npz")
         seconds[WRITING] = (time.process_time() - started) / len(frames)
     return _ordered({DECODE: decode_seconds, **seconds})
 

@@ -23,6 +23,7 @@ from human3r.bodies.placement import to_body_parameters
 from human3r.errors import InputError
 from human3r.inference.loading import prepare_network
 from human3r.inference.precision import choose_policy
+from human3r.inference.profile import PAPER_PROFILE
 from human3r.models.build import build_network, draw_weights
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
@@ -156,7 +157,7 @@ def _networks(config: ModelConfig, precision: Precision, against: Other, seed: i
         for name, values in fast.state_dict().items():
             values.copy_(source[name])
     use_reference_path(other, has_fused_attention=against == "reference")
-    return other.requires_grad_(False), prepare_network(fast, choose_policy("cpu", precision, "paper"))
+    return other.requires_grad_(False), prepare_network(fast, choose_policy("cpu", precision, PAPER_PROFILE))
 
 
 def _allocate(config: ModelConfig, precision: Precision) -> Human3R:

@@ -14,7 +14,7 @@ from human3r.errors import InputError
 if TYPE_CHECKING:
     from human3r.evaluation.bodies.body_kit import BodyKit
     from human3r.evaluation.protocol import Benchmark, SequenceScores
-    from human3r.inference.loading import LoadedModel
+    from human3r.inference.loaded_model import LoadedModel
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -55,12 +55,13 @@ def _compare(options: argparse.Namespace) -> int:
     from human3r.benchmarking.comparison import compare
     from human3r.bodies import load_body
     from human3r.inference.precision import choose_policy
+    from human3r.inference.profile import profile_of
     from human3r.models.config import PRESETS
 
     config = PRESETS.get(options.model)
     if config is None:
         raise InputError(f"{options.model!r} is no official network.", f"Choose {', '.join(PRESETS)}.")
-    precision = choose_policy("cpu", options.precision, config.architecture).precision
+    precision = choose_policy("cpu", options.precision, profile_of(config)).precision
     report = compare(config, precision, options.against, load_body(None), num_frames=options.frames)
     print(json.dumps(report.to_dict()) if options.json else report.to_text())
     return 0

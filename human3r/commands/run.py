@@ -17,12 +17,14 @@ from tqdm import tqdm
 from human3r.errors import InputError
 from human3r.export import DEFAULT_FORMATS, check_formats, write_all
 from human3r.export.viewer.moments import Moments
-from human3r.inference.loading import LoadedModel, load_model
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading import load_model
+from human3r.inference.pipeline import RunControl
 from human3r.inference.pipeline import reconstruct as run_pipeline
+from human3r.inference.stream import ReconstructOptions
 from human3r.records import FramePrediction
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.probe import ClipInfo
-from human3r.video.sampling import Sampling
 
 _INTERRUPTED = 130
 _NO_MOMENTS = "scene.html has no points of single moments: they are not kept with a run that is taken up."
@@ -38,12 +40,9 @@ class Progress:
         self._bar: tqdm | None = None
         self._interval_s = 0.1 if sys.stderr.isatty() else 1.0
 
-    def resume(self, num_done: int) -> None:
-        """Begin the bar after the frames of an earlier run."""
+    def start(self, info: ClipInfo, num_done: int) -> None:
+        """Show the bar, after the frames of an interrupted run; the clip's facts give its length."""
         self.num_done_before = num_done
-
-    def start(self, info: ClipInfo) -> None:
-        """Show the bar; the clip's facts give its length."""
         self._bar = tqdm(
             total=info.num_selected,
             initial=self.num_done_before,
@@ -52,7 +51,7 @@ class Progress:
             mininterval=self._interval_s,
         )
 
-    def advance(self, prediction: FramePrediction) -> None:
+    def add(self, prediction: FramePrediction) -> None:
         """Count one frame."""
         assert self._bar is not None
         self._bar.set_postfix(people=len(prediction.people), refresh=False)
@@ -83,10 +82,18 @@ def reconstruct(options: argparse.Namespace) -> int:
     """Run the command."""
     started = time.perf_counter()
     formats = check_formats(options.formats or DEFAULT_FORMATS)
-    # Wrong options are told before a model is loaded.
-    if options.snapshot_every < 1:
-        raise InputError(f"A snapshot every {options.snapshot_every} frames; it must be 1 or more.")
-    Sampling(options.start, options.duration, options.fps, options.max_frames)
+    # Wrong options are reported before a model is loaded.
+    run_options = ReconstructOptions(
+        start_s=options.start,
+        duration_s=options.duration,
+        fps=options.fps,
+        max_frames=options.max_frames,
+        use_ttt3r=options.use_ttt3r,
+        reset_interval=options.reset_interval,
+        save_depth=options.save_depth,
+        keep_in=options.keep_in,
+        snapshot_every=options.snapshot_every,
+    )
     clip = Path(options.clip)
     if not clip.exists():
         raise InputError(f"There is no file {clip.name!r}.", "Check the path.")
@@ -94,31 +101,11 @@ def reconstruct(options: argparse.Namespace) -> int:
     model = load_model(options.model, options.device, options.precision, options.body, compiled=options.compile)
     progress = Progress()
     moments = Moments() if "html" in formats else None
-
-    def on_frame(prediction: FramePrediction) -> None:
-        if moments is not None:
-            moments.add(prediction)
-        progress.advance(prediction)
-
+    sinks = (progress,) if moments is None else (moments, progress)
+    control = RunControl(lambda: progress.is_stopped, progress.start)
     with _interruptible(progress):
         try:
-            result = run_pipeline(
-                clip,
-                model,
-                on_frame,
-                start_s=options.start,
-                duration_s=options.duration,
-                fps=options.fps,
-                max_frames=options.max_frames,
-                use_ttt3r=options.use_ttt3r,
-                reset_interval=options.reset_interval,
-                save_depth=options.save_depth,
-                should_stop=lambda: progress.is_stopped,
-                on_start=progress.start,
-                on_resume=progress.resume,
-                keep_in=options.keep_in,
-                snapshot_every=options.snapshot_every,
-            )
+            result = run_pipeline(clip, model, run_options, sinks=sinks, control=control)
         finally:
             progress.close()
         files = write_all(result, folder, formats, body=model.body, clip=clip, moments=moments)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from human3r.errors import FormatError, MediaDecodeError
 from human3r.evaluation.protocol import Protocol
-from human3r.inference.loading import LoadedModel
+from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.session import Session
 from human3r.records import FramePrediction
 from human3r.video.image_source import decode_image
@@ -24,13 +24,9 @@ from human3r.video.preprocess import PreparedImage
 
 
 def open_session(model: LoadedModel, protocol: Protocol) -> Session:
-    """Start a stream with the protocol's resets; the gate is for official networks only."""
-    is_paper = model.config.architecture == "paper"
-    return Session(
-        model,
-        use_ttt3r=protocol.use_ttt3r if is_paper else None,
-        reset_interval=protocol.reset_interval or 0,
-    )
+    """Start a stream with the protocol's resets; the gate is for networks of the paper only."""
+    use_ttt3r = protocol.use_ttt3r if model.profile.has_protocol_gate else None
+    return Session(model, use_ttt3r=use_ttt3r, reset_interval=protocol.reset_interval or 0)
 
 
 def predict_frames(

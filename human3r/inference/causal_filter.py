@@ -33,7 +33,7 @@ _METRES_PER_SIZE = 1.4
 
 
 @dataclass(frozen=True)
-class SmoothingOptions:
+class CausalFilterOptions:
     """Time constants of the filters; 0 switches a part off. A change of speed is followed so much later."""
 
     rotation_s: float = 0.1
@@ -65,8 +65,8 @@ class SmoothingOptions:
 
 
 @dataclass(frozen=True)
-class SmoothingState(TensorRecord):
-    """What is remembered of K identities; frozen, ``smooth_people`` returns a new one."""
+class CausalFilterState(TensorRecord):
+    """What is remembered of K identities; frozen, ``filter_people`` returns a new one."""
 
     track_id: Tensor
     """``K`` int64."""
@@ -92,13 +92,13 @@ class SmoothingState(TensorRecord):
     """``K`` observations in the mean."""
 
 
-def smooth_people(
+def filter_people(
     people: People,
     time_s: float,
-    state: SmoothingState | None,
+    state: CausalFilterState | None,
     body: SmplxBody,
-    options: SmoothingOptions | None = None,
-) -> tuple[People, SmoothingState]:
+    options: CausalFilterOptions | None = None,
+) -> tuple[People, CausalFilterState]:
     """Filter the people of one frame; pure.
 
     Everything is filtered in the camera: a camera that turns steadily adds no lag.
@@ -113,7 +113,7 @@ def smooth_people(
     Returns:
         The filtered people, in the same order, and the new state.
     """
-    options = options or SmoothingOptions()
+    options = options or CausalFilterOptions()
     fresh = _observe(people, time_s, body)
     if state is None or len(people) == 0 or state.track_id.numel() == 0:
         return people, _remember(fresh, state, time_s, options)
@@ -124,18 +124,18 @@ def smooth_people(
     known &= expected_aside * distance < options.jump_m
     mixed = {
         name: _where(known, getattr(filtered, name), getattr(fresh, name))
-        for name in SmoothingState.__dataclass_fields__
+        for name in CausalFilterState.__dataclass_fields__
     }
-    after = SmoothingState(**mixed)
+    after = CausalFilterState(**mixed)
     return _to_people(people, after, body, known), _remember(after, state, time_s, options)
 
 
-def _observe(people: People, time_s: float, body: SmplxBody) -> SmoothingState:
+def _observe(people: People, time_s: float, body: SmplxBody) -> CausalFilterState:
     """Write one frame's people as the state of filters that start with it."""
     anchor, orientation = _anchor_and_bones(people, body)
     distance = anchor.norm(dim=-1).clamp_min(1e-3)
     time = torch.full((len(people),), time_s, dtype=torch.float64, device=people.track_id.device)
-    return SmoothingState(
+    return CausalFilterState(
         track_id=people.track_id,
         time_s=time,
         since_s=time,
@@ -167,7 +167,9 @@ def _body_size(body: SmplxBody, betas: Tensor) -> Tensor:
     return body_size(_bones(body, betas)).clamp_min(0.1)
 
 
-def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptions) -> tuple[SmoothingState, Tensor]:
+def _advance(
+    old: CausalFilterState, fresh: CausalFilterState, options: CausalFilterOptions
+) -> tuple[CausalFilterState, Tensor]:
     """Predict each filter to the new time and correct it; returns also how far aside each body came, radians."""
     age = (fresh.time_s - old.time_s).clamp_min(1e-4).to(torch.float32)
     elapsed = (fresh.time_s - old.since_s).to(torch.float32)
@@ -207,7 +209,7 @@ def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptio
     rate = torch.where(flips, torch.zeros_like(turn), old.orientation_rate + rate_gain * limited)
 
     count = (old.count + 1).clamp(max=options.shape_memory)
-    filtered = SmoothingState(
+    filtered = CausalFilterState(
         track_id=fresh.track_id,
         time_s=fresh.time_s,
         since_s=old.since_s,
@@ -223,7 +225,7 @@ def _advance(old: SmoothingState, fresh: SmoothingState, options: SmoothingOptio
     return filtered, aside.norm(dim=-1)
 
 
-def _to_people(people: People, after: SmoothingState, body: SmplxBody, known: Tensor) -> People:
+def _to_people(people: People, after: CausalFilterState, body: SmplxBody, known: Tensor) -> People:
     """Write filtered bodies as people; newcomers stay as they are to the bit."""
     local = to_local_rotations(after.orientation)
     rotations = torch.cat([local, people.joint_rotations[:, NUM_BODY_JOINTS:]], dim=1)
@@ -243,7 +245,7 @@ def _where(chosen: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 def _look_up(
-    track_id: Tensor, time_s: float, state: SmoothingState, options: SmoothingOptions
+    track_id: Tensor, time_s: float, state: CausalFilterState, options: CausalFilterOptions
 ) -> tuple[Tensor, Tensor]:
     """Return which people are known, and their rows in ``state``."""
     same = track_id[:, None] == state.track_id[None]
@@ -252,8 +254,8 @@ def _look_up(
 
 
 def _remember(
-    fresh: SmoothingState, state: SmoothingState | None, time_s: float, options: SmoothingOptions
-) -> SmoothingState:
+    fresh: CausalFilterState, state: CausalFilterState | None, time_s: float, options: CausalFilterOptions
+) -> CausalFilterState:
     """Join those seen now with those seen lately: the state never holds more than a second of identities."""
     if state is None:
         return fresh

@@ -1,9 +1,8 @@
-"""From a model's name or path to something that runs: network, body, device and arithmetic in one record."""
+"""From a model's name or path to a ``LoadedModel``: network, body, device and arithmetic."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,60 +11,19 @@ from human3r.assets.body_file import open_body
 from human3r.assets.conversion.convert import load_network, weights_hash
 from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, weights_folder
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
-from human3r.bodies import SmplxBody
 from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
-from human3r.inference.causal_filter import SmoothingOptions
+from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.precision import ComputePolicy, choose_policy
-from human3r.inference.session import SessionOptions
+from human3r.inference.profile import PAPER_PROFILE, profile_of
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.build import build_compact
 from human3r.models.compiled import PEOPLE_BUCKETS, compile_network
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
-from human3r.models.layers.prepacked_linear import prepack_linears
-from human3r.models.layers.rope_complex import interleave_rotary_channels
 from human3r.models.precision import Precision, set_precision
-from human3r.tracking.motion import MotionOptions
 
 _AUTO_ORDER = ("human3r_896l", "human3r_672l", "human3r_672b", "human3r_672s")
 """Official models from best to fastest. Source: Human3R (arXiv 2510.06219), table of variants."""
-_PACKED_FROM = 256
-"""Channels of a token from which on packed matrices pay."""
-_COMPACT_TRACK_MAX_AGE = 300
-"""Frames with people after which ``compact`` forgets an identity: bounds the bank on endless streams."""
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A network that is ready to run, and what it was made from. Shared by any number of sessions."""
-
-    network: Human3R
-    body: SmplxBody
-    """The body that people are expressed with; on the CPU."""
-    config: ModelConfig
-    name: str
-    sha256: str
-    """Of the weights: two models with the same value give the same numbers."""
-    policy: ComputePolicy
-    session_options: SessionOptions = field(default_factory=SessionOptions)
-    """What a session does unless told otherwise."""
-    track_max_age: int | None = None
-    """Frames with people after which an unseen identity is forgotten; None never."""
-    track_motion: MotionOptions | None = None
-    """How the tracker lets identities move; None, as the official one, compares newest features."""
-    people_buckets: tuple[int, ...] = ()
-    """Sizes, ascending, that the person axis is padded to, so that compiled code sees few shapes; more people than the
-    largest, or no buckets, run without padding."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self.policy.device
-
-    @property
-    def precision(self) -> str:
-        """Arithmetic of the network, see ``human3r.models.precision``."""
-        return self.policy.precision
 
 
 def load_model(
@@ -99,16 +57,18 @@ def load_model(
     if text not in ASSETS and not _looks_like_path(text):
         raise InputError(f"The model {text!r} is unknown.", f"Choose {', '.join(ASSETS)}, or give a path.")
     smplx_body = open_body(body)
-    name, network, sha256 = _load_network(text, choose_policy(device, precision, "paper").precision)
-    policy = choose_policy(device, precision, network.config.architecture)
+    name, network, sha256 = _load_network(text, choose_policy(device, precision, PAPER_PROFILE).precision)
+    profile = profile_of(network.config)
+    policy = choose_policy(device, precision, profile)
     try:
         network = prepare_network(network, policy)
     except torch.cuda.OutOfMemoryError as error:
         raise DeviceMemoryError(
             f"{name} does not fit into the memory of {policy.device}.", "Use --device cpu."
         ) from error
-    is_compact = network.config.architecture == "compact"
-    is_compiled = compiled and not is_compact and compile_network(network, _typical_image(network.config, policy))
+    is_compiled = (
+        compiled and profile.can_compile and compile_network(network, _typical_image(network.config, policy))
+    )
     return LoadedModel(
         network=network,
         body=smplx_body,
@@ -116,9 +76,7 @@ def load_model(
         name=name,
         sha256=sha256,
         policy=policy,
-        session_options=SessionOptions(smoothing=SmoothingOptions() if is_compact else None),
-        track_max_age=_COMPACT_TRACK_MAX_AGE if is_compact else None,
-        track_motion=MotionOptions() if is_compact else None,
+        profile=profile,
         people_buckets=PEOPLE_BUCKETS if is_compiled else (),
     )
 
@@ -131,20 +89,10 @@ def _typical_image(config: ModelConfig, policy: ComputePolicy) -> torch.Tensor:
 
 
 def prepare_network(network: Human3R, policy: ComputePolicy) -> Human3R:
-    """Bring a network to its device, for inference; on a CPU its large matrices are packed."""
+    """Move a network to its device for inference; on a CPU its large matrices are packed."""
     network = network.to(policy.device).eval().requires_grad_(False)
-    if policy.device.type != "cpu":
-        return network
-    if network.config.architecture == "compact":
-        for part in (network.image_encoder, network.decoder, network.memory, network.prompter, network.person_head):
-            prepack_linears(part)
-    elif network.config.trunk.token_dim >= _PACKED_FROM:
-        for part in (network.image_encoder, network.decoder):
-            interleave_rotary_channels(part)
-            part.has_complex_rope = True
-        # Its maps come from tokens, channels last: convolutions then need not turn them round.
-        network.point_head.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
-        prepack_linears(network)
+    if policy.device.type == "cpu":
+        profile_of(network.config).prepare_for_cpu(network)
     return network
 
 

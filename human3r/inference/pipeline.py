@@ -1,75 +1,79 @@
-"""From a clip to a reconstruction: take the events of the forward pass, store, report, stop when asked."""
+"""From a clip to a reconstruction: the frames of the forward pass go to the store and to the caller's sinks."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
+from human3r._version import __version__
 from human3r.errors import Cancelled, InputError
-from human3r.inference.loading import LoadedModel, load_model
-from human3r.inference.resume import KeptRun
-from human3r.inference.stream import Ended, Event, Forward, Opened, RunOptions, Stepped, forward
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading import load_model
+from human3r.inference.resume import ResumableRun
+from human3r.inference.stream import Ended, Event, Forward, Opened, ReconstructOptions, Stepped, forward
 from human3r.records import FramePrediction
-from human3r.refinement.finishing import COMPACT_FINISHING, finish
+from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore, StoreOptions
-from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.probe import ClipInfo
-from human3r.video.sampling import Sampling, rate_of
+from human3r.video.sampling import rate_of
 
 _LOG = logging.getLogger(__name__)
 
-OnFrame = Callable[[FramePrediction], None]
-OnStart = Callable[[ClipInfo], None]
-OnResume = Callable[[int], None]
+
+class FrameSink(Protocol):
+    """Takes the frames of a run, in order, in the thread that called ``reconstruct``."""
+
+    def add(self, prediction: FramePrediction) -> None:
+        """Take the next frame."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunControl:
+    """How the caller follows and stops a run; both functions are called in the thread of ``reconstruct``."""
+
+    should_stop: Callable[[], bool] = lambda: False
+    """Asked before every frame; True ends the run, and the result has the frames so far."""
+    on_start: Callable[[ClipInfo, int], None] = lambda info, num_done: None
+    """Called once before the first frame, with the facts about the clip and the number of frames that an interrupted
+    run finished before."""
+
+
+@dataclass(frozen=True)
+class _Callback:
+    """A function as a ``FrameSink``."""
+
+    add: Callable[[FramePrediction], object]
 
 
 def reconstruct(
     clip: str | Path,
     model: LoadedModel | str | None = None,
-    on_frame: OnFrame | None = None,
+    options: ReconstructOptions | None = None,
     *,
-    start_s: float = 0.0,
-    duration_s: float | None = None,
-    fps: float | None = None,
-    max_frames: int | None = None,
-    use_ttt3r: bool | None = None,
-    reset_interval: int | None = None,
-    save_depth: bool = False,
-    should_stop: Callable[[], bool] | None = None,
-    on_start: OnStart | None = None,
-    on_resume: OnResume | None = None,
-    limits: MediaLimits = DEFAULT_LIMITS,
+    sinks: Sequence[FrameSink] = (),
+    control: RunControl | None = None,
+    on_frame: Callable[[FramePrediction], object] | None = None,
     forward: Forward = forward,
-    keep_in: Path | None = None,
-    snapshot_every: int = 100,
+    **settings: object,
 ) -> Reconstruction:
     """Reconstruct people, scene and camera of one clip.
 
     Args:
         clip: Video, GIF, image, folder of images or zip of images.
         model: From ``load_model``, or a name for it; None is ``auto``.
-        on_frame: Called with every prediction, in order, in the caller's thread.
-        start_s: Skip so much of the clip, seconds.
-        duration_s: Use so much of it, seconds.
-        fps: Use so many frames per second; None uses all.
-        max_frames: Use at most so many frames.
-        use_ttt3r: Gate state updates (steadier on long clips); None takes the model's default.
-        reset_interval: Restart the state after so many frames; None takes the model's default, 0 never.
-        save_depth: Keep a depth map per frame in the result.
-        should_stop: Asked before every frame; True ends the run and keeps what there is.
-        on_start: Called once with the facts about the clip, before the first frame.
-        on_resume: Called before that with the number of frames that an earlier run did, where there was one.
-        limits: What media are refused.
-        forward: Where the network runs: here and now, unless the caller knows another place.
-        keep_in: Folder for rows and snapshots: a run of the same clip, model and options that was ended in it, however
-            suddenly, is taken up at its last snapshot, and ``on_frame`` sees the frames after it. Removed at the end,
-            unless the run was stopped.
-        snapshot_every: Frames between two snapshots.
+        options: Which frames are used, and how.
+        sinks: Each gets every prediction. A resumed run continues after the frames of its last snapshot.
+        control: Follows and stops the run.
+        on_frame: Called with every prediction; a short form of a sink.
+        forward: Runs the network; the default runs it in this process.
+        **settings: Fields of ``ReconstructOptions``, a short form of ``options``: ``fps=5``.
 
     Raises:
         InputError: The clip or an option cannot be used.
@@ -77,123 +81,96 @@ def reconstruct(
         ResourceError: The machine lacks memory, disk or a device.
         Cancelled: Stopped before the first frame was finished.
     """
-    sampling = Sampling(start_s=start_s, duration_s=duration_s, fps=fps, max_frames=max_frames)
-    options = RunOptions(sampling, use_ttt3r, reset_interval, save_depth, limits)
+    options = replace(options or ReconstructOptions(), **settings)
     loaded = model if isinstance(model, LoadedModel) else load_model(model or "auto")
-    kept = None if keep_in is None else KeptRun(keep_in, Path(clip), loaded, options)
-    if kept is not None:
-        options = replace(options, snapshot_every=snapshot_every, resume_from=kept.session)
-        if kept.session is not None and on_resume is not None:
-            on_resume(kept.session.num_frames)
-    run = Run(Path(clip), loaded, options, kept)
-    return run.execute(forward(run.clip, loaded, options), on_frame, should_stop or (lambda: False), on_start)
+    if on_frame is not None:
+        sinks = (*sinks, _Callback(on_frame))
+    return _Run(Path(clip), loaded, options, control or RunControl()).execute(forward, sinks)
 
 
-class Run:
-    """One run of a model over a clip.
+class _Run:
+    """One run of a model over a clip; see ``reconstruct`` for the arguments."""
 
-    Args:
-        clip: See ``reconstruct``.
-        model: The model.
-        options: The options.
-        kept: Where the run is kept, so that it can be taken up; None keeps it nowhere.
-    """
-
-    def __init__(self, clip: Path, model: LoadedModel, options: RunOptions, kept: KeptRun | None = None) -> None:
-        self.clip = clip
-        self._model, self._options = model, options
+    def __init__(self, clip: Path, model: LoadedModel, options: ReconstructOptions, control: RunControl) -> None:
+        self._clip, self._model, self._options, self._control = clip, model, options, control
+        self._resumable = None if options.keep_in is None else ResumableRun(options.keep_in, clip, model, options)
         self._opened: Opened | None = None
-        self._kept = kept
-        self._num_rejected = 0 if kept is None else kept.num_rejected
         self._warnings: tuple[str, ...] = ()
+        self._num_rejected = 0
         self._stopped_early = False
 
-    def execute(
-        self,
-        events: Generator[Event, None, None],
-        on_frame: OnFrame | None,
-        should_stop: Callable[[], bool],
-        on_start: OnStart | None,
-    ) -> Reconstruction:
-        """Run to the end or to the stop; see ``reconstruct``."""
+    def execute(self, forward: Forward, sinks: Sequence[FrameSink]) -> Reconstruction:
+        """Run to the end, or until it is stopped."""
         started = time.perf_counter()
-        options = StoreOptions(with_depth=self._options.save_depth)
-        store = ResultStore(options) if self._kept is None else self._kept.open_store()
-        try:
-            with closing(events):
-                self._consume(events, store, on_frame, should_stop, on_start)
+        resumable, options = self._resumable, self._options
+        session, store = None, ResultStore(StoreOptions(with_depth=options.save_depth))
+        if resumable is not None:
+            session, store = resumable.session, resumable.open_store()
+        with closing(store):
+            with closing(forward(self._clip, self._model, options, session)) as events:
+                self._consume(events, store, sinks, 0 if session is None else session.num_frames)
             assert self._opened is not None  # the first event of every forward pass that raises nothing
             if len(store) == 0:
-                raise self._nothing_done(self._opened.info)
+                raise self._no_frames(self._opened.info)
             seconds = time.perf_counter() - started
             _LOG.info("%d frames in %.2f s", len(store), seconds)
             result = self._finish(store, self._opened, seconds)
-        finally:
-            store.close()
-        if self._kept is not None and not self._stopped_early:
-            self._kept.discard()
+        if resumable is not None and not self._stopped_early:
+            resumable.discard()
         return result
 
     def _consume(
-        self,
-        events: Generator[Event, None, None],
-        store: ResultStore,
-        on_frame: OnFrame | None,
-        should_stop: Callable[[], bool],
-        on_start: OnStart | None,
+        self, events: Generator[Event, None, None], store: ResultStore, sinks: Sequence[FrameSink], num_done: int
     ) -> None:
         for event in events:
             if isinstance(event, Opened):
                 self._opened, self._warnings = event, event.info.warnings
-                if on_start is not None:
-                    on_start(event.info)
+                self._control.on_start(event.info, num_done)
             elif isinstance(event, Stepped):
                 self._num_rejected = event.num_rejected
                 store.add(event.prediction)
-                if self._kept is not None and event.snapshot is not None:
-                    self._kept.keep(event.snapshot, event.num_rejected, store)
-                if on_frame is not None:
-                    on_frame(event.prediction)
+                if self._resumable is not None and event.snapshot is not None:
+                    self._resumable.save(event.snapshot, store)
+                for sink in sinks:
+                    sink.add(event.prediction)
             elif isinstance(event, Ended):
                 self._warnings = event.warnings
                 return
-            if should_stop():
+            if self._control.should_stop():
                 self._stopped_early = True
                 return
 
-    def _nothing_done(self, info: ClipInfo) -> Exception:
+    def _no_frames(self, info: ClipInfo) -> Exception:
         if self._stopped_early:
             return Cancelled(-1)
         if info.num_selected == 0:
             return InputError(
-                f"The start at {self._options.sampling.start_s:.1f} s is behind the end of the clip "
-                f"({info.duration_s:.1f} s).",
+                f"The start at {self._options.start_s:.1f} s is behind the end of the clip ({info.duration_s:.1f} s).",
                 "Choose an earlier start.",
             )
-        return InputError("Not one of the chosen frames could be decoded.", "Export the clip again.")
+        return InputError("None of the chosen frames could be decoded.", "Export the clip again.")
 
     def _finish(self, store: ResultStore, opened: Opened, seconds: float) -> Reconstruction:
-        is_compact = self._model.config.architecture == "compact"
-        warnings = list(dict.fromkeys([*self._warnings, *self._remarks(store, opened.info)]))
+        model, options = self._model, self._options
         meta = {
-            "model": self._model.name,
-            "model_sha256": self._model.sha256,
-            "body": self._model.body.name,
-            "version": _package_version(),
-            "source": self.clip.name,
-            "device": str(self._model.device),
-            "precision": self._model.precision,
+            "model": model.name,
+            "model_sha256": model.sha256,
+            "body": model.body.name,
+            "version": __version__,
+            "source": self._clip.name,
+            "device": str(model.device),
+            "precision": model.precision,
             "options": {
-                **asdict(self._options.sampling),
+                **asdict(options.sampling),
                 **asdict(opened.session_options),
-                "save_depth": self._options.save_depth,
+                "save_depth": options.save_depth,
             },
             "clip": opened.info.to_dict(),
             "seconds": round(seconds, 3),
-            "warnings": warnings,
+            "warnings": list(dict.fromkeys([*self._warnings, *self._remarks(store, opened.info)])),
         }
-        fps = rate_of(store.time_s, default_fps=self._options.sampling.fps or opened.info.fps)
-        return finish(store, fps, meta, COMPACT_FINISHING if is_compact else None, self._model.body)
+        fps = rate_of(store.time_s, default_fps=options.fps or opened.info.fps)
+        return finish(store, fps, meta, model.profile.finishing, model.body)
 
     def _remarks(self, store: ResultStore, info: ClipInfo) -> list[str]:
         remarks = []
@@ -203,15 +180,9 @@ class Run:
         elif used < available:
             remarks.append(f"Used {used} of {available} frames.")
         if self._num_rejected:
-            remarks.append(f"{self._num_rejected} blank or unusable frames were passed over.")
+            remarks.append(f"{self._num_rejected} blank or unusable frames were skipped.")
         if len(store.people()["person_frame"]) == 0:
             remarks.append("No people were found.")
-        elif self._model.config.architecture == "paper" and not self._model.body.is_licensed:
-            remarks.append("Body shapes are approximate: the embedded body stands in for SMPL-X (--body gives yours).")
+        elif self._model.profile.needs_licensed_body and not self._model.body.is_licensed:
+            remarks.append("Body shapes are approximate: the embedded body replaces SMPL-X (use --body for yours).")
         return remarks
-
-
-def _package_version() -> str:
-    import human3r
-
-    return human3r.__version__

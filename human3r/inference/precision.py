@@ -1,7 +1,7 @@
 """Which arithmetic runs on which device: a policy object, never a global flag.
 
-bf16 in an official network is the type that its weights are stored in; ``human3r.models.precision`` says which, and
-what stays fp32 and why. In ``compact`` it is applied by autocast around the network.
+bf16 in a network of the paper is the type that its weights are stored in; ``human3r.models.precision`` lists which,
+and what stays fp32 and why. In ``compact`` it is applied by autocast around the network.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import cast, get_args
 import torch
 
 from human3r.errors import InputError, ResourceError
+from human3r.inference.profile import ModelProfile
 from human3r.models.precision import Precision
 
 
@@ -23,7 +24,7 @@ class ComputePolicy:
     device: torch.device
     precision: Precision
     is_stored: bool = True
-    """The weights are stored in that precision; otherwise operators round them as they go."""
+    """Weights are stored in that precision; otherwise autocast rounds them in every operator."""
 
     def autocast(self) -> AbstractContextManager:
         """Return the context in which the network is called."""
@@ -32,18 +33,18 @@ class ComputePolicy:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
-def choose_policy(device: str, precision: str, architecture: str) -> ComputePolicy:
+def choose_policy(device: str, precision: str, profile: ModelProfile) -> ComputePolicy:
     """Resolve ``auto`` choices.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto`` or a ``Precision``. ``auto`` is ``mixed16`` for official networks on a GPU, else fp32. On a
-            GPU ``mixed`` is ``mixed16``. ``compact`` knows fp32 and bf16 only, and runs the others in fp32.
-        architecture: ``paper`` or ``compact``.
+        precision: ``auto`` or a ``Precision``; one that the profile does not support becomes fp32. On a GPU ``mixed``
+            is ``mixed16``.
+        profile: Of the network's architecture.
 
     Raises:
         InputError: An unknown name.
-        ResourceError: A GPU was asked for and there is none.
+        ResourceError: A GPU was requested and there is none.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -52,11 +53,11 @@ def choose_policy(device: str, precision: str, architecture: str) -> ComputePoli
     if device != "cpu" and not torch.cuda.is_available():
         raise ResourceError("No CUDA device is available.", "Use --device cpu, or install a CUDA build of torch.")
     if precision == "auto":
-        precision = "mixed16" if device != "cpu" and architecture == "paper" else "fp32"
+        precision = "fp32" if device == "cpu" else profile.gpu_precision
     if precision not in get_args(Precision):
         raise InputError(f"The precision {precision!r} is unknown.", f"Choose auto, {', '.join(get_args(Precision))}.")
-    if architecture == "compact" and precision != "bf16":
+    if precision not in profile.precisions:
         precision = "fp32"
     if precision == "mixed" and device != "cpu":
         precision = "mixed16"
-    return ComputePolicy(torch.device(device), cast(Precision, precision), architecture == "paper")
+    return ComputePolicy(torch.device(device), cast(Precision, precision), profile.stores_precision)

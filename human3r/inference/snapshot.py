@@ -18,8 +18,9 @@ from torch import Tensor
 
 from human3r.atomic import write_bytes
 from human3r.errors import FormatError
-from human3r.inference.causal_filter import SmoothingOptions, SmoothingState
-from human3r.inference.session import SessionOptions, SessionSnapshot
+from human3r.inference.causal_filter import CausalFilterOptions, CausalFilterState
+from human3r.inference.profile import SessionOptions
+from human3r.inference.recurrence import SessionSnapshot
 from human3r.models.compact.camera.anchor import FrameView
 from human3r.models.compact.camera.camera_head import CameraState
 from human3r.models.compact.camera.depth_belief import DepthBelief
@@ -38,7 +39,7 @@ _CLASSES = {
     kind.__name__: kind
     for kind in (
         Camera, CameraState, DepthBelief, FocalBelief, FrameView, LensState, MotionOptions, RecurrentState, ScaleState,
-        SessionOptions, SessionSnapshot, SmoothingOptions, SmoothingState, Surface, TrackBank, TrackMotion,
+        SessionOptions, SessionSnapshot, CausalFilterOptions, CausalFilterState, Surface, TrackBank, TrackMotion,
     )
 }  # fmt: skip
 
@@ -50,7 +51,6 @@ class RunSnapshot:
     identity: dict[str, object]
     """What was run: a snapshot is only taken up by a run that says the same."""
     session: SessionSnapshot
-    num_rejected: int
     store_arrays: dict[str, np.ndarray]
     """See ``ResultStore.checkpoint``."""
     store_facts: dict[str, object]
@@ -69,7 +69,6 @@ def write_snapshot(folder: Path, snapshot: RunSnapshot) -> None:
         "schema": _SCHEMA,
         "identity": snapshot.identity,
         "session": tree,
-        "num_rejected": snapshot.num_rejected,
         "store": snapshot.store_facts,
     }
     write_bytes(folder / _FILE_NAME, save(tensors, {"run": json.dumps(header)}))
@@ -95,7 +94,6 @@ def read_snapshot(folder: Path) -> RunSnapshot | None:
         return RunSnapshot(
             identity=header["identity"],
             session=session,
-            num_rejected=int(header["num_rejected"]),
             store_arrays={
                 name.removeprefix("store/"): values.numpy()
                 for name, values in tensors.items()

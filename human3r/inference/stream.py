@@ -1,22 +1,29 @@
-"""The forward pass of one run as a stream of events: decode ahead, step, hand on.
+"""The forward pass of one run as a stream of events: decode, run the network, yield predictions.
 
-What the events become (files, viewers, progress) is ``pipeline``'s business. All of them are plain records, so that the
-forward pass may also run in another process, such as one that has the GPU for a while.
+What becomes of the events is ``pipeline``'s business. All of them are plain records, so that the forward pass may also
+run in another process, such as one that has a GPU for a limited time.
+
+On a CPU, ``compact`` runs as four stages in four threads: decoding and preparing; encoding; the recurrence; and the
+consumer's own thread, which describes the frames. A stage owns its state, and hands on immutable records in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import torch
 
-from human3r.inference.loading import LoadedModel
-from human3r.inference.prefetch import Prefetcher
-from human3r.inference.session import Advanced, Ahead, Session, SessionOptions, SessionSnapshot
+from human3r.errors import InputError
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.prefetch import prefetch
+from human3r.inference.profile import SessionOptions
+from human3r.inference.recurrence import Advanced, Ahead, SessionSnapshot, encode
+from human3r.inference.session import Session
 from human3r.records import Frame, FramePrediction
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.preprocess import PreparedImage
@@ -26,23 +33,40 @@ from human3r.video.sampling import Sampling
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class ReconstructOptions:
     """Everything about a run that is not the clip and the model."""
 
-    sampling: Sampling = field(default_factory=Sampling)
+    start_s: float = 0.0
+    """Skip this much of the clip, seconds."""
+    duration_s: float | None = None
+    """Use this much of it, seconds; None is the rest."""
+    fps: float | None = None
+    """Use this many frames per second; None uses all."""
+    max_frames: int | None = None
+    """Use at most this many frames."""
     use_ttt3r: bool | None = None
-    """None takes the model's default."""
+    """Gate state updates (steadier on long clips); None takes the model's default."""
     reset_interval: int | None = None
-    """None takes the model's default, 0 never resets."""
+    """Reset the state after this many frames; None takes the model's default, 0 never resets."""
     save_depth: bool = False
     """Keep a depth map per frame in the result."""
     limits: MediaLimits = DEFAULT_LIMITS
-    batch_size: int | None = None
-    """Frames that go through encoders and point head together, where the network can; None chooses by device."""
-    snapshot_every: int = 0
-    """Hand out the session's snapshot after every so many frames; 0 never does."""
-    resume_from: SessionSnapshot | None = None
-    """Go on from here: the frames that it has seen are decoded and dropped."""
+    """Media beyond these are refused."""
+    keep_in: Path | None = None
+    """Folder for rows and snapshots: an interrupted run of the same clip, model and options resumes from its last
+    snapshot. Removed at the end, unless the run was stopped."""
+    snapshot_every: int = 100
+    """Frames between two snapshots; only with ``keep_in``."""
+
+    def __post_init__(self) -> None:
+        self.sampling  # noqa: B018 - checks the values
+        if self.snapshot_every < 1:
+            raise InputError(f"A snapshot every {self.snapshot_every} frames; it must be 1 or more.")
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which frames of the clip are used."""
+        return Sampling(self.start_s, self.duration_s, self.fps, self.max_frames)
 
 
 @dataclass(frozen=True)
@@ -67,99 +91,100 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Ended:
-    """The clip is over; the last event, which a run that is stopped does not see."""
+    """The clip is over; the last event, missing where a run is stopped."""
 
     warnings: tuple[str, ...]
-    """What the decoder had to say."""
+    """Of the decoder."""
 
 
-_WAITING = 3
+_PREPARED_AHEAD = 3
 """Prepared frames that may wait for the network."""
 _GPU_BATCH = 4
-_COMPACT_BATCH = 4
-_Item = tuple[Frame, PreparedImage, Ahead | None]
+"""Frames of a file that go through encoders and point head together: small batches leave a GPU half idle."""
+_Item = tuple[Frame, PreparedImage]
 
 Event = Opened | Stepped | Ended
-Forward = Callable[[Path, LoadedModel, RunOptions], Generator[Event, None, None]]
+Forward = Callable[[Path, LoadedModel, ReconstructOptions, SessionSnapshot | None], Generator[Event, None, None]]
 
 
-def forward(clip: Path, model: LoadedModel, options: RunOptions) -> Generator[Event, None, None]:
-    """Run a model over a clip, here and now. Closing the iterator ends the decoder and every thread.
+def forward(
+    clip: Path, model: LoadedModel, options: ReconstructOptions, resume_from: SessionSnapshot | None = None
+) -> Generator[Event, None, None]:
+    """Run a model over a clip in this process. Closing the iterator ends the decoder and every thread.
+
+    Args:
+        clip: The clip.
+        model: The model.
+        options: The options.
+        resume_from: Continue from here: the frames before it are decoded and dropped.
 
     Raises:
         InputError: The clip or an option cannot be used.
         DeviceMemoryError: The device's memory is too small.
     """
-    session = _start(model, options)
-    num_done = session.num_frames
-    encodes_ahead = model.config.architecture == "compact" and model.device.type == "cpu"
-
-    batch_size = options.batch_size or _batch_size(model)
+    if resume_from is not None:
+        session = Session.restore(model, resume_from)
+    else:
+        session = Session(model, use_ttt3r=options.use_ttt3r, reset_interval=options.reset_interval)
 
     def prepare(frame: Frame) -> _Item:
-        return frame, session.prepare(frame.image), None
+        return frame, session.prepare(frame.image)
 
-    def advance(item: _Item) -> Advanced:
-        frame, prepared, ahead = item
-        return session.advance(prepared, frame.time_s, frame.frame_index, ahead)
+    def finish(advanced: Advanced) -> Stepped:
+        prediction, after = session.describer.describe(advanced), advanced.after
+        is_due = options.keep_in is not None and after.num_frames % options.snapshot_every == 0
+        return Stepped(prediction, after.num_rejected, session.describer.snapshot(advanced) if is_due else None)
 
-    def describe(advanced: Advanced) -> Stepped:
-        prediction, after = session.describe(advanced), advanced.after
-        is_due = options.snapshot_every and after.num_frames % options.snapshot_every == 0
-        return Stepped(prediction, after.num_rejected, session.snapshot(advanced) if is_due else None)
-
-    with FrameReader(clip, options.sampling, options.limits) as reader:
+    with FrameReader(clip, options.sampling, options.limits) as reader, ExitStack() as stages:
         yield Opened(reader.info, session.options)
-        # What is stateless runs ahead of the recurrence by a few frames.
-        source, depth = islice(reader, num_done, None), max(_WAITING, batch_size)
-        with _threads_per_half(encodes_ahead), Prefetcher(source, prepare, depth) as frames:
-            looked = _together(session, frames, batch_size)
-            if encodes_ahead:
-                # And the recurrence ahead of whoever asks for events, in whose thread frames are described meanwhile.
-                # The next group is encoded while the frames of the last one still wait for their turn.
-                ahead = Prefetcher(looked, lambda item: item, 2 * batch_size)
-                with ahead, Prefetcher(ahead, advance, depth=1) as advanced:
-                    yield from map(describe, advanced)
-            else:
-                items = looked if batch_size > 1 else frames
-                yield from (describe(advance(item)) for item in items)
+        source = islice(reader, session.num_frames, None)
+        yield from map(finish, _advanced(stages, source, prepare, session))
         yield Ended(tuple(reader.warnings))
 
 
-def _batch_size(model: LoadedModel) -> int:
-    """Return how many frames of a file go through the network together.
+def _advanced(
+    stages: ExitStack, source: Iterable[Frame], prepare: Callable[[Frame], _Item], session: Session
+) -> Iterable[Advanced]:
+    """Start the stages before the last one, and return their output; ``stages`` ends them."""
+    model, recurrence = session.model, session.recurrence
+    is_on_cpu = model.device.type == "cpu"
+    overlaps = is_on_cpu and model.profile.overlaps_on_cpu
+    gpu_batch_size = _GPU_BATCH if model.network.can_step_together else 1
+    batch_size = model.profile.cpu_batch_size if is_on_cpu else gpu_batch_size
 
-    Small batches leave a GPU half idle. On a CPU frames share the reading of the weights and the calls of operators:
-    the encoders of ``compact`` take a tenth less per frame, and say the same to the bit.
-    """
-    if model.device.type == "cpu":
-        return _COMPACT_BATCH if model.config.architecture == "compact" else 1
-    return _GPU_BATCH if model.network.can_step_together else 1
+    def advance(item: tuple[_Item, Ahead | None]) -> Advanced:
+        (frame, prepared), ahead = item
+        return recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead)
+
+    stages.enter_context(_half_of_the_threads(overlaps))
+    frames = stages.enter_context(closing(prefetch(source, prepare, max(_PREPARED_AHEAD, batch_size))))
+    if overlaps:
+        # The next group is encoded while the frames of the last one still wait for their turn.
+        items = _in_groups(frames, batch_size, partial(encode, model))
+        encoded = stages.enter_context(closing(prefetch(items, lambda item: item, 2 * batch_size)))
+        return stages.enter_context(closing(prefetch(encoded, advance, depth=1)))
+    if batch_size > 1:
+        return map(advance, _in_groups(frames, batch_size, recurrence.look_ahead))
+    return map(advance, ((item, None) for item in frames))
 
 
-def _together(session: Session, frames: Iterable[_Item], batch_size: int) -> Iterator[_Item]:
-    """Look at frames in groups, just before the first of a group has its turn."""
+def _in_groups(
+    frames: Iterable[_Item], batch_size: int, look: Callable[[Sequence[PreparedImage]], list[Ahead]]
+) -> Iterator[tuple[_Item, Ahead]]:
+    """Encode frames in groups, just before the first of a group has its turn."""
     waiting = iter(frames)
     while group := list(islice(waiting, batch_size)):
-        looked = session.look_ahead([prepared for _, prepared, _ in group])
-        for (frame, prepared, _), ahead in zip(group, looked, strict=True):
-            yield frame, prepared, ahead
-
-
-def _start(model: LoadedModel, options: RunOptions) -> Session:
-    if options.resume_from is not None:
-        return Session.restore(model, options.resume_from)
-    return Session(model, use_ttt3r=options.use_ttt3r, reset_interval=options.reset_interval)
+        yield from zip(group, look([prepared for _, prepared in group]), strict=True)
 
 
 @contextmanager
-def _threads_per_half(encodes_ahead: bool) -> Iterator[None]:
+def _half_of_the_threads(is_shared: bool) -> Iterator[None]:
     """Give the encoder and the recurrence half of the cores each.
 
     The operators of ``compact`` are too small to gain from sharing every one of them among all cores.
     """
     threads = torch.get_num_threads()
-    if encodes_ahead:
+    if is_shared:
         torch.set_num_threads(max(1, threads // 2))
     try:
         yield

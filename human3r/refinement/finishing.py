@@ -17,7 +17,7 @@ from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import inverse_transform_points
 from human3r.refinement.common_floor import Stances, fit_floor, is_standing
 from human3r.refinement.identity_shapes import PersonTable, scaled_betas, with_shapes
-from human3r.refinement.offline_smoothing import ZeroLagOptions, smooth_tracks
+from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.person_sizes import PersonSizes, StandingSoles, sizes_from_scene
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import PARAMETER_NAMES, ResultStore
@@ -40,18 +40,13 @@ class FinishOptions:
     this keep everyone."""
     one_shape: bool = False
     """Give all observations of an identity its mean shape."""
-    zero_lag: ZeroLagOptions | None = None
-    """Smooth people over the frames before and after, from what the network saw; None keeps the causal filter's."""
+    offline_smoothing: OfflineSmoothingOptions | None = None
+    """Smooth the unfiltered people over the frames before and after; None keeps the output of the causal filter."""
     scene_sizes: bool = False
-    """Make children of those whose bodies would stand behind the floor under their feet; with ``zero_lag`` only."""
+    """Resize as children those whose bodies would stand behind the floor below their feet; requires
+    ``offline_smoothing``."""
     common_floor: bool = False
     """Scale identities and correct distances so that standing feet share a floor."""
-
-
-COMPACT_FINISHING = FinishOptions(
-    min_track_frames=3, one_shape=True, zero_lag=ZeroLagOptions(), scene_sizes=True, common_floor=True
-)
-"""``compact`` sees a false person in single frames now and then, and people's sizes only from their proportions."""
 
 
 def finish(
@@ -80,17 +75,18 @@ def finish(
     frames = people["person_frame"]
     scene = store.scene()
     sizes = PersonSizes({}, 0.0)
-    if options.scene_sizes and options.zero_lag is not None:
+    if options.scene_sizes and options.offline_smoothing is not None:
         soles = _standing_soles(people, store, T_world_camera, scene.points.astype(np.float64))
         sizes = sizes_from_scene(people["person_track"], *people["scene_ratio"].T, soles)
     scale = np.exp(sizes.log_scene)
     T_world_camera[:, :3, 3] *= scale
     points = scene.points.astype(np.float64) * scale
-    if body is not None and options.zero_lag is not None:
+    if body is not None and options.offline_smoothing is not None:
         seen = people | {"betas": people["seen_betas"]}
         betas = _mean_shapes(seen) if options.one_shape else people["seen_betas"]
         betas = scaled_betas(body, betas, _factors(sizes.log_size, people))
-        people = smooth_tracks(people, store.time_s[frames], T_world_camera[frames], betas, body, options.zero_lag)
+        smoothing, cameras = options.offline_smoothing, T_world_camera[frames]
+        people = smooth_tracks(people, store.time_s[frames], cameras, betas, body, smoothing)
     elif body is not None and options.one_shape:
         people = with_shapes(people, body, T_world_camera[frames, :3, 3], _mean_shapes(people))
     gravity = _gravity(people, T_world_camera, points)

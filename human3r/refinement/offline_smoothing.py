@@ -37,7 +37,7 @@ _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class ZeroLagOptions:
+class OfflineSmoothingOptions:
     """Standard deviations of the windows, seconds; 0 leaves a part as it is.
 
     Source: rendered clips with known truth, beside the distance to the keypoints on real ones; table in the training
@@ -65,7 +65,7 @@ def smooth_tracks(
     T_world_camera: np.ndarray,
     betas: np.ndarray,
     body: SmplxBody,
-    options: ZeroLagOptions | None = None,
+    options: OfflineSmoothingOptions | None = None,
 ) -> PersonTable:
     """Return the table with smooth poses and places.
 
@@ -79,7 +79,7 @@ def smooth_tracks(
     """
     if len(betas) == 0:
         return people
-    options = options or ZeroLagOptions()
+    options = options or OfflineSmoothingOptions()
     R_world_camera = T_world_camera[:, :3, :3].astype(np.float64)
     orientation, anchor_from_head = _posed(people["seen_rotations"], people["seen_betas"], body)
     anchor = people["seen_head"] + anchor_from_head
@@ -106,7 +106,7 @@ def smooth_tracks(
     return people | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _chord(options: ZeroLagOptions) -> float:
+def _chord(options: OfflineSmoothingOptions) -> float:
     """Distance between rotation matrices at the knee: small angles times the root of two."""
     return 2**0.5 * options.rotation_knee
 
@@ -151,7 +151,7 @@ def _table_of(
 
 
 def _runs(
-    track: np.ndarray, time_s: np.ndarray, bearing: np.ndarray, distance: np.ndarray, options: ZeroLagOptions
+    track: np.ndarray, time_s: np.ndarray, bearing: np.ndarray, distance: np.ndarray, options: OfflineSmoothingOptions
 ) -> list[np.ndarray]:
     """Return rows of every stretch in which an identity is seen without a gap or a jump, in order of time."""
     runs = []

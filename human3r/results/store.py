@@ -201,7 +201,7 @@ def _person_rows(prediction: FramePrediction, row: int) -> np.ndarray:
     rows["person_frame"] = row
     rows["person_track"] = people.track_id.numpy()
     rows["person_score"] = people.score.numpy()
-    seen = people if prediction.people_seen is None else prediction.people_seen
+    seen = people if prediction.people_unfiltered is None else prediction.people_unfiltered
     rows["seen_rotations"] = seen.joint_rotations[:, :NUM_BODY_JOINTS].numpy()
     rows["seen_head"] = seen.head_camera.numpy()
     rows["seen_betas"] = seen.betas.numpy()

@@ -34,16 +34,16 @@ import sys
 from human3r.cli import main
 from human3r.commands.run import Progress
 
-advance = Progress.advance
+add = Progress.add
 
-def advance_and_tell(self, prediction):
-    advance(self, prediction)
+def add_and_print(self, prediction):
+    add(self, prediction)
     print("frame", prediction.frame_index, flush=True)
 
-Progress.advance = advance_and_tell
+Progress.add = add_and_print
 sys.exit(main(sys.argv[1:]))
 """
-"""The command line, telling every frame."""
+"""The command line, printing every frame."""
 
 
 def command(clip: Path, output: Path, *more: str) -> list[str]:

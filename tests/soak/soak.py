@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from human3r.inference.loading import LoadedModel, load_model
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading import load_model
 from human3r.inference.pipeline import reconstruct
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
@@ -66,7 +67,7 @@ class Watch:
         self._path, self._every = path, every
         self._frames = self._people = self._highest = 0
 
-    def __call__(self, prediction: FramePrediction) -> None:
+    def add(self, prediction: FramePrediction) -> None:
         """Count a frame."""
         self._frames += 1
         self._people += len(prediction.people)
@@ -131,7 +132,7 @@ def run(folder: Path, num_frames: int, every: int = _EVERY, report: Callable[[st
     if not clip.is_file():
         write_clip(clip, num_frames)
     watch = Watch(samples, every)
-    result = reconstruct(clip, small_model(), watch, keep_in=folder / "run", snapshot_every=every)
+    result = reconstruct(clip, small_model(), sinks=[watch], keep_in=folder / "run", snapshot_every=every)
     watch.write(result.num_frames, "finished")
     result.save(folder / "reconstruction.npz")
     watch.write(result.num_frames, "saved")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from human3r.inference.loading import LoadedModel
+from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.precision import choose_policy
+from human3r.inference.profile import PAPER_PROFILE
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
 from human3r.video.writer import VideoWriter
@@ -24,7 +25,8 @@ def tiny(small_body):
         config=network.config,
         name="tiny",
         sha256="0" * 64,
-        policy=choose_policy("cpu", "fp32", "paper"),
+        policy=choose_policy("cpu", "fp32", PAPER_PROFILE),
+        profile=PAPER_PROFILE,
     )
 
 

@@ -117,7 +117,7 @@ def _score(
         truth = true_people(clip, index, protocol.min_visible_fraction)
         for scorer in people:
             scorer.add(predicted_people(prediction), truth)
-        if index == 0 and prediction.people_seen is not None:
+        if index == 0 and prediction.people_unfiltered is not None:
             whole = WholeClipScorer(protocol, load_body(None))
         if whole is not None:
             whole.add(prediction, truth)

@@ -11,7 +11,7 @@ from pathlib import Path
 from human3r.errors import Human3RError
 from human3r.evaluation.consistency.run import find_inputs, markdown_of, report_on, without_parts
 from human3r.inference.loading import load_model
-from human3r.refinement.finishing import COMPACT_FINISHING
+from human3r.inference.profile import COMPACT_PROFILE
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--max-frames", type=int, default=None, help="use at most so many frames of every clip")
     parser.add_argument("--no-refine", action="store_true", help="leave out the fit of bodies to the keypoints")
     parser.add_argument("--no-smoothing", action="store_true", help="leave out the causal filter")
-    parser.add_argument("--no-zero-lag", action="store_true", help="keep the causal filter's motion in the result")
+    parser.add_argument("--no-offline-smoothing", action="store_true", help="keep the motion of the causal filter")
     parser.add_argument("--no-scene-sizes", action="store_true", help="do not look for children by the floor")
     parser.add_argument("--no-common-floor", action="store_true", help="do not bring standing feet to one floor")
     parser.add_argument("--json", action="store_true", help="one JSON object per clip in place of a table")
@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
             model = load_model("compact", device="cpu")
             model = without_parts(model, refine=not options.no_refine, smoothing=not options.no_smoothing)
         finishing = replace(
-            COMPACT_FINISHING,
-            zero_lag=None if options.no_zero_lag else COMPACT_FINISHING.zero_lag,
+            COMPACT_PROFILE.finishing,
+            offline_smoothing=None if options.no_offline_smoothing else COMPACT_PROFILE.finishing.offline_smoothing,
             scene_sizes=not options.no_scene_sizes,
             common_floor=not options.no_common_floor,
         )

@@ -13,12 +13,14 @@ from human3r.errors import InputError
 from human3r.evaluation.consistency.fit import PriorFit, PriorKeypoints, measure_fit
 from human3r.evaluation.consistency.measures import Consistency, measure
 from human3r.geometry.camera import pixels_in_source
-from human3r.inference.loading import LoadedModel
-from human3r.inference.session import Ahead, Session
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.profile import COMPACT_PROFILE, profile_of
+from human3r.inference.recurrence import encode
+from human3r.inference.session import Session
 from human3r.models.compact.people.human_prior import find_people
 from human3r.models.compact.people.keypoints import DecodeOptions
 from human3r.models.compact.people.refine import RefineConfig, Refiner
-from human3r.refinement.finishing import COMPACT_FINISHING, FinishOptions, finish
+from human3r.refinement.finishing import FinishOptions, finish
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 from human3r.video.reader import FrameReader
@@ -49,7 +51,8 @@ def without_parts(model: LoadedModel, *, refine: bool, smoothing: bool) -> Loade
     """
     if not refine:
         model.network.person_head.refiner = Refiner(RefineConfig(steps=0))
-    return model if smoothing else replace(model, session_options=replace(model.session_options, smoothing=None))
+    session = replace(model.profile.session, causal_filter=None)
+    return model if smoothing else replace(model, profile=replace(model.profile, session=session))
 
 
 def find_inputs(paths: list[Path]) -> list[Path]:
@@ -71,7 +74,7 @@ def report_on(
     path: Path,
     model: LoadedModel | None,
     max_frames: int | None = None,
-    finishing: FinishOptions = COMPACT_FINISHING,
+    finishing: FinishOptions = COMPACT_PROFILE.finishing,
 ) -> Report:
     """Measure a saved result, or run ``model`` on a clip and measure what comes out.
 
@@ -84,14 +87,14 @@ def report_on(
     if path.suffix.lower() == ".npz":
         name = path.parent.name if path.name == "reconstruction.npz" else path.stem
         return Report(name, measure(Reconstruction.load(path)), None)
-    if model is None or model.config.architecture != "compact":
+    if model is None or profile_of(model.config) is not COMPACT_PROFILE:
         raise InputError("Clips are measured with the model 'compact' only.", "Give saved results of other models.")
     result, prior = reconstruct_beside_prior(path, model, max_frames, finishing)
     return Report(path.stem, measure(result), measure_fit(result, prior))
 
 
 def reconstruct_beside_prior(
-    clip: Path, model: LoadedModel, max_frames: int | None = None, finishing: FinishOptions = COMPACT_FINISHING
+    clip: Path, model: LoadedModel, max_frames: int | None = None, finishing: FinishOptions = COMPACT_PROFILE.finishing
 ) -> tuple[Reconstruction, PriorKeypoints]:
     """Reconstruct a clip as ``reconstruct`` does and keep what the frozen prior saw in every frame."""
     session, store = Session(model), ResultStore()
@@ -100,8 +103,9 @@ def reconstruct_beside_prior(
         with FrameReader(clip, Sampling(max_frames=max_frames)) as reader:
             for frame in reader:
                 prepared = session.prepare(frame.image)
-                tokens = session.encode(prepared)
-                store.add(session.step_prepared(prepared, frame.time_s, frame.frame_index, Ahead(tokens)))
+                (ahead,) = encode(session.model, [prepared])
+                tokens = ahead.tokens
+                store.add(session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead))
                 with torch.inference_mode():
                     people = find_people(tokens.human, tokens.image_size, DecodeOptions())
                 pixels = pixels_in_source(people.keypoints_px, tokens.image_size, prepared.source_rect_px)

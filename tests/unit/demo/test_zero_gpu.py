@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from demo.zero_gpu import find_spaces, lent_seconds, to_arrays, to_tensors
-from human3r.inference.stream import RunOptions, Stepped
+from human3r.inference.stream import ReconstructOptions, Stepped
 from human3r.video.writer import VideoWriter
 
 pytestmark = pytest.mark.timeout(900)
@@ -92,7 +92,7 @@ def test_a_space_without_the_package_runs_here(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_gpu_is_asked_for_by_length_and_never_for_more_than_a_visitor_gets() -> None:
-    asked = [lent_seconds("clip.mp4", RunOptions(), frames) for frames in (1, 300, 6000)]
+    asked = [lent_seconds("clip.mp4", ReconstructOptions(), frames) for frames in (1, 300, 6000)]
 
     assert asked == sorted(asked)
     assert asked[0] < 20

@@ -20,7 +20,8 @@ from human3r.evaluation.miniatures import scene_sets as miniatures
 from human3r.evaluation.protocol import ScoreGroup, SequenceScores
 from human3r.evaluation.reports.plots import sequence_plot
 from human3r.evaluation.scoring import camera_pose
-from human3r.inference.loading import LoadedModel, load_model
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading import load_model
 
 WRITERS = {
     "sintel-depth": (miniatures.write_sintel, 2),

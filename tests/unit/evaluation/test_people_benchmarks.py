@@ -22,7 +22,8 @@ from human3r.evaluation.miniatures import MINIATURES, body_files
 from human3r.evaluation.miniatures import staged_people as stage
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Recording, ScoreGroup
 from human3r.evaluation.reference import with_references
-from human3r.inference.loading import LoadedModel, load_model
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading import load_model
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
 
 NAMES = ("3dpw", "emdb1", "emdb2", "rich", "bedlam")

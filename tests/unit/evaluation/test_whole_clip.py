@@ -102,7 +102,7 @@ def test_a_stream_is_finished_as_a_file_is_before_it_is_scored(walk) -> None:
         )
         prediction = prediction_of(walk, frame)
         pointmap = torch.full((*prediction.pointmap_camera.shape[:2], 3), 3.0)
-        scorer.add(replace(prediction, pointmap_camera=pointmap, people_seen=prediction.people), truth)
+        scorer.add(replace(prediction, pointmap_camera=pointmap, people_unfiltered=prediction.people), truth)
     groups = {group.name: group.values for group in scorer.groups()}
     assert groups["clip_observations"]["true"] == (walk.person_frame < 4).sum()
     assert groups["clip_motion"]["identity_switches"] == 0

@@ -11,7 +11,7 @@ import torch
 
 from human3r.bodies import SmplxBody, load_body
 from human3r.bodies.placement import to_body_parameters
-from human3r.inference.causal_filter import SmoothingOptions, SmoothingState, smooth_people
+from human3r.inference.causal_filter import CausalFilterOptions, CausalFilterState, filter_people
 from human3r.records import People, empty_people
 
 
@@ -37,11 +37,13 @@ def _person(track_id: int, depth: float, turn: float = 0.0, beta: float = 0.0) -
     )
 
 
-def _run(people: list[People], body: SmplxBody, step_s: float, options: SmoothingOptions | None = None) -> list[People]:
-    state: SmoothingState | None = None
+def _run(
+    people: list[People], body: SmplxBody, step_s: float, options: CausalFilterOptions | None = None
+) -> list[People]:
+    state: CausalFilterState | None = None
     smoothed = []
     for index, one in enumerate(people):
-        result, state = smooth_people(one, index * step_s, state, body, options)
+        result, state = filter_people(one, index * step_s, state, body, options)
         smoothed.append(result)
     return smoothed
 
@@ -60,7 +62,7 @@ def _arm_turn(people: People) -> float:
 def test_a_person_seen_for_the_first_time_is_not_changed(body: SmplxBody) -> None:
     person = _person(4, 3.0, 0.3)
 
-    smoothed, _ = smooth_people(person, 0.0, None, body)
+    smoothed, _ = filter_people(person, 0.0, None, body)
 
     assert torch.equal(smoothed.head_camera, person.head_camera)
 
@@ -101,7 +103,7 @@ def test_shaking_is_damped(body: SmplxBody) -> None:
 def test_betas_become_the_mean_of_the_track_and_the_image_stays(body: SmplxBody) -> None:
     people = [_person(4, 3.0, beta=beta) for beta in (0.0, 1.0, 2.0)]
 
-    last = _run(people, body, 0.1, SmoothingOptions(rotation_s=0.0, bearing_s=0.0, distance_s=0.0))[-1]
+    last = _run(people, body, 0.1, CausalFilterOptions(rotation_s=0.0, bearing_s=0.0, distance_s=0.0))[-1]
 
     assert float(last.betas[0, 0]) == pytest.approx(1.0)
     joints, expected = _joints(last, body), _joints(people[-1], body)
@@ -128,10 +130,10 @@ def test_a_body_that_appears_elsewhere_starts_anew(body: SmplxBody) -> None:
 
 
 def test_identities_do_not_mix_and_old_ones_are_forgotten(body: SmplxBody) -> None:
-    _, state = smooth_people(_person(4, 3.0), 0.0, None, body)
+    _, state = filter_people(_person(4, 3.0), 0.0, None, body)
 
-    other, state = smooth_people(_person(5, 9.0), 0.1, state, body)
-    back, state = smooth_people(_person(4, 6.0), 5.0, state, body)
+    other, state = filter_people(_person(5, 9.0), 0.1, state, body)
+    back, state = filter_people(_person(4, 6.0), 5.0, state, body)
 
     assert float(other.head_camera[0, 2]) == pytest.approx(9.0)
     assert float(back.head_camera[0, 2]) == pytest.approx(6.0)

@@ -9,6 +9,7 @@ from human3r.assets.weight_file import write_weight_file
 from human3r.errors import AssetMissingError, CheckpointError, InputError, ResourceError
 from human3r.inference.loading import load_model
 from human3r.inference.precision import choose_policy
+from human3r.inference.profile import COMPACT_PROFILE, PAPER_PROFILE
 
 
 def save_tiny(path):
@@ -22,7 +23,7 @@ def save_tiny(path):
 def test_auto_without_a_gpu_is_compact():
     model = load_model("auto", device="cpu")
     assert (model.name, str(model.device), model.precision) == ("compact", "cpu", "fp32")
-    assert model.track_max_age is not None
+    assert model.profile.track_max_age is not None
 
 
 def test_tiny_is_the_same_every_time():
@@ -38,7 +39,7 @@ def test_a_converted_file_is_loaded_by_its_path_with_its_own_configuration(tmp_p
     assert model.name == "mine"
     assert model.config.name == "tiny"
     assert all(torch.equal(values, tensors[name]) for name, values in model.network.state_dict().items())
-    assert model.track_max_age is None
+    assert model.profile.track_max_age is None
 
 
 def test_a_truncated_weight_file_is_a_checkpoint_error(tmp_path):
@@ -60,13 +61,13 @@ def test_models_that_do_not_exist_are_named(name, error):
 @pytest.mark.parametrize(("device", "precision"), [("tpu", "auto"), ("cpu", "int8")])
 def test_unknown_devices_and_precisions_are_input_errors(device, precision):
     with pytest.raises(InputError, match="is unknown"):
-        choose_policy(device, precision, "paper")
+        choose_policy(device, precision, PAPER_PROFILE)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_a_resource_error_with_a_remedy():
     with pytest.raises(ResourceError, match="--device cpu"):
-        choose_policy("cuda", "auto", "paper")
+        choose_policy("cuda", "auto", PAPER_PROFILE)
 
 
 @pytest.mark.parametrize(("precision", "num_halved"), [("fp32", 0), ("mixed", 16)])
@@ -78,7 +79,7 @@ def test_mixed_precision_rounds_the_blocks_of_the_human_backbone_only(precision,
 
 
 def test_compact_runs_in_fp32_or_bf16_only():
-    found = [choose_policy("cpu", name, "compact").precision for name in ("auto", "mixed", "fp16", "bf16")]
+    found = [choose_policy("cpu", name, COMPACT_PROFILE).precision for name in ("auto", "mixed", "fp16", "bf16")]
     assert found == ["fp32", "fp32", "fp32", "bf16"]
 
 

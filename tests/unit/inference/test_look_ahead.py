@@ -10,15 +10,17 @@ import torch
 
 from human3r.errors import InputError
 from human3r.inference.session import Session
-from human3r.inference.stream import RunOptions, Stepped, forward
+from human3r.inference.stream import ReconstructOptions, Stepped, forward
 from human3r.records import TensorRecord
 
 TOLERANCE = 1e-4
 """Relative to the largest value: other orders of summation, through exponentials."""
 
 
-def predictions(clip, model, **options):
-    return [event.prediction for event in forward(clip, model, RunOptions(**options)) if isinstance(event, Stepped)]
+def predictions(clip, model, batch_size=1, **options):
+    model = replace(model, profile=replace(model.profile, cpu_batch_size=batch_size))
+    events = forward(clip, model, ReconstructOptions(**options))
+    return [event.prediction for event in events if isinstance(event, Stepped)]
 
 
 def assert_close(found, expected):
@@ -54,7 +56,7 @@ def test_frames_that_are_passed_over_spoil_nothing_of_their_group(tiny, frames):
     expected = [alone.step(frame) for frame in stream]
     session = Session(tiny)
     prepared = [session.prepare(frame) for frame in stream]
-    looked = session.look_ahead(prepared)
+    looked = session.recurrence.look_ahead(prepared)
     looked[3] = replace(looked[3], stepped=_poisoned(looked[3].stepped))
     found = [session.step_prepared(frame, ahead=ahead) for frame, ahead in zip(prepared, looked, strict=True)]
     assert session.num_rejected == alone.num_rejected == 1
@@ -77,7 +79,7 @@ def test_a_group_is_run_through_the_point_head_at_once(tiny, frames, monkeypatch
     monkeypatch.setattr(tiny.network.point_head.dpt, "forward", forward_and_note)
     session = Session(tiny)
     prepared = [session.prepare(frame) for frame in frames[:3]]
-    for frame, ahead in zip(prepared, session.look_ahead(prepared), strict=True):
+    for frame, ahead in zip(prepared, session.recurrence.look_ahead(prepared), strict=True):
         session.step_prepared(frame, ahead=ahead)
     assert sizes == [3]
 
@@ -85,7 +87,7 @@ def test_a_group_is_run_through_the_point_head_at_once(tiny, frames, monkeypatch
 def test_a_frame_of_another_size_in_a_group_is_refused_in_its_turn(tiny, frames):
     session = Session(tiny)
     prepared = [session.prepare(frame) for frame in (frames[0], frames[1][:40])]
-    first, second = session.look_ahead(prepared)
+    first, second = session.recurrence.look_ahead(prepared)
     session.step_prepared(prepared[0], ahead=first)
     with pytest.raises(InputError, match="the stream is 80 x 60"):
         session.step_prepared(prepared[1], ahead=second)

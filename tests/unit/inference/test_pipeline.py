@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,15 +10,15 @@ import pytest
 import torch
 
 from human3r.errors import Cancelled, InputError
-from human3r.inference.pipeline import reconstruct
-from human3r.inference.prefetch import Prefetcher
+from human3r.inference.pipeline import RunControl, reconstruct
+from human3r.inference.prefetch import prefetch
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
 
 def test_a_clip_becomes_a_complete_reconstruction(tiny, clip, tmp_path):
     seen = []
-    result = reconstruct(clip, tiny, seen.append)
+    result = reconstruct(clip, tiny, on_frame=seen.append)
     assert [prediction.frame_index for prediction in seen] == list(range(9))
     assert result.num_frames == 9
     assert result.fps == pytest.approx(10)
@@ -44,14 +45,14 @@ def test_projected_joints_agree_with_camera_and_world(tiny, clip):
 
 def test_stopping_keeps_what_there_is(tiny, clip):
     seen = []
-    result = reconstruct(clip, tiny, seen.append, should_stop=lambda: len(seen) == 4)
+    result = reconstruct(clip, tiny, on_frame=seen.append, control=RunControl(lambda: len(seen) == 4))
     assert result.num_frames == 4
     assert result.meta["warnings"][0] == "Stopped after 4 of 9 frames."
 
 
 def test_stopping_before_the_first_frame_is_a_cancellation(tiny, clip):
     with pytest.raises(Cancelled):
-        reconstruct(clip, tiny, should_stop=lambda: True)
+        reconstruct(clip, tiny, control=RunControl(lambda: True))
 
 
 def test_using_a_part_of_the_clip_is_said(tiny, clip):
@@ -91,7 +92,7 @@ def test_depth_maps_are_kept_on_request_with_their_crop(tiny, frames, tmp_path):
         for frame in frames[:3]:
             writer.append(np.concatenate([frame, frame[:, :20]], axis=1))
     seen = []
-    result = reconstruct(clip, tiny, seen.append, max_frames=3, save_depth=True)
+    result = reconstruct(clip, tiny, on_frame=seen.append, max_frames=3, save_depth=True)
     expected = torch.stack([prediction.pointmap_camera[..., 2] for prediction in seen]).clamp_min(0).half().numpy()
     assert np.array_equal(result.depth, expected)
     assert result.depth_frame_index.tolist() == [0, 1, 2]
@@ -106,7 +107,7 @@ def test_an_error_in_the_callback_ends_the_decoder(tiny, clip):
         raise RuntimeError("callback")
 
     with pytest.raises(RuntimeError, match="callback"):
-        reconstruct(clip, tiny, fail)
+        reconstruct(clip, tiny, on_frame=fail)
 
 
 def test_prefetching_keeps_order_and_hands_on_errors():
@@ -117,8 +118,7 @@ def test_prefetching_keeps_order_and_hands_on_errors():
     delivered = []
 
     def consume():
-        with Prefetcher(source(), lambda item: item * 2, depth=2) as items:
-            delivered.extend(items)
+        delivered.extend(prefetch(source(), lambda item: item * 2, depth=2))
 
     with pytest.raises(ValueError, match="source"):
         consume()
@@ -133,7 +133,7 @@ def test_prefetching_runs_ahead_by_a_bounded_number():
             produced.append(number)
             yield number
 
-    with Prefetcher(source(), lambda item: item, depth=3) as items:
-        assert next(iter(items)) == 0
+    with closing(prefetch(source(), lambda item: item, depth=3)) as items:
+        assert next(items) == 0
     # Three wait, one is in the producer's hand, one was taken; one more may slip in while closing.
     assert len(produced) <= 6

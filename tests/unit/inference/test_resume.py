@@ -16,9 +16,11 @@ from safetensors import safe_open
 
 from human3r.errors import FormatError
 from human3r.inference.loading import load_model
-from human3r.inference.pipeline import reconstruct
-from human3r.inference.session import Ahead, Session
+from human3r.inference.pipeline import RunControl, reconstruct
+from human3r.inference.recurrence import Ahead, encode
+from human3r.inference.session import Session
 from human3r.inference.snapshot import RunSnapshot, read_snapshot, write_snapshot
+from human3r.inference.stream import ReconstructOptions
 from human3r.records import TensorRecord
 
 TOLERANCE = 1e-5
@@ -29,6 +31,7 @@ from pathlib import Path
 import torch
 from human3r.inference.loading import load_model
 from human3r.inference.pipeline import reconstruct
+from human3r.inference.stream import ReconstructOptions
 
 torch.set_num_threads(int(sys.argv[3]))
 seen = []
@@ -38,7 +41,8 @@ def on_frame(prediction):
     if len(seen) == 8:
         os.kill(os.getpid(), signal.SIGKILL)
 
-reconstruct(sys.argv[1], load_model("tiny"), on_frame, keep_in=Path(sys.argv[2]), snapshot_every=3, save_depth=True)
+options = ReconstructOptions(keep_in=Path(sys.argv[2]), snapshot_every=3, save_depth=True)
+reconstruct(sys.argv[1], load_model("tiny"), options, on_frame=on_frame)
 """
 
 
@@ -62,7 +66,7 @@ def run_until(clip, model, folder, last_frame, **options):
             raise PulledPlug
 
     with pytest.raises(PulledPlug):
-        reconstruct(clip, model, on_frame, keep_in=folder, **options)
+        reconstruct(clip, model, on_frame=on_frame, keep_in=folder, **options)
 
 
 @pytest.mark.parametrize("last_frame", [0, 2, 3, 7])
@@ -71,21 +75,22 @@ def test_a_run_is_taken_up_at_its_last_snapshot(tiny, clip, tmp_path, last_frame
     expected = reconstruct(clip, tiny, reset_interval=4, use_ttt3r=True, save_depth=True)
     run_until(clip, tiny, tmp_path / "run", last_frame, **options)
     seen, done = [], []
-    found = reconstruct(clip, tiny, seen.append, keep_in=tmp_path / "run", on_resume=done.append, **options)
+    control = RunControl(on_start=lambda clip, num_done: done.append(num_done))
+    found = reconstruct(clip, tiny, on_frame=seen.append, control=control, keep_in=tmp_path / "run", **options)
     # A snapshot is made before the frame is shown.
     num_done = (last_frame + 1) // 3 * 3
     assert seen[0].frame_index == num_done
-    assert done == ([num_done] if num_done else [])
+    assert done == [num_done]
     assert_equal(found, expected)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(tiny, clip, tmp_path):
     first, second = [], []
-    stopped = reconstruct(
-        clip, tiny, first.append, keep_in=tmp_path / "run", snapshot_every=2, should_stop=lambda: len(first) == 5
-    )
-    found = reconstruct(clip, tiny, second.append, keep_in=tmp_path / "run", snapshot_every=2)
+    options = ReconstructOptions(keep_in=tmp_path / "run", snapshot_every=2)
+    control = RunControl(lambda: len(first) == 5)
+    stopped = reconstruct(clip, tiny, options, on_frame=first.append, control=control)
+    found = reconstruct(clip, tiny, options, on_frame=second.append)
     assert stopped.num_frames == 5
     assert second[0].frame_index == 4
     assert_equal(found, reconstruct(clip, tiny))
@@ -106,7 +111,7 @@ def test_a_killed_process_is_taken_up_by_another(clip, tmp_path):
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     model, seen = load_model("tiny"), []
-    found = reconstruct(clip, model, seen.append, keep_in=folder, snapshot_every=3, save_depth=True)
+    found = reconstruct(clip, model, on_frame=seen.append, keep_in=folder, snapshot_every=3, save_depth=True)
     assert seen[0].frame_index == 6
     assert_equal(found, reconstruct(clip, model, save_depth=True))
 
@@ -122,7 +127,7 @@ def test_half_a_row_after_a_crash_is_dropped(tiny, clip, tmp_path):
 def test_a_run_with_other_options_begins_anew(tiny, clip, tmp_path):
     run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
     seen = []
-    reconstruct(clip, tiny, seen.append, keep_in=tmp_path / "run", use_ttt3r=True)
+    reconstruct(clip, tiny, on_frame=seen.append, keep_in=tmp_path / "run", use_ttt3r=True)
     assert seen[0].frame_index == 0
 
 
@@ -146,7 +151,7 @@ def test_a_written_session_goes_on_bit_for_bit(tiny, frames, tmp_path, name):
     session = Session(model)
     for index in range(3):
         session.step(frames[index])
-    write_snapshot(tmp_path, RunSnapshot({"who": "me"}, session.snapshot(), 0, {"one": np.ones((2, 3))}, {"n": 1}))
+    write_snapshot(tmp_path, RunSnapshot({"who": "me"}, session.snapshot(), {"one": np.ones((2, 3))}, {"n": 1}))
     snapshot = read_snapshot(tmp_path)
     restored = Session.restore(model, snapshot.session)
     expected, found = session.step(frames[3]), restored.step(frames[3])
@@ -166,7 +171,7 @@ def test_poisoned_frames_in_the_middle_leave_the_others_as_they_are(tiny, frames
     session = Session(tiny)
     found = [session.step(frames[0])]
     session.step(blank)
-    broken = session.encode(session.prepare(frames[1])).map(lambda tensor: tensor)
+    broken = encode(tiny, [session.prepare(frames[1])])[0].tokens
     poisoned = replace(broken, image=replace(broken.image, tokens=broken.image.tokens * float("nan")))
     session.step_prepared(session.prepare(frames[1]), ahead=Ahead(poisoned))
     found += [session.step(frames[index]) for index in (1, 2)]

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from human3r.inference.loading import load_model
+from human3r.inference.recurrence import Recurrence
 from human3r.inference.session import Session
-from human3r.inference.stream import Ended, Opened, RunOptions, Stepped, forward
+from human3r.inference.stream import Ended, Opened, ReconstructOptions, Stepped, forward
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 
@@ -24,8 +25,8 @@ def compact():
     return load_model("compact", device="cpu")
 
 
-def test_stages_that_overlap_give_every_frame_in_order_and_change_no_number(compact, clip):
-    events = list(forward(clip, compact, RunOptions(Sampling(max_frames=4), snapshot_every=2)))
+def test_stages_that_overlap_give_every_frame_in_order_and_change_no_number(compact, clip, tmp_path):
+    events = list(forward(clip, compact, ReconstructOptions(max_frames=4, keep_in=tmp_path, snapshot_every=2)))
 
     session = Session(compact)
     with FrameReader(clip, Sampling(max_frames=4)) as reader:
@@ -43,7 +44,7 @@ def test_stages_that_overlap_give_every_frame_in_order_and_change_no_number(comp
             torch.testing.assert_close(getattr(event.prediction, name), getattr(plain, name), atol=1e-3, rtol=1e-3)
 
 
-def test_a_snapshot_is_of_its_frame_though_the_network_is_ahead(compact):
+def test_a_snapshot_is_of_its_frame_though_the_network_is_ahead(compact, tmp_path):
     clip = EXAMPLES / "rendered_two_people_orbit.mp4"
     session, plain = Session(compact), []
     with FrameReader(clip, Sampling(max_frames=5)) as reader:
@@ -51,7 +52,8 @@ def test_a_snapshot_is_of_its_frame_though_the_network_is_ahead(compact):
             session.step(frame.image, frame.time_s, frame.frame_index)
             plain.append(session.snapshot())
 
-    with closing(forward(clip, compact, RunOptions(Sampling(max_frames=5), snapshot_every=1))) as events:
+    options = ReconstructOptions(max_frames=5, keep_in=tmp_path, snapshot_every=1)
+    with closing(forward(clip, compact, options)) as events:
         next(events)
         for expected in plain:
             event = next(events)
@@ -60,27 +62,27 @@ def test_a_snapshot_is_of_its_frame_though_the_network_is_ahead(compact):
             assert isinstance(event, Stepped)
             assert event.snapshot is not None
             assert event.snapshot.num_frames == expected.num_frames
-            assert event.snapshot.smoothing is not None
-            assert expected.smoothing is not None
-            torch.testing.assert_close(event.snapshot.smoothing.time_s, expected.smoothing.time_s)
+            assert event.snapshot.filter_state is not None
+            assert expected.filter_state is not None
+            torch.testing.assert_close(event.snapshot.filter_state.time_s, expected.filter_state.time_s)
             torch.testing.assert_close(
                 event.snapshot.state.state_tokens, expected.state.state_tokens, atol=5e-2, rtol=0
             )
-            assert len(event.snapshot.smoothing.track_id) == 2
+            assert len(event.snapshot.filter_state.track_id) == 2
 
 
 def test_a_run_that_is_left_ends_every_stage(compact, clip):
-    with closing(forward(clip, compact, RunOptions())) as events:
+    with closing(forward(clip, compact, ReconstructOptions())) as events:
         next(events)
         assert isinstance(next(events), Stepped)
 
-    assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 def test_an_error_in_the_recurrence_reaches_the_caller(compact, clip, monkeypatch):
     def refuse(*arguments, **options):
         raise RuntimeError("no step")
 
-    monkeypatch.setattr(Session, "advance", refuse)
+    monkeypatch.setattr(Recurrence, "advance", refuse)
     with pytest.raises(RuntimeError, match="no step"):
-        list(forward(clip, compact, RunOptions()))
+        list(forward(clip, compact, ReconstructOptions()))

@@ -12,13 +12,13 @@ from synthetic_scene import prediction_of
 from human3r.bodies import SmplxBody, load_body
 from human3r.refinement import finishing
 from human3r.refinement.finishing import FinishOptions, finish
-from human3r.refinement.offline_smoothing import ZeroLagOptions
+from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
 from human3r.refinement.person_sizes import PersonSizes
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 
 _BONES = ((15, 12), (12, 9), (9, 6), (6, 3), (3, 0), (0, 1), (1, 4), (4, 7))
-_OPTIONS = FinishOptions(one_shape=True, zero_lag=ZeroLagOptions(), scene_sizes=True)
+_OPTIONS = FinishOptions(one_shape=True, offline_smoothing=OfflineSmoothingOptions(), scene_sizes=True)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def _finished(walk: Reconstruction, body: SmplxBody, options: FinishOptions) -> 
     for frame in range(5):
         prediction = prediction_of(walk, frame)
         pointmap = torch.full((*prediction.pointmap_camera.shape[:2], 3), 3.0)
-        store.add(replace(prediction, pointmap_camera=pointmap, people_seen=prediction.people))
+        store.add(replace(prediction, pointmap_camera=pointmap, people_unfiltered=prediction.people))
     result = finish(store, 10.0, {}, options, body)
     store.close()
     return result

@@ -8,8 +8,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.refinement import offline_smoothing as zero_lag
-from human3r.refinement.offline_smoothing import ZeroLagOptions, local_lines, smooth_tracks
+from human3r.refinement import offline_smoothing as module
+from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, local_lines, smooth_tracks
 
 _STEP_S = 1 / 30
 _ELBOW = 18
@@ -124,7 +124,7 @@ def test_nobody_is_no_special_case(body: SmplxBody) -> None:
 
 def test_windows_of_no_width_change_nothing(body: SmplxBody) -> None:
     table = _table(np.array([3.0, 3.5, 3.1, 3.3]), np.array([0.1, 0.9, 0.3, 0.7]))
-    off = ZeroLagOptions(rotation_s=0, bearing_s=0, distance_s=0)
+    off = OfflineSmoothingOptions(rotation_s=0, bearing_s=0, distance_s=0)
     cameras = np.tile(np.eye(4, dtype=np.float32), (4, 1, 1))
     smooth = smooth_tracks(table, np.arange(4) * _STEP_S, cameras, table["seen_betas"], body, off)
     assert np.allclose(_bends(smooth), [0.1, 0.9, 0.3, 0.7], atol=1e-5)
@@ -156,6 +156,6 @@ def test_distances_follow_the_shape_that_people_get(body: SmplxBody) -> None:
 def test_bodies_posed_in_parts_are_the_same(body: SmplxBody, monkeypatch: pytest.MonkeyPatch) -> None:
     table = _table(np.linspace(3, 4, 20), np.linspace(0, 1, 20))
     whole = _smooth(table, body)
-    monkeypatch.setattr(zero_lag, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 7)
     parts = _smooth(table, body)
     assert all(np.allclose(parts[name], whole[name], atol=1e-5) for name in whole)

@@ -1,0 +1,250 @@
+"""The recurrent part of a stream: network, identities and the chain of segments, one frame after the other.
+
+``encode`` is stateless and may run ahead in any thread. A ``Recurrence`` belongs to one thread; what it hands on are
+immutable records, so a bad frame is dropped by keeping the old one, and a snapshot is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from human3r.errors import DeviceMemoryError, InputError
+from human3r.geometry.rigid import invert_rigid
+from human3r.inference.causal_filter import CausalFilterState
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.predictions import is_usable, scene_ratio_of, source_intrinsics, without_broken_people
+from human3r.inference.profile import SessionOptions
+from human3r.models.parts import FrameTokens, NetworkPrediction, RecurrentState
+from human3r.records import Camera, TensorRecord
+from human3r.tracking.tracks import TrackBank
+from human3r.video.preprocess import PreparedImage
+
+_MAX_BLANK_CONTRAST = 3
+"""Largest difference of gray levels in a frame without content (leader, fade, lost signal)."""
+
+
+@dataclass(frozen=True)
+class SessionSnapshot(TensorRecord):
+    """The complete state of a session between two frames."""
+
+    model_sha256: str
+    """Weights that the state belongs to."""
+    options: SessionOptions
+    state: RecurrentState
+    bank: TrackBank
+    T_world_segment: Tensor | None = None
+    """``4 4`` float64 current segment in the world; None before the first usable frame."""
+    last_camera: Camera | None = None
+    """Camera of the last usable frame."""
+    num_frames: int = 0
+    """Processed frames, rejected ones included."""
+    num_rejected: int = 0
+    image_size: tuple[int, int] | None = None
+    """(height, width) that every frame must have."""
+    filter_state: CausalFilterState | None = None
+    """State of the causal filter, which ``describer`` owns; None inside a ``Recurrence``."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """One frame that was encoded, and perhaps stepped, before its turn."""
+
+    tokens: FrameTokens
+    before: RecurrentState | None = None
+    """State that the frame was stepped from; None where it was only encoded."""
+    stepped: tuple[NetworkPrediction, RecurrentState] | None = None
+    """Output of ``Human3R.step``. Valid if the stream's state is ``before`` when the frame's turn comes: a rejected
+    frame or a reset invalidates it."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """One frame after network and tracker; its people are neither filtered nor placed in the world yet."""
+
+    after: SessionSnapshot
+    """The session after the frame, without ``filter_state``."""
+    prepared: PreparedImage
+    frame_index: int
+    time_s: float
+    result: tuple[NetworkPrediction, Tensor, Tensor | None] | None
+    """Prediction, identities, ``FramePrediction.scene_ratio``; None for a rejected frame."""
+
+
+@torch.inference_mode()
+def encode(model: LoadedModel, frames: Sequence[PreparedImage]) -> list[Ahead]:
+    """Run the stateless half of the network on frames, together where they have one size.
+
+    Raises:
+        DeviceMemoryError: The device's memory is too small.
+    """
+    if not _have_one_size(frames):
+        return [ahead for frame in frames for ahead in encode(model, [frame])]
+    with _within_device_memory(frames[0]), model.policy.autocast():
+        images = torch.stack([frame.image for frame in frames]).to(model.device)
+        return [Ahead(tokens) for tokens in model.network.encode_each(images)]
+
+
+def _have_one_size(frames: Sequence[PreparedImage]) -> bool:
+    return len({(frame.source_size, frame.image.shape) for frame in frames}) == 1
+
+
+class Recurrence:
+    """Advances one stream; the only owner of the recurrent state and of the tracker.
+
+    Args:
+        model: The model.
+        now: Where to begin; ``filter_state`` is ignored.
+    """
+
+    def __init__(self, model: LoadedModel, now: SessionSnapshot) -> None:
+        self._model = model
+        self._num_people = 0
+        self.now = replace(now, filter_state=None)
+
+    @torch.inference_mode()
+    def look_ahead(self, frames: Sequence[PreparedImage]) -> list[Ahead]:
+        """Run the network on the next frames of the stream together; each goes to ``advance`` in its turn.
+
+        Results equal those without it up to the order of sums.
+
+        Raises:
+            DeviceMemoryError: The device's memory is too small.
+        """
+        encoded, network = encode(self._model, frames), self._model.network
+        if not (network.can_step_together and _have_one_size(frames)):
+            return encoded
+        with _within_device_memory(frames[0]), self._model.policy.autocast():
+            tokens = [ahead.tokens for ahead in encoded]
+            use_ttt3r, capacity = self.now.options.use_ttt3r, self._capacity()
+            stepped = network.step_together(tokens, self.now.state, use_ttt3r=use_ttt3r, people_capacity=capacity)
+        before = [self.now.state, *(state for _, state in stepped)]
+        return [Ahead(*parts) for parts in zip(tokens, before, stepped, strict=False)]
+
+    @torch.inference_mode()
+    def advance(
+        self,
+        prepared: PreparedImage,
+        time_s: float | None = None,
+        frame_index: int | None = None,
+        ahead: Ahead | None = None,
+    ) -> Advanced:
+        """Run network and tracker on the next frame; see ``Session.step``.
+
+        Args:
+            prepared: The frame.
+            time_s: Seconds from the start of the clip; None counts 30 frames per second.
+            frame_index: Index in the source clip; None counts the frames.
+            ahead: From ``encode`` or ``look_ahead``; None encodes the frame now.
+
+        Raises:
+            InputError: The frame has another size than the first.
+            DeviceMemoryError: The device's memory is too small; the recurrence is unchanged.
+        """
+        now = self.now
+        if now.image_size not in (None, prepared.source_size):
+            raise InputError(
+                f"The frame is {_size(prepared.source_size)}, the stream is {_size(now.image_size)}.",
+                "Start a new session for another size.",
+            )
+        frame_index = now.num_frames if frame_index is None else frame_index
+        time_s = now.num_frames / 30.0 if time_s is None else time_s
+        now = replace(now, image_size=prepared.source_size, num_frames=now.num_frames + 1)
+        if int(prepared.image_uint8.max()) - int(prepared.image_uint8.min()) <= _MAX_BLANK_CONTRAST:
+            return self._reject(now, prepared, frame_index, time_s)
+        ahead = encode(self._model, [prepared])[0] if ahead is None else ahead
+        with _within_device_memory(prepared):
+            result, after = self._advance(now, prepared, ahead, time_s)
+            if result is None:
+                return self._reject(now, prepared, frame_index, time_s)
+            prediction, track_id, scene_ratio = result
+            prediction = replace(prediction, extras=None).to("cpu", torch.float32)
+            advanced = Advanced(after, prepared, frame_index, time_s, (prediction, track_id.cpu(), scene_ratio))
+        self.now = after
+        return advanced
+
+    def _reject(self, now: SessionSnapshot, prepared: PreparedImage, frame_index: int, time_s: float) -> Advanced:
+        self.now = replace(now, num_rejected=now.num_rejected + 1)
+        return Advanced(self.now, prepared, frame_index, time_s, None)
+
+    def _advance(
+        self, now: SessionSnapshot, prepared: PreparedImage, ahead: Ahead, time_s: float
+    ) -> tuple[tuple[NetworkPrediction, Tensor, Tensor | None] | None, SessionSnapshot]:
+        """Run the recurrent half of the network; None where the prediction cannot be used."""
+        tokens, options = ahead.tokens, now.options
+        is_stepped = ahead.stepped is not None and ahead.before is now.state
+        prediction, state = self._step_network(tokens, now.state, ahead.stepped if is_stepped else None)
+        if not is_usable(prediction, state):
+            return None, now
+        prediction = without_broken_people(prediction)
+        track_id, bank = now.bank.assign(prediction.track_features, time_s)
+        scene_ratio = scene_ratio_of(state, len(track_id))
+        T_segment_camera = prediction.T_segment_camera.double().cpu()
+        if now.T_world_segment is None:
+            # The world is the first camera, even where the network's first camera is not exactly the identity.
+            T_world_segment, T_world_camera = invert_rigid(T_segment_camera), torch.eye(4, dtype=torch.float64)
+        else:
+            T_world_segment = now.T_world_segment
+            T_world_camera = T_world_segment @ T_segment_camera
+        if options.reset_interval and now.num_frames % options.reset_interval == 0:
+            state, bank = self._restart_segment(tokens, state, bank, time_s)
+            T_world_segment = T_world_camera
+        K = source_intrinsics(prediction.focal_px, tokens.image_size, prepared, now.last_camera)
+        camera = Camera(K, T_world_camera.float(), prepared.source_size)
+        after = replace(now, state=state, bank=bank, T_world_segment=T_world_segment, last_camera=camera)
+        return (prediction, track_id, scene_ratio), after
+
+    def _restart_segment(
+        self, tokens: FrameTokens, state: RecurrentState, bank: TrackBank, time_s: float
+    ) -> tuple[RecurrentState, TrackBank]:
+        """Reset, then run the same frame again as the first of the next segment (the overlap view).
+
+        The overlap view's people go through the tracker as well; its camera is not used.
+        """
+        overlap, state = self._step_network(tokens, self._model.network.reset(state))
+        overlap = without_broken_people(overlap)
+        _, bank = bank.assign(overlap.track_features, time_s)
+        return state, bank
+
+    def _capacity(self) -> int | None:
+        """Return the smallest bucket that holds as many people as the last frame had."""
+        return next((size for size in self._model.people_buckets if size >= self._num_people), None)
+
+    def _step_network(
+        self,
+        tokens: FrameTokens,
+        state: RecurrentState,
+        stepped: tuple[NetworkPrediction, RecurrentState] | None = None,
+    ) -> tuple[NetworkPrediction, RecurrentState]:
+        """Step with the people padded to a bucket, again where more are found, and take the padding off."""
+        while True:
+            if stepped is None:
+                use_ttt3r, capacity = self.now.options.use_ttt3r, self._capacity()
+                with self._model.policy.autocast():
+                    stepped = self._model.network.step(tokens, state, use_ttt3r=use_ttt3r, people_capacity=capacity)
+            prediction, after = stepped
+            if prediction.num_found is None:
+                return stepped
+            self._num_people = int(prediction.num_found)
+            if self._num_people <= len(prediction.score):
+                return prediction.first_people(self._num_people), after
+            stepped = None
+
+
+@contextmanager
+def _within_device_memory(prepared: PreparedImage) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            f"The device ran out of memory at a frame of {_size(prepared.source_size)}.",
+            "Use a smaller model, or --device cpu.",
+        ) from error
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return "unknown" if size is None else f"{size[1]} x {size[0]}"
