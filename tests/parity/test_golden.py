@@ -1,4 +1,4 @@
-"""The recorded numbers of the official inference are met, and the replay notices what it should."""
+"""The recorded numbers of the released inference code are met, and the replay notices what it should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replays recorded numbers of the official inference against this network, tensor by tensor."""
+"""Replays recorded numbers of the released inference code against this network, tensor by tensor."""
 
 from __future__ import annotations
 

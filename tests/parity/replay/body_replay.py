@@ -1,4 +1,4 @@
-"""Replays recorded bodies: parameters to vertices and joints, head-centred, in world, projected."""
+"""Replays recorded bodies: parameters to vertices and joints, head-centered, in world, projected."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from human3r.bodies.base import BodyArrays, BodyMesh
+from human3r.bodies.base import BodyArrays
 from human3r.bodies.joints import extended_joints
 from human3r.bodies.placement import head_centred, to_body_parameters, to_smplx_order
 from human3r.bodies.smplx import SmplxBody
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
-from tests.parity.replay.rows import FUNCTION_TOLERANCE, RowCollector, unknown_names
+from tests.parity.replay.rows import FUNCTION_TOLERANCE, RowCollector
 
 _INPUTS = ("in/K", "in/expression", "in/pose", "in/shape", "in/transl", "world/c2w")
 _STRIDE = 25
@@ -24,10 +24,7 @@ _STRIDE = 25
 def replay_bodies(tensors: Mapping[str, Tensor], body: SmplxBody, arrays: BodyArrays, collector: RowCollector) -> None:
     """Compare every tensor of the file with what our body makes of its inputs."""
     found = _compute(tensors, body) | _body_checks(arrays, body)
-    for name, expected in tensors.items():
-        if name in found:
-            collector.compare(name, found[name], expected, FUNCTION_TOLERANCE)
-    unknown_names(tensors, {*found, *_INPUTS}, collector)
+    collector.compare_all(tensors, {name: (values, FUNCTION_TOLERANCE) for name, values in found.items()}, _INPUTS)
 
 
 def _compute(tensors: Mapping[str, Tensor], body: SmplxBody) -> dict[str, Tensor]:
@@ -56,7 +53,7 @@ def _compute(tensors: Mapping[str, Tensor], body: SmplxBody) -> dict[str, Tensor
 
 
 def _body_checks(arrays: BodyArrays, body: SmplxBody) -> dict[str, Tensor]:
-    """Return what tells whether the stand-in body is the recorded one."""
+    """Return checksums that identify the recorded body."""
     summed = (
         arrays.shape_directions,
         arrays.expression_directions,
@@ -69,8 +66,3 @@ def _body_checks(arrays: BodyArrays, body: SmplxBody) -> dict[str, Tensor]:
         "body/v_template_first_last": torch.from_numpy(arrays.template[[0, -1]]),
         "body/shapedirs_sum": torch.tensor([float(array.astype("float64").sum()) for array in summed]),
     }
-
-
-def posed(body: SmplxBody, rotations: Tensor, head: Tensor, betas: Tensor, expression: Tensor) -> BodyMesh:
-    """Return P bodies with the head joint at ``head`` (``P 3``), in the frame of the root rotations."""
-    return body(head_centred(body, rotations, head, betas, expression))

@@ -26,8 +26,8 @@ def draw_frame(size: tuple[int, int], frame_index: int, seed: int) -> np.ndarray
     )
     radius = min(width, height) // 8
     for disc in (0, 1):
-        centre_x = (20 + 37 * disc + 3 * frame_index + 7 * seed) % 100 * width // 100
-        centre_y = (30 + 25 * disc + 2 * frame_index + 5 * seed) % 100 * height // 100
-        inside = (x - centre_x) ** 2 + (y - centre_y) ** 2 <= radius**2
+        center_x = (20 + 37 * disc + 3 * frame_index + 7 * seed) % 100 * width // 100
+        center_y = (30 + 25 * disc + 2 * frame_index + 5 * seed) % 100 * height // 100
+        inside = (x - center_x) ** 2 + (y - center_y) ** 2 <= radius**2
         image[inside] = (230, 60 + 100 * disc, 90 + 5 * frame_index % 50)
     return image.astype(np.uint8)

@@ -24,7 +24,6 @@ from tests.parity.replay.rows import (
     NEAR_PI_TOLERANCE,
     ROTARY_TOLERANCE,
     RowCollector,
-    unknown_names,
 )
 
 Found = dict[str, tuple[Tensor, float]]
@@ -42,14 +41,12 @@ _NEAR_PI = 3.0
 
 def replay_maths(tensors: Tensors, collector: RowCollector) -> None:
     """Compare every tensor of the file with what our functions make of its inputs."""
-    known: set[str] = set()
+    found: Found = {}
+    given: set[str] = set()
     for replay, inputs in _REPLAYS:
-        for name, (found, tolerance) in replay(tensors).items():
-            known.add(name)
-            if name in tensors:
-                collector.compare(name, found, tensors[name], tolerance)
-        known.update(name for name in tensors if re.fullmatch(inputs, name))
-    unknown_names(tensors, known, collector)
+        found |= replay(tensors)
+        given.update(name for name in tensors if re.fullmatch(inputs, name))
+    collector.compare_all(tensors, found, given)
 
 
 def _cases(tensors: Tensors, pattern: str) -> list[str]:
@@ -105,11 +102,11 @@ def _geometry(tensors: Tensors) -> Found:
 def _activations(tensors: Tensors) -> Found:
     raw = tensors["heads/fmap"]
     points, confidence = heads.split_points(raw)
-    colours = heads.bounded_colors(raw[:, :3]).permute(0, 2, 3, 1)
+    colors = heads.bounded_colors(raw[:, :3]).permute(0, 2, 3, 1)
     return {
         "heads/pts3d": (points[None], FUNCTION_TOLERANCE),
         "heads/conf": (confidence[None], FUNCTION_TOLERANCE),
-        "heads/rgb": (colours, FUNCTION_TOLERANCE),
+        "heads/rgb": (colors, FUNCTION_TOLERANCE),
         "heads/score": (squeezed_sigmoid(_SCORE_GAIN * raw), FUNCTION_TOLERANCE),
         "heads/transl": (heads.exponential_points(tensors["heads/transl_raw"]), FUNCTION_TOLERANCE),
     }

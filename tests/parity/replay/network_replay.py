@@ -16,6 +16,7 @@ from human3r.models.config import PaperConfig
 from human3r.models.human3r import Human3R
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PreparedImage, prepare_official
+from tests.parity.replay.activations import ActivationRecorder, View, read_activations
 from tests.parity.replay.clip import draw_frame
 from tests.parity.replay.rows import (
     EXACT,
@@ -24,10 +25,8 @@ from tests.parity.replay.rows import (
     NETWORK_TOLERANCE,
     OUTPUT_TOLERANCE,
     RowCollector,
-    unknown_names,
 )
-from tests.parity.replay.seams import SeamRecorder, View, read_seams
-from tests.parity.replay.tracking_replay import tracking_seams
+from tests.parity.replay.tracking_replay import tracking_activations
 from tests.parity.replay.weights import RecordedWeights
 
 _POINT_TOLERANCE_PREFIXES = ("out.", "head.")
@@ -80,7 +79,7 @@ def replay_run(
     result = RunResult([], [], [], config)
     with torch.inference_mode():
         known = _run_views(network, script, run, tensors, is_half, result, collector)
-    unknown_names(tensors, known, collector)
+    collector.fail_unknown(tensors, known)
     return result
 
 
@@ -95,7 +94,7 @@ def _run_views(
 ) -> set[str]:
     """Feed every view, compare, and keep what is needed later; return the names that were computed."""
     device = next(network.parameters()).device
-    recorder, bank, state = SeamRecorder(network), TrackBank.empty(device=device), network.initial_state()
+    recorder, bank, state = ActivationRecorder(network), TrackBank.empty(device=device), network.initial_state()
     initial = state.state_tokens
     counts: list[int] = []
     identities: list[list[int]] = []
@@ -106,11 +105,13 @@ def _run_views(
             tokens = network.encode(image)
             prediction, after = network.step(tokens, state, use_ttt3r=script.use_ttt3r)
         view = View(image, tokens, state, after, prediction, has_reset)
-        seams = read_seams(recorder, view, result.config) | {"state.init": initial}
-        seams |= {f"track.{name}": found for name, found in tracking_seams(bank, prediction.track_features).items()}
+        activations = read_activations(recorder, view, result.config) | {"state.init": initial}
+        activations |= {
+            f"track.{name}": found for name, found in tracking_activations(bank, prediction.track_features).items()
+        }
         track_id, bank = bank.assign(prediction.track_features)
-        seams[_IDENTITY] = track_id[None]
-        known |= _compare_view(f"f{index}/", seams, tensors, is_half, collector)
+        activations[_IDENTITY] = track_id[None]
+        known |= _compare_view(f"f{index}/", activations, tensors, is_half, collector)
         counts.append(len(prediction.score))
         identities.append(track_id.tolist())
         if not is_overlap:
@@ -123,18 +124,22 @@ def _run_views(
 
 
 def _compare_view(
-    prefix: str, seams: Mapping[str, Tensor], tensors: Mapping[str, Tensor], is_half: bool, collector: RowCollector
+    prefix: str,
+    activations: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    is_half: bool,
+    collector: RowCollector,
 ) -> set[str]:
-    for name, found in seams.items():
+    for name, found in activations.items():
         expected = tensors.get(prefix + name)
         if expected is not None:
-            tolerance, is_absolute = seam_tolerance(name, expected, is_half)
+            tolerance, is_absolute = activation_tolerance(name, expected, is_half)
             collector.compare(prefix + name, found, expected, tolerance, is_absolute=is_absolute)
-    return {prefix + name for name in seams}
+    return {prefix + name for name in activations}
 
 
-def seam_tolerance(name: str, expected: Tensor, is_half: bool) -> tuple[float, bool]:
-    """Return the tolerance of a seam and whether it is absolute."""
+def activation_tolerance(name: str, expected: Tensor, is_half: bool) -> tuple[float, bool]:
+    """Return the tolerance of a activation and whether it is absolute."""
     if not expected.is_floating_point():
         return EXACT, True
     if is_half:

@@ -15,6 +15,7 @@ from human3r.geometry.rigid import invert_rigid, transform_points
 from human3r.models.paper.letterbox import letterbox_map_to_image
 from human3r.models.paper.prompts import suppress_non_maxima
 from human3r.records import BodyParameters
+from tests.parity.replay.activations import View
 from tests.parity.replay.network_replay import RunResult
 from tests.parity.replay.released_functions import chain_segments
 from tests.parity.replay.rows import (
@@ -23,9 +24,7 @@ from tests.parity.replay.rows import (
     OUTPUT_TOLERANCE,
     RowCollector,
     tensor_error,
-    unknown_names,
 )
-from tests.parity.replay.seams import View
 
 _STRIDE = 50
 """Every 50th vertex was kept."""
@@ -43,7 +42,7 @@ def replay_post(
     Args:
         tensors: The file.
         result: The replayed run.
-        body: The stand-in body.
+        body: The synthetic body.
         source_size: (height, width) that the exported intrinsics are scaled to; None keeps the network's.
         collector: Receives the rows.
     """
@@ -52,11 +51,7 @@ def replay_post(
     for index, view in enumerate(result.views):
         for name, values in (_frame(view, T_world_camera[index]) | _people(view, T_world_camera[index], body)).items():
             found[f"f{index}/{name}"] = values
-    for name, expected in tensors.items():
-        if name in found:
-            tolerance = EXACT if not expected.is_floating_point() else _tolerance(name)
-            collector.compare(name, found[name], expected, tolerance)
-    unknown_names(tensors, found, collector)
+    collector.compare_all(tensors, {name: (values, _tolerance(name, values)) for name, values in found.items()})
 
 
 def replay_parameter_files(
@@ -83,7 +78,9 @@ def replay_parameter_files(
                 collector.compare(name, values, recorded, OUTPUT_TOLERANCE)
 
 
-def _tolerance(name: str) -> float:
+def _tolerance(name: str, values: Tensor) -> float:
+    if not values.is_floating_point():
+        return EXACT
     return FOCAL_TOLERANCE if name == "focal" or "K" in name else OUTPUT_TOLERANCE
 
 

@@ -14,11 +14,11 @@ from human3r.models.paper.letterbox import content_box, letterbox, letterbox_map
 from human3r.video.orientation import from_exif
 from human3r.video.preprocess import PreparedImage, prepare_official
 from tests.parity.replay.clip import draw_frame
-from tests.parity.replay.rows import EXACT, FUNCTION_TOLERANCE, RowCollector, unknown_names
+from tests.parity.replay.rows import EXACT, FUNCTION_TOLERANCE, RowCollector
 
 RECORDED_PILLOW = "13.0.0"
-_GREY_LEVEL = 2 / 255 + 1e-6
-"""One grey level in [-1, 1]: what another Pillow may differ by."""
+_GRAY_LEVEL = 2 / 255 + 1e-6
+"""One gray level in [-1, 1], absolute: another version of Pillow may round by so much."""
 
 
 def replay_preprocess(tensors: Mapping[str, Tensor], cases: list[dict], collector: RowCollector) -> None:
@@ -31,7 +31,7 @@ def replay_preprocess(tensors: Mapping[str, Tensor], cases: list[dict], collecto
         upright = from_exif(case.get("exif_orientation", 1)).apply(drawn)
         prepared = prepare_official(upright, case["size"])
         known.update(f"{prefix}{name}" for name in _replay_case(prefix, recorded, prepared, collector))
-    unknown_names(tensors, known, collector)
+    collector.fail_unknown(tensors, known)
 
 
 def _statistics(image: Tensor) -> Tensor:
@@ -45,9 +45,8 @@ def _replay_case(
     size = (image.shape[-2], image.shape[-1])
     checksum = torch.tensor([zlib.crc32(prepared.image_uint8.tobytes())])
     is_same = torch.equal(checksum, recorded.get("img_u8_crc32", checksum))
-    # Another Pillow may round a grey level differently; the recorded one may not.
     may_differ = PIL.__version__ != RECORDED_PILLOW and not is_same
-    pixels = _GREY_LEVEL if may_differ else FUNCTION_TOLERANCE
+    pixels = _GRAY_LEVEL if may_differ else FUNCTION_TOLERANCE
     found: dict[str, tuple[Tensor, float]] = {
         "true_shape": (torch.tensor([size]), EXACT),
         "img_stride8": (image[..., ::8, ::8], pixels),
@@ -67,6 +66,6 @@ def _replay_case(
             found[f"scoremap{side}_unpadded_stride8"] = (score[:, ::8, ::8], EXACT)
     for name, (values, tolerance) in found.items():
         if name in recorded:
-            collector.compare(prefix + name, values, recorded[name], tolerance)
+            collector.compare(prefix + name, values, recorded[name], tolerance, is_absolute=tolerance == _GRAY_LEVEL)
     inputs = {name for name in recorded if name.endswith("_in")}
     return found.keys() | inputs

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,10 @@ NEAR_PI_TOLERANCE = 1e-3
 EXACT = 0.0
 
 
+_QUATERNION = re.compile(r"quat|qwxyz|relative_q$|camera_pose$|to_encoding$")
+"""Names of tensors that end in four numbers of a quaternion, whose sign is arbitrary."""
+
+
 @dataclass(frozen=True)
 class ParityRow:
     """The worst tensor of one group."""
@@ -38,14 +42,20 @@ class ParityRow:
     error: float
     """Relative, absolute for rotations in half mode; infinite where a tensor is missing, unknown or misshapen."""
     tolerance: float
+    """Of the worst tensor."""
     num_tensors: int
     worst: str
     """Name of the worst tensor, and what is wrong with it where that is not a number."""
 
     @property
     def is_ok(self) -> bool:
-        """Whether every tensor of the group is within the tolerance."""
+        """Whether every tensor of the group is within its own tolerance."""
         return self.error <= self.tolerance
+
+    @property
+    def excess(self) -> float:
+        """Error over tolerance, by which the worst tensor is found."""
+        return self.error / max(self.tolerance, 1e-12)
 
 
 class RowCollector:
@@ -64,15 +74,31 @@ class RowCollector:
         """One row per group, in order of appearance."""
         return list(self._rows.values())
 
+    def compare_all(
+        self, recorded: Mapping[str, Tensor], found: Mapping[str, tuple[Tensor, float]], inputs: Iterable[str] = ()
+    ) -> None:
+        """Compare all recorded tensors but the inputs with (tensor, tolerance); names that nothing computes fail."""
+        for name, expected in recorded.items():
+            if name in found:
+                self.compare(name, found[name][0], expected, found[name][1])
+        self.fail_unknown(recorded, (*found, *inputs))
+
+    def fail_unknown(self, names: Iterable[str], known: Iterable[str]) -> None:
+        """Fail every name that is not known."""
+        for name in sorted(set(names) - set(known)):
+            self.fail(name, "unknown to the replay")
+
     def compare(
         self, name: str, found: Tensor | None, expected: Tensor, tolerance: float, *, is_absolute: bool = False
     ) -> None:
-        """Compare one tensor; ``found`` None means that nothing computes it."""
+        """Compare one tensor, quaternions up to their sign; ``found`` None means that nothing computes it."""
         if found is None:
             self.fail(name, "not computed")
         elif tuple(found.shape) != tuple(expected.shape):
             self.fail(name, f"shape {tuple(found.shape)}, expected {tuple(expected.shape)}")
         else:
+            if _QUATERNION.search(name):
+                found = with_sign_of(found.detach().cpu(), expected)
             self._add(name, tensor_error(found, expected, is_absolute or tolerance == EXACT), tolerance, name)
 
     def check(self, name: str, is_equal: bool, what: str = "") -> None:
@@ -81,28 +107,27 @@ class RowCollector:
 
     def fail(self, name: str, what: str) -> None:
         """Record a tensor that cannot be compared."""
-        self._add(name, math.inf, EXACT, f"{name}: {what}")
+        self.check(name, False, what)
 
     def _add(self, name: str, error: float, tolerance: float, worst: str) -> None:
         group = f"{self.scope} {group_name(name)}"
-        row = self._rows.get(group)
-        if row is None:
-            self._rows[group] = ParityRow(group, error, tolerance, 1, worst)
-            return
-        is_worse = error > row.error
-        self._rows[group] = ParityRow(
-            group,
-            error if is_worse else row.error,
-            max(tolerance, row.tolerance),
-            row.num_tensors + 1,
-            worst if is_worse else row.worst,
-        )
+        row, added = self._rows.get(group), ParityRow(group, error, tolerance, 1, worst)
+        if row is not None:
+            worse = added if added.excess > row.excess else row
+            added = replace(worse, num_tensors=row.num_tensors + 1)
+        self._rows[group] = added
 
 
 def group_name(name: str) -> str:
     """Return the name without the index of its frame, layer or case."""
     name = re.sub(r"^[a-z]\d+/", "", name)
     return re.sub(r"(?<=[a-z])\d+$", "", re.sub(r"/[A-Z]?\d+/", "/", name))
+
+
+def with_sign_of(found: Tensor, expected: Tensor) -> Tensor:
+    """Return ``... 4`` quaternions, or ``... 7`` with a translation before them, signed as the expected ones."""
+    is_opposite = (found[..., -4:] * expected[..., -4:]).sum(-1, keepdim=True) < 0
+    return torch.cat((found[..., :-4], torch.where(is_opposite, -found[..., -4:], found[..., -4:])), dim=-1)
 
 
 def tensor_error(found: Tensor, expected: Tensor, is_absolute: bool) -> float:
@@ -117,9 +142,3 @@ def tensor_error(found: Tensor, expected: Tensor, is_absolute: bool) -> float:
         return math.inf
     largest = 1.0 if is_absolute else float(expected.abs().max())
     return error / largest if largest else error
-
-
-def unknown_names(names: Iterable[str], known: Iterable[str], collector: RowCollector) -> None:
-    """Fail every name that is not known."""
-    for name in sorted(set(names) - set(known)):
-        collector.fail(name, "unknown to the replay")

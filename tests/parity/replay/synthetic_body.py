@@ -1,4 +1,4 @@
-"""The licence-free stand-in of SMPL-X that the recorded bodies were posed with: seeded noise in SMPL-X's shapes."""
+"""The license-free replacement for SMPL-X that the recorded bodies were posed with: seeded noise in SMPL-X's shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of the recordings: every tensor follows from its official key, its shape and a salt."""
+"""The weights of the recordings: every tensor follows from its released key, its shape and a salt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CHECKSUM_TOLERANCE = 1e-6
 
 
 def fill(key: str, shape: tuple[int, ...], salt: str, det_bias: float) -> Tensor:
-    """Return the tensor of an official key; aliases go by the name of ``scratch.layer_rn``."""
+    """Return the tensor of a released key; aliases go by the name of ``scratch.layer_rn``."""
     source = _alias_source(key)
     generator = np.random.Generator(np.random.PCG64(zlib.crc32((salt + source).encode())))
     noise = generator.standard_normal(shape)
@@ -98,7 +98,7 @@ class RecordedWeights:
         return fill_network(replace(self.config, parts=parts), tensors)
 
     def tensor(self, key: str, det_bias: float) -> Tensor:
-        """Return the tensor of an official key."""
+        """Return the tensor of a released key."""
         shape = self.shapes[key]
         if key == f"{_HEAD}mlp_classif.2.bias":
             return fill(key, shape, self.salt, det_bias)

@@ -1,4 +1,4 @@
-"""Reads the recorded seams out of a network while it runs, through hooks: the network knows nothing of it."""
+"""Reads the recorded activations out of a network while it runs, through hooks: the network knows nothing of it."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class View:
     has_reset: bool
 
 
-class SeamRecorder:
+class ActivationRecorder:
     """Keeps inputs and outputs of named modules.
 
     Args:
-        network: An official network.
+        network: A paper network.
     """
 
     def __init__(self, network: Human3R) -> None:
@@ -81,8 +81,8 @@ class SeamRecorder:
         return len(self._network.get_submodule(name))  # type: ignore[arg-type]
 
 
-def read_seams(recorder: SeamRecorder, view: View, config: PaperConfig) -> dict[str, Tensor]:
-    """Return every seam of a view by its recorded name."""
+def read_activations(recorder: ActivationRecorder, view: View, config: PaperConfig) -> dict[str, Tensor]:
+    """Return every activation of a view by its recorded name."""
     return (
         _inputs(view, config)
         | _encoders(recorder, view)
@@ -103,7 +103,7 @@ def _inputs(view: View, config: PaperConfig) -> dict[str, Tensor]:
     }
 
 
-def _encoders(recorder: SeamRecorder, view: View) -> dict[str, Tensor]:
+def _encoders(recorder: ActivationRecorder, view: View) -> dict[str, Tensor]:
     backbone = "human_prior.backbone"
     found = {
         "enc.patch_embed": recorder.output("image_encoder.patch_embedding").flatten(2).transpose(1, 2),
@@ -120,7 +120,7 @@ def _encoders(recorder: SeamRecorder, view: View) -> dict[str, Tensor]:
     return found
 
 
-def _people(recorder: SeamRecorder, view: View) -> dict[str, Tensor]:
+def _people(recorder: ActivationRecorder, view: View) -> dict[str, Tensor]:
     positions = recorder.input("decoder", _DETECTIONS).positions  # type: ignore[attr-defined]
     return {
         "det.offset": recorder.output("prompter.offset"),
@@ -130,7 +130,7 @@ def _people(recorder: SeamRecorder, view: View) -> dict[str, Tensor]:
     }
 
 
-def _recurrence(recorder: SeamRecorder, view: View) -> dict[str, Tensor]:
+def _recurrence(recorder: ActivationRecorder, view: View) -> dict[str, Tensor]:
     decoded = recorder.output("decoder")
     depth, write_blocks = recorder.num_blocks("decoder.image_blocks"), recorder.num_blocks("memory.write_blocks")
     pose_token = recorder.input("decoder", _POSE_TOKEN)
@@ -155,7 +155,7 @@ def _recurrence(recorder: SeamRecorder, view: View) -> dict[str, Tensor]:
     return found if gate_logits is None else found | {"ttt3r.attn_mean": gate_logits}
 
 
-def _heads(recorder: SeamRecorder) -> dict[str, Tensor]:
+def _heads(recorder: ActivationRecorder) -> dict[str, Tensor]:
     found = {
         "head.pose_raw": recorder.output("camera_head.mlp"),
         "head.smpl_token_cat": recorder.input("person_head.rotations")[None],
@@ -165,14 +165,14 @@ def _heads(recorder: SeamRecorder) -> dict[str, Tensor]:
         "msk.logits": recorder.output("mask_head.mlp"),
     }
     regressors = {"decpose": "rotations", "decshape": "betas", "decexpression": "expression", "deccam": "translation"}
-    for official, ours in regressors.items():
-        found[f"head.{official}_raw"] = recorder.output(f"person_head.{ours}")[None]
+    for released, ours in regressors.items():
+        found[f"head.{released}_raw"] = recorder.output(f"person_head.{ours}")[None]
     for index in range(recorder.num_blocks("extra_head.blocks")):
         found[f"head.final_transform{index}"] = recorder.output(f"extra_head.blocks.{index}")
     return found
 
 
-def _outputs(recorder: SeamRecorder, view: View, config: PaperConfig) -> dict[str, Tensor]:
+def _outputs(recorder: ActivationRecorder, view: View, config: PaperConfig) -> dict[str, Tensor]:
     prediction, extras = view.prediction, view.prediction.extras
     assert extras is not None
     score = suppress_non_maxima(view.tokens.human.score)  # type: ignore[attr-defined]
