@@ -1,8 +1,9 @@
-# The demo on a CPU: docker build -t human3r . && docker run --rm -p 7860:7860 human3r
-# On a GPU: build with --build-arg TORCH_INDEX=https://pypi.org/simple and run with --gpus all.
+# The demo: docker build -t human3r . && docker run --rm -p 7860:7860 human3r    (with a GPU: --gpus all)
+# Small CPU build: pass --build-arg TORCH_INDEX=URL with the index of CPU wheels that torch's "Get started" page names.
 FROM python:3.11-slim
 
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Package index for torch alone; empty uses the one that pip is configured for.
+ARG TORCH_INDEX=
 
 WORKDIR /srv/human3r
 COPY packages.txt requirements.txt ./
@@ -11,8 +12,8 @@ COPY packages.txt requirements.txt ./
 RUN apt-get update \
     && xargs -a packages.txt apt-get install -y --no-install-recommends \
     && rm -rf /var/lib/apt/lists/*
-# torch first, from the index of the wanted build; the second line then leaves it alone.
-RUN pip install --no-cache-dir --index-url "${TORCH_INDEX}" "torch==2.13.*" \
+# torch comes first, and the second command then keeps it.
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "torch==2.13.*" \
     && pip install --no-cache-dir -r requirements.txt
 
 COPY app.py README.md NOTICE LICENSE ./

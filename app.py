@@ -7,15 +7,16 @@ import sys
 from contextlib import suppress
 
 with suppress(ImportError):
-    import spaces  # noqa: F401 - on a Space with lent GPUs it patches torch, so it has to be the first of the two
+    import spaces  # noqa: F401 - on a Space with lent GPUs it patches torch and must be imported before it
 
-from demo.server import serve
 from demo.settings import parse_settings
 
 
 def main() -> int:
     """Parse the command line, serve until Ctrl+C, and return the exit code."""
     settings = parse_settings()
+    from demo.server import serve  # slow to import; wrong options are reported before
+
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return serve(settings)
 

@@ -1,4 +1,4 @@
 """The web page: a Gradio app with the viser viewer on the same port.
 
-It uses only what ``human3r`` exports; nothing in ``human3r`` knows about it.
+It uses only the names that ``human3r`` exports; nothing in ``human3r`` depends on it.
 """

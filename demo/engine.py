@@ -1,105 +1,189 @@
-"""The bridge to ``human3r``: the one place of the demo that calls it.
-
-The page and the runs see the ``Engine`` protocol, so that tests can pass a small stand-in. Models are loaded once and
-kept; only one is held at a time.
-"""
+"""The bridge to ``human3r``: probing, running the model, previews and files. One model is held at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from PIL import Image
+
+import human3r
+from demo.downloads import write_download
+from demo.storage import RunFolder
+from human3r import ClipInfo, Sampling
 
 if TYPE_CHECKING:
-    from demo.viewer import LiveScene
-    from human3r import Reconstruction
-    from human3r.records import FramePrediction
-    from human3r.video.probe import ClipInfo
-    from human3r.video.sampling import Sampling
+    from human3r import (
+        FramePrediction,
+        FrameSink,
+        LiveScene,
+        LoadedModel,
+        Reconstruction,
+        ReconstructOptions,
+        RunControl,
+    )
 
+LIMITS = replace(human3r.DEFAULT_LIMITS, child_cpu_s=600)
+"""Limits of a visitor's clip: one that decodes slowly must not block the queue for half an hour."""
+MAX_PREVIEW_SIDE_PX = 512
+_SPEED_WEIGHT = 0.6
+"""Weight of the newest measurement in the time per frame."""
 
-Maker = Literal["this model", "earlier weights", "another model"]
-"""Who made a saved result: the default model, the same model before its weights changed, or another one."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a visitor may choose for a run."""
-
-    start_s: float = 0.0
-    """Skip this much of the clip."""
-    duration_s: float | None = None
-    """Use this much of it; None for the rest."""
-    fps: float | None = None
-    """Frames per second to use; None for all of them."""
-    max_frames: int = 300
-    """Most frames to use."""
-    model: str = "auto"
-    """One of ``Engine.model_names``, or ``auto`` for the default."""
-    use_ttt3r: bool = False
-    """Gate the state update by confidence (steadier on long clips)."""
-    reset_interval: int | None = None
-    """Restart the state every so many frames; None for the model's own choice."""
-
-
-def frames_to_use(clip: ClipInfo, wanted: RunOptions | Sampling) -> int:
-    """Return how many frames a run will use, as well as the clip's header allows to say."""
-    available = max(0.0, clip.duration_s - wanted.start_s)
-    length_s = available if wanted.duration_s is None else min(available, wanted.duration_s)
-    fps = clip.fps if wanted.fps is None else min(clip.fps, wanted.fps)
-    most = clip.num_frames if wanted.max_frames is None else min(clip.num_frames, wanted.max_frames)
-    return max(1, min(most, round(length_s * fps)))
+Source = Literal["current model", "earlier weights", "other model"]
+"""Which model made a saved result: the default one, the default one with earlier weights, or another one."""
 
 
 @dataclass(frozen=True)
-class RunListener:
-    """Who hears from a run while it works, in the run's own thread."""
+class RunRequest:
+    """What a visitor asks for."""
 
-    on_start: Callable[[ClipInfo], None]
-    """Called once, with the facts about the clip and how many frames will be used."""
-    on_frame: Callable[[FramePrediction], None]
-    """Called after every frame."""
-    should_stop: Callable[[], bool]
-    """Asked before every frame."""
-    folder: Path | None = None
-    """Where files go that only the run itself can write; None for nowhere."""
+    clip: Path | None
+    """The clip; None when the visitor chose none."""
+    model: str
+    """One of ``Engine.model_names``."""
+    options: ReconstructOptions
+    """Which frames are used, and how."""
 
 
-class Engine(Protocol):
-    """Everything that the demo needs from the reconstruction package."""
+def frames_to_use(clip: ClipInfo, sampling: Sampling) -> int:
+    """Estimate the number of frames of a run from the clip's header."""
+    available_s = max(0.0, clip.duration_s - sampling.start_s)
+    length_s = available_s if sampling.duration_s is None else min(available_s, sampling.duration_s)
+    fps = clip.fps if sampling.fps is None else min(clip.fps, sampling.fps)
+    limit = clip.num_frames if sampling.max_frames is None else min(clip.num_frames, sampling.max_frames)
+    return max(1, min(limit, round(length_s * fps)))
+
+
+class Engine:
+    """Runs ``human3r`` for the demo.
+
+    Args:
+        model: Name or path of the default model.
+        body: Path of a licensed SMPL-X file, or None for the embedded body.
+        spaces: The package of that name where it lends GPUs. The model then loads at once, because it has to exist
+            before the page is launched, and it is the only one.
+    """
+
+    def __init__(self, model: str, body: str | None, spaces: ModuleType | None = None) -> None:
+        self._default_source = model
+        self._default = Path(model).name  # visitors see the name of a file, never the server's folders
+        self._body_path = body
+        self._lock = threading.Lock()
+        self._held: tuple[str, LoadedModel] | None = None
+        self._default_identity: tuple[str, str] | None = None
+        self.seconds_per_frame: float | None = None
+        """Measured on this machine; None before the first frame."""
+        self._borrows_gpu = spaces is not None
+        self._forward = human3r.forward
+        if spaces is not None:
+            from demo.zero_gpu import ZeroGpuForward
+
+            self._forward = ZeroGpuForward(spaces, self._model(None))
 
     def probe(self, clip: Path) -> ClipInfo:
-        """Measure a clip. Raises ``InputError``."""
+        """Measure a clip in the decoder process. Raises ``InputError``."""
+        return human3r.probe(clip, LIMITS)
 
-    def peek(self, clip: Path, start_s: float) -> np.ndarray | None:
-        """Return the frame at a time, small: ``H W 3`` uint8, or None when there is none. Raises ``InputError``."""
+    def read_frame(self, clip: Path, time_s: float) -> np.ndarray | None:
+        """Return the frame at a time, reduced: ``H W 3`` uint8, or None. Raises ``InputError``."""
+        with human3r.FrameReader(clip, Sampling(start_s=time_s, max_frames=1), LIMITS) as reader:
+            for frame in reader:
+                picture = Image.fromarray(frame.image)
+                picture.thumbnail((MAX_PREVIEW_SIDE_PX, MAX_PREVIEW_SIDE_PX), Image.Resampling.BOX)
+                return np.asarray(picture)
+        return None
 
     def load(self, model: str) -> None:
-        """Have an offered model ready. Raises ``AssetError``, ``CheckpointError``, ``InputError``."""
+        """Load an offered model and measure its speed. Raises ``AssetError``, ``CheckpointError``, ``InputError``."""
+        loaded = self._model(model)
+        if self.seconds_per_frame is None and not self._borrows_gpu:  # a lent GPU is not available here
+            session = human3r.Session(loaded)
+            image = np.random.default_rng(0).integers(0, 255, (288, 384, 3), dtype=np.uint8)
+            session.step(image)  # the first frame is slower
+            started = time.perf_counter()
+            session.step(image)
+            self._update_speed(time.perf_counter() - started)
 
-    def reconstruct(self, clip: Path, options: RunOptions, listener: RunListener) -> Reconstruction:
-        """Run the model; when stopped, return what there is. Raises ``InputError``, ``Cancelled``."""
+    def reconstruct(
+        self, request: RunRequest, sinks: Sequence[FrameSink], control: RunControl, folder: RunFolder
+    ) -> Reconstruction:
+        """Run a model and write the moments into the folder; a stopped run returns the frames so far.
 
-    def open_live(self) -> LiveScene | None:
-        """Open a live viewer, or None where that is impossible."""
+        Raises:
+            InputError: The clip or an option cannot be used.
+            Cancelled: Stopped before the first frame.
+        """
+        assert request.clip is not None  # ``Runs`` refuses requests without one
+        started = time.perf_counter()
+        moments = human3r.Moments()
+        result = human3r.reconstruct(
+            request.clip,
+            self._model(request.model),
+            replace(request.options, limits=LIMITS),
+            sinks=(moments, *sinks),
+            control=control,
+            forward=self._forward,
+        )
+        self._update_speed((time.perf_counter() - started) / result.num_frames)
+        moments.write(folder.path / human3r.MOMENTS_NAME, result)
+        return result
+
+    def export(self, result: Reconstruction, clip: Path | None, folder: RunFolder, name: str) -> bool:
+        """Write one file of a result; False when it needs the clip and there is none."""
+        return write_download(name, result, self._model(None).body, clip, folder)
+
+    def open_live(self) -> LiveScene:
+        """Open a live viewer on a loopback port."""
+        return human3r.LiveScene(self._model(None).body)
 
     def preview(self, prediction: FramePrediction) -> np.ndarray:
         """Draw the people over the frame: ``H W 3`` uint8."""
+        return human3r.draw_preview(prediction, self._model(None).body, MAX_PREVIEW_SIDE_PX)
 
-    def export(self, result: Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
-        """Write one file of a result; False for a name that is unknown or needs a clip that is not there."""
-
-    def maker_of(self, result: Reconstruction) -> Maker:
-        """Say which model made a result, compared with the default one."""
+    def source_of(self, result: Reconstruction) -> Source:
+        """Return which model made a result, compared with the default one."""
+        if self._default_identity is None:
+            model = self._model(self._default)
+            self._default_identity = model.name, model.sha256
+        name, sha256 = self._default_identity
+        if result.meta.get("model_sha256") == sha256:
+            return "current model"
+        return "earlier weights" if result.meta.get("model") == name else "other model"
 
     def model_names(self) -> tuple[str, ...]:
-        """Return the models that visitors can choose, the default first; names, never paths."""
+        """Return the names of the models that visitors can choose, the default first."""
+        others = () if self._borrows_gpu else human3r.models_on_disk()
+        return tuple(dict.fromkeys((self._default, *others)))
 
     def describe(self) -> dict[str, object]:
-        """Return model name, device and package version."""
+        """Return package version, model and device; the device is None until the model is loaded."""
+        held = self._held
+        name, device = (held[1].name, str(held[1].device)) if held else (self._default, None)
+        return {"version": human3r.__version__, "model": name, "device": device}
 
-    def seconds_per_frame(self) -> float | None:
-        """Return the measured time per frame on this machine, or None before the first one."""
+    def _model(self, name: str | None) -> LoadedModel:
+        """Return a model by name, or the held one for None; loads it when it is another one.
+
+        Raises:
+            InputError: The name is not offered; nothing was looked up.
+        """
+        name = self._default if name == "auto" else name
+        if name is not None and name not in self.model_names():
+            raise human3r.InputError("The requested model is not offered here.", "Choose one from the list.")
+        with self._lock:
+            if self._held is None or (name is not None and self._held[0] != name):
+                name = name or self._default
+                self._held = None  # frees the old weights before the new ones load
+                source = self._default_source if name == self._default else name
+                self._held = (name, human3r.load_model(source, body=self._body_path))
+            return self._held[1]
+
+    def _update_speed(self, seconds: float) -> None:
+        before = self.seconds_per_frame
+        self.seconds_per_frame = seconds if before is None else before + _SPEED_WEIGHT * (seconds - before)

@@ -1,8 +1,8 @@
 """The example clips and their precomputed results.
 
 A result is a ``reconstruction.npz`` that ``python -m demo.tools.precompute`` made with the default model. It is shown
-only while that model is in use, with a remark when its weights have changed since; with another model, a click on an
-example starts a run.
+while that model is in use, with a note when its weights have changed since; with another model, opening an example
+starts a run.
 """
 
 from __future__ import annotations
@@ -11,47 +11,39 @@ import shutil
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from demo.engine import Engine
 from demo.page import messages
 from demo.runs import Outcome, outcome_of
-from demo.storage import MOMENTS_NAME, Shelf, Store
-
-if TYPE_CHECKING:
-    from human3r import Reconstruction
+from demo.storage import ResultStore, RunFolder
+from human3r import MOMENTS_NAME, Reconstruction
 
 ROOT = Path(__file__).parent.parent / "examples"
 
 
 @dataclass(frozen=True)
 class Example:
-    """One tile of the page."""
+    """One tile of the page; the files other than the clip may be absent."""
 
     slug: str
     """Name of its files."""
     title: str
-    """On the tile."""
+    """Text of the tile."""
 
     @property
     def clip(self) -> Path:
         """The video."""
         return ROOT / f"{self.slug}.mp4"
 
-    @property
-    def thumbnail(self) -> Path:
-        """A small picture of it."""
-        return ROOT / "precomputed" / f"{self.slug}.jpg"
+    def precomputed(self, ending: str) -> Path:
+        """Return the result (``.npz``), its points of single frames (``.moments.bin``) or the thumbnail (``.jpg``)."""
+        return ROOT / "precomputed" / f"{self.slug}{ending}"
 
     @property
-    def precomputed(self) -> Path:
-        """Its result, or a path that does not exist."""
-        return ROOT / "precomputed" / f"{self.slug}.npz"
-
-    @property
-    def moments(self) -> Path:
-        """The points of its single frames, or a path that does not exist."""
-        return ROOT / "precomputed" / f"{self.slug}.moments.bin"
+    def icon(self) -> str | None:
+        """Path of the thumbnail, where there is one."""
+        path = self.precomputed(".jpg")
+        return str(path) if path.is_file() else None
 
 
 EXAMPLES = (
@@ -67,57 +59,56 @@ def available_examples() -> tuple[Example, ...]:
 
 
 class Gallery:
-    """Opens precomputed results; each is prepared once and shared by all visitors (it holds nothing of theirs).
+    """Opens precomputed results; each is prepared once and shared by all visitors.
 
     Args:
         engine: Writes the recording and the downloads.
-        store: Where they go; the shelf of an example never expires.
+        store: Holds their folders, which never expire.
     """
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Engine, store: ResultStore) -> None:
         self._engine = engine
         self._store = store
         self._locks = {example.slug: threading.Lock() for example in EXAMPLES}
         self._open: dict[str, Outcome] = {}
 
     def open(self, example: Example) -> Outcome | None:
-        """Return the result of an example, or None when it has to be computed first."""
+        """Return the result of an example, or None when there is none of the default model."""
         with self._locks[example.slug]:
             if example.slug not in self._open:
-                result = self._load(example)
-                if result is None:
+                outcome = self._prepare(example)
+                if outcome is None:
                     return None
-                self._open[example.slug] = self._prepare(example, result, self._store.open(owner=""))
+                self._open[example.slug] = outcome
             return self._open[example.slug]
 
     def open_all(self) -> None:
-        """Prepare every example ahead, so that the first click finds it ready."""
+        """Prepare every example, so that the first click finds it ready."""
         for example in available_examples():
             self.open(example)
 
-    def clip_of(self, shelf: Shelf) -> Path | None:
-        """Return the clip behind an example's shelf, or None when the shelf is no example's."""
-        slugs = [slug for slug, outcome in list(self._open.items()) if outcome.shelf.token == shelf.token]
+    def clip_of(self, folder: RunFolder) -> Path | None:
+        """Return the clip of an example's folder, or None for a visitor's folder."""
+        slugs = [slug for slug, outcome in list(self._open.items()) if outcome.folder.token == folder.token]
         return next((example.clip for example in EXAMPLES if example.slug in slugs), None)
 
-    def _load(self, example: Example) -> Reconstruction | None:
-        from human3r import Reconstruction
-
-        if not example.precomputed.is_file():
+    def _prepare(self, example: Example) -> Outcome | None:
+        if not example.precomputed(".npz").is_file():
             return None
-        result = Reconstruction.load(example.precomputed)
-        return None if self._engine.maker_of(result) == "another model" else result
-
-    def _prepare(self, example: Example, result: Reconstruction, shelf: Shelf) -> Outcome:
-        result.save(shelf.folder / "reconstruction.npz")
+        result = Reconstruction.load(example.precomputed(".npz"))
+        source = self._engine.source_of(result)
+        if source == "other model":
+            return None
+        folder = self._store.open(owner="")
+        result.save(folder.path / "reconstruction.npz")
         ready = ["reconstruction.npz"]
-        if example.moments.is_file():
-            shutil.copyfile(example.moments, shelf.folder / MOMENTS_NAME)
+        if example.precomputed(".moments.bin").is_file():
+            shutil.copyfile(example.precomputed(".moments.bin"), folder.path / MOMENTS_NAME)
             ready.append(MOMENTS_NAME)
         for name in ("scene.viser", "overlay.mp4"):
-            if self._engine.export(result, example.clip, shelf.folder, name):
+            if self._engine.export(result, example.clip, folder, name):
                 ready.append(name)
-        outcome = outcome_of(result, shelf, 0.0, tuple(ready))
-        if self._engine.maker_of(result) == "earlier weights":
+        outcome = outcome_of(result, folder, 0.0, tuple(ready))
+        if source == "earlier weights":
             outcome = replace(outcome, warnings=(*outcome.warnings, messages.EARLIER_WEIGHTS))
         return outcome

@@ -1,7 +1,6 @@
-"""Runs in a line: one works, a bounded number waits, any can be stopped.
+"""The queue of runs: one active job, a bounded number of waiting jobs, first come, first served.
 
-The model is one resource, so runs are strictly first come, first served. No threads and no files live here; the
-caller does the work between ``enter`` and ``leave``.
+No threads and no files live here; the caller does the work inside ``JobQueue.slot``.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
-class LineFullError(Exception):
-    """Too many runs wait already; ``args[0]`` is how many."""
+class QueueFullError(Exception):
+    """Too many jobs are waiting; ``args[0]`` is their number."""
 
 
 @dataclass(eq=False)
@@ -21,23 +20,16 @@ class Job:
     """One run, from the click to its end."""
 
     owner: str
-    """Session that asked for it."""
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def stop(self) -> None:
-        """Ask the run to end after the current frame."""
-        self._stop.set()
-
-    def should_stop(self) -> bool:
-        """Say whether the visitor asked for the end."""
-        return self._stop.is_set()
+    """Session that started it."""
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Set when the run shall end after the current frame."""
 
 
-class Line:
+class JobQueue:
     """First come, first served, one at a time.
 
     Args:
-        max_waiting: Jobs that may wait behind the active one.
+        max_waiting: Maximum number of jobs behind the active one.
     """
 
     def __init__(self, max_waiting: int) -> None:
@@ -46,16 +38,16 @@ class Line:
         self._jobs: list[Job] = []
 
     @contextmanager
-    def place(self, owner: str) -> Iterator[Job]:
-        """Stand in line for the length of a ``with`` block.
+    def slot(self, owner: str) -> Iterator[Job]:
+        """Hold a position in the queue for the duration of a ``with`` block.
 
         Raises:
-            LineFullError: ``max_waiting`` jobs wait already.
+            QueueFullError: ``max_waiting`` jobs are waiting already.
         """
         job = Job(owner)
         with self._changed:
             if len(self._jobs) > self._max_waiting:
-                raise LineFullError(len(self._jobs) - 1)
+                raise QueueFullError(len(self._jobs) - 1)
             self._jobs.append(job)
         try:
             yield job
@@ -64,22 +56,21 @@ class Line:
                 self._jobs.remove(job)
                 self._changed.notify_all()
 
-    def waiting_before(self, job: Job, timeout_s: float) -> int:
-        """Wait until it is the job's turn, at most ``timeout_s``, and return how many are before it (0: its turn)."""
+    def wait_turn(self, job: Job, timeout_s: float) -> int:
+        """Wait at most ``timeout_s`` for the job's turn and return the number of jobs before it (0: its turn)."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs[0] is job or job.should_stop(), timeout_s)
+            self._changed.wait_for(lambda: self._jobs[0] is job or job.stopped.is_set(), timeout_s)
             return self._jobs.index(job)
 
-    def stop(self, owner: str) -> int:
-        """Ask every job of a session to end, and return how many there were."""
+    def stop(self, owner: str | None = None) -> None:
+        """Request the end of every job of a session, or of all jobs."""
         with self._changed:
-            mine = [job for job in self._jobs if job.owner == owner]
-            for job in mine:
-                job.stop()
+            for job in self._jobs:
+                if owner in (None, job.owner):
+                    job.stopped.set()
             self._changed.notify_all()
-        return len(mine)
 
     def counts(self) -> tuple[int, int]:
-        """Return (active, waiting)."""
+        """Return the numbers of (active, waiting) jobs."""
         with self._changed:
             return min(1, len(self._jobs)), max(0, len(self._jobs) - 1)

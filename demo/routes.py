@@ -1,17 +1,18 @@
-"""The demo's own addresses: health, the viewer, the files of a result, and the pipe to a live viewer.
+"""The demo's own routes: health, the viewer, the files of a result, and the socket of a live viewer.
 
-They come before Gradio's routes on the same port. A wrong, unknown or expired token is a 404 with one sentence, and
-answers never tell which of the three it was.
+They precede Gradio's routes on the same port. A malformed, unknown or expired token is a 404 with one sentence; the
+response does not reveal which of the three it was.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import gzip
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 import websockets
@@ -21,11 +22,10 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+import human3r
 from demo.page import messages
-from demo.storage import Shelf, Store
-from demo.viewer import LiveScenes, client_page
+from demo.storage import ResultStore, RunFolder
 
-_LOG = logging.getLogger(__name__)
 _MEDIA_TYPES = {
     ".glb": "model/gltf-binary",
     ".html": "text/html; charset=utf-8",
@@ -37,27 +37,28 @@ _MEDIA_TYPES = {
 _HEADERS = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
 _INLINE = (".mp4", ".viser", ".jpg", ".png")
 _RECORDING = ("playbackPath", "../scene.viser")
-_HARMLESS = re.compile(
+_VIEW_PARAMETER = re.compile(
     r"(moments|darkMode|fixedDpr|hideViserLogo|initialCamera(Position|LookAt|Up|Fov|Near|Far))=[\d.,+-]*"
 )
-"""Wishes that the viewer may find in its address."""
+"""Query parameters of the viewer that load nothing."""
 
 
 @dataclass(frozen=True)
 class Site:
     """What the routes serve."""
 
-    store: Store
-    live: LiveScenes
+    store: ResultStore
+    live_port: Callable[[str], int | None]
+    """Return the loopback port of the live viewer with a token."""
     health: Callable[[], dict[str, object]]
     """Facts for ``/healthz``: no token, no user data."""
-    make: Callable[[Shelf, str], None]
-    """Write a download that is made on demand into its shelf; does nothing for unknown names."""
+    make: Callable[[RunFolder, str], None]
+    """Write a file that is created on demand into its folder; does nothing for unknown names."""
 
 
 def build_routes(site: Site) -> list[BaseRoute]:
     """Return the routes for ``launch(app_kwargs={"routes": ...})``."""
-    making = asyncio.Lock()  # whoever waits for a file waits here, not in one of the server's few threads
+    exporting = asyncio.Lock()  # requests wait here instead of occupying the server's few threads
 
     async def health(_: Request) -> Response:
         return JSONResponse(site.health(), headers={"Cache-Control": "no-store"})
@@ -68,18 +69,18 @@ def build_routes(site: Site) -> list[BaseRoute]:
         return _page(request) if _is_safe(request, _RECORDING) else RedirectResponse(f"?{'='.join(_RECORDING)}")
 
     async def live(request: Request) -> Response:
-        if site.live.port(request.path_params["token"]) is None:
+        if site.live_port(request.path_params["token"]) is None:
             return _gone()
         return _page(request) if _is_safe(request, None) else RedirectResponse("./")
 
     async def file(request: Request) -> Response:
-        shelf, name = site.store.get(request.path_params["token"]), request.path_params["name"]
-        if shelf is None:
+        folder, name = site.store.get(request.path_params["token"]), request.path_params["name"]
+        if folder is None:
             return _gone()
-        if shelf.file(name) is None:
-            async with making:
-                await run_in_threadpool(site.make, shelf, name)
-        path = shelf.file(name)
+        if folder.file(name) is None:
+            async with exporting:
+                await run_in_threadpool(site.make, folder, name)
+        path = folder.file(name)
         if path is None:
             return _gone()
         kind = "inline" if path.suffix in _INLINE and "download" not in request.query_params else "attachment"
@@ -87,11 +88,11 @@ def build_routes(site: Site) -> list[BaseRoute]:
         return FileResponse(path, media_type=media_type, filename=name, content_disposition_type=kind, headers=_HEADERS)
 
     async def socket(browser: WebSocket) -> None:
-        port = site.live.port(browser.path_params["token"])
+        port = site.live_port(browser.path_params["token"])
         if port is None:
             await browser.close(code=4404)
             return
-        await _pipe(browser, port)
+        await _proxy(browser, port)
 
     return [
         Route("/healthz", health),
@@ -104,33 +105,39 @@ def build_routes(site: Site) -> list[BaseRoute]:
 
 
 def _is_safe(request: Request, recording: tuple[str, str] | None) -> bool:
-    """Say whether the address makes the client load nothing but what this server has made.
+    """Return whether the query makes the client load only what this server provides.
 
-    A recording is code, and so is what a viewer's socket says. viser's client would take either from any address in
-    its query, and run it as a part of this page.
+    Recordings and the messages of a viewer's socket are code. viser's client would take either from any address in its
+    query and run it as part of this page.
     """
-    wishes = parse_qsl(request.url.query, keep_blank_values=True)
-    sources = [wish for wish in wishes if not _HARMLESS.fullmatch("=".join(wish))]
+    parameters = parse_qsl(request.url.query, keep_blank_values=True)
+    sources = [item for item in parameters if not _VIEW_PARAMETER.fullmatch("=".join(item))]
     return sources == ([] if recording is None else [recording])
 
 
+@lru_cache(maxsize=1)
+def _player() -> tuple[bytes, bytes]:
+    """Return the player page as HTML: (uncompressed, gzipped)."""
+    page = human3r.player_page().encode()
+    return page, gzip.compress(page, 6)
+
+
 def _page(request: Request) -> Response:
-    plain, gzipped = client_page()
+    page, gzipped = _player()
     if "gzip" in request.headers.get("accept-encoding", ""):
-        headers = {**_HEADERS, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-        return Response(gzipped, media_type="text/html; charset=utf-8", headers=headers)
-    return Response(plain, media_type="text/html; charset=utf-8", headers=_HEADERS)
+        return HTMLResponse(gzipped, headers={**_HEADERS, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+    return HTMLResponse(page, headers=_HEADERS)
 
 
 def _gone() -> Response:
     return HTMLResponse(messages.EXPIRED_PAGE, status_code=404, headers=_HEADERS)
 
 
-async def _pipe(browser: WebSocket, port: int) -> None:
-    """Join the browser's socket and the loopback viewer's until one of them ends."""
+async def _proxy(browser: WebSocket, port: int) -> None:
+    """Connect the browser's socket with the loopback viewer's until one of them closes."""
     protocols = [websockets.Subprotocol(name) for name in browser.scope.get("subprotocols", [])]
     try:
-        # Frames hold whole meshes, so no size limit; the peer is our own process, so neither compression nor pings.
+        # Frames hold whole meshes, so no size limit; the peer is this process, so no compression or pings.
         upstream = await websockets.connect(
             f"ws://127.0.0.1:{port}",
             subprotocols=protocols or None,
@@ -143,17 +150,17 @@ async def _pipe(browser: WebSocket, port: int) -> None:
         await browser.close(code=4404)
         return
     async with upstream:
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the browser may leave at any moment
-            await _join(browser, upstream)
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the browser may disconnect at any time
+            await _relay(browser, upstream)
 
 
-async def _join(browser: WebSocket, upstream: websockets.ClientConnection) -> None:
+async def _relay(browser: WebSocket, upstream: websockets.ClientConnection) -> None:
     await browser.accept(subprotocol=upstream.subprotocol)
-    ways = [asyncio.create_task(_to_browser(browser, upstream)), asyncio.create_task(_to_viewer(browser, upstream))]
-    _, running = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    for way in running:
-        way.cancel()
-    await asyncio.gather(*ways, return_exceptions=True)
+    tasks = [asyncio.create_task(_to_browser(browser, upstream)), asyncio.create_task(_to_viewer(browser, upstream))]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     await browser.close()
 
 

@@ -1,7 +1,7 @@
-"""Puts the demo together and runs it: one process, one port.
+"""Assembles the demo and serves it: one process, one port.
 
-Owns the lifetime of everything: the model warms up in the background, expired things are swept, and leaving removes
-every file and closes every live viewer.
+Owns all lifetimes: the model loads in the background, expired results and viewers are removed, and leaving the context
+manager removes every file and closes every live viewer.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ import threading
 from pathlib import Path
 
 import gradio as gr
+from gradio.themes import Base
 from gradio.utils import get_upload_folder
 
 import human3r
+from demo.downloads import ON_DEMAND
 from demo.engine import Engine
 from demo.examples import ROOT as EXAMPLES_ROOT
 from demo.examples import Gallery
-from demo.jobs import Line
-from demo.page.ui import Parts, build_page
+from demo.jobs import JobQueue
+from demo.page.api import Services
+from demo.page.ui import build_page
 from demo.routes import Site, build_routes
-from demo.runs import ON_DEMAND, Runs
+from demo.runs import Runs
 from demo.settings import Settings
-from demo.storage import Shelf, Store, sweep_empty_uploads
-from demo.viewer import LiveScenes
+from demo.storage import ResultStore, RunFolder, sweep_empty_uploads
+from demo.zero_gpu import find_spaces
 
 _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "page" / "static"
@@ -34,21 +37,22 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
 class Demo:
-    """The running parts of one demo; use it as a context manager.
+    """The services of one running demo; use it as a context manager.
 
     Args:
-        settings: Where to listen and what to allow.
-        engine: The reconstruction package.
+        settings: Address and limits.
+        engine: Runs the model and writes the files.
     """
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings = settings
         self.engine = engine
-        self.line = Line(settings.max_waiting)
-        self.store = Store(settings.file_ttl_s, settings.max_results)
-        self.live = LiveScenes(settings.max_live, settings.live_ttl_s)
-        self.runs = Runs(engine, self.line, self.store, self.live)
+        self.jobs = JobQueue(settings.max_waiting)
+        self.store = ResultStore(settings.file_ttl_s, settings.max_results)
+        self.runs = Runs(engine, self.jobs, self.store)
         self.gallery = Gallery(engine, self.store)
+        self.url = ""
+        """Of the page, once it is launched."""
         self._export_lock = threading.Lock()
         self._closed = threading.Event()
 
@@ -58,39 +62,38 @@ class Demo:
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
-        self.live.close_all()
+        self.runs.close()
         self.store.close()
 
     def health(self) -> dict[str, object]:
         """Return the facts of ``/healthz``: no token, no user data."""
-        active, waiting = self.line.counts()
+        active, waiting = self.jobs.counts()
         return {"status": "ok", **self.engine.describe(), "active_jobs": active, "queued_jobs": waiting}
 
-    def make(self, shelf: Shelf, name: str) -> None:
-        """Write a download of a finished result that somebody asked for."""
-        from human3r import Reconstruction
-
-        if name not in ON_DEMAND or (arrays := shelf.file("reconstruction.npz")) is None:
+    def make(self, folder: RunFolder, name: str) -> None:
+        """Write a download of a finished result on request."""
+        if name not in ON_DEMAND or (arrays := folder.file("reconstruction.npz")) is None:
             return
-        # One at a time: an export uses the memory of a whole result.
-        with self._export_lock, self.store.in_use(shelf.token):
-            if shelf.file(name) is None:
-                self.engine.export(Reconstruction.load(arrays), self.gallery.clip_of(shelf), shelf.folder, name)
+        # One at a time: an export needs the memory of a whole result.
+        with self._export_lock, self.store.in_use(folder.token):
+            if folder.file(name) is None:
+                result = human3r.Reconstruction.load(arrays)
+                self.engine.export(result, self.gallery.clip_of(folder), folder, name)
 
     def launch(self, *, warm_up: bool = True) -> gr.Blocks:
         """Serve the page in the background and print its URL.
 
         Args:
-            warm_up: Load the model and prepare the examples when the page is up.
+            warm_up: Load the model and prepare the examples once the page is up.
 
         Raises:
             OSError: The port is taken.
         """
-        parts = Parts(self.settings, self.engine, self.runs, self.gallery, self.engine.model_names())
-        page = build_page(parts)
-        page.queue(max_size=2 * self.settings.max_waiting)  # the line of runs is ours; this bounds requests, not runs
-        site = Site(self.store, self.live, self.health, self.make)
-        _, url, _ = page.launch(
+        services = Services(self.settings, self.engine, self.runs, self.gallery, self.engine.model_names())
+        page = build_page(services)
+        page.queue(max_size=2 * self.settings.max_waiting)  # bounds requests; ``jobs`` bounds runs
+        site = Site(self.store, self.runs.live_port, self.health, self.make)
+        _, self.url, _ = page.launch(
             server_name=self.settings.host,
             server_port=self.settings.port,
             prevent_thread_lock=True,
@@ -98,7 +101,7 @@ class Demo:
             share=False,
             root_path=self.settings.root_path,
             ssr_mode=False,
-            # Somewhat more than is accepted: the reader's own sentence then says how large the file is.
+            # More than the reader accepts: its error then names the size of the file.
             max_file_size=f"{self.settings.max_upload_mb * 3 // 2}mb",
             allowed_paths=[str(EXAMPLES_ROOT)],
             app_kwargs={"routes": build_routes(site)},
@@ -107,7 +110,7 @@ class Demo:
             head=f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
             footer_links=["api"],
         )
-        print(f"Human3R is ready: {url}  (Ctrl+C stops it)", flush=True)
+        print(f"Human3R is ready: {self.url}  (Ctrl+C stops it)", flush=True)
         if warm_up:
             threading.Thread(target=self._warm_up, name="human3r-warm-up", daemon=True).start()
         return page
@@ -123,7 +126,6 @@ class Demo:
 
     def _sweep(self) -> None:
         while not self._closed.wait(self.settings.sweep_every_s):
-            self.live.sweep()
             self.store.sweep()
             sweep_empty_uploads(Path(get_upload_folder()), self.settings.file_ttl_s)
 
@@ -132,11 +134,11 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
     """Run the demo until Ctrl+C or SIGTERM and return the exit code.
 
     Args:
-        settings: Where to listen and what to allow.
-        engine: None is the real one.
+        settings: Address and limits.
+        engine: Engine to use; None creates one from the settings.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    with Demo(settings, engine or _real_engine(settings)) as demo:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl+C: a service manager's stop cleans up, too
+    with Demo(settings, engine or Engine(settings.model, settings.body, find_spaces())) as demo:
         try:
             page = demo.launch()
         except OSError as error:
@@ -146,22 +148,9 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
     return 0
 
 
-def _real_engine(settings: Settings) -> Engine:
-    # Loads torch; a wrong option should answer at once.
-    from demo.human3r_engine import Human3REngine
-    from demo.zero_gpu import find_spaces
-
-    return Human3REngine(settings.model, settings.body, find_spaces())
-
-
-def _interrupt(*_: object) -> None:
-    """End as after Ctrl+C: without this, a service manager's stop would leave results on the disk."""
-    raise KeyboardInterrupt
-
-
-def _theme() -> gr.themes.Base:
-    """Return a plain theme with local fonts (a page must not fetch any from elsewhere)."""
-    theme = gr.themes.Base(
+def _theme() -> Base:
+    """Return a theme with local fonts only: the page loads nothing from other hosts."""
+    theme = Base(
         primary_hue="indigo", neutral_hue="slate", radius_size="lg", text_size="md", font=_FONT, font_mono=_MONO
     )
     return theme.set(

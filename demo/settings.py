@@ -1,4 +1,4 @@
-"""How the demo is started, and every limit it keeps. No behaviour lives here."""
+"""The command line of the demo and all of its limits."""
 
 from __future__ import annotations
 
@@ -14,40 +14,36 @@ SPACES_PORT = 7860
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the demo listens, what it runs, and what a visitor may use."""
+    """Address, model and limits."""
 
     host: str = LOOPBACK
     """Address to bind."""
     port: int | None = None
     """Port, or None for the first free one from 7860."""
     model: str = "auto"
-    """Name or path of the model that is selected at first."""
+    """Name or path of the default model."""
     body: str | None = None
     """Path of a licensed SMPL-X file, or None for the embedded body."""
     root_path: str = ""
-    """Path under which a reverse proxy shows the demo to the world, such as ``/human3r``; empty for the root."""
+    """Path under which a reverse proxy publishes the demo, such as ``/human3r``; empty for the root."""
     max_upload_mb: int = 200
-    """Largest upload."""
+    """Maximum size of an upload."""
     max_frames: int = 600
-    """Most frames of one run."""
+    """Maximum number of frames of a run."""
     default_frames: int = 300
-    """Frames of one run unless the visitor asks for more."""
+    """Default limit of the frames of a run."""
     max_waiting: int = 16
-    """Runs that may wait; further ones are refused with a sentence."""
-    max_live: int = 8
-    """Live viewers at one time; the oldest closes first."""
+    """Maximum number of queued runs."""
     max_results: int = 64
-    """Results kept at one time; the oldest goes first."""
-    live_ttl_s: float = 15 * 60
-    """A live viewer is closed after this time."""
+    """Maximum number of stored results; the oldest is removed first."""
     file_ttl_s: float = 60 * 60
-    """A result and its files are removed after this time."""
+    """Time to live of a result and its files."""
     sweep_every_s: float = 30
-    """Pause between two looks for expired things."""
+    """Interval between removals of expired results."""
 
 
 def parse_settings(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the command line; on a Space (``SPACE_ID`` is set) the address is the one its proxy expects.
+    """Parse the command line; on a Space (``SPACE_ID`` is set) the address is the one that its proxy expects.
 
     Raises:
         SystemExit: Wrong usage (exit code 2) or ``--help``.

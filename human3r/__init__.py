@@ -25,6 +25,7 @@ from human3r._version import __version__
 
 if TYPE_CHECKING:
     from human3r.assets.registry import models_on_disk
+    from human3r.bodies.smplx import SmplxBody
     from human3r.errors import (
         AssetError,
         AssetIntegrityError,
@@ -58,8 +59,9 @@ if TYPE_CHECKING:
     from human3r.inference.loaded_model import LoadedModel
     from human3r.inference.loading import load_model
     from human3r.inference.pipeline import FrameSink, RunControl, reconstruct
+    from human3r.inference.recurrence import SessionSnapshot
     from human3r.inference.session import Session
-    from human3r.inference.stream import ReconstructOptions
+    from human3r.inference.stream import ForwardEvent, ReconstructOptions, forward
     from human3r.records import BodyParameters, Camera, Frame, FramePrediction, People, Track
     from human3r.rendering.overlay import draw_preview
     from human3r.results.reconstruction import Reconstruction
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "human3r.assets.registry": ("models_on_disk",),
+    "human3r.bodies.smplx": ("SmplxBody",),
     "human3r.errors": (
         "AssetError",
         "AssetIntegrityError",
@@ -89,8 +92,8 @@ _HOMES = {
     ),
     "human3r.export": (
         "EXPORT_FORMATS",
-        "MANIFEST_NAME",
         "ExportFormat",
+        "MANIFEST_NAME",
         "export_file",
         "format_of",
         "write_all",
@@ -104,7 +107,8 @@ _HOMES = {
     "human3r.inference.loading": ("load_model",),
     "human3r.inference.pipeline": ("FrameSink", "RunControl", "reconstruct"),
     "human3r.inference.session": ("Session",),
-    "human3r.inference.stream": ("ReconstructOptions",),
+    "human3r.inference.recurrence": ("SessionSnapshot",),
+    "human3r.inference.stream": ("ForwardEvent", "ReconstructOptions", "forward"),
     "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
     "human3r.rendering.overlay": ("draw_preview",),
     "human3r.results.reconstruction": ("Reconstruction",),
@@ -132,6 +136,7 @@ __all__ = [
     "DiskFullError",
     "ExportFormat",
     "FormatError",
+    "ForwardEvent",
     "Frame",
     "FramePrediction",
     "FrameReader",
@@ -151,6 +156,8 @@ __all__ = [
     "RunControl",
     "Sampling",
     "Session",
+    "SessionSnapshot",
+    "SmplxBody",
     "Track",
     "UnsupportedMediaError",
     "__version__",
@@ -158,6 +165,7 @@ __all__ = [
     "error_from",
     "export_file",
     "format_of",
+    "forward",
     "load_model",
     "models_on_disk",
     "player_page",

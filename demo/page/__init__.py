@@ -1,1 +1,1 @@
-"""The page itself: components, HTML parts, and every sentence a visitor reads."""
+"""The page: components, markup, texts, and the API endpoint that shares its option fields."""

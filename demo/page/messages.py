@@ -1,9 +1,9 @@
-"""Every sentence a visitor reads. Plain words; an error says what is wrong and what to do."""
+"""Every sentence that a visitor reads. An error says what is wrong and what to do."""
 
 from __future__ import annotations
 
+import logging
 import secrets
-from dataclasses import dataclass
 
 TITLE = "Human3R"
 TAGLINE = "Everyone, the place and the camera in 4D, from one ordinary video."
@@ -28,19 +28,6 @@ EXPIRED_PAGE = (
 )
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is."""
-
-    frames_done: int
-    frames_total: int
-    """0 when the clip does not say."""
-    people: int
-    """In the current frame."""
-    frames_per_s: float
-    """Measured over the whole run; 0 before the first frame."""
-
-
 def count(number: int, noun: str) -> str:
     """Return ``1 frame``, ``2 frames``, ``1 person``, ``2 people``."""
     if number == 1:
@@ -49,7 +36,7 @@ def count(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as a person says it: ``3 s``, ``1 min 20 s``, ``2 h 5 min``."""
+    """Return a duration such as ``3 s``, ``1 min 20 s`` or ``2 h 5 min``."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -60,35 +47,34 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-def progress(state: Progress) -> str:
-    """Return ``frame 23/60 · 14 fps · 2 people · 3 s left``."""
-    total = f"/{state.frames_total}" if state.frames_total else ""
-    parts = [f"frame {state.frames_done}{total}"]
-    if state.frames_per_s > 0:
-        speed = f"{state.frames_per_s:.0f}" if state.frames_per_s >= 10 else f"{state.frames_per_s:.1f}"
-        parts.append(f"{speed} fps")
-    parts.append(count(state.people, "person"))
-    if state.frames_per_s > 0 and state.frames_total:
-        parts.append(f"{duration((state.frames_total - state.frames_done) / state.frames_per_s)} left")
+def progress(frames_done: int, frames_total: int, people: int, frames_per_s: float) -> str:
+    """Return ``frame 23/60 · 14 fps · 2 people · 3 s left``; a total or a speed of 0 is unknown."""
+    parts = [f"frame {frames_done}/{frames_total}" if frames_total else f"frame {frames_done}"]
+    if frames_per_s > 0:
+        parts.append(f"{frames_per_s:.0f} fps" if frames_per_s >= 10 else f"{frames_per_s:.1f} fps")
+    parts.append(count(people, "person"))
+    if frames_per_s > 0 and frames_total:
+        parts.append(f"{duration((frames_total - frames_done) / frames_per_s)} left")
     return " · ".join(parts)
 
 
 def waiting(before: int) -> str:
-    """Return the sentence for someone in line."""
+    """Return the status of a queued run."""
     return f"Waiting: {count(before, 'run')} before yours"
 
 
-def line_full(waiting_jobs: int) -> str:
-    """Return the sentence for someone who found the line full."""
-    return f"{count(waiting_jobs, 'run')} already wait here. Try again in a few minutes."
+def queue_full(waiting_jobs: int) -> str:
+    """Return the problem of a run that the queue refused."""
+    return f"{count(waiting_jobs, 'run')} already in the queue. Try again in a few minutes."
 
 
 def finished(frames: int, people: int, seconds: float) -> str:
-    """Return the line over a finished result."""
+    """Return the line above a finished result."""
     return f"{count(frames, 'frame')} · {count(people, 'person')} · {duration(seconds)} of video"
 
 
-def internal_error() -> tuple[str, str]:
-    """Return (sentence, id); the id goes to the log beside the traceback."""
+def log_internal_error(log: logging.Logger) -> str:
+    """Log the current exception under a random id and return the sentence that names the id."""
     identity = secrets.token_hex(4)
-    return f"Something failed on our side (internal error {identity}). Try again, or try another clip.", identity
+    log.exception("internal error %s", identity)
+    return f"Something failed on our side (internal error {identity}). Try again, or try another clip."

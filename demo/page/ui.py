@@ -1,4 +1,4 @@
-"""The page: Gradio components, and which of them changes when. No model, no files, no HTML text lives here."""
+"""The page: its Gradio components and their events. The markup is in ``panels``, the texts are in ``messages``."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
-from demo.api import Parts, connect_api, read_options
-from demo.engine import frames_to_use
+from demo.engine import RunRequest, frames_to_use
 from demo.examples import Example, available_examples
 from demo.page import messages, panels
-from demo.runs import ON_DEMAND, Outcome, Update
-from human3r.errors import InputError
+from demo.page.api import Services, connect_api, read_request
+from demo.runs import Update, note_for_people
+from human3r import InputError
 
 _LOG = logging.getLogger(__name__)
-_PEEKS_KEPT = 16
-"""Pictures of clips that are remembered while their options change."""
+_NUM_CACHED_FRAMES = 16
+"""Preview frames of clips that are cached while their options change."""
+_HIDDEN_EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+_Option = gr.Number | gr.Dropdown | gr.Checkbox
 
 
 @dataclass(frozen=True)
 class _Page:
-    """The components that change."""
+    """The components that events read or change."""
 
     clip: gr.File
     record: gr.Button
     webcam: gr.Video
     facts: gr.HTML
-    options: list[gr.components.Component]
+    options: list[_Option]
     reconstruct: gr.Button
     stop: gr.Button
     side: gr.HTML
@@ -39,18 +43,20 @@ class _Page:
     result: gr.HTML
 
     @property
-    def outputs(self) -> list[gr.components.Component]:
-        """What a run changes, in the order of ``_changes``."""
+    def outputs(self) -> list[gr.Button | gr.HTML]:
+        """The components that a run changes, in the order of ``_changes``."""
         return [self.facts, self.status, self.viewer, self.side, self.result, self.reconstruct, self.stop]
 
 
-def build_page(parts: Parts) -> gr.Blocks:
-    """Return the page; ``server.serve`` launches it."""
+def build_page(services: Services) -> gr.Blocks:
+    """Return the page, ready to launch."""
+    ttl_s = int(services.settings.file_ttl_s)
+    actions = _Actions(services)
     with gr.Blocks(
         title=messages.TITLE,
         fill_width=True,
         analytics_enabled=False,
-        delete_cache=(int(min(600, parts.settings.file_ttl_s)), int(parts.settings.file_ttl_s)),
+        delete_cache=(min(600, ttl_s), ttl_s),
     ) as page:
         gr.HTML(panels.header(), elem_id="h3-top")
         with gr.Row(elem_id="h3-stage", equal_height=False):
@@ -72,17 +78,17 @@ def build_page(parts: Parts) -> gr.Blocks:
                     reconstruct = gr.Button("Reconstruct", variant="primary", elem_id="h3-reconstruct", min_width=120)
                     stop = gr.Button("Stop", interactive=False, elem_id="h3-stop", min_width=80, scale=0)
                 tiles = _example_tiles()
-                options = _options(parts)
+                options = _options(services)
                 side = gr.HTML(elem_id="h3-side")
             with gr.Column(elem_id="h3-scene", min_width=300):
                 status = gr.HTML(panels.status(""), elem_id="h3-status")
                 viewer = gr.HTML(panels.empty_viewer(), elem_id="h3-viewer")
                 result = gr.HTML(elem_id="h3-result")
         components = _Page(clip, record, webcam, facts, options, reconstruct, stop, side, status, viewer, result)
-        _connect(components, tiles, parts)
-        connect_api(parts)
-        page.load(_Actions(parts).reopen, None, components.outputs, api_visibility="private", show_progress="hidden")
-        page.unload(_Actions(parts).leave)
+        _connect(components, tiles, actions)
+        connect_api(services)
+        page.load(actions.reopen, None, components.outputs, **_HIDDEN_EVENT)
+        page.unload(actions.stop)
     return page
 
 
@@ -92,20 +98,16 @@ def _example_tiles() -> list[tuple[Example, gr.Button]]:
         return []
     gr.HTML('<h2 class="h3-label">Or open an example</h2>')
     with gr.Row(elem_id="h3-examples"):
-        return [(example, _tile(example)) for example in examples]
+        tiles = [gr.Button(item.title, icon=item.icon, elem_classes="h3-tile", min_width=80) for item in examples]
+    for tile in tiles:
+        if isinstance(tile.icon, dict):  # otherwise Gradio's copy expires like the files of visitors
+            tile.keep_in_cache.add(tile.icon["path"])
+    return list(zip(examples, tiles, strict=True))
 
 
-def _tile(example: Example) -> gr.Button:
-    icon = str(example.thumbnail) if example.thumbnail.is_file() else None
-    tile = gr.Button(example.title, icon=icon, elem_classes="h3-tile", min_width=80)
-    if isinstance(tile.icon, dict):  # Gradio's copy would go with the files of visitors when their time is over
-        tile.keep_in_cache.add(tile.icon["path"])
-    return tile
-
-
-def _options(parts: Parts) -> list[gr.components.Component]:
-    """Build the folded-away options in the order of ``_read_options``."""
-    settings = parts.settings
+def _options(services: Services) -> list[_Option]:
+    """Build the collapsed options in the order of ``read_request``."""
+    settings = services.settings
     with gr.Accordion("Options", open=False, elem_id="h3-options"):
         with gr.Row():
             start = gr.Number(0, label="Start, seconds", minimum=0, min_width=110)
@@ -121,89 +123,88 @@ def _options(parts: Parts) -> list[gr.components.Component]:
                 min_width=110,
             )
         with gr.Row():
-            model = gr.Dropdown(list(parts.model_names), value=parts.model_names[0], label="Model", min_width=110)
+            model = gr.Dropdown(list(services.model_names), value=services.model_names[0], label="Model", min_width=110)
             reset = gr.Number(0, label="Reset every (0: auto)", minimum=0, precision=0, min_width=110)
         ttt3r = gr.Checkbox(False, label="TTT3R state update: steadier on long clips")
     return [start, duration, fps, frames, model, ttt3r, reset]
 
 
-def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], parts: Parts) -> None:
-    actions = _Actions(parts)
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    # One event for all fields: of several, an older answer could come last.
+def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], actions: _Actions) -> None:
+    # One event for all fields: the responses of several events could arrive out of order.
     gr.on(
         [page.clip.change, *(option.change for option in page.options)],
         actions.describe_clip,
         [page.clip, *page.options],
         page.facts,
         trigger_mode="always_last",
-        **private,
+        **_HIDDEN_EVENT,
     )
-    page.reconstruct.click(actions.run, [page.clip, *page.options], page.outputs, concurrency_limit=None, **private)
-    page.record.click(lambda: gr.update(visible=True), None, page.webcam, queue=False, **private)
-    page.webcam.stop_recording(actions.take_recording, page.webcam, [page.clip, page.webcam], **private)
-    page.stop.click(actions.stop, None, None, queue=False, **private)
+    page.reconstruct.click(
+        actions.run, [page.clip, *page.options], page.outputs, concurrency_limit=None, **_HIDDEN_EVENT
+    )
+    page.record.click(lambda: gr.update(visible=True), None, page.webcam, queue=False, **_HIDDEN_EVENT)
+    page.webcam.stop_recording(actions.take_recording, page.webcam, [page.clip, page.webcam], **_HIDDEN_EVENT)
+    page.stop.click(actions.stop, None, None, queue=False, **_HIDDEN_EVENT)
     for example, tile in tiles:
         tile.click(
             actions.open_example,
             [gr.State(example.slug), *page.options],
             [page.clip, *page.outputs],
             concurrency_limit=None,
-            **private,
+            **_HIDDEN_EVENT,
         )
 
 
 class _Actions:
-    """What the buttons do. Methods, because Gradio finds the ``gr.Request`` parameter by its annotation."""
+    """Event handlers. Methods, because Gradio finds the ``gr.Request`` parameter by its annotation."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._peek = lru_cache(maxsize=_PEEKS_KEPT)(parts.engine.peek)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._read_frame = lru_cache(maxsize=_NUM_CACHED_FRAMES)(services.engine.read_frame)
+
+    def _read(self, clip: str | None, values: tuple[object, ...]) -> RunRequest:
+        return read_request(self._services.settings, self._services.model_names, clip, *values)
 
     def describe_clip(self, clip: str | None, *values: object) -> str:
-        """Return the line under the upload."""
+        """Return the line below the upload."""
         if clip is None:
             return ""
-        parts = self._parts
+        engine = self._services.engine
         try:
-            options = read_options(parts.settings, parts.model_names, *values)
-            facts = parts.engine.probe(Path(clip))
-            peek = self._peek(Path(clip), options.start_s)
-            frames = frames_to_use(facts, options)
-            return panels.clip_line(facts, frames, options, parts.engine.seconds_per_frame(), peek)
+            sampling = self._read(clip, values).options.sampling
+            facts = engine.probe(Path(clip))
+            preview = self._read_frame(Path(clip), sampling.start_s)
+            num_frames = frames_to_use(facts, sampling)
+            return panels.clip_line(facts, num_frames, sampling, engine.seconds_per_frame, preview)
         except InputError as error:
             return panels.problem(str(error))
         except Exception:
-            sentence, identity = messages.internal_error()
-            _LOG.exception("internal error %s", identity)
-            return panels.problem(sentence)
+            return panels.problem(messages.log_internal_error(_LOG))
 
     def take_recording(self, recording: str | None) -> tuple[object, object]:
-        """Use what the camera has recorded as the clip."""
+        """Use the camera's recording as the clip."""
         if recording is None:
             return gr.skip(), gr.skip()
         return recording, gr.update(value=None, visible=False)
 
     def reopen(self, request: gr.Request) -> tuple[object, ...]:
-        """Show the result that the address names, after a reload or through a link."""
+        """Show the result that the page's address names, after a reload or through a link."""
         token = request.query_params.get("result")
         if not token:
             return (gr.skip(),) * len(_changes(Update("")))
-        outcome = self._parts.runs.find(token)
+        outcome = self._services.runs.find(token)
         if outcome is None:
             return _changes(Update("", problem=messages.EXPIRED))
-        text = messages.finished(outcome.frames, outcome.people, outcome.frames / outcome.fps)
-        return _changes(Update(text, outcome=outcome, note=messages.NO_PEOPLE if outcome.people == 0 else None))
+        return _changes(Update(outcome.text, outcome=outcome, note=note_for_people(outcome.people)))
 
     def run(self, request: gr.Request, clip: str | None, *values: object) -> Iterator[tuple[object, ...]]:
-        """Run, and change the page while it runs."""
+        """Run, and update the page meanwhile."""
         try:
-            options = read_options(self._parts.settings, self._parts.model_names, *values)
+            wanted = self._read(clip, values)
         except InputError as error:
             yield _changes(Update("", problem=str(error)))
             return
-        for update in self._parts.runs.start(Path(clip) if clip else None, options, str(request.session_hash)):
-            yield _changes(update)
+        yield from map(_changes, self._services.runs.start(wanted, str(request.session_hash)))
 
     def open_example(self, request: gr.Request, slug: str, *values: object) -> Iterator[tuple[object, ...]]:
         """Show the precomputed result, or start a run where there is none for the model in use."""
@@ -211,38 +212,30 @@ class _Actions:
         yield (str(example.clip), *_changes(Update(f"Opening {example.title}", 0.0)))
         outcome = None
         try:
-            outcome = self._parts.gallery.open(example)
-        except Exception:  # a damaged file only costs the short cut
+            outcome = self._services.gallery.open(example)
+        except Exception:  # without its precomputed result, the example runs
             _LOG.exception("example %s could not be opened", example.slug)
         if outcome is None:
             for changes in self.run(request, str(example.clip), *values):
                 yield (gr.skip(), *changes)
             return
-        text = messages.finished(outcome.frames, outcome.people, outcome.frames / outcome.fps)
-        yield (gr.skip(), *_changes(Update(text, outcome=outcome)))
+        yield (gr.skip(), *_changes(Update(outcome.text, outcome=outcome)))
 
     def stop(self, request: gr.Request) -> None:
-        """End the visitor's run after the current frame. The run says so: an answer from here could come too late."""
-        self._parts.runs.stop(str(request.session_hash))
-
-    def leave(self, request: gr.Request) -> None:
-        """The tab was closed."""
-        self._parts.runs.leave(str(request.session_hash))
+        """Stop the visitor's runs after the current frame; their own updates report it. A closed tab does so, too."""
+        self._services.runs.stop(str(request.session_hash))
 
 
 def _changes(update: Update) -> tuple[object, ...]:
     """Return the new values of ``_Page.outputs``: facts, status, viewer, side, result, Reconstruct, Stop."""
-    skip = gr.skip()
-    idle, working = (
-        (gr.update(interactive=True), gr.update(interactive=False)),
-        (gr.update(interactive=False), gr.update(interactive=True)),
-    )
+    skip, enabled, disabled = gr.skip(), gr.update(interactive=True), gr.update(interactive=False)
+    idle, working = (enabled, disabled), (disabled, enabled)
     if update.problem is not None:
         return panels.problem(update.problem), panels.status(""), panels.empty_viewer(), "", "", *idle
     if update.outcome is not None:
-        viewer = skip if update.is_shown else panels.recorded_viewer(update.outcome)
+        viewer = skip if update.is_complete else panels.recorded_viewer(update.outcome)
         line = panels.status(update.text, note=update.note)
-        return skip, line, viewer, panels.overlay(update.outcome) or skip, _result(update.outcome), *idle
+        return skip, line, viewer, panels.overlay(update.outcome) or skip, panels.result(update.outcome), *idle
     line = panels.status(update.text, update.fraction, busy=True)
     viewer = skip
     if update.live_token is not None:
@@ -251,7 +244,3 @@ def _changes(update: Update) -> tuple[object, ...]:
         viewer = panels.working_viewer(messages.WAITING_HINT if update.fraction is None else update.text)
     side = skip if update.preview is None else panels.preview(update.preview)
     return skip, line, viewer, side, skip if update.preview is not None else "", *working
-
-
-def _result(outcome: Outcome) -> str:
-    return panels.result(outcome, (*outcome.ready, *ON_DEMAND))

@@ -1,1 +1,1 @@
-"""Scripts around the page: screenshots, measurements, and the precomputed examples."""
+"""Development scripts: screenshots, measurements, and the precomputed examples."""

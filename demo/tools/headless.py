@@ -1,6 +1,6 @@
-"""A headless Chromium for the scripts that look at the page. Owns how it is found and started.
+"""Finds and starts a headless Chromium for the scripts that use the page.
 
-Playwright is a tool of development (``tests/requirements.txt``), so it is imported only when a browser is wanted.
+Playwright is a development requirement (``tests/requirements.txt``), so it is imported on use.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _OPTIONS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-_PATIENCE_MS = 300_000
+_TIMEOUT_MS = 300_000
 
 
 def missing() -> str | None:
-    """Return what is not on this machine, or None when a browser can be opened."""
+    """Return what is missing on this machine, or None when a browser can be opened."""
     try:
         import playwright.sync_api  # noqa: F401
     except ImportError:
@@ -37,12 +37,12 @@ def missing() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Open a browser that draws in software and has a camera that shows a test picture."""
+    """Open a browser that renders in software and has a camera with a test picture."""
     from playwright.sync_api import sync_playwright
 
     executable = next(filter(None, map(shutil.which, _NAMES)))
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=_OPTIONS, timeout=_PATIENCE_MS)
+        browser = driver.chromium.launch(executable_path=executable, args=_OPTIONS, timeout=_TIMEOUT_MS)
         try:
             yield browser
         finally:

@@ -1,7 +1,7 @@
 """Take a picture of every state of the page: ``python -m demo.tools.screenshots OUT [STATE ...] [--model M]``.
 
-Starts a demo of its own, whose runs can be held at a frame, and drives it with a headless Chromium. For people to look
-at; nothing is compared.
+Starts a demo of its own, whose runs can be paused at a frame, and drives it with headless Chromium. The pictures are
+for people; nothing is compared.
 """
 
 from __future__ import annotations
@@ -9,43 +9,54 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from demo.engine import RunListener, RunOptions
-from demo.human3r_engine import Human3REngine
+from demo.engine import Engine, RunRequest
 from demo.server import Demo
 from demo.settings import Settings
+from demo.storage import RunFolder
 from demo.tools import headless
-from demo.tools.page_states import HELD_AT_FRAME, STATES, Look
-from human3r import FramePrediction, Reconstruction
+from demo.tools.page_states import HELD_AT_FRAME, STATES, Visit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
-_PATIENCE_MS = 240_000
+    from human3r import FramePrediction, FrameSink, Reconstruction, RunControl
+
+_TIMEOUT_MS = 240_000
 
 
-class HeldEngine(Human3REngine):
-    """Stops after a frame until it is let go, so that a run in progress can be looked at for as long as it takes."""
+@dataclass
+class _Pause:
+    """A frame sink that waits at a frame."""
+
+    go: threading.Event
+    control: RunControl
+
+    def add(self, prediction: FramePrediction) -> None:
+        """Wait for ``go`` or for the end of the run."""
+        if prediction.frame_index >= HELD_AT_FRAME:
+            while not self.go.wait(0.1) and not self.control.should_stop():
+                pass
+
+
+class PausableEngine(Engine):
+    """Pauses runs at a frame while ``go`` is cleared."""
 
     def __init__(self, model: str) -> None:
         super().__init__(model, None)
         self.go = threading.Event()
         self.go.set()
 
-    def reconstruct(self, clip: Path, options: RunOptions, listener: RunListener) -> Reconstruction:
-        """Run the model up to the frame, and on."""
-
-        def on_frame(prediction: FramePrediction) -> None:
-            listener.on_frame(prediction)
-            if prediction.frame_index >= HELD_AT_FRAME:
-                while not self.go.wait(0.1) and not listener.should_stop():
-                    pass
-
-        return super().reconstruct(clip, options, replace(listener, on_frame=on_frame))
+    def reconstruct(
+        self, request: RunRequest, sinks: Sequence[FrameSink], control: RunControl, folder: RunFolder
+    ) -> Reconstruction:
+        """Run the model, with one more sink."""
+        return super().reconstruct(request, [*sinks, _Pause(self.go, control)], control, folder)
 
 
 def main() -> int:
@@ -60,38 +71,38 @@ def main() -> int:
     if reason := headless.missing():
         parser.exit(1, f"No pictures: {reason}.\n")
     options.folder.mkdir(parents=True, exist_ok=True)
-    is_whole = True
-    engine = HeldEngine(options.model)
+    is_complete = True
+    engine = PausableEngine(options.model)
     with (
         Demo(Settings(model=options.model), engine) as demo,
         TemporaryDirectory() as clips,
         headless.chromium() as browser,
     ):
         page = demo.launch(warm_up=False)
-        engine.load(options.model)
+        engine.load("auto")
         for name in options.states or STATES:
-            is_whole &= _take(name, browser, options.folder, engine, page.local_url, Path(clips))
+            is_complete &= _take(name, browser, options.folder, engine, demo.url, Path(clips))
         page.close()
-    return 0 if is_whole else 1
+    return 0 if is_complete else 1
 
 
-def _take(name: str, browser: Browser, folder: Path, engine: HeldEngine, url: str, clips: Path) -> bool:
-    """Take the picture of one state, and say whether it could be reached."""
+def _take(name: str, browser: Browser, folder: Path, engine: PausableEngine, url: str, clips: Path) -> bool:
+    """Take the picture of one state, and return whether it was reached."""
     from playwright.sync_api import Error
 
     act, size, is_dark = STATES[name]
-    contexts = []
+    contexts: list[BrowserContext] = []
 
     def new_page() -> Page:
         context = browser.new_context(
-            viewport=dict(zip(("width", "height"), size, strict=True)),
+            viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if is_dark else "light",
             permissions=["camera"],
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(_PATIENCE_MS)
-        page.on("pageerror", lambda error: print(f"{name}: the page says {error}"))
+        page.set_default_timeout(_TIMEOUT_MS)
+        page.on("pageerror", lambda error: print(f"{name}: page error: {error}"))
         page.goto(url)
         page.get_by_role("button", name="Reconstruct").wait_for()
         return page
@@ -104,7 +115,7 @@ def _take(name: str, browser: Browser, folder: Path, engine: HeldEngine, url: st
         print(path, flush=True)
 
     try:
-        act(Look(first, url, engine.go, clips, new_page, shoot))
+        act(Visit(first, url, engine.go, clips, new_page, shoot))
         shoot()
     except Error as error:
         print(f"{name}: {error.message.splitlines()[0]}", flush=True)

@@ -15,7 +15,7 @@ from human3r.errors import Cancelled, InputError
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.loading import load_model
 from human3r.inference.resume import ResumableRun
-from human3r.inference.stream import Ended, Event, Forward, Opened, ReconstructOptions, Stepped, forward
+from human3r.inference.stream import Ended, Forward, ForwardEvent, Opened, ReconstructOptions, Stepped, forward
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction
@@ -120,7 +120,7 @@ class _Run:
         return result
 
     def _consume(
-        self, events: Generator[Event, None, None], store: ResultStore, sinks: Sequence[FrameSink], num_done: int
+        self, events: Generator[ForwardEvent, None, None], store: ResultStore, sinks: Sequence[FrameSink], num_done: int
     ) -> None:
         for event in events:
             if isinstance(event, Opened):

@@ -103,13 +103,13 @@ _GPU_BATCH = 4
 """Frames of a file that go through encoders and point head together: small batches leave a GPU half idle."""
 _Item = tuple[Frame, PreparedImage]
 
-Event = Opened | Stepped | Ended
-Forward = Callable[[Path, LoadedModel, ReconstructOptions, SessionSnapshot | None], Generator[Event, None, None]]
+ForwardEvent = Opened | Stepped | Ended
+Forward = Callable[[Path, LoadedModel, ReconstructOptions, SessionSnapshot | None], Generator[ForwardEvent, None, None]]
 
 
 def forward(
     clip: Path, model: LoadedModel, options: ReconstructOptions, resume_from: SessionSnapshot | None = None
-) -> Generator[Event, None, None]:
+) -> Generator[ForwardEvent, None, None]:
     """Run a model over a clip in this process. Closing the iterator ends the decoder and every thread.
 
     Args:

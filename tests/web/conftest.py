@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from looking import COUNT_DRAWINGS
+from pictures import COUNT_DRAWINGS
 from proxy import Proxy
 
 from human3r.video.writer import VideoWriter
@@ -115,20 +115,18 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 
 @pytest.fixture(scope="session")
-def unhurried_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The demo at the pace of a slow machine (see ``unhurried_app.py``), under the sub-path of a reverse proxy."""
-    running, process = start_app(
-        tmp_path_factory.mktemp("unhurried"), "tests/web/unhurried_app.py", "--root-path", PREFIX
-    )
+def slow_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The demo at the pace of a slow machine (see ``slow_app.py``), under the sub-path of a reverse proxy."""
+    running, process = start_app(tmp_path_factory.mktemp("slow"), "tests/web/slow_app.py", "--root-path", PREFIX)
     yield running
     end(process)
 
 
 @pytest.fixture(scope="session")
-def proxy(unhurried_app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def proxy(slow_app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """What stands in front of it; over TLS where ``openssl`` can make a certificate."""
     folder = tmp_path_factory.mktemp("proxy") if shutil.which("openssl") else None
-    with Proxy(unhurried_app.port, PREFIX, folder) as running:
+    with Proxy(slow_app.port, PREFIX, folder) as running:
         yield running
 
 
@@ -185,6 +183,6 @@ def page(open_page, app: App) -> object:
 
 
 @pytest.fixture
-def unhurried_page(open_page, proxy: Proxy) -> object:
+def slow_page(open_page, proxy: Proxy) -> object:
     """The page of the demo that takes its time, as it comes through the proxy."""
     return open_page(proxy.url)

@@ -1,4 +1,4 @@
-"""The page's API as a program meets it: the README's snippet, the contract of ``/reconstruct``, bad files."""
+"""The page's API as a program meets it: the snippet of demo/README.md, the contract of ``/reconstruct``, bad files."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_readmes_snippet_streams_and_ends_with_summary_and_files(app, short_clip: Path) -> None:
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_documented_snippet_streams_and_ends_with_summary_and_files(app, short_clip: Path) -> None:
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "demo" / "README.md").read_text(), re.DOTALL)
     snippet = next(text for text in snippets if "gradio_client" in text)
     assert "http://127.0.0.1:7860/" in snippet
-    told = "\nimport json\nprint('LAST ' + json.dumps([summary, files]))\n"
+    report = "\nimport json\nprint('LAST ' + json.dumps([summary, files]))\n"
     done = subprocess.run(
-        [sys.executable, "-c", snippet.replace("http://127.0.0.1:7860/", app.url) + told],
+        [sys.executable, "-c", snippet.replace("http://127.0.0.1:7860/", app.url) + report],
         cwd=short_clip.parent,
         env={**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"},
         capture_output=True,

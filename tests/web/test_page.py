@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from looking import changed, share_of_hue
+from pictures import changed, share_of_hue
 from synthetic_clips import patch_display_matrix
 from web_steps import (
     eventually,
@@ -33,7 +33,7 @@ DEFAULT_FRAMES = 300
 LIVE_BYTES = 20_000
 """A scene has reached the browser: the client's greeting alone is far smaller."""
 MIN_PERSON_PIXELS = 0.002
-"""Least part of the picture that is in the colour of people; they stand a few metres away."""
+"""Least part of the picture that is in the color of people; they stand a few meters away."""
 MIN_CHANGED = 0.001
 """Least part of the picture that another moment must change."""
 
@@ -139,15 +139,15 @@ def test_a_file_that_is_no_clip_is_one_sentence_and_the_server_goes_on(page, app
 
 
 def test_a_run_behind_a_proxy_grows_live_stops_keeps_what_there_is_and_frees_the_viewer(
-    unhurried_page, unhurried_app, proxy, long_clip: Path
+    slow_page, slow_app, proxy, long_clip: Path
 ) -> None:
-    page, url = unhurried_page, unhurried_app.url
+    page, url = slow_page, slow_app.url
     note_statuses(page)
     start_run(page, long_clip)
     token = viewer_token(page)
     eventually(page, lambda: proxy.passed.socket_bytes > LIVE_BYTES, "nothing came over the live viewer's socket")
     assert any(re.search(rf"/viewer/{token}/live$", path) for path in proxy.passed.paths)
-    places = _listening(unhurried_app.pid)
+    places = _listening(slow_app.pid)
     assert len(places) == 2
     assert {address for address, _ in places} <= LOOPBACK
 
@@ -169,8 +169,8 @@ def test_a_run_behind_a_proxy_grows_live_stops_keeps_what_there_is_and_frees_the
     assert page.problems == []
 
 
-def test_while_a_run_goes_on_its_viewer_is_our_player_and_grows(unhurried_page, long_clip: Path) -> None:
-    page = unhurried_page
+def test_while_a_run_goes_on_its_viewer_is_our_player_and_grows(slow_page, long_clip: Path) -> None:
+    page = slow_page
     start_run(page, long_clip)
     player = page.locator(".h3-viewer iframe").element_handle().content_frame()
     player.wait_for_function("window.h3r && h3r.player && h3r.player.isLive && h3r.player.isAtEdge")
@@ -187,8 +187,8 @@ def test_while_a_run_goes_on_its_viewer_is_our_player_and_grows(unhurried_page, 
     assert page.problems == []
 
 
-def test_a_new_run_starts_at_once_after_a_stop(unhurried_page, long_clip: Path) -> None:
-    page = unhurried_page
+def test_a_new_run_starts_at_once_after_a_stop(slow_page, long_clip: Path) -> None:
+    page = slow_page
     start_run(page, long_clip)
     page.get_by_role("button", name="Stop").click()
     page.locator("[data-h3=recording] iframe").wait_for()
@@ -198,32 +198,30 @@ def test_a_new_run_starts_at_once_after_a_stop(unhurried_page, long_clip: Path) 
     page.locator(".h3-status", has_text="frame ").wait_for()
 
 
-def test_a_phone_clip_is_seen_upright(unhurried_page, tmp_path: Path) -> None:
+def test_a_phone_clip_is_seen_upright(slow_page, tmp_path: Path) -> None:
     path = tmp_path / "phone.mp4"
     with VideoWriter(path, fps=10) as writer:
         for level in range(0, 240, 24):
             writer.append(np.full((48, 96, 3), level, np.uint8))
 
-    start_run(unhurried_page, patch_display_matrix(path, (0, 1, -1, 0)))
+    start_run(slow_page, patch_display_matrix(path, (0, 1, -1, 0)))
 
-    assert "48x96, rotated 90°" in unhurried_page.locator(".h3-facts").first.inner_text()
-    picture = unhurried_page.locator(".h3-side img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert "48x96, rotated 90°" in slow_page.locator(".h3-facts").first.inner_text()
+    picture = slow_page.locator(".h3-side img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert picture == [48, 96]
 
 
-def test_a_second_visitor_waits_and_closing_the_tab_makes_room(
-    open_page, unhurried_page, unhurried_app, long_clip: Path
-) -> None:
-    url = unhurried_app.url
-    start_run(unhurried_page, long_clip)
-    token = viewer_token(unhurried_page)
+def test_a_second_visitor_waits_and_closing_the_tab_makes_room(open_page, slow_page, slow_app, long_clip: Path) -> None:
+    url = slow_app.url
+    start_run(slow_page, long_clip)
+    token = viewer_token(slow_page)
 
     second = open_page(url)
     upload(second, long_clip)
     second.get_by_role("button", name="Reconstruct").click()
     second.get_by_text("Waiting: 1 run before yours").first.wait_for()
     assert token not in second.content()
-    unhurried_page.context.close()
+    slow_page.context.close()
     second.locator(".h3-status", has_text="frame ").wait_for()
 
     assert _status_of(f"{url}viewer/{token}/live/") == 404

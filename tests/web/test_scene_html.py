@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from looking import COUNT_DRAWINGS, changed, screenshot, settled, share_of_hue
+from pictures import COUNT_DRAWINGS, changed, screenshot, settled, share_of_hue
 from synthetic_scene import walking_reconstruction
 
 from human3r.bodies import load_body

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from looking import canvas_picture, changed, settled, share_of_hue
+from pictures import canvas_picture, changed, settled, share_of_hue
 from synthetic_clips import corner_image, write_clip
 from web_steps import last_s, paused_player, seek, time_s
 
@@ -73,7 +73,7 @@ def _is_up(url: str) -> bool:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_file_that_cannot_be_used_is_one_sentence_to_a_program(program, unhurried_app, tmp_path, name) -> None:
+def test_a_file_that_cannot_be_used_is_one_sentence_to_a_program(program, slow_app, tmp_path, name) -> None:
     from gradio_client import handle_file
 
     make, sentence = BAD[name]
@@ -83,11 +83,11 @@ def test_a_file_that_cannot_be_used_is_one_sentence_to_a_program(program, unhurr
         program.submit(handle_file(str(tmp_path / name)), max_frames=6, api_name="/reconstruct").result()
 
     assert "Traceback" not in str(refusal.value)
-    assert _is_up(unhurried_app.url)
+    assert _is_up(slow_app.url)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_an_odd_file_is_a_result_to_a_program(program, unhurried_app, tmp_path, name) -> None:
+def test_an_odd_file_is_a_result_to_a_program(program, slow_app, tmp_path, name) -> None:
     from gradio_client import handle_file
 
     GOOD[name](tmp_path / name)
@@ -96,16 +96,16 @@ def test_an_odd_file_is_a_result_to_a_program(program, unhurried_app, tmp_path, 
 
     assert 1 <= summary["frames"] <= 6
     assert len(files) >= 8
-    assert _is_up(unhurried_app.url)
+    assert _is_up(slow_app.url)
 
 
-def test_a_program_cannot_name_a_file_of_the_server(program, unhurried_app) -> None:
+def test_a_program_cannot_name_a_file_of_the_server(program, slow_app) -> None:
     foreign = {"path": str(ROOT / "app.py"), "meta": {"_type": "gradio.FileData"}}
 
     with pytest.raises(Exception, match=r"(?i)not|error"):
         program.submit(foreign, api_name="/reconstruct").result()
 
-    assert _is_up(unhurried_app.url)
+    assert _is_up(slow_app.url)
 
 
 def test_a_tour_of_the_timeline_with_overlay_in_step_both_ways_and_hidden_people(page) -> None:
@@ -127,7 +127,7 @@ def test_a_tour_of_the_timeline_with_overlay_in_step_both_ways_and_hidden_people
         arg=[0.6 * last_s(player), 1 / fps],
     )
 
-    # Without the scene: its points may have a person's colour.
+    # Without the scene: its points may have a person's color.
     player.evaluate("[...document.querySelectorAll('button')].find(b => b.textContent === 'Whole scene').click()")
     tracks = player.evaluate("window.h3r.player.scene.people.map(person => person.id)")
     shown = {track: share_of_hue(seek(page, player, 0.5 * last_s(player)), track) for track in tracks}

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from looking import canvas_picture, settled
+from pictures import canvas_picture, settled
 
-PATIENCE_S = 600
+TIMEOUT_S = 600
 """No test measures with it."""
 
 
 def eventually(page, is_so: Callable[[], bool], sentence: str) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not is_so():
         assert time.monotonic() < deadline, sentence
         page.wait_for_timeout(200)

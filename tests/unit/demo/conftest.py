@@ -1,4 +1,4 @@
-"""Parts of the demo over the stand-in engine."""
+"""Services of the demo over the fake engine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from standin import StandInEngine
+from fake_engine import FakeEngine
 
-from demo.jobs import Line
+from demo.jobs import JobQueue
 from demo.runs import Runs
-from demo.storage import Store
-from demo.viewer import LiveScenes
+from demo.storage import ResultStore
 
 
 class Clock:
@@ -34,28 +33,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(clock: Clock) -> Iterator[Store]:
-    with Store(file_ttl_s=3600, max_results=3, clock=clock) as made:
+def store(clock: Clock) -> Iterator[ResultStore]:
+    with ResultStore(file_ttl_s=3600, max_results=3, clock=clock) as made:
         yield made
 
 
 @pytest.fixture
-def live(clock: Clock) -> Iterator[LiveScenes]:
-    scenes = LiveScenes(max_live=2, ttl_s=900, clock=clock)
-    yield scenes
-    scenes.close_all()
+def engine() -> FakeEngine:
+    return FakeEngine()
 
 
 @pytest.fixture
-def engine() -> StandInEngine:
-    return StandInEngine()
+def jobs() -> JobQueue:
+    return JobQueue(max_waiting=1)
 
 
 @pytest.fixture
-def line() -> Line:
-    return Line(max_waiting=1)
-
-
-@pytest.fixture
-def runs(engine: StandInEngine, line: Line, store: Store, live: LiveScenes) -> Runs:
-    return Runs(engine, line, store, live)
+def runs(engine: FakeEngine, jobs: JobQueue, store: ResultStore) -> Iterator[Runs]:
+    made = Runs(engine, jobs, store)
+    yield made
+    made.close()

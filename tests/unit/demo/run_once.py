@@ -11,31 +11,30 @@ import sys
 from pathlib import Path
 
 import app  # noqa: F401 - its imports are what is tested
-from demo.engine import RunOptions
-from demo.human3r_engine import Human3REngine
+from demo.engine import Engine, RunRequest
 from demo.server import Demo
 from demo.settings import Settings
 from demo.zero_gpu import find_spaces
-from human3r import Reconstruction
-from human3r.inference import stream as forward
+from human3r import Reconstruction, ReconstructOptions
+from human3r.inference.recurrence import Recurrence
 
 
 def main(clip: Path, notes: Path, steps: Path) -> None:
-    step = forward.Session.advance
+    step = Recurrence.advance
 
-    def step_and_tell(*args: object, **options: object) -> object:
+    def step_and_record(*args: object, **options: object) -> object:
         with steps.open("a") as stream:
             stream.write(f"{os.getpid()}\n")
         return step(*args, **options)
 
-    forward.Session.advance = step_and_tell
+    Recurrence.advance = step_and_record
     spaces = find_spaces()
-    with Demo(Settings(model="tiny"), Human3REngine("tiny", None, spaces)) as demo:
+    with Demo(Settings(model="tiny"), Engine("tiny", None, spaces)) as demo:
         decorated = len(spaces.DECORATED) if spaces else None
         page = demo.launch()
-        *_, good = demo.runs.start(clip, RunOptions(model="tiny"), "someone")
-        *_, bad = demo.runs.start(notes, RunOptions(model="tiny"), "someone")
-        result = Reconstruction.load(good.outcome.shelf.file("reconstruction.npz"))
+        *_, good = demo.runs.start(RunRequest(clip, "tiny", ReconstructOptions()), "someone")
+        *_, bad = demo.runs.start(RunRequest(notes, "tiny", ReconstructOptions()), "someone")
+        result = Reconstruction.load(good.outcome.folder.file("reconstruction.npz"))
         facts = {
             "pid": os.getpid(),
             "steps": sorted(set(steps.read_text().split())),
@@ -43,7 +42,7 @@ def main(clip: Path, notes: Path, steps: Path) -> None:
             "path": result.T_world_camera.sum(axis=0).round(4).tolist(),
             "ready": good.outcome.ready,
             "problem": bad.problem,
-            "counts": demo.line.counts(),
+            "counts": demo.jobs.counts(),
             "models": demo.engine.model_names(),
             "decorated_before_launch": decorated,
             "spaces_before_torch": spaces.WAS_BEFORE_TORCH if spaces else None,

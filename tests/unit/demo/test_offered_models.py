@@ -6,17 +6,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from standin import StandInEngine
+from fake_engine import FakeEngine
 
 import human3r
-from demo.api import Parts, _api, read_options
-from demo.engine import RunListener, RunOptions
+from demo.engine import Engine, RunRequest
 from demo.examples import Gallery
-from demo.human3r_engine import Human3REngine
+from demo.page.api import Services, _endpoint, read_request
 from demo.runs import Runs
 from demo.settings import Settings
-from demo.storage import Store
-from human3r.errors import InputError
+from demo.storage import ResultStore
+from human3r import InputError, ReconstructOptions, RunControl
 
 NOT_OFFERED = ["tiny", "human3r_896l", "/etc/passwd", "../x.pth", "nothing", "COMPACT", ["compact"], {"a": 1}, 3]
 
@@ -31,20 +30,20 @@ def visited(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("model", NOT_OFFERED, ids=repr)
 def test_another_model_is_a_sentence_that_names_the_offered_ones(model: object) -> None:
     with pytest.raises(InputError, match="does not offer") as refusal:
-        read_options(Settings(), ("compact", "other"), 0, 0, 0, None, model, False, 0)
+        read_request(Settings(), ("compact", "other"), None, 0, 0, 0, None, model, False, 0)
     assert refusal.value.remedy == "Choose compact or other."
 
 
 @pytest.mark.parametrize("model", [None, "", "auto", "compact"])
 def test_nothing_and_auto_stand_for_the_default(model: object) -> None:
-    assert read_options(Settings(), ("compact", "other"), 0, 0, 0, None, model, False, 0).model == "compact"
+    assert read_request(Settings(), ("compact", "other"), None, 0, 0, 0, None, model, False, 0).model == "compact"
 
 
 def test_the_api_answers_the_same_for_files_that_exist_and_that_do_not(
-    engine: StandInEngine, runs: Runs, store: Store, visited: list[str]
+    engine: FakeEngine, runs: Runs, store: ResultStore, visited: list[str]
 ) -> None:
-    parts = Parts(Settings(), engine, runs, Gallery(engine, store), engine.model_names())
-    reconstruct = _api(parts)
+    services = Services(Settings(), engine, runs, Gallery(engine, store), engine.model_names())
+    reconstruct = _endpoint(services)
     request = SimpleNamespace(session_hash="someone")
     answers = set()
     for path in visited:
@@ -58,21 +57,21 @@ def test_the_api_answers_the_same_for_files_that_exist_and_that_do_not(
 
 
 def test_the_engine_itself_refuses_and_keeps_the_model_that_it_holds(
-    monkeypatch: pytest.MonkeyPatch, visited: list[str]
+    monkeypatch: pytest.MonkeyPatch, visited: list[str], store: ResultStore
 ) -> None:
     loaded: list[str] = []
+    folder = store.open("someone")
 
     def load(name: str, **_: object) -> object:
         loaded.append(name)
         return SimpleNamespace(name=name, device="cpu", sha256="0")
 
     monkeypatch.setattr(human3r, "load_model", load)
-    engine = Human3REngine("compact", None)
+    engine = Engine("compact", None)
     held = engine._model("auto")
-    listener = RunListener(lambda _: None, lambda _: None, lambda: False)
     for model in ("tiny", "nothing", *visited):
         with pytest.raises(InputError, match="not offered"):
-            engine.reconstruct(Path("clip.mp4"), RunOptions(model=model), listener)
+            engine.reconstruct(RunRequest(Path("clip.mp4"), model, ReconstructOptions()), [], RunControl(), folder)
     assert engine._model(None) is held
     assert loaded == ["compact"]
 
@@ -82,7 +81,7 @@ def test_a_server_that_was_started_with_a_path_shows_the_name_of_the_file_only(
 ) -> None:
     loaded: list[str] = []
     monkeypatch.setattr(human3r, "load_model", lambda name, **_: loaded.append(name))
-    engine = Human3REngine(visited[0], None)
+    engine = Engine(visited[0], None)
     assert engine.model_names()[0] == "there.safetensors"
     assert engine.describe()["model"] == "there.safetensors"
     engine._model("there.safetensors")
@@ -90,5 +89,5 @@ def test_a_server_that_was_started_with_a_path_shows_the_name_of_the_file_only(
 
 
 def test_tiny_is_offered_where_the_server_was_started_with_it() -> None:
-    assert Human3REngine("tiny", None).model_names()[0] == "tiny"
-    assert "tiny" not in Human3REngine("compact", None).model_names()
+    assert Engine("tiny", None).model_names()[0] == "tiny"
+    assert "tiny" not in Engine("compact", None).model_names()

@@ -8,26 +8,30 @@ from collections.abc import Iterator
 
 import pytest
 import websockets
-from standin import StandInLive
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from demo.routes import Site, build_routes
-from demo.storage import Shelf, Store
-from demo.viewer import LiveScenes
+from demo.storage import ResultStore, RunFolder
 
 RECORDING = "playbackPath=../scene.viser"
 
 
-def _make(shelf: Shelf, name: str) -> None:
+def _make(folder: RunFolder, name: str) -> None:
     if name == "scene.glb":
-        (shelf.folder / name).write_bytes(b"glTF")
+        (folder.path / name).write_bytes(b"glTF")
 
 
 @pytest.fixture
-def client(store: Store, live: LiveScenes) -> TestClient:
-    site = Site(store, live, lambda: {"status": "ok", "active_jobs": 0}, _make)
+def live() -> dict[str, int]:
+    """Ports of the live viewers by token."""
+    return {}
+
+
+@pytest.fixture
+def client(store: ResultStore, live: dict[str, int]) -> TestClient:
+    site = Site(store, live.get, lambda: {"status": "ok", "active_jobs": 0}, _make)
     return TestClient(Starlette(routes=build_routes(site)))
 
 
@@ -65,35 +69,35 @@ def echo_port() -> Iterator[int]:
     assert not thread.is_alive()
 
 
-def test_health_says_what_it_is_told(client: TestClient) -> None:
+def test_health_reports_the_given_facts(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok", "active_jobs": 0}
 
 
-def test_a_file_comes_with_its_type_and_without_traces(client: TestClient, store: Store) -> None:
-    shelf = store.open("someone")
-    (shelf.folder / "points.ply").write_bytes(b"ply")
+def test_a_file_comes_with_its_type_and_without_traces(client: TestClient, store: ResultStore) -> None:
+    folder = store.open("someone")
+    (folder.path / "points.ply").write_bytes(b"ply")
 
-    answer = client.get(f"/viewer/{shelf.token}/points.ply")
+    answer = client.get(f"/viewer/{folder.token}/points.ply")
 
     assert (answer.status_code, answer.content) == (200, b"ply")
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["content-disposition"].startswith("attachment")
 
 
-def test_a_file_is_made_when_somebody_asks_for_it(client: TestClient, store: Store) -> None:
-    shelf = store.open("someone")
+def test_a_file_is_made_when_somebody_asks_for_it(client: TestClient, store: ResultStore) -> None:
+    folder = store.open("someone")
 
-    answer = client.get(f"/viewer/{shelf.token}/scene.glb?download=1")
+    answer = client.get(f"/viewer/{folder.token}/scene.glb?download=1")
 
     assert answer.content == b"glTF"
     assert answer.headers["content-type"] == "model/gltf-binary"
 
 
-def test_the_overlay_video_can_be_read_in_parts(client: TestClient, store: Store) -> None:
-    shelf = store.open("someone")
-    (shelf.folder / "overlay.mp4").write_bytes(b"0123456789")
+def test_the_overlay_video_can_be_read_in_parts(client: TestClient, store: ResultStore) -> None:
+    folder = store.open("someone")
+    (folder.path / "overlay.mp4").write_bytes(b"0123456789")
 
-    answer = client.get(f"/viewer/{shelf.token}/overlay.mp4", headers={"Range": "bytes=2-4"})
+    answer = client.get(f"/viewer/{folder.token}/overlay.mp4", headers={"Range": "bytes=2-4"})
 
     assert (answer.status_code, answer.content) == (206, b"234")
 
@@ -112,23 +116,23 @@ def test_the_overlay_video_can_be_read_in_parts(client: TestClient, store: Store
         "/viewer/",
     ],
 )
-def test_wrong_tokens_and_names_are_404(client: TestClient, store: Store, path: str) -> None:
-    shelf = store.open("someone")
-    (shelf.folder.parent / "secret").write_text("secret")
+def test_wrong_tokens_and_names_are_404(client: TestClient, store: ResultStore, path: str) -> None:
+    folder = store.open("someone")
+    (folder.path.parent / "secret").write_text("secret")
 
-    answer = client.get(path.replace("{token}", shelf.token))
+    answer = client.get(path.replace("{token}", folder.token))
 
     assert answer.status_code == 404
     assert "secret" not in answer.text
 
 
-def test_an_expired_result_is_404(client: TestClient, store: Store, clock) -> None:
-    shelf = store.open("someone")
-    assert client.get(f"/viewer/{shelf.token}/play/?{RECORDING}").status_code == 200
+def test_an_expired_result_is_404(client: TestClient, store: ResultStore, clock) -> None:
+    folder = store.open("someone")
+    assert client.get(f"/viewer/{folder.token}/play/?{RECORDING}").status_code == 200
 
     clock.now_s = 3601
 
-    assert client.get(f"/viewer/{shelf.token}/play/").status_code == 404
+    assert client.get(f"/viewer/{folder.token}/play/").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -147,28 +151,28 @@ def test_an_expired_result_is_404(client: TestClient, store: Store, clock) -> No
     ],
 )
 def test_a_player_whose_address_names_another_source_is_sent_to_its_own(
-    client: TestClient, store: Store, query: str
+    client: TestClient, store: ResultStore, query: str
 ) -> None:
-    shelf = store.open("someone")
+    folder = store.open("someone")
 
-    answer = client.get(f"/viewer/{shelf.token}/play/?{query}", follow_redirects=False)
+    answer = client.get(f"/viewer/{folder.token}/play/?{query}", follow_redirects=False)
 
     assert (answer.status_code, answer.headers["location"]) == (307, f"?{RECORDING}")
 
 
-def test_a_player_may_have_wishes_about_its_looks(client: TestClient, store: Store) -> None:
+def test_a_player_may_have_view_parameters(client: TestClient, store: ResultStore) -> None:
     query = f"{RECORDING}&moments=1&darkMode=1&fixedDpr=0.75&initialCameraPosition=1,-2.5,3e"
 
     answers = [
-        client.get(f"/viewer/{store.open('someone').token}/play/?{wishes}", follow_redirects=False).status_code
-        for wishes in (query, query.removesuffix("e"))
+        client.get(f"/viewer/{store.open('someone').token}/play/?{parameters}", follow_redirects=False).status_code
+        for parameters in (query, query.removesuffix("e"))
     ]
 
     assert answers == [307, 200]
 
 
-def test_a_live_viewer_takes_its_scene_from_its_own_socket_only(client: TestClient, live: LiveScenes) -> None:
-    live.add("token", "someone", StandInLive(port=1))
+def test_a_live_viewer_takes_its_scene_from_its_own_socket_only(client: TestClient, live: dict[str, int]) -> None:
+    live["token"] = 1
 
     asked = [
         f"/viewer/token/live/{query}"
@@ -180,9 +184,9 @@ def test_a_live_viewer_takes_its_scene_from_its_own_socket_only(client: TestClie
 
 
 def test_the_socket_of_a_live_viewer_reaches_it_with_its_protocol(
-    client: TestClient, live: LiveScenes, echo_port: int
+    client: TestClient, live: dict[str, int], echo_port: int
 ) -> None:
-    live.add("token", "someone", StandInLive(port=echo_port))
+    live["token"] = echo_port
 
     with client.websocket_connect("/viewer/token/live", subprotocols=["viser-v1"]) as socket:
         socket.send_bytes(b"\x00\x01")
@@ -194,8 +198,19 @@ def test_the_socket_of_a_live_viewer_reaches_it_with_its_protocol(
 
 
 @pytest.mark.parametrize("token", ["unknown", "dead"])
-def test_the_socket_of_a_closed_viewer_is_refused(client: TestClient, live: LiveScenes, token: str) -> None:
-    live.add("dead", "someone", StandInLive(port=1))
+def test_the_socket_of_a_closed_viewer_is_refused(client: TestClient, live: dict[str, int], token: str) -> None:
+    live["dead"] = 1
 
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(f"/viewer/{token}/live"):
         pass
+
+
+def test_the_player_page_is_visers_client_with_our_player(client: TestClient, store: ResultStore) -> None:
+    address = f"/viewer/{store.open('someone').token}/play/?{RECORDING}"
+
+    gzipped, raw = (client.get(address, headers={"Accept-Encoding": kind}) for kind in ("gzip", "identity"))
+
+    assert gzipped.headers["content-encoding"] == "gzip"
+    assert gzipped.text == raw.text
+    assert "<title>Human3R</title>" in raw.text
+    assert "h3r.Player" in raw.text

@@ -4,49 +4,50 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from standin import StandInEngine
+from fake_engine import FakeEngine
 
-from demo.engine import RunOptions, frames_to_use
-from demo.jobs import Line
+from demo.downloads import FOR_PROGRAMS, WITH_RUN
+from demo.engine import RunRequest, frames_to_use
+from demo.jobs import JobQueue
 from demo.page import messages
-from demo.runs import FURTHER_FILES, MAIN_FILES, Runs
-from demo.storage import Store
-from demo.viewer import LiveScenes
-from human3r.errors import MediaDecodeError
-from human3r.results.reconstruction import Reconstruction
+from demo.runs import Runs
+from demo.storage import ResultStore
+from human3r import MediaDecodeError, Reconstruction, ReconstructOptions, Sampling
 
 CLIP = Path("clip.mp4")
+REQUEST = RunRequest(CLIP, "compact", ReconstructOptions())
 
 
-def test_a_run_ends_with_a_result_that_holds_every_frame(runs: Runs, engine: StandInEngine) -> None:
-    updates = list(runs.start(CLIP, RunOptions(), "someone"))
+def test_a_run_ends_with_a_result_that_holds_every_frame(runs: Runs, engine: FakeEngine) -> None:
+    updates = list(runs.start(REQUEST, "someone"))
 
     outcome = updates[-1].outcome
     assert (outcome.frames, outcome.people) == (engine.num_frames, 1)
-    assert Reconstruction.load(outcome.shelf.file("reconstruction.npz")).num_frames == engine.num_frames
+    assert Reconstruction.load(outcome.folder.file("reconstruction.npz")).num_frames == engine.num_frames
 
 
 def test_the_recording_is_there_when_the_result_is_first_shown(runs: Runs) -> None:
-    shown = [update for update in runs.start(CLIP, RunOptions(), "someone") if update.outcome]
+    shown = [update for update in runs.start(REQUEST, "someone") if update.outcome]
 
-    assert [update.is_shown for update in shown] == [False, True]
+    assert [update.is_complete for update in shown] == [False, True]
     assert shown[0].outcome.ready == ("reconstruction.npz", "scene.viser")
-    assert set(MAIN_FILES) <= set(shown[1].outcome.ready)
+    assert set(WITH_RUN) <= set(shown[1].outcome.ready)
 
 
 def test_a_program_gets_every_file(runs: Runs) -> None:
-    *_, last = runs.start(CLIP, RunOptions(), "someone", everything=True)
+    *_, last = runs.start(REQUEST, "someone", for_program=True)
 
-    assert {"scene.glb", "reconstruction.npz", *FURTHER_FILES} <= set(last.outcome.ready)
+    assert {"reconstruction.npz", *FOR_PROGRAMS} <= set(last.outcome.ready)
 
 
-def test_the_counter_of_a_running_job_never_falls(runs: Runs, engine: StandInEngine) -> None:
+def test_the_counter_of_a_running_job_never_falls(runs: Runs, engine: FakeEngine) -> None:
     engine.gate = threading.Event()
     fractions = []
-    for update in runs.start(CLIP, RunOptions(), "someone"):
+    for update in runs.start(REQUEST, "someone"):
         if update.preview is not None:
             fractions.append(update.fraction)
             engine.gate.set()
@@ -55,10 +56,10 @@ def test_the_counter_of_a_running_job_never_falls(runs: Runs, engine: StandInEng
     assert fractions == sorted(fractions)
 
 
-def test_stop_keeps_the_frames_that_were_finished(runs: Runs, engine: StandInEngine) -> None:
+def test_stop_keeps_the_frames_that_were_finished(runs: Runs, engine: FakeEngine) -> None:
     engine.num_frames = 1000
     engine.gate = threading.Event()
-    for update in runs.start(CLIP, RunOptions(), "someone"):
+    for update in runs.start(REQUEST, "someone"):
         if update.preview is not None:
             runs.stop("someone")
             engine.gate.set()
@@ -67,28 +68,28 @@ def test_stop_keeps_the_frames_that_were_finished(runs: Runs, engine: StandInEng
     assert update.note == messages.STOPPED
 
 
-def test_a_clip_without_people_is_a_result_with_a_note(runs: Runs, engine: StandInEngine) -> None:
+def test_a_clip_without_people_is_a_result_with_a_note(runs: Runs, engine: FakeEngine) -> None:
     engine.num_people = 0
 
-    *_, last = runs.start(CLIP, RunOptions(), "someone")
+    *_, last = runs.start(REQUEST, "someone")
 
     assert last.outcome.people == 0
     assert last.note == messages.NO_PEOPLE
 
 
-def test_a_bad_clip_is_one_sentence_and_leaves_nothing(runs: Runs, line: Line, store: Store) -> None:
-    *_, last = runs.start(Path("notes.txt"), RunOptions(), "someone")
+def test_a_bad_clip_is_one_sentence_and_leaves_nothing(runs: Runs, jobs: JobQueue, store: ResultStore) -> None:
+    *_, last = runs.start(replace(REQUEST, clip=Path("notes.txt")), "someone")
 
     assert last.problem == "The file is text, not a video. Choose a video."
-    assert (line.counts(), len(store)) == ((0, 0), 0)
+    assert (jobs.counts(), len(store)) == ((0, 0), 0)
 
 
 def test_a_clip_that_breaks_while_it_is_read_leaves_no_live_viewer(
-    runs: Runs, engine: StandInEngine, store: Store, live: LiveScenes
+    runs: Runs, engine: FakeEngine, store: ResultStore
 ) -> None:
     engine.failure = MediaDecodeError("The clip is damaged.", "Export it again.")
 
-    *_, last = runs.start(CLIP, RunOptions(), "someone")
+    *_, last = runs.start(REQUEST, "someone")
 
     assert last.problem == "The clip is damaged. Export it again."
     assert engine.live[0].is_closed
@@ -96,12 +97,12 @@ def test_a_clip_that_breaks_while_it_is_read_leaves_no_live_viewer(
 
 
 def test_our_own_mistake_is_an_id_that_the_log_knows(
-    runs: Runs, engine: StandInEngine, caplog: pytest.LogCaptureFixture
+    runs: Runs, engine: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failure = RuntimeError("a secret path")
 
     with caplog.at_level(logging.ERROR):
-        *_, last = runs.start(CLIP, RunOptions(), "someone")
+        *_, last = runs.start(REQUEST, "someone")
 
     assert "a secret path" not in last.problem
     identity = last.problem.split("internal error ")[1].split(")")[0]
@@ -109,15 +110,15 @@ def test_our_own_mistake_is_an_id_that_the_log_knows(
 
 
 def test_no_clip_is_a_sentence(runs: Runs) -> None:
-    assert [update.problem for update in runs.start(None, RunOptions(), "someone")] == [messages.NO_CLIP]
+    assert [update.problem for update in runs.start(replace(REQUEST, clip=None), "someone")] == [messages.NO_CLIP]
 
 
-def test_a_second_visitor_waits_and_is_told(runs: Runs, engine: StandInEngine) -> None:
+def test_a_second_visitor_waits_and_is_told(runs: Runs, engine: FakeEngine) -> None:
     engine.gate = threading.Event()
-    first = runs.start(CLIP, RunOptions(), "first")
+    first = runs.start(REQUEST, "first")
     next(first)
 
-    second = runs.start(CLIP, RunOptions(), "second")
+    second = runs.start(REQUEST, "second")
     told = next(second)
     runs.stop("second")
     *_, end = second
@@ -127,26 +128,24 @@ def test_a_second_visitor_waits_and_is_told(runs: Runs, engine: StandInEngine) -
     assert end.problem == messages.STOPPED_EMPTY
 
 
-def test_leaving_the_page_ends_the_run_and_its_live_viewer(
-    runs: Runs, engine: StandInEngine, line: Line, live: LiveScenes
-) -> None:
+def test_leaving_the_page_ends_the_run_and_its_live_viewer(runs: Runs, engine: FakeEngine, jobs: JobQueue) -> None:
     engine.num_frames = 1000
-    run = runs.start(CLIP, RunOptions(), "someone")
+    run = runs.start(REQUEST, "someone")
     token = next(update.live_token for update in run if update.live_token)
     next(run)
 
     run.close()
 
-    assert live.port(token) is None
+    assert runs.live_port(token) is None
     assert engine.live[0].is_closed
-    assert line.counts() == (0, 0)
+    assert jobs.counts() == (0, 0)
 
 
-def test_the_frames_of_a_run_follow_from_clip_and_options(engine: StandInEngine) -> None:
+def test_the_frames_of_a_run_follow_from_clip_and_options(engine: FakeEngine) -> None:
     clip = engine.probe(CLIP)  # 6 frames at 5 fps
 
-    assert frames_to_use(clip, RunOptions()) == 6
-    assert frames_to_use(clip, RunOptions(fps=2.5)) == 3
-    assert frames_to_use(clip, RunOptions(start_s=0.6)) == 3
-    assert frames_to_use(clip, RunOptions(duration_s=0.4)) == 2
-    assert frames_to_use(clip, RunOptions(max_frames=4)) == 4
+    assert frames_to_use(clip, Sampling()) == 6
+    assert frames_to_use(clip, Sampling(fps=2.5)) == 3
+    assert frames_to_use(clip, Sampling(start_s=0.6)) == 3
+    assert frames_to_use(clip, Sampling(duration_s=0.4)) == 2
+    assert frames_to_use(clip, Sampling(max_frames=4)) == 4

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demo.zero_gpu import find_spaces, lent_seconds, to_arrays, to_tensors
-from human3r.inference.stream import ReconstructOptions, Stepped
+from demo.zero_gpu import find_spaces, pack, requested_seconds, unpack
+from human3r import ReconstructOptions
+from human3r.inference.stream import Stepped
 from human3r.video.writer import VideoWriter
 
 pytestmark = pytest.mark.timeout(900)
@@ -30,7 +31,7 @@ def runs_both_ways(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict
         for _ in range(NUM_FRAMES):
             writer.append(np.repeat(np.repeat(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8), 10, 0), 10, 1))
     (folder / "notes.mp4").write_text("This is text.\n")
-    with_package = {"PYTHONPATH": f"{HERE / 'lent_gpu'}{os.pathsep}{ROOT}", "SPACES_ZERO_GPU": "true"}
+    with_package = {"PYTHONPATH": f"{HERE / 'fake_spaces'}{os.pathsep}{ROOT}", "SPACES_ZERO_GPU": "true"}
     return _run(folder, "lent", with_package), _run(folder, "here", {"PYTHONPATH": str(ROOT)})
 
 
@@ -80,7 +81,7 @@ def test_the_package_comes_before_torch_and_its_task_before_the_launch(runs_both
 
 
 def test_a_package_that_lends_nothing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(HERE / "lent_gpu"))
+    monkeypatch.syspath_prepend(str(HERE / "fake_spaces"))
 
     assert find_spaces({}) is None
 
@@ -92,7 +93,7 @@ def test_a_space_without_the_package_runs_here(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_gpu_is_asked_for_by_length_and_never_for_more_than_a_visitor_gets() -> None:
-    asked = [lent_seconds("clip.mp4", ReconstructOptions(), frames) for frames in (1, 300, 6000)]
+    asked = [requested_seconds("clip.mp4", ReconstructOptions(), frames) for frames in (1, 300, 6000)]
 
     assert asked == sorted(asked)
     assert asked[0] < 20
@@ -104,11 +105,11 @@ def test_events_travel_as_arrays_and_come_back_as_they_were(walk) -> None:
 
     event = Stepped(prediction_of(walk, 0), 3)
 
-    packed = to_arrays(event)
-    back = to_tensors(packed)
+    packed = pack(event)
+    back = unpack(packed)
 
-    assert isinstance(packed.prediction.people.score, np.ndarray)
-    assert isinstance(packed.prediction.camera.K, np.ndarray)
+    people = packed.fields["prediction"].fields["people"]
+    assert isinstance(people.fields["score"], np.ndarray)
     assert back.num_rejected == 3
     assert (back.prediction.pointmap_camera == event.prediction.pointmap_camera).all()
     assert (back.prediction.people.track_id == event.prediction.people.track_id).all()

@@ -5,53 +5,66 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fake_engine import FakeEngine, make_reconstruction
 from gradio.route_utils import delete_files_created_by_app
-from standin import StandInEngine, make_reconstruction
 
-from demo.api import Parts, read_options
-from demo.engine import RunOptions
+from demo.engine import RunRequest
 from demo.examples import EXAMPLES, Gallery
 from demo.page import panels
+from demo.page.api import Services, read_request
 from demo.page.ui import _changes, build_page
 from demo.runs import Update, outcome_of
 from demo.settings import Settings
-from demo.storage import Store
-from human3r.errors import InputError
+from demo.storage import ResultStore
+from human3r import InputError, ReconstructOptions, Sampling
+
+NAMES = ("compact", "other")
 
 
-def test_empty_option_fields_mean_the_whole_clip() -> None:
-    options = read_options(Settings(default_frames=50), ("auto", "compact"), 0, 0, 0, None, None, False, 0)
+def test_empty_option_fields_select_the_whole_clip() -> None:
+    request = read_request(Settings(default_frames=50), NAMES, "clip.mp4", 0, 0, 0, None, None, False, 0)
 
-    assert options == RunOptions(max_frames=50)
-
-
-def test_option_fields_are_taken() -> None:
-    options = read_options(Settings(), ("auto", "compact"), 1.5, 4, 10, 60, "compact", True, 100)
-
-    assert options == RunOptions(1.5, 4.0, 10.0, 60, "compact", True, 100)
+    assert request == RunRequest(Path("clip.mp4"), "compact", ReconstructOptions(max_frames=50))
 
 
-@pytest.mark.parametrize("values", [(-1, 0, 0, 10), (0, 0, -2, 10), (0, 0, 0, 601), (0, 0, 0, -3)])
-def test_option_fields_out_of_range_are_a_sentence_with_a_remedy(values: tuple[float, ...]) -> None:
+def test_option_fields_are_read() -> None:
+    request = read_request(Settings(), NAMES, None, 1.5, 4, 10, 60, "other", True, 100)
+
+    assert request == RunRequest(None, "other", ReconstructOptions(1.5, 4.0, 10.0, 60, True, 100))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (-1, 0, 0, 10),
+        (0, 0, -2, 10),
+        (0, 0, 0, 601),
+        (0, 0, 0, -3),
+        ("soon", 0, 0, 10),
+        (0, [1], 0, 10),
+        (0, 0, "inf", 1),
+    ],
+)
+def test_option_fields_out_of_range_are_a_sentence_with_a_remedy(values: tuple[object, ...]) -> None:
     with pytest.raises(InputError) as refusal:
-        read_options(Settings(max_frames=600), ("auto",), *values, "auto", False, 0)
+        read_request(Settings(max_frames=600), NAMES, None, *values, "auto", False, 0)
 
     assert refusal.value.remedy
 
 
 def test_the_line_under_the_upload_says_what_will_be_used() -> None:
-    clip = StandInEngine(num_frames=60).probe(Path("clip.mp4"))
+    clip = FakeEngine(num_frames=60).probe(Path("clip.mp4"))
     clip.rotation_deg = 90
 
-    line = panels.clip_line(clip, 60, RunOptions(), 0.3)
+    line = panels.clip_line(clip, 60, Sampling(), 0.3)
 
     assert "12.0 s, 64x48, rotated 90°; 60 frames at 5 fps; about 20 s" in line
 
 
 def test_a_clip_that_is_cut_says_how_much_of_it_is_used() -> None:
-    clip = StandInEngine(num_frames=60).probe(Path("clip.mp4"))
+    clip = FakeEngine(num_frames=60).probe(Path("clip.mp4"))
 
-    assert "20 frames at 5 fps of 60" in panels.clip_line(clip, 20, RunOptions(max_frames=20), None)
+    assert "20 frames at 5 fps of 60" in panels.clip_line(clip, 20, Sampling(max_frames=20), None)
 
 
 def test_text_from_a_file_cannot_become_markup() -> None:
@@ -59,7 +72,7 @@ def test_text_from_a_file_cannot_become_markup() -> None:
     assert "<script>" not in panels.status("<script>", note="<script>")
 
 
-def test_scene_glb_is_the_first_download_and_the_arrays_the_second(store: Store) -> None:
+def test_scene_glb_is_the_first_download_and_the_arrays_the_second(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "scene.viser"))
 
     markup = _changes(Update("done", outcome=outcome))[4]
@@ -69,25 +82,25 @@ def test_scene_glb_is_the_first_download_and_the_arrays_the_second(store: Store)
     assert "overlay.mp4" not in names
 
 
-def test_the_link_of_a_result_says_how_long_it_lives_and_an_example_has_no_end(store: Store) -> None:
+def test_the_link_of_a_result_says_how_long_it_lives_and_an_example_has_no_end(store: ResultStore) -> None:
     visitors = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ())
     examples = outcome_of(make_reconstruction(3), store.open(""), 1.0, ())
 
     assert (
-        f'data-path="./?result={visitors.shelf.token}">Copy link (works for '
+        f'data-path="./?result={visitors.folder.token}">Copy link (works for '
         in _changes(Update("", outcome=visitors))[4]
     )
     assert ">Copy link<" in _changes(Update("", outcome=examples))[4]
 
 
-def test_points_of_single_frames_are_offered_where_a_run_has_kept_them(store: Store) -> None:
+def test_points_of_single_frames_are_offered_where_a_run_has_kept_them(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("moments.bin",))
 
     assert "&amp;moments=1" in panels.recorded_viewer(outcome)
     assert "moments.bin" not in _changes(Update("", outcome=outcome))[4]
 
 
-def test_every_format_is_offered_with_what_it_is_for(store: Store) -> None:
+def test_every_format_is_offered_with_what_it_is_for(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "scene.viser"))
 
     markup = _changes(Update("", outcome=outcome))[4]
@@ -97,18 +110,18 @@ def test_every_format_is_offered_with_what_it_is_for(store: Store) -> None:
     assert "SMPL-X motion per person" in markup
 
 
-def test_the_viewer_of_a_result_is_an_iframe_with_a_relative_address(store: Store) -> None:
+def test_the_viewer_of_a_result_is_an_iframe_with_a_relative_address(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ())
 
     viewer = panels.recorded_viewer(outcome)
 
-    assert f'src="./viewer/{outcome.shelf.token}/play/?playbackPath=../scene.viser"' in viewer
+    assert f'src="./viewer/{outcome.folder.token}/play/?playbackPath=../scene.viser"' in viewer
 
 
-def test_the_player_is_not_reloaded_when_only_downloads_were_added(store: Store) -> None:
+def test_the_player_is_not_reloaded_when_only_downloads_were_added(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz",))
 
-    viewer = _changes(Update("done", outcome=outcome, is_shown=True))[2]
+    viewer = _changes(Update("done", outcome=outcome, is_complete=True))[2]
 
     assert viewer == {"__type__": "update"}
 
@@ -120,10 +133,10 @@ def test_an_error_gives_the_buttons_back() -> None:
 
 
 def test_the_tiles_keep_their_pictures_when_the_files_of_visitors_go(
-    engine: StandInEngine, runs, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: FakeEngine, runs, store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    page = build_page(Parts(Settings(), engine, runs, Gallery(engine, store), ("auto",)))
+    page = build_page(Services(Settings(), engine, runs, Gallery(engine, store), ("auto",)))
     icons = [Path(block.icon["path"]) for block in page.blocks.values() if getattr(block, "icon", None)]
 
     delete_files_created_by_app(page, age=0)

@@ -1,7 +1,7 @@
-"""What the browser tests see: pictures that have come to rest, and the colours of people in them.
+"""Pictures for the browser tests: settled screenshots, and the colors of people in them.
 
 Software rendering may need many seconds for one picture and the viewer changes its resolution under load. So a picture
-counts as at rest when several *drawings* in a row look alike in coarse blocks; no clock decides.
+counts as settled when several *drawings* in a row agree in coarse blocks; no time limit decides.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ COUNT_DRAWINGS = """
 })();
 """
 """Init script: ``h3_drawings`` of a frame counts the pictures that its WebGL canvas has drawn."""
-REST_LIMIT_S = 600
-"""Gives a machine that never comes to rest up; nothing is measured with it."""
+TIMEOUT_S = 600
+"""Bounds the wait for a settled picture; nothing is measured with it."""
 _DRAWINGS_BETWEEN = 2
-_EQUAL_LOOKS = 2
-_LOOK_EVERY_MS = 400
+_EQUAL_PICTURES = 2
+_INTERVAL_MS = 400
 _BLOCK = 8
-_ALIKE = 8
-"""Grey levels by which a block may differ between two looks at the same thing."""
+_MAX_DIFFERENCE = 8
+"""Gray levels by which a block may differ between two settled pictures."""
 
 
 def coarse(image: np.ndarray) -> np.ndarray:
@@ -52,36 +52,36 @@ def changed(first: np.ndarray, second: np.ndarray, levels: float = 25) -> float:
     return float((np.abs(coarse(first) - coarse(second)).max(axis=-1) > levels).mean())
 
 
-def settled(frame, look: Callable[[], np.ndarray], is_there: Callable[[], bool] = lambda: True) -> np.ndarray:
-    """Return the picture once ``is_there`` holds and several drawings in a row look alike.
+def settled(frame, take: Callable[[], np.ndarray], is_there: Callable[[], bool] = lambda: True) -> np.ndarray:
+    """Return the picture once ``is_there`` holds and several drawings in a row agree.
 
     Args:
         frame: Page or frame that draws; ``COUNT_DRAWINGS`` runs in it.
-        look: Takes the picture.
-        is_there: Whether what shall be seen has been reached.
+        take: Takes the picture.
+        is_there: Returns whether the wanted state was reached.
     """
-    latest, equal_looks, seen = None, 0, -_DRAWINGS_BETWEEN
-    deadline = time.monotonic() + REST_LIMIT_S
+    latest, num_equal, seen = None, 0, -_DRAWINGS_BETWEEN
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
-        frame.wait_for_timeout(_LOOK_EVERY_MS)
+        frame.wait_for_timeout(_INTERVAL_MS)
         drawings = frame.evaluate("window.h3_drawings")
         if not is_there():
-            latest, equal_looks = None, 0
+            latest, num_equal = None, 0
             continue
         if drawings < seen + _DRAWINGS_BETWEEN:
             continue
-        seen, earlier, latest = drawings, latest, look()
-        if earlier is None or np.abs(coarse(latest) - coarse(earlier)).max() >= _ALIKE:
-            equal_looks = 0
+        seen, earlier, latest = drawings, latest, take()
+        if earlier is None or np.abs(coarse(latest) - coarse(earlier)).max() >= _MAX_DIFFERENCE:
+            num_equal = 0
             continue
-        equal_looks += 1
-        if equal_looks == _EQUAL_LOOKS:
+        num_equal += 1
+        if num_equal == _EQUAL_PICTURES:
             return latest
-    raise AssertionError(f"the picture never came to rest; {seen} drawings were made")
+    raise AssertionError(f"the picture did not settle within {seen} drawings")
 
 
 def screenshot(page) -> np.ndarray:
-    """The page as it looks now, ``H W 3`` float, 0 to 255."""
+    """The page as ``H W 3`` float, 0 to 255."""
     return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(float)
 
 
@@ -99,7 +99,7 @@ def canvas_picture(frame, size: tuple[int, int] = (480, 360)) -> np.ndarray:
 
 
 def share_of_hue(picture: np.ndarray, track: int) -> float:
-    """Share of saturated pixels whose direction in colour space is that of a person."""
+    """Share of saturated pixels whose direction in color space is that of a person."""
     color = np.array(person_color(track), float)
     away = picture - picture.mean(axis=-1, keepdims=True)
     wanted = color - color.mean()

@@ -1,4 +1,4 @@
-"""A small stand-in for the reconstruction package: a person who walks past, at once and without a network."""
+"""A fake of the demo's engine: results with a person in every frame, without a network."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from demo.engine import Maker, RunListener
-from human3r.errors import InputError
-from human3r.results.reconstruction import Reconstruction
+from demo.engine import RunRequest, Source
+from demo.storage import RunFolder
+from human3r import FrameSink, InputError, Reconstruction, RunControl
 
 
 def make_reconstruction(num_frames: int, num_people: int = 1) -> Reconstruction:
@@ -57,7 +57,7 @@ def make_reconstruction(num_frames: int, num_people: int = 1) -> Reconstruction:
 
 
 @dataclass
-class StandInLive:
+class FakeLiveScene:
     """A live viewer that only counts."""
 
     port: int = 1
@@ -72,15 +72,17 @@ class StandInLive:
 
 
 @dataclass
-class StandInEngine:
-    """Implements ``demo.engine.Engine``; ``gate`` lets a test hold a run between two frames."""
+class FakeEngine:
+    """Has the methods of ``demo.engine.Engine``; ``gate`` lets a test pause a run between two frames."""
 
     num_frames: int = 6
     num_people: int = 1
     failure: Exception | None = None
     gate: threading.Event | None = None
-    live: list[StandInLive] = field(default_factory=list)
+    live: list[FakeLiveScene] = field(default_factory=list)
     exported: list[str] = field(default_factory=list)
+    source: Source = "current model"
+    seconds_per_frame: float | None = 0.1
 
     def probe(self, clip: Path) -> SimpleNamespace:
         if clip.suffix == ".txt":
@@ -90,44 +92,44 @@ class StandInEngine:
             num_selected=self.num_frames, rotation_deg=0, warnings=(),
         )  # fmt: skip
 
-    def peek(self, clip: Path, start_s: float) -> np.ndarray | None:
+    def read_frame(self, clip: Path, time_s: float) -> np.ndarray | None:
         return np.zeros((6, 8, 3), dtype=np.uint8)
 
     def load(self, model: str) -> None:
         pass
 
-    def reconstruct(self, clip: Path, options: object, listener: RunListener) -> Reconstruction:
-        listener.on_start(self.probe(clip))
+    def reconstruct(
+        self, request: RunRequest, sinks: list[FrameSink], control: RunControl, folder: RunFolder
+    ) -> Reconstruction:
+        control.on_start(self.probe(request.clip), 0)
         if self.failure is not None:
             raise self.failure
         done = 0
-        while done < self.num_frames and not listener.should_stop():
-            listener.on_frame(SimpleNamespace(people=[0] * self.num_people))
+        while done < self.num_frames and not control.should_stop():
+            for sink in sinks:
+                sink.add(SimpleNamespace(people=[0] * self.num_people))
             done += 1
             if self.gate is not None:
                 self.gate.wait(60)
         return make_reconstruction(done, self.num_people)
 
-    def open_live(self) -> StandInLive:
-        self.live.append(StandInLive())
+    def open_live(self) -> FakeLiveScene:
+        self.live.append(FakeLiveScene())
         return self.live[-1]
 
     def preview(self, prediction: object) -> np.ndarray:
         return np.zeros((6, 8, 3), dtype=np.uint8)
 
-    def export(self, result: Reconstruction, clip: Path | None, folder: Path, name: str) -> bool:
+    def export(self, result: Reconstruction, clip: Path | None, folder: RunFolder, name: str) -> bool:
         self.exported.append(name)
-        (folder / name).write_bytes(name.encode())
+        (folder.path / name).write_bytes(name.encode())
         return True
 
-    def maker_of(self, result: Reconstruction) -> Maker:
-        return "this model"
+    def source_of(self, result: Reconstruction) -> Source:
+        return self.source
 
     def model_names(self) -> tuple[str, ...]:
-        return ("auto",)
+        return ("compact",)
 
     def describe(self) -> dict[str, object]:
-        return {"version": "0", "model": "stand-in", "device": "cpu"}
-
-    def seconds_per_frame(self) -> float | None:
-        return 0.1
+        return {"version": "0", "model": "fake", "device": "cpu"}

@@ -1,0 +1,47 @@
+"""The files of a result: their descriptions, when they are written, and how. The formats are ``human3r``'s."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demo.storage import RunFolder
+from human3r import EXPORT_FORMATS, MANIFEST_NAME, MOMENTS_NAME, export_file, write_manifest, write_zip
+
+if TYPE_CHECKING:
+    from human3r import Reconstruction, SmplxBody
+
+RECORDING = "scene.viser"
+EVERYTHING = "everything.zip"
+_FORMATS = {item.file: item for item in EXPORT_FORMATS}
+WITH_RUN = ("scene.glb", "overlay.mp4")
+"""Written right after the result is shown; ``reconstruction.npz`` and the recording are written before."""
+FOR_PROGRAMS = (
+    *dict.fromkeys((*WITH_RUN, *(name for name, item in _FORMATS.items() if item.is_default))),
+    MANIFEST_NAME,
+)
+"""Written before the API returns a result."""
+ON_DEMAND = (*(name for name, item in _FORMATS.items() if not item.needs), MANIFEST_NAME, EVERYTHING)
+"""Written on request: they need the arrays only."""
+BUTTONS = ("scene.glb", "reconstruction.npz", "overlay.mp4", "scene.html", EVERYTHING)
+"""Downloads with a button of their own; the others are listed with their descriptions."""
+DESCRIPTIONS = {name: item.description for name, item in _FORMATS.items()} | {EVERYTHING: "all of these files"}
+
+
+def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Path | None, folder: RunFolder) -> bool:
+    """Write one file of a result into its folder; False when it needs the clip and there is none."""
+    path = folder.path / name
+    if name == MANIFEST_NAME:
+        write_manifest(folder.path, [file for file in folder.finished_files() if file.name != name])
+    elif name == EVERYTHING:
+        for other in ON_DEMAND[:-1]:
+            if folder.file(other) is None or other == MANIFEST_NAME:
+                write_download(other, result, body, clip, folder)
+        write_zip(
+            path, [file for file in folder.finished_files() if file.name not in (name, MOMENTS_NAME)], folder.path
+        )
+    elif _FORMATS[name].needs == "clip" and clip is None:
+        return False
+    else:
+        export_file(result, path, body=body, clip=clip, moments=folder.path / MOMENTS_NAME)
+    return True

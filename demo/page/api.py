@@ -1,0 +1,138 @@
+"""The named endpoint ``/reconstruct`` for programs, and the option fields that it shares with the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from demo.engine import Engine, RunRequest
+from demo.examples import Gallery
+from demo.runs import Runs, Update
+from demo.settings import Settings
+from human3r import InputError, ReconstructOptions
+
+_ApiValue = tuple[dict[str, object], list[str] | None]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the page and the API call."""
+
+    settings: Settings
+    engine: Engine
+    runs: Runs
+    gallery: Gallery
+    model_names: tuple[str, ...]
+
+
+def read_request(settings: Settings, model_names: Sequence[str], clip: str | None, *values: object) -> RunRequest:
+    """Check the option fields (start, duration, fps, max_frames, model, ttt3r, reset interval).
+
+    Args:
+        settings: Limits of the page.
+        model_names: Models that the page offers, the default first; no other model is loaded for a visitor.
+        clip: The chosen file, or None.
+        values: The fields.
+
+    Raises:
+        InputError: A value is outside its range, or the model is not offered.
+    """
+    *numbers, model, ttt3r, reset = values
+    labels = ("start", "duration", "frame rate", "number of frames", "reset interval")
+    start, duration, fps, frames, reset = (_number(*pair) for pair in zip(labels, (*numbers, reset), strict=True))
+    max_frames = int(frames) or settings.default_frames
+    if max_frames > settings.max_frames:
+        message = f"The number of frames is {max_frames}; this page allows 1 to {settings.max_frames}."
+        raise InputError(message, "Choose fewer.")
+    options = ReconstructOptions(
+        start_s=start,
+        duration_s=duration or None,
+        fps=fps or None,
+        max_frames=max_frames,
+        use_ttt3r=bool(ttt3r) or None,
+        reset_interval=int(reset) or None,
+    )
+    return RunRequest(Path(clip) if clip else None, _offered(model, model_names), options)
+
+
+def _offered(model: object, names: Sequence[str]) -> str:
+    """Return a model that the page offers; an empty field and ``auto`` select the default."""
+    if model in (None, "", "auto"):
+        return names[0]
+    if model not in names:
+        raise InputError("The page does not offer the requested model.", f"Choose {' or '.join(names)}.")
+    return str(model)
+
+
+def _number(label: str, value: object) -> float:
+    """Return a finite number that is not negative; an empty field is 0."""
+    try:
+        number = float(value or 0)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"The {label} is {value!r}, which is not a number.", "Use 0 for the default.") from None
+    if not 0 <= number < float("inf"):
+        raise InputError(f"The {label} is {value}; it must be 0 or more.", "Use 0 for the default.")
+    return number
+
+
+def connect_api(services: Services) -> None:
+    """Add the endpoint ``/reconstruct``, over components that the page does not show."""
+    clip = gr.File(label="clip", visible=False)
+    numbers = [gr.Number(value, visible=False) for value in (0, 0, 0, services.settings.default_frames)]
+    model = gr.Textbox(services.model_names[0], visible=False)
+    ttt3r, reset = gr.Checkbox(False, visible=False), gr.Number(0, visible=False)
+    outputs = [gr.JSON(label="summary", visible=False), gr.File(label="files", file_count="multiple", visible=False)]
+    gr.Button(visible=False).click(
+        _endpoint(services),
+        [clip, *numbers, model, ttt3r, reset],
+        outputs,
+        api_name="reconstruct",
+        concurrency_limit=None,
+    )
+
+
+def _endpoint(services: Services) -> Callable[..., Iterator[_ApiValue]]:
+    """Return the function of the endpoint; its parameter names are part of the public contract."""
+
+    def reconstruct(
+        clip: str | None,
+        start: float = 0,
+        duration: float = 0,
+        fps: float = 0,
+        max_frames: float = 0,
+        model: str = "auto",
+        ttt3r: bool = False,
+        reset_interval: float = 0,
+        request: gr.Request = None,  # type: ignore[assignment]
+    ) -> Iterator[_ApiValue]:
+        """Reconstruct a clip: yields progress, and finally the summary and the files."""
+        try:
+            values = (start, duration, fps, max_frames, model, ttt3r, reset_interval)
+            wanted = read_request(services.settings, services.model_names, clip, *values)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        for update in services.runs.start(wanted, str(request.session_hash), for_program=True):
+            if update.problem is not None:
+                raise gr.Error(update.problem, print_exception=False)
+            if update.outcome is None:
+                yield {"status": update.text, "fraction": update.fraction}, None
+            elif update.is_complete:
+                yield _summary(update), [str(update.outcome.folder.path / name) for name in update.outcome.ready]
+
+    return reconstruct
+
+
+def _summary(update: Update) -> dict[str, object]:
+    outcome = update.outcome
+    assert outcome is not None  # only called with one
+    notes = [update.note] if update.note else []
+    return {
+        "frames": outcome.frames,
+        "people": outcome.people,
+        "fps": round(outcome.fps, 3),
+        "seconds": round(outcome.seconds, 3),
+        "warnings": [*outcome.warnings, *notes],
+    }
