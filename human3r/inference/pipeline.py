@@ -19,7 +19,7 @@ from human3r.inference.stream import Ended, Forward, ForwardEvent, Opened, Recon
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction
-from human3r.results.store import ResultStore, StoreOptions
+from human3r.results.store import ResultStore
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import rate_of
 
@@ -103,7 +103,7 @@ class _Run:
         """Run to the end, or until it is stopped."""
         started = time.perf_counter()
         resumable, options = self._resumable, self._options
-        session, store = None, ResultStore(StoreOptions(with_depth=options.save_depth))
+        session, store = None, ResultStore(with_depth=options.save_depth)
         if resumable is not None:
             session, store = resumable.session, resumable.open_store()
         with closing(store):
@@ -181,7 +181,7 @@ class _Run:
             remarks.append(f"Used {used} of {available} frames.")
         if self._num_rejected:
             remarks.append(f"{self._num_rejected} blank or unusable frames were skipped.")
-        if len(store.people()["person_frame"]) == 0:
+        if len(store.people()) == 0:
             remarks.append("No people were found.")
         elif self._model.profile.needs_licensed_body and not self._model.body.is_licensed:
             remarks.append("Body shapes are approximate: the embedded body replaces SMPL-X (use --body for yours).")

@@ -12,7 +12,7 @@ from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.recurrence import SessionSnapshot
 from human3r.inference.snapshot import RunSnapshot, read_snapshot, write_snapshot
 from human3r.inference.stream import ReconstructOptions
-from human3r.results.store import ResultStore, StoreOptions
+from human3r.results.store import ResultStore
 
 RUN_FILES = ("snapshot.safetensors", ".snapshot.safetensors.*", "*.rows")
 """Files of an unfinished run."""
@@ -34,7 +34,7 @@ class ResumableRun:
 
     def __init__(self, folder: Path, clip: Path, model: LoadedModel, options: ReconstructOptions) -> None:
         self._folder = folder
-        self._options = StoreOptions(with_depth=options.save_depth)
+        self._with_depth = options.save_depth
         self._identity = _identity(clip, model, options)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ class ResumableRun:
         if self._found is None:
             self.discard()
             self._folder.mkdir(exist_ok=True)
-        store = ResultStore(self._options, self._folder)
+        store = ResultStore(self._folder, with_depth=self._with_depth)
         if self._found is not None:
             store.resume(self._found.store_arrays, self._found.store_facts)
         return store

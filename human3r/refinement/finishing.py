@@ -16,17 +16,18 @@ from human3r.geometry.camera import project
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import inverse_transform_points
 from human3r.refinement.common_floor import Stances, fit_floor, is_standing
-from human3r.refinement.identity_shapes import PersonTable, scaled_betas, with_shapes
+from human3r.refinement.identity_shapes import scaled_betas, with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.person_sizes import PersonSizes, StandingSoles, sizes_from_scene
+from human3r.results.person_table import PARAMETER_NAMES, PersonTable
 from human3r.results.reconstruction import Reconstruction
-from human3r.results.store import PARAMETER_NAMES, ResultStore
-from human3r.skeleton import NUM_BODY_JOINTS
+from human3r.results.store import ResultStore
+from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
-_NECK, _PELVIS, _FEET = 12, 0, (10, 11)
+_FEET = (Joint.LEFT_FOOT, Joint.RIGHT_FOOT)
 _BORDER_SHARE = 0.01
-_AT_ONCE_S = 0.09
-"""False people of real clips live for a single frame; at 10 frames per second and fewer a second one confirms."""
+_MIN_TRACK_S = 0.09
+"""False detections in real clips last a single frame; at 10 frames per second and fewer a second one confirms."""
 _NEAR_M = 0.05
 """Joints nearer than this, or behind the camera, are projected as if at this depth."""
 
@@ -67,45 +68,44 @@ def finish(
     """
     assert store.image_size is not None
     options = options or FinishOptions()
-    K = np.stack(store.K)
-    T_world_camera = np.stack(store.T_world_camera)
+    K, T_world_camera, time_s = store.K, store.T_world_camera, store.time_s
     people = store.people()
     if len(store) >= 2 * options.min_track_frames:
-        people = _without_short_tracks(people, store.time_s, options.min_track_frames)
-    frames = people["person_frame"]
+        people = _without_short_tracks(people, time_s, options.min_track_frames)
+    frames = people.person_frame
     scene = store.scene()
     sizes = PersonSizes({}, 0.0)
     if options.scene_sizes and options.offline_smoothing is not None:
         soles = _standing_soles(people, store, T_world_camera, scene.points.astype(np.float64))
-        sizes = sizes_from_scene(people["person_track"], *people["scene_ratio"].T, soles)
+        sizes = sizes_from_scene(people.person_track, *people.scene_ratio.T, soles)
     scale = np.exp(sizes.log_scene)
     T_world_camera[:, :3, 3] *= scale
     points = scene.points.astype(np.float64) * scale
     if body is not None and options.offline_smoothing is not None:
-        seen = people | {"betas": people["seen_betas"]}
-        betas = _mean_shapes(seen) if options.one_shape else people["seen_betas"]
+        betas = people.unfiltered_betas
+        betas = _mean_shapes(people, betas) if options.one_shape else betas
         betas = scaled_betas(body, betas, _factors(sizes.log_size, people))
-        smoothing, cameras = options.offline_smoothing, T_world_camera[frames]
-        people = smooth_tracks(people, store.time_s[frames], cameras, betas, body, smoothing)
+        cameras = T_world_camera[frames]
+        people = smooth_tracks(people, time_s[frames], cameras, betas, body, options.offline_smoothing)
     elif body is not None and options.one_shape:
-        people = with_shapes(people, body, T_world_camera[frames, :3, 3], _mean_shapes(people))
+        people = with_shapes(people, body, T_world_camera[frames, :3, 3], _mean_shapes(people, people.betas))
     gravity = _gravity(people, T_world_camera, points)
     if body is not None and options.common_floor and len(frames):
         people = _on_common_floor(people, store, T_world_camera, gravity, body)
         gravity = _gravity(people, T_world_camera, points)
-    track_id, track_betas = _shapes_of_tracks(people)
-    joints = people["joints_world"]
+    track_id, track_betas = _shapes_of_tracks(people, people.betas)
+    joints = people.joints_world
     return Reconstruction(
         fps=fps,
-        frame_index=np.array(store.frame_index),
-        time_s=np.array(store.time_s),
+        frame_index=store.frame_index,
+        time_s=time_s,
         image_size=np.array(store.image_size),
         K=K,
         T_world_camera=T_world_camera,
         T_gravity_world=gravity,
         person_frame=frames,
-        person_track=people["person_track"],
-        person_score=people["person_score"],
+        person_track=people.person_track,
+        person_score=people.person_score,
         joints_world=joints,
         joints_image_px=project_joints(joints, K[frames], T_world_camera[frames]),
         track_id=track_id,
@@ -115,20 +115,20 @@ def finish(
         points_confidence=scene.confidence / np.maximum(scene.weight, 1),
         points_frame=scene.frame,
         meta=dict(meta),
-        **{name: people[name] for name in PARAMETER_NAMES},
+        **{name: getattr(people, name) for name in PARAMETER_NAMES},
         **_depth_fields(store, float(scale)),
     )
 
 
 def _gravity(people: PersonTable, T_world_camera: np.ndarray, points: np.ndarray) -> np.ndarray:
-    joints = people["joints_world"]
+    joints = people.joints_world
     return estimate_gravity(
         GroundEvidence(
             camera_rotations=T_world_camera[:, :3, :3].astype(np.float64),
             camera_positions=T_world_camera[:, :3, 3].astype(np.float64),
             points=points,
             feet=joints[:, _FEET].astype(np.float64),
-            spines=(joints[:, _NECK] - joints[:, _PELVIS]).astype(np.float64),
+            spines=(joints[:, Joint.NECK] - joints[:, Joint.PELVIS]).astype(np.float64),
         )
     )
 
@@ -136,8 +136,8 @@ def _gravity(people: PersonTable, T_world_camera: np.ndarray, points: np.ndarray
 def _feet_in_image(people: PersonTable, store: ResultStore, T_world_camera: np.ndarray) -> np.ndarray:
     """Say of every observation which feet are in the image, ``N 2``; ``T_world_camera`` is ``T 4 4``."""
     assert store.image_size is not None
-    frames = people["person_frame"]
-    pixels = project_joints(people["joints_world"][:, _FEET], np.stack(store.K)[frames], T_world_camera[frames])
+    frames = people.person_frame
+    pixels = project_joints(people.joints_world[:, _FEET], store.K[frames], T_world_camera[frames])
     height, width = store.image_size
     # The last rows of an image show joints that lie below it.
     margin = _BORDER_SHARE * max(height, width)
@@ -149,12 +149,12 @@ def _standing_soles(
 ) -> StandingSoles:
     """Return how high everybody's sole is along up, as the stream has them."""
     T = _gravity(people, T_world_camera, points).astype(np.float64)
-    upright = people["joints_world"][:, :NUM_BODY_JOINTS].astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+    upright = people.joints_world[:, :NUM_BODY_JOINTS].astype(np.float64) @ T[:3, :3].T + T[:3, 3]
     feet = upright[:, _FEET, 1]
     lower = feet.argmin(axis=1)
     rows = np.arange(len(feet))
     stands = is_standing(upright) & _feet_in_image(people, store, T_world_camera)[rows, lower]
-    camera = T_world_camera[people["person_frame"], :3, 3] @ T[1, :3] + T[1, 3]
+    camera = T_world_camera[people.person_frame, :3, 3] @ T[1, :3] + T[1, 3]
     return StandingSoles(np.where(stands, feet[rows, lower], np.nan), camera)
 
 
@@ -162,31 +162,32 @@ def _on_common_floor(
     people: PersonTable, store: ResultStore, T_world_camera: np.ndarray, gravity: np.ndarray, body: SmplxBody
 ) -> PersonTable:
     """Change sizes and distances as the standing feet of the clip agree."""
-    frames, joints = people["person_frame"], people["joints_world"]
+    frames, joints = people.person_frame, people.joints_world
     inside = _feet_in_image(people, store, T_world_camera)
     T_world_camera = T_world_camera[frames]
     fit = fit_floor(
         Stances(
             joints=joints[:, :NUM_BODY_JOINTS],
             camera=T_world_camera[:, :3, 3],
-            track=people["person_track"],
-            time_s=np.array(store.time_s)[frames],
+            track=people.person_track,
+            time_s=store.time_s[frames],
             feet_in_image=inside,
         ),
         gravity,
     )
-    betas = scaled_betas(body, people["betas"], _factors(fit.log_size, people))
+    betas = scaled_betas(body, people.betas, _factors(fit.log_size, people))
     return with_shapes(people, body, T_world_camera[:, :3, 3], betas, fit.log_distance)
 
 
 def _factors(log_size: Mapping[int, float], people: PersonTable) -> np.ndarray:
     """Return ``N`` factors on the size of every observation."""
-    return np.exp([log_size.get(int(one), 0.0) for one in people["person_track"]])
+    return np.exp([log_size.get(int(one), 0.0) for one in people.person_track])
 
 
-def _mean_shapes(people: PersonTable) -> np.ndarray:
-    identities, betas = _shapes_of_tracks(people)
-    return betas[np.searchsorted(identities, people["person_track"])].astype(np.float32)
+def _mean_shapes(people: PersonTable, betas: np.ndarray) -> np.ndarray:
+    """Return ``N 10``: the mean of each row's identity."""
+    identities, means = _shapes_of_tracks(people, betas)
+    return means[np.searchsorted(identities, people.person_track)].astype(np.float32)
 
 
 def project_joints(joints_world: np.ndarray, K: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
@@ -196,27 +197,26 @@ def project_joints(joints_world: np.ndarray, K: np.ndarray, T_world_camera: np.n
     return project(joints_camera, K)
 
 
-def _without_short_tracks(people: dict[str, np.ndarray], time_s: np.ndarray, min_frames: int) -> dict[str, np.ndarray]:
-    """Drop who was seen in too few frames, all of them at once."""
-    identities, inverse, counts = np.unique(people["person_track"], return_inverse=True, return_counts=True)
+def _without_short_tracks(people: PersonTable, time_s: np.ndarray, min_frames: int) -> PersonTable:
+    """Drop identities with too few frames in too short a time."""
+    identities, inverse, counts = np.unique(people.person_track, return_inverse=True, return_counts=True)
     if len(identities) == 0 or counts.min() >= min_frames:
         return people
-    seen_s = time_s[people["person_frame"]]
+    seen_s = time_s[people.person_frame]
     first, last = np.full(len(identities), np.inf), np.full(len(identities), -np.inf)
     np.minimum.at(first, inverse, seen_s)
     np.maximum.at(last, inverse, seen_s)
-    is_kept = ((counts >= min_frames) | (last - first >= _AT_ONCE_S))[inverse]
-    return {name: column[is_kept] for name, column in people.items()}
+    return people.select(((counts >= min_frames) | (last - first >= _MIN_TRACK_S))[inverse])
 
 
-def _shapes_of_tracks(people: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return identities and their score-weighted mean betas."""
-    identities, inverse = np.unique(people["person_track"], return_inverse=True)
-    weight = np.maximum(people["person_score"].astype(np.float64), 1e-6)
-    betas = np.zeros((len(identities), 10))
-    np.add.at(betas, inverse, people["betas"] * weight[:, None])
+def _shapes_of_tracks(people: PersonTable, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``K`` identities and their score-weighted means of ``N 10`` betas."""
+    identities, inverse = np.unique(people.person_track, return_inverse=True)
+    weight = np.maximum(people.person_score.astype(np.float64), 1e-6)
+    sums = np.zeros((len(identities), 10))
+    np.add.at(sums, inverse, betas * weight[:, None])
     total = np.bincount(inverse, weight, minlength=len(identities))
-    return identities, betas / np.maximum(total, 1e-12)[:, None]
+    return identities, sums / np.maximum(total, 1e-12)[:, None]
 
 
 def _depth_fields(store: ResultStore, scale: float) -> dict[str, np.ndarray]:

@@ -8,15 +8,16 @@ people; distances over the body's size, so that one shape per identity changes n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from human3r.bodies import SmplxBody
 from human3r.bodies.placement import to_body_parameters
-from human3r.records import BodyParameters
-from human3r.refinement.identity_shapes import PersonTable, body_sizes
+from human3r.records import BodyParameters, concatenate
+from human3r.refinement.identity_shapes import body_sizes
+from human3r.results.person_table import PersonTable
 from human3r.skeleton import (
     NUM_BODY_JOINTS,
     NUM_JOINT_ROTATIONS,
@@ -81,13 +82,13 @@ def smooth_tracks(
         return people
     options = options or OfflineSmoothingOptions()
     R_world_camera = T_world_camera[:, :3, :3].astype(np.float64)
-    orientation, anchor_from_head = _posed(people["seen_rotations"], people["seen_betas"], body)
-    anchor = people["seen_head"] + anchor_from_head
+    orientation, anchor_from_head = _posed(people.unfiltered_rotations, people.unfiltered_betas, body)
+    anchor = people.unfiltered_head + anchor_from_head
     distance = np.maximum(np.linalg.norm(anchor, axis=1), 1e-3)
-    log_distance = np.log(distance / body_sizes(body, people["seen_betas"]))
+    log_distance = np.log(distance / body_sizes(body, people.unfiltered_betas))
     bearing = np.einsum("nab,nb->na", R_world_camera, anchor / distance[:, None])
     orientation = R_world_camera[:, None] @ orientation
-    for rows in _runs(people["person_track"], time_s, bearing, distance, options):
+    for rows in _runs(people.person_track, time_s, bearing, distance, options):
         time = time_s[rows]
         rotations = _smooth(orientation[rows].reshape(len(rows), -1, 9), time, options.rotation_s, _chord(options))
         orientation[rows] = _nearest_rotations(rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3))
@@ -98,12 +99,17 @@ def smooth_tracks(
     orientation = np.swapaxes(R_world_camera, 1, 2)[:, None] @ orientation
     bearing = np.einsum("nba,nb->na", R_world_camera, bearing)
     anchor = bearing * (np.exp(log_distance) * body_sizes(body, betas))[:, None]
-    columns = (orientation, anchor, betas, people["expression"], T_world_camera)
+    columns = (orientation, anchor, betas, people.expression, T_world_camera)
     parts = [
-        _table_of(*(column[start : start + _ROWS_AT_ONCE] for column in columns), body)
+        _pose_in_world(*(column[start : start + _ROWS_AT_ONCE] for column in columns), body)
         for start in range(0, len(betas), _ROWS_AT_ONCE)
     ]
-    return people | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    parameters = concatenate([part for part, _ in parts])
+    return replace(
+        people,
+        joints_world=np.concatenate([joints for _, joints in parts]),
+        **{name: values.numpy() for name, values in vars(parameters).items()},
+    )
 
 
 def _chord(options: OfflineSmoothingOptions) -> float:
@@ -123,15 +129,15 @@ def _bones(body: SmplxBody, betas: np.ndarray) -> torch.Tensor:
     return bone_vectors(body.rest_joints(shapes, torch.zeros_like(shapes))[:, :NUM_BODY_JOINTS])
 
 
-def _table_of(
+def _pose_in_world(
     orientation: np.ndarray,
     anchor: np.ndarray,
     betas: np.ndarray,
     expression: np.ndarray,
     T_world_camera: np.ndarray,
     body: SmplxBody,
-) -> PersonTable:
-    """Write bodies in the camera as SMPL-X parameters and joints in world; hands are flat and jaws closed."""
+) -> tuple[BodyParameters, np.ndarray]:
+    """Return bodies in the camera as SMPL-X parameters and joints in world; hands are flat and jaws closed."""
     local = to_local_rotations(orientation)
     rotations = np.tile(np.eye(3), (len(local), NUM_JOINT_ROTATIONS, 1, 1))
     rotations[:, :NUM_BODY_JOINTS] = local
@@ -145,9 +151,7 @@ def _table_of(
             torch.as_tensor(T_world_camera, dtype=torch.float32),
             body,
         )
-        joints = body.joints(parameters).numpy()
-    columns = {name: getattr(parameters, name).numpy() for name in BodyParameters.__dataclass_fields__}
-    return columns | {"joints_world": joints}
+        return parameters, body.joints(parameters).numpy()
 
 
 def _runs(

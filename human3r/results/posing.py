@@ -5,13 +5,13 @@ The one place that knows how the person table is laid out; exporters, overlays a
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from human3r.records import BodyParameters
+from human3r.results.person_table import PARAMETER_NAMES, PersonTable
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -23,11 +23,10 @@ def rows_of_frame(reconstruction: Reconstruction, frame: int) -> np.ndarray:
     return np.flatnonzero(reconstruction.person_frame == frame)
 
 
-def parameters_of_rows(reconstruction: Reconstruction, rows: np.ndarray) -> BodyParameters:
-    """Return the SMPL-X parameters of ``rows`` in world, as float32 CPU tensors."""
-    return BodyParameters(
-        **{item.name: torch.from_numpy(getattr(reconstruction, item.name)[rows]) for item in fields(BodyParameters)}
-    )
+def parameters_of_rows(people: Reconstruction | PersonTable, rows: np.ndarray | None = None) -> BodyParameters:
+    """Return the SMPL-X parameters of ``rows``, or of all, in world, as float32 CPU tensors."""
+    chosen = slice(None) if rows is None else rows
+    return BodyParameters(**{name: torch.from_numpy(getattr(people, name)[chosen]) for name in PARAMETER_NAMES})
 
 
 @torch.inference_mode()

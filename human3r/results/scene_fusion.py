@@ -3,59 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 
-from human3r.geometry.fusion import PointCloud, depth_edges, dilate, fuse_to_limit
+from human3r.geometry.fusion import PointCloud, depth_edges, fuse_to_limit
+from human3r.geometry.rigid import transform_points
 from human3r.records import FramePrediction
-from human3r.results.people_pixels import people_pixels
+from human3r.results.trusted_pixels import EDGE_TOLERANCE, scene_pixels
 
-
-@dataclass(frozen=True)
-class StoreOptions:
-    """What is kept of a run."""
-
-    max_points: int = 300_000
-    """Cap of the fused scene."""
-    voxel_m: float = 0.02
-    """Side of the first voxels; they grow until the cloud fits under the cap."""
-    dropped_confidence: float = 0.15
-    """The least confident share of every frame's pixels is not fused; confidence has no unit across networks."""
-    max_depth_m: float = 80.0
-    """Surfaces behind are sky or nonsense."""
-    edge_tolerance: float = 0.08
-    """Relative depth step between neighbouring pixels that separates two surfaces."""
-    person_threshold: float = 0.3
-    """Pixels with a higher person probability are left out, and their neighbourhood."""
-    with_depth: bool = False
-    """Keep the depth and confidence of every frame."""
-
-
+MAX_POINTS = 300_000
+"""Cap of the fused scene."""
+_VOXEL_M = 0.02
+"""Side of the first voxels; they grow until the cloud fits under the cap."""
 _STILL_ROTATION = np.deg2rad(0.15)
 _STILL_SHIFT = 0.003
 """A camera that moved less than this fraction of the median depth still sees every surface in the same pixel."""
 _STILL_INTERVAL_S = 0.075
-"""What a still camera sees within this time it has seen already: every third frame of 30 per second is taken."""
-_MIN_DEPTH_M = 0.05
+"""Frames of a still camera within this time are skipped: of 30 per second every third is used."""
 _FLUSH_POINTS = 400_000
 _VIEW_MAPS = ("weight", "count", "points", "colors", "frame")
-_MASK_GROWTH = 0.02
-"""Person masks grow by this fraction of the image: their borders are soft."""
 
 
 class SceneAccumulator:
     """The scene without people: averages per pixel while the camera is still, voxels otherwise."""
 
-    def __init__(self, options: StoreOptions) -> None:
-        self._options = options
-        self._voxel_m = options.voxel_m
+    def __init__(self, max_points: int = MAX_POINTS) -> None:
+        self._max_points = max_points
+        self._voxel_m = _VOXEL_M
         self._cloud = PointCloud.empty()
         self._pending: list[PointCloud] = []
         self._view: _StillView | None = None
 
     def add(self, prediction: FramePrediction, row: int) -> None:
-        """Take one frame's surface, unless it repeats the last; ``row`` is its place among the processed frames."""
+        """Add the surface of processed frame ``row``, unless it repeats the last one."""
         T_world_camera = prediction.camera.T_world_camera.numpy()
         pointmap = prediction.pointmap_camera.numpy()
         view = self._view
@@ -63,35 +44,20 @@ class SceneAccumulator:
             view = None
         if view is not None and 0 <= prediction.time_s - view.time_s < _STILL_INTERVAL_S:
             return
-        confidence = prediction.confidence.numpy()
-        is_seen = self._select(prediction, pointmap, confidence)
+        is_seen = scene_pixels(prediction)
         if not is_seen.any():
             return
         if view is None:
             self._flush_view()
             view = _StillView(T_world_camera, pointmap.shape, float(np.median(pointmap[..., 2][is_seen])))
             self._view = view
-        view.add(pointmap, confidence, prediction.image.numpy(), is_seen, row)
+        view.add(pointmap, prediction.confidence.numpy(), prediction.image.numpy(), is_seen, row)
         view.time_s = prediction.time_s
-
-    def _select(self, prediction: FramePrediction, pointmap: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-        options = self._options
-        depth = pointmap[..., 2]
-        is_seen = (confidence > 0) & (depth > _MIN_DEPTH_M) & (depth < options.max_depth_m)
-        if not is_seen.any():
-            return is_seen
-        # A quarter of the rows decides as well as all of them.
-        is_seen &= confidence >= np.quantile(confidence[::4], options.dropped_confidence)
-        is_person = prediction.person_mask.numpy() > options.person_threshold
-        if is_person.any():
-            is_seen &= ~dilate(is_person, max(1, round(_MASK_GROWTH * max(depth.shape))))
-        # Depths within bounds are finite already; a sum is finite where both are.
-        return is_seen & ~people_pixels(prediction) & np.isfinite(pointmap[..., 0] + pointmap[..., 1])
 
     def _flush_view(self) -> None:
         if self._view is None:
             return
-        self._pending.append(self._view.to_cloud(self._options.edge_tolerance))
+        self._pending.append(self._view.to_cloud())
         self._view = None
         if sum(len(cloud) for cloud in self._pending) >= _FLUSH_POINTS:
             self._fuse()
@@ -99,10 +65,10 @@ class SceneAccumulator:
     def _fuse(self) -> None:
         everything = PointCloud.concatenate([self._cloud, *self._pending])
         self._pending = []
-        self._cloud, self._voxel_m = fuse_to_limit(everything, self._voxel_m, self._options.max_points)
+        self._cloud, self._voxel_m = fuse_to_limit(everything, self._voxel_m, self._max_points)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return everything that is kept, by name: what ``load_arrays`` goes on from, exactly."""
+        """Return the complete state, by name; see ``load_arrays``."""
         kept = {"voxel_m": np.array(self._voxel_m)}
         clouds = {"cloud": self._cloud, "pending": PointCloud.concatenate(self._pending)}
         for prefix, cloud in clouds.items():
@@ -112,7 +78,7 @@ class SceneAccumulator:
         return kept
 
     def load_arrays(self, kept: Mapping[str, np.ndarray]) -> None:
-        """Go on from what ``arrays`` returned."""
+        """Restore what ``arrays`` returned."""
         names = [item.name for item in fields(PointCloud)]
         self._voxel_m = float(kept["voxel_m"])
         self._cloud = PointCloud(**{name: kept[f"cloud.{name}"] for name in names})
@@ -178,17 +144,16 @@ class _StillView:
         self._colors += image * weight[..., None]
         self._frame[is_seen & (self._frame < 0)] = row
 
-    def to_cloud(self, edge_tolerance: float) -> PointCloud:
+    def to_cloud(self) -> PointCloud:
         is_known = self._weight > 0
         weight = np.maximum(self._weight, 1e-12)[..., None]
         points = self._points / weight
-        # Seams between known and unknown pixels are no depth edges.
+        # Borders between known and unknown pixels are no depth edges.
         depth = np.where(is_known, points[..., 2], np.nan)
         with np.errstate(invalid="ignore"):
-            is_kept = is_known & ~depth_edges(depth, edge_tolerance)
-        R, t = self._T_world_camera[:3, :3], self._T_world_camera[:3, 3]
+            is_kept = is_known & ~depth_edges(depth, EDGE_TOLERANCE)
         return PointCloud(
-            points=(points[is_kept] @ R.T + t).astype(np.float32),
+            points=transform_points(self._T_world_camera, points[is_kept]).astype(np.float32),
             colors=(self._colors / weight)[is_kept],
             confidence=self._weight[is_kept],
             weight=self._count[is_kept],

@@ -7,24 +7,24 @@ be resumed, files of its folder. Surfaces are fused into a scene with a cap.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from human3r.geometry.fusion import PointCloud
-from human3r.records import BodyParameters, FramePrediction
-from human3r.results.scene_fusion import SceneAccumulator, StoreOptions
+from human3r.records import FramePrediction
+from human3r.results.person_table import PERSON_ROW, PersonTable, person_rows
+from human3r.results.scene_fusion import SceneAccumulator
 from human3r.results.spool import RowSpool
-from human3r.skeleton import NUM_BODY_JOINTS
 
 
 @dataclass(frozen=True)
 class DepthMaps:
-    """Depth of every frame, memory-mapped from the files of the run: whoever saves it streams from disk to disk."""
+    """Depth of every frame, memory-mapped from the files of the run: saving them streams from disk to disk."""
 
     depth: np.ndarray
-    """``T h w`` float16, metres."""
+    """``T h w`` float16, meters."""
     confidence: np.ndarray
     """``T h w`` float16."""
     crop: tuple[float, float, float, float]
@@ -35,20 +35,20 @@ class ResultStore:
     """Tables of everything that a run has found so far.
 
     Args:
-        options: What is kept.
         folder: Keep the rows in files of this folder, so that the run can be resumed; None keeps them in temporary
             files that vanish with the process.
+        with_depth: Keep depth and confidence of every frame.
     """
 
-    def __init__(self, options: StoreOptions | None = None, folder: Path | None = None) -> None:
-        self.options = options or StoreOptions()
+    def __init__(self, folder: Path | None = None, *, with_depth: bool = False) -> None:
+        self._with_depth = with_depth
         self.image_size: tuple[int, int] | None = None
         self._folder = folder
         self._frames = RowSpool(_FRAME_ROW, self._file("frames"))
-        self._people = RowSpool(_PERSON_ROW, self._file("people"))
+        self._people = RowSpool(PERSON_ROW, self._file("people"))
         self._maps: dict[str, RowSpool] = {}
         self._crop = (0.0, 0.0, 0.0, 0.0)
-        self._scene = SceneAccumulator(self.options)
+        self._scene = SceneAccumulator()
 
     def _file(self, name: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{name}.rows"
@@ -90,9 +90,9 @@ class ResultStore:
         frame["K"], frame["T_world_camera"] = camera.K.numpy(), camera.T_world_camera.numpy()
         self._frames.append(frame)
         if len(prediction.people):
-            self._people.append(_person_rows(prediction, row))
+            self._people.append(person_rows(prediction, row))
         self._scene.add(prediction, row)
-        if self.options.with_depth:
+        if self._with_depth:
             self._add_depth(prediction)
 
     def _add_depth(self, prediction: FramePrediction) -> None:
@@ -101,7 +101,7 @@ class ResultStore:
         self._open_maps((height, width))
         for name, values in (("depth", prediction.pointmap_camera[..., 2]), ("confidence", prediction.confidence)):
             row = np.zeros(1, self._maps[name].dtype)
-            row["map"] = values.numpy().clip(0, _LARGEST_HALF)
+            row["map"] = values.numpy().clip(0, _MAX_HALF)
             self._maps[name].append(row)
 
     def _open_maps(self, shape: tuple[int, int]) -> None:
@@ -110,9 +110,9 @@ class ResultStore:
             if name not in self._maps:
                 self._maps[name] = RowSpool(np.dtype([("map", "<f2", shape)]), self._file(name))
 
-    def people(self) -> dict[str, np.ndarray]:
-        """Return the person table so far: one array per column, rows sorted by frame."""
-        return {name: self._people.column(name) for name in _PERSON_ROW.names or ()}
+    def people(self) -> PersonTable:
+        """Return the people of all frames so far."""
+        return PersonTable.from_rows(self._people.rows())
 
     def scene(self) -> PointCloud:
         """Return the fused scene so far."""
@@ -163,48 +163,8 @@ class ResultStore:
         return self._frames, self._people, *self._maps.values()
 
 
-PARAMETER_NAMES = tuple(item.name for item in fields(BodyParameters))
-_LARGEST_HALF = 65504
-_PARAMETER_SHAPES = {
-    "body_pose": (21, 3),
-    "left_hand_pose": (15, 3),
-    "right_hand_pose": (15, 3),
-    "betas": (10,),
-    "expression": (10,),
-}
+_MAX_HALF = 65504
+"""Largest float16."""
 _FRAME_ROW = np.dtype(
     [("frame_index", "<i8"), ("time_s", "<f8"), ("K", "<f4", (3, 3)), ("T_world_camera", "<f4", (4, 4))]
 )
-_PERSON_ROW = np.dtype(
-    [
-        *((name, "<f4", _PARAMETER_SHAPES.get(name, (3,))) for name in PARAMETER_NAMES),
-        ("joints_world", "<f4", (55, 3)),
-        ("person_frame", "<i8"),
-        ("person_track", "<i8"),
-        ("person_score", "<f4"),
-        ("seen_rotations", "<f4", (NUM_BODY_JOINTS, 3, 3)),
-        ("seen_head", "<f4", (3,)),
-        ("seen_betas", "<f4", (10,)),
-        ("scene_ratio", "<f4", (2,)),
-    ]
-)
-"""``seen_*`` are what the network saw, in the camera, before the causal filter: local rotations, head joint, shape.
-``scene_ratio`` is that of ``FramePrediction``; its trust is 0 where there is none."""
-
-
-def _person_rows(prediction: FramePrediction, row: int) -> np.ndarray:
-    people = prediction.people
-    rows = np.zeros(len(people), _PERSON_ROW)
-    for name in PARAMETER_NAMES:
-        rows[name] = getattr(prediction.parameters_world, name).numpy()
-    rows["joints_world"] = prediction.joints_world.numpy()
-    rows["person_frame"] = row
-    rows["person_track"] = people.track_id.numpy()
-    rows["person_score"] = people.score.numpy()
-    seen = people if prediction.people_unfiltered is None else prediction.people_unfiltered
-    rows["seen_rotations"] = seen.joint_rotations[:, :NUM_BODY_JOINTS].numpy()
-    rows["seen_head"] = seen.head_camera.numpy()
-    rows["seen_betas"] = seen.betas.numpy()
-    if prediction.scene_ratio is not None:
-        rows["scene_ratio"] = prediction.scene_ratio.numpy()
-    return rows

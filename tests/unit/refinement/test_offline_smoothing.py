@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from human3r.bodies import SmplxBody, load_body
 from human3r.refinement import offline_smoothing as module
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, local_lines, smooth_tracks
+from human3r.results.person_table import PERSON_ROW, PersonTable
 
 _STEP_S = 1 / 30
 _ELBOW = 18
@@ -20,39 +23,39 @@ def body() -> SmplxBody:
     return load_body(None)
 
 
-def _table(depth: np.ndarray, bend: np.ndarray, track: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def _table(depth: np.ndarray, bend: np.ndarray, track: np.ndarray | None = None) -> PersonTable:
     """People who face the camera, ``n`` depths (of the head) and elbow bends."""
     count = len(depth)
     rotations = np.tile(np.eye(3, dtype=np.float32), (count, 22, 1, 1))
     rotations[:, 0] = np.diag([1.0, -1.0, -1.0])
     rotations[:, _ELBOW] = Rotation.from_rotvec(np.outer(bend, [0, 1, 0])).as_matrix()
-    return {
-        "person_track": np.zeros(count, np.int64) if track is None else track,
-        "seen_rotations": rotations,
-        "seen_head": np.stack([0.1 * depth, -0.2 * depth, depth], axis=1).astype(np.float32),
-        "seen_betas": np.zeros((count, 10), np.float32),
-        "expression": np.zeros((count, 10), np.float32),
-    }
+    people = PersonTable.from_rows(np.zeros(count, PERSON_ROW))
+    return replace(
+        people,
+        person_track=people.person_track if track is None else track,
+        unfiltered_rotations=rotations,
+        unfiltered_head=np.stack([0.1 * depth, -0.2 * depth, depth], axis=1).astype(np.float32),
+    )
 
 
 def _smooth(
-    table: dict[str, np.ndarray], body: SmplxBody, time_s: np.ndarray | None = None, cameras: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    count = len(table["seen_betas"])
+    table: PersonTable, body: SmplxBody, time_s: np.ndarray | None = None, cameras: np.ndarray | None = None
+) -> PersonTable:
+    count = len(table.unfiltered_betas)
     time_s = np.arange(count) * _STEP_S if time_s is None else time_s
     cameras = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1)) if cameras is None else cameras
-    return smooth_tracks(table, time_s, cameras, table["seen_betas"], body)
+    return smooth_tracks(table, time_s, cameras, table.unfiltered_betas, body)
 
 
-def _bends(table: dict[str, np.ndarray]) -> np.ndarray:
-    return table["body_pose"][:, _ELBOW - 1, 1]
+def _bends(table: PersonTable) -> np.ndarray:
+    return table.body_pose[:, _ELBOW - 1, 1]
 
 
 def test_steady_motion_is_left_as_it_is_to_the_first_and_last_frame(body: SmplxBody) -> None:
     depth, bend = np.geomspace(3.0, 4.0, 40), np.linspace(0.2, 1.4, 40)
     smooth = _smooth(_table(depth, bend), body)
     assert np.abs(_bends(smooth) - bend).max() < 0.01
-    assert np.abs(smooth["joints_world"][:, 15, 2] - depth).max() < 0.02
+    assert np.abs(smooth.joints_world[:, 15, 2] - depth).max() < 0.02
 
 
 def test_a_swinging_arm_is_followed_without_lag(body: SmplxBody) -> None:
@@ -68,11 +71,11 @@ def test_shaking_becomes_much_less(body: SmplxBody) -> None:
     table = _table(3.0 * np.exp(noise.normal(0, 0.01, 60)), 0.8 + noise.normal(0, 0.1, 60))
     smooth = _smooth(table, body)
     assert np.abs(np.diff(_bends(smooth), 2)).mean() < 0.25 * np.abs(np.diff(_bends_seen(table), 2)).mean()
-    assert np.abs(np.diff(smooth["joints_world"][:, 0, 2], 2)).mean() < 0.002
+    assert np.abs(np.diff(smooth.joints_world[:, 0, 2], 2)).mean() < 0.002
 
 
-def _bends_seen(table: dict[str, np.ndarray]) -> np.ndarray:
-    return Rotation.from_matrix(table["seen_rotations"][:, _ELBOW]).as_rotvec()[:, 1]
+def _bends_seen(table: PersonTable) -> np.ndarray:
+    return Rotation.from_matrix(table.unfiltered_rotations[:, _ELBOW]).as_rotvec()[:, 1]
 
 
 def test_one_wild_frame_does_not_bend_its_neighbours(body: SmplxBody) -> None:
@@ -87,7 +90,7 @@ def test_nothing_is_carried_over_an_absence(body: SmplxBody) -> None:
     bend = np.repeat([0.2, 1.2], 20)
     smooth = _smooth(_table(np.repeat([3.0, 5.0], 20), bend), body, time_s)
     assert np.abs(_bends(smooth) - bend).max() < 1e-3
-    assert np.abs(smooth["joints_world"][:20, 15, 2] - 3.0).max() < 0.01
+    assert np.abs(smooth.joints_world[:20, 15, 2] - 3.0).max() < 0.01
 
 
 def test_identities_do_not_touch_each_other(body: SmplxBody) -> None:
@@ -96,7 +99,7 @@ def test_identities_do_not_touch_each_other(body: SmplxBody) -> None:
     depth = np.concatenate([np.linspace(3, 4, 20), np.full(20, 6.0)])[order]
     bend = np.concatenate([np.linspace(0, 1, 20), np.full(20, 0.5)])[order]
     both = _smooth(_table(depth, bend, np.tile([0, 1], 20)), body, np.repeat(np.arange(20) * _STEP_S, 2))
-    assert np.allclose(both["joints_world"][::2], alone["joints_world"], atol=1e-5)
+    assert np.allclose(both.joints_world[::2], alone.joints_world, atol=1e-5)
 
 
 def test_a_shaking_camera_does_not_shake_people(body: SmplxBody) -> None:
@@ -105,30 +108,30 @@ def test_a_shaking_camera_does_not_shake_people(body: SmplxBody) -> None:
     cameras = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
     cameras[:, :3, :3] = turns
     table = _table(np.full(count, 3.0), np.full(count, 0.4))
-    table["seen_rotations"][:, 0] = np.swapaxes(turns, 1, 2) @ table["seen_rotations"][:, 0]
+    table.unfiltered_rotations[:, 0] = np.swapaxes(turns, 1, 2) @ table.unfiltered_rotations[:, 0]
     still = np.array([0.3, -0.6, 3.0])
-    table["seen_head"] = np.einsum("nba,b->na", turns, still).astype(np.float32)
+    table = replace(table, unfiltered_head=np.einsum("nba,b->na", turns, still).astype(np.float32))
     smooth = _smooth(table, body, cameras=cameras)
-    assert np.abs(smooth["joints_world"][:, 15] - still).max() < 1e-3
+    assert np.abs(smooth.joints_world[:, 15] - still).max() < 1e-3
 
 
 def test_two_observations_stay_where_they_were_seen(body: SmplxBody) -> None:
     smooth = _smooth(_table(np.array([3.0, 4.0]), np.array([0.1, 0.9])), body)
     assert np.allclose(_bends(smooth), [0.1, 0.9], atol=1e-5)
-    assert np.allclose(smooth["joints_world"][:, 15, 2], [3.0, 4.0], atol=1e-4)
+    assert np.allclose(smooth.joints_world[:, 15, 2], [3.0, 4.0], atol=1e-4)
 
 
 def test_nobody_is_no_special_case(body: SmplxBody) -> None:
-    assert len(_smooth(_table(np.zeros(0), np.zeros(0)), body)["seen_head"]) == 0
+    assert len(_smooth(_table(np.zeros(0), np.zeros(0)), body).unfiltered_head) == 0
 
 
 def test_windows_of_no_width_change_nothing(body: SmplxBody) -> None:
     table = _table(np.array([3.0, 3.5, 3.1, 3.3]), np.array([0.1, 0.9, 0.3, 0.7]))
     off = OfflineSmoothingOptions(rotation_s=0, bearing_s=0, distance_s=0)
     cameras = np.tile(np.eye(4, dtype=np.float32), (4, 1, 1))
-    smooth = smooth_tracks(table, np.arange(4) * _STEP_S, cameras, table["seen_betas"], body, off)
+    smooth = smooth_tracks(table, np.arange(4) * _STEP_S, cameras, table.unfiltered_betas, body, off)
     assert np.allclose(_bends(smooth), [0.1, 0.9, 0.3, 0.7], atol=1e-5)
-    assert np.allclose(smooth["joints_world"][:, 15, 2], [3.0, 3.5, 3.1, 3.3], atol=1e-4)
+    assert np.allclose(smooth.joints_world[:, 15, 2], [3.0, 3.5, 3.1, 3.3], atol=1e-4)
 
 
 def test_local_lines_are_the_fits_that_they_say_they_are() -> None:
@@ -150,7 +153,7 @@ def test_distances_follow_the_shape_that_people_get(body: SmplxBody) -> None:
     rest = body.rest_joints(torch.from_numpy(taller[:1]), torch.zeros(1, 10))[0]
     small = body.rest_joints(torch.zeros(1, 10), torch.zeros(1, 10))[0]
     grown = float((rest[15] - rest[0]).norm() / (small[15] - small[0]).norm())
-    assert smooth["joints_world"][:, 15, 2] == pytest.approx(np.full(10, 3.0 * grown), rel=0.03)
+    assert smooth.joints_world[:, 15, 2] == pytest.approx(np.full(10, 3.0 * grown), rel=0.03)
 
 
 def test_bodies_posed_in_parts_are_the_same(body: SmplxBody, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,4 +161,4 @@ def test_bodies_posed_in_parts_are_the_same(body: SmplxBody, monkeypatch: pytest
     whole = _smooth(table, body)
     monkeypatch.setattr(module, "_ROWS_AT_ONCE", 7)
     parts = _smooth(table, body)
-    assert all(np.allclose(parts[name], whole[name], atol=1e-5) for name in whole)
+    assert all(np.allclose(values, getattr(whole, name), atol=1e-5) for name, values in vars(parts).items())

@@ -14,7 +14,7 @@ from human3r.records import Camera, FramePrediction, empty_people
 from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.scene_fusion import SceneAccumulator
-from human3r.results.store import ResultStore, StoreOptions
+from human3r.results.store import ResultStore
 
 
 def wall(small_body, depth_m=3.0, shift_m=0.0, mask=None, noise=0.0, seed=0, size=(24, 32)):
@@ -46,15 +46,15 @@ def wall(small_body, depth_m=3.0, shift_m=0.0, mask=None, noise=0.0, seed=0, siz
 
 def scene_of(predictions, **options):
     # Confidence is the same everywhere in these frames, so that no share of it can be dropped.
-    store = ResultStore(StoreOptions(**options))
-    for prediction in predictions:
-        store.add(prediction)
-    return store.scene()
+    scene = SceneAccumulator(**options)
+    for row, prediction in enumerate(predictions):
+        scene.add(prediction, row)
+    return scene.finish()
 
 
 def test_a_still_camera_averages_the_noise_away(small_body):
-    single = scene_of([wall(small_body, noise=0.02)], edge_tolerance=1.0)
-    many = scene_of([wall(small_body, noise=0.02, seed=seed) for seed in range(25)], edge_tolerance=1.0)
+    single = scene_of([wall(small_body, noise=0.02)])
+    many = scene_of([wall(small_body, noise=0.02, seed=seed) for seed in range(25)])
     assert many.points[:, 2].std() < 0.3 * single.points[:, 2].std()
     assert len(many) <= 24 * 32
 
@@ -71,7 +71,7 @@ def test_people_leave_no_points_and_no_halo(small_body):
 def test_what_was_behind_a_person_is_filled_in_when_they_leave(small_body):
     mask = np.zeros((24, 32), np.float32)
     mask[8:16, 8:16] = 1
-    cloud = scene_of([wall(small_body, mask=mask), wall(small_body, seed=1)], voxel_m=0.001)
+    cloud = scene_of([wall(small_body, mask=mask), wall(small_body, seed=1)])
     assert len(cloud) == 24 * 32
     assert set(cloud.frame.tolist()) == {0, 1}
 
@@ -110,7 +110,7 @@ def test_infinite_points_do_not_spread(small_body):
 
 def test_depth_maps_stay_on_the_disk_until_they_are_saved(small_body, tmp_path):
     size, count = (120, 160), 200
-    store = ResultStore(StoreOptions(with_depth=True))
+    store = ResultStore(with_depth=True)
     for seed in range(count):
         store.add(wall(small_body, depth_m=1 + seed / 100, seed=seed, size=size))
     num_bytes = 2 * count * size[0] * size[1] * 2
@@ -138,12 +138,11 @@ def test_depth_maps_stay_on_the_disk_until_they_are_saved(small_body, tmp_path):
     ],
 )
 def test_a_still_camera_is_asked_some_times_a_second_also_after_a_snapshot(small_body, times_s, taken):
-    options = StoreOptions(dropped_confidence=0.0)
     frames = [replace(wall(small_body, depth_m=1 + seed, seed=seed), time_s=t) for seed, t in enumerate(times_s)]
-    whole = SceneAccumulator(options)
+    whole = SceneAccumulator()
     for row, frame in enumerate(frames):
         whole.add(frame, row)
-        resumed = SceneAccumulator(options)
+        resumed = SceneAccumulator()
         resumed.load_arrays(whole.arrays())
         whole = resumed
 

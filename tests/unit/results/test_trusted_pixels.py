@@ -7,7 +7,7 @@ import torch
 
 from human3r.bodies.placement import to_body_parameters
 from human3r.records import Camera, FramePrediction, People, empty_people
-from human3r.results.people_pixels import people_pixels
+from human3r.results.trusted_pixels import people_pixels
 
 SIZE = (120, 160)
 
