@@ -23,8 +23,8 @@ from human3r.inference.profile import SessionOptions
 from human3r.inference.recurrence import SessionSnapshot
 from human3r.models.compact.camera.anchor import FrameView
 from human3r.models.compact.camera.camera_head import CameraState
-from human3r.models.compact.camera.depth_belief import DepthBelief
-from human3r.models.compact.camera.focal_belief import FocalBelief
+from human3r.models.compact.camera.depth_posterior import DepthPosterior
+from human3r.models.compact.camera.focal_posterior import FocalPosterior
 from human3r.models.compact.camera.motion import Surface
 from human3r.models.compact.scene.lens_head import LensState
 from human3r.models.compact.scene.scale_head import ScaleState
@@ -38,8 +38,8 @@ _FILE_NAME = "snapshot.safetensors"
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        Camera, CameraState, DepthBelief, FocalBelief, FrameView, LensState, MotionOptions, RecurrentState, ScaleState,
-        SessionOptions, SessionSnapshot, CausalFilterOptions, CausalFilterState, Surface, TrackBank, TrackMotion,
+        Camera, CameraState, CausalFilterOptions, CausalFilterState, DepthPosterior, FocalPosterior, FrameView, LensState,
+        MotionOptions, RecurrentState, ScaleState, SessionOptions, SessionSnapshot, Surface, TrackBank, TrackMotion,
     )
 }  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""The camera head of ``compact``: explicit alignment against an anchor frame."""
+"""The camera head of ``compact``: photometric alignment to an anchor frame."""

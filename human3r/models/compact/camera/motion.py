@@ -1,7 +1,7 @@
-"""Camera motion between two frames from one depth map, in closed form: lens, surface, priors and feature matches.
+"""Camera motion between two frames from one depth map by Gauss-Newton: lens, surface, priors and feature matches.
 
-Differentiable and bounded in iterations. Alignment of the images themselves: ``alignment.py``.
-Points are ``N 3`` but lie in memory coordinate by coordinate: operations over whole rows take a third of the time.
+Differentiable, with bounded iterations. Photometric alignment is in ``alignment.py``.
+Points are ``N 3`` but stored by coordinate: operations over contiguous rows take a third of the time.
 Sources: Baker and Matthews, "Lucas-Kanade 20 years on" (2004); iteratively re-weighted least squares with
 Tukey's biweight: Holland and Welsch (1977).
 """
@@ -25,39 +25,38 @@ _MIN_SIGMA_PX = 0.15
 _TEMPERATURE = 0.04
 """Of the softmax over a window of feature similarities in [-1, 1]."""
 _LOOSE_RAD, _LOOSE_M = 0.2, 0.5
-"""Prior of any single step: keeps a textureless picture from moving the camera at all."""
-_STILL_RAD, _STILL_M = 0.001, 0.005
-"""Core of the heavy-tailed prior of standing still: most hand-free cameras do not move, and moving ones leave the core
-at once, where the prior has no force."""
+"""Prior of a single step, which keeps the camera at rest on textureless images."""
+_REST_RAD, _REST_M = 0.001, 0.005
+"""Core of the heavy-tailed prior of a camera at rest; for a moving camera its weight vanishes."""
 _SETTLED = 0.01
-"""A step that moves the picture by less than this share of a cell ends a refinement."""
+"""Steps that move the image by less than this share of a cell end a refinement."""
 NEAR_M = 0.05
-"""Points nearer to the camera, or behind it, are seen by nobody."""
+"""Points nearer to the camera, or behind it, are invisible."""
 CORRELATION = 40.0
-"""Pixels per independent measurement: neighbours share texture, blocks of the codec and errors of the depth."""
+"""Pixels per independent measurement: neighbors share texture, codec blocks and depth errors."""
 
 
 @dataclass(frozen=True)
 class Surface(TensorRecord):
-    """N points that one frame saw, with what it saw there."""
+    """N points of one frame with their gray values."""
 
     points: Tensor
-    """``N 3`` metres, camera frame of that frame."""
-    grey: Tensor
+    """``N 3`` meters, camera frame of that frame."""
+    gray: Tensor
     """``N`` in [-1, 1]."""
     slope: Tensor
-    """``N 2`` grey values per pixel of the full image, along (x, y)."""
+    """``N 2`` gray values per pixel of the full image, along (x, y)."""
     weight: Tensor
     """``N`` in [0, 1]; 0 for people and for depth edges."""
 
     def by_coordinate(self) -> Surface:
-        """Return the same in the layout that is fast: products of another layout differ in the last bit."""
+        """Return the same in the fast layout; in another layout, products differ in the last bit."""
         return replace(self, points=self.points.T.contiguous().T, slope=self.slope.T.contiguous().T)
 
 
 @dataclass(frozen=True)
 class Lens(TensorRecord):
-    """A pinhole that both frames share."""
+    """Pinhole camera of both frames."""
 
     focal_px: Tensor
     """Scalar, pixels of the full image."""
@@ -82,11 +81,11 @@ def transform(T_a_b: Tensor, points_b: Tensor) -> Tensor:
 
 
 def small_motion(twist: Tensor) -> Tensor:
-    """Return the ``4 4`` motion of a ``6`` vector (rotation vector, translation); Rodrigues' formula."""
+    """Return the ``4 4`` motion of a ``6`` twist (rotation vector, translation) by Rodrigues' formula."""
     rotation, translation = twist[:3], twist[3:]
     eye = torch.eye(4, dtype=twist.dtype, device=twist.device)
     skew = torch.linalg.cross(eye[:3, :3], rotation.expand(3, 3))
-    # The offset keeps the root differentiable at rest; sinc needs no other care there.
+    # The offset keeps the root differentiable at rest.
     angle = (rotation.square().sum() + 1e-24).sqrt() / math.pi
     turned = eye[:3, :3] + angle.sinc() * skew + 0.5 * (0.5 * angle).sinc().square() * (skew @ skew)
     # Out of place: gradients flow through both blocks.
@@ -101,9 +100,9 @@ def inverse(T_a_b: Tensor) -> Tensor:
 
 
 def orthonormal(T_a_b: Tensor) -> Tensor:
-    """Return a ``4 4`` motion whose rotation had left SO(3) by rounding; one Newton step to the polar factor.
+    """Project the rotation of a ``4 4`` motion back to SO(3) by one Newton step to the polar factor.
 
-    ``inverse`` transposes, so what is off does not cancel: over the frames of a clip it would grow exponentially.
+    ``inverse`` transposes, so rounding errors would otherwise grow exponentially over a clip.
     """
     R_a_b = T_a_b[:3, :3]
     rotation = 1.5 * R_a_b - 0.5 * R_a_b @ R_a_b.T @ R_a_b
@@ -116,7 +115,7 @@ def tukey_weight(residual: Tensor, sigma: Tensor) -> Tensor:
 
 
 def robust_sigma(residual: Tensor, weight: Tensor, least: float) -> Tensor:
-    """Return 1.48 times the median of the absolute residuals that have weight."""
+    """Return 1.48 times the median of the absolute residuals with weight."""
     chosen = residual.detach().abs()[weight > 0.05]
     if chosen.numel() == 0:
         return residual.new_tensor(least)
@@ -135,51 +134,50 @@ def point_jacobian(points: Tensor, focal_px: Tensor) -> Tensor:
 
 
 def twists_of(motions: Tensor) -> Tensor:
-    """Return the ``S 6`` vectors (rotation vector, translation) of ``S 4 4`` motions; undoes ``small_motion``."""
+    """Return the ``S 6`` twists of ``S 4 4`` motions; inverse of ``small_motion`` for small angles."""
     skew = motions[:, :3, :3] - motions[:, :3, :3].transpose(1, 2)
-    # sin(angle) times the axis: exact enough for a prior that has no force beyond a fraction of a degree.
+    # sin(angle) times the axis: exact enough for a prior that vanishes beyond a fraction of a degree.
     return torch.cat([0.5 * skew[:, (2, 0, 1), (1, 2, 0)], motions[:, :3, 3]], dim=1)
 
 
-def still_information(deviations: Tensor) -> Tensor:
-    """Return the ``S 6`` weights of a Cauchy prior on ``S 6`` twists: strong at rest, vanishing in motion."""
+def rest_information(deviations: Tensor) -> Tensor:
+    """Return the ``S 6`` weights of a Cauchy prior on ``S 6`` twists."""
     squares = deviations.detach().square().unflatten(1, (2, 3)).sum(-1)
-    core = squares.new_tensor([_STILL_RAD**2, _STILL_M**2])
+    core = squares.new_tensor([_REST_RAD**2, _REST_M**2])
     return (1 / (core + squares)).repeat_interleave(3, dim=1)
 
 
 def solve_motion(
-    jacobian: Tensor, residual: Tensor, weight: Tensor, sigma: Tensor, still: Tensor | None = None
+    jacobian: Tensor, residual: Tensor, weight: Tensor, sigma: Tensor, rest_twists: Tensor | None = None
 ) -> Tensor:
-    """Solve one damped, weighted Gauss-Newton step.
+    """Return the ``K`` step of one damped, weighted Gauss-Newton iteration.
 
     Args:
         jacobian: ``M K``; the first six columns are a motion, others (brightness) have no prior.
         residual: ``M``.
         weight: ``M``.
         sigma: Scalar noise of the residual.
-        still: ``S 6`` twists by which the estimate is away from poses where the camera may have stayed.
-
-    Returns:
-        ``K`` step.
+        rest_twists: ``S 6`` twists from poses at which the camera may have rested.
     """
     weighted = jacobian.T * (weight / (CORRELATION * sigma.square()))
-    prior, pull = motion_prior(jacobian, still)
-    return torch.linalg.solve(weighted @ jacobian + torch.diag(prior), weighted @ residual + pull)
+    prior, prior_rhs = motion_prior(jacobian, rest_twists)
+    return torch.linalg.solve(weighted @ jacobian + torch.diag(prior), weighted @ residual + prior_rhs)
 
 
-def motion_prior(jacobian: Tensor, still: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the ``K`` diagonal of the prior's information on a step and its ``K`` pull; see ``solve_motion``."""
+def motion_prior(jacobian: Tensor, rest_twists: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the ``K`` diagonal of the prior's information and its ``K`` right-hand side; see ``solve_motion``."""
     free = jacobian.shape[1] - 6
     prior = jacobian.new_tensor([1 / _LOOSE_RAD**2] * 3 + [1 / _LOOSE_M**2] * 3 + [1e-6] * free)
-    if still is None:
+    if rest_twists is None:
         return prior, torch.zeros_like(prior)
-    strength = still_information(still)
-    return prior + functional.pad(strength.sum(0), (0, free)), functional.pad((strength * still).sum(0), (0, free))
+    strength = rest_information(rest_twists)
+    return prior + functional.pad(strength.sum(0), (0, free)), functional.pad(
+        (strength * rest_twists).sum(0), (0, free)
+    )
 
 
 def has_settled(step: Tensor, surface: Surface, lens: Lens, cell_px: float) -> bool:
-    """Whether a step (``6`` or more numbers) moves nothing any more on a grid of cells so many pixels apart."""
+    """Test whether a step (``6`` or more) moves the image by less than ``_SETTLED`` cells of ``cell_px`` pixels."""
     turn, shift = torch.linalg.vector_norm(step.detach()[:6].view(2, 3), dim=1)
     motion_px = (turn + shift / surface.points[:, 2].detach().mean()) * lens.focal_px.detach()
     return bool(motion_px < _SETTLED * cell_px)
@@ -188,19 +186,16 @@ def has_settled(step: Tensor, surface: Surface, lens: Lens, cell_px: float) -> b
 def align_matches(
     surface: Surface, targets: Tensor, trust: Tensor, T_b_a: Tensor, lens: Lens, steps: int, cell_px: float = 1.0
 ) -> Tensor:
-    """Fit a motion to matches by robust reprojection.
+    """Return ``T_b_a`` fitted to matches by robust reprojection.
 
     Args:
         surface: Points of frame *a*.
-        targets: ``N 2`` pixels of frame *b* where they were found.
+        targets: ``N 2`` matched pixels of frame *b*.
         trust: ``N`` weights of the matches.
-        T_b_a: ``4 4`` start.
+        T_b_a: ``4 4`` initial value.
         lens: Intrinsics.
-        steps: Gauss-Newton steps at most; a refinement that has settled ends earlier.
-        cell_px: Pixels between the cells that were matched.
-
-    Returns:
-        ``T_b_a``.
+        steps: Maximum of Gauss-Newton steps; a settled refinement ends earlier.
+        cell_px: Pixels between the matched cells.
     """
     trusted = surface.weight * trust
     for _ in range(steps):
@@ -222,9 +217,7 @@ def align_matches(
 def match_features(
     features_a: Tensor, features_b: Tensor, pixels: Tensor, radius: int, stride_px: int
 ) -> tuple[Tensor, Tensor]:
-    """Find where each cell of frame *a* went, near a predicted place.
-
-    One product of all cells with all cells, then a gather of each window.
+    """Match each cell of frame *a* within a window around a predicted place in frame *b*.
 
     Args:
         features_a: ``C h w``, unit length per cell.
@@ -234,13 +227,13 @@ def match_features(
         stride_px: Pixels per cell.
 
     Returns:
-        ``h*w 2`` expected pixels, and ``h*w`` trust in [0, 1]: how peaked the window is.
+        ``h*w 2`` expected pixels, and ``h*w`` weights in [0, 1], the probability mass at the peak.
     """
     rows, columns = features_a.shape[1:]
     similarity = features_a.flatten(1).T @ features_b.flatten(1)
     offsets = torch.arange(-radius, radius + 1, device=pixels.device)
     center = ((pixels + 0.5) / stride_px - 0.5).round().long()
-    # Rows and columns of a window apart from each other: one plane of indices instead of pairs.
+    # Rows and columns of a window separately: one plane of indices instead of pairs.
     x, y = center[:, :1] + offsets, center[:, 1:] + offsets
     inside_x, inside_y = (x >= 0) & (x < columns), (y >= 0) & (y < rows)
     index = (y.clamp(0, rows - 1) * columns)[:, :, None] + x.clamp(0, columns - 1)[:, None]
@@ -248,7 +241,7 @@ def match_features(
     window = similarity.gather(1, index.flatten(1)).masked_fill(outside.flatten(1), -1e4 * _TEMPERATURE)
     probability = (window / _TEMPERATURE).softmax(dim=1)
     best = probability.argmax(1, keepdim=True)
-    # Refine around the peak only: far second peaks would pull the mean to a place where nothing is.
+    # Mean around the peak only: a second peak would move it to a place between both.
     side = len(offsets)
     places = torch.arange(side, device=pixels.device)
     near_x = ((places - best % side).abs() <= 1).to(probability.dtype)

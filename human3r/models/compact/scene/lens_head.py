@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.camera.focal_belief import points_through
+from human3r.models.compact.camera.focal_posterior import with_focal
 from human3r.models.compact.people.prompter import principal_point, prior_focal_px
 from human3r.models.compact.scene.straight_edges import MAX_LOG_RATIO, find_edges, focal_evidence
 from human3r.models.parts import DecodedFrame, ScenePoints
@@ -49,7 +49,7 @@ class StraightEdgeLensHead(nn.Module):
         assert points.focal_information is not None
         prior = prior_focal_px(frame.image_size)
         log_focal, information = join(state.evidence, (points.focal_px / prior).log(), points.focal_information)
-        points = points_through(points, prior * log_focal.exp())
+        points = with_focal(points, prior * log_focal.exp())
         return replace(points, focal_information=information), state
 
 

@@ -1,4 +1,4 @@
-"""Camera motion from two pictures of one textured surface whose geometry is known."""
+"""Camera motion between images of a textured room of known geometry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from human3r.models.parts import ScenePoints
 SIZE = (224, 384)
 FOCAL_PX = 330.0
 INFORMATION = torch.tensor(1 / 0.17**2)
-"""Of what a picture alone says about the logarithm of the focal length."""
+"""Of the log focal length of a single image."""
 
 
 def lens() -> Lens:
@@ -44,7 +44,7 @@ def motion(rotation_deg: tuple[float, float, float], translation_m: tuple[float,
 
 
 def texture(points: torch.Tensor) -> torch.Tensor:
-    """Grey value of a surface point: waves of several lengths, the same from everywhere."""
+    """Return the gray value of a surface point: waves of several lengths, independent of the view."""
     generator = torch.Generator().manual_seed(3)
     value = torch.zeros(points.shape[:-1])
     for wavelength in (2.0, 1.0, 0.5, 0.25):
@@ -69,45 +69,45 @@ def room_depth(T_world_camera: torch.Tensor) -> torch.Tensor:
     return depth
 
 
-def look(T_world_camera: torch.Tensor) -> FrameView:
+def render(T_world_camera: torch.Tensor) -> FrameView:
     """Render the room as the camera head describes a frame."""
     depth = room_depth(T_world_camera)
     height, width = depth.shape
     y, x = torch.meshgrid(torch.arange(height) * 2 + 0.5, torch.arange(width) * 2 + 0.5, indexing="ij")
     rays = torch.stack([(x - SIZE[1] // 2) / FOCAL_PX, (y - SIZE[0] // 2) / FOCAL_PX, torch.ones_like(x)], dim=-1)
-    grey = texture(transform(T_world_camera, (rays * depth[..., None]).flatten(0, 1))).reshape(height, width)
-    features, coarse = (unit_blocks(grey, size) for size in (4, 8))
-    return FrameView(grey, depth, torch.ones_like(grey), features, coarse, torch.tensor(FOCAL_PX), INFORMATION)
+    gray = texture(transform(T_world_camera, (rays * depth[..., None]).flatten(0, 1))).reshape(height, width)
+    features, coarse = (unit_blocks(gray, size) for size in (4, 8))
+    return FrameView(gray, depth, torch.ones_like(gray), features, coarse, torch.tensor(FOCAL_PX), INFORMATION)
 
 
 def through_wrong_lens(view: FrameView, state: CameraState | None, ratio: float) -> FrameView:
-    """Return a view as the head gets it from a network that reads a focal length so many times too long."""
+    """Return a view from a network whose focal length is too long by a factor."""
     network_px = torch.tensor(ratio * FOCAL_PX)
-    focal_px = network_px if state is None else state.focal.with_picture(network_px, INFORMATION)
+    focal_px = network_px if state is None else state.focal.fused_with(network_px, INFORMATION)
     return dataclasses.replace(view, depth=view.depth * focal_px / FOCAL_PX, focal_px=focal_px)
 
 
-def motion_between(anchor: FrameView, here: FrameView) -> torch.Tensor:
+def motion_between(anchor: FrameView, current: FrameView) -> torch.Tensor:
     """Return the estimated T_camera_anchor."""
-    return estimate_motion(first_anchor(anchor, lens()), here, lens())[0]
+    return estimate_motion(first_anchor(anchor, lens()), current, lens())[0]
 
 
-def unit_blocks(grey: torch.Tensor, size: int) -> torch.Tensor:
-    """Return the grey values of square blocks as features of unit length."""
-    blocks = torch.nn.functional.pixel_unshuffle(grey[None], size)
+def unit_blocks(gray: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the gray values of square blocks as features of unit length."""
+    blocks = torch.nn.functional.pixel_unshuffle(gray[None], size)
     return torch.nn.functional.normalize(blocks - blocks.mean(dim=(1, 2), keepdim=True), dim=0)
 
 
 def error(estimate: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
-    """Return (rotation in degrees, translation in metres)."""
+    """Return (rotation in degrees, translation in meters)."""
     difference = inverse(truth) @ estimate
     return math.degrees(roma.rotmat_to_rotvec(difference[:3, :3]).norm()), float(difference[:3, 3].norm())
 
 
-def test_identical_pictures_give_no_motion() -> None:
-    here = look(torch.eye(4))
+def test_identical_images_give_no_motion() -> None:
+    current = render(torch.eye(4))
 
-    estimate = motion_between(here, here)
+    estimate = motion_between(current, current)
 
     torch.testing.assert_close(estimate, torch.eye(4), atol=1e-6, rtol=0)
 
@@ -126,9 +126,9 @@ def test_identical_pictures_give_no_motion() -> None:
 )
 def test_known_motion_of_a_room_is_found(rotation_deg, translation_m) -> None:
     T_world_camera = motion(rotation_deg, translation_m)
-    anchor, here = look(torch.eye(4)), look(T_world_camera)
+    anchor, current = render(torch.eye(4)), render(T_world_camera)
 
-    T_camera_anchor = motion_between(anchor, here)
+    T_camera_anchor = motion_between(anchor, current)
 
     rotation_error, translation_error = error(inverse(T_camera_anchor), T_world_camera)
     assert rotation_error < 0.06
@@ -136,32 +136,32 @@ def test_known_motion_of_a_room_is_found(rotation_deg, translation_m) -> None:
 
 
 def test_a_moving_person_does_not_move_the_camera() -> None:
-    anchor, here = look(torch.eye(4)), look(torch.eye(4))
-    here.grey[20:100, 80:120] = 0.5
+    anchor, current = render(torch.eye(4)), render(torch.eye(4))
+    current.gray[20:100, 80:120] = 0.5
 
-    estimate = motion_between(anchor, here)
-
-    rotation_error, translation_error = error(estimate, torch.eye(4))
-    assert rotation_error < 0.01
-    assert translation_error < 0.001
-
-
-def test_a_change_of_light_does_not_move_the_camera() -> None:
-    anchor, here = look(torch.eye(4)), look(torch.eye(4))
-    here.grey.mul_(0.8).add_(0.1)
-
-    estimate = motion_between(anchor, here)
+    estimate = motion_between(anchor, current)
 
     rotation_error, translation_error = error(estimate, torch.eye(4))
     assert rotation_error < 0.01
     assert translation_error < 0.001
 
 
-def test_noise_of_a_static_camera_stays_below_a_millimetre() -> None:
-    anchor, here = look(torch.eye(4)), look(torch.eye(4))
-    here.grey.add_(0.03 * torch.randn(here.grey.shape, generator=torch.Generator().manual_seed(0)))
+def test_a_change_of_brightness_does_not_move_the_camera() -> None:
+    anchor, current = render(torch.eye(4)), render(torch.eye(4))
+    current.gray.mul_(0.8).add_(0.1)
 
-    estimate = motion_between(anchor, here)
+    estimate = motion_between(anchor, current)
+
+    rotation_error, translation_error = error(estimate, torch.eye(4))
+    assert rotation_error < 0.01
+    assert translation_error < 0.001
+
+
+def test_noise_of_a_static_camera_stays_below_a_millimeter() -> None:
+    anchor, current = render(torch.eye(4)), render(torch.eye(4))
+    current.gray.add_(0.03 * torch.randn(current.gray.shape, generator=torch.Generator().manual_seed(0)))
+
+    estimate = motion_between(anchor, current)
 
     rotation_error, translation_error = error(estimate, torch.eye(4))
     assert rotation_error < 0.01
@@ -196,18 +196,18 @@ def test_the_jacobian_is_the_derivative_of_the_projection() -> None:
 
 
 def test_gradients_flow_from_the_motion_to_the_depth() -> None:
-    anchor, here = look(torch.eye(4)), look(motion((0.0, 0.3, 0.0), (0.05, 0.0, 0.0)))
+    anchor, current = render(torch.eye(4)), render(motion((0.0, 0.3, 0.0), (0.05, 0.0, 0.0)))
     log_depth = anchor.depth.log().requires_grad_(True)
     trainable = dataclasses.replace(anchor, depth=log_depth.exp())
 
-    motion_between(trainable, here)[:3, 3].norm().backward()
+    motion_between(trainable, current)[:3, 3].norm().backward()
 
     assert torch.isfinite(log_depth.grad).all()
     assert log_depth.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("radius", [1, 4, 9])
-def test_the_largest_value_nearby_is_what_max_pooling_gives(radius: int) -> None:
+def test_the_maximum_filter_equals_max_pooling(radius: int) -> None:
     image = torch.rand(7, 30, generator=torch.Generator().manual_seed(5))
 
     expected = torch.nn.functional.max_pool2d(image[None], 2 * radius + 1, 1, radius)[0]
@@ -227,19 +227,21 @@ def test_a_small_motion_is_the_exponential_of_its_rotation() -> None:
 
 @pytest.fixture
 def chained() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """True depth of a second anchor, what a network says of it (wrong scale, one bulge), and that after chaining."""
+    """Return true depth of a second anchor, predicted depth (wrong scale, one bulge), and corrected depth."""
     T_old_new = motion((0, 2, 0), (0.2, 0, 0.1))
-    new = look(T_old_new)
+    new = render(T_old_new)
     bulge = torch.ones_like(new.depth)
     bulge[32:80, 80:144] = 1.2
     wrong = dataclasses.replace(new, depth=new.depth * 0.8 * bulge)
-    old = dataclasses.replace(first_anchor(look(torch.eye(4)), lens()), T_previous_anchor=inverse(T_old_new))
-    return new.depth, wrong.depth, believed_depth(next_anchor(old, wrong, lens(), T_old_new))
+    old = dataclasses.replace(first_anchor(render(torch.eye(4)), lens()), T_previous_anchor=inverse(T_old_new))
+    return new.depth, wrong.depth, corrected_depth(next_anchor(old, wrong, lens(), T_old_new))
 
 
-def believed_depth(anchor: CameraState) -> torch.Tensor:
+def corrected_depth(anchor: CameraState) -> torch.Tensor:
     """Return ``h w`` depth of an anchor with its corrections."""
-    return anchor.view.depth * anchor.belief.upsample(tuple(anchor.view.depth.shape)).exp()
+    maps = anchor.depth.correction.view(1, 1, *anchor.depth.grid)
+    correction = torch.nn.functional.interpolate(maps, size=anchor.view.depth.shape, mode="bilinear")[0, 0]
+    return anchor.view.depth * correction.exp()
 
 
 def test_a_new_anchor_takes_the_scale_of_the_old_one(chained) -> None:
@@ -258,51 +260,51 @@ def test_a_new_anchor_moves_towards_the_old_surface_where_they_differ(chained) -
     assert 0 < after_error < 0.8 * before_error
 
 
-def test_an_anchor_that_sees_nothing_of_the_old_one_keeps_its_depth() -> None:
+def test_an_anchor_without_overlap_with_the_old_one_keeps_its_depth() -> None:
     turn = motion((0, 170, 0), (0, 0, 0))
-    old = dataclasses.replace(first_anchor(look(torch.eye(4)), lens()), T_previous_anchor=turn)
-    new = look(torch.eye(4))
+    old = dataclasses.replace(first_anchor(render(torch.eye(4)), lens()), T_previous_anchor=turn)
+    new = render(torch.eye(4))
 
-    assert torch.equal(believed_depth(next_anchor(old, new, lens(), inverse(turn))), new.depth)
+    assert torch.equal(corrected_depth(next_anchor(old, new, lens(), inverse(turn))), new.depth)
 
 
-def test_parallax_straightens_a_wall_that_the_network_bent() -> None:
-    first = look(torch.eye(4))
+def test_parallax_corrects_a_bent_wall() -> None:
+    first = render(torch.eye(4))
     _, width = first.depth.shape
     bend = torch.linspace(-0.25, 0.25, width).exp()
     state, path = None, []
     for step in range(6):
         T_world_camera = motion((0, 0.2 * step, 0), (0.1 * step, 0.0, 0.03 * step))
-        seen = look(T_world_camera)
+        seen = render(T_world_camera)
         T, state = advance(dataclasses.replace(seen, depth=seen.depth * bend), state, SIZE)
         path.append((T, T_world_camera))
 
     error_before = (bend.log() - bend.log().median()).abs().mean()
-    wrong = (believed_depth(state) / first.depth).log()
-    assert torch.equal(state.view.grey, first.grey)
+    wrong = (corrected_depth(state) / first.depth).log()
+    assert torch.equal(state.view.gray, first.gray)
     assert float((wrong - wrong.median()).abs().mean()) < 0.5 * float(error_before)
     assert error(*path[-1])[1] < 0.1 * float(path[-1][1][:3, 3].norm())
 
 
-def test_a_camera_that_stands_learns_nothing_about_depth() -> None:
-    view = look(torch.eye(4))
+def test_a_static_camera_corrects_no_depth() -> None:
+    view = render(torch.eye(4))
     generator = torch.Generator().manual_seed(2)
     state = None
     for _ in range(4):
-        noisy = view.grey + 0.02 * torch.randn(view.grey.shape, generator=generator)
-        T, state = advance(dataclasses.replace(view, grey=noisy), state, SIZE)
+        noisy = view.gray + 0.02 * torch.randn(view.gray.shape, generator=generator)
+        T, state = advance(dataclasses.replace(view, gray=noisy), state, SIZE)
 
-    assert float(state.belief.correction.abs().max()) < 0.01
+    assert float(state.depth.correction.abs().max()) < 0.01
     rotation_error, translation_error = error(T, torch.eye(4))
     assert rotation_error < 0.01
     assert translation_error < 0.001
 
 
-def test_a_large_turn_is_found_by_features_alone() -> None:
+def test_a_large_rotation_is_found_by_features() -> None:
     T_world_camera = motion((0.0, 9.0, 0.0), (0.1, 0.0, 0.1))
 
     rotation_error, translation_error = error(
-        inverse(motion_between(look(torch.eye(4)), look(T_world_camera))), T_world_camera
+        inverse(motion_between(render(torch.eye(4)), render(T_world_camera))), T_world_camera
     )
 
     assert rotation_error < 0.1
@@ -310,10 +312,10 @@ def test_a_large_turn_is_found_by_features_alone() -> None:
 
 
 def test_poses_of_a_long_path_stay_rotations() -> None:
-    # Constant velocity multiplies what rounding leaves: without care it doubles with every frame.
+    # At constant velocity, rounding errors would double with every frame.
     T_world_camera, state = torch.eye(4), None
     for _ in range(30):
-        T_segment_camera, state = advance(look(T_world_camera), state, SIZE)
+        T_segment_camera, state = advance(render(T_world_camera), state, SIZE)
         T_world_camera = T_world_camera @ motion((0.0, 1.0, 0.0), (0.05, 0.0, 0.0))
 
     rotation = T_segment_camera[:3, :3]
@@ -325,32 +327,32 @@ def test_a_turning_camera_finds_its_focal_length(ratio: float) -> None:
     state = None
     for step in range(8):
         T_world_camera = motion((0.2 * step, 1.5 * step, 0.0), (0.03 * step, 0.0, 0.0))
-        view = through_wrong_lens(look(T_world_camera), state, ratio)
+        view = through_wrong_lens(render(T_world_camera), state, ratio)
         T, state = advance(view, state, SIZE)
 
     assert abs(math.log(float(view.focal_px) / FOCAL_PX)) < 0.15 * abs(math.log(ratio))
     assert error(T, T_world_camera)[0] < 0.02 * 1.5 * 7
 
 
-def test_a_camera_that_stands_keeps_the_focal_length_of_the_network() -> None:
+def test_a_static_camera_keeps_the_focal_length_of_the_network() -> None:
     generator = torch.Generator().manual_seed(4)
-    seen, state = look(torch.eye(4)), None
+    seen, state = render(torch.eye(4)), None
     for _ in range(4):
-        noisy = dataclasses.replace(seen, grey=seen.grey + 0.02 * torch.randn(seen.grey.shape, generator=generator))
+        noisy = dataclasses.replace(seen, gray=seen.gray + 0.02 * torch.randn(seen.gray.shape, generator=generator))
         view = through_wrong_lens(noisy, state, 1.25)
         _, state = advance(view, state, SIZE)
 
     torch.testing.assert_close(view.focal_px, torch.tensor(1.25 * FOCAL_PX))
 
 
-def test_the_points_of_a_longer_lens_fall_into_the_same_pixels() -> None:
+def test_points_under_a_longer_focal_length_project_to_the_same_pixels() -> None:
     network_px, pixels = torch.tensor(300.0), torch.tensor([[10.0, 20.0], [300.0, 200.0]])
     depth = torch.tensor([2.0, 5.0])
     through = dataclasses.replace(lens(), focal_px=network_px)
     rays = torch.cat([(pixels - through.center_px) / network_px, torch.ones(2, 1)], dim=1)
     points = ScenePoints((rays * depth[:, None])[None], torch.ones(1, 2), network_px, INFORMATION)
-    state = first_anchor(look(torch.eye(4)), lens())
-    state = dataclasses.replace(state, focal=state.focal.gather(torch.tensor(6.0), torch.tensor(100.0)))
+    state = first_anchor(render(torch.eye(4)), lens())
+    state = dataclasses.replace(state, focal=state.focal.updated(torch.tensor(6.0), torch.tensor(100.0)))
 
     after = MotionCameraHead().refine_focal(points, state)
 
