@@ -38,8 +38,9 @@ _FILE_NAME = "snapshot.safetensors"
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        Camera, CameraState, CausalFilterOptions, CausalFilterState, DepthPosterior, FocalPosterior, FrameView, LensState,
-        MotionOptions, RecurrentState, ScaleState, SessionOptions, SessionSnapshot, Surface, TrackBank, TrackMotion,
+        Camera, CameraState, CausalFilterOptions, CausalFilterState, DepthPosterior, FocalPosterior, FrameView,
+        LensState, MotionOptions, RecurrentState, ScaleState, SessionOptions, SessionSnapshot, Surface, TrackBank,
+        TrackMotion,
     )
 }  # fmt: skip
 

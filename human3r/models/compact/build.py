@@ -1,4 +1,4 @@
-"""Build ``compact``: its preset, its parts, and the network from given weights."""
+"""Build ``compact``: preset, parts, and the network for inference from given weights."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COMPACT = ModelConfig(
     ),
     parts=CompactConfig(),
 )
-"""The embedded default: small enough for a repository and for two CPU cores."""
+"""The embedded default, for two CPU cores."""
 
 
 def build_compact_parts(config: ModelConfig) -> NetworkParts:
@@ -50,7 +50,7 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
     trunk, parts = config.trunk, config.parts
     assert isinstance(parts, CompactConfig)
     decoder, memory = DualDecoder(trunk), PoseMemory(trunk)
-    # The shared modules are made for loading weights: what they leave at zero must differ for training.
+    # The shared modules leave parameters at zero, to be loaded; training needs them to differ.
     for values in [*decoder.parameters(), *memory.parameters()]:
         if values.ndim > 1 and not bool(values.detach().any()):
             nn.init.normal_(values, std=0.02)
@@ -72,7 +72,7 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
 
 
 def build_compact(weights: Mapping[str, Tensor]) -> Human3R:
-    """Build ``compact`` for inference, its convolutions in the arithmetic that this processor does fastest.
+    """Build ``compact`` for inference, in the precision that is fastest on this processor.
 
     Args:
         weights: Every parameter by name, any floating type.
@@ -93,7 +93,7 @@ def build_compact(weights: Mapping[str, Tensor]) -> Human3R:
 
 
 def use_fast_rotations(network: Human3R) -> Human3R:
-    """Order the channels of queries and keys so that a rotation is one complex product: a seventh of its time."""
+    """Rotate queries and keys by complex products, in a seventh of the time."""
     for part in (network.image_encoder, network.decoder):
         interleave_rotary_channels(part)
         part.has_complex_rope = True
@@ -101,10 +101,9 @@ def use_fast_rotations(network: Human3R) -> Human3R:
 
 
 def use_fast_convolutions(network: Human3R) -> Human3R:
-    """Run the frozen trunks in channels-last order, and in bf16 where the processor multiplies it natively.
+    """Run the frozen backbones in channels-last order, and in bf16 on processors that support it; outputs are fp32.
 
-    The head maps come back in fp32; measured on one core, MoveNet takes 37 ms instead of 65 at 384 x 224, and 25 with
-    the fused convolutions.
+    MoveNet at 384 x 224 on one core takes 37 ms instead of 65, and 25 with fused convolutions.
     """
     for trunk in (network.human_prior.network, network.image_encoder.trunk):
         trunk.to(dtype=_fast_dtype(), memory_format=torch.channels_last)
@@ -113,9 +112,9 @@ def use_fast_convolutions(network: Human3R) -> Human3R:
 
 
 def use_fast_blocks(network: Human3R) -> Human3R:
-    """Multiply the matrices of encoder, decoder and memory blocks in the same arithmetic as the convolutions.
+    """Multiply the matrices of encoder, decoder and memory blocks in the precision of the convolutions.
 
-    The residual stream, norms, attention and state stay fp32. Measured: depth moves by .1 %, heads by .05 mm.
+    The residual stream, norms, attention and state stay fp32. Depth changes by .1 %, head positions by .05 mm.
     """
     for name, parameter in network.named_parameters():
         if name.startswith(("image_encoder.blocks.", "decoder.", "memory.")):
@@ -124,7 +123,7 @@ def use_fast_blocks(network: Human3R) -> Human3R:
 
 
 def use_fast_heads(network: Human3R) -> Human3R:
-    """Do the same for the convolutions of the point and mask heads; last layers and focal length stay fp32."""
+    """Run the convolutions of the point and mask heads in that precision; last layers and focal length stay fp32."""
     for head in (network.point_head, network.mask_head):
         head.to(dtype=_fast_dtype(), memory_format=torch.channels_last)
         fuse_convolutions(head)

@@ -1,1 +1,1 @@
-"""Scene heads of ``compact``: depth, person mask, focal length and metric scale."""
+"""Scene heads of ``compact``: depth, person mask, focal length and scale."""

@@ -1,7 +1,7 @@
-"""The compact lens head: correct the focal length that the network reads by what straight edges say.
+"""The compact lens head: fuse the predicted focal length with the evidence of straight edges.
 
-A picture is looked at when the segment is 1, 5, 17, 65, ... frames old: a clip has one lens, and a camera that moves
-shows new edges. What the looks say is averaged, for pictures of one place repeat each other's errors.
+Edges are evaluated in frames 1, 5, 17, 65, ... of a segment: a clip has one lens, and a moving camera sees new edges.
+Log likelihoods are averaged over these frames, because errors of images of one place are correlated.
 """
 
 from __future__ import annotations
@@ -17,71 +17,70 @@ from human3r.models.compact.scene.straight_edges import MAX_LOG_RATIO, find_edge
 from human3r.models.parts import DecodedFrame, ScenePoints
 from human3r.records import TensorRecord
 
-_LOOK_FACTOR = 4
+_INTERVAL_FACTOR = 4
 _EVIDENCE_SHARE = 0.045
-"""Of the logarithm of the likelihood: the pixels of one edge repeat each other. Source: of 198 held-out pictures the
-one with which errors are as large as claimed."""
-_STRAY_SHARE = 0.1
-"""Probability that edges say nothing: of grass, trees and crowds they do not."""
-_REACH, _NUM_STEPS = 1.5, 241
-"""Largest logarithm of a focal length over the prior's that is weighed, and how finely."""
+"""Factor on the log likelihood, because pixels of one edge are correlated. Source: calibrated on 198 held-out images,
+so that errors are as large as predicted."""
+_OUTLIER_SHARE = 0.1
+"""Probability that the edges are uninformative, as those of grass, trees and crowds are."""
+_MAX_LOG_RATIO, _NUM_STEPS = 1.5, 241
+"""Range of log focal lengths relative to the prior's, and number of grid points."""
 
 
 @dataclass(frozen=True)
 class LensState(TensorRecord):
-    """What the edges of the clip said so far."""
+    """Evidence of the edges so far."""
 
     evidence: Tensor
-    """``F`` mean over the looks, from ``focal_evidence``."""
+    """``F`` mean of ``focal_evidence`` over the evaluated frames."""
     num_frames: int
-    """Frames before the next one."""
-    num_looks: int
+    """Frames of the segment so far."""
+    num_evaluated: int
 
 
 class StraightEdgeLensHead(nn.Module):
-    """Join the network's focal length with the edges' evidence. No parameters."""
+    """A ``parts.LensHead``. No parameters."""
 
     def forward(
         self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, state: LensState | None
     ) -> tuple[ScenePoints, LensState]:
-        """Return the points as the corrected lens sees them, and the state for the next frame."""
-        state = look(frame.image.pyramid[0][0, 0].float(), person_mask, state)
+        """Return the points under the corrected focal length, and the next state."""
+        state = update_state(frame.image.pyramid[0][0, 0].float(), person_mask, state)
         assert points.focal_information is not None
         prior = prior_focal_px(frame.image_size)
-        log_focal, information = join(state.evidence, (points.focal_px / prior).log(), points.focal_information)
+        log_focal, information = fuse(state.evidence, (points.focal_px / prior).log(), points.focal_information)
         points = with_focal(points, prior * log_focal.exp())
         return replace(points, focal_information=information), state
 
 
-def look(grey: Tensor, person_mask: Tensor, state: LensState | None) -> LensState:
-    """Return the state after a picture (``H W`` in [-1, 1]), which is looked at if it is time to."""
-    num_frames, num_looks = (0, 0) if state is None else (state.num_frames, state.num_looks)
-    if state is not None and num_frames < _LOOK_FACTOR**num_looks:
+def update_state(gray: Tensor, person_mask: Tensor, state: LensState | None) -> LensState:
+    """Return the state after an image (``H W`` in [-1, 1]), which is evaluated if the interval has passed."""
+    num_frames, num_evaluated = (0, 0) if state is None else (state.num_frames, state.num_evaluated)
+    if state is not None and num_frames < _INTERVAL_FACTOR**num_evaluated:
         return replace(state, num_frames=num_frames + 1)
-    image_size = (grey.shape[0], grey.shape[1])
-    edges = find_edges(grey, person_mask, grey.new_tensor(principal_point(image_size)))
-    evidence = focal_evidence(edges, grey.new_tensor(prior_focal_px(image_size)))
+    image_size = (gray.shape[0], gray.shape[1])
+    edges = find_edges(gray, person_mask, gray.new_tensor(principal_point(image_size)))
+    evidence = focal_evidence(edges, gray.new_tensor(prior_focal_px(image_size)))
     if state is not None:
-        evidence = state.evidence + (evidence - state.evidence) / (num_looks + 1)
-    return LensState(evidence, num_frames + 1, num_looks + 1)
+        evidence = state.evidence + (evidence - state.evidence) / (num_evaluated + 1)
+    return LensState(evidence, num_frames + 1, num_evaluated + 1)
 
 
-def join(evidence: Tensor, log_focal: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and information of the logarithm of the focal length (over the prior's), all scalars.
+def fuse(evidence: Tensor, log_focal: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scalar mean and information of the log focal length, relative to the prior's, on a grid.
 
     Args:
-        evidence: ``F`` from ``focal_evidence``.
-        log_focal: Scalar that the network reads, over the prior's.
-        information: Scalar, of the network's reading.
+        evidence: ``F`` from ``focal_evidence``, extrapolated as constant.
+        log_focal: Scalar prediction of the network, relative to the prior's.
+        information: Scalar information of the prediction.
     """
-    place = torch.linspace(-_REACH, _REACH, _NUM_STEPS, dtype=log_focal.dtype, device=log_focal.device)
-    # Beyond the compared focal lengths the evidence stays what it is at their end.
-    cell = ((place + MAX_LOG_RATIO) / (2 * MAX_LOG_RATIO) * (len(evidence) - 1)).clamp(0, len(evidence) - 1)
+    grid = torch.linspace(-_MAX_LOG_RATIO, _MAX_LOG_RATIO, _NUM_STEPS, dtype=log_focal.dtype, device=log_focal.device)
+    cell = ((grid + MAX_LOG_RATIO) / (2 * MAX_LOG_RATIO) * (len(evidence) - 1)).clamp(0, len(evidence) - 1)
     low = cell.long().clamp(max=len(evidence) - 2)
     likelihood = torch.lerp(evidence[low], evidence[low + 1], cell - low)
     likelihood = torch.softmax(_EVIDENCE_SHARE * likelihood, dim=0)
-    likelihood = (1 - _STRAY_SHARE) * likelihood + _STRAY_SHARE / len(place)
-    weight = likelihood * torch.exp(-0.5 * information * (place - log_focal) ** 2)
+    likelihood = (1 - _OUTLIER_SHARE) * likelihood + _OUTLIER_SHARE / len(grid)
+    weight = likelihood * torch.exp(-0.5 * information * (grid - log_focal) ** 2)
     weight = weight / weight.sum()
-    mean = (weight * place).sum()
-    return mean, 1 / (weight * (place - mean) ** 2).sum()
+    mean = (weight * grid).sum()
+    return mean, 1 / (weight * (grid - mean) ** 2).sum()

@@ -1,7 +1,7 @@
 """The compact scene heads: depth with confidence and focal length, and the person mask.
 
-A light DPT-style pyramid joins the decoder's levels with the trunk's strides 8 and 4; the last factor of four is a
-learned convex combination of neighbouring cells, which keeps depth edges sharp. Sources: DPT (arXiv 2103.13413);
+A small DPT-style pyramid fuses the decoder's levels with the backbone's strides 8 and 4; the last factor of four is a
+learned convex combination of neighboring cells, which keeps depth edges sharp. Sources: DPT (arXiv 2103.13413);
 convex upsampling: RAFT (arXiv 2003.12039), sec. 3.3; canonical depth: Metric3D (arXiv 2307.10984), sec. 3.2.
 """
 
@@ -29,36 +29,32 @@ from human3r.models.parts import DecodedFrame, ImageFeatures, ScenePoints
 STRIDE_PX = 4
 """Of the finest feature level."""
 _MEAN_DEPTH_M = 4.0
-"""Depth that an untrained head predicts everywhere."""
+"""Prediction of an untrained head."""
 _LOG_DEPTH_RANGE = (math.log(0.1), math.log(250.0))
 MAX_LOG_FOCAL = 0.9
-"""The focal head stays within this factor (as a logarithm) of the prior: fields of view of 27 to 110 degrees."""
+"""Bound on the log ratio of the focal length to the prior's: fields of view of 27 to 110 degrees."""
 _FOCAL_POOL, _FOCAL_HIDDEN = 2, 256
-"""Parts of each image side whose tokens are averaged apart, and channels between the two layers."""
+"""Cells of the pooling per image side, and hidden channels."""
 _FOCAL_SPREAD = 0.17
-"""Standard deviation of the logarithm of the focal length. Measured on held-out renders."""
+"""Standard deviation of the log focal length. Measured on held-out renders."""
 _FOCAL_GAIN = 0.05
-"""Share of a new frame in the running focal length: a clip has one lens."""
+"""Weight of a new frame in the running mean of the log focal length."""
 
 
 @dataclass(frozen=True)
 class SceneMaps:
-    """Batched outputs of the point head, before they become points."""
+    """Batched outputs of the point head before unprojection."""
 
     log_depth: Tensor
-    """``B H W`` logarithm of the depth that the prior focal length would see (canonical depth), metres."""
+    """``B H W`` log depth under the prior focal length (canonical depth), meters."""
     confidence: Tensor
     """``B H W``, >= 1."""
     log_focal: Tensor
-    """``B`` logarithm of the focal length over the prior's."""
+    """``B`` log ratio of the focal length to the prior's."""
 
 
 class RefineBlock(nn.Module):
-    """A residual depthwise 5x5, then two 1x1 convolutions.
-
-    Args:
-        dim: Channels.
-    """
+    """A depthwise 5x5 and two 1x1 convolutions with a residual connection."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -72,13 +68,7 @@ class RefineBlock(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Raise coarse features by a factor of two and add a lateral level.
-
-    Args:
-        coarse_dim: Channels of the coarse features.
-        lateral_dim: Channels of the lateral level.
-        dim: Channels of the result.
-    """
+    """Upsample coarse features by two and add a lateral level."""
 
     def __init__(self, coarse_dim: int, lateral_dim: int, dim: int) -> None:
         super().__init__()
@@ -87,45 +77,36 @@ class Fusion(nn.Module):
         self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim))
 
     def forward(self, coarse: Tensor, lateral: Tensor) -> Tensor:
-        """Join ``B C h w`` and ``B L 2h 2w`` into ``B D 2h 2w``."""
+        """Map ``B C h w`` and ``B L 2h 2w`` to ``B D 2h 2w``."""
         raised = functional.interpolate(self.coarse(coarse), scale_factor=2, mode="bilinear", align_corners=False)
         return self.refine(self.lateral(lateral, raised))
 
 
 class ConvexUpsampling(nn.Module):
-    """Raise maps by a factor of four; every fine pixel is a learned mean of the nine coarse cells around it.
-
-    Args:
-        dim: Channels of the features that choose the weights; the grey image is seen at full resolution.
-    """
+    """Upsample maps by four: every fine pixel is a learned convex combination of the nine coarse cells around it."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.hidden = SameConv2d(dim + STRIDE_PX**2, 48, 3, activation="relu")
         self.weights = SameConv2d(48, 9 * STRIDE_PX**2)
 
-    def forward(self, maps: Tensor, features: Tensor, grey: Tensor) -> Tensor:
-        """Raise ``B M h w`` to ``B M 4h 4w``, guided by ``B C h w`` features and the ``B 1 4h 4w`` image."""
+    def forward(self, maps: Tensor, features: Tensor, gray: Tensor) -> Tensor:
+        """Map ``B M h w`` to ``B M 4h 4w``, guided by ``B C h w`` features and the ``B 1 4h 4w`` gray image."""
         batch, channels, rows, columns = maps.shape
-        detail = functional.pixel_unshuffle(grey.to(features.dtype), STRIDE_PX)
+        detail = functional.pixel_unshuffle(gray.to(features.dtype), STRIDE_PX)
         weights = self.weights(self.hidden(torch.cat([features, detail], dim=1)))
-        # Cells first: the weights of a cell lie together then, as the convolution leaves them.
+        # Cells first: the weights of a cell are then contiguous, as in the output of the convolution.
         weights = weights.permute(0, 2, 3, 1).float().unflatten(-1, (9, STRIDE_PX**2)).softmax(dim=-2)
         padded = functional.pad(maps.float(), (1, 1, 1, 1), mode="replicate")
-        neighbours = functional.unfold(padded, 3).view(batch, channels, 9, rows, columns).permute(0, 3, 4, 1, 2)
-        fine = (neighbours.flatten(0, 2) @ weights.flatten(0, 2)).view(
+        neighbors = functional.unfold(padded, 3).view(batch, channels, 9, rows, columns).permute(0, 3, 4, 1, 2)
+        fine = (neighbors.flatten(0, 2) @ weights.flatten(0, 2)).view(
             batch, rows, columns, channels, STRIDE_PX, STRIDE_PX
         )
         return fine.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, STRIDE_PX * rows, STRIDE_PX * columns)
 
 
 class CompactPointHead(nn.Module):
-    """Depth, confidence and focal length.
-
-    Args:
-        trunk: Sizes of tokens and decoder.
-        parts: Width.
-    """
+    """Depth, confidence and focal length."""
 
     def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
         super().__init__()
@@ -140,13 +121,13 @@ class CompactPointHead(nn.Module):
         self.focal = Mlp(_FOCAL_POOL**2 * trunk.token_dim, _FOCAL_HIDDEN, 1)
         nn.init.zeros_(self.focal.contract.weight)
         nn.init.zeros_(self.focal.contract.bias)
-        # An untrained head says 4 m everywhere, with little confidence.
+        # An untrained head predicts 4 m with low confidence.
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
     def predict(self, levels: tuple[Tensor, ...], image: ImageFeatures, human: MoveNetFeatures) -> SceneMaps:
         """Predict the maps of B frames; the levels are ``B N D`` each."""
-        grey, fine, middle, coarse = image.pyramid
+        gray, fine, middle, coarse = image.pyramid
         dtype = self.join.weight.dtype
         tokens = self.join(torch.cat([level.to(dtype) for level in levels], dim=-1))
         features = tokens.transpose(1, 2).unflatten(2, image.grid)
@@ -154,14 +135,14 @@ class CompactPointHead(nn.Module):
         features = self.middle(features, middle.to(dtype))
         people = human.maps.features.to(dtype)
         features = self.fine(features, torch.cat([fine.to(dtype), people], dim=1))
-        # Eight bits of mantissa would band the depth: the last layer stays fp32 where the others run in bf16.
-        raised = self.upsample(self.output(features.float()), features, grey)
-        log_depth = (raised[:, 0] + math.log(_MEAN_DEPTH_M)).clamp(*_LOG_DEPTH_RANGE)
+        # The last layer is fp32: 8 bits of mantissa would quantize the depth visibly.
+        maps = self.upsample(self.output(features.float()), features, gray)
+        log_depth = (maps[:, 0] + math.log(_MEAN_DEPTH_M)).clamp(*_LOG_DEPTH_RANGE)
         focal = self.focal(pooled_tokens(levels[0], image.grid))[:, 0].float()
-        return SceneMaps(log_depth, 1 + raised[:, 1].clamp(max=6.0).exp(), MAX_LOG_FOCAL * torch.tanh(focal))
+        return SceneMaps(log_depth, 1 + maps[:, 1].clamp(max=6.0).exp(), MAX_LOG_FOCAL * torch.tanh(focal))
 
     def forward(self, frame: DecodedFrame) -> ScenePoints:
-        """Predict one frame; its focal length continues the previous frame's."""
+        """Predict one frame; its focal length is a running mean over the segment."""
         assert isinstance(frame.human, MoveNetFeatures)
         maps = self.predict(frame.levels, frame.image, frame.human)
         prior = prior_focal_px(frame.image_size)
@@ -170,7 +151,7 @@ class CompactPointHead(nn.Module):
             previous = (frame.previous_focal_px / prior).log()
             log_focal = previous + _FOCAL_GAIN * (log_focal - previous)
         focal_px = prior * log_focal.exp()
-        # Canonical depth: the same picture taken with a longer lens shows things farther away.
+        # Canonical depth: under a longer focal length the same image shows a farther scene.
         depth = (maps.log_depth[0] + log_focal).exp()
         information = torch.full_like(focal_px, 1 / _FOCAL_SPREAD**2)
         pointmap = unproject(depth, intrinsics(focal_px, (depth.shape[0], depth.shape[1])))
@@ -178,11 +159,7 @@ class CompactPointHead(nn.Module):
 
 
 class KeypointMaskHead(nn.Module):
-    """Person mask from drawn keypoints and the human prior's finest features, which both know real people.
-
-    Args:
-        parts: Width.
-    """
+    """Person mask from rendered keypoints and the features of the human prior, which were trained on real images."""
 
     def __init__(self, parts: CompactConfig) -> None:
         super().__init__()
@@ -191,7 +168,7 @@ class KeypointMaskHead(nn.Module):
         self.embed = SameConv2d(inputs, dim)
         self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim), RefineBlock(dim))
         self.output = SameConv2d(dim, STRIDE_PX**2)
-        # An untrained head sees nobody: the camera then looks at everything.
+        # An untrained head predicts no people.
         nn.init.zeros_(self.output.weight)
         nn.init.constant_(self.output.bias, -3.0)
 
@@ -214,15 +191,15 @@ class KeypointMaskHead(nn.Module):
     def mask_of(
         self, image: ImageFeatures, human: MoveNetFeatures, people: ImageKeypoints, image_size: tuple[int, int]
     ) -> Tensor:
-        """Return ``H W`` in [0, 1] of one frame and the people in it; nothing recurrent is looked at."""
+        """Return ``H W`` in [0, 1] of one frame from the people detected in it."""
         skeletons = draw_skeletons(people, image_size, STRIDE_PX)
         return torch.sigmoid(self.predict(image, human, skeletons[None])[0])
 
 
 def pooled_tokens(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return ``B 4D``: the mean of ``B N D`` tokens in each quarter of the image, which the focal length is read from.
+    """Return ``B 4D``: the mean of ``B N D`` tokens per image quarter, the input of the focal head.
 
-    Where walls and floors converge tells the lens, and one mean over the whole image would not keep where.
+    Four means instead of one keep where in the image lines converge.
     """
     maps = tokens.float().transpose(1, 2).unflatten(2, grid)
     return functional.adaptive_avg_pool2d(maps, _FOCAL_POOL).flatten(1)

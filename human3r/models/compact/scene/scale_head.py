@@ -1,8 +1,8 @@
-"""Bring the scene to the scale of the people in it, in closed form.
+"""The compact scale head: scale the scene to the size of the people in it. No parameters.
 
-A person's size is known to a few per cent, a room's is not. Per person: depth of the feet over the scene's depth at the
-ground below them, so that people stand on the floor; where no foot is seen, depth of the head over the scene's depth at
-face and shoulders. A causal robust mean of the logarithm over the clip keeps the scale steady.
+The size of a person is known to a few percent, that of a room is not. Each person gives a ratio of body depth to scene
+depth: at the ground below the feet, or, without visible feet, at face and shoulders. The scale is a causal robust mean
+of the log ratios.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ from human3r.models.parts import DecodedFrame, PersonParameters, ScenePoints
 from human3r.records import TensorRecord
 
 _UPPER_BODY = slice(0, 7)
-"""Nose, eyes, ears, shoulders: all within a hand's breadth of the head joint's depth."""
+"""Nose, eyes, ears, shoulders: all within 10 cm of the depth of the head joint."""
 _ANKLE_KEYPOINTS = [15, 16]
 """Left and right ankle among COCO's keypoints."""
 _ANKLE_JOINTS = [7, 8]
 """The same among SMPL-X's joints."""
 _ANKLE_HEIGHT_M = 0.09
-"""Of the ankle joint above the sole of a standing person."""
+"""Height of the ankle joint above the sole of a standing person."""
 _MIN_ANKLE_SCORE = 0.25
 _HEAD_TRUST = 0.3
-"""Of a person whose feet are hidden: the network's depth on people is worse than its depth on floors."""
+"""Weight of a person without visible feet: the network's depth is worse on people than on floors."""
 _PRIOR_WEIGHT = 0.3
-"""Persons' worth of belief that the network's own scale is right."""
+"""Weight of the network's own scale, in people."""
 _MAX_WEIGHT = 60.0
-"""Persons' worth of memory: older evidence fades, so that a wrong start is forgotten."""
+"""Maximum total weight, in people: older evidence decays, so that a wrong start is forgotten."""
 _MAX_LOG_SCALE = 1.4
 _SPREAD = 0.25
-"""Logarithmic error at which a person counts half: bodies are known to 6 %, depth at a person less well."""
+"""Log error at which the weight of a person halves: bodies are known to 6 %, depth at a person less well."""
 
 
 @dataclass(frozen=True)
 class ScaleState(TensorRecord):
-    """What was learnt about the scale so far."""
+    """The scale estimated so far."""
 
     log_scale: Tensor
     """Scalar."""
     weight: Tensor
-    """Scalar, persons' worth of evidence."""
+    """Scalar, in people."""
     ratios: Tensor | None = None
-    """``P`` what everybody of the latest frame says about ``log_scale``."""
+    """``P`` measurements of ``log_scale`` by the people of the latest frame."""
     trust: Tensor | None = None
-    """``P`` in [0, 1], of each of them."""
+    """``P`` weights of the measurements in [0, 1]."""
 
 
 class PersonScaleHead(nn.Module):
-    """Multiply the scene by a slowly varying factor. No parameters."""
+    """A ``parts.ScaleHead``."""
 
     def forward(
         self,
@@ -61,7 +61,7 @@ class PersonScaleHead(nn.Module):
         people: PersonParameters,
         state: ScaleState | None,
     ) -> tuple[ScenePoints, ScaleState]:
-        """Scale one frame's points and update the belief."""
+        """Return the scaled points of one frame, and the next state."""
         depth = points.pointmap_camera[..., 2]
         if state is None:
             state = ScaleState(depth.new_zeros(()), depth.new_full((), _PRIOR_WEIGHT))
@@ -74,14 +74,7 @@ class PersonScaleHead(nn.Module):
 def log_depth_ratios(
     frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, people: PersonParameters
 ) -> tuple[Tensor, Tensor]:
-    """Return ``P`` logarithms of body depth over scene depth, and ``P`` trust in [0, 1].
-
-    Args:
-        frame: The frame; its detections carry keypoints.
-        points: The scene before scaling.
-        person_mask: ``H W`` in [0, 1].
-        people: Bodies of the same people, with joints.
-    """
+    """Return ``P`` log ratios of body depth to the scene depth before scaling, and ``P`` weights in [0, 1]."""
     detections = frame.detections
     assert isinstance(detections, KeypointDetections)
     assert detections.keypoints is not None
@@ -103,7 +96,7 @@ def log_depth_ratios(
 
 
 def _mean_at(maps: Tensor, points_px: Tensor, score: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Average an ``H W`` map at ``P K 2`` pixels, weighted; returns ``P`` means and ``P`` largest weights."""
+    """Return the ``P`` weighted means of an ``H W`` map at ``P K 2`` pixels, and the ``P`` largest weights."""
     height, width = maps.shape
     column, row = points_px.round().long().unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
@@ -113,10 +106,10 @@ def _mean_at(maps: Tensor, points_px: Tensor, score: Tensor, weight: Tensor) -> 
 
 
 def update_scale(state: ScaleState, ratios: Tensor, trust: Tensor) -> ScaleState:
-    """Add one frame's evidence; a person who disagrees with the belief counts less, once there is one."""
+    """Add the measurements of one frame; with growing weight of the state, outliers lose weight."""
     distance = (ratios - state.log_scale) / _SPREAD
-    belief = (state.weight / (state.weight + 5.0)).clamp(max=0.9)
-    robust = (1 - belief) + belief / (1 + distance.square())
+    robustness = (state.weight / (state.weight + 5.0)).clamp(max=0.9)
+    robust = (1 - robustness) + robustness / (1 + distance.square())
     weight = trust * robust
     total = state.weight + weight.sum()
     mean = (state.log_scale * state.weight + (ratios * weight).sum()) / total
