@@ -12,7 +12,6 @@ from human3r.inference.causal_filter import CausalFilterOptions
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
 from human3r.models.layers.prepacked_linear import prepack_linears
-from human3r.models.layers.rope_complex import interleave_rotary_channels
 from human3r.models.precision import Precision
 from human3r.refinement.finishing import FinishOptions
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
@@ -72,17 +71,15 @@ class ModelProfile:
 def _pack_paper(network: Human3R) -> None:
     if network.config.trunk.token_dim < _MIN_PACKED_CHANNELS:
         return
-    for part in (network.image_encoder, network.decoder):
-        interleave_rotary_channels(part)
-        part.has_complex_rope = True
+    network.use_complex_rope()
     # Its maps come from tokens, channels last: convolutions then need no transposition.
-    network.point_head.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
+    network.get_submodule("point_head").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     prepack_linears(network)
 
 
 def _pack_compact(network: Human3R) -> None:
-    for part in (network.image_encoder, network.decoder, network.memory, network.prompter, network.person_head):
-        prepack_linears(part)
+    for name in ("image_encoder", "decoder", "memory", "prompter", "person_head"):
+        prepack_linears(network.get_submodule(name))
 
 
 PAPER_PROFILE = ModelProfile(prepare_for_cpu=_pack_paper)

@@ -21,8 +21,8 @@ _LOG = logging.getLogger(__name__)
 
 def heavy_parts(network: Human3R) -> list[nn.Module]:
     """Return the parts of the paper's network with nearly all of its arithmetic."""
-    prior, head = network.human_prior, network.point_head
-    return [network.image_encoder, prior.backbone, network.decoder, head.dpt]  # type: ignore[attr-defined]
+    names = ("image_encoder", "human_prior.backbone", "decoder", "point_head.dpt")
+    return [network.get_submodule(name) for name in names]
 
 
 def compile_network(network: Human3R, image: Tensor, *, backend: str = "inductor") -> bool:

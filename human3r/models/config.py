@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Literal, TypeVar
 
 from human3r.errors import CheckpointError
@@ -149,11 +149,10 @@ def _read_record(
     where = path.rstrip(".") or "its top"
     if not isinstance(values, dict):
         raise CheckpointError(f"The model configuration has no object at {where}.")
-    names = {item.name for item in fields(record)}  # type: ignore[arg-type]
-    unknown, missing = sorted(values.keys() - names), sorted(names - values.keys())
+    hints = hints or typing.get_type_hints(record)
+    unknown, missing = sorted(values.keys() - hints.keys()), sorted(hints.keys() - values.keys())
     if unknown or missing:
         raise CheckpointError(f"The model configuration at {where} has unknown keys {unknown} and lacks {missing}.")
-    hints = hints or typing.get_type_hints(record)
     return record(**{name: _read_value(hints[name], value, f"{path}{name}") for name, value in values.items()})
 
 

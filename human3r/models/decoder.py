@@ -94,17 +94,15 @@ class DualDecoder(nn.Module):
         self, rotary: Rotary, image: ImageFeatures, detections: Detections
     ) -> list[RotaryTable | ComplexRotaryTable]:
         """Return the tables of the image side and of the state side."""
-        tables = [self._image_table(rotary, image, detections), self._state_table(rotary)]
-        return [to_complex(table) for table in tables] if self.has_complex_rope else list(tables)
-
-    def _image_table(self, rotary: Rotary, image: ImageFeatures, detections: Detections) -> RotaryTable:
         device = image.tokens.device
         pose = rotary.fixed("pose", device, lambda: torch.full((1, 2), -1))
-        return pose.concatenated(rotary.grid(*image.grid, device), rotary.table(detections.positions))
+        image_side = pose.concatenated(rotary.grid(*image.grid, device), rotary.table(detections.positions))
+        tables = [image_side, self.state_table(rotary)]
+        return [to_complex(table) for table in tables] if self.has_complex_rope else list(tables)
 
-    def _state_table(self, rotary: Rotary) -> RotaryTable:
-        num_tokens = self.state_seed.shape[0]
-        return rotary.fixed("state", self.state_seed.device, lambda: state_positions(num_tokens))
+    def state_table(self, rotary: Rotary) -> RotaryTable:
+        """Return the table of the state tokens."""
+        return rotary.fixed("state", self.state_seed.device, lambda: state_positions(self.state_seed.shape[0]))
 
 
 def _is_token(detections: Detections, num_before: int) -> Tensor | None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from human3r.models.config import ModelConfig
 from human3r.models.decoder import DualDecoder
+from human3r.models.layers.rope_complex import interleave_rotary_channels
 from human3r.models.memory import PoseMemory
 from human3r.models.parts import (
     BatchedPointHead,
@@ -96,6 +97,12 @@ class Human3R(nn.Module):
             return [batch]
         each = [batch.select(index) for index in range(images.shape[0])]
         return each if self.look_ahead is None else [self.look_ahead(tokens) for tokens in each]
+
+    def use_complex_rope(self) -> None:
+        """Rotate queries and keys by complex products, the fastest way on a CPU. For inference only, and once."""
+        for part in (self.image_encoder, self.decoder):
+            interleave_rotary_channels(part)
+            part.has_complex_rope = True
 
     def initial_state(self) -> RecurrentState:
         """Return the state before the first frame of a stream."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from human3r.records import TensorRecord
 
@@ -231,8 +231,13 @@ class RecurrentState(TensorRecord):
     """State of the lens head; None without history or without a lens head."""
 
 
-ImageEncoder = Callable[[Tensor], ImageFeatures]
-"""From ``B 3 H W`` in [-1, 1]."""
+class ImageEncoder(nn.Module):
+    """Encode ``B 3 H W`` in [-1, 1] into ``ImageFeatures``."""
+
+    has_complex_rope = False
+    """Whether ``interleave_rotary_channels`` was applied."""
+
+
 HumanPrior = Callable[[Tensor], BatchRecord]
 """From ``B 3 H W`` in [-1, 1] to a record of the prior's own class."""
 LookAhead = Callable[[FrameTokens], FrameTokens]
@@ -259,6 +264,7 @@ class BatchedPointHead(Protocol):
 
     def predict_batch(self, frames: Sequence[DecodedFrame]) -> list[ScenePoints]:
         """Predict frames of one size."""
+        ...
 
 
 class CameraHead(Protocol):
@@ -268,6 +274,8 @@ class CameraHead(Protocol):
         self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, state: TensorRecord | None
     ) -> tuple[Tensor, TensorRecord | None]:
         """Return ``T_segment_camera`` (``4 4``) and the next state."""
+        ...
 
     def refine_focal(self, points: ScenePoints, state: TensorRecord | None) -> ScenePoints:
         """Return the points under the focal length that the previous frames imply."""
+        ...

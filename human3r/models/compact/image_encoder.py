@@ -11,13 +11,13 @@ from human3r.models.layers.attention import RotaryPositions
 from human3r.models.layers.blocks import EncoderBlock, build_norm
 from human3r.models.layers.rope import Rotary
 from human3r.models.layers.rope_complex import to_complex
-from human3r.models.parts import ImageFeatures
+from human3r.models.parts import ImageEncoder, ImageFeatures
 
 _LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of RGB. Source: ITU-R BT.601."""
 
 
-class CompactImageEncoder(nn.Module):
+class CompactImageEncoder(ImageEncoder):
     """Image to tokens of stride 16, and a pyramid of four levels: gray image, backbone at strides 4, 8, 16."""
 
     def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
@@ -30,8 +30,6 @@ class CompactImageEncoder(nn.Module):
             EncoderBlock(dim, parts.encoder_heads, trunk.mlp_ratio) for _ in range(parts.encoder_depth)
         )
         self.norm = build_norm(dim)
-        self.has_complex_rope = False
-        """Whether ``interleave_rotary_channels`` was applied."""
 
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of 32."""

@@ -109,6 +109,7 @@ class RotaryPositions(Protocol):
 
     def rotate(self, tokens: Tensor) -> Tensor:
         """Rotate ``... N d`` by the N positions, in the precision of the table."""
+        ...
 
 
 def rotate(tokens: Tensor, rotary: RotaryPositions | None, has_half_rounding: bool = False) -> Tensor:

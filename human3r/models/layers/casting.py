@@ -17,22 +17,22 @@ def to_precision_of(tokens: Tensor, weight: Tensor) -> Tensor:
 class Linear(nn.Linear):
     """``nn.Linear`` in the precision of its weights."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Map ``... in`` to ``... out``."""
-        return super().forward(to_precision_of(tokens, self.weight))
+        return super().forward(to_precision_of(input, self.weight))
 
 
 class Conv2d(nn.Conv2d):
     """``nn.Conv2d`` in the precision of its weights."""
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Map ``B C H W``."""
-        return super().forward(to_precision_of(image, self.weight))
+        return super().forward(to_precision_of(input, self.weight))
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
     """``nn.ConvTranspose2d`` in the precision of its weights."""
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Map ``B C H W``."""
-        return super().forward(to_precision_of(image, self.weight))
+        return super().forward(to_precision_of(input, self.weight), output_size)

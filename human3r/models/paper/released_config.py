@@ -59,7 +59,6 @@ def released_config(
         raise CheckpointError(
             "The checkpoint holds tensors of unknown layout.", "Give a Human3R checkpoint."
         ) from error
-    _check_heads(trunk, parts)
     config = ModelConfig(name, "paper", "paper", 512, trunk, parts)
     check_sizes(config)
     return config
@@ -111,18 +110,6 @@ def count_blocks(keys: Collection[str], prefix: str) -> int:
     """Return the number of blocks ``prefix.0``, ``prefix.1``, ... in the keys."""
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
     return len({match[1] for match in map(pattern.match, keys) if match})
-
-
-def _check_heads(trunk: TrunkConfig, parts: PaperConfig) -> None:
-    """Check head counts, which no shape shows; rotary positions need a multiple of four channels per head."""
-    for what, dim, heads, multiple in (
-        ("enc_num_heads", trunk.token_dim, parts.encoder_heads, 4),
-        ("dec_num_heads", trunk.decoder_dim, trunk.decoder_heads, 4),
-        ("state_dec_num_heads", trunk.decoder_dim, trunk.state_heads, 4),
-        ("human heads", parts.human_dim, parts.human_heads, 1),
-    ):
-        if dim % (heads * multiple):
-            raise CheckpointError(f"The checkpoint has {what} = {heads}, which does not divide its {dim} channels.")
 
 
 def _integer(arguments: Mapping[str, object], key: str, default: int) -> int:

@@ -12,10 +12,10 @@ from human3r.models.layers.blocks import EncoderBlock, build_norm
 from human3r.models.layers.casting import Conv2d
 from human3r.models.layers.rope import Rotary
 from human3r.models.layers.rope_complex import to_complex
-from human3r.models.parts import ImageFeatures
+from human3r.models.parts import ImageEncoder, ImageFeatures
 
 
-class VitEncoder(nn.Module):
+class VitEncoder(ImageEncoder):
     """Encode images into normalized patch tokens."""
 
     def __init__(self, trunk: TrunkConfig, parts: PaperConfig) -> None:
@@ -28,8 +28,6 @@ class VitEncoder(nn.Module):
             for _ in range(parts.encoder_depth)
         )
         self.norm = build_norm(dim)
-        self.has_complex_rope = False
-        """Whether ``interleave_rotary_channels`` was applied."""
 
     def forward(self, image: Tensor) -> ImageFeatures:
         """Encode ``B 3 H W`` in [-1, 1]; H and W are multiples of the patch size."""

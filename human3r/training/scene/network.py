@@ -138,8 +138,8 @@ def _decode_batch(
         pose = rotary.fixed("pose", device, lambda: torch.full((1, 2), -1))
         shared = pose.concatenated(rotary.grid(*grid, device))
         tables.append(_join_tables(shared, [rotary.table(place) for place in places]))
-    on_image_side = [tables[0], decoder._state_table(decoder.image_rotary)]
-    on_state_side = [decoder._state_table(decoder.state_rotary), tables[1]]
+    on_image_side = [tables[0], decoder.state_table(decoder.image_rotary)]
+    on_state_side = [decoder.state_table(decoder.state_rotary), tables[1]]
     levels = {}
     for index, (image_block, state_block) in enumerate(
         zip(decoder.image_blocks, decoder.state_blocks, strict=True), start=1

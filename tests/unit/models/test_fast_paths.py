@@ -59,13 +59,6 @@ def run(network: Human3R, images: Tensor, **options: object) -> tuple[NetworkPre
     return prediction, state
 
 
-def with_complex_rope(network: Human3R) -> Human3R:
-    for part in (network.image_encoder, network.decoder):
-        interleave_rotary_channels(part)
-        part.has_complex_rope = True
-    return network
-
-
 def worst_difference(found: object, expected: object) -> float:
     values: list[list[Tensor]] = [[], []]
     for record, kept in zip((found, expected), values, strict=True):
@@ -118,7 +111,8 @@ def test_the_fast_networks_equal_the_reference(network: Human3R, images: Tensor,
     num_layers = sum(isinstance(module, Linear) for module in prepacked.modules())
     assert prepack_linears(prepacked) == (num_layers if can_prepack(torch.float32) else 0)
     expected = run(reference, images, use_ttt3r=use_ttt3r)
-    complex_rope, channels_last = with_complex_rope(tiny()), tiny()
+    complex_rope, channels_last = tiny(), tiny()
+    complex_rope.use_complex_rope()
     channels_last.point_head.to(memory_format=torch.channels_last)
     for fast in (network, prepacked, complex_rope, channels_last):
         found = run(fast, images, use_ttt3r=use_ttt3r)

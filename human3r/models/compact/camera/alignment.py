@@ -130,9 +130,15 @@ def cauchy_weight(residual: Tensor, sigma: Tensor) -> Tensor:
 
 
 def align_images(
-    surface: Surface, target: Target, T_b_a: Tensor, lens: Lens, steps: int, rest_poses: Tensor | None = None
-) -> Tensor:
-    """Return ``T_b_a`` that minimizes the photometric error between both frames.
+    surface: Surface,
+    target: Target,
+    T_b_a: Tensor,
+    lens: Lens,
+    steps: int,
+    unknowns: Unknowns,
+    rest_poses: Tensor | None = None,
+) -> tuple[Tensor, Unknowns]:
+    """Return ``T_b_a`` that minimizes the photometric error between both frames, and the other unknowns.
 
     Args:
         surface: Points of frame *a*.
@@ -140,22 +146,10 @@ def align_images(
         T_b_a: ``4 4`` initial value.
         lens: Intrinsics.
         steps: Maximum of Gauss-Newton steps; a settled refinement ends earlier.
+        unknowns: Initial estimates of depth and focal length, if these are fitted jointly.
         rest_poses: ``S 4 4`` values of ``T_b_a`` at which the camera may have rested, as a prior, which would stall a
             motion that has not nearly converged. Outliers then have no weight (Tukey instead of Cauchy).
     """
-    return align_jointly(surface, Unknowns(), target, T_b_a, lens, steps, rest_poses)[0]
-
-
-def align_jointly(
-    surface: Surface,
-    unknowns: Unknowns,
-    target: Target,
-    T_b_a: Tensor,
-    lens: Lens,
-    steps: int,
-    rest_poses: Tensor | None = None,
-) -> tuple[Tensor, Unknowns]:
-    """Fit a motion as ``align_images`` does, jointly with depth and focal length if initial estimates are given."""
     base = _visible_weight(surface, target, T_b_a, lens)
     cell_px = lens.image_size[0] / target.image.shape[1]
     gain_bias = torch.stack([surface.gray.new_ones(()), surface.gray.new_zeros(())])

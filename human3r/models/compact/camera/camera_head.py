@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from human3r.geometry.camera import sample_at_pixels
-from human3r.models.compact.camera.alignment import Target, Unknowns, align_images, align_jointly, misfit, start_depth
+from human3r.models.compact.camera.alignment import Target, Unknowns, align_images, misfit, start_depth
 from human3r.models.compact.camera.anchor import LEVELS, FrameView, build_surfaces, build_targets, describe_frame
 from human3r.models.compact.camera.depth_posterior import DepthPosterior, depth_prior, transfer
 from human3r.models.compact.camera.focal_posterior import (
@@ -91,9 +91,9 @@ class MotionCameraHead(nn.Module):
         """Estimate ``T_segment_camera``; the first frame of a segment is the identity and the first anchor."""
         return advance(describe_frame(frame, points, person_mask), state, frame.image_size)
 
-    def refine_focal(self, points: ScenePoints, state: CameraState | None) -> ScenePoints:
+    def refine_focal(self, points: ScenePoints, state: TensorRecord | None) -> ScenePoints:
         """Return the points under the focal length fused from motion and image."""
-        if state is None:
+        if not isinstance(state, CameraState):
             return points
         assert points.focal_information is not None
         return with_focal(points, state.focal.fused_with(points.focal_px, points.focal_information))
@@ -166,8 +166,6 @@ def estimate_motion(anchor: CameraState, current: FrameView, lens: Lens) -> tupl
         other, other_cost = _align_coarsely(surfaces, targets, lens, start)
         if bool(other_cost < _MATCH_MARGIN * cost):
             best, cost = other, other_cost
-    for level in range(_CHECK_LEVEL + 1, _JOINT_LEVEL):
-        best = align_images(surfaces[level], targets[level], best, lens, LEVELS[level][1])
     # The camera may rest at the anchor or at the previous frame.
     rest_poses = torch.stack([torch.eye(4).to(best), anchor.T_previous_anchor])
     start = start_depth(anchor.depth, surfaces[_CHECK_LEVEL], best, lens)
@@ -181,7 +179,7 @@ def estimate_motion(anchor: CameraState, current: FrameView, lens: Lens) -> tupl
         surface = anchor.surfaces[level]
         if unknowns.depth is None:
             surface = corrected_surface(surface, anchor.depth, lens)
-        best, unknowns = align_jointly(surface, unknowns, targets[level], best, lens, LEVELS[level][1], prior)
+        best, unknowns = align_images(surface, targets[level], best, lens, LEVELS[level][1], unknowns, prior)
     return best, cost, unknowns
 
 
@@ -212,7 +210,7 @@ def _align_coarsely(
 ) -> tuple[Tensor, Tensor]:
     """Refine a motion level by level where it lowers the misfit: coarse images of fine patterns alias."""
     for level in range(_CHECK_LEVEL + 1):
-        refined = align_images(surfaces[level], targets[level], start[0], lens, LEVELS[level][1])
+        refined, _ = align_images(surfaces[level], targets[level], start[0], lens, LEVELS[level][1], Unknowns())
         start = _better(surfaces, targets, lens, start, refined)
     return start
 

@@ -147,25 +147,13 @@ def rest_information(deviations: Tensor) -> Tensor:
     return (1 / (core + squares)).repeat_interleave(3, dim=1)
 
 
-def solve_motion(
-    jacobian: Tensor, residual: Tensor, weight: Tensor, sigma: Tensor, rest_twists: Tensor | None = None
-) -> Tensor:
-    """Return the ``K`` step of one damped, weighted Gauss-Newton iteration.
+def motion_prior(jacobian: Tensor, rest_twists: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the ``K`` diagonal of the prior's information on a step, and its ``K`` right-hand side.
 
     Args:
         jacobian: ``M K``; the first six columns are a motion, others (brightness) have no prior.
-        residual: ``M``.
-        weight: ``M``.
-        sigma: Scalar noise of the residual.
         rest_twists: ``S 6`` twists from poses at which the camera may have rested.
     """
-    weighted = jacobian.T * (weight / (CORRELATION * sigma.square()))
-    prior, prior_rhs = motion_prior(jacobian, rest_twists)
-    return torch.linalg.solve(weighted @ jacobian + torch.diag(prior), weighted @ residual + prior_rhs)
-
-
-def motion_prior(jacobian: Tensor, rest_twists: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the ``K`` diagonal of the prior's information and its ``K`` right-hand side; see ``solve_motion``."""
     free = jacobian.shape[1] - 6
     prior = jacobian.new_tensor([1 / _LOOSE_RAD**2] * 3 + [1 / _LOOSE_M**2] * 3 + [1e-6] * free)
     if rest_twists is None:
@@ -207,7 +195,10 @@ def align_matches(
         sigma = robust_sigma(distance, weight, _MIN_SIGMA_PX)
         weight = weight * tukey_weight(distance.detach(), sigma)
         jacobian = point_jacobian(moved, lens.focal_px).permute(2, 1, 0).flatten(1).T
-        step = solve_motion(jacobian, residual.T.flatten(), weight.repeat(2), sigma)
+        weighted = jacobian.T * (weight.repeat(2) / (CORRELATION * sigma.square()))
+        prior, prior_rhs = motion_prior(jacobian, None)
+        hessian, rhs = weighted @ jacobian + torch.diag(prior), weighted @ residual.T.flatten() + prior_rhs
+        step = torch.linalg.solve(hessian, rhs)
         T_b_a = small_motion(step) @ T_b_a
         if has_settled(step, surface, lens, cell_px):
             break

@@ -50,11 +50,11 @@ class SameConv2d(nn.Conv2d):
         self._packed: dict[torch.Size, tuple[Tensor, list[int]]] = {}
         self._packed_from: tuple[object, ...] = ()
 
-    def forward(self, image: Tensor, shortcut: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Map ``B C H W`` to ``B C' H/stride W/stride``, plus the shortcut of that shape (without activation only)."""
-        if self.is_fused and not torch.is_grad_enabled() and image.device.type == "cpu":
-            return self._forward_fused(image, shortcut)
-        padding = self.pad_start
+        if self.is_fused and not torch.is_grad_enabled() and input.device.type == "cpu":
+            return self._forward_fused(input, shortcut)
+        image, padding = input, self.pad_start
         if self.pad_end != self.pad_start:
             image = functional.pad(image, (self.pad_start, self.pad_end, self.pad_start, self.pad_end))
             padding = 0

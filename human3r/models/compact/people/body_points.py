@@ -36,12 +36,20 @@ class PosedPoints(TensorRecord):
 
 
 class BodyPoints(nn.Module):
-    """Rest tables and forward kinematics.
+    """Rest tables, which are buffers of the weights, and forward kinematics."""
 
-    The tables are buffers of the weights: ``joint_template`` (22 3), ``joint_directions`` (22 3 10), ``face_template``
-    (5 3, nose, eyes, ears from the head joint), ``face_directions`` (5 3 10), ``keypoint_offsets`` (17 3, from the
-    joint to the annotated point, in the rest axes of ``OFFSET_CARRIERS``), meters.
-    """
+    joint_template: Tensor
+    """``22 3`` meters."""
+    joint_directions: Tensor
+    """``22 3 10`` meters per beta."""
+    face_template: Tensor
+    """``5 3`` nose, eyes, ears from the head joint, meters."""
+    face_directions: Tensor
+    """``5 3 10`` meters per beta."""
+    keypoint_offsets: Tensor
+    """``17 3`` from the joint to the annotated point, in the rest axes of ``OFFSET_CARRIERS``, meters."""
+    keypoint_joints: Tensor
+    carriers: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,11 +58,8 @@ class BodyPoints(nn.Module):
         self.register_buffer("face_template", torch.zeros(5, 3))
         self.register_buffer("face_directions", torch.zeros(5, 3, 10))
         self.register_buffer("keypoint_offsets", torch.zeros(17, 3))
-        self._index("keypoint_joints", KEYPOINT_JOINTS)
-        self._index("carriers", OFFSET_CARRIERS)
-
-    def _index(self, name: str, values: tuple[int, ...]) -> None:
-        self.register_buffer(name, torch.tensor(values), persistent=False)
+        self.register_buffer("keypoint_joints", torch.tensor(KEYPOINT_JOINTS), persistent=False)
+        self.register_buffer("carriers", torch.tensor(OFFSET_CARRIERS), persistent=False)
 
     def rest(self, betas: Tensor) -> tuple[Tensor, Tensor]:
         """Return rest joints ``P 22 3`` from the pelvis and face points ``P 5 3`` from the head joint, meters."""

@@ -75,7 +75,7 @@ class MoveNetPrior(nn.Module):
     def forward(self, image: Tensor) -> MoveNetFeatures:
         """Encode ``B 3 H W`` in [-1, 1]."""
         features = self.encode_base(image)
-        size = enlarged_size(image.shape[-2:], self.second_scale_px)
+        size = enlarged_size((image.shape[-2], image.shape[-1]), self.second_scale_px)
         if size is None:
             return features
         candidates = find_candidates(features.maps.center)

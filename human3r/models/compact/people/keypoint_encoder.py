@@ -47,7 +47,7 @@ class KeypointFeatures(TensorRecord):
 
 
 def normalize_keypoints(
-    keypoints_px: Tensor, scores: Tensor, focal_px: Tensor, center_px: Tensor, image_size: tuple[int, int]
+    keypoints_px: Tensor, scores: Tensor, focal_px: Tensor | float, center_px: Tensor, image_size: tuple[int, int]
 ) -> PersonKeypoints:
     """Map pixel keypoints to the normalized plane.
 

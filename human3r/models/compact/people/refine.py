@@ -45,6 +45,8 @@ class RefineConfig:
 class Refiner(nn.Module):
     """Gauss-Newton over rotations and pelvis. No parameters."""
 
+    _carried: Tensor
+
     def __init__(self, config: RefineConfig | None = None) -> None:
         super().__init__()
         self.config = config or RefineConfig()

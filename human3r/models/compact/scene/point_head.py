@@ -119,11 +119,9 @@ class CompactPointHead(nn.Module):
         self.output = SameConv2d(dim // 2, 2, 3)
         self.upsample = ConvexUpsampling(dim // 2)
         self.focal = Mlp(_FOCAL_POOL**2 * trunk.token_dim, _FOCAL_HIDDEN, 1)
-        nn.init.zeros_(self.focal.contract.weight)
-        nn.init.zeros_(self.focal.contract.bias)
-        # An untrained head predicts 4 m with low confidence.
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        # An untrained head predicts 4 m with low confidence, and the prior focal length.
+        for values in (*self.focal.contract.parameters(), *self.output.parameters()):
+            nn.init.zeros_(values)
 
     def predict(self, levels: tuple[Tensor, ...], image: ImageFeatures, human: MoveNetFeatures) -> SceneMaps:
         """Predict the maps of B frames; the levels are ``B N D`` each."""
@@ -169,6 +167,7 @@ class KeypointMaskHead(nn.Module):
         self.refine = nn.Sequential(RefineBlock(dim), RefineBlock(dim), RefineBlock(dim))
         self.output = SameConv2d(dim, STRIDE_PX**2)
         # An untrained head predicts no people.
+        assert self.output.bias is not None
         nn.init.zeros_(self.output.weight)
         nn.init.constant_(self.output.bias, -3.0)
 

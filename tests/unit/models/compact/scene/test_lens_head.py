@@ -47,9 +47,7 @@ def test_edges_that_contradict_the_network_are_outliers() -> None:
 
 def test_evidence_is_evaluated_at_growing_intervals_and_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([1.0, 3.0, 5.0, 7.0])
-    monkeypatch.setattr(
-        lens_head, "focal_evidence", lambda edges, focal_px: torch.full_like(NOTHING, next(values))
-    )
+    monkeypatch.setattr(lens_head, "focal_evidence", lambda edges, focal_px: torch.full_like(NOTHING, next(values)))
     gray = mask = torch.zeros(32, 64)
     state: LensState | None = None
     evaluated = []
