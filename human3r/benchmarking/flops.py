@@ -110,10 +110,10 @@ def flop_page(cpu_name: str, cpu_peaks: dict[str, float]) -> str:
     names = [table.model for table in tables]
     height, width = IMAGE_SIZE
     lines = [
-        "# What a frame costs",
+        "# Operations per frame",
         "",
-        f"Made by `python -m human3r benchmark --flops`. GFLOP per frame of {width}x{height} with {NUM_PEOPLE} people,",
-        "a product and a sum counted as two, by torch's `FlopCounterMode`; norms, softmax and so on are not in it.",
+        f"Output of `python -m human3r benchmark --flops`. GFLOP per frame of {width}x{height} with {NUM_PEOPLE} people,",
+        "counted by torch's `FlopCounterMode` (a product and a sum are two); norms and softmax are not counted.",
         "",
         f"| part | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
@@ -125,10 +125,9 @@ def flop_page(cpu_name: str, cpu_peaks: dict[str, float]) -> str:
     lines.append(f"| with extra heads | {' | '.join(f'{table.full / 1e9:.0f}' for table in tables)} |")
     lines += [
         "",
-        "Extra heads: points in the first camera's frame, and colours; nothing downstream reads them.",
+        "Extra heads: points in the first camera's frame, and colors; nothing downstream reads them.",
         "",
-        "Frames per second at the physical limit: what is run by default, at the full rate of the matrix units.",
-        "Nothing reaches it; 35 to 50 % is usual.",
+        "Upper bounds of the frames per second, at the peak rate of the matrix units; 35 to 50 % of them is usual.",
         "",
         f"| processor | peak | {' | '.join(names)} |",
         f"|---|---|{'---|' * len(names)}",
