@@ -95,7 +95,7 @@ def test_a_later_frame_depends_on_the_past(network: Human3R, images: Tensor) -> 
 
 
 @pytest.mark.parametrize("threshold", [2.0, 0.3, 0.0])
-def test_nobody_some_and_everybody_are_one_path(network: Human3R, images: Tensor, threshold: float) -> None:
+def test_any_number_of_people_is_handled(network: Human3R, images: Tensor, threshold: float) -> None:
     other = _with_threshold(network, threshold)
     tokens = other.encode(images[:1])
     prediction, state = other.step(tokens, other.initial_state())
@@ -151,14 +151,14 @@ def test_a_frame_that_must_not_update_leaves_no_trace_in_the_state(network: Huma
 
 def test_the_gate_spares_the_first_frame_and_acts_on_the_second(network: Human3R, images: Tensor) -> None:
     tokens = [network.encode(images[index : index + 1]) for index in range(2)]
-    plain: list[RecurrentState] = [network.initial_state()]
+    ungated: list[RecurrentState] = [network.initial_state()]
     gated: list[RecurrentState] = [network.initial_state()]
     for frame in tokens:
-        plain.append(network.step(frame, plain[-1])[1])
+        ungated.append(network.step(frame, ungated[-1])[1])
         gated.append(network.step(frame, gated[-1], use_ttt3r=True)[1])
-    assert torch.equal(plain[1].state_tokens, gated[1].state_tokens)
-    assert not torch.allclose(plain[2].state_tokens, gated[2].state_tokens, atol=1e-3)
-    assert torch.equal(plain[2].memory_slots, gated[2].memory_slots)
+    assert torch.equal(ungated[1].state_tokens, gated[1].state_tokens)
+    assert not torch.allclose(ungated[2].state_tokens, gated[2].state_tokens, atol=1e-3)
+    assert torch.equal(ungated[2].memory_slots, gated[2].memory_slots)
 
 
 def test_step_never_waits_for_the_device(network: Human3R, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Make the picture for ``record_movenet.mjs`` and pack its answer into ``movenet_golden.safetensors``.
+"""Make the input of ``record_movenet.mjs`` and pack its output into ``movenet_golden.safetensors``.
 
 python pack_movenet_golden.py picture CLIP FRAME_INDEX picture.json
 python pack_movenet_golden.py pack picture.json recorded.json movenet_golden.safetensors
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 SIZE = (128, 96)
-"""(height, width) of the picture: small, so that the file stays under 200 kB."""
+"""(height, width) of the image: small, so that the file stays under 200 kB."""
 
 
 def make_picture(clip: str, frame_index: int, output: Path) -> None:

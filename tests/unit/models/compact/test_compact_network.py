@@ -24,7 +24,7 @@ def network() -> Human3R:
 
 @pytest.fixture(scope="module")
 def person() -> torch.Tensor:
-    """``1 3 192 192``: one person in the middle, on plain walls."""
+    """``1 3 192 192``: one person in the middle, before walls."""
     picture = load_file(Path(__file__).parent / "convnets" / "movenet_golden.safetensors")["picture"]
     image = picture.permute(2, 0, 1)[None].float() / 127.5 - 1
     image = torch.nn.functional.interpolate(image, (192, 144), mode="bilinear", antialias=True)
@@ -32,7 +32,7 @@ def person() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def nobody() -> torch.Tensor:
+def no_people() -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, 3, 12, 16, generator=generator) * 0.8 - 0.4
     return torch.nn.functional.interpolate(coarse, (96, 128), mode="bicubic")
@@ -80,28 +80,28 @@ def test_points_lie_on_the_rays_of_the_focal_length(network, person) -> None:
     torch.testing.assert_close(x, torch.arange(192.0).expand(192, 192), atol=1e-2, rtol=0)
 
 
-def test_nobody_is_an_axis_of_length_zero(network, nobody) -> None:
-    (prediction,), _ = run(network, [nobody])
+def test_no_people_are_an_axis_of_length_zero(network, no_people) -> None:
+    (prediction,), _ = run(network, [no_people])
 
     assert prediction.joint_rotations.shape == (0, 53, 3, 3)
     assert prediction.head_camera.shape == (0, 3)
     assert prediction.track_features.shape[0] == 0
 
 
-def test_the_same_picture_again_leaves_the_camera_where_it_was(network, person) -> None:
+def test_a_repeated_image_keeps_the_camera_pose(network, person) -> None:
     predictions, _ = run(network, [person] * 3)
 
     torch.testing.assert_close(predictions[2].T_segment_camera, torch.eye(4), atol=1e-5, rtol=0)
 
 
-def test_the_same_picture_again_is_the_same_person_and_a_mirrored_one_is_elsewhere(network, person) -> None:
+def test_track_features_agree_for_the_same_person_and_differ_elsewhere(network, person) -> None:
     shifted = torch.roll(person, 64, dims=-1)
     (first, again, moved), _ = run(network, [person, person, shifted])
 
     same = (first.track_features[0] - again.track_features[0]).norm()
     other = (first.track_features[0] - moved.track_features[0]).norm()
     assert same < 1e-3
-    # The tracker's dustbin sits at a distance of 10.
+    # The tracker's dustbin is at a distance of 10.
     assert other > 10
 
 
@@ -120,8 +120,8 @@ def test_a_step_changes_neither_its_state_nor_its_tokens(network, person) -> Non
 def test_people_and_mask_computed_ahead_equal_those_of_the_step(network, person) -> None:
     with torch.inference_mode():
         ahead = network.encode(person)
-        plain = replace(ahead, human=replace(ahead.human, people=None), person_mask=None)
-        expected, _ = network.step(plain, network.initial_state())
+        separate = replace(ahead, human=replace(ahead.human, people=None), person_mask=None)
+        expected, _ = network.step(separate, network.initial_state())
         found, _ = network.step(ahead, network.initial_state())
 
     assert ahead.human.people is not None
@@ -167,9 +167,9 @@ def test_a_reset_begins_at_the_identity_again(network, person) -> None:
     assert torch.equal(prediction.T_segment_camera, torch.eye(4))
 
 
-def test_portrait_and_landscape_both_work(network, nobody) -> None:
-    (landscape,), _ = run(network, [nobody])
-    (portrait,), _ = run(network, [nobody.transpose(-1, -2).contiguous()])
+def test_portrait_and_landscape_both_work(network, no_people) -> None:
+    (landscape,), _ = run(network, [no_people])
+    (portrait,), _ = run(network, [no_people.transpose(-1, -2).contiguous()])
 
     assert landscape.pointmap_camera.shape == (96, 128, 3)
     assert portrait.pointmap_camera.shape == (128, 96, 3)

@@ -22,7 +22,7 @@ def pair(layer: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
     return layer, fused
 
 
-def picture(channels: int, height: int = 12, width: int = 20) -> torch.Tensor:
+def random_image(channels: int, height: int = 12, width: int = 20) -> torch.Tensor:
     return torch.randn(2, channels, height, width, generator=torch.Generator().manual_seed(4))
 
 
@@ -34,7 +34,7 @@ def test_fused_convolutions_equal_unfused_ones(kernel: int, stride: int, groups:
     unfused, fused = pair(SameConv2d(8, 16 if groups == 1 else 8, kernel, stride, groups, activation=activation))
 
     with torch.inference_mode():
-        torch.testing.assert_close(fused(picture(8)), unfused(picture(8)), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(fused(random_image(8)), unfused(random_image(8)), atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -43,7 +43,7 @@ def test_a_fused_inverted_residual_adds_its_shortcut(stride: int) -> None:
     unfused, fused = pair(InvertedResidual(8, 8, 6, 3, stride))
 
     with torch.inference_mode():
-        torch.testing.assert_close(fused(picture(8)), unfused(picture(8)), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(fused(random_image(8)), unfused(random_image(8)), atol=TOLERANCE, rtol=0)
 
 
 def test_in_half_precision_both_paths_stay_near_the_exact_result() -> None:
@@ -52,9 +52,9 @@ def test_in_half_precision_both_paths_stay_near_the_exact_result() -> None:
     unfused, fused = pair(copy.deepcopy(exact).bfloat16())
 
     with torch.inference_mode():
-        expected = exact(picture(8))
+        expected = exact(random_image(8))
         for layer in (unfused, fused):
-            torch.testing.assert_close(layer(picture(8).bfloat16()).float(), expected, atol=HALF_TOLERANCE, rtol=0)
+            torch.testing.assert_close(layer(random_image(8).bfloat16()).float(), expected, atol=HALF_TOLERANCE, rtol=0)
 
 
 def test_changed_weights_and_sizes_invalidate_the_cache() -> None:
@@ -62,24 +62,26 @@ def test_changed_weights_and_sizes_invalidate_the_cache() -> None:
     unfused, fused = pair(SameConv2d(8, 8, 3))
 
     with torch.no_grad():
-        fused(picture(8))
+        fused(random_image(8))
         for layer in (unfused, fused):
             layer.weight.mul_(2)
-        torch.testing.assert_close(fused(picture(8)), unfused(picture(8)), atol=TOLERANCE, rtol=0)
-        torch.testing.assert_close(fused(picture(8, 32, 16)), unfused(picture(8, 32, 16)), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(fused(random_image(8)), unfused(random_image(8)), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(
+            fused(random_image(8, 32, 16)), unfused(random_image(8, 32, 16)), atol=TOLERANCE, rtol=0
+        )
 
 
 def test_weights_are_laid_out_once_per_shape_for_a_few_shapes() -> None:
     _, fused = pair(SameConv2d(8, 8, 3))
 
     with torch.inference_mode():
-        fused(picture(8))
+        fused(random_image(8))
         (first,) = fused._packed.values()
-        fused(picture(8, 32, 16))
-        fused(picture(8))
-        assert fused._packed[picture(8).shape] is first
+        fused(random_image(8, 32, 16))
+        fused(random_image(8))
+        assert fused._packed[random_image(8).shape] is first
         for height in range(16, 40, 2):
-            fused(picture(8, height))
+            fused(random_image(8, height))
 
     assert len(fused._packed) == 4
 
@@ -87,6 +89,6 @@ def test_weights_are_laid_out_once_per_shape_for_a_few_shapes() -> None:
 def test_with_gradients_the_unfused_path_is_taken() -> None:
     _, fused = pair(SameConv2d(8, 8, 3, activation="relu6"))
 
-    fused(picture(8)).sum().backward()
+    fused(random_image(8)).sum().backward()
 
     assert fused.weight.grad.abs().sum() > 0

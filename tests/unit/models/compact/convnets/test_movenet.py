@@ -71,7 +71,7 @@ def test_both_weightings_find_the_same_trusted_keypoints(maps) -> None:
     torch.testing.assert_close(reciprocal.keypoints_px[0][trusted], gaussian.keypoints_px[0][trusted], atol=4, rtol=0)
 
 
-def test_an_empty_picture_has_nobody(movenet: MoveNet) -> None:
+def test_a_black_image_has_no_people(movenet: MoveNet) -> None:
     with torch.inference_mode():
         maps = movenet(torch.zeros(1, 3, 64, 96))
 

@@ -133,7 +133,7 @@ def test_a_new_token_connection_changes_nothing_until_it_is_trained(points):
     torch.testing.assert_close(with_tokens.root_camera, without.root_camera)
 
 
-def test_nobody_is_lifted_and_refined_to_nobody(points):
+def test_no_people_are_lifted_and_refined_to_no_people(points):
     seen = PersonKeypoints(torch.zeros(0, 17, 2), torch.zeros(0, 17), torch.tensor([-1.0, -1.0, 1.0, 1.0]))
 
     refined = Refiner()(BodyLifter(points)(seen), seen, points)
@@ -205,7 +205,7 @@ def test_refinement_ignores_one_keypoint_far_off(points):
     assert moved.max() < math.radians(6)
 
 
-def test_a_keypoint_that_is_not_a_number_spoils_nobody_else(points):
+def test_a_keypoint_that_is_not_a_number_affects_one_person_only(points):
     lifted, seen = _people(points, 3)
     broken = seen.points.clone()
     broken[1, 5] = math.nan

@@ -34,11 +34,11 @@ def test_untrusted_keypoints_draw_nothing() -> None:
     assert nearness.max() == 0
 
 
-def test_nobody_is_an_empty_map() -> None:
-    nobody = standing_person().select(torch.zeros(0, dtype=torch.int64))
+def test_no_people_give_an_empty_map() -> None:
+    no_people = standing_person().select(torch.zeros(0, dtype=torch.int64))
 
-    assert draw_skeletons(nobody, (64, 96), 4).shape == (2, 16, 24)
-    assert draw_skeletons(nobody, (64, 96), 4).max() == 0
+    assert draw_skeletons(no_people, (64, 96), 4).shape == (2, 16, 24)
+    assert draw_skeletons(no_people, (64, 96), 4).max() == 0
 
 
 def test_closeness_is_the_distance_to_the_nearest_limb() -> None:

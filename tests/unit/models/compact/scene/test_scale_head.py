@@ -27,7 +27,7 @@ def test_the_first_person_sets_most_of_the_scale() -> None:
     assert 0.35 < state.log_scale < 0.5
 
 
-def test_nobody_changes_nothing() -> None:
+def test_no_people_change_nothing() -> None:
     state = update_scale(fresh(), torch.zeros(0), torch.zeros(0))
 
     assert state.log_scale == 0
@@ -61,7 +61,7 @@ def test_memory_is_bounded() -> None:
 
 
 def scene_with_person(ankle_score: float):
-    """A person 4 m away whose keypoints say so; depth is 2 m on the person and 5 m everywhere else."""
+    """Return a scene with a person at 4 m, predicted depth 2 m on the person and 5 m elsewhere."""
     depth = torch.full(SIZE, 5.0)
     depth[40:160, 80:120] = 2.0
     mask = (depth == 2.0).float()
