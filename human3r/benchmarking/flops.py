@@ -112,7 +112,7 @@ def flop_page(cpu_name: str, cpu_peaks: dict[str, float]) -> str:
     lines = [
         "# Operations per frame",
         "",
-        f"Output of `python -m human3r benchmark --flops`. GFLOP per frame of {width}x{height} with {NUM_PEOPLE} people,",
+        f"Output of `human3r benchmark --flops`: GFLOP per frame of {width}x{height} with {NUM_PEOPLE} people,",
         "counted by torch's `FlopCounterMode` (a product and a sum are two); norms and softmax are not counted.",
         "",
         f"| part | {' | '.join(names)} |",

@@ -81,11 +81,7 @@ class Human3R(nn.Module):
         self.look_ahead = parts.look_ahead
 
     def encode(self, image: Tensor) -> FrameTokens:
-        """Encode frames; stateless, so frames of a clip may share a batch.
-
-        Args:
-            image: ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them.
-        """
+        """Encode ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them. Stateless."""
         height, width = image.shape[-2:]
         tokens = FrameTokens(self.image_encoder(image), self.human_prior(image), (height, width))
         return tokens if self.look_ahead is None or image.shape[0] > 1 else self.look_ahead(tokens)

@@ -79,13 +79,9 @@ class Dinov2(nn.Module):
 
 
 def resize_positions(embedding: Tensor, grid: int, side: int, offset: float) -> Tensor:
-    """Resample a position embedding from its own square grid to ``side x side``, bicubic, in fp32.
+    """Resample an embedding ``1 1+grid*grid C`` (class token first) to ``1 1+side*side C``, bicubic, in fp32.
 
-    Args:
-        embedding: ``1 1+grid*grid C``, class token first.
-        grid: Side of the stored grid.
-        side: Side of the result.
-        offset: The scale is ``(side + offset) / grid``: 0.1 in the released backbones; 0 resamples to the exact size.
+    The scale is ``(side + offset) / grid``: 0.1 in the released backbones; 0 resamples to the exact size.
     """
     if side == grid:
         return embedding

@@ -96,9 +96,7 @@ class FocalEstimate(TensorRecord):
     def likelihood(self, lens: Lens, marginal: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and information of the log focal length from the frame alone.
 
-        Args:
-            lens: The lens that the offset is relative to.
-            marginal: ``9 9`` Hessian of the last step, prior included, with the depth marginalized out.
+        ``marginal`` is the ``9 9`` Hessian of the last step, prior included, with the depth marginalized out.
         """
         gain = (1 / torch.linalg.inv(marginal)[FOCAL_COLUMN, FOCAL_COLUMN] - self.prior).clamp(min=0)
         # Without information, removing the prior would amplify rounding errors.

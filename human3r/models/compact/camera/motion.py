@@ -150,9 +150,8 @@ def rest_information(deviations: Tensor) -> Tensor:
 def motion_prior(jacobian: Tensor, rest_twists: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the ``K`` diagonal of the prior's information on a step, and its ``K`` right-hand side.
 
-    Args:
-        jacobian: ``M K``; the first six columns are a motion, others (brightness) have no prior.
-        rest_twists: ``S 6`` twists from poses at which the camera may have rested.
+    The first six columns of ``jacobian`` (``M K``) are a motion, others have no prior. ``rest_twists`` are the ``S 6``
+    twists from poses at which the camera may have rested.
     """
     free = jacobian.shape[1] - 6
     prior = jacobian.new_tensor([1 / _LOOSE_RAD**2] * 3 + [1 / _LOOSE_M**2] * 3 + [1e-6] * free)

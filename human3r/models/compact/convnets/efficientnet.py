@@ -44,11 +44,7 @@ class EfficientNetLite0(nn.Module):
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features at strides 4, 8 and 16.
-
-        Args:
-            image: ``B 3 H W`` RGB in [-1, 1], sides multiples of 16.
-        """
+        """Return features at strides 4, 8 and 16 of ``B 3 H W`` RGB in [-1, 1], sides multiples of 16."""
         # The backbone was trained on (byte - 127) / 128; our images are byte / 127.5 - 1.
         hidden = self.stem(image * (127.5 / 128) + 0.5 / 128)
         taps = []

@@ -75,14 +75,8 @@ class BodyPoints(nn.Module):
     def pose(
         self, joint_rotations: Tensor, rest_joints: Tensor, faces: Tensor, offsets: Tensor | None = None
     ) -> PosedPoints:
-        """Pose given rest skeletons.
-
-        Args:
-            joint_rotations: ``P 22 3 3`` local.
-            rest_joints: ``P 22 3`` from the pelvis, meters.
-            faces: ``P 5 3`` from the head joint, meters.
-            offsets: ``P 17 3`` in place of ``keypoint_offsets``.
-        """
+        """Pose the skeletons of ``rest`` from local rotations ``P 22 3 3``; ``offsets`` (``P 17 3``, meters) replaces
+        ``keypoint_offsets``."""
         rotations, joints = forward_kinematics(joint_rotations, bone_vectors(rest_joints))
         offsets = self.keypoint_offsets.expand(joints.shape[0], 17, 3) if offsets is None else offsets
         moved = torch.cat([offsets[:, :5] + faces, offsets[:, 5:]], dim=1)

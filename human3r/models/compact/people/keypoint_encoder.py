@@ -49,15 +49,7 @@ class KeypointFeatures(TensorRecord):
 def normalize_keypoints(
     keypoints_px: Tensor, scores: Tensor, focal_px: Tensor | float, center_px: Tensor, image_size: tuple[int, int]
 ) -> PersonKeypoints:
-    """Map pixel keypoints to the normalized plane.
-
-    Args:
-        keypoints_px: ``P 17 2``.
-        scores: ``P 17``.
-        focal_px: Scalar, or ``2`` for (fx, fy).
-        center_px: ``2`` principal point.
-        image_size: (height, width), pixels.
-    """
+    """Map ``P 17 2`` keypoints with ``P 17`` scores to the normalized plane; ``focal_px`` may be ``2`` for (fx, fy)."""
     height, width = image_size
     corners = torch.tensor([[-0.5, -0.5], [width - 0.5, height - 0.5]], device=keypoints_px.device)
     borders = ((corners - center_px) / focal_px).reshape(4)

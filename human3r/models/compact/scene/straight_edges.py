@@ -67,13 +67,7 @@ class Edges(TensorRecord):
 
 
 def find_edges(gray: Tensor, person_mask: Tensor, center_px: Tensor) -> Edges:
-    """Return the steepest edge pixels outside of people, in descending order.
-
-    Args:
-        gray: ``H W`` in [-1, 1].
-        person_mask: ``H W`` in [0, 1].
-        center_px: ``2`` principal point (x, y).
-    """
+    """Return the steepest edge pixels of ``H W`` gray values in [-1, 1] outside of people, in descending order."""
     gray = _smoothed(gray, _SMOOTHING_PX)
     slope_x, slope_y = torch.zeros_like(gray), torch.zeros_like(gray)
     slope_x[:, 1:-1] = (gray[:, 2:] - gray[:, :-2]) / 2
