@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import suppress
 
@@ -22,4 +23,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = 0
+    with suppress(KeyboardInterrupt):
+        exit_code = main()
+    sys.stdout.flush()
+    os._exit(exit_code)  # everything is closed; threads that still load a model would abort a regular exit

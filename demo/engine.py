@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 LIMITS = replace(human3r.DEFAULT_LIMITS, child_cpu_s=600)
 """Limits of a visitor's clip: one that decodes slowly must not block the queue for half an hour."""
+PROBE_LIMITS = replace(LIMITS, child_cpu_s=10)
+"""Limits of describing a clip before its run: decoding up to a late start may not keep others waiting."""
 MAX_PREVIEW_SIDE_PX = 512
 _SPEED_WEIGHT = 0.6
 """Weight of the newest measurement in the time per frame."""
@@ -88,11 +91,12 @@ class Engine:
 
     def probe(self, clip: Path) -> ClipInfo:
         """Measure a clip in the decoder process. Raises ``InputError``."""
-        return human3r.probe(clip, LIMITS)
+        return human3r.probe(clip, PROBE_LIMITS)
 
     def read_frame(self, clip: Path, time_s: float) -> np.ndarray | None:
-        """Return the frame at a time, reduced: ``H W 3`` uint8, or None. Raises ``InputError``."""
-        with human3r.FrameReader(clip, Sampling(start_s=time_s, max_frames=1), LIMITS) as reader:
+        """Return the frame at a time, reduced: ``H W 3`` uint8, or None where it takes too long to decode."""
+        sampling = Sampling(start_s=time_s, max_frames=1)
+        with suppress(human3r.InputError), human3r.FrameReader(clip, sampling, PROBE_LIMITS) as reader:
             for frame in reader:
                 picture = Image.fromarray(frame.image)
                 picture.thumbnail((MAX_PREVIEW_SIDE_PX, MAX_PREVIEW_SIDE_PX), Image.Resampling.BOX)

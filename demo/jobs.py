@@ -1,51 +1,84 @@
-"""The queue of runs: one active job, a bounded number of waiting jobs, first come, first served.
+"""The queue of runs: one active job, a bounded number of waiting jobs, visitors in turn.
 
-No threads and no files live here; the caller does the work inside ``JobQueue.slot``.
+A visitor's second job comes after the first jobs of all others. No threads and no files live here; the caller does the
+work inside ``JobQueue.slot``.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who asks for something."""
+
+    session: str
+    """Of the open page or the API client."""
+    address: str = ""
+    """IP address, or empty when unknown."""
+
+    @property
+    def key(self) -> str | None:
+        """What the bounds per visitor count by, or None on this machine itself, where there are none."""
+        try:
+            return None if ip_address(self.address).is_loopback else self.address
+        except ValueError:
+            return self.session
 
 
 class QueueFullError(Exception):
     """Too many jobs are waiting; ``args[0]`` is their number."""
 
 
+class VisitorLimitError(Exception):
+    """The visitor has too many jobs in the queue; ``args[0]`` is their number."""
+
+
 @dataclass(eq=False)
 class Job:
     """One run, from the click to its end."""
 
-    owner: str
-    """Session that started it."""
+    owner: Visitor
+    """Who started it."""
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set when the run shall end after the current frame."""
+    is_active: bool = False
+    """Its turn has come."""
 
 
 class JobQueue:
-    """First come, first served, one at a time.
+    """One job at a time; visitors take turns.
 
     Args:
         max_waiting: Maximum number of jobs behind the active one.
+        max_per_visitor: Maximum number of jobs of one visitor, the active one included.
     """
 
-    def __init__(self, max_waiting: int) -> None:
+    def __init__(self, max_waiting: int, max_per_visitor: int) -> None:
         self._max_waiting = max_waiting
+        self._max_per_visitor = max_per_visitor
         self._changed = threading.Condition()
         self._jobs: list[Job] = []
 
     @contextmanager
-    def slot(self, owner: str) -> Iterator[Job]:
+    def slot(self, owner: Visitor) -> Iterator[Job]:
         """Hold a position in the queue for the duration of a ``with`` block.
 
         Raises:
             QueueFullError: ``max_waiting`` jobs are waiting already.
+            VisitorLimitError: The visitor has ``max_per_visitor`` jobs already.
         """
         job = Job(owner)
         with self._changed:
+            num_own = sum(other.owner.key == owner.key for other in self._jobs)
+            if owner.key is not None and num_own >= self._max_per_visitor:
+                raise VisitorLimitError(num_own)
             if len(self._jobs) > self._max_waiting:
                 raise QueueFullError(len(self._jobs) - 1)
             self._jobs.append(job)
@@ -59,14 +92,16 @@ class JobQueue:
     def wait_turn(self, job: Job, timeout_s: float) -> int:
         """Wait at most ``timeout_s`` for the job's turn and return the number of jobs before it (0: its turn)."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs[0] is job or job.stopped.is_set(), timeout_s)
-            return self._jobs.index(job)
+            self._changed.wait_for(lambda: self._position(job) == 0 or job.stopped.is_set(), timeout_s)
+            position = self._position(job)
+            job.is_active = position == 0
+            return position
 
-    def stop(self, owner: str | None = None) -> None:
+    def stop(self, session: str | None = None) -> None:
         """Request the end of every job of a session, or of all jobs."""
         with self._changed:
             for job in self._jobs:
-                if owner in (None, job.owner):
+                if session in (None, job.owner.session):
                     job.stopped.set()
             self._changed.notify_all()
 
@@ -74,3 +109,14 @@ class JobQueue:
         """Return the numbers of (active, waiting) jobs."""
         with self._changed:
             return min(1, len(self._jobs)), max(0, len(self._jobs) - 1)
+
+    def _position(self, job: Job) -> int:
+        """Return how many jobs come before one: the active one, then every visitor's first, second, ... by arrival."""
+        ranks: Counter[str] = Counter()
+        order: list[tuple[bool, int, int]] = []
+        for arrival, other in enumerate(self._jobs):
+            visitor = other.owner.key or other.owner.session
+            order.append((not other.is_active, ranks[visitor], arrival))
+            ranks[visitor] += 1
+        own = order[self._jobs.index(job)]
+        return sum(key < own for key in order)

@@ -19,7 +19,7 @@ import numpy as np
 
 from demo.downloads import FOR_PROGRAMS, RECORDING, WITH_RUN
 from demo.engine import Engine, RunRequest
-from demo.jobs import Job, JobQueue, QueueFullError
+from demo.jobs import Job, JobQueue, QueueFullError, Visitor, VisitorLimitError
 from demo.page import messages
 from demo.storage import ResultStore, RunFolder
 from human3r import MOMENTS_NAME, Cancelled, Human3RError, InputError, Reconstruction, RunControl
@@ -126,12 +126,12 @@ class Runs:
         self._jobs.stop()
         self._executor.shutdown()
 
-    def start(self, request: RunRequest, owner: str, *, for_program: bool = False) -> Iterator[Update]:
+    def start(self, request: RunRequest, owner: Visitor, *, for_program: bool = False) -> Iterator[Update]:
         """Yield updates until the last one, which has an ``outcome`` or a ``problem``.
 
         Args:
             request: The clip, the model and the options.
-            owner: Session; ``stop(owner)`` ends the run.
+            owner: Who asks; ``stop(owner.session)`` ends the run.
             for_program: Write all files before the end instead of on demand.
         """
         if request.clip is None:
@@ -146,10 +146,12 @@ class Runs:
                     return
                 yield Update(messages.LOADING, 0.0)
                 self._engine.load(request.model)
-                folder = self._store.open(owner)
+                folder = self._store.open(owner.session)
                 with self._store.in_use(folder.token, restart_ttl=True):
                     kept = replace(request, clip=folder.keep_clip(request.clip))
                     yield from self._work(kept, job, folder, for_program)
+        except VisitorLimitError as error:
+            yield Update("", problem=messages.visitor_limit(error.args[0]))
         except QueueFullError as error:
             yield Update("", problem=messages.queue_full(error.args[0]))
         except Cancelled:
@@ -174,9 +176,9 @@ class Runs:
         live = self._live
         return live[1].port if live is not None and live[0] == token else None
 
-    def stop(self, owner: str) -> None:
+    def stop(self, session: str) -> None:
         """Request the end of a session's runs; files remain until they expire."""
-        self._jobs.stop(owner)
+        self._jobs.stop(session)
 
     def _work(self, request: RunRequest, job: Job, folder: RunFolder, for_program: bool) -> Iterator[Update]:
         started = time.monotonic()

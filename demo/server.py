@@ -7,6 +7,7 @@ manager removes every file and closes every live viewer.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -15,12 +16,14 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes import Base
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
 import human3r
 from demo.downloads import ON_DEMAND
 from demo.engine import Engine
 from demo.examples import ROOT as EXAMPLES_ROOT
 from demo.examples import Gallery
+from demo.guard import Guard
 from demo.jobs import JobQueue
 from demo.page.api import Services
 from demo.page.ui import build_page
@@ -47,7 +50,7 @@ class Demo:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings = settings
         self.engine = engine
-        self.jobs = JobQueue(settings.max_waiting)
+        self.jobs = JobQueue(settings.max_waiting, settings.max_per_visitor)
         self.store = ResultStore(settings.file_ttl_s, settings.max_results)
         self.runs = Runs(engine, self.jobs, self.store)
         self.gallery = Gallery(engine, self.store)
@@ -89,22 +92,22 @@ class Demo:
         Raises:
             OSError: The port is taken.
         """
+        host = self.settings.host
         services = Services(self.settings, self.engine, self.runs, self.gallery, self.engine.model_names())
         page = build_page(services)
         page.queue(max_size=2 * self.settings.max_waiting)  # bounds requests; ``jobs`` bounds runs
         site = Site(self.store, self.runs.live_port, self.health, self.make)
         _, self.url, _ = page.launch(
-            server_name=self.settings.host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=self.settings.port,
             prevent_thread_lock=True,
             quiet=True,
             share=False,
             root_path=self.settings.root_path,
             ssr_mode=False,
-            # More than the reader accepts: its error then names the size of the file.
-            max_file_size=f"{self.settings.max_upload_mb * 3 // 2}mb",
+            max_file_size=f"{self.settings.max_upload_mb}mb",
             allowed_paths=[str(EXAMPLES_ROOT)],
-            app_kwargs={"routes": build_routes(site)},
+            app_kwargs={"routes": build_routes(site), "middleware": [Middleware(Guard, settings=self.settings)]},
             theme=_theme(),
             css_paths=[_STATIC / "page.css"],
             head=f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
@@ -137,6 +140,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
         settings: Address and limits.
         engine: Engine to use; None creates one from the settings.
     """
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", ",".join(settings.trusted_proxies))  # read by uvicorn
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl+C: a service manager's stop cleans up, too
     with Demo(settings, engine or Engine(settings.model, settings.body, find_spaces())) as demo:
         try:

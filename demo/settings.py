@@ -10,6 +10,7 @@ from dataclasses import dataclass
 LOOPBACK = "127.0.0.1"
 SPACES_HOST = "0.0.0.0"  # noqa: S104 - a Space is only reachable through its own proxy, which needs this address
 SPACES_PORT = 7860
+SPACES_ORIGINS = ("https://huggingface.co", "https://*.hf.space")
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,24 @@ class Settings:
     """Path of a licensed SMPL-X file, or None for the embedded body."""
     root_path: str = ""
     """Path under which a reverse proxy publishes the demo, such as ``/human3r``; empty for the root."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
+    """Addresses of proxies whose ``X-Forwarded-For`` names the visitor; ``*`` is every address."""
+    allow_hosts: tuple[str, ...] = ()
+    """Host names under which the server answers, besides localhost and IP addresses; ``*`` is every name."""
+    allow_origins: tuple[str, ...] = ()
+    """Origins of other sites that may embed the page and send requests."""
     max_upload_mb: int = 200
     """Maximum size of an upload."""
+    max_total_upload_mb: int = 4000
+    """Maximum sum of the uploads that have not expired."""
     max_frames: int = 600
     """Maximum number of frames of a run."""
     default_frames: int = 300
     """Default limit of the frames of a run."""
     max_waiting: int = 16
     """Maximum number of queued runs."""
+    max_per_visitor: int = 3
+    """Maximum number of queued or active runs of one address; without bound on this machine itself."""
     max_results: int = 64
     """Maximum number of stored results; the oldest is removed first."""
     file_ttl_s: float = 60 * 60
@@ -61,7 +72,33 @@ def parse_settings(arguments: Sequence[str] | None = None, environment: Mapping[
         default=environment.get("GRADIO_ROOT_PATH", ""),
         help="path under which a reverse proxy shows the demo, such as /human3r",
     )
+    parser.add_argument(
+        "--allow-host", action="append", default=["*"] if on_spaces else [], metavar="NAME", help="name of this server"
+    )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=list(SPACES_ORIGINS) if on_spaces else [],
+        metavar="ORIGIN",
+        help="other site that may embed the page, such as https://example.org",
+    )
+    parser.add_argument(
+        "--trusted-proxy",
+        action="append",
+        metavar="ADDRESS",
+        help="proxy whose X-Forwarded-For names the visitor; may be repeated (127.0.0.1; on a Space: *)",
+    )
     options = parser.parse_args(arguments)
     if options.port is not None and not 0 < options.port < 65536:
         parser.error(f"--port must be between 1 and 65535, got {options.port}")
-    return Settings(options.host, options.port, options.model, options.body, options.root_path.rstrip("/"))
+    proxies = tuple(options.trusted_proxy or (["*"] if on_spaces else ["127.0.0.1"]))
+    return Settings(
+        options.host,
+        options.port,
+        options.model,
+        options.body,
+        options.root_path.rstrip("/"),
+        proxies,
+        tuple(options.allow_host),
+        tuple(options.allow_origin),
+    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from demo.engine import Engine, RunRequest
 from demo.examples import Gallery
+from demo.jobs import Visitor
 from demo.runs import Runs, Update
 from demo.settings import Settings
 from human3r import InputError, ReconstructOptions
@@ -78,12 +80,24 @@ def _number(label: str, value: object) -> float:
     return number
 
 
+def visitor_of(request: gr.Request) -> Visitor:
+    """Return who sent a request; behind a proxy that uvicorn trusts, the address is that of its client."""
+    return Visitor(str(request.session_hash), request.client.host if request.client else "")
+
+
+def number_field(value: float, **options: Any) -> gr.Number:
+    """Return a number field whose value reaches ``read_request`` unchecked: its errors name the field."""
+    field = gr.Number(value, **options)
+    field.preprocess = lambda payload: payload
+    return field
+
+
 def connect_api(services: Services) -> None:
     """Add the endpoint ``/reconstruct``, over components that the page does not show."""
     clip = gr.File(label="clip", visible=False)
-    numbers = [gr.Number(value, visible=False) for value in (0, 0, 0, services.settings.default_frames)]
+    numbers = [number_field(value, visible=False) for value in (0, 0, 0, services.settings.default_frames)]
     model = gr.Textbox(services.model_names[0], visible=False)
-    ttt3r, reset = gr.Checkbox(False, visible=False), gr.Number(0, visible=False)
+    ttt3r, reset = gr.Checkbox(False, visible=False), number_field(0, visible=False)
     outputs = [gr.JSON(label="summary", visible=False), gr.File(label="files", file_count="multiple", visible=False)]
     gr.Button(visible=False).click(
         _endpoint(services),
@@ -114,7 +128,7 @@ def _endpoint(services: Services) -> Callable[..., Iterator[_ApiValue]]:
             wanted = read_request(services.settings, services.model_names, clip, *values)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        for update in services.runs.start(wanted, str(request.session_hash), for_program=True):
+        for update in services.runs.start(wanted, visitor_of(request), for_program=True):
             if update.problem is not None:
                 raise gr.Error(update.problem, print_exception=False)
             if update.outcome is None:

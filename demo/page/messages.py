@@ -14,6 +14,7 @@ STOPPED = "Stopped. The result holds the frames that were finished."
 STOPPED_EMPTY = "Stopped before the first frame was finished, so there is no result."
 EARLIER_WEIGHTS = "An earlier version of the model made this example; press Reconstruct to run the present one."
 WAITING_HINT = "Your run starts by itself. Keep this page open."
+STILL_READING = "Your other clips are still being read. Try again in a few seconds."
 LOADING = "Loading the model"
 READING = "Reading the clip"
 WRITING = "Writing the result"
@@ -66,6 +67,11 @@ def waiting(before: int) -> str:
 def queue_full(waiting_jobs: int) -> str:
     """Return the problem of a run that the queue refused."""
     return f"{count(waiting_jobs, 'run')} already in the queue. Try again in a few minutes."
+
+
+def visitor_limit(own_jobs: int) -> str:
+    """Return the problem of a run beyond a visitor's limit."""
+    return f"You have {count(own_jobs, 'run')} in the queue already. Wait until one has ended, or stop one."
 
 
 def finished(frames: int, people: int, seconds: float) -> str:

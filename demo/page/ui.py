@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,11 +15,13 @@ import gradio as gr
 from demo.engine import RunRequest, frames_to_use
 from demo.examples import Example, available_examples
 from demo.page import messages, panels
-from demo.page.api import Services, connect_api, read_request
+from demo.page.api import Services, connect_api, number_field, read_request, visitor_of
 from demo.runs import Update, note_for_people
 from human3r import InputError
 
 _LOG = logging.getLogger(__name__)
+_MAX_PROBES, _MAX_PROBES_PER_VISITOR = 4, 2
+"""Clips that are described at the same time, in total and for one visitor."""
 _NUM_CACHED_FRAMES = 16
 """Preview frames of clips that are cached while their options change."""
 _HIDDEN_EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -110,11 +113,11 @@ def _options(services: Services) -> list[_Option]:
     settings = services.settings
     with gr.Accordion("Options", open=False, elem_id="h3-options"):
         with gr.Row():
-            start = gr.Number(0, label="Start, seconds", minimum=0, min_width=110)
-            duration = gr.Number(0, label="Length (0: to the end)", minimum=0, min_width=110)
+            start = number_field(0, label="Start, seconds", minimum=0, min_width=110)
+            duration = number_field(0, label="Length (0: to the end)", minimum=0, min_width=110)
         with gr.Row():
-            fps = gr.Number(0, label="Frames/s (0: all)", minimum=0, maximum=120, min_width=110)
-            frames = gr.Number(
+            fps = number_field(0, label="Frames/s (0: all)", minimum=0, maximum=120, min_width=110)
+            frames = number_field(
                 settings.default_frames,
                 label=f"Most frames (≤ {settings.max_frames})",
                 minimum=1,
@@ -124,7 +127,7 @@ def _options(services: Services) -> list[_Option]:
             )
         with gr.Row():
             model = gr.Dropdown(list(services.model_names), value=services.model_names[0], label="Model", min_width=110)
-            reset = gr.Number(0, label="Reset every (0: auto)", minimum=0, precision=0, min_width=110)
+            reset = number_field(0, label="Reset every (0: auto)", minimum=0, precision=0, min_width=110)
         ttt3r = gr.Checkbox(False, label="TTT3R state update: steadier on long clips")
     return [start, duration, fps, frames, model, ttt3r, reset]
 
@@ -137,6 +140,7 @@ def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], actions: _Acti
         [page.clip, *page.options],
         page.facts,
         trigger_mode="always_last",
+        concurrency_limit=_MAX_PROBES,
         **_HIDDEN_EVENT,
     )
     page.reconstruct.click(
@@ -161,14 +165,25 @@ class _Actions:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._read_frame = lru_cache(maxsize=_NUM_CACHED_FRAMES)(services.engine.read_frame)
+        self._probing: Counter[str | None] = Counter()
 
     def _read(self, clip: str | None, values: tuple[object, ...]) -> RunRequest:
         return read_request(self._services.settings, self._services.model_names, clip, *values)
 
-    def describe_clip(self, clip: str | None, *values: object) -> str:
+    def describe_clip(self, request: gr.Request, clip: str | None, *values: object) -> str:
         """Return the line below the upload."""
         if clip is None:
             return ""
+        visitor = visitor_of(request).key
+        if visitor is not None and self._probing[visitor] >= _MAX_PROBES_PER_VISITOR:
+            return panels.problem(messages.STILL_READING)
+        self._probing[visitor] += 1
+        try:
+            return self._describe(clip, values)
+        finally:
+            self._probing[visitor] -= 1
+
+    def _describe(self, clip: str, values: tuple[object, ...]) -> str:
         engine = self._services.engine
         try:
             sampling = self._read(clip, values).options.sampling
@@ -204,7 +219,7 @@ class _Actions:
         except InputError as error:
             yield _changes(Update("", problem=str(error)))
             return
-        yield from map(_changes, self._services.runs.start(wanted, str(request.session_hash)))
+        yield from map(_changes, self._services.runs.start(wanted, visitor_of(request)))
 
     def open_example(self, request: gr.Request, slug: str, *values: object) -> Iterator[tuple[object, ...]]:
         """Show the precomputed result, or start a run where there is none for the model in use."""

@@ -22,6 +22,7 @@ from pathlib import Path
 import human3r
 from demo.engine import Engine, RunRequest
 from demo.examples import EXAMPLES, available_examples
+from demo.jobs import Visitor
 from demo.page import messages
 from demo.server import Demo
 from demo.settings import Settings
@@ -90,7 +91,7 @@ def first_geometry(context: _Context) -> _Rows:
     """Measure the time from the click to the first frame in the live viewer, and from Stop to the end of the run."""
     started = time.perf_counter()
     request = RunRequest(_EXAMPLE.clip, "auto", human3r.ReconstructOptions(max_frames=300))
-    run = context.demo.runs.start(request, "measure")
+    run = context.demo.runs.start(request, Visitor("measure"))
     next(update for update in run if update.preview is not None)
     first_s = time.perf_counter() - started
     stopped = time.perf_counter()

@@ -59,7 +59,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start_app(folder: Path, script: str = "app.py", *options: str) -> tuple[App, subprocess.Popen[bytes]]:
+def start_app(
+    folder: Path, script: str = "app.py", *options: str, address: str = "127.0.0.1"
+) -> tuple[App, subprocess.Popen[bytes]]:
     """Start a demo on a free port and wait until it answers."""
     for number in range(STARTS):
         port, log = free_port(), folder / f"log_{number}.txt"
@@ -72,8 +74,8 @@ def start_app(folder: Path, script: str = "app.py", *options: str) -> tuple[App,
                 stderr=subprocess.STDOUT,
             )
         try:
-            if _is_up(f"http://127.0.0.1:{port}/healthz", process):
-                return App(f"http://127.0.0.1:{port}/", port, process.pid, log), process
+            if _is_up(f"http://{address}:{port}/healthz", process):
+                return App(f"http://{address}:{port}/", port, process.pid, log), process
         except BaseException:
             end(process)
             raise

@@ -5,6 +5,7 @@ Takes the options of ``app.py``. The page, the server, the decoder, the viewers 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -37,4 +38,6 @@ class SlowEngine(Engine):
 
 if __name__ == "__main__":
     settings = replace(parse_settings(), model="tiny")
-    sys.exit(serve(settings, SlowEngine(settings.model, settings.body)))
+    code = serve(settings, SlowEngine(settings.model, settings.body))
+    sys.stdout.flush()
+    os._exit(code)  # as app.py does

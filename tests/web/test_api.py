@@ -69,3 +69,22 @@ def test_what_a_program_can_call_is_named_and_nothing_else_is_offered(app) -> No
     assert names[:6] == ["clip", "start", "duration", "fps", "max_frames", "model"]
     defaults = [parameter["parameter_has_default"] for parameter in endpoints["/reconstruct"]["parameters"]]
     assert defaults == [False, *[True] * (len(names) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"start": "soon"}, "The start is 'soon', which is not a number"),
+        ({"fps": -1}, "The frame rate is -1; it must be 0 or more"),
+        ({"max_frames": 10**9}, "The number of frames is 1000000000"),
+        ({"clip": None}, "There is no clip yet"),
+    ],
+)
+def test_wrong_values_are_answered_with_the_pages_own_sentences(app, short_clip: Path, values, sentence: str) -> None:
+    gradio_client = pytest.importorskip("gradio_client")
+    client = gradio_client.Client(app.url, verbose=False, download_files=False)
+
+    with pytest.raises(Exception, match=sentence):
+        client.submit(
+            **{"clip": gradio_client.handle_file(str(short_clip)), **values}, api_name="/reconstruct"
+        ).result()

@@ -45,7 +45,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def jobs() -> JobQueue:
-    return JobQueue(max_waiting=1)
+    return JobQueue(max_waiting=1, max_per_visitor=2)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import app  # noqa: F401 - its imports are what is tested
 from demo.engine import Engine, RunRequest
+from demo.jobs import Visitor
 from demo.server import Demo
 from demo.settings import Settings
 from demo.zero_gpu import find_spaces
@@ -32,8 +33,8 @@ def main(clip: Path, notes: Path, steps: Path) -> None:
     with Demo(Settings(model="tiny"), Engine("tiny", None, spaces)) as demo:
         decorated = len(spaces.DECORATED) if spaces else None
         page = demo.launch()
-        *_, good = demo.runs.start(RunRequest(clip, "tiny", ReconstructOptions()), "someone")
-        *_, bad = demo.runs.start(RunRequest(notes, "tiny", ReconstructOptions()), "someone")
+        *_, good = demo.runs.start(RunRequest(clip, "tiny", ReconstructOptions()), Visitor("someone"))
+        *_, bad = demo.runs.start(RunRequest(notes, "tiny", ReconstructOptions()), Visitor("someone"))
         result = Reconstruction.load(good.outcome.folder.file("reconstruction.npz"))
         facts = {
             "pid": os.getpid(),

@@ -44,7 +44,7 @@ def test_the_api_answers_the_same_for_files_that_exist_and_that_do_not(
 ) -> None:
     services = Services(Settings(), engine, runs, Gallery(engine, store), engine.model_names())
     reconstruct = _endpoint(services)
-    request = SimpleNamespace(session_hash="someone")
+    request = SimpleNamespace(session_hash="someone", client=None)
     answers = set()
     for path in visited:
         with pytest.raises(Exception, match="does not offer") as refusal:

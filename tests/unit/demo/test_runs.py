@@ -12,7 +12,7 @@ from fake_engine import FakeEngine
 
 from demo.downloads import FOR_PROGRAMS, WITH_RUN
 from demo.engine import RunRequest, frames_to_use
-from demo.jobs import JobQueue
+from demo.jobs import JobQueue, Visitor
 from demo.page import messages
 from demo.runs import Runs
 from demo.storage import ResultStore
@@ -23,7 +23,7 @@ REQUEST = RunRequest(CLIP, "compact", ReconstructOptions())
 
 
 def test_a_run_ends_with_a_result_that_holds_every_frame(runs: Runs, engine: FakeEngine) -> None:
-    updates = list(runs.start(REQUEST, "someone"))
+    updates = list(runs.start(REQUEST, Visitor("someone")))
 
     outcome = updates[-1].outcome
     assert (outcome.frames, outcome.people) == (engine.num_frames, 1)
@@ -31,7 +31,7 @@ def test_a_run_ends_with_a_result_that_holds_every_frame(runs: Runs, engine: Fak
 
 
 def test_the_recording_is_there_when_the_result_is_first_shown(runs: Runs) -> None:
-    shown = [update for update in runs.start(REQUEST, "someone") if update.outcome]
+    shown = [update for update in runs.start(REQUEST, Visitor("someone")) if update.outcome]
 
     assert [update.is_complete for update in shown] == [False, True]
     assert shown[0].outcome.ready == ("reconstruction.npz", "scene.viser")
@@ -39,7 +39,7 @@ def test_the_recording_is_there_when_the_result_is_first_shown(runs: Runs) -> No
 
 
 def test_a_program_gets_every_file(runs: Runs) -> None:
-    *_, last = runs.start(REQUEST, "someone", for_program=True)
+    *_, last = runs.start(REQUEST, Visitor("someone"), for_program=True)
 
     assert {"reconstruction.npz", *FOR_PROGRAMS} <= set(last.outcome.ready)
 
@@ -47,7 +47,7 @@ def test_a_program_gets_every_file(runs: Runs) -> None:
 def test_the_counter_of_a_running_job_never_falls(runs: Runs, engine: FakeEngine) -> None:
     engine.gate = threading.Event()
     fractions = []
-    for update in runs.start(REQUEST, "someone"):
+    for update in runs.start(REQUEST, Visitor("someone")):
         if update.preview is not None:
             fractions.append(update.fraction)
             engine.gate.set()
@@ -59,7 +59,7 @@ def test_the_counter_of_a_running_job_never_falls(runs: Runs, engine: FakeEngine
 def test_stop_keeps_the_frames_that_were_finished(runs: Runs, engine: FakeEngine) -> None:
     engine.num_frames = 1000
     engine.gate = threading.Event()
-    for update in runs.start(REQUEST, "someone"):
+    for update in runs.start(REQUEST, Visitor("someone")):
         if update.preview is not None:
             runs.stop("someone")
             engine.gate.set()
@@ -71,14 +71,14 @@ def test_stop_keeps_the_frames_that_were_finished(runs: Runs, engine: FakeEngine
 def test_a_clip_without_people_is_a_result_with_a_note(runs: Runs, engine: FakeEngine) -> None:
     engine.num_people = 0
 
-    *_, last = runs.start(REQUEST, "someone")
+    *_, last = runs.start(REQUEST, Visitor("someone"))
 
     assert last.outcome.people == 0
     assert last.note == messages.NO_PEOPLE
 
 
 def test_a_bad_clip_is_one_sentence_and_leaves_nothing(runs: Runs, jobs: JobQueue, store: ResultStore) -> None:
-    *_, last = runs.start(replace(REQUEST, clip=Path("notes.txt")), "someone")
+    *_, last = runs.start(replace(REQUEST, clip=Path("notes.txt")), Visitor("someone"))
 
     assert last.problem == "The file is text, not a video. Choose a video."
     assert (jobs.counts(), len(store)) == ((0, 0), 0)
@@ -89,7 +89,7 @@ def test_a_clip_that_breaks_while_it_is_read_leaves_no_live_viewer(
 ) -> None:
     engine.failure = MediaDecodeError("The clip is damaged.", "Export it again.")
 
-    *_, last = runs.start(REQUEST, "someone")
+    *_, last = runs.start(REQUEST, Visitor("someone"))
 
     assert last.problem == "The clip is damaged. Export it again."
     assert engine.live[0].is_closed
@@ -102,7 +102,7 @@ def test_our_own_mistake_is_an_id_that_the_log_knows(
     engine.failure = RuntimeError("a secret path")
 
     with caplog.at_level(logging.ERROR):
-        *_, last = runs.start(REQUEST, "someone")
+        *_, last = runs.start(REQUEST, Visitor("someone"))
 
     assert "a secret path" not in last.problem
     identity = last.problem.split("internal error ")[1].split(")")[0]
@@ -110,15 +110,17 @@ def test_our_own_mistake_is_an_id_that_the_log_knows(
 
 
 def test_no_clip_is_a_sentence(runs: Runs) -> None:
-    assert [update.problem for update in runs.start(replace(REQUEST, clip=None), "someone")] == [messages.NO_CLIP]
+    assert [update.problem for update in runs.start(replace(REQUEST, clip=None), Visitor("someone"))] == [
+        messages.NO_CLIP
+    ]
 
 
 def test_a_second_visitor_waits_and_is_told(runs: Runs, engine: FakeEngine) -> None:
     engine.gate = threading.Event()
-    first = runs.start(REQUEST, "first")
+    first = runs.start(REQUEST, Visitor("first"))
     next(first)
 
-    second = runs.start(REQUEST, "second")
+    second = runs.start(REQUEST, Visitor("second"))
     told = next(second)
     runs.stop("second")
     *_, end = second
@@ -130,7 +132,7 @@ def test_a_second_visitor_waits_and_is_told(runs: Runs, engine: FakeEngine) -> N
 
 def test_leaving_the_page_ends_the_run_and_its_live_viewer(runs: Runs, engine: FakeEngine, jobs: JobQueue) -> None:
     engine.num_frames = 1000
-    run = runs.start(REQUEST, "someone")
+    run = runs.start(REQUEST, Visitor("someone"))
     token = next(update.live_token for update in run if update.live_token)
     next(run)
 
