@@ -111,10 +111,15 @@ def _write_html(source: ExportSource, path: Path) -> None:
 
 
 def _write_overlay(source: ExportSource, path: Path) -> None:
-    from human3r.rendering.overlay_video import write_overlay_video
+    from human3r.rendering import overlay_video
 
+    writers = {
+        ".mp4": overlay_video.write_overlay_video,
+        ".gif": overlay_video.write_overlay_gif,
+        ".png": overlay_video.write_overlay_still,
+    }
     assert source.clip is not None
-    write_overlay_video(source.reconstruction, path, source.body, source.clip)
+    writers[path.suffix.lower()](source.reconstruction, path, source.body, source.clip)
 
 
 EXPORT_FORMATS: tuple[ExportFormat, ...] = (
@@ -157,6 +162,8 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat(
         "mp4", "overlay.mp4", "the clip with its people drawn in", _write_overlay, needs="clip", is_default=True
     ),
+    ExportFormat("gif", "overlay.gif", "the same as a small animation", _write_overlay, needs="clip"),
+    ExportFormat("png", "overlay.png", "the same as a still, of a frame with the most people", _write_overlay, "clip"),
     ExportFormat(
         "viser",
         "scene.viser",

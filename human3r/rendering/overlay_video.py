@@ -1,19 +1,22 @@
-"""``overlay.mp4``: the processed frames of the clip with the reconstructed people drawn on them.
+"""``overlay.mp4``, ``overlay.gif`` and ``overlay.png``: the clip with the reconstructed people drawn on its frames.
 
-Reads the clip again through the same isolated reader that the run used, so the result needs no frames in memory.
+Reads the clip again through the same isolated reader that the run used, so the result needs no frames in memory. A
+graphics card draws the meshes where there is one, else the built-in rasterizer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from human3r.errors import InputError
+from human3r.atomic import whole_or_absent
 from human3r.rendering.clip_frames import processed_frames
-from human3r.rendering.overlay import MeshLayer, OverlayStyle, draw_people, people_of_frame, scale_intrinsics
+from human3r.rendering.overlay import OverlayStyle, draw_people, people_of_frame, scale_intrinsics
+from human3r.rendering.pyrender_backend import open_gl_layer
 from human3r.video.writer import VideoWriter
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
 
 MAX_SIDE_PX = 1280
-"""Larger frames are shrunk: the overlay is for looking at, and drawing costs grow with its pixels."""
+"""Longer side of videos and stills: larger frames are scaled down, because drawing costs grow with the pixels."""
+GIF_MAX_SIDE_PX = 360
+GIF_MAX_FRAMES = 80
+"""Longer clips show every second, third, ... frame."""
 
 
 def write_overlay_video(
@@ -31,10 +37,9 @@ def write_overlay_video(
     clip: str | Path,
     *,
     style: OverlayStyle | None = None,
-    renderer: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draw every processed frame and write the video whole or not at all.
+    """Draw every processed frame and write the video, whole or not at all.
 
     Args:
         reconstruction: The result.
@@ -42,26 +47,71 @@ def write_overlay_video(
         body: The body model of the reconstruction.
         clip: The source clip.
         style: What to draw; meshes and labels by default.
-        renderer: ``cpu``, or ``pyrender`` for GL rendering where it works (else a warning and ``cpu``).
         progress: Called as (frames done, frames in all).
 
     Raises:
         InputError: The clip cannot be read, or is not the one that was reconstructed.
         DiskFullError: The disk is full.
     """
-    style = style or OverlayStyle()
-    faces = body.faces.cpu().numpy()
-    mesh_layer = _mesh_layer(renderer)
-    image_size = tuple(int(side) for side in reconstruction.image_size)
     with VideoWriter(path, reconstruction.fps) as video:
-        for done, (row, frame_image) in enumerate(processed_frames(reconstruction, clip), start=1):
-            image = shrink(frame_image, MAX_SIDE_PX)
-            K = scale_intrinsics(reconstruction.K[row], image_size, image.shape[:2])
-            people = people_of_frame(reconstruction, row, body)
-            drawn = draw_people(image, people, K, faces, style, mesh_layer)
-            video.append(drawn, time_s=float(reconstruction.time_s[row] - reconstruction.time_s[0]))
+        frames = overlay_frames(reconstruction, body, clip, style=style)
+        for done, (row, image) in enumerate(frames, start=1):
+            video.append(image, time_s=float(reconstruction.time_s[row] - reconstruction.time_s[0]))
             if progress is not None:
                 progress(done, reconstruction.num_frames)
+
+
+def write_overlay_gif(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
+    """Write a small animation that loops, whole or not at all; raises as ``write_overlay_video``."""
+    import imageio.v3 as iio
+
+    step = -(-reconstruction.num_frames // GIF_MAX_FRAMES)
+    rows = range(0, reconstruction.num_frames, step)
+    images = [image for _, image in overlay_frames(reconstruction, body, clip, GIF_MAX_SIDE_PX, rows)]
+    with whole_or_absent(path) as temporary:
+        iio.imwrite(temporary, images, extension=".gif", duration=1000 * step / reconstruction.fps, loop=0)
+
+
+def write_overlay_still(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
+    """Write the first of the frames with the most people, whole or not at all; raises as ``write_overlay_video``."""
+    import imageio.v3 as iio
+
+    row = int(np.bincount(reconstruction.person_frame, minlength=reconstruction.num_frames).argmax())
+    _, image = next(overlay_frames(reconstruction, body, clip, rows=range(row, row + 1)))
+    with whole_or_absent(path) as temporary:
+        iio.imwrite(temporary, image, extension=".png")
+
+
+def overlay_frames(
+    reconstruction: Reconstruction,
+    body: SmplxBody,
+    clip: str | Path,
+    max_side_px: int = MAX_SIDE_PX,
+    rows: range | None = None,
+    *,
+    style: OverlayStyle | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (row, image ``H W 3`` uint8) of the processed frames with their people, one in memory at a time.
+
+    Args:
+        reconstruction: The result.
+        body: The body model of the reconstruction.
+        clip: The source clip.
+        max_side_px: Larger frames are scaled down to this longer side.
+        rows: Rows of the processed frames to draw; all by default.
+        style: What to draw; meshes and labels by default.
+    """
+    faces = body.faces.cpu().numpy()
+    image_size = int(reconstruction.image_size[0]), int(reconstruction.image_size[1])
+    layer = open_gl_layer()
+    with closing(layer) if layer is not None else nullcontext():
+        for row, frame_image in processed_frames(reconstruction, clip):
+            if rows is not None and row not in rows:
+                continue
+            image = shrink(frame_image, max_side_px)
+            K = scale_intrinsics(reconstruction.K[row], image_size, image.shape[:2])
+            people = people_of_frame(reconstruction, row, body)
+            yield row, draw_people(image, people, K, faces, style or OverlayStyle(), layer)
 
 
 def shrink(image: np.ndarray, max_side_px: int) -> np.ndarray:
@@ -73,13 +123,3 @@ def shrink(image: np.ndarray, max_side_px: int) -> np.ndarray:
 
     height, width = (max(1, round(side * max_side_px / longest)) for side in image.shape[:2])
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX, reducing_gap=2))
-
-
-def _mesh_layer(renderer: str) -> MeshLayer | None:
-    if renderer == "cpu":
-        return None
-    if renderer != "pyrender":
-        raise InputError(f"There is no renderer {renderer!r}.", "Choose cpu or pyrender.")
-    from human3r.rendering.pyrender_backend import open_pyrender_layer
-
-    return open_pyrender_layer()

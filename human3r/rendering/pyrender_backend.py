@@ -1,16 +1,19 @@
-"""Meshes drawn with pyrender over EGL: multisampled edges and physically based shading, where GL works.
+"""Meshes drawn with pyrender over EGL: multisampled edges and physically based shading, where a graphics card draws.
 
-GL drivers can crash a process, so a child process tries first; only if it draws what it should is GL used here.
-pyrender is imported by nobody else, and only inside functions.
+GL drivers can crash a process, so a child process tries first; GL is used only if the child draws what it should.
+Software GL is refused: it takes ten times as long as the built-in rasterizer. pyrender is imported only here, and only
+inside functions.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,30 +21,70 @@ import numpy as np
 from human3r.palette import srgb_to_linear
 
 if TYPE_CHECKING:
-    from human3r.rendering.overlay import MeshLayer
+    import pyrender
 
-logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 SELF_TEST_TIMEOUT_S = 60
 _PLATFORM_VARIABLE = "PYOPENGL_PLATFORM"
-_DRAWS_AS_EXPECTED = "human3r: pyrender draws"
+_DRAWS_AS_EXPECTED = "human3r: pyrender draws with"
+_SOFTWARE = re.compile("llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
+_DEVICES = ("dri/renderD*", "nvidia[0-9]*")
+"""Below ``/dev``: what a Linux machine with a graphics card has."""
 _NEAR_M, _FAR_M = 0.05, 200.0
-_OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+_OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
+_MIN_ALPHA = 1 / 255
 
 
-def open_pyrender_layer() -> MeshLayer | None:
-    """Return a mesh layer that draws with pyrender, or None, with a warning in the log, where GL does not work."""
+class GlMeshLayer:
+    """A mesh layer (see ``overlay.MeshLayer``) on one GL context; call it from the thread that made it, then close."""
+
+    def __init__(self) -> None:
+        self._renderer: pyrender.OffscreenRenderer | None = None
+
+    def __call__(
+        self,
+        vertices_camera: np.ndarray,
+        faces: np.ndarray,
+        colors: np.ndarray,
+        K: np.ndarray,
+        image_size: tuple[int, int],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw P meshes: rgb ``H W 3`` float32 in [0, 1] and covered ``H W`` bool."""
+        import pyrender
+
+        height, width = image_size
+        if self._renderer is None:
+            self._renderer = pyrender.OffscreenRenderer(width, height)
+        self._renderer.viewport_width, self._renderer.viewport_height = width, height
+        scene = _scene(vertices_camera, faces, colors, K)
+        rgba, depth = self._renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
+        rgba = rgba.astype(np.float32) / 255.0
+        # Multisampled edges are mixed with the black background by their alpha; dividing removes the black rim.
+        return np.clip(rgba[..., :3] / np.maximum(rgba[..., 3:], _MIN_ALPHA), 0, 1), depth > 0
+
+    def close(self) -> None:
+        """Free the GL context; closing twice is harmless."""
+        if self._renderer is not None:
+            self._renderer.delete()
+            self._renderer = None
+
+
+def open_gl_layer() -> GlMeshLayer | None:
+    """Return a mesh layer that draws with pyrender, or None where no graphics card draws."""
     reason = self_test()
     if reason:
-        logger.warning("pyrender cannot draw here (%s); the built-in renderer is used.", reason)
+        _LOG.info("the built-in rasterizer draws: %s", reason)
         return None
     _choose_platform()
-    return render_meshes_gl
+    return GlMeshLayer()
 
 
 @lru_cache(maxsize=1)
 def self_test() -> str:
-    """Draw a sphere in a child process; return why that failed, or an empty string."""
+    """Draw a sphere in a child process; return why GL is not used, or an empty string."""
+    if sys.platform == "linux" and not any(path for name in _DEVICES for path in Path("/dev").glob(name)):
+        return "this machine has no graphics card"
     environment = {**os.environ, _PLATFORM_VARIABLE: os.environ.get(_PLATFORM_VARIABLE, "egl")}
     command = [sys.executable, "-m", "human3r.rendering.pyrender_backend"]
     try:
@@ -50,49 +93,37 @@ def self_test() -> str:
         )
     except subprocess.TimeoutExpired:
         return f"the trial took more than {SELF_TEST_TIMEOUT_S} s"
-    if child.returncode == 0 and _DRAWS_AS_EXPECTED in child.stdout:
-        return ""
-    last_line = child.stderr.strip().splitlines()[-1:] or [f"exit code {child.returncode}"]
-    return last_line[0]
+    if child.returncode != 0 or _DRAWS_AS_EXPECTED not in child.stdout:
+        return next(iter(child.stderr.strip().splitlines()[-1:]), f"exit code {child.returncode}")
+    driver = child.stdout.rsplit(_DRAWS_AS_EXPECTED, 1)[1].strip()
+    return f"GL draws in software ({driver})" if _SOFTWARE.search(driver) else ""
 
 
-def render_meshes_gl(
-    vertices_camera: np.ndarray, faces: np.ndarray, colors: np.ndarray, K: np.ndarray, image_size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw P meshes: rgb ``H W 3`` float32 in [0, 1] and covered ``H W`` bool; arguments as the built-in renderer's."""
+def _scene(vertices_camera: np.ndarray, faces: np.ndarray, colors: np.ndarray, K: np.ndarray) -> pyrender.Scene:
     import pyrender
     import trimesh
 
-    height, width = image_size
     scene = pyrender.Scene(bg_color=(0, 0, 0, 0), ambient_light=(0.25, 0.25, 0.25))
     for vertices, color in zip(vertices_camera, colors, strict=True):
         material = pyrender.MetallicRoughnessMaterial(
             baseColorFactor=(*srgb_to_linear(color).tolist(), 1.0), metallicFactor=0.0, roughnessFactor=0.7
         )
-        mesh = trimesh.Trimesh(vertices @ _OPENGL_FROM_OPENCV[:3, :3].T, faces, process=False)
+        mesh = trimesh.Trimesh(vertices @ _OPENGL_FROM_OPENCV, faces, process=False)
         scene.add(pyrender.Mesh.from_trimesh(mesh, material=material, smooth=True))
-    # GL's pixel (0.5, 0.5) is the centre of the first pixel; ours is (0, 0).
+    # GL's pixel (0.5, 0.5) is the center of the first pixel; ours is (0, 0).
     camera = pyrender.IntrinsicsCamera(K[0, 0], K[1, 1], K[0, 2] + 0.5, K[1, 2] + 0.5, znear=_NEAR_M, zfar=_FAR_M)
     scene.add(camera, pose=np.eye(4))
     scene.add(pyrender.DirectionalLight(intensity=3.0), pose=_light_pose(-0.5, 0.6))
     scene.add(pyrender.DirectionalLight(intensity=1.5), pose=np.eye(4))
-    renderer = pyrender.OffscreenRenderer(width, height)
-    try:
-        rgba, depth = renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
-    finally:
-        renderer.delete()
-    rgba = rgba.astype(np.float32) / 255.0
-    # Multisampled edges are mixed with the black background by their alpha; dividing takes the black rim off again.
-    return np.clip(rgba[..., :3] / np.maximum(rgba[..., 3:], 1 / 255), 0, 1), depth > 0
+    return scene
 
 
 def _light_pose(yaw: float, pitch: float) -> np.ndarray:
     """A light that shines along -z after turning about x (down by ``pitch``) and y (by ``yaw``), radians."""
-    cx, sx, cy, sy = np.cos(-pitch), np.sin(-pitch), np.cos(yaw), np.sin(yaw)
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    from scipy.spatial.transform import Rotation
+
     pose = np.eye(4)
-    pose[:3, :3] = about_y @ about_x
+    pose[:3, :3] = Rotation.from_euler("YX", [yaw, -pitch]).as_matrix()
     return pose
 
 
@@ -102,18 +133,21 @@ def _choose_platform() -> None:
 
 
 def _trial() -> None:
-    """Draw a sphere of 0.5 m at 2 m and compare its outline with geometry."""
+    """Draw a sphere of 0.5 m at 2 m, compare its outline with geometry, and name the driver."""
     import trimesh
 
     _choose_platform()
     sphere = trimesh.creation.icosphere(3, 0.5)
     K = np.array([[100.0, 0, 63.5], [0, 100.0, 47.5], [0, 0, 1]])
     vertices = (np.asarray(sphere.vertices) + np.array([0, 0, 2.0]))[None]
-    rgb, covered = render_meshes_gl(vertices, np.asarray(sphere.faces), np.array([[1.0, 0.5, 0.2]]), K, (96, 128))
+    layer = GlMeshLayer()
+    rgb, covered = layer(vertices, np.asarray(sphere.faces), np.array([[1.0, 0.5, 0.2]]), K, (96, 128))
     expected = np.pi * (100.0 * 0.5) ** 2 / (2.0**2 - 0.5**2)
     if abs(covered.sum() / expected - 1) > 0.1 or rgb[covered].mean() < 0.05:
         raise SystemExit("the trial picture is wrong")
-    print(_DRAWS_AS_EXPECTED)
+    from OpenGL.GL import GL_RENDERER, glGetString
+
+    print(_DRAWS_AS_EXPECTED, glGetString(GL_RENDERER).decode())
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from human3r.bodies import SmplxBody
 from human3r.errors import InputError
 from human3r.palette import person_color
 from human3r.rendering import OverlayStyle, draw_people, people_of_frame, write_overlay_video
 from human3r.rendering.overlay import render_meshes, scale_intrinsics
-from human3r.rendering.overlay_video import shrink
+from human3r.rendering.overlay_video import overlay_frames, shrink, write_overlay_gif, write_overlay_still
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
@@ -119,11 +120,26 @@ def test_a_clip_of_another_size_is_refused_and_leaves_no_file(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
 
 
-def test_an_unknown_renderer_is_refused(
+def test_a_gif_loops_through_small_frames(
     tmp_path: Path, walk: Reconstruction, small_body: SmplxBody, clip: Path
 ) -> None:
-    with pytest.raises(InputError, match="renderer"):
-        write_overlay_video(walk, tmp_path / "overlay.mp4", small_body, clip, renderer="raytracer")
+    write_overlay_gif(every_second(walk), tmp_path / "overlay.gif", small_body, clip)
+
+    with Image.open(tmp_path / "overlay.gif") as animation:
+        assert animation.n_frames == walk.num_frames
+        assert animation.info["loop"] == 0
+        assert animation.info["duration"] == round(1000 / walk.fps)
+        assert max(animation.size) <= 360
+
+
+def test_a_still_shows_the_frame_with_the_most_people(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody, clip: Path
+) -> None:
+    write_overlay_still(every_second(walk), tmp_path / "overlay.png", small_body, clip)
+
+    drawn = np.asarray(Image.open(tmp_path / "overlay.png"))
+    (_, expected), *_ = overlay_frames(every_second(walk), small_body, clip, rows=range(1))
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_large_frames_are_shrunk_with_their_proportions() -> None:
