@@ -6,16 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.storage import RunFolder
-from human3r import EXPORT_FORMATS, MANIFEST_NAME, MOMENTS_NAME, export_file, write_manifest, write_zip
+from human3r import (
+    EXPORT_FORMATS,
+    MANIFEST_NAME,
+    MOMENTS_NAME,
+    PLAYER_SCENE_NAME,
+    export_file,
+    write_manifest,
+    write_player_scene,
+    write_zip,
+)
 
 if TYPE_CHECKING:
     from human3r import Reconstruction, SmplxBody
 
-RECORDING = "scene.viser"
 EVERYTHING = "everything.zip"
 _FORMATS = {item.file: item for item in EXPORT_FORMATS}
+_PLAYER_FILES = (MOMENTS_NAME, PLAYER_SCENE_NAME)
+"""Read by the page's own viewer, and offered to nobody."""
 WITH_RUN = ("scene.glb", "overlay.mp4")
-"""Written right after the result is shown; ``reconstruction.npz`` and the recording are written before."""
+"""Written right after the result is shown; ``reconstruction.npz`` and the player's scene are written before."""
 FOR_PROGRAMS = (
     *dict.fromkeys((*WITH_RUN, *(name for name, item in _FORMATS.items() if item.is_default))),
     MANIFEST_NAME,
@@ -38,8 +48,10 @@ def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Pat
             if folder.file(other) is None or other == MANIFEST_NAME:
                 write_download(other, result, body, clip, folder)
         write_zip(
-            path, [file for file in folder.finished_files() if file.name not in (name, MOMENTS_NAME)], folder.path
+            path, [file for file in folder.finished_files() if file.name not in (name, *_PLAYER_FILES)], folder.path
         )
+    elif name == PLAYER_SCENE_NAME:
+        write_player_scene(result, path, body, clip=clip)
     elif _FORMATS[name].needs == "clip" and clip is None:
         return False
     else:

@@ -16,7 +16,7 @@ from demo.engine import Engine
 from demo.page import messages
 from demo.runs import Outcome, outcome_of
 from demo.storage import ResultStore, RunFolder
-from human3r import MOMENTS_NAME, Reconstruction
+from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME, Reconstruction
 
 ROOT = Path(__file__).parent.parent / "examples"
 
@@ -105,7 +105,7 @@ class Gallery:
         if example.precomputed(".moments.bin").is_file():
             shutil.copyfile(example.precomputed(".moments.bin"), folder.path / MOMENTS_NAME)
             ready.append(MOMENTS_NAME)
-        for name in ("scene.viser", "overlay.mp4"):
+        for name in (PLAYER_SCENE_NAME, "overlay.mp4"):
             if self._engine.export(result, example.clip, folder, name):
                 ready.append(name)
         outcome = outcome_of(result, folder, 0.0, tuple(ready))

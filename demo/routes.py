@@ -36,7 +36,7 @@ _MEDIA_TYPES = {
 }
 _HEADERS = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
 _INLINE = (".mp4", ".viser", ".jpg", ".png")
-_RECORDING = ("playbackPath", "../scene.viser")
+_RECORDING = ("playbackPath", f"../{human3r.PLAYER_SCENE_NAME}")
 _VIEW_PARAMETER = re.compile(
     r"(moments|darkMode|fixedDpr|hideViserLogo|initialCamera(Position|LookAt|Up|Fov|Near|Far))=[\d.,+-]*"
 )

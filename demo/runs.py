@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo.downloads import FOR_PROGRAMS, RECORDING, WITH_RUN
+from demo.downloads import FOR_PROGRAMS, WITH_RUN
 from demo.engine import Engine, RunRequest
 from demo.jobs import Job, JobQueue, QueueFullError, Visitor, VisitorLimitError
 from demo.page import messages
 from demo.storage import ResultStore, RunFolder
-from human3r import MOMENTS_NAME, Cancelled, Human3RError, InputError, Reconstruction, RunControl
+from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME, Cancelled, Human3RError, InputError, Reconstruction, RunControl
 
 if TYPE_CHECKING:
     from human3r import ClipInfo, FramePrediction, LiveScene
@@ -166,7 +166,11 @@ class Runs:
     def find(self, token: str) -> Outcome | None:
         """Return a finished result by its token, or None when it does not exist or has expired."""
         folder = self._store.get(token)
-        if folder is None or not folder.file(RECORDING) or (arrays := folder.file("reconstruction.npz")) is None:
+        if (
+            folder is None
+            or not folder.file(PLAYER_SCENE_NAME)
+            or (arrays := folder.file("reconstruction.npz")) is None
+        ):
             return None
         ready = tuple(path.name for path in folder.finished_files())
         return outcome_of(Reconstruction.load(arrays), folder, 0.0, ready)
@@ -234,7 +238,7 @@ class Runs:
         """Write the files, and yield (all are ready, their names): when the result can be viewed and at the end."""
         result.save(folder.path / "reconstruction.npz")
         ready = [name for name in ("reconstruction.npz", MOMENTS_NAME) if folder.file(name)]
-        for is_complete, names in ((False, (RECORDING,)), (True, FOR_PROGRAMS if for_program else WITH_RUN)):
+        for is_complete, names in ((False, (PLAYER_SCENE_NAME,)), (True, FOR_PROGRAMS if for_program else WITH_RUN)):
             for name in names:
                 if name not in ready and self._engine.export(result, clip, folder, name):
                     ready.append(name)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from human3r.export.viewer.live import LiveScene
     from human3r.export.viewer.moments import MOMENTS_NAME, Moments
     from human3r.export.viewer.player import player_page
+    from human3r.export.viewer.recording import PLAYER_SCENE_NAME, write_player_scene
     from human3r.inference.loaded_model import LoadedModel
     from human3r.inference.loading import load_model
     from human3r.inference.pipeline import FrameSink, RunControl, reconstruct
@@ -103,6 +104,7 @@ _HOMES = {
     "human3r.export.viewer.live": ("LiveScene",),
     "human3r.export.viewer.moments": ("MOMENTS_NAME", "Moments"),
     "human3r.export.viewer.player": ("player_page",),
+    "human3r.export.viewer.recording": ("PLAYER_SCENE_NAME", "write_player_scene"),
     "human3r.inference.loaded_model": ("LoadedModel",),
     "human3r.inference.loading": ("load_model",),
     "human3r.inference.pipeline": ("FrameSink", "RunControl", "reconstruct"),
@@ -124,6 +126,7 @@ __all__ = [
     "EXPORT_FORMATS",
     "MANIFEST_NAME",
     "MOMENTS_NAME",
+    "PLAYER_SCENE_NAME",
     "AssetError",
     "AssetIntegrityError",
     "AssetMissingError",
@@ -173,6 +176,7 @@ __all__ = [
     "reconstruct",
     "write_all",
     "write_manifest",
+    "write_player_scene",
     "write_zip",
 ]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from demo.downloads import BUTTONS, DESCRIPTIONS, ON_DEMAND
 from demo.page import messages
-from human3r import MOMENTS_NAME
+from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME
 
 if TYPE_CHECKING:
     from demo.runs import Outcome
@@ -118,7 +118,7 @@ def recorded_viewer(outcome: Outcome) -> str:
 
 def _player_address(outcome: Outcome) -> str:
     moments = "&moments=1" if MOMENTS_NAME in outcome.ready else ""
-    return f"./viewer/{outcome.folder.token}/play/?playbackPath=../scene.viser{moments}"
+    return f"./viewer/{outcome.folder.token}/play/?playbackPath=../{PLAYER_SCENE_NAME}{moments}"
 
 
 def _frame(address: str, title: str) -> str:

@@ -110,7 +110,7 @@ def sizes(context: _Context) -> _Rows:
     """Measure the files of an example."""
     result = human3r.Reconstruction.load(_EXAMPLE.precomputed(".npz"))
     folder = context.demo.store.open(owner="")
-    for name in ("scene.viser", "scene.glb", "scene.html"):
+    for name in (human3r.PLAYER_SCENE_NAME, "scene.viser", "scene.glb", "scene.html"):
         context.demo.engine.export(result, None, folder, name)
     return [(f"{path.name} of {result}", f"{path.stat().st_size / 1e6:.2f} MB") for path in folder.finished_files()]
 
@@ -162,7 +162,7 @@ def seek(context: _Context) -> _Rows:
     with headless.chromium() as browser:
         page = browser.new_page(viewport={"width": 900, "height": 640})
         page.set_default_timeout(300_000)
-        page.goto(f"{context.demo.url}viewer/{outcome.folder.token}/play/?playbackPath=../scene.viser")
+        page.goto(f"{context.demo.url}viewer/{outcome.folder.token}/play/?playbackPath=../{human3r.PLAYER_SCENE_NAME}")
         page.wait_for_function("window.h3r && window.h3r.player")
         drawn_ms = [
             page.evaluate(

@@ -40,9 +40,8 @@ def test_the_camera_view_stands_where_the_camera_stood_and_hides_its_pictures(ex
     viewer.wait_for_function(f"!({IS_SEEN})('/camera/current')")
 
     distance = """() => {
-      const place = h3r.player.stage.nodeAt("/camera/current").position, eye = __viserMutable.camera.position;
-      const wanted = h3r.player.views._toThree(place);
-      return Math.hypot(eye.x - wanted[0], eye.y - wanted[1], eye.z - wanted[2]);
+      const [x, y, z] = h3r.player.stage.camera().position, eye = __viserMutable.camera.position;
+      return Math.hypot(eye.x + x, eye.y - y, eye.z + z);
     }"""
     viewer.wait_for_function(f"({distance})() < 0.02")
 

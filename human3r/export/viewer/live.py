@@ -1,13 +1,13 @@
 """A live viewer: a viser server whose scene grows while the model runs.
 
-What stays (bodies, points, lines) is viser's; what moves goes out as one mark per frame. Our player keeps the marks, so
-a visitor can look back while the run goes on. The server listens on loopback only and lives until ``close``.
+What stays (bodies, points, lines) are viser's nodes; what moves is sent as one chunk of the motion tape per frame. The
+player keeps the tape, so that a visitor can seek in the past of a run. The server listens on loopback only and lives
+until ``close``.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +15,12 @@ import torch
 
 from human3r.bodies.smplx import local_rotations
 from human3r.export.motion import Skin, build_skin
-from human3r.export.viewer import marks as viser_marks
 from human3r.export.viewer import scene as viser_scene
+from human3r.export.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
 from human3r.export.viewer.views import framing_view, top_view
 from human3r.geometry.fusion import voxel_keys
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
-from human3r.palette import person_color
+from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -34,18 +34,8 @@ POINT_SIZE_M = 0.02
 _DROPPED_CONFIDENCE = 0.25
 """The least confident share of each frame's points, which are mostly edges and sky."""
 _PERSON_PROBABILITY = 0.3
-_HEAD, _PELVIS, _NECK, _FEET = 15, 0, 12, (10, 11)
-_PATH_EVERY = 4
+_FRAMES_PER_PATH = 4
 _CURRENT = "/camera/current"
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """Everything that moves, at one frame, in the y-up world."""
-
-    T_gravity_camera: np.ndarray
-    poses: dict[int, tuple[np.ndarray, np.ndarray]]
-    """Track to quaternions ``55 4`` (wxyz) and positions ``55 3``, both absolute."""
 
 
 class LiveScene:
@@ -59,7 +49,8 @@ class LiveScene:
     def __init__(self, body: SmplxBody, port: int = 0) -> None:
         self._body = body
         self._skin: Skin = build_skin(body)
-        self._moments: list[_Moment] = []
+        self._frames: list[TapeFrame] = []
+        self._tape = TapeWriter()
         self._bind_joints: dict[int, torch.Tensor] = {}
         self._occupied = np.zeros(0, dtype=np.int64)
         self._T_gravity_world: np.ndarray | None = None
@@ -79,7 +70,7 @@ class LiveScene:
     @property
     def num_frames(self) -> int:
         """Frames added so far."""
-        return len(self._moments)
+        return len(self._frames)
 
     @torch.inference_mode()
     def add(self, prediction: FramePrediction) -> None:
@@ -94,8 +85,7 @@ class LiveScene:
         points = points_world @ T[:3, :3].T + T[:3, 3]
         with self._lock:
             if not self._is_closed:
-                moment = _Moment(T @ T_world_camera, self._poses(prediction, T))
-                self._append(moment, prediction, points, colors)
+                self._append(prediction, T, points, colors)
 
     def close(self) -> None:
         """Stop the server; closing twice is harmless."""
@@ -110,36 +100,37 @@ class LiveScene:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _append(self, moment: _Moment, prediction: FramePrediction, points: np.ndarray, colors: np.ndarray) -> None:
-        self._moments.append(moment)
+    def _append(self, prediction: FramePrediction, T: np.ndarray, points: np.ndarray, colors: np.ndarray) -> None:
         K = prediction.camera.K.detach().cpu().numpy().astype(np.float64)
-        picture = viser_scene.thumbnail(prediction.image.detach().cpu().numpy())
         height, width = prediction.camera.image_size
+        picture = viser_scene.thumbnail(prediction.image.detach().cpu().numpy())
+        frame = TapeFrame(
+            time_s=float(prediction.time_s) - self._start_s,
+            half_height=float(height / 2 / K[1, 1]),
+            T_gravity_camera=T @ prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64),
+            bodies=self._poses(prediction, T),
+            picture=viser_scene.jpeg(picture),
+            points=self._add_cloud(*self._only_new(points, colors)),
+        )
+        self._frames.append(frame)
+        scene = None
         if self.num_frames == 1:
             viser_scene.add_frustum(
                 self._server,
                 _CURRENT,
                 K,
                 (height, width),
-                moment.T_gravity_camera,
+                frame.T_gravity_camera,
                 scale_m=0.2,
                 color=viser_scene.PATH_COLOR,
                 image=picture,
             )
-            viser_marks.mark_scene(self._send, {"aspect": width / height, "views": self._views(moment, points)})
-        facts = {
-            "frame": self.num_frames - 1,
-            "time_s": round(float(prediction.time_s) - self._start_s, 5),
-            "half_height": round(float(height / 2 / K[1, 1]), 5),
-            "points": self._add_cloud(*self._only_new(points, colors)),
-            "people": [{"id": track, "color": person_color(track)} for track in self._bind_joints],
-        }
-        viser_marks.mark_moment(self._send, facts, moment.poses, _HEAD, moment.T_gravity_camera)
-        viser_scene.set_frustum_image(self._send, _CURRENT, viser_scene.jpeg(picture))
-        if self.num_frames % _PATH_EVERY == 0:
-            self._draw_paths(moment)
+            scene = {"is_live": True, "aspect": width / height, "views": self._views(frame, points)}
+        send_chunk(self._send, self._tape.chunk([frame], scene))
+        if self.num_frames % _FRAMES_PER_PATH == 0:
+            self._draw_paths(frame)
 
-    def _poses(self, prediction: FramePrediction, T: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def _poses(self, prediction: FramePrediction, T: np.ndarray) -> dict[int, BodyPose]:
         parameters = prediction.parameters_world.to("cpu")
         if len(parameters) == 0:
             return {}
@@ -155,7 +146,8 @@ class LiveScene:
         shift = (R_world_joint @ (bind_joints - rest_joints)[..., None])[..., 0]
         positions = (joints + parameters.transl[:, None] + shift).numpy() @ T[:3, :3].T + T[:3, 3]
         quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ R_world_joint.numpy())
-        return {track: (quats[row], positions[row]) for row, track in enumerate(prediction.people.track_id.tolist())}
+        tracks = prediction.people.track_id.tolist()
+        return {track: BodyPose(quats[row], positions[row]) for row, track in enumerate(tracks)}
 
     def _only_new(self, points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keep one point of every cube that had none, as far as the bounds allow."""
@@ -164,7 +156,7 @@ class LiveScene:
         room = min(MAX_NEW_POINTS_PER_FRAME, MAX_POINTS - len(self._occupied))
         fresh = np.flatnonzero(is_new)
         if len(fresh) > room:
-            fresh = np.sort(np.random.default_rng(len(self._moments)).choice(fresh, max(room, 0), replace=False))
+            fresh = np.sort(np.random.default_rng(len(self._frames) + 1).choice(fresh, max(room, 0), replace=False))
         self._occupied = np.union1d(self._occupied, keys[fresh])
         return points[first[fresh]], colors[first[fresh]]
 
@@ -177,26 +169,26 @@ class LiveScene:
         viser_scene.add_points(self._server, name, points, colors, POINT_SIZE_M)
         return name
 
-    def _draw_paths(self, moment: _Moment) -> None:
-        centres = np.array([each.T_gravity_camera[:3, 3] for each in self._moments])
-        viser_scene.add_polyline(self._server, "/camera/path", centres, viser_scene.PATH_COLOR)
-        for track in moment.poses:
-            steps = [each.poses[track][1][_PELVIS] for each in self._moments if track in each.poses]
+    def _draw_paths(self, frame: TapeFrame) -> None:
+        centers = np.array([each.T_gravity_camera[:3, 3] for each in self._frames])
+        viser_scene.add_polyline(self._server, "/camera/path", centers, viser_scene.PATH_COLOR)
+        for track in frame.bodies:
+            steps = [each.bodies[track].positions[Joint.PELVIS] for each in self._frames if track in each.bodies]
             viser_scene.add_trail(self._server, track, np.array(steps))
 
-    def _views(self, moment: _Moment, points: np.ndarray) -> dict[str, object]:
-        """Aim viewers at who is there at first, and return the views that can be chosen."""
-        bodies = [positions[:22] for _, positions in moment.poses.values()]
-        surroundings = points if len(points) else moment.T_gravity_camera[None, :3, 3]
+    def _views(self, frame: TapeFrame, points: np.ndarray) -> dict[str, object]:
+        """Frame whoever is there at first, and return the views that can be chosen."""
+        bodies = [pose.positions[:NUM_BODY_JOINTS] for pose in frame.bodies.values()]
+        surroundings = points if len(points) else frame.T_gravity_camera[None, :3, 3]
         subject = np.concatenate(bodies) if bodies else surroundings
-        looks_along = moment.T_gravity_camera[:3, 2]
+        looks_along = frame.T_gravity_camera[:3, 2]
         world = framing_view(subject, looks_along)
-        viser_scene.aim_initial_camera(self._server, world)
+        viser_scene.set_initial_camera(self._server, world)
         return {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
 
 
 def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return world points ``n 3`` and colours of what is confident and shows no person."""
+    """Return world points ``n 3`` and colors of what is confident and shows no person."""
     points = prediction.pointmap_camera.detach().cpu().numpy().astype(np.float64)
     confidence = prediction.confidence.detach().cpu().numpy()
     keep = prediction.person_mask.detach().cpu().numpy() < _PERSON_PROBABILITY
@@ -213,7 +205,7 @@ def _first_gravity(T_world_camera: np.ndarray, points: np.ndarray, joints: np.nd
         camera_rotations=T_world_camera[None, :3, :3],
         camera_positions=T_world_camera[None, :3, 3],
         points=points,
-        feet=joints[:, list(_FEET)],
-        spines=joints[:, _NECK] - joints[:, _PELVIS],
+        feet=joints[:, [Joint.LEFT_FOOT, Joint.RIGHT_FOOT]],
+        spines=joints[:, Joint.NECK] - joints[:, Joint.PELVIS],
     )
     return estimate_gravity(evidence).astype(np.float64)

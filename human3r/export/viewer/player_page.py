@@ -1,4 +1,4 @@
-"""A saved result as a page on this machine: the same player as on the web page, for the command ``view``."""
+"""A saved result as a page on this machine, for the command ``view``: the player of the web page."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ class PlayerPage:
     def __init__(
         self, reconstruction: Reconstruction, body: SmplxBody, port: int = 0, moments: Path | None = None
     ) -> None:
-        from human3r.export.viewer.recording import html_page, record
+        from human3r.export.viewer.recording import html_page, player_scene
 
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler, bind_and_activate=True)
         except OSError as error:
             raise InputError(f"Port {port} cannot be used ({error.strerror}).", "Choose another one.") from error
         points = moments.read_bytes() if moments is not None else None
-        self._server.RequestHandlerClass = _handler(html_page(record(reconstruction, body), moments=points).encode())
+        self._server.RequestHandlerClass = _handler(
+            html_page(player_scene(reconstruction, body), moments=points).encode()
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, name="human3r-view", daemon=True)
 
     @property
@@ -67,6 +69,6 @@ def _handler(page: bytes) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(page)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: the terminal belongs to the command."""
+            """Log nothing: the terminal belongs to the command."""
 
     return Handler

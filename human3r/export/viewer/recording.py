@@ -1,13 +1,15 @@
-"""``scene.viser`` and ``scene.html``: the 4D scene as a recording that plays without a server.
+"""A finished result for viser's client: ``scene.viser`` for any viser client, and the scene and page of our player.
 
-The HTML file holds viser's client, our player and the recording; it opens from disk without a network. Each person has
-one shape, the track's. Playing a recording runs the JavaScript in it: open only recordings that this program made.
+``scene.viser`` holds everything as viser's own timed messages. The player's scene is a recording of what does not move,
+with the motion tape in its last message; ``scene.html`` embeds it in viser's client with the player, and opens from
+disk without a network. Each person has one shape, the track's.
 """
 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +17,15 @@ import numpy as np
 
 from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
-from human3r.export.motion import PersonMotion, build_motion, build_skin
+from human3r.export.motion import build_motion, build_skin
 from human3r.export.scene_points import PointGroup, points_by_confidence
-from human3r.export.viewer import marks as viser_marks
 from human3r.export.viewer import scene as viser_scene
 from human3r.export.viewer.moments import coarsened
 from human3r.export.viewer.player import player_page
+from human3r.export.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
 from human3r.export.viewer.views import framing_view, top_view
-from human3r.palette import person_color
 from human3r.rendering.clip_frames import processed_frames
+from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
 if TYPE_CHECKING:
     import viser
@@ -31,35 +33,34 @@ if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
 
+PLAYER_SCENE_NAME = "player.viser"
+"""The player's scene in the folder of a result that a page shows."""
 MAX_KEYFRAMES = 8
 """Cameras that stay visible along the path."""
+MIN_TRAVEL_M = 0.5
+"""A camera that moves less shows no keyframes."""
 MAX_MOVING_THUMBNAILS = 300
 """Longer clips show every second, third, ... picture in the moving camera, so that files stay small."""
-_MOMENT_POINT_SIZE_M = 0.02
-"""What the player's control shows for a scene without points of its own."""
 MAX_EMBEDDED_MOMENTS_BYTES = 3_000_000
-"""Points of single frames that are larger go into the HTML file on coarser grids."""
+"""Points of single frames that are larger are embedded in the HTML file on coarser grids."""
 NUM_POINT_BANDS = 5
-"""Points are in nodes of equal size by confidence, so that viewers can leave out the least sure ones."""
-_HEAD, _PELVIS = 15, 0
+"""Points are in nodes of equal size by confidence, so that viewers can hide the least confident ones."""
+_MOMENT_POINT_SIZE_M = 0.02
+"""Point size that the player starts from in a scene without points of its own."""
 _CURRENT = "/camera/current"
-
-
-@dataclass(frozen=True)
-class _GravityMotion:
-    """One person's bones in the y-up world."""
-
-    track_id: int
-    frames: np.ndarray
-    quat_wxyz: np.ndarray
-    """``n 55 4``"""
-    positions: np.ndarray
-    """``n 55 3``"""
+_MIN_FRAME_S = 1e-3
 
 
 def write_viser(reconstruction: Reconstruction, path: Path, body: SmplxBody, *, clip: Path | None = None) -> None:
-    """Write the recording whole or not at all; with the clip, the cameras show its pictures."""
+    """Write the recording for viser clients, whole or not at all; with the clip, the cameras show its pictures."""
     write_bytes(path, record(reconstruction, body, clip=clip))
+
+
+def write_player_scene(
+    reconstruction: Reconstruction, path: Path, body: SmplxBody, *, clip: Path | None = None
+) -> None:
+    """Write the scene of our player, whole or not at all; with the clip, the cameras show its pictures."""
+    write_bytes(path, player_scene(reconstruction, body, clip=clip))
 
 
 def write_html(
@@ -70,73 +71,123 @@ def write_html(
     clip: Path | None = None,
     moments: Path | None = None,
 ) -> None:
-    """Write the self-contained page.
+    """Write the self-contained page, whole or not at all.
 
     Args:
         reconstruction: What to show.
-        path: Where to.
-        body: The body model that the parameters are for.
+        path: The HTML file.
+        body: The body model that the parameters belong to.
         clip: The source clip, for the cameras' pictures.
         moments: A ``moments.bin`` of the same run, embedded if it is given.
     """
     fitting = coarsened(moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if moments is not None else None
-    write_text(path, html_page(record(reconstruction, body, clip=clip), moments=fitting))
+    write_text(path, html_page(player_scene(reconstruction, body, clip=clip), moments=fitting))
 
 
-def html_page(recording: bytes, *, moments: bytes | None = None) -> str:
-    """Embed a recording in viser's client and our player: one HTML page that needs nothing else.
+def html_page(scene: bytes, *, moments: bytes | None = None) -> str:
+    """Embed a scene of our player in its page: one HTML file that needs nothing else.
 
     Args:
-        recording: A ``.viser`` file of ours.
+        scene: As ``player_scene`` returns it.
         moments: A ``moments.bin`` of the same result, for the points of single frames.
     """
     extra = f'window.__H3R_MOMENTS__="{base64.b64encode(moments).decode("ascii")}";' if moments else ""
-    script = f'<script>window.__VISER_EMBED_DATA__="{base64.b64encode(recording).decode("ascii")}";{extra}</script>'
-    return player_page(script)
+    embedded = base64.b64encode(scene).decode("ascii")
+    return player_page(f'<script>window.__VISER_EMBED_DATA__="{embedded}";{extra}</script>')
 
 
 def record(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None) -> bytes:
-    """Build the scene and play it once into a ``.viser`` recording."""
+    """Return the scene with its motion as timed messages of viser: the bytes of a ``.viser`` file."""
+    with _built(reconstruction, body, clip) as (server, _, frames):
+        recorder = viser_scene.Recorder(server)
+        durations = np.append(np.diff(reconstruction.time_s), 1.0 / reconstruction.fps)
+        present: dict[int, bool] = {}
+        everyone = sorted({track for frame in frames for track in frame.bodies})
+        for frame, duration_s in zip(frames, durations, strict=False):
+            _send_frame(recorder.send, frame, everyone, present)
+            recorder.wait(max(float(duration_s), _MIN_FRAME_S))
+        return recorder.finish()
+
+
+def player_scene(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None) -> bytes:
+    """Return what does not move as a recording without duration, with the motion tape in its last message."""
+    with _built(reconstruction, body, clip) as (server, facts, frames):
+        recorder = viser_scene.Recorder(server)
+        send_chunk(recorder.send, TapeWriter().chunk(frames, facts))
+        return recorder.finish()
+
+
+@contextmanager
+def _built(
+    reconstruction: Reconstruction, body: SmplxBody, clip: Path | None
+) -> Iterator[tuple[viser.ViserServer, dict[str, object], list[TapeFrame]]]:
+    """Build the scene on a server for the length of a ``with`` block: server, facts for the player, and frames."""
     thumbnails = _read_thumbnails(reconstruction, clip) if clip is not None else {}
     server = viser_scene.open_server()
     try:
-        people, facts = _build_scene(server, reconstruction, body, thumbnails)
-        recorder = viser_scene.Recorder(server)
-        viser_marks.mark_scene(recorder.send, facts)
-        _play(recorder, reconstruction, people, thumbnails)
-        return recorder.finish()
+        viser_scene.set_stage(server)
+        frames = _add_people(server, reconstruction, body, thumbnails)
+        bands = points_by_confidence(reconstruction, NUM_POINT_BANDS)
+        facts = _add_points(server, bands)
+        _add_cameras(server, reconstruction, frames, thumbnails)
+        height, width = (float(side) for side in reconstruction.image_size)
+        facts |= {"fps": round(float(reconstruction.fps), 6), "aspect": width / height}
+        if frames:
+            looks_along = frames[0].T_gravity_camera[:3, 2]
+            subject = _subject(frames, [group.points for band in bands for group in band])
+            world = framing_view(subject, looks_along)
+            viser_scene.set_initial_camera(server, world)
+            facts["views"] = {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
+        yield server, facts, frames
     finally:
         viser_scene.close_server(server)
 
 
-def _build_scene(
+def _add_people(
     server: viser.ViserServer, reconstruction: Reconstruction, body: SmplxBody, thumbnails: dict[int, np.ndarray]
-) -> tuple[list[_GravityMotion], dict[str, object]]:
-    """Add everything that does not move, and everything that does in its first state; return the facts about it."""
-    viser_scene.set_stage(server)
+) -> list[TapeFrame]:
+    """Add everyone in the bind pose, and where they walked; return all frames in the y-up world."""
     T = reconstruction.T_gravity_world.astype(np.float64)
     skin = build_skin(body)
-    people = []
+    bodies: list[dict[int, BodyPose]] = [{} for _ in range(reconstruction.num_frames)]
     for track in reconstruction.tracks:
         if len(track.frames) == 0:
             continue
         motion = build_motion(reconstruction, track, body)
         viser_scene.add_person(server, track.track_id, motion.rest_vertices, motion.rest_joints, skin)
-        people.append(_to_gravity(motion, T))
-        viser_scene.add_trail(server, track.track_id, people[-1].positions[:, _PELVIS])
-    bands = points_by_confidence(reconstruction, NUM_POINT_BANDS)
-    facts = _facts(reconstruction, people) | _add_points(server, bands)
-    _add_cameras(server, reconstruction, T, thumbnails)
-    subject, looks_along = _subject(reconstruction, people, [group.points for band in bands for group in band])
-    if len(subject):
-        world = framing_view(subject, looks_along)
-        viser_scene.aim_initial_camera(server, world)
-        facts["views"] = {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
-    return people, facts
+        quat_wxyz = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ motion.R_world_joint)
+        positions = motion.bones_world @ T[:3, :3].T + T[:3, 3]
+        viser_scene.add_trail(server, track.track_id, positions[:, Joint.PELVIS])
+        for row, frame in enumerate(track.frames):
+            bodies[frame][track.track_id] = BodyPose(quat_wxyz[row], positions[row])
+    return [
+        TapeFrame(
+            time_s=float(reconstruction.time_s[frame] - reconstruction.time_s[0]),
+            half_height=float(reconstruction.image_size[0]) / 2 / float(reconstruction.K[frame, 1, 1]),
+            T_gravity_camera=T @ reconstruction.T_world_camera[frame],
+            bodies=bodies[frame],
+            picture=viser_scene.jpeg(thumbnails[frame]) if frame in thumbnails else None,
+        )
+        for frame in range(reconstruction.num_frames)
+    ]
+
+
+def _send_frame(send: viser_scene.Send, frame: TapeFrame, everyone: list[int], present: dict[int, bool]) -> None:
+    """Send what one frame changes as viser's own messages; ``present`` is who was shown before, and is updated."""
+    for track in everyone:
+        pose = frame.bodies.get(track)
+        if present.get(track) is not (pose is not None):
+            present[track] = pose is not None
+            viser_scene.show_person(send, track, is_present=present[track])
+        if pose is not None:
+            viser_scene.pose_person(send, track, pose.quat_wxyz, pose.positions, pose.label)
+    viser_scene.move_frustum(send, _CURRENT, frame.T_gravity_camera)
+    if frame.picture is not None:
+        viser_scene.set_frustum_image(send, _CURRENT, frame.picture)
 
 
 def _add_points(server: viser.ViserServer, bands: list[list[PointGroup]]) -> dict[str, object]:
-    """Add a node for every band, with its groups in it, and return what the player has to know about them."""
+    """Add a node for every band, with its groups in it, and return what the player needs to know about them."""
     sizes_m = [group.size_m for band in bands for group in band]
     middle_m = round(float(np.median(sizes_m)), 3) if sizes_m else _MOMENT_POINT_SIZE_M
     names, nodes = [], []
@@ -150,104 +201,50 @@ def _add_points(server: viser.ViserServer, bands: list[list[PointGroup]]) -> dic
     return {"point_bands": names, "point_nodes": nodes, "point_size_m": middle_m}
 
 
-def _facts(reconstruction: Reconstruction, people: list[_GravityMotion]) -> dict[str, object]:
-    """Return what the player needs to know beside the messages."""
-    height, width = (float(side) for side in reconstruction.image_size)
-    half_heights = height / 2 / reconstruction.K[:, 1, 1].astype(np.float64)
-    return {
-        "fps": round(float(reconstruction.fps), 6),
-        "times_s": [round(float(time_s - reconstruction.time_s[0]), 5) for time_s in reconstruction.time_s],
-        "people": [
-            {"id": person.track_id, "color": person_color(person.track_id), "num_frames": len(person.frames)}
-            for person in people
-        ],
-        "aspect": width / height,
-        "half_height": [round(float(half_height), 5) for half_height in half_heights],
-    }
-
-
-def _to_gravity(motion: PersonMotion, T_gravity_world: np.ndarray) -> _GravityMotion:
-    R, t = T_gravity_world[:3, :3], T_gravity_world[:3, 3]
-    return _GravityMotion(
-        track_id=motion.track_id,
-        frames=motion.frames,
-        quat_wxyz=viser_scene.quat_wxyz_from_rotation(R @ motion.R_world_joint),
-        positions=motion.bones_world @ R.T + t,
-    )
-
-
 def _add_cameras(
-    server: viser.ViserServer, reconstruction: Reconstruction, T: np.ndarray, thumbnails: dict[int, np.ndarray]
+    server: viser.ViserServer,
+    reconstruction: Reconstruction,
+    frames: list[TapeFrame],
+    thumbnails: dict[int, np.ndarray],
 ) -> None:
-    count = reconstruction.num_frames
-    if count == 0:
+    """Add the camera path, cameras along it, and the camera that moves, in its first state."""
+    if not frames:
         return
-    T_gravity_camera = T @ reconstruction.T_world_camera
-    size = tuple(int(side) for side in reconstruction.image_size)
-    centres = T_gravity_camera[:, :3, 3]
-    viser_scene.add_polyline(server, "/camera/path", centres, viser_scene.PATH_COLOR)
-    travelled = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum()) if count > 1 else 0.0
-    # A camera that stands still needs no trail of itself.
-    if travelled > 0.5:
-        for frame in np.unique(np.linspace(0, count - 1, min(MAX_KEYFRAMES, count)).round().astype(int)).tolist():
-            name = f"/camera/keyframes/{frame:05d}"
-            picture = thumbnails.get(frame)
+    size = int(reconstruction.image_size[0]), int(reconstruction.image_size[1])
+    centers = np.array([frame.T_gravity_camera[:3, 3] for frame in frames])
+    viser_scene.add_polyline(server, "/camera/path", centers, viser_scene.PATH_COLOR)
+    if np.linalg.norm(np.diff(centers, axis=0), axis=1).sum() > MIN_TRAVEL_M:
+        keyframes = np.unique(np.linspace(0, len(frames) - 1, min(MAX_KEYFRAMES, len(frames))).round().astype(int))
+        for frame in keyframes.tolist():
             viser_scene.add_frustum(
-                server, name, reconstruction.K[frame], size, T_gravity_camera[frame], scale_m=0.09, image=picture
+                server,
+                f"/camera/keyframes/{frame:05d}",
+                reconstruction.K[frame],
+                size,
+                frames[frame].T_gravity_camera,
+                scale_m=0.09,
+                image=thumbnails.get(frame),
             )
     viser_scene.add_frustum(
         server,
         _CURRENT,
         reconstruction.K[0],
         size,
-        T_gravity_camera[0],
+        frames[0].T_gravity_camera,
         scale_m=0.2,
         color=viser_scene.PATH_COLOR,
         image=thumbnails.get(0),
     )
 
 
-def _subject(
-    reconstruction: Reconstruction, people: list[_GravityMotion], points: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a view should frame (the people; without people, the scene) and where the clip's camera looks."""
-    T = reconstruction.T_gravity_world.astype(np.float64)
-    if reconstruction.num_frames == 0:
-        return np.zeros((0, 3)), np.array([0.0, 0.0, -1.0])
-    looks_along = T[:3, :3] @ reconstruction.T_world_camera[0, :3, 2]
-    if people:
-        return np.concatenate([person.positions[:, :22].reshape(-1, 3) for person in people]), looks_along
+def _subject(frames: list[TapeFrame], points: list[np.ndarray]) -> np.ndarray:
+    """Return the points ``n 3`` that a view should frame: the people; without people, the scene or the cameras."""
+    bodies = [pose.positions[:NUM_BODY_JOINTS] for frame in frames for pose in frame.bodies.values()]
+    if bodies:
+        return np.concatenate(bodies)
     if points:
-        return np.concatenate(points).astype(np.float64), looks_along
-    return (T @ reconstruction.T_world_camera)[:, :3, 3], looks_along
-
-
-def _play(
-    recorder: viser_scene.Recorder,
-    reconstruction: Reconstruction,
-    people: list[_GravityMotion],
-    thumbnails: dict[int, np.ndarray],
-) -> None:
-    """Send every frame at its time."""
-    T_gravity_camera = reconstruction.T_gravity_world.astype(np.float64) @ reconstruction.T_world_camera
-    rows = {person.track_id: {int(frame): row for row, frame in enumerate(person.frames)} for person in people}
-    was_present: dict[int, bool] = {}
-    durations = np.append(np.diff(reconstruction.time_s), 1.0 / reconstruction.fps)
-    for frame in range(reconstruction.num_frames):
-        viser_marks.mark_frame(recorder.send, frame)
-        for person in people:
-            row = rows[person.track_id].get(frame)
-            if was_present.get(person.track_id) is not (row is not None):
-                viser_scene.show_person(recorder.send, person.track_id, is_present=row is not None)
-                was_present[person.track_id] = row is not None
-            if row is not None:
-                positions = person.positions[row]
-                label = viser_scene.label_position(positions[_HEAD])
-                viser_scene.pose_person(recorder.send, person.track_id, person.quat_wxyz[row], positions, label)
-        viser_scene.move_frustum(recorder.send, _CURRENT, T_gravity_camera[frame])
-        if frame in thumbnails:
-            viser_scene.set_frustum_image(recorder.send, _CURRENT, viser_scene.jpeg(thumbnails[frame]))
-        recorder.wait(max(float(durations[frame]), 1e-3))
+        return np.concatenate(points).astype(np.float64)
+    return np.array([frame.T_gravity_camera[:3, 3] for frame in frames])
 
 
 def _read_thumbnails(reconstruction: Reconstruction, clip: Path) -> dict[int, np.ndarray]:

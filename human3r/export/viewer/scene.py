@@ -1,4 +1,4 @@
-"""The parts of a viser scene: stage, people, cameras, points. Here and in the marks are all private parts of viser.
+"""The parts of a viser scene: stage, people, cameras, points. Private names of viser are used here and in ``tape``.
 
 Both the recording and the live viewer are built from these parts. Everything is in the y-up world whose floor is
 y = 0. Tested with viser 1.1.1, which the requirements pin; viser is imported only inside functions.
@@ -69,7 +69,7 @@ def set_stage(server: viser.ViserServer) -> None:
     )
 
 
-def aim_initial_camera(server: viser.ViserServer, view: View) -> None:
+def set_initial_camera(server: viser.ViserServer, view: View) -> None:
     """Set where viewers start, and where their "reset view" returns to."""
     camera = server.initial_camera
     camera.position, camera.look_at, camera.fov = view.position, view.look_at, view.fov
@@ -153,13 +153,16 @@ def add_polyline(server: viser.ViserServer, name: str, points: np.ndarray, color
 
 
 def add_trail(server: viser.ViserServer, track_id: int, pelvis: np.ndarray) -> None:
-    """Draw where a person has been, on the floor under the pelvis ``n 3``."""
+    """Draw where a person has been, on the floor under the pelvis ``n 3``.
+
+    A line that is drawn again comes back visible, so viewers hide the node above it.
+    """
     trail = _smoothed(pelvis) * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.01, 0.0])
-    add_polyline(server, f"{person_node(track_id)}/trail", trail, person_color(track_id))
+    add_polyline(server, f"{person_node(track_id)}/trail/line", trail, person_color(track_id))
 
 
 def _smoothed(path: np.ndarray) -> np.ndarray:
-    """Take the tremble out of a path ``n 3`` that is only there to be looked at."""
+    """Smooth a path ``n 3`` for display."""
     from scipy.ndimage import gaussian_filter1d
 
     return gaussian_filter1d(path, _TRAIL_SIGMA_FRAMES, axis=0, mode="nearest") if len(path) else path
@@ -269,13 +272,11 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
-def jpeg(image: np.ndarray, quality: int = 60) -> bytes:
+def jpeg(image: np.ndarray) -> bytes:
     """Encode ``H W 3`` uint8 as JPEG."""
-    from PIL import Image
+    import imageio.v3 as iio
 
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
-    return buffer.getvalue()
+    return iio.imwrite("<bytes>", image, extension=".jpg", quality=60)
 
 
 def quat_wxyz_from_rotation(R: np.ndarray) -> np.ndarray:

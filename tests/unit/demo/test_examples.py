@@ -31,7 +31,7 @@ def test_an_example_is_prepared_once_and_shared(precomputed: Example, engine: Fa
     first, second = gallery.open(precomputed), gallery.open(precomputed)
 
     assert first is second
-    assert engine.exported == ["scene.viser", "overlay.mp4"]
+    assert engine.exported == ["player.viser", "overlay.mp4"]
     assert gallery.clip_of(first.folder) == precomputed.clip
 
 

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 from demo.routes import Site, build_routes
 from demo.storage import ResultStore, RunFolder
 
-RECORDING = "playbackPath=../scene.viser"
+RECORDING = "playbackPath=../player.viser"
 
 
 def _make(folder: RunFolder, name: str) -> None:

@@ -34,7 +34,7 @@ def test_the_recording_is_there_when_the_result_is_first_shown(runs: Runs) -> No
     shown = [update for update in runs.start(REQUEST, Visitor("someone")) if update.outcome]
 
     assert [update.is_complete for update in shown] == [False, True]
-    assert shown[0].outcome.ready == ("reconstruction.npz", "scene.viser")
+    assert shown[0].outcome.ready == ("reconstruction.npz", "player.viser")
     assert set(WITH_RUN) <= set(shown[1].outcome.ready)
 
 

@@ -60,7 +60,7 @@ def test_a_lent_gpu_gives_the_same_result_and_files(runs_both_ways: tuple[dict, 
     assert lent["frames"] == here["frames"] == NUM_FRAMES
     np.testing.assert_allclose(lent["path"], here["path"], atol=1e-3)
     assert lent["ready"] == here["ready"]
-    assert "scene.viser" in lent["ready"]
+    assert "player.viser" in lent["ready"]
 
 
 def test_a_bad_file_is_the_same_sentence_and_asks_for_no_gpu(runs_both_ways: tuple[dict, dict]) -> None:

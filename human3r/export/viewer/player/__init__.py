@@ -1,9 +1,8 @@
-"""The player: our timeline, views and layers over viser's client, for recordings, offline HTML and runs that go on.
+"""The player: our timeline, views and layers over viser's client, for results, offline HTML and runs that go on.
 
-``fit.js`` prepares the client, ``capture.js`` takes the timed messages from viser's own playback, ``live.js`` those of
-a run; ``stage.js`` applies any moment of them directly, ``moments.js`` shows the points of single frames, ``camera.js``
-moves the viewer, ``panel.js`` and ``layers.js`` are what the visitor sees, made of ``widgets.js``; ``start.js`` begins.
-Stock viser still plays the same recordings. Tested with viser 1.1.1 only.
+``fit.js`` prepares the client and ``client.js`` talks to it; ``tape.js`` reads the motion tape, ``stage.js`` shows any
+moment of it, ``moments.js`` the points of single frames, ``camera.js`` moves the viewer, ``panel.js`` and ``layers.js``
+are what the visitor uses, made of ``widgets.js``; ``start.js`` begins. Tested with viser 1.1.1 only.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 _SCRIPTS = (
-    *("fit.js", "capture.js", "live.js", "stage.js", "moments.js", "camera.js"),
+    *("fit.js", "client.js", "tape.js", "stage.js", "moments.js", "camera.js"),
     *("widgets.js", "layers.js", "panel.js", "start.js"),
 )
 

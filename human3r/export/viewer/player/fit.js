@@ -1,8 +1,6 @@
-// Fits viser's client into the page around it: its theme, and how much it may draw. Runs before the client.
+// Fits viser's client into the page around it: its theme, and how much it draws. Runs before the client.
 (function (h3r) {
   "use strict";
-  h3r.isRecording = Boolean(window.__VISER_EMBED_DATA__) || /[?&]playbackPath=/.test(location.search);
-
   h3r.wantsDark = function () {
     try {
       if (window.parent !== window) return window.parent.document.body.classList.contains("dark");
@@ -18,28 +16,14 @@
     return found;
   }
 
-  const wishes = [];
-  if (h3r.wantsDark() && !h3r.isRecording && !/[?&]darkMode/.test(location.search)) wishes.push("darkMode=1");
-  // Without a graphics card, fewer pixels keep the page around the viewer usable, most of all while a run works.
-  if (!/[?&]fixedDpr/.test(location.search) && drawsInSoftware()) {
-    wishes.push("fixedDpr=" + (h3r.isRecording ? 0.75 : 0.5));
-    // And fewer pictures per second: drawing shares one thread with the buttons of the page.
-    const draw = window.requestAnimationFrame.bind(window);
-    const pause_ms = h3r.isRecording ? 60 : 300;
-    window.requestAnimationFrame = (callback) => setTimeout(() => draw(callback), pause_ms);
-    window.cancelAnimationFrame = (timer) => clearTimeout(timer);
-  }
-  if (wishes.length) {
+  // Without a graphics card, fewer pixels and pictures keep the page around the viewer usable.
+  h3r.drawsInSoftware = drawsInSoftware();
+  if (h3r.drawsInSoftware && !/[?&]fixedDpr/.test(location.search)) {
+    const isRecording = Boolean(window.__VISER_EMBED_DATA__) || /[?&]playbackPath=/.test(location.search);
+    const wish = "fixedDpr=" + (isRecording ? 0.75 : 0.5);
     try {
       // Built by hand: viser expects the path in the address unescaped.
-      history.replaceState(null, "", location.pathname + (location.search ? location.search + "&" : "?") + wishes.join("&"));
+      history.replaceState(null, "", location.pathname + (location.search ? location.search + "&" : "?") + wish);
     } catch (error) { /* a file opened from disk may keep its address */ }
   }
-
-  // viser warns about software rendering on top of the picture; it still works, and the notice hides the people.
-  new MutationObserver(function () {
-    document.querySelectorAll(".mantine-Notification-root").forEach(function (notice) {
-      if (/software/i.test(notice.textContent)) notice.style.display = "none";
-    });
-  }).observe(document, { childList: true, subtree: true });
 })(window.h3r = window.h3r || {});

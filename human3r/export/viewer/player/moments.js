@@ -58,7 +58,7 @@
       const color = new Uint8Array(buffer, 8 + length + 2 * depth.length, 3 * depth.length);
       this._file = { head, count, depth, color };
       for (let group = 0; group < NUM_GROUPS; group++) {
-        h3r.send({ type: "PointCloudMessage", name: NODE + group, owner: "", virtual: false, props: {
+        h3r.client.send({ type: "PointCloudMessage", name: NODE + group, virtual: false, props: {
           points: new Float32Array(3), colors: new Uint8Array(3), point_size: 0.01, point_shape: "circle",
           point_shading: "flat", precision: "float32", scale: 1 } });
       }

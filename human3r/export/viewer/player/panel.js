@@ -5,14 +5,16 @@
   const { make, icon } = h3r;
   const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
   const CATCH_UP_S = 0.25;
+  const SOFTWARE_PAUSE_MS = 60;  // between two moments, where the processor draws
 
   h3r.Player = class Player {
-    constructor(tape, viewer, isLive = false) {
+    constructor(tape) {
+      const isLive = tape.scene.is_live;
       this.scene = tape.scene;
       this.isLive = isLive;         // the run goes on
       this.isAtEdge = isLive;       // show every new frame as it comes
-      this.stage = new h3r.Stage(tape, viewer);
-      this.views = new h3r.Views(this.stage, viewer);
+      this.stage = new h3r.Stage(tape);
+      this.views = new h3r.Views(this.stage);
       this.moments = new h3r.Moments(this.stage);
       this.time_s = 0;
       this.speed = 1;
@@ -26,16 +28,19 @@
       this._listen();
       this.show(0);
       let before = performance.now();
+      const pause_ms = h3r.drawsInSoftware ? SOFTWARE_PAUSE_MS : 0;
       const tick = (now) => {
-        this._advance(Math.min(0.5, (now - before) / 1000));
-        before = now;
+        if (now - before >= pause_ms) {
+          this._advance(Math.min(0.5, (now - before) / 1000));
+          before = now;
+        }
         requestAnimationFrame(tick);
       };
       requestAnimationFrame(tick);
     }
 
-    // Whether everything stands where this moment has it; figures come over several pictures.
-    get isPosed() { return this._isDone && !this.stage.isStale; }
+    // Whether the client has taken in everything of this moment.
+    get isPosed() { return h3r.client.isIdle; }
 
     get end_s() { return this.stage.last_s + 1 / this.scene.fps; }
 
@@ -44,15 +49,18 @@
       this.slider.max = String(this.end_s);
       this.viewButtons.follow.hidden = this.scene.people.length === 0;
       this.layers.grow();
-      this.stage.hideAgain(this.stage.tape.takeRedrawn ? this.stage.tape.takeRedrawn() : []);
-      this._isDone = false;
+      this._hasGrown = true;
+      if (!this.stage.isStale) return;
+      h3r.setTheme(h3r.isDark);
+      this.show(this.time_s);
     }
 
     // Show a time and tell the page around; a frame's own time when nothing plays, so that pictures agree.
     show(time_s) {
       this.time_s = Math.min(Math.max(0, time_s), this.end_s - 1e-4);
       const at = this.isPlaying ? this.time_s : this.stage.times_s[this.stage.frameAt(this.time_s)];
-      this._isDone = this.stage.show(at);
+      this._hasGrown = false;
+      this.stage.show(at);
       this.views.tick();
       this.moments.tick();
       this.slider.value = String(this.time_s);
@@ -95,14 +103,11 @@
     }
 
     _advance(elapsed_s) {
-      if (!this.isPlaying) {
-        if (!this.isPosed) this.show(this.time_s);
-        return;
-      }
+      if (!this.isPlaying) return;
       if (this.isAtEdge) {
         // Frames come in jumps; closing in on the newest one looks like movement.
         const gap_s = this.stage.last_s - this.time_s;
-        if (gap_s > 0 || !this._isDone) this.show(gap_s < 0.01 ? this.stage.last_s : this.time_s + gap_s * Math.min(1, elapsed_s / CATCH_UP_S));
+        if (gap_s > 0 || this._hasGrown) this.show(gap_s < 0.01 ? this.stage.last_s : this.time_s + gap_s * Math.min(1, elapsed_s / CATCH_UP_S));
         return;
       }
       let time_s = this.time_s + this.speed * elapsed_s;

@@ -1,48 +1,37 @@
-// Shows one moment of a tape: poses go straight to viser's figures, so that any jump costs one frame.
+// Shows one moment of a tape: tells viser's client where everything is, as far as that has changed.
 (function (h3r) {
   "use strict";
-  const REPEATS = 2;
-  const key = (owner, name) => (owner || "") + "\u0000" + name;
+  const CURRENT = "/camera/current";
+  const person = (id) => `/people/person_${id}`;
 
-  // Blend of two quaternions (w first) at offset i of two arrays, written to out.
-  function blendRotation(a, b, i, part, out) {
-    let dot = 0;
-    for (let k = 0; k < 4; k++) dot += a[i + k] * b[i + k];
-    let square = 0;
+  // Blend of two quaternions (w first) at an offset of two arrays.
+  function blendRotation(a, b, offset, part) {
+    let dot = 0, square = 0;
+    for (let k = 0; k < 4; k++) dot += a[offset + k] * b[offset + k];
+    const out = [0, 0, 0, 0];
     for (let k = 0; k < 4; k++) {
-      out[k] = a[i + k] * (1 - part) + (dot < 0 ? -1 : 1) * b[i + k] * part;
+      out[k] = a[offset + k] * (1 - part) + (dot < 0 ? -1 : 1) * b[offset + k] * part;
       square += out[k] * out[k];
     }
-    for (let k = 0; k < 4; k++) out[k] /= Math.sqrt(square);
-    return out;
+    return out.map((value) => value / Math.sqrt(square));
   }
+  const blendPosition = (a, b, offset, part) =>
+    [0, 1, 2].map((axis) => a[offset + axis] * (1 - part) + b[offset + axis] * part);
 
   h3r.Stage = class Stage {
-    constructor(tape, viewer) {
+    constructor(tape) {
       this.tape = tape;
-      this.viewer = viewer;
       this.times_s = tape.scene.times_s;
       this.labels = true;
       this.frame = 0;
       this.part = 0;
-      this._sent = new Map();   // what viser knows
-      this._eyes = new Map();   // node -> whether it shall be seen
-      this._isPosed = true;
-      this._numReplays = tape.numReplays;
-      this._repeats = REPEATS;
+      this._told = new Map();      // what the client knows
+      this._visible = new Map();   // node -> whether it shall be seen
+      this._messages = [];
+      this._numRepeats = tape.numRepeats;
     }
 
     get last_s() { return this.times_s[this.times_s.length - 1]; }
-
-    // viser has started over: tell it everything again until it has digested its own messages, which reset poses.
-    _recover() {
-      if (this._numReplays !== this.tape.numReplays) this._repeats = REPEATS;
-      this._numReplays = this.tape.numReplays;
-      if (this._repeats === 0) return;
-      if (this.viewer.messageQueue.length === 0) this._repeats--;
-      this._sent.clear();
-      for (const [name, isVisible] of this._eyes) this.setVisible(name, isVisible);
-    }
 
     frameAt(time_s) {
       let low = 0, high = this.times_s.length;
@@ -60,96 +49,96 @@
       this.frame = frame;
       this.part = part < 0.02 ? 0 : Math.min(part, 1);
       this._recover();
-      this._isPosed = this._repeats === 0;
-      for (const [name, track] of this.tape.bodies) this._pose(name, track);
-      for (const [name, track] of this.tape.nodes) this._place(name, this.nodeAt(name, track));
-      for (const [name, track] of this.tape.presence) {
-        const index = track.at(frame);
-        this.setVisible(name, index >= 0 && track.values[index] && (this.labels || !name.endsWith("/label")));
+      for (const [id, track] of this.tape.bodies) this._showBody(id, track);
+      this._once("camera", frame + this.part, () => this._move(CURRENT, this.camera()));
+      const picture = this.tape.pictures.at(frame);
+      if (picture >= 0) {
+        const image = this.tape.pictures.values[picture];
+        this._once("picture", picture, () => this._tell("SceneNodeUpdateMessage", CURRENT, { updates: { _image_data: image } }));
       }
-      for (const [name, track] of this.tape.updates) {
-        const index = track.at(frame);
-        if (index >= 0) this._once("props " + name, index, () => this.update(name, track.values[index]));
-      }
-      this.viewer.requestRender();
-      return this._isPosed;
+      this._flush();
     }
 
-    // Where a node is now, blended.
-    nodeAt(name, track = this.tape.nodes.get(name)) {
-      const index = track === undefined ? -1 : track.at(this.frame);
-      if (index < 0) return null;
-      const now = track.values[index];
-      if (this.part === 0 || track.frames[index + 1] !== this.frame + 1 || track.frames[index] !== this.frame) return now;
-      const next = track.values[index + 1];
-      return {
-        position: now.position.map((value, axis) => value + this.part * (next.position[axis] - value)),
-        wxyz: blendRotation(now.wxyz, next.wxyz, 0, this.part, [0, 0, 0, 0]),
-      };
+    get isStale() { return this._numRepeats !== this.tape.numRepeats; }
+
+    // Where the filming camera is now, blended.
+    camera() {
+      const now = this.tape.cameras[this.frame], next = this.tape.cameras[this.frame + 1] || now;
+      return { wxyz: blendRotation(now, next, 0, this.part), position: blendPosition(now, next, 4, this.part) };
     }
 
     // Position of a person's pelvis, or null before the person was first seen.
-    pelvis(track_id) {
-      const bones = this._bones(this.tape.bodies.get("/people/person_" + track_id + "/body"));
-      return bones && bones(0).position;
+    pelvis(id) {
+      const rows = this._rows(this.tape.bodies.get(id));
+      return rows && blendPosition(rows.now, rows.next, 4, rows.part);
     }
 
-    // Nodes that are made anew come up visible: tell viser again what shall not be seen.
-    hideAgain(names) {
-      for (const name of names) {
-        if (this._eyes.get(name) === false) {
-          this._sent.delete("eye " + name);
-          this.setVisible(name, false);
-        }
-      }
-    }
-
-    get isStale() { return this._numReplays !== this.tape.numReplays; }
-
-    setVisible(name, isVisible) {
-      this._eyes.set(name, isVisible);
-      this._once("eye " + name, isVisible, () => h3r.send({
-        type: "SetSceneNodeVisibilityMessage", name, owner: this.tape.owners.get(name) || "", visible: isVisible }));
+    setVisible(name, visible) {
+      this._setVisible(name, visible);
+      this._flush();
     }
 
     update(name, updates) {
-      h3r.send({ type: "SceneNodeUpdateMessage", name, owner: this.tape.owners.get(name) || "", updates });
+      this._tell("SceneNodeUpdateMessage", name, { updates });
+      this._flush();
+    }
+
+    // After a lost connection the client builds the scene anew: it has to be told everything again.
+    _recover() {
+      if (!this.isStale) return;
+      this._numRepeats = this.tape.numRepeats;
+      this._told.clear();
+      for (const [name, visible] of this._visible) this._setVisible(name, visible);
+    }
+
+    // The newest row of a body, and the one it is blended with: none across a gap.
+    _rows(track) {
+      const index = track === undefined ? -1 : track.at(this.frame);
+      if (index < 0) return null;
+      const blends = this.part > 0 && track.frames[index] === this.frame && track.frames[index + 1] === this.frame + 1;
+      const now = track.values[index];
+      return { now, next: blends ? track.values[index + 1] : now, part: blends ? this.part : 0,
+        at: track.frames[index] + (blends ? this.part : 0), isPresent: track.frames[index] === this.frame };
+    }
+
+    _showBody(id, track) {
+      const rows = this._rows(track), isPresent = rows !== null && rows.isPresent;
+      this._setVisible(person(id) + "/body", isPresent);
+      this._setVisible(person(id) + "/label", isPresent && this.labels);
+      if (rows) this._once(person(id), rows.at, () => this._pose(id, rows));
+    }
+
+    _pose(id, { now, next, part }) {
+      const name = person(id) + "/body", label = h3r.Tape.label(now), last = h3r.Tape.label(next);
+      for (let bone_index = 0; bone_index < 55; bone_index++) {
+        const wxyz = blendRotation(now, next, 7 * bone_index, part);
+        const position = blendPosition(now, next, 7 * bone_index + 4, part);
+        this._tell("SetBoneOrientationMessage", name, { bone_index, wxyz });
+        this._tell("SetBonePositionMessage", name, { bone_index, position });
+      }
+      this._tell("SetPositionMessage", person(id) + "/label", { position: blendPosition(label, last, 0, part) });
+    }
+
+    _move(name, { wxyz, position }) {
+      this._tell("SetOrientationMessage", name, { wxyz });
+      this._tell("SetPositionMessage", name, { position });
+    }
+
+    _setVisible(name, visible) {
+      this._visible.set(name, visible);
+      this._once("visible " + name, visible, () => this._tell("SetSceneNodeVisibilityMessage", name, { visible }));
     }
 
     _once(what, value, act) {
-      if (this._sent.get(what) === value) return;
-      this._sent.set(what, value);
+      if (this._told.get(what) === value) return;
+      this._told.set(what, value);
       act();
     }
 
-    _bones(track) {
-      const index = track === undefined ? -1 : track.at(this.frame);
-      if (index < 0) return null;
-      const now = track.values[index];
-      const blends = this.part > 0 && track.frames[index] === this.frame && track.frames[index + 1] === this.frame + 1;
-      const next = blends ? track.values[index + 1] : now, part = blends ? this.part : 0;
-      return (bone) => ({
-        wxyz: blendRotation(now, next, 7 * bone, part, [0, 0, 0, 0]),
-        position: [4, 5, 6].map((axis) => now[7 * bone + axis] * (1 - part) + next[7 * bone + axis] * part),
-      });
-    }
+    _tell(type, name, content) { this._messages.push({ type, name, ...content }); }
 
-    _pose(name, track) {
-      const state = this.viewer.skinnedMeshState[key(this.tape.owners.get(name), name)];
-      const bones = this._bones(track);
-      if (state === undefined || state.poses.length === 0) this._isPosed = false;
-      if (!state || !bones) return;
-      state.poses.forEach((pose, bone) => Object.assign(pose, bones(bone)));
-      state.dirty = true;
-    }
-
-    _place(name, place) {
-      const pose = this.viewer.nodePoseData[name];
-      if (pose === undefined) this._isPosed = false;
-      if (!pose || !place) return;
-      pose.position = place.position;
-      pose.wxyz = place.wxyz;
-      if (pose.poseUpdateState === "updated") pose.poseUpdateState = "needsUpdate";
+    _flush() {
+      if (this._messages.length) h3r.client.send(...this._messages.splice(0));
     }
   };
 })(window.h3r = window.h3r || {});

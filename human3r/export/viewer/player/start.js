@@ -1,24 +1,28 @@
-// Puts the player over viser's client: over a recording once its tape is whole, over a run at its first frame.
+// Begins: viser's client hands over the chunks of the tape when it has taken in the scene; the first one opens the player.
 (function (h3r) {
   "use strict";
+  const tape = new h3r.Tape();
+
   h3r.setTheme = function (isDark) {
+    h3r.isDark = isDark;
     document.documentElement.classList.toggle("h3p-dark", isDark);
-    if (h3r.send) h3r.send({ type: "ThemeConfigurationMessage", titlebar_content: null, control_layout: "floating",
+    h3r.client.send({ type: "ThemeConfigurationMessage", titlebar_content: null, control_layout: "floating",
       control_width: "medium", show_logo: false, show_share_button: false, dark_mode: isDark, colors: null });
   };
 
-  document.documentElement.classList.add("h3p-page");
-  const tape = h3r.isRecording ? new h3r.Tape() : new h3r.LiveTape();
-  h3r.hookViewer(tape, (viewer) => {
+  function open() {
+    if (!h3r.client.isReady) { setTimeout(open, 20); return; }
     h3r.setTheme(h3r.wantsDark());
-    if (h3r.isRecording) {
-      h3r.runToTheEnd(tape, () => { h3r.player = new h3r.Player(tape, viewer); });
-      return;
-    }
-    tape.onFrame = () => {
-      if (h3r.player) h3r.player.grow();
-      else h3r.player = new h3r.Player(tape, viewer, true);
-    };
-    if (tape.frame >= 0) tape.onFrame();
-  });
+    h3r.player = new h3r.Player(tape);
+  }
+
+  // viser runs this call as a message of the scene, in order with the others.
+  h3r.take = function (base64) {
+    const isFirst = tape.scene === null;
+    tape.append(Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)));
+    if (isFirst) setTimeout(open, 0);
+    else if (h3r.player) h3r.player.grow();
+  };
+
+  document.documentElement.classList.add("h3p-page");
 })(window.h3r = window.h3r || {});

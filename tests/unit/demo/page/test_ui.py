@@ -73,7 +73,7 @@ def test_text_from_a_file_cannot_become_markup() -> None:
 
 
 def test_scene_glb_is_the_first_download_and_the_arrays_the_second(store: ResultStore) -> None:
-    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "scene.viser"))
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "player.viser"))
 
     markup = _changes(Update("done", outcome=outcome))[4]
 
@@ -101,7 +101,7 @@ def test_points_of_single_frames_are_offered_where_a_run_has_kept_them(store: Re
 
 
 def test_every_format_is_offered_with_what_it_is_for(store: ResultStore) -> None:
-    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "scene.viser"))
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "player.viser"))
 
     markup = _changes(Update("", outcome=outcome))[4]
 
@@ -115,7 +115,7 @@ def test_the_viewer_of_a_result_is_an_iframe_with_a_relative_address(store: Resu
 
     viewer = panels.recorded_viewer(outcome)
 
-    assert f'src="./viewer/{outcome.folder.token}/play/?playbackPath=../scene.viser"' in viewer
+    assert f'src="./viewer/{outcome.folder.token}/play/?playbackPath=../player.viser"' in viewer
 
 
 def test_the_player_is_not_reloaded_when_only_downloads_were_added(store: ResultStore) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 from synthetic_scene import prediction_of
+from tape_reader import Chunk, chunk_in
 
 from human3r.bodies import SmplxBody
 from human3r.export.viewer.live import LiveScene
@@ -29,16 +29,9 @@ def sent(scene: LiveScene, kind: str) -> list[object]:
     return [message for message in messages if type(message).__name__ == kind]
 
 
-def moments(scene: LiveScene) -> list[dict]:
-    """What the player is told about each frame."""
-    sources = [message.source for message in sent(scene, "RunJavascriptMessage")]
-    told = [json.loads(source.removeprefix("/*h3r ").removesuffix("*/")) for source in sources]
-    return [content for content in told if "frame" in content]
-
-
-def bones(moment: dict, track: int) -> np.ndarray:
-    """Quaternions and positions of a person's joints, ``55 7``."""
-    return np.array(moment["bodies"][f"/people/person_{track}"]["bones"]).reshape(55, 7)
+def chunks(scene: LiveScene) -> list[Chunk]:
+    """Return what the player gets, one chunk per frame."""
+    return [chunk_in(message.source) for message in sent(scene, "RunJavascriptMessage")]
 
 
 def test_people_camera_and_points_appear_with_the_first_frame(live: LiveScene, walk: Reconstruction) -> None:
@@ -50,7 +43,7 @@ def test_people_camera_and_points_appear_with_the_first_frame(live: LiveScene, w
 
 def test_people_stand_on_the_floor_grid(live: LiveScene, walk: Reconstruction) -> None:
     live.add(prediction_of(walk, 0))
-    heights = bones(moments(live)[0], 1)[:, 5]
+    heights = chunks(live)[0].joints[1][0, :, 5]
     assert -0.15 < min(heights) < 0.25
     assert 1.2 < max(heights) < 1.9
 
@@ -64,14 +57,19 @@ def test_a_still_scene_sends_its_points_once(live: LiveScene, walk: Reconstructi
 def test_every_frame_is_kept_for_those_who_come_late(live: LiveScene, walk: Reconstruction) -> None:
     for frame in range(5):
         live.add(prediction_of(walk, frame))
-    told = moments(live)
-    assert [moment["frame"] for moment in told] == [0, 1, 2, 3, 4]
-    assert [moment["time_s"] for moment in told] == pytest.approx(list(walk.time_s[:5] - walk.time_s[0]))
-    assert [sorted(moment["bodies"]) for moment in told[1:4:2]] == [
-        ["/people/person_1", "/people/person_2"],
-        ["/people/person_1"],
-    ]
-    assert [person["id"] for person in told[4]["people"]] == [1, 2]
+    tape = chunks(live)
+    assert [chunk.header["first"] for chunk in tape] == [0, 1, 2, 3, 4]
+    assert [chunk.header["times_s"][0] for chunk in tape] == pytest.approx(list(walk.time_s[:5] - walk.time_s[0]))
+    assert [sorted(chunk.joints) for chunk in tape[1:4:2]] == [[1, 2], [1]]
+    assert [person["id"] for person in tape[4].header["people"]] == [1, 2]
+    assert [chunk.header["scene"] is None for chunk in tape] == [False, True, True, True, True]
+    assert all(picture.startswith(b"\xff\xd8") for chunk in tape for picture in chunk.pictures.values())
+
+
+def test_a_trail_that_is_drawn_again_stays_below_the_node_that_hides_it(live: LiveScene, walk: Reconstruction) -> None:
+    for frame in range(8):
+        live.add(prediction_of(walk, frame))
+    assert "/people/person_1/trail/line" in {message.name for message in sent(live, "LineSegmentsMessage")}
 
 
 def test_a_body_stands_where_the_result_has_it_though_its_shape_was_seen_otherwise_at_first(
@@ -81,7 +79,7 @@ def test_a_body_stands_where_the_result_has_it_though_its_shape_was_seen_otherwi
     first.parameters_world.betas[:] += 2.0
     live.add(first)
     live.add(prediction_of(walk, 1))
-    seen = bones(moments(live)[1], 1)
+    seen = chunks(live)[1].joints[1][0]
     row = int(np.flatnonzero((walk.person_frame == 1) & (walk.person_track == 1))[0])
     root = live._T_gravity_world[:3, :3] @ walk.joints_world[row, 0] + live._T_gravity_world[:3, 3]
     bind = np.array(sent(live, "SkinnedMeshMessage")[0].props.bone_positions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 from synthetic_scene import walking_reconstruction
+from tape_reader import chunk_in
 from viser_file import Recording, read_recording
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.export.viewer.recording import html_page, record
+from human3r.export.viewer.recording import html_page, player_scene, record
 from human3r.palette import person_color
 from human3r.results.posing import posed_vertices
 from human3r.results.reconstruction import Reconstruction
@@ -27,42 +27,52 @@ def recording(walk: Reconstruction, small_body: SmplxBody) -> Recording:
     return read_recording(record(walk, small_body))
 
 
+@pytest.fixture(scope="module")
+def still(walk: Reconstruction, small_body: SmplxBody) -> Recording:
+    return read_recording(player_scene(walk, small_body))
+
+
 def test_it_lasts_as_long_as_the_clip(recording: Recording, walk: Reconstruction) -> None:
     assert recording.duration_s == pytest.approx(walk.num_frames / walk.fps)
 
 
-def test_every_frame_is_announced_at_its_time(recording: Recording, walk: Reconstruction) -> None:
-    scripts = recording.of_type("RunJavascriptMessage")
-    frames = [(time_s, message["source"]) for time_s, message in scripts[1:]]
-    assert [source.startswith(f'/*h3r {{"frame":{frame}}}*/') for frame, (_, source) in enumerate(frames)] == [
-        True
-    ] * 12
-    assert [f"i:{frame}}}" in source for frame, (_, source) in enumerate(frames)] == [True] * 12
-    np.testing.assert_allclose([time_s for time_s, _ in frames], walk.time_s, atol=1e-9)
+def test_it_runs_no_script(recording: Recording) -> None:
+    assert not recording.of_type("RunJavascriptMessage")
 
 
-def test_everything_that_moves_in_a_frame_comes_after_its_mark(recording: Recording) -> None:
-    kinds = [message["type"] for _, message in recording.messages]
-    marks = [index for index, kind in enumerate(kinds) if kind == "RunJavascriptMessage"]
-    assert "SetBonePositionMessage" not in kinds[: marks[1]]
-    assert not {"PointCloudMessage", "SkinnedMeshMessage", "CameraFrustumMessage"} & set(kinds[marks[0] :])
+def test_the_players_scene_does_not_move_and_ends_with_the_tape(still: Recording) -> None:
+    kinds = [message["type"] for _, message in still.messages]
+    assert still.duration_s == 0
+    assert kinds[-1] == "RunJavascriptMessage"
+    assert kinds.count("RunJavascriptMessage") == 1
+    assert not {kind for kind in kinds if "Bone" in kind}
 
 
-def test_the_player_is_told_times_people_views_and_points(recording: Recording, walk: Reconstruction) -> None:
-    _, message = recording.of_type("RunJavascriptMessage")[0]
-    facts = json.loads(message["source"].removeprefix("/*h3r ").removesuffix("*/"))["scene"]
+def test_the_tape_holds_times_people_views_and_points(still: Recording, walk: Reconstruction) -> None:
+    header = chunk_in(still.messages[-1][1]["source"]).header
+    scene = header["scene"]
 
-    np.testing.assert_allclose(facts["times_s"], walk.time_s - walk.time_s[0], atol=1e-4)
-    assert [(person["id"], person["num_frames"]) for person in facts["people"]] == [(1, 12), (2, 9)]
-    assert facts["people"][0]["color"] == list(person_color(1))
-    clouds = {message["name"]: message["props"] for _, message in recording.of_type("PointCloudMessage")}
-    assert [node["name"] for node in facts["point_nodes"]] == list(clouds)
-    assert {name.rsplit("/", 1)[0] for name in clouds} == set(facts["point_bands"])
-    sizes = [clouds[node["name"]]["point_size"] for node in facts["point_nodes"]]
-    scales = [node["scale"] for node in facts["point_nodes"]]
-    np.testing.assert_allclose(sizes, facts["point_size_m"] * np.array(scales), rtol=0.01)
-    assert facts["views"]["top"]["position"][1] > facts["views"]["top"]["look_at"][1] + 2
-    assert len(facts["half_height"]) == walk.num_frames
+    np.testing.assert_allclose(header["times_s"], walk.time_s - walk.time_s[0], atol=1e-4)
+    assert [(body["id"], len(body["frames"])) for body in header["bodies"]] == [(1, 12), (2, 9)]
+    assert header["people"][0] == {"id": 1, "color": list(person_color(1))}
+    clouds = {message["name"]: message["props"] for _, message in still.of_type("PointCloudMessage")}
+    assert [node["name"] for node in scene["point_nodes"]] == list(clouds)
+    assert {name.rsplit("/", 1)[0] for name in clouds} == set(scene["point_bands"])
+    sizes = [clouds[node["name"]]["point_size"] for node in scene["point_nodes"]]
+    scales = [node["scale"] for node in scene["point_nodes"]]
+    np.testing.assert_allclose(sizes, scene["point_size_m"] * np.array(scales), rtol=0.01)
+    assert scene["views"]["top"]["position"][1] > scene["views"]["top"]["look_at"][1] + 2
+    assert len(header["half_heights"]) == walk.num_frames
+
+
+def test_the_tape_and_the_recording_pose_a_body_alike(
+    still: Recording, recording: Recording, walk: Reconstruction
+) -> None:
+    chunk, frame = chunk_in(still.messages[-1][1]["source"]), 7
+    joints, quats = bones_at(recording, "/people/person_1/body", walk.time_s[frame])
+
+    np.testing.assert_array_equal(chunk.joints[1][frame], np.concatenate([quats, joints], axis=1).astype(np.float32))
+    np.testing.assert_array_equal(chunk.labels[1][frame][[0, 2]], joints[15, [0, 2]].astype(np.float32))
 
 
 def test_presence_toggles_the_body_and_never_the_person(recording: Recording) -> None:
@@ -146,6 +156,8 @@ def test_a_clip_gives_the_cameras_pictures(tmp_path: Path, walk: Reconstruction,
     with_pictures = read_recording(record(walk, small_body, clip=clip))
     updates = with_pictures.of_type("SceneNodeUpdateMessage")
     assert sum("_image_data" in message["updates"] for _, message in updates) == walk.num_frames
+    still = read_recording(player_scene(walk, small_body, clip=clip))
+    assert len(chunk_in(still.messages[-1][1]["source"]).pictures) == walk.num_frames
 
 
 def test_a_clip_that_is_gone_costs_only_the_pictures(
@@ -162,9 +174,11 @@ def test_nobody_in_view_is_still_a_recording(nobody: Reconstruction, small_body:
 
 def test_a_hundred_frames_of_two_people_and_200k_points_stay_below_3_mb() -> None:
     body = load_body()
-    content = record(walking_reconstruction(body, num_frames=100, num_points=200_000), body)
-    assert len(content) < 3_000_000
-    assert len(html_page(content)) < 5_000_000
+    walk = walking_reconstruction(body, num_frames=100, num_points=200_000)
+    scene = player_scene(walk, body)
+    assert len(record(walk, body)) < 3_000_000
+    assert len(scene) < 3_000_000
+    assert len(html_page(scene)) < 5_000_000
 
 
 def test_recording_leaves_no_port_open_and_prints_nothing(
@@ -188,7 +202,7 @@ def test_recording_leaves_no_port_open_and_prints_nothing(
 
 
 def test_the_page_holds_the_moments_that_are_given(recording: Recording) -> None:
-    page = html_page(b"recording", moments=b"given moments")
+    page = html_page(b"scene", moments=b"given moments")
     assert "Z2l2ZW4gbW9tZW50cw==" in page
     assert page.index("__VISER_EMBED_DATA__") < page.index("</head>")
-    assert "__H3R_MOMENTS__=" not in html_page(b"recording")
+    assert "__H3R_MOMENTS__=" not in html_page(b"scene")
