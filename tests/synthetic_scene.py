@@ -10,7 +10,7 @@ import torch
 
 from human3r.bodies import SmplxBody, from_joint_rotations, to_joint_rotations
 from human3r.bodies.base import BodyArrays
-from human3r.bodies.placement import head_centred
+from human3r.bodies.placement import head_centered
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
@@ -174,7 +174,7 @@ def _look(reconstruction: Reconstruction, frame: int, size: tuple[int, int]) -> 
 
 
 def _rest_joints() -> np.ndarray:
-    """A rough standing skeleton in SMPL-X's rest axes: y up, z forward, left = +x; metres, pelvis at the origin."""
+    """A rough standing skeleton in SMPL-X's rest axes: y up, z forward, left = +x; meters, pelvis at the origin."""
     body = {
         0: (0, 0, 0),
         1: (0.07, -0.08, 0),
@@ -227,7 +227,7 @@ def _tilted_camera(height_m: float = HEIGHT_M, tilt_deg: float = 8.0) -> np.ndar
 def _walk(
     body: SmplxBody, time: np.ndarray, person: np.ndarray, track_betas: np.ndarray, T_world_gravity: np.ndarray
 ) -> BodyParameters:
-    """Swing arms and legs while moving sideways 3 to 4 metres in front of the camera."""
+    """Swing arms and legs while moving sideways 3 to 4 meters in front of the camera."""
     count = len(time)
     phase = 2 * np.pi * time + person
     pose = np.zeros((count, 21, 3))
@@ -261,7 +261,7 @@ def _walk(
     rotations = to_joint_rotations(local)
     rotations[:, 0] = tensor(T_world_gravity[:3, :3]) @ rotations[:, 0]
     head_world = head_gravity @ T_world_gravity[:3, :3].T + T_world_gravity[:3, 3]
-    placed = head_centred(body, rotations, tensor(head_world), betas, expression)
+    placed = head_centered(body, rotations, tensor(head_world), betas, expression)
     return from_joint_rotations(rotations, betas, expression, placed.transl)
 
 

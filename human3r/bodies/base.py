@@ -1,17 +1,13 @@
-"""What a body model is to the rest of the program: a Protocol, and the records it takes and gives.
-
-No maths and no files here.
-"""
+"""The records of a body model: the contents of its file, and posed bodies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
-from human3r.records import BodyParameters, TensorRecord
+from human3r.records import TensorRecord
 
 EMBEDDED_BODY_NAME = "human3r-body"
 LICENSED_BODY_NAME = "smplx-neutral"
@@ -27,23 +23,23 @@ class BodyMesh(TensorRecord):
     """P posed bodies, in the frame of the parameters that made them."""
 
     vertices: Tensor
-    """``P V 3`` metres."""
+    """``P V 3`` meters."""
     joints: Tensor
-    """``P 55 3`` metres."""
+    """``P 55 3`` meters."""
 
 
 @dataclass(frozen=True)
 class BodyArrays:
-    """The validated contents of an SMPL-X-format file; float32, body frame (y up, z forward, x to the left), metres."""
+    """The validated contents of an SMPL-X-format file; float32, body frame (y up, z forward, x to the left), meters."""
 
     name: str
     """``human3r-body`` or ``smplx-neutral``."""
     template: np.ndarray
     """``V 3`` rest vertices."""
     shape_directions: np.ndarray
-    """``V 3 10`` metres per unit of beta."""
+    """``V 3 10`` meters per unit of beta."""
     expression_directions: np.ndarray
-    """``V 3 10`` metres per unit of expression coefficient."""
+    """``V 3 10`` meters per unit of expression coefficient."""
     pose_directions: np.ndarray | None
     """``V 3 486`` pose correctives, or None where the file has none or only zeros."""
     joint_regressor: np.ndarray
@@ -58,26 +54,3 @@ class BodyArrays:
     """``51`` int64 rows of ``faces``: the static face landmarks."""
     landmark_weights: np.ndarray
     """``51 3`` barycentric coordinates."""
-
-
-class BodyModel(Protocol):
-    """A body that turns SMPL-X parameters into joints and vertices."""
-
-    name: str
-    """Goes into saved files: which body the parameters belong to."""
-    is_licensed: bool
-    """True for SMPL-X itself: its meshes must not be handed on where the licence forbids it."""
-    faces: Tensor
-    """``F 3`` int64."""
-
-    def __call__(self, parameters: BodyParameters) -> BodyMesh:
-        """Pose P bodies."""
-        ...
-
-    def joints(self, parameters: BodyParameters) -> Tensor:
-        """Pose P skeletons: ``P 55 3``."""
-        ...
-
-    def rest_joints(self, betas: Tensor, expression: Tensor) -> Tensor:
-        """Joints of the unposed bodies: ``P 55 3``."""
-        ...

@@ -1,7 +1,7 @@
 """Read and validate an SMPL-X-format npz without ever unpickling.
 
-Only the named members are opened, and each one's header is checked before its data is read: the official file may
-carry object arrays beside the numbers, and a hostile file may announce any size.
+Only the named members are opened, and each header is checked before its data is read: the licensed file may contain
+object arrays, and a hostile file may announce any size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from human3r.errors import AssetIntegrityError, AssetMissingError
 from human3r.skeleton import NUM_JOINTS
 
 EMBEDDED_BODY_PATH = Path(__file__).parent.parent / "assets" / "body" / "smplx_human3r.npz"
-"""The body that ships with the program (smplx wants file names that start with ``smplx_``)."""
+"""The embedded body; the smplx package requires file names that start with ``smplx_``."""
 
 _LICENSED_FACES = 20908
 _MAX_FACES = 4 * NUM_VERTICES
@@ -48,7 +48,7 @@ _MEMBERS: dict[str, tuple[str, _Shape]] = {
     "lmk_bary_coords": ("f", (51, 3)),
 }
 MEMBER_NAMES = tuple(_MEMBERS)
-"""What is read of a body file."""
+"""Arrays that are read from a body file."""
 
 
 def load_body(path: str | Path | None = None) -> SmplxBody:
@@ -62,7 +62,7 @@ def load_body(path: str | Path | None = None) -> SmplxBody:
 
 
 def read_body_arrays(path: Path) -> BodyArrays:
-    """Read the arrays that are needed, check them, and put them into our shapes.
+    """Read and check the required arrays.
 
     Raises:
         AssetMissingError: There is no such file.

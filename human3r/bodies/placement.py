@@ -1,6 +1,6 @@
-"""Where a body stands: the network's head-centred people to standard SMPL-X parameters, and those to another frame.
+"""Convert the network's head-centered people to standard SMPL-X parameters, and these to other frames.
 
-Owns the order of the rotations (53 of the network, 55 of SMPL-X) and nothing of the mesh: only skeletons are posed.
+Owns the order of the rotations (53 of the network, 55 of SMPL-X); poses skeletons only, no meshes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from human3r.records import BodyParameters
 from human3r.skeleton import NUM_JOINT_ROTATIONS, Joint
 
 _BODY, _LEFT_HAND, _RIGHT_HAND, _JAW = slice(1, 22), slice(22, 37), slice(37, 52), 52
-"""Where the network's 53 rotations hold what. Source: Human3R (arXiv 2510.06219), SMPL-X read-out."""
+"""Rows of the network's 53 rotations. Source: Human3R (arXiv 2510.06219), SMPL-X read-out."""
 
 
 def to_smplx_order(joint_rotations: Tensor) -> Tensor:
-    """Put 53 rotations (root, body, left hand, right hand, jaw) into SMPL-X's 55, with the eyes at rest.
+    """Reorder 53 rotations (root, body, left hand, right hand, jaw) to SMPL-X's 55, eyes at rest.
 
     Args:
         joint_rotations: ``P 53 3 3``.
@@ -39,13 +39,13 @@ def from_smplx_order(rotations: Tensor) -> Tensor:
 
 
 def from_joint_rotations(joint_rotations: Tensor, betas: Tensor, expression: Tensor, transl: Tensor) -> BodyParameters:
-    """Write 53 rotation matrices as standard SMPL-X parameters (axis-angle, angles in [0, pi], eyes at rest).
+    """Convert 53 rotation matrices to standard SMPL-X parameters (axis-angle, angles in [0, pi], eyes at rest).
 
     Args:
         joint_rotations: ``P 53 3 3`` root, 21 body, 15 left hand, 15 right hand, jaw.
         betas: ``P 10``.
         expression: ``P 10``.
-        transl: ``P 3`` SMPL-X translation, metres, in the frame of the root rotation.
+        transl: ``P 3`` SMPL-X translation, meters, in the frame of the root rotation.
     """
     if joint_rotations.shape[1] != NUM_JOINT_ROTATIONS:
         raise ValueError(f"expected {NUM_JOINT_ROTATIONS} rotations per person, got {joint_rotations.shape[1]}")
@@ -65,14 +65,14 @@ def from_joint_rotations(joint_rotations: Tensor, betas: Tensor, expression: Ten
 
 
 def to_joint_rotations(parameters: BodyParameters) -> Tensor:
-    """The 53 rotation matrices of standard parameters, ``P 53 3 3``; the eyes have no place in them."""
+    """Return the 53 rotation matrices of standard parameters, ``P 53 3 3``, without the eyes."""
     return from_smplx_order(local_rotations(parameters))
 
 
-def head_centred(
+def head_centered(
     body: SmplxBody, joint_rotations: Tensor, head: Tensor, betas: Tensor, expression: Tensor
 ) -> BodyParameters:
-    """Standard parameters of the bodies whose head joint stands at a given point.
+    """Return standard parameters of bodies with the head joint at a given point.
 
     Source: Human3R (arXiv 2510.06219), head-anchored people: ``transl = t - (R0 (J15 - J0) + J0)``, J of the
     unrotated root.
@@ -80,7 +80,7 @@ def head_centred(
     Args:
         body: The body model the parameters are for.
         joint_rotations: ``P 53 3 3``, root in the frame of ``head``.
-        head: ``P 3`` wanted position of SMPL-X joint 15, metres, any frame.
+        head: ``P 3`` position of SMPL-X joint 15, meters, any frame.
         betas: ``P 10``.
         expression: ``P 10``.
     """
@@ -92,11 +92,11 @@ def head_centred(
 def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, body: SmplxBody) -> BodyParameters:
     """Move posed bodies rigidly from one frame to another.
 
-    SMPL-X turns a body about its resting pelvis, not about the origin, so the translation is not simply transformed.
+    SMPL-X rotates a body about its pelvis at rest, not about the origin, so the translation changes with the rotation.
 
     Args:
         parameters: P bodies in the source frame.
-        T_target_source: ``4 4`` or ``P 4 4`` rigid transform, metres.
+        T_target_source: ``4 4`` or ``P 4 4`` rigid transform, meters.
         body: The body model of the parameters.
     """
     rotation, translation = T_target_source[..., :3, :3], T_target_source[..., :3, 3]
@@ -119,11 +119,11 @@ def to_body_parameters(
     T_world_camera: Tensor,
     body: SmplxBody,
 ) -> BodyParameters:
-    """Standard SMPL-X parameters in world of the network's people.
+    """Return standard SMPL-X parameters in world of the network's people.
 
     Args:
         joint_rotations: ``P 53 3 3`` root (in the camera frame), 21 body, 15 left hand, 15 right hand, jaw.
-        head_camera: ``P 3`` head joint in the camera frame, metres.
+        head_camera: ``P 3`` head joint in the camera frame, meters.
         betas: ``P 10``.
         expression: ``P 10``.
         T_world_camera: ``4 4`` or ``P 4 4``.
@@ -133,4 +133,4 @@ def to_body_parameters(
     head_world = (rotation @ head_camera[..., None])[..., 0] + translation
     root_world = (rotation @ joint_rotations[:, Joint.PELVIS])[:, None]
     rotations_world = torch.cat([root_world, joint_rotations[:, 1:]], dim=1)
-    return head_centred(body, rotations_world, head_world, betas, expression)
+    return head_centered(body, rotations_world, head_world, betas, expression)

@@ -1,7 +1,7 @@
 """An SMPL-X-format body as a module: shape, pose, skin.
 
-Blend shapes and joint regression are the ``smplx`` package's; the kinematic chain runs level by level, or by doubling,
-instead of joint by joint, and the skeleton alone never touches a vertex. Differentiable, any device, P = 0 included.
+Blend shapes and joint regression are the ``smplx`` package's, forward kinematics ``human3r.skeleton``'s. Skeletons are
+posed without their meshes. Differentiable, any device, P = 0 included.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from human3r.skeleton import bone_vectors, forward_kinematics
 class SmplxBody(nn.Module):
     """P bodies from SMPL-X parameters (flat hand mean, no hand PCA, 10 betas, 10 expression coefficients).
 
-    The buffers are not part of ``state_dict``: a body is an asset, never a weight.
+    The buffers are not part of ``state_dict``: a body is an asset, not a weight.
     """
 
     template: Tensor
-    """``V 3`` rest vertices, metres, body frame (y up, z forward, x to the body's left)."""
+    """``V 3`` rest vertices, meters, body frame (y up, z forward, x to the body's left)."""
     shape_directions: Tensor
     """``V 3 10``"""
     expression_directions: Tensor
     """``V 3 10``"""
     pose_directions: Tensor | None
-    """``V 3 486``, or None where all are zero, which saves the largest product of the layer."""
+    """``V 3 486``, or None where all are zero, which skips the largest product of the layer."""
     joint_template: Tensor
     """``55 3`` rest joints of the mean body."""
     joint_shape_directions: Tensor
@@ -80,12 +80,12 @@ class SmplxBody(nn.Module):
         return joints + parameters.transl[:, None]
 
     def rest_joints(self, betas: Tensor, expression: Tensor) -> Tensor:
-        """Joints of the unposed bodies, ``P 55 3``; linear in ``betas`` (``P 10``) and ``expression`` (``P 10``)."""
+        """Return joints of the unposed bodies, ``P 55 3``; linear in ``betas`` and ``expression`` (``P 10`` each)."""
         shaped = self.joint_template + blend_shapes(betas, self.joint_shape_directions)
         return shaped + blend_shapes(expression, self.joint_expression_directions)
 
     def rest_vertices(self, betas: Tensor, expression: Tensor) -> Tensor:
-        """Vertices of the unposed bodies, ``P V 3``."""
+        """Return vertices of the unposed bodies, ``P V 3``."""
         shaped = self.template + blend_shapes(betas, self.shape_directions)
         return shaped + blend_shapes(expression, self.expression_directions)
 
@@ -111,7 +111,7 @@ class SmplxBody(nn.Module):
             rotations: ``P 55 3 3`` local rotations, SMPL-X order (root, body, jaw, eyes, left hand, right hand).
             betas: ``P 10``.
             expression: ``P 10``.
-            transl: ``P 3`` metres, as in SMPL-X: added after posing about the resting pelvis.
+            transl: ``P 3`` meters, as in SMPL-X: added after posing about the resting pelvis.
         """
         rest_joints = self.rest_joints(betas, expression)
         joints, orientation = self.forward_kinematics(rotations, rest_joints)
@@ -128,7 +128,7 @@ class SmplxBody(nn.Module):
 
 
 def local_rotations(parameters: BodyParameters) -> Tensor:
-    """Local rotation matrices ``P 55 3 3`` in SMPL-X order: root, 21 body, jaw, eyes, left hand, right hand."""
+    """Return local rotation matrices ``P 55 3 3`` in SMPL-X order: root, 21 body, jaw, eyes, left hand, right hand."""
     axis_angle = torch.cat(
         [
             parameters.global_orient[:, None],
@@ -145,7 +145,7 @@ def local_rotations(parameters: BodyParameters) -> Tensor:
 
 
 def _regress_joints(regressor: np.ndarray, vertices: np.ndarray) -> Tensor:
-    """Apply the regressor to ``V 3 C`` columns in float64: this runs once, and everything else inherits its error."""
+    """Apply the regressor to ``V 3 C`` columns in float64: it runs once, and all later results inherit its error."""
     columns = torch.as_tensor(vertices, dtype=torch.float64).permute(2, 0, 1)
     joints = vertices2joints(torch.as_tensor(regressor, dtype=torch.float64), columns)
     return joints.permute(1, 2, 0).float().contiguous()

@@ -31,6 +31,7 @@ def evaluate(options: argparse.Namespace) -> int:
     benchmark = _chosen(options, kit)
     if options.miniature:
         _write_miniature(options, root)
+        benchmark = replace(benchmark, is_miniature=True)
         benchmark = _changed(benchmark, title=f"{benchmark.protocol.title}: miniature of generated frames")
     run = run_benchmark(
         benchmark,

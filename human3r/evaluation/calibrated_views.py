@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from human3r.bodies.joints import COCO17_JOINTS
 from human3r.errors import FormatError, Human3RError
 from human3r.evaluation.consistency.fit import PriorKeypoints
 from human3r.evaluation.consistency.run import find_inputs, reconstruct_beside_prior
@@ -24,12 +25,10 @@ from human3r.inference.loading import load_model
 from human3r.results.reconstruction import Reconstruction
 
 _BODY_KEYPOINTS = slice(5, 17)
-_BODY_JOINTS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
-"""SMPL-X's shoulders, elbows, wrists, hips, knees, ankles, in COCO's order."""
 _HIPS = (6, 7)
 """Of these twelve."""
-_LEAST_SCORE = 0.35
-_LEAST_VIEWS = 3
+_MIN_SCORE = 0.35
+_MIN_VIEWS = 3
 _SUBPIXELS = 64.0
 """Of Qualisys' units in a pixel."""
 
@@ -43,7 +42,7 @@ class CalibratedCamera:
     distortion: np.ndarray
     """``2`` radial coefficients."""
     T_world_camera: np.ndarray
-    """``4 4`` metres."""
+    """``4 4`` meters."""
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:
         """Return ``... 2`` places on the plane z = 1 of ``... 2`` pixels, without distortion."""
@@ -73,7 +72,7 @@ def _camera(element: ElementTree.Element) -> CalibratedCamera:
     placed, seen = (element.find(name).attrib for name in ("transform", "intrinsic"))  # type: ignore[union-attr]
     rotation = np.array([[float(placed[f"r{row}{column}"]) for column in (1, 2, 3)] for row in (1, 2, 3)])
     T_world_camera = np.eye(4)
-    # Written transposed, for cameras that look along -z with y up.
+    # Written transposed, for cameras with -z forward and y up.
     T_world_camera[:3, :3] = rotation.T @ np.diag([1.0, -1.0, -1.0])
     T_world_camera[:3, 3] = [float(placed[axis]) / 1000 for axis in "xyz"]
     K = np.eye(3)
@@ -88,7 +87,7 @@ def tallest_person(prior: PriorKeypoints, num_frames: int) -> np.ndarray:
     chosen = np.zeros((num_frames, 17, 3))
     heights = np.zeros(num_frames)
     for frame, keypoints, score in zip(prior.frame, prior.keypoints_px, prior.score, strict=True):
-        trusted = keypoints[score > _LEAST_SCORE, 1]
+        trusted = keypoints[score > _MIN_SCORE, 1]
         height = float(np.ptp(trusted)) if len(trusted) > 3 else 0.0
         if height > heights[frame]:
             heights[frame] = height
@@ -105,13 +104,13 @@ def triangulate(cameras: list[CalibratedCamera], seen: np.ndarray) -> np.ndarray
         cameras: ``C`` of them.
         seen: ``C T 17 3`` from ``tallest_person``.
     """
-    rows, counts = [], (seen[..., 2] > _LEAST_SCORE).sum(0)
+    rows, counts = [], (seen[..., 2] > _MIN_SCORE).sum(0)
     for camera, view in zip(cameras, seen, strict=True):
         projection = np.linalg.inv(camera.T_world_camera)[:3]
-        rays, weight = camera.rays(view[..., :2]), view[..., 2] * (view[..., 2] > _LEAST_SCORE)
+        rays, weight = camera.rays(view[..., :2]), view[..., 2] * (view[..., 2] > _MIN_SCORE)
         rows.append(weight[..., None, None] * (rays[..., None] * projection[2] - projection[:2]))
     solved = np.linalg.svd(np.concatenate(rows, axis=-2))[2][..., -1, :]
-    return np.where((counts >= _LEAST_VIEWS)[..., None], solved[..., :3] / solved[..., 3:], np.nan)
+    return np.where((counts >= _MIN_VIEWS)[..., None], solved[..., :3] / solved[..., 3:], np.nan)
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def score_view(result: Reconstruction, camera: CalibratedCamera, truth_world: np
     """
     truth = inverse_transform_points(camera.T_world_camera, truth_world)[:, _BODY_KEYPOINTS]
     frames, T_world_camera = result.person_frame, result.T_world_camera[result.person_frame]
-    joints = result.joints_world[:, _BODY_JOINTS] - T_world_camera[:, None, :3, 3]
+    joints = result.joints_world[:, COCO17_JOINTS] - T_world_camera[:, None, :3, 3]
     joints = joints @ T_world_camera[:, :3, :3]
     is_known = np.isfinite(truth[frames]).all((1, 2))
     if not is_known.any():

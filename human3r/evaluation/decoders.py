@@ -21,7 +21,7 @@ _MAX_SIDE = 20_000
 
 
 def read_sintel_depth(path: Path) -> np.ndarray:
-    """Read a ``.dpt`` file: ``H W`` float32 metres.
+    """Read a ``.dpt`` file: ``H W`` float32 meters.
 
     Raises:
         FormatError: Not such a file.
@@ -51,15 +51,15 @@ def read_sintel_camera(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return numbers[:9].reshape(3, 3).copy(), np.linalg.inv(T_camera_world)
 
 
-def read_png_depth(path: Path, units_per_metre: float) -> np.ndarray:
-    """Read a 16-bit depth image: ``H W`` float32 metres, 0 where there is no measurement.
+def read_png_depth(path: Path, units_per_meter: float) -> np.ndarray:
+    """Read a 16-bit depth image: ``H W`` float32 meters, 0 where there is no measurement.
 
     Args:
         path: A PNG file.
-        units_per_metre: 5000 for TUM RGB-D and Bonn, 256 for KITTI.
+        units_per_meter: 5000 for TUM RGB-D and Bonn, 256 for KITTI.
 
     Raises:
-        FormatError: Not a grey PNG image.
+        FormatError: Not a gray PNG image.
     """
     try:
         with Image.open(path, formats=("PNG",)) as image:
@@ -67,8 +67,8 @@ def read_png_depth(path: Path, units_per_metre: float) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(f"The depth image {path.name} cannot be decoded.", "Download it again.") from error
     if codes.ndim != 2 or codes.dtype == np.uint8:
-        raise FormatError(f"The depth image {path.name} is not a 16-bit grey PNG.", "Give the original depth images.")
-    return codes.astype(np.float32) / np.float32(units_per_metre)
+        raise FormatError(f"The depth image {path.name} is not a 16-bit gray PNG.", "Give the original depth images.")
+    return codes.astype(np.float32) / np.float32(units_per_meter)
 
 
 def read_trajectory(path: Path) -> Trajectory:

@@ -1,7 +1,7 @@
-"""Running a model on the images of a sequence the way a protocol asks for.
+"""Run a model on the images of a sequence as a protocol prescribes.
 
-Two loaders: ``crop`` is the model's own rule; ``resize`` squeezes the sides to multiples of the patch, so that every
-pixel of the true depth has a prediction.
+Loader ``crop`` is the model's own rule; ``resize`` scales the sides to multiples of the patch, so that every pixel of
+the true depth has a prediction.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def predict_frames(
     Args:
         session: The stream.
         images: Its files.
-        protocol: Says how they are loaded.
-        times_s: Seconds of every image; empty counts 30 per second.
+        protocol: Determines the loader.
+        times_s: Seconds of every image; empty: 30 per second.
 
     Raises:
-        FormatError: An image cannot be decoded; evaluations skip none.
+        FormatError: An image cannot be decoded; none is skipped.
     """
     for index, path in enumerate(images):
         image = load_image(path)
@@ -53,7 +53,7 @@ def load_image(path: Path) -> np.ndarray:
     """Decode an image, upright: ``H W 3`` uint8.
 
     Raises:
-        FormatError: It cannot be decoded.
+        FormatError: The file cannot be decoded.
     """
     try:
         return decode_image(path.read_bytes(), DEFAULT_LIMITS)[0]
@@ -62,10 +62,10 @@ def load_image(path: Path) -> np.ndarray:
 
 
 def prepare_resized(session: Session, image: np.ndarray) -> PreparedImage:
-    """Prepare ``H W 3`` uint8 without cutting anything off.
+    """Prepare ``H W 3`` uint8 without cropping.
 
-    The long side is resized as the official rule does, then both sides, by Lanczos, to the size that the rule's crop
-    would have had. The official rule leaves an image of that size alone. Compact's own rule never cuts.
+    The long side is resized by the paper's rule, then both sides, by Lanczos, to the size of that rule's crop, which
+    the rule then leaves unchanged. The rule of ``compact`` does not crop.
     Source: MonST3R (arXiv 2410.03825) and CUT3R (arXiv 2501.12387), loading for video depth.
     """
     config = session.model.config

@@ -1,8 +1,8 @@
 """Error metrics of the field as pure functions of arrays.
 
-Every function takes arrays, lists or tensors in metres, in world or camera coordinates as its docstring says, and
-returns plain floats; what cannot be said (no points, no motion) is NaN, unequal shapes are a ``ValueError``. Matching,
-file formats and aggregation over sequences belong to the benchmarks. All arithmetic is float64.
+Every function takes arrays, lists or tensors in meters, in world or camera coordinates as its docstring says, and
+returns floats; undefined values (no points, no motion) are NaN, unequal shapes raise ``ValueError``. All arithmetic is
+float64.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Points = ArrayLike
 
 
 def _points(predicted: Points, truth: Points, layout: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return both as float64, or say which shape was expected."""
+    """Return both as float64; unexpected shapes raise ``ValueError``."""
     first, second = as_float64(predicted), as_float64(truth)
     num_axes = len(layout.replace("*batch ", "").split())
     if first.shape != second.shape or first.ndim < num_axes or first.shape[-1] != 3:
@@ -72,12 +72,12 @@ def _pelvis(joints: np.ndarray, pelvis_joints: tuple[int, ...]) -> np.ndarray:
 
 
 def mpjpe(predicted_joints: Points, true_joints: Points, pelvis_joints: tuple[int, ...] | None = HIPS) -> float:
-    """Mean per-joint position error after moving both pelvises to the origin, millimetres.
+    """Mean per-joint position error after moving both pelvises to the origin, millimeters.
 
     Args:
-        predicted_joints: ``*batch J 3`` metres.
-        true_joints: ``*batch J 3`` metres, same frame.
-        pelvis_joints: Joints whose mean is the pelvis; None leaves the poses where they are ("metric MPJPE").
+        predicted_joints: ``*batch J 3`` meters.
+        true_joints: ``*batch J 3`` meters, same frame.
+        pelvis_joints: Joints whose mean is the pelvis; None does not align ("metric MPJPE").
 
     Source: Ionescu et al., Human3.6M (PAMI 2014); pelvis from the hips as in Human3R (arXiv 2510.06219).
     """
@@ -88,13 +88,13 @@ def mpjpe(predicted_joints: Points, true_joints: Points, pelvis_joints: tuple[in
 
 
 def pa_mpjpe(predicted_joints: Points, true_joints: Points) -> float:
-    """Mean per-point error after a similarity fit per person and frame, millimetres.
+    """Mean per-point error after a similarity fit per person and frame, millimeters.
 
     Works for joints and for vertices (PA-PVE).
 
     Args:
-        predicted_joints: ``*batch J 3`` metres.
-        true_joints: ``*batch J 3`` metres.
+        predicted_joints: ``*batch J 3`` meters.
+        true_joints: ``*batch J 3`` meters.
 
     Source: Kanazawa et al., HMR (CVPR 2018), "reconstruction error".
     """
@@ -109,13 +109,13 @@ def pve(
     true_joints: Points | None = None,
     pelvis_joints: tuple[int, ...] = HIPS,
 ) -> float:
-    """Mean per-vertex error, millimetres; pelvis-aligned when joints are given, else unaligned ("metric PVE").
+    """Mean per-vertex error, millimeters; pelvis-aligned when joints are given, else unaligned ("metric PVE").
 
     Args:
-        predicted_vertices: ``*batch V 3`` metres.
-        true_vertices: ``*batch V 3`` metres.
-        predicted_joints: ``*batch J 3`` metres, the source of the predicted pelvis.
-        true_joints: ``*batch J 3`` metres, the source of the true pelvis.
+        predicted_vertices: ``*batch V 3`` meters.
+        true_vertices: ``*batch V 3`` meters.
+        predicted_joints: ``*batch J 3`` meters, the source of the predicted pelvis.
+        true_joints: ``*batch J 3`` meters, the source of the true pelvis.
         pelvis_joints: Joints whose mean is the pelvis.
 
     Source: Patel et al., AGORA (CVPR 2021).
@@ -130,11 +130,11 @@ def pve(
 
 
 def mrpe(predicted_joints: Points, true_joints: Points, pelvis_joints: tuple[int, ...] = HIPS) -> float:
-    """Mean distance of the pelvises, millimetres.
+    """Mean distance of the pelvises, millimeters.
 
     Args:
-        predicted_joints: ``*batch J 3`` metres.
-        true_joints: ``*batch J 3`` metres.
+        predicted_joints: ``*batch J 3`` meters.
+        true_joints: ``*batch J 3`` meters.
         pelvis_joints: Joints whose mean is the pelvis.
 
     Source: Moon et al., "Camera distance-aware top-down approach" (ICCV 2019).
@@ -159,11 +159,11 @@ def _chunked(predicted_joints: Points, true_joints: Points, chunk_frames: int, f
 
 
 def w_mpjpe(predicted_joints: Points, true_joints: Points, chunk_frames: int = 100) -> float:
-    """World MPJPE: each chunk aligned by a similarity fitted on its first two frames, millimetres.
+    """World MPJPE: each chunk aligned by a similarity fitted on its first two frames, millimeters.
 
     Args:
-        predicted_joints: ``T J 3`` metres, predicted world.
-        true_joints: ``T J 3`` metres, true world.
+        predicted_joints: ``T J 3`` meters, predicted world.
+        true_joints: ``T J 3`` meters, true world.
         chunk_frames: Frames per chunk; the last may be shorter.
 
     Source: Shin et al., WHAM (arXiv 2312.07531), W-MPJPE.
@@ -172,11 +172,11 @@ def w_mpjpe(predicted_joints: Points, true_joints: Points, chunk_frames: int = 1
 
 
 def wa_mpjpe(predicted_joints: Points, true_joints: Points, chunk_frames: int = 100) -> float:
-    """World-aligned MPJPE: each chunk aligned by a similarity fitted on all of it, millimetres.
+    """World-aligned MPJPE: each chunk aligned by a similarity fitted on all of it, millimeters.
 
     Args:
-        predicted_joints: ``T J 3`` metres, predicted world.
-        true_joints: ``T J 3`` metres, true world.
+        predicted_joints: ``T J 3`` meters, predicted world.
+        true_joints: ``T J 3`` meters, true world.
         chunk_frames: Frames per chunk; the last may be shorter.
 
     Source: Shin et al., WHAM (arXiv 2312.07531), WA-MPJPE.
@@ -185,13 +185,13 @@ def wa_mpjpe(predicted_joints: Points, true_joints: Points, chunk_frames: int = 
 
 
 def rte(predicted_roots: Points, true_roots: Points, with_scale: bool = False) -> float:
-    """Root translation error over a whole sequence, per cent of the true path length; NaN where nobody moves.
+    """Root translation error over a whole sequence, percent of the true path length; NaN without motion.
 
     The predicted path is first aligned rigidly (scale 1) to the true one.
 
     Args:
-        predicted_roots: ``T 3`` metres, joint 0 in the predicted world; of ``T J 3`` joint 0 is taken.
-        true_roots: ``T 3`` metres, or ``T J 3``.
+        predicted_roots: ``T 3`` meters, joint 0 in the predicted world; of ``T J 3`` joint 0 is taken.
+        true_roots: ``T 3`` meters, or ``T J 3``.
         with_scale: Also fit a scale ("scaled RTE").
 
     Source: Shin et al., WHAM (arXiv 2312.07531), RTE; joint 0 as in GVHMR.
@@ -210,7 +210,7 @@ def jitter(joints: Points, fps: float = 30.0) -> float:
     """Mean size of the third derivative of the joints, 10 m/s^3; prediction only, unaligned.
 
     Args:
-        joints: ``T J 3`` metres, world; fewer than 4 frames have none (NaN).
+        joints: ``T J 3`` meters, world; NaN for fewer than 4 frames.
         fps: Frames per second.
 
     Source: Shin et al., WHAM (arXiv 2312.07531), jitter.
@@ -221,13 +221,13 @@ def jitter(joints: Points, fps: float = 30.0) -> float:
 def foot_sliding(
     predicted_vertices: Points, true_vertices: Points, foot_vertices: tuple[int, ...] = FOOT_VERTICES
 ) -> float:
-    """Mean displacement between frames of predicted foot vertices while the true ones are in contact, millimetres.
+    """Mean displacement between frames of predicted foot vertices while the true ones are in contact, millimeters.
 
     A vertex is in contact where it truly moves less than 1 cm between two frames; without any contact it is NaN.
 
     Args:
-        predicted_vertices: ``T V 3`` metres, world, unaligned; or ``T 4 3``, the foot vertices alone.
-        true_vertices: ``T V 3`` or ``T 4 3`` metres, world.
+        predicted_vertices: ``T V 3`` meters, world, unaligned; or ``T 4 3``, the foot vertices alone.
+        true_vertices: ``T V 3`` or ``T 4 3`` meters, world.
         foot_vertices: Vertices that can touch the floor (SMPL's numbers).
 
     Source: Shin et al., WHAM (arXiv 2312.07531), foot sliding.
@@ -241,15 +241,15 @@ def foot_sliding(
 
 
 def ate(predicted_poses: Points, true_poses: Points) -> float:
-    """Absolute trajectory error: RMSE of camera centres after a similarity alignment, metres.
+    """Absolute trajectory error: RMSE of camera centers after a similarity alignment, meters.
 
     Args:
-        predicted_poses: ``T 4 4`` camera to world, or ``T 3`` camera centres, metres.
-        true_poses: ``T 4 4`` camera to world, or ``T 3`` camera centres, metres.
+        predicted_poses: ``T 4 4`` camera to world, or ``T 3`` camera centers, meters.
+        true_poses: ``T 4 4`` camera to world, or ``T 3`` camera centers, meters.
 
     Source: Sturm et al., TUM RGB-D benchmark (IROS 2012); equal to ``evo_ape`` with ``--align --correct_scale``.
     """
-    predicted, truth = _centres(as_float64(predicted_poses)), _centres(as_float64(true_poses))
+    predicted, truth = _centers(as_float64(predicted_poses)), _centers(as_float64(true_poses))
     predicted, truth = _points(predicted, truth, "T 3")
     if not truth.size:
         return math.nan
@@ -258,11 +258,11 @@ def ate(predicted_poses: Points, true_poses: Points) -> float:
 
 
 def rpe(predicted_poses: Points, true_poses: Points) -> tuple[float, float]:
-    """Relative pose error over consecutive frames after a similarity alignment: (metres, degrees), both RMSE.
+    """Relative pose error over consecutive frames after a similarity alignment: (meters, degrees), both RMSE.
 
     Args:
-        predicted_poses: ``T 4 4`` camera to world, metres.
-        true_poses: ``T 4 4`` camera to world, metres.
+        predicted_poses: ``T 4 4`` camera to world, meters.
+        true_poses: ``T 4 4`` camera to world, meters.
 
     Source: Sturm et al., TUM RGB-D benchmark (IROS 2012); equal to ``evo_rpe`` with delta 1 frame, all pairs.
     """
@@ -284,7 +284,7 @@ def rpe(predicted_poses: Points, true_poses: Points) -> tuple[float, float]:
     return math.sqrt(_mean(np.square(translation))), math.degrees(math.sqrt(_mean(np.square(angle))))
 
 
-def _centres(poses: np.ndarray) -> np.ndarray:
+def _centers(poses: np.ndarray) -> np.ndarray:
     return poses[:, :3, 3] if poses.ndim == 3 and poses.shape[1:] == (4, 4) else poses
 
 

@@ -1,7 +1,4 @@
-"""The nouns of an evaluation: a benchmark is a protocol (data), a reader of its public folder layout, and a score.
-
-Nothing here reads files or runs a network.
-"""
+"""Records of an evaluation: a benchmark is a protocol (data), a reader of its public folder layout, and a score."""
 
 from __future__ import annotations
 
@@ -24,42 +21,42 @@ PELVIS_JOINTS: dict[JointSet, tuple[int, int]] = {"smplx22": (1, 2), "smpl24": (
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a benchmark is run, as plain data: it is printed in the report and is part of every stored result."""
+    """Settings of a benchmark; printed in the report and part of every stored result."""
 
     name: str
-    """What the command calls it."""
+    """On the command line."""
     title: str
-    """What the report calls it."""
+    """In the report."""
     loader: Literal["crop", "resize"]
-    """How the sides become multiples of the patch: cut, centred, or squeezed so that the whole frame is seen."""
+    """How sides become multiples of the patch: by a centered crop, or by resizing the whole frame."""
     sequences: tuple[str, ...] = ()
-    """Names of the published subset; empty takes every sequence of the folder."""
+    """Names of the published subset; empty: every sequence of the folder."""
     num_sequences: int | None = None
-    """How many there are where they are not named; fewer are not comparable with published rows."""
+    """Size of the published set where sequences are not named."""
     num_frames: int | None = None
-    """First so many images of each sequence; None takes all."""
+    """Number of first images of each sequence; None: all."""
     reset_interval: int | None = None
-    """Frames after which state and memory start anew; None never."""
+    """Frames between resets of state and memory; None: never."""
     use_ttt3r: bool = True
-    """Gate of the state update (official networks only). Source: Human3R (arXiv 2510.06219), all published numbers."""
+    """Gate of the state update (paper networks only). Source: Human3R (arXiv 2510.06219), all published numbers."""
     max_depth_m: float | None = None
-    """True depths at or beyond this are not counted."""
+    """Upper bound (exclusive) of the true depths that are scored."""
     clip_prediction: bool = False
     """Clip aligned depths to ``max_depth_m``."""
     alignments: tuple[DepthAlignment, ...] = ()
-    """Ways to align the depth of a sequence; each gives its own scores."""
+    """Alignments of the depth of a sequence, scored separately."""
     association_s: float = 0.01
-    """Largest difference of time stamps where true cameras and images differ in number, seconds."""
+    """Largest time difference between an image and its true camera, seconds."""
     matching_cost: MatchingCost = "frobenius"
-    """How people are matched; see ``human3r.evaluation.scoring.matching``."""
+    """Cost of matching people: ``human3r.evaluation.scoring.matching``."""
     min_visible_fraction: float = 0.0
-    """People who show less of themselves need not be found; finding them is no mistake either."""
+    """People with a smaller visible fraction count neither as missed nor as false positives."""
     joint_set: JointSet = "smplx22"
     """Joints that are scored."""
     world_metrics: tuple[str, ...] = ()
-    """Errors of motion in the world, named as in ``evaluation.bodies.people``; none for still-image sets."""
+    """Errors of motion in the world, named as in ``evaluation.bodies.people``."""
     references: tuple[str, ...] = ()
-    """Defects of the public evaluation that are reproduced beside the corrected result: ``evaluation.reference``."""
+    """Defects of the public evaluation to reproduce beside the corrected result: ``evaluation.reference``."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,9 @@ class Trajectory:
     """True cameras of a sequence."""
 
     time_s: np.ndarray | None
-    """``T`` seconds on the data set's clock; None where cameras are counted, not timed."""
+    """``T`` seconds on the data set's clock; None without time stamps."""
     T_world_camera: np.ndarray
-    """``T 4 4`` float64, metres; rows with non-finite numbers have no truth."""
+    """``T 4 4`` float64, meters; rows that are not finite have no truth."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +74,17 @@ class PosedPeople:
     """P people of one frame, predicted or true."""
 
     joints_camera: np.ndarray
-    """``P J 3`` metres, the joints of the protocol's set."""
+    """``P J 3`` meters, the joints of the protocol's set."""
     joints_px: np.ndarray
     """``P J 2`` pixels of the source image; finite, behind the camera too."""
     T_world_camera: np.ndarray
-    """``4 4`` the camera of this side: predicted or true."""
+    """``4 4`` predicted or true camera."""
     identity: np.ndarray
-    """``P`` int64: who is who over time, on this side."""
+    """``P`` int64 identity over time, predicted or true."""
     vertices_camera: np.ndarray | None = None
-    """``P V 3`` metres where surfaces are scored."""
+    """``P V 3`` meters where surfaces are scored."""
     is_required: np.ndarray | None = None
-    """``P`` bool: true people who count as missed when they are not found; None is everyone."""
+    """``P`` bool: true people who count as missed if not found; None: all."""
 
 
 ReadPeople = Callable[[int], PosedPeople]
@@ -96,7 +93,7 @@ ReadPeople = Callable[[int], PosedPeople]
 
 @dataclass(frozen=True)
 class Recording:
-    """One sequence in its public layout; nothing is decoded until it is asked for."""
+    """One sequence in its public layout, decoded on demand."""
 
     name: str
     folder: Path
@@ -105,43 +102,43 @@ class Recording:
     depths: tuple[Path, ...] = ()
     """One per image where depth is scored."""
     read_depth: Callable[[Path], np.ndarray] | None = None
-    """Decodes one of ``depths`` to ``H W`` metres, 0 where there is no truth."""
+    """Decodes one of ``depths`` to ``H W`` meters, 0 where there is no truth."""
     read_trajectory: Callable[[], Trajectory] | None = None
     """Decodes the true cameras where they are scored."""
     read_people: ReadPeople | None = None
     """Poses the true people where they are scored."""
     read_reference_people: ReadPeople | None = None
-    """The same with the defects of the public evaluation that ``Protocol.references`` names; None where none apply."""
+    """The same with the defects in ``Protocol.references``; None where none apply."""
     times_s: tuple[float, ...] = ()
-    """Seconds of every image; empty where nothing counts on them: 30 per second are then assumed."""
+    """Seconds of every image; empty: 30 images per second."""
 
 
 PATH_SERIES = ("true_u_m", "true_v_m", "predicted_u_m", "predicted_v_m")
-"""A path seen in a plane, aligned."""
+"""Series of an aligned path in a plane."""
 
 
 @dataclass(frozen=True)
 class ScoreGroup:
-    """Numbers of one sequence that are averaged over sequences with one weight."""
+    """Metrics of one sequence that share their weight in the average over sequences."""
 
     name: str
     """E.g. ``scale`` (an alignment of depth), ``camera`` or ``people``."""
     weight: float
-    """Weight in the average: valid pixels, 1, or matched observations. 0 leaves the sequence out."""
+    """Valid pixels, 1, or matched observations; 0 excludes the sequence."""
     values: dict[str, float]
-    """Metric by name; a value that is not a number is left out of the average."""
+    """Metric by name; NaN is excluded from the average."""
     series: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """Values per scored frame, for the plots: ``frame`` (row of the image), a path (``PATH_SERIES``), and curves."""
 
 
 @dataclass(frozen=True)
 class WorstFrame:
-    """A frame on which the network did badly, as a picture."""
+    """A frame of large error, as a picture."""
 
     frame: int
     """Row of the image in its sequence."""
     measure: str
-    """The error that chose it, as ``group.series``."""
+    """The error it was chosen by, as ``group.series``."""
     value: float
     picture: str
     """Path beside the report."""
@@ -149,12 +146,12 @@ class WorstFrame:
 
 @dataclass(frozen=True)
 class SequenceScores:
-    """What was measured on one sequence."""
+    """Scores of one sequence."""
 
     sequence: str
     num_frames: int
     num_rejected: int
-    """Frames on which the network gave no usable answer."""
+    """Frames without a usable prediction."""
     seconds: float
     """Wall time of running the network, reading images included."""
     groups: tuple[ScoreGroup, ...]
@@ -162,31 +159,25 @@ class SequenceScores:
     """Worst first."""
 
 
-@dataclass(frozen=True)
-class PublishedRow:
-    """One row of a published table."""
-
-    method: str
-    values: dict[str, float]
-    """Value by ``group.metric``, in the units of our metrics."""
-    source: str
+FindRecordings = Callable[[Path, Protocol], list[Recording]]
+"""Lists the sequences of a folder in a fixed order."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Everything that the runner needs to know about one benchmark."""
+    """A benchmark as the runner uses it."""
 
     protocol: Protocol
     layout: str
     """The folder layout in one line, for messages."""
-    find: Callable[[Path, Protocol], list[Recording]]
-    """List the sequences that are there, in a fixed order."""
+    find: FindRecordings
     score: Callable[[Recording, Protocol, Iterator[FramePrediction]], tuple[ScoreGroup, ...]]
-    """Score one sequence; must take every prediction."""
+    """Score one sequence; consumes every prediction."""
     headline: tuple[str, ...]
     """Columns (``group.metric``) of the table beside the published rows."""
-    published: tuple[PublishedRow, ...] = field(default=())
     references: tuple[str, ...] = ()
-    """Defects of the public evaluation that exist here."""
+    """Defects of the public evaluation that affect this benchmark."""
+    is_miniature: bool = False
+    """Generated frames replace the data set: results are reported apart from published rows."""
     worst_by: tuple[str, str] | None = None
-    """(group, series) whose largest values choose the worst frames."""
+    """(group, series) whose largest values select the worst frames."""

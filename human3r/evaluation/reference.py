@@ -1,6 +1,6 @@
-"""Known defects of the public evaluation, each a named option: reproduced beside the corrected result, never instead.
+"""Known defects of the public evaluation as named options: reproduced beside the corrected result, never instead.
 
-Published rows were made with some of them, so whoever compares wants both numbers.
+Published rows were computed with some of them, so comparisons need both figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEFECTS = {
     ADAM_SHIFT: "scale and shift of depth come from 1000 small steps of Adam, which do not converge",
     ROUNDED_MEANS: "means of a sequence are rounded to one decimal before they are averaged",
 }
-"""What each does. Source: Human3R's released evaluation (arXiv 2510.06219), as described in this project's notes."""
+"""Effect of each. Source: Human3R's released evaluation (arXiv 2510.06219), as described in this project's notes."""
 
 PEOPLE_DEFECTS = (SPECTRAL_MATCHING, ROUNDED_MEANS)
 DEPTH_DEFECTS = (ADAM_SHIFT,)
@@ -31,8 +31,8 @@ def with_references(benchmark: Benchmark, text: str) -> Benchmark:
     """Return the benchmark with the named defects beside the corrected result.
 
     Args:
-        benchmark: What will be run.
-        text: Names with commas between them, or ``all``: those that exist in this benchmark.
+        benchmark: The benchmark to run.
+        text: Comma-separated names, or ``all`` of this benchmark.
 
     Raises:
         InputError: An unknown name, or a defect that this benchmark does not have.

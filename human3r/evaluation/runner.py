@@ -1,7 +1,6 @@
-"""Runs a benchmark: one result file per finished sequence, so that an interrupted run goes on where it stopped.
+"""Run a benchmark with one result file per sequence, so that an interrupted run can be resumed.
 
-A result is used again only if benchmark, protocol and weights are the same. Finding, running and scoring are the
-benchmark's and the session's; tables are ``human3r.evaluation.reports.report``.
+A stored result is reused only for the same benchmark, protocol and weights.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from human3r.records import FramePrediction
 SCHEMA = "human3r-evaluation/2"
 
 OnSequence = Callable[[SequenceScores, int, int, bool], None]
-"""Called after each sequence: scores, how many are done, how many there are, whether they were stored before."""
+"""Called after each sequence with its scores, the numbers done and in total, and whether they were stored before."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class EvaluationRun:
     @property
     def is_complete(self) -> bool:
         """Whether every sequence of the published set was evaluated."""
-        return not self.missing and self.benchmark.protocol.num_sequences in (None, len(self.sequences))
+        is_real = not self.benchmark.is_miniature
+        return is_real and not self.missing and self.benchmark.protocol.num_sequences in (None, len(self.sequences))
 
     @property
     def scores(self) -> dict[str, float]:
@@ -60,15 +60,15 @@ def run_benchmark(
     max_sequences: int | None = None,
     on_sequence: OnSequence | None = None,
 ) -> EvaluationRun:
-    """Evaluate every sequence below ``root``, or go on with it.
+    """Evaluate every sequence below ``root``, reusing stored results.
 
     Args:
         benchmark: What to run.
         root: The data set in its public layout.
-        out: Folder for the results; made if it is not there.
-        load: Loads the model; called only if there are sequences.
-        max_sequences: Take only the first so many.
-        on_sequence: Told about each sequence.
+        out: Folder of the results, created if missing.
+        load: Loads the model; not called without sequences.
+        max_sequences: Number of first sequences to evaluate.
+        on_sequence: Receives each result.
 
     Raises:
         InputError: The folder holds no sequence of the benchmark.
@@ -104,7 +104,7 @@ def run_benchmark(
 def score_sequence(
     benchmark: Benchmark, recording: Recording, model: LoadedModel, out: Path | None = None
 ) -> SequenceScores:
-    """Run the model on one sequence, score it, and draw its worst frames below ``out``, if that is given."""
+    """Run the model on one sequence and score it; draw its worst frames below ``out`` unless that is None."""
     protocol = benchmark.protocol
     session = open_session(model, protocol)
     timed = _Stopwatch(predict_frames(session, recording.images, protocol, recording.times_s))
@@ -128,7 +128,7 @@ def file_stem(sequence: str) -> str:
 
 
 class _Stopwatch:
-    """Counts predictions and the time that making them takes, without the time of those who use them."""
+    """Counts predictions and the time spent in making them, excluding their consumers."""
 
     def __init__(self, predictions: Iterator[FramePrediction]) -> None:
         self._predictions = predictions
@@ -147,7 +147,7 @@ class _Stopwatch:
 
 
 def average(sequences: tuple[SequenceScores, ...]) -> dict[str, float]:
-    """Average every metric over sequences with the weights of its group, leaving out what is not a number."""
+    """Average every finite metric over sequences with the weights of its group."""
     sums: dict[str, tuple[float, float]] = {}
     for scores in sequences:
         for group in scores.groups:
@@ -160,7 +160,7 @@ def average(sequences: tuple[SequenceScores, ...]) -> dict[str, float]:
 
 
 def fingerprint_of(protocol: Protocol, model: LoadedModel) -> str:
-    """Name everything that a stored result depends on, apart from the data set itself."""
+    """Hash all settings that a stored result depends on, except the data set."""
     facts = {"schema": SCHEMA, "protocol": asdict(protocol), "model": model.sha256, "precision": model.precision}
     facts["body"] = model.body.name
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,6 @@
-"""People as a saved reconstruction has them: the stream's frames, finished as a clip, scored like the stream's.
+"""Scores of people after offline processing of the whole clip, computed as those of the stream.
 
-A stream knows no later frames; a file does, and what ``compact`` makes of a whole clip (identities, sizes, motion,
-floor) is only seen here. Beside the errors: how often identities change hands, and how far accelerations are off.
+Covers what needs later frames (identities, sizes, motion, floor), and adds identity switches and acceleration errors.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _PREFIX = "clip_"
 
 
 class WholeClipScorer:
-    """Takes the frames of a clip in order, with their truth, and scores the finished clip in the end.
+    """Collects the frames of a clip with their truth and scores the finished clip.
 
     Args:
-        protocol: Says how people are matched and who must be found.
+        protocol: Determines matching and required people.
         body: The people's body.
     """
 
@@ -40,7 +39,7 @@ class WholeClipScorer:
         self._truth: list[PosedPeople] = []
 
     def add(self, prediction: FramePrediction, truth: PosedPeople) -> None:
-        """Take the next frame."""
+        """Add the next frame."""
         self._store.add(prediction)
         self._truth.append(truth)
 
@@ -109,7 +108,7 @@ def _in_world(people: PosedPeople, row: int) -> np.ndarray:
 def _second(
     path: dict[int, tuple[np.ndarray, np.ndarray]], frame: int, side: int, before_s: float, after_s: float
 ) -> np.ndarray:
-    """Second derivative at ``frame`` for steps of unequal length."""
+    """Return the second derivative at ``frame`` for steps of unequal length."""
     later = (path[frame + 1][side] - path[frame][side]) / after_s
     earlier = (path[frame][side] - path[frame - 1][side]) / before_s
     return 2 * (later - earlier) / (before_s + after_s)

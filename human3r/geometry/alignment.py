@@ -46,4 +46,4 @@ def fit_similarity(source: np.ndarray, target: np.ndarray, with_scale: bool = Tr
     variance = np.square(x).sum((-2, -1))
     scale = (singular * signs).sum(-1) / np.maximum(variance, 1e-300) if with_scale else np.ones(source.shape[:-2])
     t = target_mean[..., 0, :] - scale[..., None] * np.einsum("...ij,...j->...i", R, source_mean[..., 0, :])
-    return Similarity(scale, R, t)
+    return Similarity(np.asarray(scale), R, t)

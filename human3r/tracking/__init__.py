@@ -1,1 +1,1 @@
-"""Identities over time: who of this frame was seen before."""
+"""Identities over time: assigns people of a frame to people seen before."""

@@ -1,4 +1,4 @@
-"""Matching two sets of people by optimal transport with a dustbin on either side.
+"""Matching of two sets of people by optimal transport with a dustbin on either side.
 
 Source: SuperGlue (arXiv 1911.11763), sec. 3.2; constants of Human3R (arXiv 2510.06219).
 """
@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 DUSTBIN_SCORE = -10.0
-"""Score of leaving somebody unmatched: minus the feature distance at which a match stops to pay."""
+"""Score of leaving a person unmatched: the negative feature distance above which no match is made."""
 SINKHORN_ITERATIONS = 20
 MATCH_THRESHOLD = 0.2
-"""Least transported mass of a match."""
+"""Minimum transported mass of a match."""
 
 
 def distance_scores(remembered: Tensor, current: Tensor) -> Tensor:
-    """Return ``m n`` scores: minus the Euclidean distance between features ``m D`` and ``n D``."""
+    """Return ``m n`` scores: negative Euclidean distances between features ``m D`` and ``n D``."""
     return -torch.cdist(remembered, current, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def log_optimal_transport(scores: Tensor) -> Tensor:
     """Return the log assignment ``m+1 n+1`` of scores ``m n``, dustbins last, in units of one person.
 
-    Sinkhorn iterations in the log domain with unit mass per person and room for everybody in each dustbin.
+    Sinkhorn iterations in the log domain; unit mass per person, and each dustbin can take all people of the other side.
     """
     num_rows, num_columns = scores.shape
     padded = torch.nn.functional.pad(scores, (0, 1, 0, 1), value=DUSTBIN_SCORE)
@@ -42,9 +42,9 @@ def log_optimal_transport(scores: Tensor) -> Tensor:
 
 
 def mutual_matches(log_assignment: Tensor) -> Tensor:
-    """Return, per column, the index of the row that it matches, or -1: ``n`` int64.
+    """Return the row that matches each column, or -1: ``n`` int64.
 
-    A match is the best of its row and of its column and carries more than ``MATCH_THRESHOLD`` of a person.
+    A match is the maximum of its row and of its column and exceeds ``MATCH_THRESHOLD`` of a person's mass.
 
     Args:
         log_assignment: ``m+1 n+1`` from ``log_optimal_transport``, m and n not 0.

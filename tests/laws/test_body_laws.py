@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from human3r.bodies import SmplxBody, from_joint_rotations, head_centred, load_body, transform_parameters
+from human3r.bodies import SmplxBody, from_joint_rotations, head_centered, load_body, transform_parameters
 from human3r.records import BodyParameters
 
 _angle = st.floats(-3.25, 3.25, width=32)
-_metres = st.floats(-20, 20, width=32)
+_meters = st.floats(-20, 20, width=32)
 _coefficient = st.floats(-3, 3, width=32)
 
 
@@ -31,7 +31,7 @@ def people(draw: st.DrawFn) -> BodyParameters:
     count = draw(st.integers(0, 3))
     rotations = roma.rotvec_to_rotmat(0.2 * draw(_tensors((count, 53, 3), _angle)))
     shape = draw(_tensors((count, 10), _coefficient))
-    return from_joint_rotations(rotations, shape, shape.flip(1), draw(_tensors((count, 3), _metres)))
+    return from_joint_rotations(rotations, shape, shape.flip(1), draw(_tensors((count, 3), _meters)))
 
 
 @st.composite
@@ -39,7 +39,7 @@ def rigid_transforms(draw: st.DrawFn) -> torch.Tensor:
     transform = torch.eye(4)
     scale = draw(st.sampled_from([0.0, 1e-6, 1.0]))
     transform[:3, :3] = roma.rotvec_to_rotmat(scale * draw(_tensors((3,), _angle)))
-    transform[:3, 3] = draw(_tensors((3,), _metres))
+    transform[:3, 3] = draw(_tensors((3,), _meters))
     return transform
 
 
@@ -76,10 +76,10 @@ def test_shape_and_expression_add_up(
     torch.testing.assert_close(together, sum(parts) - 2 * body.joint_template, atol=1e-5, rtol=0)
 
 
-@given(rotations=_tensors((2, 53, 3), _angle), head=_tensors((2, 3), _metres), betas=_tensors((2, 10), _coefficient))
+@given(rotations=_tensors((2, 53, 3), _angle), head=_tensors((2, 3), _meters), betas=_tensors((2, 10), _coefficient))
 @settings(max_examples=25, deadline=None)
 def test_the_head_stands_where_it_is_put(
     body: SmplxBody, rotations: torch.Tensor, head: torch.Tensor, betas: torch.Tensor
 ) -> None:
-    parameters = head_centred(body, roma.rotvec_to_rotmat(rotations), head, betas, 0.1 * betas)
+    parameters = head_centered(body, roma.rotvec_to_rotmat(rotations), head, betas, 0.1 * betas)
     torch.testing.assert_close(body.joints(parameters)[:, 15], head, atol=1e-4, rtol=0)

@@ -118,7 +118,7 @@ def test_plain_run_meets_the_printed_numbers(network: Human3R) -> None:
         assert prediction.joint_rotations[0, 0, 0].tolist() == pytest.approx(rotation, abs=ROTATION)
 
 
-def test_gated_run_recognises_one_person_again(network: Human3R) -> None:
+def test_gated_run_recognizes_one_person_again(network: Human3R) -> None:
     last = _run(network, [(0, False), (1, False), (2, False)], use_ttt3r=True)[-1]
     assert last.ids == [19, 20, 21, 22, 23, 24, 16, 25]
     expected = [0.278868, 0.102925, -1.58525, 0.495559, -0.707748, -0.200936, -0.461669]

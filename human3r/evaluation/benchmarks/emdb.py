@@ -1,7 +1,7 @@
 """EMDB: subset 1 for people in the camera frame, subset 2 for their motion in the world.
 
-Layout: ``P<n>/<nn>_<name>/{images/*.jpg,P<n>_<nn>_<name>_data.pkl}``, as downloaded. Frames that the annotators marked
-as bad are left out before the network sees them, as in the public evaluation: the video has jumps.
+Layout: ``P<n>/<nn>_<name>/{images/*.jpg,P<n>_<nn>_<name>_data.pkl}``, as downloaded. Frames marked as bad
+are removed before inference, as in the public evaluation: the video has jumps.
 Source: Kaufmann et al., "EMDB" (ICCV 2023).
 """
 
@@ -18,19 +18,10 @@ from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field, images_of_rows
 from human3r.evaluation.benchmarks.folders import list_files
-from human3r.evaluation.benchmarks.published_rows import (
-    HUMAN3R,
-    LOCAL_HEADLINE,
-    SECONDARY,
-    WORLD_HEADLINE,
-    WORLD_METRICS,
-    local_rows,
-    world_rows,
-)
+from human3r.evaluation.benchmarks.kinds import WORLD_METRICS, people_benchmark
 from human3r.evaluation.bodies.body_kit import BodyKit, Gender
-from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
+from human3r.evaluation.bodies.smpl_people import people_from_smpl
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
-from human3r.evaluation.reference import PEOPLE_DEFECTS
 from human3r.geometry.rigid import inverse_transform_points
 
 EMDB_1 = (
@@ -55,7 +46,7 @@ class Annotation:
     betas: np.ndarray
     """``10``"""
     transl: np.ndarray
-    """``T 3`` metres, world."""
+    """``T 3`` meters, world."""
     gender: Gender
     is_good: np.ndarray
     """``T`` bool"""
@@ -74,7 +65,7 @@ def read_annotation(path: Path, subset: Literal["emdb1", "emdb2"]) -> Annotation
     content = read_foreign_pickle(path)
     mapping = content if isinstance(content, dict) else {}
     if mapping.get(subset) is not None and not bool(mapping[subset]):
-        raise FormatError(f"{path.name} says that it is not part of {subset}.", "Download it again.")
+        raise FormatError(f"{path.name} is not part of {subset}.", "Download it again.")
     is_good = field(path, mapping, "good_frames_mask", (None,)) > 0
     num_frames = len(is_good)
     smpl, camera, gender = mapping.get("smpl"), mapping.get("camera"), mapping.get("gender")
@@ -129,70 +120,26 @@ _LAYOUT = "P<n>/<nn>_<name>/{images/*.jpg,P<n>_<nn>_<name>_data.pkl}"
 
 def emdb_1_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark of people in the camera frame."""
-    rows = {
-        "CLIFF": (68.3, 103.3, 123.7),
-        "HMR2.0a": (61.5, 97.8, 120.0),
-        "TokenHMR": (55.6, 91.7, 109.4),
-        "CameraHMR": (43.7, 73.0, 85.4),
-        "NLF": (41.2, 69.6, 82.4),
-        "PromptHMR": (41.0, 71.7, 84.5),
-        "BEV": (70.9, 112.2, 133.4),
-        "Multi-HMR": (50.1, 81.6, 95.7),
-    }
-    return Benchmark(
-        protocol=Protocol(
-            name="emdb1",
-            title="EMDB 1, people in the camera frame",
-            loader="crop",
-            sequences=EMDB_1,
-            reset_interval=100,
-            joint_set="smpl24",
-        ),
-        layout=_LAYOUT,
-        find=partial(find, kit, "emdb1"),
-        score=partial(score_smpl_people, kit),
-        headline=LOCAL_HEADLINE,
-        published=(
-            *local_rows(rows, f"table in {HUMAN3R}"),
-            *local_rows({"Human3R 672-S": (66.9, 93.6, 106.5), "Human3R": (48.5, 73.9, 86.0)}, HUMAN3R),
-        ),
-        references=PEOPLE_DEFECTS,
-        worst_by=("people", "mpjpe_mm"),
+    protocol = Protocol(
+        name="emdb1",
+        title="EMDB 1, people in the camera frame",
+        loader="crop",
+        sequences=EMDB_1,
+        reset_interval=100,
+        joint_set="smpl24",
     )
+    return people_benchmark(kit, protocol, _LAYOUT, partial(find, kit, "emdb1"))
 
 
 def emdb_2_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark of motion in the world."""
-    rows = {
-        "GLAMR": (280.8, 726.6, 11.4),
-        "SLAHMR": (326.9, 776.1, 10.2),
-        "COIN": (152.8, 407.3, 3.5),
-        "GVHMR": (111.0, 276.5, 2.0),
-        "TRAM": (76.4, 222.4, 1.4),
-        "JOSH": (68.9, 174.7, 1.3),
-        "TRACE": (529.0, 1702.3, 17.7),
-        "WHAM": (135.6, 354.8, 6.0),
-        "JOSH3R": (220.0, 661.7, 13.1),
-    }
-    return Benchmark(
-        protocol=Protocol(
-            name="emdb2",
-            title="EMDB 2, motion in the world",
-            loader="crop",
-            sequences=EMDB_2,
-            reset_interval=50,
-            joint_set="smpl24",
-            world_metrics=WORLD_METRICS,
-        ),
-        layout=_LAYOUT,
-        find=partial(find, kit, "emdb2"),
-        score=partial(score_smpl_people, kit),
-        headline=WORLD_HEADLINE,
-        published=(
-            *world_rows(rows, f"table in {HUMAN3R}"),
-            *world_rows({"Human3R 672-S": (129.9, 314.2, 2.2), "Human3R": (112.2, 267.9, 2.2)}, HUMAN3R),
-            *world_rows({"OnlineHMR": (93.5, 310.4, 2.2), "UniCon3R": (113.7, 285.6, 2.3)}, SECONDARY),
-        ),
-        references=PEOPLE_DEFECTS,
-        worst_by=("world", "error_m"),
+    protocol = Protocol(
+        name="emdb2",
+        title="EMDB 2, motion in the world",
+        loader="crop",
+        sequences=EMDB_2,
+        reset_interval=50,
+        joint_set="smpl24",
+        world_metrics=WORLD_METRICS,
     )
+    return people_benchmark(kit, protocol, _LAYOUT, partial(find, kit, "emdb2"))

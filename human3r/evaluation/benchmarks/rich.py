@@ -19,17 +19,10 @@ from human3r.assets.conversion.foreign_arrays import read_foreign_tensors
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field
 from human3r.evaluation.benchmarks.folders import list_files
-from human3r.evaluation.benchmarks.published_rows import (
-    HUMAN3R,
-    SECONDARY,
-    WORLD_HEADLINE,
-    WORLD_METRICS,
-    world_rows,
-)
+from human3r.evaluation.benchmarks.kinds import WORLD_METRICS, people_benchmark
 from human3r.evaluation.bodies.body_kit import BodyKit, Gender
-from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
+from human3r.evaluation.bodies.smpl_people import people_from_smpl
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
-from human3r.evaluation.reference import PEOPLE_DEFECTS
 from human3r.geometry.rigid import inverse_transform_points
 
 LABELS, CAMERAS = "rich_test_labels.pt", "cam2params.pt"
@@ -46,7 +39,7 @@ class Annotation:
     betas: np.ndarray
     """``T 10``"""
     transl: np.ndarray
-    """``T 3`` metres, world."""
+    """``T 3`` meters, world."""
     gender: Gender
     frame_id: np.ndarray
     """``T`` int64: numbers in the images' names."""
@@ -123,7 +116,7 @@ def true_people(kit: BodyKit, annotation: Annotation, rows: np.ndarray, index: i
 
 
 def find(kit: BodyKit, root: Path, protocol: Protocol) -> list[Recording]:
-    """List the labelled videos whose images are there.
+    """List the labeled videos whose images are there.
 
     Raises:
         AssetMissingError: A body file is missing.
@@ -153,18 +146,9 @@ def _number(path: Path) -> int:
 
 def rich_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark."""
-    rows = {
-        "GLAMR": (129.4, 236.2, 3.8),
-        "SLAHMR": (132.2, 237.1, 6.4),
-        "COIN": (169.5, 254.5, None),
-        "GVHMR": (78.8, 126.3, 2.4),
-        "TRAM": (127.8, 238.0, 6.0),
-        "JOSH": (89.0, 132.5, 3.0),
-        "TRACE": (238.1, 925.4, 610.4),
-        "WHAM": (108.4, 196.1, 4.5),
-    }
-    return Benchmark(
-        protocol=Protocol(
+    return people_benchmark(
+        kit,
+        Protocol(
             name="rich",
             title="RICH (test), motion in the world",
             loader="crop",
@@ -173,13 +157,4 @@ def rich_benchmark(kit: BodyKit) -> Benchmark:
         ),
         layout=f"test/<sequence>/cam_XX/*.jpeg, {LABELS} and {CAMERAS}",
         find=partial(find, kit),
-        score=partial(score_smpl_people, kit),
-        headline=WORLD_HEADLINE,
-        published=(
-            *world_rows(rows, f"table in {HUMAN3R}"),
-            *world_rows({"Human3R 672-S": (131.8, 208.3, 3.3), "Human3R": (110.0, 184.9, 3.3)}, HUMAN3R),
-            *world_rows({"UniCon3R": (81.5, 129.8, 1.7)}, SECONDARY),
-        ),
-        references=PEOPLE_DEFECTS,
-        worst_by=("world", "error_m"),
     )

@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from human3r.evaluation.benchmarks.folders import list_files, sequence_folders
-from human3r.evaluation.benchmarks.published_rows import CAMERA_HEADLINE, camera_rows
+from human3r.evaluation.benchmarks.kinds import camera_benchmark
 from human3r.evaluation.decoders import read_trajectory
-from human3r.evaluation.protocol import Benchmark, Protocol, Recording
-from human3r.evaluation.scoring.camera_pose import score_camera_pose
+from human3r.evaluation.protocol import Protocol, Recording
 
 
 def find(root: Path, protocol: Protocol) -> list[Recording]:
@@ -28,20 +27,8 @@ def find(root: Path, protocol: Protocol) -> list[Recording]:
     return found
 
 
-SCANNET = Benchmark(
-    protocol=Protocol(name="scannet", title="ScanNet, camera path", loader="crop", num_frames=90, reset_interval=100),
+SCANNET = camera_benchmark(
+    Protocol(name="scannet", title="ScanNet, camera path", loader="crop", num_frames=90, reset_interval=100),
     layout="<scene>/color_<N>/*.jpg and <scene>/pose_<N>.txt, with <N> the number of frames (90)",
     find=find,
-    score=score_camera_pose,
-    headline=CAMERA_HEADLINE,
-    worst_by=("camera", "error_m"),
-    published=camera_rows(
-        {
-            "MonST3R-GA": (0.077, 0.018, 0.529),
-            "CUT3R": (0.099, 0.022, 0.600),
-            "TTT3R": (0.064, 0.021, 0.592),
-            "STream3R": (0.052, 0.021, 0.850),
-            "VGGT": (0.035, 0.015, 0.377),
-        }
-    ),
 )

@@ -1,7 +1,7 @@
 """Our own rendered clips with exact truth: depth, camera path, people and their detection in one run.
 
-The layout belongs to the generator, whose reader is given from outside: evaluation and training do not know each
-other. Errors of people are against the embedded body, which the clips were made with.
+The generator's reader is injected, since evaluation and training do not import each other. Errors of people are against
+the embedded body, which the clips were made with.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _score(
 
 
 def true_people(clip: ClipTruth, frame: int, min_visible_fraction: float) -> PosedPeople:
-    """Return who is at least partly in the picture; those who show less than asked for need not be found."""
+    """Return people who are at least partly visible; those below ``min_visible_fraction`` are not required."""
     joints_px = clip.people.joints_uv_px[frame][:, :NUM_SCORED_JOINTS]
     visible = clip.people.visible_fraction[frame]
     candidates = np.flatnonzero((visible > 0) & np.isfinite(joints_px).all(-1).any(-1))

@@ -1,13 +1,13 @@
 """3DPW, test split: people in the camera frame.
 
-Layout: ``imageFiles/<sequence>/image_NNNNN.jpg`` and ``sequenceFiles/test/<sequence>.pkl``, as downloaded. Frames in
-which nobody has a valid camera are left out before the network sees them; someone without one counts as absent.
+Layout: ``imageFiles/<sequence>/image_NNNNN.jpg`` and ``sequenceFiles/test/<sequence>.pkl``, as downloaded. Frames
+without a valid camera for any person are removed before inference; people without one count as absent.
 Source: von Marcard et al., "Recovering accurate 3D human pose in the wild" (ECCV 2018).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.annotations import field, images_of_rows, list_field
 from human3r.evaluation.benchmarks.folders import list_files
-from human3r.evaluation.benchmarks.published_rows import HUMAN3R, LOCAL_HEADLINE, local_rows
+from human3r.evaluation.benchmarks.kinds import people_benchmark
 from human3r.evaluation.bodies.body_kit import BodyKit, Gender
-from human3r.evaluation.bodies.smpl_people import people_from_smpl, score_smpl_people
+from human3r.evaluation.bodies.smpl_people import people_from_smpl
 from human3r.evaluation.protocol import Benchmark, JointSet, PosedPeople, Protocol, Recording
-from human3r.evaluation.reference import GENDER_SLOT, PEOPLE_DEFECTS
+from human3r.evaluation.reference import GENDER_SLOT
 from human3r.geometry.rigid import inverse_transform_points
 
 _JOINT_SET: JointSet = "lsp14"
@@ -37,7 +37,7 @@ class Annotation:
     betas: np.ndarray
     """``S 10``"""
     transl: np.ndarray
-    """``S T 3`` metres, world."""
+    """``S T 3`` meters, world."""
     genders: tuple[Gender, ...]
     is_valid: np.ndarray
     """``S T`` bool: the person's pose fits the camera."""
@@ -78,9 +78,9 @@ def read_annotation(path: Path) -> Annotation:
 
 
 def reference_genders(annotation: Annotation, rows: np.ndarray) -> dict[tuple[int, int], Gender]:
-    """Return the genders that the public evaluation uses, by (scored frame, place among its people).
+    """Return the genders that the public evaluation uses, by (scored frame, slot among its people).
 
-    Everyone is male at first. Then, for every place that a woman has in any frame, the *row* of that number becomes
+    Everyone is male at first. Then, for every slot that a woman has in any frame, the *row* of that number becomes
     female in the table of frames times places; so at most the first frames' people do.
     """
     places = [np.flatnonzero(annotation.is_valid[:, row]) for row in rows]
@@ -99,7 +99,7 @@ def reference_genders(annotation: Annotation, rows: np.ndarray) -> dict[tuple[in
 def true_people(
     kit: BodyKit, annotation: Annotation, rows: np.ndarray, genders: dict[tuple[int, int], Gender] | None, index: int
 ) -> PosedPeople:
-    """Pose everyone who is valid in scored frame ``index``; ``genders`` replaces the annotated ones."""
+    """Pose all valid people of scored frame ``index``; ``genders`` replaces the annotated ones."""
     row = rows[index]
     people = np.flatnonzero(annotation.is_valid[:, row])
     T_world_camera = annotation.T_world_camera[row]
@@ -140,8 +140,9 @@ def find(kit: BodyKit, root: Path, protocol: Protocol) -> list[Recording]:
 
 def threedpw_benchmark(kit: BodyKit) -> Benchmark:
     """Build the benchmark."""
-    return Benchmark(
-        protocol=Protocol(
+    benchmark = people_benchmark(
+        kit,
+        Protocol(
             name="3dpw",
             num_sequences=24,
             title="3DPW (test), people in the camera frame",
@@ -151,24 +152,5 @@ def threedpw_benchmark(kit: BodyKit) -> Benchmark:
         ),
         layout="imageFiles/<sequence>/image_NNNNN.jpg and sequenceFiles/test/<sequence>.pkl",
         find=partial(find, kit),
-        score=partial(score_smpl_people, kit),
-        headline=LOCAL_HEADLINE,
-        published=(
-            *local_rows(
-                {
-                    "CLIFF": (43.0, 69.0, 81.2),
-                    "HMR2.0a": (44.4, 69.8, 82.2),
-                    "TokenHMR": (44.3, 71.0, 84.6),
-                    "CameraHMR": (38.5, 62.1, 72.9),
-                    "NLF": (37.3, 60.3, 71.4),
-                    "PromptHMR": (36.6, 58.7, 69.4),
-                    "BEV": (46.9, 78.5, 92.3),
-                    "Multi-HMR": (45.9, 73.1, 87.1),
-                },
-                f"table in {HUMAN3R}",
-            ),
-            *local_rows({"Human3R 672-S": (56.1, 87.8, 103.1), "Human3R": (44.1, 71.2, 84.9)}, HUMAN3R),
-        ),
-        references=(GENDER_SLOT, *PEOPLE_DEFECTS),
-        worst_by=("people", "mpjpe_mm"),
     )
+    return replace(benchmark, references=(GENDER_SLOT, *benchmark.references))

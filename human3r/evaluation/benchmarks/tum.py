@@ -15,18 +15,10 @@ import numpy as np
 
 from human3r.errors import FormatError
 from human3r.evaluation.benchmarks.folders import list_files, paired, sequence_folders
-from human3r.evaluation.benchmarks.published_rows import (
-    ALL_ALIGNMENTS,
-    CAMERA_HEADLINE,
-    DEPTH_HEADLINE,
-    SHIFT_HEADLINE,
-    camera_rows,
-)
+from human3r.evaluation.benchmarks.kinds import camera_benchmark, depth_benchmark
 from human3r.evaluation.decoders import read_png_depth, read_trajectory
-from human3r.evaluation.protocol import Benchmark, Protocol, Recording, Trajectory
-from human3r.evaluation.reference import DEPTH_DEFECTS
-from human3r.evaluation.scoring.camera_pose import associate, score_camera_pose
-from human3r.evaluation.scoring.video_depth import score_video_depth
+from human3r.evaluation.protocol import Protocol, Recording, Trajectory
+from human3r.evaluation.scoring.camera_pose import associate
 
 SEQUENCES = tuple(
     f"rgbd_dataset_freiburg3_{posture}_{motion}"
@@ -46,7 +38,7 @@ def _opened(name: str, folder: Path, protocol: Protocol) -> Recording:
     if images:
         depths = list_files(folder / f"depth_{protocol.num_frames}", (".png",))
         cameras = partial(read_trajectory, folder / f"groundtruth_{protocol.num_frames}.txt")
-        return Recording(name, folder, images, depths, partial(read_png_depth, units_per_metre=5000.0), cameras)
+        return Recording(name, folder, images, depths, partial(read_png_depth, units_per_meter=5000.0), cameras)
     if (folder / "groundtruth.txt").is_file() and (folder / "rgb").is_dir():
         return _sampled(name, folder, protocol)
     return Recording(name, folder, ())
@@ -69,7 +61,7 @@ def _sampled(name: str, folder: Path, protocol: Protocol) -> Recording:
         folder,
         tuple(images[row] for row in rows),
         depths,
-        partial(read_png_depth, units_per_metre=5000.0),
+        partial(read_png_depth, units_per_meter=5000.0),
         partial(_given, cameras),
     )
 
@@ -114,8 +106,8 @@ _LAYOUT = (
     "<sequence>/{rgb_<N>,depth_<N>}/*.png and groundtruth_<N>.txt, or the original {rgb,depth} and groundtruth.txt"
 )
 
-TUM_POSE = Benchmark(
-    protocol=Protocol(
+TUM_POSE = camera_benchmark(
+    Protocol(
         name="tum-pose",
         title="TUM-dynamics, camera path",
         loader="crop",
@@ -125,34 +117,17 @@ TUM_POSE = Benchmark(
     ),
     layout=_LAYOUT,
     find=find_pose,
-    score=score_camera_pose,
-    headline=CAMERA_HEADLINE,
-    worst_by=("camera", "error_m"),
-    published=camera_rows(
-        {
-            "MonST3R-GA": (0.098, 0.019, 0.935),
-            "CUT3R": (0.046, 0.015, 0.473),
-            "TTT3R": (0.028, 0.012, 0.379),
-            "STream3R": (0.026, 0.013, 0.330),
-            "VGGT": (0.012, 0.010, 0.310),
-        }
-    ),
 )
 
-TUM_DEPTH = Benchmark(
-    protocol=Protocol(
+TUM_DEPTH = depth_benchmark(
+    Protocol(
         name="tum-depth",
         title="TUM-dynamics, video depth",
         loader="resize",
         sequences=SEQUENCES,
         num_frames=_STANDARD_FRAMES,
         max_depth_m=70.0,
-        alignments=ALL_ALIGNMENTS,
     ),
     layout=_LAYOUT,
     find=find_depth,
-    score=score_video_depth,
-    headline=DEPTH_HEADLINE + SHIFT_HEADLINE,
-    references=DEPTH_DEFECTS,
-    worst_by=("scale", "abs_rel"),
 )

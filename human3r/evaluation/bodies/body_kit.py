@@ -1,6 +1,6 @@
-"""The licensed files that the people benchmarks need, found by their names in one folder, read without unpickling.
+"""The licensed files of the people benchmarks, found by name in one folder and read without unpickling.
 
-None of them ships: SMPL and SMPL-X bodies, the matrix between their surfaces, and the H36M joint regressor.
+SMPL and SMPL-X bodies, the matrix between their surfaces, and the H36M joint regressor; none is distributed here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ shoulder, elbow, wrist; neck, head top. Source: SPIN (arXiv 1909.12828), 3DPW ev
 @dataclass(frozen=True)
 class _Asset:
     names: tuple[str, ...]
-    """File names under which it is handed out; the first is what we ask for."""
+    """Released file names; messages name the first."""
     where: str
 
 
@@ -57,10 +57,10 @@ _REMEDY = "Download it again."
 
 
 class BodyKit:
-    """The files of one folder, or of folders right below it; each is read when it is first used.
+    """The files of one folder and its direct subfolders, each read at first use.
 
     Args:
-        folder: Where the files are; None has none of them.
+        folder: Of the files; None: no files.
         neutral_body: The SMPL-X file that predictions are posed with, if not the folder's SMPLX_NEUTRAL.npz.
     """
 
@@ -71,13 +71,13 @@ class BodyKit:
         self._smplx = cache(self._read_smplx)
 
     def require(self, *names: str) -> None:
-        """Check that files are there, before anything is run.
+        """Check that files exist.
 
         Args:
             names: ``smpl_male``, ``smplx_neutral``, ``transfer``, ``h36m`` and so on.
 
         Raises:
-            AssetMissingError: Some are not; the remedy names every file, its source, and the option.
+            AssetMissingError: Files are missing; the remedy names each file, its source, and the option.
         """
         missing = [name for name in names if self._find(name) is None]
         if not missing:
@@ -115,8 +115,8 @@ class BodyKit:
         Args:
             gender: Which body.
             axis_angle: ``P 24 3`` radians, root first.
-            betas: ``P 10`` (more are cut off).
-            transl: ``P 3`` metres.
+            betas: ``P 10`` (further ones are dropped).
+            transl: ``P 3`` meters.
         """
         body, _ = self._smpl(gender)
         return _posed(body, axis_angle, betas, transl)
@@ -128,7 +128,7 @@ class BodyKit:
             gender: Which body.
             axis_angle: ``P 55 3`` radians in SMPL-X order, hands from flat.
             betas: ``P S``: as many shape coefficients as are given, if the body's file has them.
-            transl: ``P 3`` metres.
+            transl: ``P 3`` meters.
         """
         return self.to_smpl(_posed(self._smplx(gender, betas.shape[1]), axis_angle, betas, transl))
 
@@ -137,7 +137,7 @@ class BodyKit:
         return self._smplx("neutral", 10)
 
     def hand_means(self, gender: Gender) -> np.ndarray:
-        """Return ``30 3`` axis-angle of the mean hands, left then right: what zero hand components stand for."""
+        """Return ``30 3`` axis-angle of the mean hands, left then right: the pose of zero hand components."""
         path = self.path(f"smplx_{gender}")
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -147,7 +147,7 @@ class BodyKit:
             raise AssetIntegrityError(f"The body model {path.name} has no mean hands.", _REMEDY) from error
 
     def to_smpl(self, vertices: np.ndarray) -> np.ndarray:
-        """Carry ``P 10475 3`` vertices of SMPL-X over to SMPL's surface: ``P 6890 3``, same frame and unit."""
+        """Convert ``P 10475 3`` vertices of SMPL-X to SMPL's surface: ``P 6890 3``, same frame and unit."""
         flat = vertices.transpose(1, 0, 2).reshape(NUM_VERTICES, -1)
         return (self.transfer @ flat).reshape(NUM_SMPL_VERTICES, len(vertices), 3).transpose(1, 0, 2)
 

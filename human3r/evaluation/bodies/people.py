@@ -1,4 +1,4 @@
-"""People over a sequence: who was found, how well they are posed in the camera, and how well they move in the world.
+"""Scores of people over a sequence: detection, pose in the camera, motion in the world.
 
 Errors are those of matched pairs only, so they mean nothing without the recall beside them. Source of the protocol:
 Human3R (arXiv 2510.06219), with WHAM's (arXiv 2312.07531) world metrics.
@@ -40,7 +40,7 @@ class PeopleScorer:
     """Takes frames in temporal order and scores them in the end.
 
     Args:
-        protocol: Says how people are matched and who must be found.
+        protocol: Determines matching and required people.
         is_reference: Reproduce the defects that the protocol names; the groups then end in ``_reference``.
     """
 
@@ -55,7 +55,7 @@ class PeopleScorer:
         self._num_frames = self._num_true = self._num_misses = self._num_false = 0
 
     def add(self, predicted: PosedPeople, truth: PosedPeople) -> None:
-        """Match the people of the next frame; those who are not required may be found or not: neither is counted."""
+        """Match the people of the next frame; people who are not required do not count."""
         matches = match_people(predicted.joints_px, truth.joints_px, self._cost)
         required = np.ones(len(truth.identity), bool) if truth.is_required is None else truth.is_required
         self._num_true += int(required.sum())
@@ -96,7 +96,7 @@ class PeopleScorer:
         )
 
     def groups(self) -> tuple[ScoreGroup, ...]:
-        """Return ``detection`` (per cent), ``observations`` (counts), and where anyone was matched ``people`` (mm).
+        """Return ``detection`` (percent), ``observations`` (counts), and where anyone was matched ``people`` (mm).
 
         ``world`` follows where the protocol asks for it.
         """
@@ -127,7 +127,7 @@ class PeopleScorer:
             "recall": scores.recall if self._num_true else math.nan,
             "f1": scores.f1 if self._num_true + self._num_false else math.nan,
         }
-        # The reference weighs by matched people, which hides a sequence in which nobody was found.
+        # The reference weights by matched people, which drops sequences without any match.
         weight = num_found if self._suffix else self._num_true + self._num_false
         missed = {"frame": tuple(range(self._num_frames)), "missed": tuple(self._missed)} if any(self._missed) else {}
         return self._group("detection", float(weight), values, missed)
@@ -137,14 +137,14 @@ class PeopleScorer:
         return self._group("observations", 1.0, {name: float(value) for name, value in counts.items()})
 
     def _of_identity(self) -> list[list[_Pair]]:
-        """Split the pairs by person, the one with most frames first."""
+        """Return the pairs of each person, longest track first."""
         persons: dict[int, list[_Pair]] = {}
         for pair in self._pairs:
             persons.setdefault(pair.identity, []).append(pair)
         return sorted(persons.values(), key=len, reverse=True)
 
     def _world(self) -> dict[str, float]:
-        """Average the world errors of the persons, each with the number of frames in which they were matched."""
+        """Average the world errors over people, weighted by matched frames."""
         sums = {name: [0.0, 0.0] for name in self._protocol.world_metrics}
         for own in self._of_identity():
             for name, total in sums.items():
@@ -155,14 +155,14 @@ class PeopleScorer:
         return {name: total / weight if weight else math.nan for name, (total, weight) in sums.items()}
 
     def _local_series(self) -> dict[str, tuple[float, ...]]:
-        """Describe each frame with a match: its image's row, and the mean joint error of its people."""
+        """Return the image row and mean joint error of each frame with a match."""
         errors: dict[int, list[float]] = {}
         for pair in self._pairs:
             errors.setdefault(pair.frame, []).append(pair.errors["mpjpe_mm"])
         return {"frame": tuple(errors), "mpjpe_mm": tuple(round(float(np.mean(own)), 3) for own in errors.values())}
 
     def _world_series(self) -> dict[str, tuple[float, ...]]:
-        """Describe the path of the person seen longest, rigidly aligned, in the plane of its two widest axes."""
+        """Return the rigidly aligned path of the longest track in the plane of its two widest axes."""
         own = self._of_identity()[0]
         roots, true_roots = _roots(own)
         aligned = fit_similarity(roots, true_roots, with_scale=False).apply(roots)
@@ -199,7 +199,7 @@ WORLD_METRICS: dict[str, Callable[[list[_Pair]], float]] = {
     "jitter_10m_s3": lambda own: metrics.jitter(_joints(own)[0]),
     "foot_sliding_mm": _foot_sliding,
 }
-"""Errors of one person's matched frames, which are joined as if none were missing."""
+"""Errors over one person's matched frames, concatenated without gaps."""
 
 
 def project_people(points_camera: np.ndarray, K: np.ndarray) -> np.ndarray:

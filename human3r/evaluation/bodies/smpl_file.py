@@ -1,6 +1,6 @@
-"""Reads an SMPL body as it is handed out: a pickle, of Python 2 or 3, with or without Chumpy, never unpickled.
+"""Read a released SMPL body: a pickle of Python 2 or 3, with or without Chumpy, parsed without unpickling.
 
-The result has the shape of our own bodies, with 24 joints and no face, so that one skinning serves both.
+The result has the layout of our own bodies, with 24 joints and no face.
 """
 
 from __future__ import annotations

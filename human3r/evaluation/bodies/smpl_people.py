@@ -1,6 +1,6 @@
 """Both sides of the people benchmarks as SMPL surfaces in the camera, with the joints of the benchmark's set.
 
-Predicted SMPL-X bodies are carried over to SMPL's surface; true bodies come as SMPL's surface from their reader.
+Predicted SMPL-X bodies are converted to SMPL's surface; readers give true bodies as SMPL's surface.
 Source: Human3R (arXiv 2510.06219), evaluation.
 """
 
@@ -27,12 +27,12 @@ def people_from_smpl(
     K: np.ndarray,
     identity: np.ndarray,
 ) -> PosedPeople:
-    """Describe people by their surfaces.
+    """Return people given by their surfaces.
 
     Args:
         kit: Gives the joint regressor.
         joint_set: Joints that are scored.
-        vertices_camera: ``P 6890 3`` metres.
+        vertices_camera: ``P 6890 3`` meters.
         T_world_camera: ``4 4``.
         K: ``3 3`` pixels of the source image.
         identity: ``P`` int64.
@@ -49,7 +49,7 @@ def people_from_smpl(
 
 @torch.inference_mode()
 def predicted_people(kit: BodyKit, body: SmplxBody, joint_set: JointSet, prediction: FramePrediction) -> PosedPeople:
-    """Describe the people of a prediction, seen by the predicted camera."""
+    """Return the people of a prediction in the predicted camera."""
     T_world_camera = prediction.camera.T_world_camera.double().numpy()
     vertices = body(prediction.parameters_world).vertices.double().numpy()
     vertices_camera = kit.to_smpl(inverse_transform_points(T_world_camera, vertices))
@@ -60,7 +60,7 @@ def predicted_people(kit: BodyKit, body: SmplxBody, joint_set: JointSet, predict
 def score_smpl_people(
     kit: BodyKit, recording: Recording, protocol: Protocol, predictions: Iterator[FramePrediction]
 ) -> tuple[ScoreGroup, ...]:
-    """Score the people of one sequence, and once more with the reference's defects where they are asked for.
+    """Score the people of one sequence, and again with the reference's defects if the protocol names any.
 
     Raises:
         AssetError: A body file is missing or damaged.

@@ -1,1 +1,1 @@
-"""What a result says about itself where no truth is known: does it fit the pictures, and does it contradict itself?"""
+"""Measures without ground truth: fit of a result to its images, and its consistency over time."""

@@ -1,4 +1,4 @@
-"""``python -m human3r.evaluation.consistency PATH...``: how far results agree with the pictures and with themselves."""
+"""``python -m human3r.evaluation.consistency PATH...``: fit of results to their images, and consistency over time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def main(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m human3r.evaluation.consistency", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path, help="clips, reconstruction.npz files, or folders of them")
-    parser.add_argument("--max-frames", type=int, default=None, help="use at most so many frames of every clip")
-    parser.add_argument("--no-refine", action="store_true", help="leave out the fit of bodies to the keypoints")
-    parser.add_argument("--no-smoothing", action="store_true", help="leave out the causal filter")
+    parser.add_argument("--max-frames", type=int, default=None, help="maximum number of frames per clip")
+    parser.add_argument("--no-refine", action="store_true", help="skip the fit of bodies to the keypoints")
+    parser.add_argument("--no-smoothing", action="store_true", help="skip the causal filter")
     parser.add_argument("--no-offline-smoothing", action="store_true", help="keep the motion of the causal filter")
-    parser.add_argument("--no-scene-sizes", action="store_true", help="do not look for children by the floor")
-    parser.add_argument("--no-common-floor", action="store_true", help="do not bring standing feet to one floor")
-    parser.add_argument("--json", action="store_true", help="one JSON object per clip in place of a table")
+    parser.add_argument("--no-scene-sizes", action="store_true", help="do not estimate body sizes from the floor")
+    parser.add_argument("--no-common-floor", action="store_true", help="do not align standing feet to one floor")
+    parser.add_argument("--json", action="store_true", help="one JSON object per clip instead of a table")
     options = parser.parse_args(arguments)
     try:
         paths = find_inputs(options.paths)

@@ -1,7 +1,6 @@
-"""How well projected bodies fit the keypoints of the frozen prior, in torso lengths.
+"""Distance of projected bodies from the keypoints of the frozen prior, in torso lengths.
 
-The prior errs itself (about .06 of a torso), so this says how far the lifting strays from what it was given, not how
-far it is from the truth.
+The prior's own error is about 0.06 torsos: this measures how well lifting keeps its input, not the true error.
 """
 
 from __future__ import annotations
@@ -10,24 +9,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from human3r.bodies.joints import COCO17_JOINTS
 from human3r.results.reconstruction import Reconstruction
 
-_JOINTS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
-"""SMPL-X joints of COCO keypoints 5 to 16: shoulders, elbows, wrists, hips, knees, ankles."""
 _FIRST_BODY_KEYPOINT = 5
 _TRUSTED = 0.3
-"""Score from which a keypoint counts."""
+"""Minimum score of a keypoint."""
 _SIDES = ((2, 3), (4, 5), (8, 9), (10, 11))
 """Left and right elbows, wrists, knees, ankles among the twelve."""
 _APART = 0.25
-"""Sides nearer than this, in torsos, cannot be told apart."""
+"""Minimum distance of two sides that can be distinguished, torsos."""
 _SAME_PERSON = 1.0
-"""Mean distance, in torsos, up to which a body and a set of keypoints are one person."""
+"""Maximum mean distance between a body and keypoints of one person, torsos."""
 
 
 @dataclass(frozen=True)
 class PriorKeypoints:
-    """What the prior saw in the frames of a result."""
+    """Keypoints that the prior detected in the frames of a result."""
 
     frame: np.ndarray
     """``M`` int64, row of the processed frame."""
@@ -39,22 +37,22 @@ class PriorKeypoints:
 
 @dataclass(frozen=True)
 class PriorFit:
-    """Fit of all bodies of a clip; not a number without any match."""
+    """Fit of all bodies of a clip; NaN without a match."""
 
     found_percent: float
-    """Of the prior's people, how many have a body."""
+    """Share of the prior's people with a body."""
     error: float
     """Mean distance of the twelve body joints, torso lengths."""
     within_half_percent: float
     within_fifth_percent: float
     swapped_percent: float
-    """Of limb pairs that can be told apart, how many fit better with left and right exchanged."""
+    """Share of distinguishable limb pairs that fit better with left and right swapped."""
 
 
 def measure_fit(result: Reconstruction, prior: PriorKeypoints) -> PriorFit:
     """Match bodies to the prior's people frame by frame and measure their distance."""
     errors, swaps, found = [], [], 0
-    projected = result.joints_image_px[:, _JOINTS].astype(np.float64)
+    projected = result.joints_image_px[:, COCO17_JOINTS].astype(np.float64)
     for frame in np.unique(prior.frame):
         seen = np.flatnonzero(prior.frame == frame)
         bodies = projected[result.person_frame == frame]
@@ -91,7 +89,7 @@ def _pairs(distance: np.ndarray, trusted: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _swapped(points: np.ndarray, body: np.ndarray, trusted: np.ndarray, torso: float) -> np.ndarray:
-    """For every pair of limbs that can be told apart, whether it fits better exchanged."""
+    """Return, for every distinguishable pair of limbs, whether it fits better swapped."""
     verdicts = []
     for left, right in _SIDES:
         apart = np.linalg.norm(points[left] - points[right]) > _APART * torso

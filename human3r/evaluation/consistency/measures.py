@@ -1,7 +1,6 @@
 """Consistency of one reconstruction: identities, sizes, motion, feet and floor, camera. NumPy only, no model.
 
-Every figure is computed from the saved result alone. None of them proves a pose right; each shows a way to be wrong.
-The fit to the pictures is ``fit``'s.
+All figures are computed from the saved result alone; each indicates one kind of error, none proves a pose right.
 """
 
 from __future__ import annotations
@@ -9,69 +8,68 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.common_floor import is_standing
 from human3r.results.reconstruction import Reconstruction
-from human3r.skeleton import NUM_BODY_JOINTS
+from human3r.skeleton import NUM_BODY_JOINTS, body_size, bone_vectors
 
 _PELVIS, _FEET = 0, (10, 11)
-_CHAIN = ((15, 12), (12, 9), (9, 6), (6, 3), (3, 0), (1, 4), (4, 7))
-"""Bones from head to ankle: their sum is a size that no pose changes."""
 _SOLE_M = 0.02
 """Height of SMPL-X's foot joints over the sole of a standing body."""
 _OFF_FLOOR_M = 0.05
 _RESTART_S = 2.0
-"""An identity that begins this soon after another one ended at the same place was probably the same person."""
+"""Longest gap after which an identity at the same position probably continues another."""
 _BORDER_SHARE = 0.04
-"""Whoever begins or ends this near to the image's border, in long sides, walked in or out."""
+"""Distance from the image border, in long sides, within which people enter or leave."""
 _JUMP_BODIES = 0.6
-"""An identity whose pelvis moves farther between two frames, in body heights, probably changed people."""
+"""Pelvis motion between two frames, in body heights, above which an identity probably switched."""
 
 
 @dataclass(frozen=True)
 class Consistency:
-    """Figures of one clip; not a number where nothing can be said."""
+    """Figures of one clip; NaN where undefined."""
 
     frames: int
     people: float
     """Observations per frame."""
     identities: int
     restarts: int
-    """Identities that begin where and when another one ended."""
+    """Identities that continue another one."""
     jumps: int
-    """Steps of one identity that are too long for one person."""
+    """Implausibly long steps of one identity."""
     size_m: float
-    """Head to ankle along the bones, median over identities, metres."""
+    """Head to ankle along the bones, median over identities, meters."""
     size_spread_mm: float
     """Standard deviation of that length within an identity, largest of all identities."""
     acceleration: float
-    """Mean over people, frames and joints, metres per second squared, world."""
+    """Mean over people, frames and joints, meters per second squared, world."""
     acceleration_pelvis_aligned: float
     """The same without the motion of the pelvis."""
     acceleration_median: float
     """Median over people and frames of the mean over joints."""
     depth_wobble_percent: float
-    """Root mean square second difference of the logarithm of the pelvis' distance, per cent."""
+    """Root mean square second difference of the logarithm of the pelvis' distance, percent."""
     floor_spread_m: float
-    """Between identities that stand: standard deviation of the median height of their lower sole."""
+    """Standard deviation, over standing identities, of the median height of the lower sole."""
     off_floor_percent: float
     """Observations of standing people whose lower sole is more than 5 cm off the floor."""
     slip_m_s: float
-    """Speed of the slower foot of people who stand or walk, median: one foot always rests."""
+    """Speed of the slower foot of people who stand or walk, median; one foot is always at rest."""
     camera_shift_mm: float
-    """Largest distance from the first camera; an error only where the camera stands."""
+    """Largest distance from the first camera; an error only for static cameras."""
     camera_turn_deg: float
 
 
 def measure(result: Reconstruction) -> Consistency:
-    """Measure one reconstruction; no people is no special case."""
+    """Measure one reconstruction."""
     joints = result.joints_world[:, :NUM_BODY_JOINTS].astype(np.float64)
     order = np.lexsort((result.person_frame, result.person_track))
     track, frame = result.person_track[order], result.person_frame[order]
     joints, pixels = joints[order], result.joints_image_px[order, :NUM_BODY_JOINTS].astype(np.float64)
     follows = (track[1:] == track[:-1]) & (frame[1:] == frame[:-1] + 1)
-    sizes = np.stack([np.linalg.norm(joints[:, a] - joints[:, b], axis=1) for a, b in _CHAIN]).sum(0)
+    sizes = body_size(torch.from_numpy(bone_vectors(joints))).numpy()
     of_track = [sizes[track == identity] for identity in np.unique(track)]
     shift, turn = _camera_motion(result.T_world_camera)
     return Consistency(
@@ -90,7 +88,7 @@ def measure(result: Reconstruction) -> Consistency:
 
 
 def _motion(result: Reconstruction, joints: np.ndarray, frame: np.ndarray, follows: np.ndarray) -> dict[str, float]:
-    """Accelerations and the wobble of depth over every three frames in a row."""
+    """Return accelerations and depth wobble over all triples of consecutive frames."""
     names = ("acceleration", "acceleration_pelvis_aligned", "acceleration_median", "depth_wobble_percent")
     middle = np.flatnonzero(follows[1:] & follows[:-1]) + 1
     if len(middle) == 0:
@@ -157,7 +155,7 @@ def _body_height(pixels: np.ndarray) -> np.ndarray:
 
 
 def _camera_motion(T_world_camera: np.ndarray) -> tuple[float, float]:
-    """Return the largest shift, metres, and turn, degrees, from the first camera."""
+    """Return the largest shift, meters, and turn, degrees, from the first camera."""
     shift = np.linalg.norm(T_world_camera[:, :3, 3] - T_world_camera[0, :3, 3], axis=1).max()
     relative = T_world_camera[0, :3, :3].T @ T_world_camera[:, :3, :3]
     # Chordal distance: exact for small angles in single precision, where the arc cosine of the trace is not.

@@ -1,4 +1,4 @@
-"""Run a model over clips, or read saved results, and measure both kinds of consistency; tables and JSON."""
+"""Run a model over clips, or read saved results, and measure fit and consistency; tables and JSON."""
 
 from __future__ import annotations
 
@@ -31,24 +31,21 @@ CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was measured on one clip."""
+    """Measures of one clip."""
 
     clip: str
     consistency: Consistency
     fit: PriorFit | None
-    """None for a saved result: its frames are not at hand."""
+    """None for saved results, which have no frames."""
 
     def to_dict(self) -> dict[str, object]:
-        """Return one flat JSON object; what cannot be said is None."""
+        """Return one flat JSON object; NaN becomes None."""
         values = asdict(self.consistency) | (asdict(self.fit) if self.fit else {})
         return {"clip": self.clip} | {name: None if value != value else value for name, value in values.items()}
 
 
 def without_parts(model: LoadedModel, *, refine: bool, smoothing: bool) -> LoadedModel:
-    """Return ``compact`` without its fit to the keypoints, or without its causal filter, to see what they do.
-
-    The network itself is changed: load another one for anything else.
-    """
+    """Return ``compact`` without its fit to the keypoints or its causal filter; changes the network in place."""
     if not refine:
         model.network.person_head.refiner = Refiner(RefineConfig(steps=0))
     session = replace(model.profile.session, causal_filter=None)
@@ -56,10 +53,10 @@ def without_parts(model: LoadedModel, *, refine: bool, smoothing: bool) -> Loade
 
 
 def find_inputs(paths: list[Path]) -> list[Path]:
-    """Return the clips and results among ``paths``; folders are searched, not deeply.
+    """Return the clips and results among ``paths``; folders are searched one level deep.
 
     Raises:
-        InputError: There is none.
+        InputError: None was found.
     """
     found: list[Path] = []
     for path in paths:
@@ -76,13 +73,13 @@ def report_on(
     max_frames: int | None = None,
     finishing: FinishOptions = COMPACT_PROFILE.finishing,
 ) -> Report:
-    """Measure a saved result, or run ``model`` on a clip and measure what comes out.
+    """Measure a saved result, or the result of ``model`` on a clip.
 
     Args:
         path: One of ``find_inputs``.
-        model: ``compact``; None is enough for saved results.
-        max_frames: Use at most so many frames of a clip.
-        finishing: What is made of a whole clip.
+        model: ``compact``; None for saved results.
+        max_frames: Maximum number of frames of a clip.
+        finishing: Offline processing of the whole clip.
     """
     if path.suffix.lower() == ".npz":
         name = path.parent.name if path.name == "reconstruction.npz" else path.stem
@@ -96,7 +93,7 @@ def report_on(
 def reconstruct_beside_prior(
     clip: Path, model: LoadedModel, max_frames: int | None = None, finishing: FinishOptions = COMPACT_PROFILE.finishing
 ) -> tuple[Reconstruction, PriorKeypoints]:
-    """Reconstruct a clip as ``reconstruct`` does and keep what the frozen prior saw in every frame."""
+    """Reconstruct a clip as ``reconstruct`` does and keep the frozen prior's keypoints of every frame."""
     session, store = Session(model), ResultStore()
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     try:

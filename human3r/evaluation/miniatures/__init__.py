@@ -1,6 +1,6 @@
-"""Every public benchmark as a few generated frames in its own folder layout: no download, no licence.
+"""Every public benchmark as a few generated frames in its own folder layout: no download, no license.
 
-They show that a command works and what its report looks like; their numbers say nothing about a model.
+They exercise a command and its report; their figures do not measure a model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Stand-ins for the licensed body files, in their own formats, cut from the embedded body.
-
-Whatever poses SMPL or carries SMPL-X over to it can be tried with them; their numbers mean nothing outside of that.
-"""
+"""Substitutes for the licensed body files in their formats, cut from the embedded body, for miniatures and tests."""
 
 from __future__ import annotations
 
@@ -17,16 +14,17 @@ from human3r.bodies.loading import EMBEDDED_BODY_PATH, read_body_arrays
 from human3r.evaluation.bodies.body_kit import LSP14_ROWS
 from human3r.evaluation.bodies.smpl_file import NUM_SMPL_JOINTS, NUM_SMPL_VERTICES
 from human3r.evaluation.metrics import FOOT_VERTICES
+from human3r.skeleton import BODY_PARENTS, Joint
 
 GENDER_BETA = {"neutral": 0.0, "male": 0.7, "female": -0.7}
-"""How a gendered stand-in differs from the neutral body: by so much of the first shape coefficient."""
-SMPL_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
-_HEAD, _LEFT_HAND, _RIGHT_HAND = 15, 22, 23
+"""First shape coefficient of the substitute of each gender."""
+SMPL_PARENTS = (*BODY_PARENTS, 20, 21)
+_LEFT_HAND, _RIGHT_HAND = 22, 23
 _MIDDLE_FINGERS = (28, 43)
 """SMPL-X joints at which SMPL has its hands."""
 _LSP14_JOINTS = (8, 5, 2, 1, 4, 7, 21, 19, 17, 16, 18, 20, 12, 15)
-"""SMPL joints that stand for the fourteen of the H36M regressor."""
-_NUM_NEIGHBOURS = 150
+"""SMPL joints in place of the fourteen of the H36M regressor."""
+_NUM_NEIGHBORS = 150
 """Vertices that a joint is regressed from."""
 
 
@@ -62,7 +60,7 @@ def _write_smplx(path: Path, beta: float) -> None:
 
 
 def _kept_vertices(body: BodyArrays) -> np.ndarray:
-    """Choose 6890 of the vertices; toes and heels come into the slots where SMPL has them."""
+    """Choose 6890 of the vertices, with toes and heels at SMPL's indices."""
     kept = np.round(np.linspace(0, NUM_VERTICES - 1, NUM_SMPL_VERTICES)).astype(np.int64)
     owner, template = body.skinning_weights[kept].argmax(1), body.template[kept]
     for foot, ankle, slots in ((10, 7, FOOT_VERTICES[:2]), (11, 8, FOOT_VERTICES[2:])):
@@ -81,7 +79,7 @@ def _joint_regressor(body: BodyArrays, kept: np.ndarray) -> np.ndarray:
     regressor = np.zeros((NUM_SMPL_JOINTS, NUM_SMPL_VERTICES))
     for joint, row in enumerate(rows):
         distance = np.linalg.norm(body.template[kept] - wanted[row, :, 0], axis=1)
-        near = np.argsort(distance)[:_NUM_NEIGHBOURS]
+        near = np.argsort(distance)[:_NUM_NEIGHBORS]
         equations = np.concatenate([blend[kept[near]].reshape(len(near), -1).T, np.ones((1, len(near)))])
         regressor[joint, near] = np.linalg.lstsq(equations, np.append(wanted[row].ravel(), 1.0), rcond=None)[0]
     return regressor
@@ -90,7 +88,7 @@ def _joint_regressor(body: BodyArrays, kept: np.ndarray) -> np.ndarray:
 def _smpl_content(body: BodyArrays, kept: np.ndarray, regressor: np.ndarray, beta: float) -> dict[str, object]:
     """Return the fields of an SMPL file; fingers and face belong to hands and head."""
     weights = np.zeros((NUM_SMPL_VERTICES, NUM_SMPL_JOINTS), np.float32)
-    owners = [*range(_LEFT_HAND), *(_HEAD,) * 3, *(_LEFT_HAND,) * 15, *(_RIGHT_HAND,) * 15]
+    owners = [*range(_LEFT_HAND), *(Joint.HEAD,) * 3, *(_LEFT_HAND,) * 15, *(_RIGHT_HAND,) * 15]
     for joint, owner in enumerate(owners):
         weights[:, owner] += body.skinning_weights[kept, joint]
     directions = np.zeros((NUM_SMPL_VERTICES, 3, 9 * (NUM_SMPL_JOINTS - 1)), np.float32)

@@ -28,7 +28,7 @@ NUM_FRAMES = 6
 
 
 def _own_betas(person: Walk, gender: str) -> np.ndarray:
-    """Shape coefficients with which a gendered stand-in looks like the walker."""
+    """Shape coefficients that give a gendered substitute the walker's shape."""
     betas = person.betas.copy()
     betas[0] -= GENDER_BETA[gender]
     return betas
@@ -104,7 +104,7 @@ def write_emdb(root: Path) -> None:
 
 
 def write_rich(root: Path) -> None:
-    """One video of a static camera; the frames that are labelled begin at 3."""
+    """One video of a static camera; the frames that are labeled begin at 3."""
     video, first = "test/Room_000_walking/cam_01", 3
     person, T_world_camera = walk(NUM_FRAMES), cameras(1, is_static=True)[0]
     for frame in range(NUM_FRAMES):

@@ -21,11 +21,11 @@ def picture(index: int) -> np.ndarray:
 
 
 def depth(index: int) -> np.ndarray:
-    """``H W`` float32 metres with a hole."""
+    """``H W`` float32 meters with a hole."""
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
-    metres = (2 + 0.05 * rows + 0.02 * columns + 0.1 * index).astype(np.float32)
-    metres[:3, :5] = 0
-    return metres
+    meters = (2 + 0.05 * rows + 0.02 * columns + 0.1 * index).astype(np.float32)
+    meters[:3, :5] = 0
+    return meters
 
 
 def cameras(count: int) -> np.ndarray:
@@ -43,17 +43,17 @@ def save_picture(path: Path, index: int) -> None:
     Image.fromarray(picture(index)).save(path)
 
 
-def save_depth_png(path: Path, index: int, units_per_metre: float) -> None:
+def save_depth_png(path: Path, index: int, units_per_meter: float) -> None:
     """Write one depth map as a 16-bit PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.round(depth(index) * units_per_metre).astype(np.uint16)).save(path)
+    Image.fromarray(np.round(depth(index) * units_per_meter).astype(np.uint16)).save(path)
 
 
-def save_dpt(path: Path, metres: np.ndarray) -> None:
+def save_dpt(path: Path, meters: np.ndarray) -> None:
     """Write a Sintel depth file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    height, width = metres.shape
-    path.write_bytes(struct.pack("<fii", 202021.25, width, height) + metres.astype("<f4").tobytes())
+    height, width = meters.shape
+    path.write_bytes(struct.pack("<fii", 202021.25, width, height) + meters.astype("<f4").tobytes())
 
 
 def save_cam(path: Path, K: np.ndarray, T_world_camera: np.ndarray) -> None:

@@ -32,7 +32,7 @@ class Walk:
     betas: np.ndarray
     """``10`` of the neutral body."""
     transl: np.ndarray
-    """``T 3`` metres"""
+    """``T 3`` meters"""
 
 
 @cache
@@ -42,7 +42,7 @@ def embedded_body() -> SmplxBody:
 
 
 def walk(num_frames: int, lane_m: float = 0.0, phase: float = 0.0) -> Walk:
-    """Stand for half of the time, then walk along x; ``lane_m`` is how far to the right and towards the wall."""
+    """Stand for half of the time, then walk along x; ``lane_m`` is how far to the right and toward the wall."""
     moving = np.maximum(np.arange(num_frames) - num_frames // 2, 0)
     step = phase + 0.35 * moving
     swing = 0.45 * np.sin(step)
@@ -85,7 +85,7 @@ def cameras(num_frames: int, *, is_static: bool = False) -> np.ndarray:
 
 @torch.inference_mode()
 def vertices_world(person: Walk, frame: int) -> np.ndarray:
-    """Pose one person with the embedded body: ``V 3`` metres."""
+    """Pose one person with the embedded body: ``V 3`` meters."""
     rotations = rotation_from_axis_angle(torch.from_numpy(smplx_rotations(person.axis_angle[frame])).float()[None])
     betas, transl = (torch.from_numpy(values).float()[None] for values in (person.betas, person.transl[frame]))
     return embedded_body().mesh(rotations, betas, torch.zeros(1, 10), transl).vertices[0].double().numpy()

@@ -1,4 +1,4 @@
-"""The report as one HTML file that holds its pictures: open it anywhere, send it to anyone."""
+"""The report as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
 def page_of(run: EvaluationRun, out: Path) -> str:
-    """Return the report as HTML; pictures are read from ``out``, and those that are not there are left out."""
+    """Return the report as HTML; pictures are read from ``out``; missing ones are skipped."""
     title = escape(run.benchmark.protocol.title)
     body = "\n".join(_section(section, out) for section in sections_of(run))
     return (
@@ -46,7 +46,7 @@ def page_of(run: EvaluationRun, out: Path) -> str:
 
 
 def write_page(run: EvaluationRun, out: Path) -> Path:
-    """Write ``report.html`` into ``out``, where ``write_report`` has been before.
+    """Write ``report.html`` into ``out``, after ``write_report``.
 
     Raises:
         DiskFullError: The folder cannot be written.

@@ -1,6 +1,6 @@
 """One picture per sequence: paths beside the truth, and errors over the frames.
 
-Drawn with Pillow, so that an evaluation needs no plotting library. What is drawn is stored with the scores.
+Drawn with Pillow: the evaluation has no plotting library among its requirements.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _MARGIN_PX = 42
 _COLUMNS = 2
 _INK, _TRUE = (60, 60, 60), (150, 150, 150)
 PREDICTED_COLORS = ((200, 60, 30), (40, 100, 200), (40, 150, 90), (160, 90, 190), (220, 150, 20))
-"""Colours of the curves in one panel, in order; a predicted path has the first."""
+"""Colors of the curves in one panel, in order; a predicted path has the first."""
 
 
 def sequence_plot(groups: tuple[ScoreGroup, ...], title: str) -> bytes | None:
-    """Draw everything of a sequence that has series as one PNG; None where nothing has.
+    """Draw everything of a sequence that has series as one PNG; None without series.
 
     Groups with a path get a panel each, with one scale for both axes. Curves of one name share a panel.
     """
@@ -52,14 +52,13 @@ def _path_panel(group: ScoreGroup, title: str) -> Image.Image:
     columns = [np.array(group.series[name]) for name in PATH_SERIES]
     truth, predicted = np.stack(columns[:2], -1), np.stack(columns[2:], -1)
     both = np.concatenate([truth, predicted])
-    # One scale for both axes: a path must not be stretched.
     aspect = (width - 2 * _MARGIN_PX) / (height - 2 * _MARGIN_PX)
     half = max(float(np.ptp(both, axis=0).max()) / 2, 1e-6) * np.array([aspect, 1.0])
-    centre = (both.max(0) + both.min(0)) / 2
-    low, high = centre - half, centre + half
+    center = (both.max(0) + both.min(0)) / 2
+    low, high = center - half, center + half
     panel = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(panel)
-    _frame(draw, f"{title}: {group.name} path [m], grey = truth", low, high)
+    _frame(draw, f"{title}: {group.name} path [m], gray = truth", low, high)
     _curve(draw, truth, low, high, _TRUE)
     _curve(draw, predicted, low, high, PREDICTED_COLORS[0])
     return panel

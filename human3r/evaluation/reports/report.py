@@ -1,7 +1,4 @@
-"""What a run says: a JSON summary for programs, and a report of tables and pictures for people.
-
-The report is one structure, which is written as Markdown and, on demand, as one HTML page (``report_page``).
-"""
+"""Results of a run: a JSON summary, and a report of tables and pictures that is written as Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from human3r.atomic import write_bytes, write_text
-from human3r.evaluation.protocol import PublishedRow
 from human3r.evaluation.reference import DEFECTS
 from human3r.evaluation.reports.plots import sequence_plot
+from human3r.evaluation.reports.published import published_rows
 from human3r.evaluation.runner import SCHEMA, EvaluationRun, file_stem, finite_or_none
 
 _NUM_WORST_SHOWN = 12
@@ -29,14 +26,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; what is empty is not shown."""
+    """A part of the report; shown if it has rows or pictures."""
 
     title: str
     text: str = ""
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     own_rows: tuple[int, ...] = ()
-    """Rows of the table that this run measured."""
+    """Rows measured in this run."""
     pictures: tuple[Picture, ...] = ()
 
 
@@ -52,6 +49,7 @@ def summary_of(run: EvaluationRun) -> dict[str, object]:
         "num_sequences": len(run.sequences),
         "num_frames": sum(scores.num_frames for scores in run.sequences),
         "missing_sequences": list(run.missing),
+        "is_miniature": run.benchmark.is_miniature,
         "is_complete": run.is_complete,
         "scores": run.scores,
         "sequences": {
@@ -78,16 +76,17 @@ def sections_of(run: EvaluationRun) -> list[Section]:
         _sequences(run),
         Section("Plots", pictures=tuple(Picture(path, sequence) for sequence, path in _plot_paths(run).items())),
         _worst(run),
+        _elsewhere(run),
         Section("All metrics", header=("metric", "value"), rows=metrics),
         _protocol(run),
     ]
-    return [section for section in sections if section.text or section.rows or section.pictures]
+    return [section for section in sections if section.rows or section.pictures]
 
 
 def _comparison(run: EvaluationRun) -> Section:
-    """Published rows, this run, and this run with the reference's defects, if these were asked for."""
+    """Return this run, also with the reference's defects if these were asked for, beside comparable published rows."""
     columns, scores = run.benchmark.headline, run.scores
-    rows = [(row.method, *(_number(row.values.get(name)) for name in columns), row.source) for row in _published(run)]
+    rows = [] if run.benchmark.is_miniature else _published(run)
     own = [(f"{run.model} (this run)", *(_number(scores.get(name)) for name in columns), "measured here")]
     references = run.benchmark.protocol.references
     text = _coverage(run)
@@ -98,12 +97,27 @@ def _comparison(run: EvaluationRun) -> Section:
             values = (_number(replaced.get(name, scores.get(name))) for name in columns)
             own.append((f"{run.model}, as the reference computes", *values, f"with {', '.join(references)}"))
     return Section(
-        "Result",
+        "Result on the miniature" if run.benchmark.is_miniature else "Result",
         text,
-        ("method", *(label_of(name) for name in columns), "source"),
+        ("method", *map(label_of, columns), "source"),
         (*rows, *own),
         own_rows=tuple(range(len(rows), len(rows) + len(own))),
     )
+
+
+def _elsewhere(run: EvaluationRun) -> Section:
+    """Return the published rows of the real data set, apart from a miniature's figures."""
+    if not run.benchmark.is_miniature:
+        return Section("Published rows")
+    text = "Measured on the real data set by others; not comparable with the figures of the miniature."
+    header = ("method", *map(label_of, run.benchmark.headline), "source")
+    return Section("Published rows, real data", text, header, tuple(_published(run)))
+
+
+def _published(run: EvaluationRun) -> list[tuple[str, ...]]:
+    rows = published_rows(run.benchmark.protocol.name)
+    columns = run.benchmark.headline
+    return [(row.method, *(_number(row.values.get(name)) for name in columns), row.source) for row in rows]
 
 
 _LABELS = {
@@ -137,7 +151,7 @@ _ALIGNMENTS = {
 
 
 def label_of(name: str) -> str:
-    """Return how people call a metric ``group.metric``; its name where there is no other."""
+    """Return the label of a metric ``group.metric``, or its name."""
     group, metric = name.split(".")
     label = _LABELS.get(metric, name)
     return f"{_ALIGNMENTS[group]}: {label}" if group in _ALIGNMENTS else label
@@ -169,15 +183,15 @@ def _worst(run: EvaluationRun) -> Section:
         for value, sequence, frame in frames[:_NUM_WORST_SHOWN]
     )
     has_depth = any(group.series.get("abs_rel") for item in run.sequences for group in item.groups)
-    legend = "Coloured: predicted people. Rings: true joints, where people are scored."
+    legend = "Colored: predicted people. Rings: true joints, where people are scored."
     if has_depth and run.benchmark.worst_by[1] == "abs_rel":
         legend += " Then predicted depth after alignment, true depth, and relative error up to 0.3."
     return Section("Worst frames", legend if pictures else "", pictures=pictures)
 
 
 def _protocol(run: EvaluationRun) -> Section:
-    facts = [(name, _plain(value)) for name, value in asdict(run.benchmark.protocol).items() if name != "title"]
-    facts += [("gate of the state", "official networks only")]
+    facts = [(name, _setting(value)) for name, value in asdict(run.benchmark.protocol).items() if name != "title"]
+    facts += [("gate of the state", "paper networks only")]
     facts += [("model sha256", run.model_sha256), ("precision", run.precision)]
     return Section("Protocol", header=("setting", "value"), rows=tuple(facts))
 
@@ -218,7 +232,7 @@ def write_report(run: EvaluationRun, out: Path) -> None:
 
 
 def _plot_paths(run: EvaluationRun) -> dict[str, str]:
-    """Paths of the plots by sequence, beside the report."""
+    """Return paths of the plots by sequence, relative to the report."""
     return {
         item.sequence: f"plots/{file_stem(item.sequence)}.png"
         for item in run.sequences
@@ -226,19 +240,13 @@ def _plot_paths(run: EvaluationRun) -> dict[str, str]:
     }
 
 
-def _published(run: EvaluationRun) -> list[PublishedRow]:
-    """Merge rows of one method and one source, which tables of several alignments give separately."""
-    merged: dict[tuple[str, str], dict[str, float]] = {}
-    for row in run.benchmark.published:
-        merged.setdefault((row.method, row.source), {}).update(row.values)
-    return [PublishedRow(method, values, source) for (method, source), values in merged.items()]
-
-
 def _coverage(run: EvaluationRun) -> str:
     frames = sum(scores.num_frames for scores in run.sequences)
     rejected = sum(scores.num_rejected for scores in run.sequences)
     count = len(run.sequences)
-    text = f"{count} sequence{'s' * (count != 1)}, {frames} frames, {rejected} of them without a usable prediction."
+    text = f"{count} sequence{'s' * (count != 1)}, {frames} frames, {rejected} without a usable prediction."
+    if run.benchmark.is_miniature:
+        return f"{text} Generated frames replace the data set: the figures do not measure the model."
     if not run.is_complete:
         text += " Incomplete: not comparable with the published rows."
     if run.missing:
@@ -255,5 +263,5 @@ def _number(value: float | None) -> str:
     return "–" if value is None or value != value else f"{value:.4g}"
 
 
-def _plain(value: object) -> str:
+def _setting(value: object) -> str:
     return ", ".join(str(item) for item in value) or "all" if isinstance(value, tuple) else str(value)

@@ -1,13 +1,13 @@
-"""The frames on which a network did worst, as pictures: people over the image, true joints beside them, depth maps.
+"""Pictures of the frames with the largest errors: predicted people, true joints, depth maps.
 
-While a sequence runs, a small memory of every frame is kept; the pictures are drawn when its errors are known.
+A reduced copy of every prediction is kept while a sequence runs; pictures are drawn once its errors are known.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,30 +23,30 @@ NUM_WORST = 3
 """Pictures per sequence."""
 _LONG_SIDE_PX = 640
 _DEPTH_STEP = 4
-"""Every so many pixels of a depth map are kept."""
+"""Stride of the depth maps that are kept."""
 _MAX_KEPT_DEPTH_M = 60_000.0
-"""Below the largest number of half precision."""
+"""Below the largest half-precision number."""
 _TRUE_COLOR = (255, 255, 255)
 _MISSES = ("detection", "missed")
 _RAMP = np.array(
     [(13, 8, 135), (84, 2, 163), (139, 10, 165), (185, 50, 137), (219, 92, 104), (244, 136, 73), (254, 188, 43)],
     np.float64,
 )
-"""Colours from near to far, and from no error to large."""
+"""Colors from near to far, and from no error to large."""
 _FULL_ERROR = 0.3
-"""Relative error of depth that is drawn in the last colour."""
+"""Relative depth error of the last color."""
 
 
 @dataclass(frozen=True)
 class _Memory:
-    """What is kept of a frame: its people without the pictures, and a coarse depth map where depth is scored."""
+    """A prediction without its images, and a coarse depth map where depth is scored."""
 
     prediction: FramePrediction
     depth: np.ndarray | None
 
 
 class FrameKeeper:
-    """Hands predictions on and remembers a little of each.
+    """Passes predictions on and keeps a reduced copy of each.
 
     Args:
         predictions: Of a sequence, in order.
@@ -70,11 +70,9 @@ class FrameKeeper:
 
 def _without_pictures(prediction: FramePrediction) -> FramePrediction:
     """Drop everything that has pixels."""
-    changed = {name: getattr(prediction, name) for name in FramePrediction.__dataclass_fields__}
-    nothing = torch.zeros(0)
-    return FramePrediction(
-        **changed | dict.fromkeys(("pointmap_camera", "confidence", "person_mask", "image"), nothing)
-    )
+    none = torch.zeros(0, 0)
+    points, image = torch.zeros(0, 0, 3), torch.zeros(0, 0, 3, dtype=torch.uint8)
+    return replace(prediction, pointmap_camera=points, confidence=none, person_mask=none, image=image)
 
 
 def find_worst(
@@ -84,8 +82,8 @@ def find_worst(
 
     Args:
         groups: Of the sequence.
-        worst_by: (group, series) whose largest values are sought; people who were missed where it is not there.
-        num_frames: Of the sequence: neighbours nearer than a tenth of it are left out.
+        worst_by: (group, series) to search for the largest values; missed people if it is absent.
+        num_frames: Of the sequence; frames nearer to a chosen one than a tenth of it are skipped.
     """
     series = {group.name: group.series for group in groups}
     places = [place for place in (worst_by, _MISSES) if place and place[1] in series.get(place[0], {})]
@@ -108,9 +106,9 @@ def draw_frame(
     Args:
         recording: The sequence.
         frame: Row of the image.
-        keeper: What is remembered of the predictions.
+        keeper: The reduced predictions.
         body: The body of the predictions.
-        group: Says by which scale and shift depth was aligned; None where depth is not scored.
+        group: Holds scale and shift of the depth alignment; None where depth is not scored.
     """
     memory = keeper.frames[frame]
     image = _shrunk(load_image(recording.images[frame]))
@@ -165,6 +163,6 @@ def _resized(values: np.ndarray, size: tuple[int, int], resample: Image.Resampli
 
 
 def _colored(share: np.ndarray) -> np.ndarray:
-    """Colour ``H W`` shares of the ramp: ``H W 3`` uint8."""
+    """Color ``H W`` shares of the ramp: ``H W 3`` uint8."""
     place = np.nan_to_num(np.clip(share, 0, 1)) * (len(_RAMP) - 1)
     return np.stack([np.interp(place, np.arange(len(_RAMP)), _RAMP[:, c]) for c in range(3)], -1).astype(np.uint8)

@@ -30,9 +30,9 @@ class DepthErrors:
     abs_rel: float
     """mean |d - g| / g"""
     sq_rel: float
-    """mean (d - g)^2 / g, metres"""
+    """mean (d - g)^2 / g, meters"""
     rmse: float
-    """metres"""
+    """meters"""
     log_rmse: float
     """no unit"""
     delta_1: float
@@ -44,7 +44,7 @@ class DepthErrors:
     scale: float
     """scale that was applied to the prediction"""
     shift: float
-    """shift that was applied after the scale, metres"""
+    """shift that was applied after the scale, meters"""
     num_pixels: int
     """valid pixels"""
 
@@ -59,8 +59,8 @@ def depth_metrics(
     """Video-depth errors with one alignment for the whole sequence; NaN where no pixel is valid.
 
     Args:
-        predicted: ``T H W`` camera z, metres; any other shape that ``truth`` has too.
-        truth: ``T H W`` metres; 0 marks invalid pixels.
+        predicted: ``T H W`` camera z, meters; any other shape that ``truth`` has too.
+        truth: ``T H W`` meters; 0 marks invalid pixels.
         alignment: ``metric`` none; ``scale`` L1-optimal scale by IRLS; ``scale_shift`` exact least absolute deviations;
             ``scale_shift_adam`` the public protocol's Adam, which stops early; ``median`` ratio of medians.
         max_depth_m: True depths at or beyond this are invalid; None keeps all.
@@ -96,7 +96,7 @@ def depth_metrics(
 
 
 def align_depth(predicted: np.ndarray, truth: np.ndarray, alignment: DepthAlignment) -> tuple[float, float]:
-    """Fit (scale, shift) of valid depths; both arguments are ``N`` metres. See ``depth_metrics`` for the kinds."""
+    """Fit (scale, shift) of valid depths; both arguments are ``N`` meters. See ``depth_metrics`` for the kinds."""
     if alignment == "metric":
         return 1.0, 0.0
     if alignment == "median":
@@ -130,8 +130,8 @@ def _scale_shift_exact(predicted: np.ndarray, truth: np.ndarray) -> tuple[float,
         residual = truth - scale * predicted
         return float(np.abs(residual - np.median(residual)).sum())
 
-    centre = _lower_median(truth) / max(abs(_lower_median(predicted)), 1e-9)
-    width = 10.0 * max(abs(centre), 1e-3)
+    center = _lower_median(truth) / max(abs(_lower_median(predicted)), 1e-9)
+    width = 10.0 * max(abs(center), 1e-3)
     for _ in range(_MAX_WIDENINGS):
         best = float(minimize_scalar(cost, bounds=(-width, width), method="bounded", options={"xatol": 1e-10}).x)
         if abs(best) < 0.99 * width:

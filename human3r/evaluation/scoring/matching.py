@@ -70,7 +70,7 @@ def box_iou(first_px: np.ndarray, second_px: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """Precision, recall and F1 in per cent, rounded to whole per cent as the published tables are."""
+    """Precision, recall and F1 in percent, rounded to whole percent as the published tables are."""
 
     precision: float
     recall: float

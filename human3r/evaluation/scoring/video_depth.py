@@ -39,9 +39,9 @@ def score_video_depth(
 def valid_depths(
     prediction: FramePrediction, truth: np.ndarray, max_depth_m: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return predicted and true depth (``N`` float32 metres) of the valid pixels of one frame.
+    """Return predicted and true depth (``N`` float32 meters) of the valid pixels of one frame.
 
-    The predicted camera z is enlarged bicubically to the size of ``truth`` (``H W`` metres, 0 invalid).
+    The predicted camera z is enlarged bicubically to the size of ``truth`` (``H W`` meters, 0 invalid).
     """
     depth = prediction.pointmap_camera[None, None, ..., 2]
     depth = torch.nn.functional.interpolate(depth, truth.shape, mode="bicubic", align_corners=False)[0, 0].numpy()

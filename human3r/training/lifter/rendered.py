@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.atomic import write_bytes
+from human3r.bodies.joints import COCO17_JOINTS
 from human3r.errors import FormatError
 from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
@@ -31,8 +32,6 @@ from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_cl
 from human3r.video.preprocess import prepare_compact
 
 _LOG = logging.getLogger(__name__)
-_COCO_JOINTS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
-"""SMPL-X joints of COCO keypoints 5 to 16."""
 _HEAD = 15
 _FRAMES_PER_PART = 150
 _FAR = 0.35
@@ -180,7 +179,7 @@ def match_detections(found: ImageKeypoints, joints_px: np.ndarray, visible: np.n
     keypoints, scores = found.keypoints_px.double().numpy(), found.keypoint_score.double().numpy()
     mirrored = np.array(MIRRORED_KEYPOINTS[5:]) - 5
     for person in np.flatnonzero(visible > 0):
-        target = joints_px[person, _COCO_JOINTS]
+        target = joints_px[person, COCO17_JOINTS]
         if not np.isfinite(target).all():
             continue
         size = max(float(np.ptp(joints_px[person][np.isfinite(joints_px[person]).all(-1)], axis=0).max()), 8.0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from human3r.bodies.joints import extended_joints
-from human3r.bodies.placement import head_centred, to_body_parameters
+from human3r.bodies.placement import head_centered, to_body_parameters
 from human3r.bodies.smplx import SmplxBody
 from human3r.geometry.camera import intrinsics, project
 from human3r.geometry.rigid import invert_rigid, transform_points
@@ -118,7 +118,7 @@ def _frame(view: View, T_world_camera: Tensor) -> dict[str, Tensor]:
 
 def _parameters(view: View, body: SmplxBody) -> BodyParameters:
     people = view.prediction.to("cpu")
-    return head_centred(body, people.joint_rotations, people.head_camera, people.betas, people.expression)
+    return head_centered(body, people.joint_rotations, people.head_camera, people.betas, people.expression)
 
 
 def _people(view: View, T_world_camera: Tensor, body: SmplxBody) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from human3r.bodies import (
     SmplxBody,
     from_joint_rotations,
-    head_centred,
+    head_centered,
     to_body_parameters,
     to_joint_rotations,
     transform_parameters,
@@ -50,7 +50,7 @@ def _apply(transform: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 def test_the_head_joint_stands_at_the_predicted_point(
     synthetic_body: SmplxBody, rotations: torch.Tensor, head_camera: torch.Tensor, shape: tuple
 ) -> None:
-    parameters = head_centred(synthetic_body, rotations, head_camera, *shape)
+    parameters = head_centered(synthetic_body, rotations, head_camera, *shape)
     torch.testing.assert_close(synthetic_body.joints(parameters)[:, 15], head_camera, atol=1e-5, rtol=0)
 
 
@@ -61,7 +61,7 @@ def test_world_parameters_are_the_camera_parameters_moved(
     shape: tuple,
     T_world_camera: torch.Tensor,
 ) -> None:
-    camera = head_centred(synthetic_body, rotations, head_camera, *shape)
+    camera = head_centered(synthetic_body, rotations, head_camera, *shape)
     world = to_body_parameters(rotations, head_camera, *shape, T_world_camera, synthetic_body)
     expected = _apply(T_world_camera, synthetic_body(camera).vertices)
     torch.testing.assert_close(synthetic_body(world).vertices, expected, atol=2e-5, rtol=0)

@@ -9,13 +9,11 @@ import pytest
 import smplx
 import torch
 
-from human3r.bodies import EMBEDDED_BODY_PATH, CocoKeypoints, SmplxBody, coco17, extended_joints, load_body
-from human3r.bodies.joints import COCO17_HEAD_VERTICES
-from human3r.bodies.smplx import local_rotations
+from human3r.bodies import EMBEDDED_BODY_PATH, SmplxBody, extended_joints, load_body
 from human3r.records import BodyParameters
 
 _TOLERANCE = 1e-5
-"""Metres; float32 rounding of a two-metre body is 1e-6."""
+"""Meters; float32 rounding of a two-meter body is 1e-6."""
 
 
 def _reference(path: Path, parameters: BodyParameters) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,28 +75,3 @@ def test_gradients_at_the_rest_pose_are_finite(embedded_body: SmplxBody, paramet
 
 def test_a_body_keeps_nothing_in_a_checkpoint(embedded_body: SmplxBody) -> None:
     assert embedded_body.state_dict() == {}
-
-
-def test_coco_keypoints_without_a_mesh_equal_those_of_the_mesh(
-    embedded_body: SmplxBody, parameters: BodyParameters
-) -> None:
-    still_eyes = {"leye_pose": torch.zeros(3, 3), "reye_pose": torch.zeros(3, 3), "transl": torch.zeros(3, 3)}
-    parameters = type(parameters)(**{**vars(parameters), **still_eyes})
-    mesh = embedded_body(parameters)
-    rest = embedded_body.rest_joints(parameters.betas, parameters.expression)
-    joints, orientation = embedded_body.forward_kinematics(local_rotations(parameters), rest)
-    cheap = CocoKeypoints(embedded_body)(joints, orientation, parameters.betas, parameters.expression)
-    expected = coco17(mesh.joints, mesh.vertices[:, list(COCO17_HEAD_VERTICES)])
-    torch.testing.assert_close(cheap, expected, atol=2e-3, rtol=0)
-
-
-def test_keypoint_offsets_turn_with_their_joint(embedded_body: SmplxBody) -> None:
-    offsets = torch.zeros(17, 3)
-    offsets[11] = torch.tensor([0.03, 0.0, 0.0])
-    joints = embedded_body.joint_template[None]
-    quarter_turn = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]).expand(1, 55, 3, 3)
-    zeros = torch.zeros(1, 10)
-    plain = CocoKeypoints(embedded_body)(joints, quarter_turn, zeros, zeros)
-    moved = CocoKeypoints(embedded_body, offsets)(joints, quarter_turn, zeros, zeros)
-    torch.testing.assert_close((moved - plain)[0, 11], torch.tensor([0.0, 0.0, -0.03]), atol=1e-6, rtol=0)
-    assert (moved - plain)[0, :11].abs().amax() == 0

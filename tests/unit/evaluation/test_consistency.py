@@ -107,7 +107,7 @@ def test_steady_people_on_one_floor_have_no_faults() -> None:
     assert figures.camera_shift_mm == 0
 
 
-def test_acceleration_is_in_metres_per_second_squared() -> None:
+def test_acceleration_is_in_meters_per_second_squared() -> None:
     path = _path(20, (0, 0, 5), (0, 0, 0))
     path[:, 0] = 0.5 * 3.0 * (np.arange(20) / _FPS) ** 2
 

@@ -1,4 +1,4 @@
-"""Identities that move: crossings, absences, strangers, looks behind somebody else."""
+"""Identities that move: crossings, absences, new people, appearance behind another person."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from human3r.tracking.motion import MotionOptions, begin_motion, expected_distance, remember
+from human3r.tracking.motion import MotionOptions, begin_motion, expected_distance, update_tracks
 from human3r.tracking.tracks import TrackBank
 
 _STEP_S = 0.1
 RED, BLUE, GREEN = 0, 1, 2
 
 
-def _person(x: float, looks: int, y: float = 0.0) -> list[float]:
-    """A feature of ``compact``: place in sixtieths of the long side, size, looks of length 6."""
-    return [60 * x, 60 * y, 0.0, *[6.0 if looks == index else 0.0 for index in range(3)]]
+def _person(x: float, appearance: int, y: float = 0.0) -> list[float]:
+    """A feature of ``compact``: position in sixtieths of the long side, size, appearance of length 6."""
+    return [60 * x, 60 * y, 0.0, *[6.0 if appearance == index else 0.0 for index in range(3)]]
 
 
 def _track(frames: list[list[list[float]]], options: MotionOptions | None) -> list[list[int]]:
@@ -27,18 +27,18 @@ def _track(frames: list[list[list[float]]], options: MotionOptions | None) -> li
     return found
 
 
-def _twins(x: float) -> list[list[float]]:
-    """Two people who look alike and walk towards each other along one line, 0.4 apart at first."""
+def _crossing_pair(x: float) -> list[list[float]]:
+    """Two people of equal appearance and walk toward each other along one line, 0.4 apart at first."""
     return [_person(0.2 + x, RED), _person(0.6 - x, RED, y=0.002)]
 
 
 def test_people_who_look_alike_keep_their_identities_when_they_cross() -> None:
-    frames = [_twins(0.03 * index) for index in range(14)]
+    frames = [_crossing_pair(0.03 * index) for index in range(14)]
     assert _track(frames, MotionOptions()) == [[0, 1]] * 14
 
 
 def test_without_motion_the_same_crossing_exchanges_them() -> None:
-    frames = [_twins(0.03 * index) for index in range(14)]
+    frames = [_crossing_pair(0.03 * index) for index in range(14)]
     assert _track(frames, None)[-1] == [1, 0]
 
 
@@ -54,7 +54,7 @@ def test_a_stranger_at_the_place_of_somebody_who_left_is_new() -> None:
     assert _track(frames, MotionOptions())[-1] == [1]
 
 
-def test_somebody_who_comes_back_elsewhere_is_recognised_by_looks() -> None:
+def test_somebody_who_comes_back_elsewhere_is_recognized_by_looks() -> None:
     frames = [[_person(0.2, RED), _person(0.8, BLUE)]] * 5 + [[_person(0.8, BLUE)]] * 20
     frames.append([_person(0.8, BLUE), _person(0.5, RED)])
     assert _track(frames, MotionOptions())[-1] == [1, 0]
@@ -71,14 +71,14 @@ def test_a_frame_seen_twice_leaves_the_rate_alone() -> None:
     options = MotionOptions()
     first, second = torch.tensor([_person(0.1, RED)]), torch.tensor([_person(0.2, RED)])
     motion = begin_motion(1, 1.0, options, first.device)
-    _, after = remember(first, motion, second, 1.0, options)
+    _, after = update_tracks(first, motion, second, 1.0, options)
     assert after.rate.tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_looks_keep_their_length() -> None:
     options = MotionOptions()
     red, blue = torch.tensor([_person(0.1, RED)]), torch.tensor([_person(0.1, BLUE)])
-    features, _ = remember(red, begin_motion(1, 0.0, options, red.device), blue, 0.1, options)
+    features, _ = update_tracks(red, begin_motion(1, 0.0, options, red.device), blue, 0.1, options)
     assert float(features[:, 3:].norm()) == pytest.approx(6.0, abs=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Identities: who is recognised, who is new, and what the bank keeps."""
+"""Identities: who is recognized, who is new, and what the bank keeps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_people_keep_their_identity_when_their_order_changes() -> None:
     assert ids.tolist() == [2, 0, 1]
 
 
-def test_a_person_who_was_away_is_recognised() -> None:
+def test_a_person_who_was_away_is_recognized() -> None:
     _, bank = TrackBank.empty().assign(_features(0, 1))
     for _ in range(5):
         _, bank = bank.assign(_features(1))
