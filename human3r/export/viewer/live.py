@@ -18,8 +18,10 @@ from human3r.export.motion import Skin, build_skin
 from human3r.export.viewer import scene as viser_scene
 from human3r.export.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
 from human3r.export.viewer.views import framing_view, top_view
-from human3r.geometry.fusion import voxel_keys
+from human3r.geometry.fusion import depth_edges, voxel_keys
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
+from human3r.geometry.rigid import transform_points
+from human3r.results.trusted_pixels import EDGE_TOLERANCE, scene_pixels
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
 if TYPE_CHECKING:
@@ -31,9 +33,6 @@ MAX_NEW_POINTS_PER_FRAME = 20_000
 VOXEL_M = 0.03
 """Points that fall into a cube that already has one are not sent again."""
 POINT_SIZE_M = 0.02
-_DROPPED_CONFIDENCE = 0.25
-"""The least confident share of each frame's points, which are mostly edges and sky."""
-_PERSON_PROBABILITY = 0.3
 _FRAMES_PER_PATH = 4
 _CURRENT = "/camera/current"
 
@@ -188,15 +187,11 @@ class LiveScene:
 
 
 def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return world points ``n 3`` and colors of what is confident and shows no person."""
-    points = prediction.pointmap_camera.detach().cpu().numpy().astype(np.float64)
-    confidence = prediction.confidence.detach().cpu().numpy()
-    keep = prediction.person_mask.detach().cpu().numpy() < _PERSON_PROBABILITY
-    keep &= np.isfinite(points).all(axis=-1) & (points[..., 2] > 0)
-    if keep.any():
-        keep &= confidence >= np.quantile(confidence[keep], _DROPPED_CONFIDENCE)
-    colors = prediction.image.detach().cpu().numpy()[keep]
-    return points[keep] @ T_world_camera[:3, :3].T + T_world_camera[:3, 3], colors
+    """Return world points ``n 3`` and colors of the pixels that the fused scene is made of, without depth edges."""
+    points = prediction.pointmap_camera.numpy()
+    depth = points[..., 2]
+    keep = scene_pixels(prediction) & ~depth_edges(np.where(np.isfinite(depth), depth, 0.0), EDGE_TOLERANCE)
+    return transform_points(T_world_camera, points[keep].astype(np.float64)), prediction.image.numpy()[keep]
 
 
 def _first_gravity(T_world_camera: np.ndarray, points: np.ndarray, joints: np.ndarray) -> np.ndarray:

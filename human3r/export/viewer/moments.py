@@ -16,6 +16,7 @@ import numpy as np
 
 from human3r.atomic import write_bytes
 from human3r.geometry.fusion import depth_edges
+from human3r.results.trusted_pixels import EDGE_TOLERANCE, trusted_pixels
 
 if TYPE_CHECKING:
     from human3r.records import FramePrediction
@@ -27,10 +28,6 @@ MAX_RAW_BYTES = 24_000_000
 """Before compression, which halves it about; longer clips get coarser grids."""
 DEPTH_UNIT_M = 1e-3
 _BYTES_PER_POINT = 5
-_DROPPED_CONFIDENCE = 0.15
-"""The least confident share of each frame's pixels is left out: mostly edges and sky."""
-_EDGE_TOLERANCE = 0.08
-"""Relative depth step between neighbouring pixels that separates two surfaces."""
 
 
 class Moments:
@@ -52,21 +49,18 @@ class Moments:
 
     def add(self, prediction: FramePrediction) -> None:
         """Keep one frame, thinned to ``MAX_POINTS_PER_FRAME``."""
-        depth = prediction.pointmap_camera[..., 2].detach().cpu().numpy()
-        confidence = prediction.confidence.detach().cpu().numpy()
-        is_good = np.isfinite(depth) & (depth > 0) & (depth < np.iinfo(np.uint16).max * DEPTH_UNIT_M)
-        if is_good.any():
-            is_good &= confidence >= np.quantile(confidence[is_good], _DROPPED_CONFIDENCE)
-            is_good &= ~depth_edges(np.where(np.isfinite(depth), depth, 0.0), _EDGE_TOLERANCE)
-        millimetres = np.round(np.where(is_good, depth, 0.0) / DEPTH_UNIT_M).astype(np.uint16)
+        depth = prediction.pointmap_camera[..., 2].numpy()
+        is_good = trusted_pixels(prediction) & (depth < np.iinfo(np.uint16).max * DEPTH_UNIT_M)
+        is_good &= ~depth_edges(np.where(np.isfinite(depth), depth, 0.0), EDGE_TOLERANCE)
+        millimeters = np.round(np.where(is_good, depth, 0.0) / DEPTH_UNIT_M).astype(np.uint16)
         image, rect_px = prediction.image.detach().cpu().numpy(), prediction.source_rect_px
         for stride in (_stride(depth.size, MAX_POINTS_PER_FRAME), *[2] * self._num_halvings):
-            rect_px = _covered(rect_px, millimetres.shape, stride)
-            millimetres, image = _thinned(millimetres, stride), _thinned(image, stride)
-        self._depth[prediction.frame_index] = millimetres.copy()
+            rect_px = _covered(rect_px, millimeters.shape, stride)
+            millimeters, image = _thinned(millimeters, stride), _thinned(image, stride)
+        self._depth[prediction.frame_index] = millimeters.copy()
         self._color[prediction.frame_index] = image.copy()
         self._rect_px = rect_px
-        if len(self) * millimetres.size * _BYTES_PER_POINT > self._max_raw_bytes and min(millimetres.shape) > 1:
+        if len(self) * millimeters.size * _BYTES_PER_POINT > self._max_raw_bytes and min(millimeters.shape) > 1:
             self._halve()
 
     def _halve(self) -> None:
