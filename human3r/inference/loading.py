@@ -66,9 +66,7 @@ def load_model(
         raise DeviceMemoryError(
             f"{name} does not fit into the memory of {policy.device}.", "Use --device cpu."
         ) from error
-    is_compiled = (
-        compiled and profile.can_compile and compile_network(network, _typical_image(network.config, policy))
-    )
+    is_compiled = compiled and profile.can_compile and compile_network(network, _typical_image(network.config, policy))
     return LoadedModel(
         network=network,
         body=smplx_body,

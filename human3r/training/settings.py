@@ -11,6 +11,18 @@ from pathlib import Path
 from human3r.errors import FormatError
 
 SettingsT = typing.TypeVar("SettingsT")
+_FORMER_NAMES = {"optimiser": "optimizer", "colour_jitter": "color_jitter"}
+"""Keys of earlier TOML files, still read."""
+
+
+def read_stage(path: Path) -> str:
+    """Return the training stage that a TOML file names in ``stage``; files of earlier versions name it in their title.
+
+    Raises:
+        FormatError: The file is no TOML.
+    """
+    stage = str(_read_toml(path).get("stage", path.stem.split("_")[0]))
+    return "paper" if stage == "official" else stage
 
 
 def read_settings(record: type[SettingsT], path: Path | str) -> SettingsT:
@@ -19,21 +31,26 @@ def read_settings(record: type[SettingsT], path: Path | str) -> SettingsT:
     Raises:
         FormatError: The file is no TOML, has a key that no setting has, or a value of another type.
     """
+    path = Path(path)
+    values = _read_toml(path)
+    values.pop("stage", None)
+    return _fill(record, values, path.name)
+
+
+def _read_toml(path: Path) -> dict[str, object]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
 
-    path = Path(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FormatError(f"{path.name} is not a readable TOML file.", "See human3r/training/configs.") from error
-    values.pop("stage", None)
-    return _fill(record, values, path.name)
 
 
 def _fill(record: type[SettingsT], values: dict[str, object], where: str) -> SettingsT:
+    values = {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
     known = {item.name for item in fields(typing.cast(typing.Any, record))}
     unknown = sorted(values.keys() - known)
     if unknown:

@@ -27,7 +27,7 @@ class _Mesh:
             for vertex in face:
                 self.around[vertex].add(row)
 
-    def neighbours(self, vertex: int) -> set[int]:
+    def neighbors(self, vertex: int) -> set[int]:
         return {other for row in self.around[vertex] for other in self.faces[row]} - {vertex}
 
     def normal(self, face: tuple[int, int, int]) -> np.ndarray:
@@ -43,7 +43,7 @@ class _Mesh:
     def can_collapse(self, gone: int, kept: int) -> bool:
         """Whether the surface stays a manifold without folds."""
         shared = self.around[gone] & self.around[kept]
-        if len(shared) != 2 or len(self.neighbours(gone) & self.neighbours(kept)) != 2:
+        if len(shared) != 2 or len(self.neighbors(gone) & self.neighbors(kept)) != 2:
             return False
         for row in self.around[gone] - shared:
             before = self.normal(self.faces[row])
@@ -90,7 +90,7 @@ def decimate(
     def push(gone: int) -> None:
         if is_fixed[gone] or not mesh.around[gone]:
             return
-        for kept in sorted(mesh.neighbours(gone)):
+        for kept in sorted(mesh.neighbors(gone)):
             point = np.append(vertices[kept], 1.0)
             cost = float(point @ (quadrics[gone] + quadrics[kept]) @ point)
             cost += 1e-6 * float(((vertices[gone] - vertices[kept]) ** 2).sum())
@@ -107,7 +107,7 @@ def decimate(
         _, gone, kept, stamp = heapq.heappop(heap)
         if stamp != version[gone] or not mesh.around[gone] or not mesh.can_collapse(gone, kept):
             continue
-        affected = mesh.neighbours(gone)
+        affected = mesh.neighbors(gone)
         mesh.collapse(gone, kept)
         quadrics[kept] += quadrics[gone]
         remaining -= 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from human3r.training.body.skeleton import FINGER_NUMBERS, SIDES, bone_positions, hip_centre, shoulder_centre
+from human3r.training.body.skeleton import FINGER_NUMBERS, SIDES, bone_positions, hip_center, shoulder_center
 
 UPPER_ARM = (0.950, -0.269, -0.158)
 """Left upper arm: 16 degrees below the horizontal, 9 back."""
@@ -96,7 +96,7 @@ def skin(
 
 def _pose_leg(pose: _Pose, suffix: str, sign: float) -> None:
     hip, knee, ankle = (pose.head(f"{bone}.{suffix}") for bone in ("upperleg01", "lowerleg01", "foot"))
-    thigh = _aim(hip, knee, hip_centre(pose.head, suffix), _mirror(THIGH, sign))
+    thigh = _aim(hip, knee, hip_center(pose.head, suffix), _mirror(THIGH, sign))
     shin = _hinge(thigh, ankle - knee, _mirror(SHIN, sign))
     pose.turn(thigh, f"upperleg01.{suffix}", f"upperleg02.{suffix}")
     pose.turn(shin, f"lowerleg01.{suffix}", f"lowerleg02.{suffix}")
@@ -107,7 +107,7 @@ def _pose_leg(pose: _Pose, suffix: str, sign: float) -> None:
 
 def _pose_arm(pose: _Pose, suffix: str, sign: float) -> None:
     shoulder, elbow, wrist = (pose.head(f"{bone}.{suffix}") for bone in ("upperarm01", "lowerarm01", "wrist"))
-    upper = _aim(shoulder, elbow, shoulder_centre(pose.head, suffix), _mirror(UPPER_ARM, sign))
+    upper = _aim(shoulder, elbow, shoulder_center(pose.head, suffix), _mirror(UPPER_ARM, sign))
     fore = _hinge(upper, wrist - elbow, _mirror(FOREARM, sign))
     pose.turn(_about("z", sign * _COLLAR_RAISE_DEG), f"clavicle.{suffix}", f"shoulder01.{suffix}")
     pose.turn(upper, f"upperarm01.{suffix}", f"upperarm02.{suffix}")
@@ -161,15 +161,15 @@ def _between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return Rotation.from_rotvec(axis / np.maximum(sine, 1e-12) * angle).as_matrix()
 
 
-def _aim(pivot: np.ndarray, end: np.ndarray, centre: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Turn a limb about MakeHuman's pivot so that its end lies on the ray from our joint centre: ``S 3 3``.
+def _aim(pivot: np.ndarray, end: np.ndarray, center: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Turn a limb about MakeHuman's pivot so that its end lies on the ray from our joint center: ``S 3 3``.
 
-    Our centres lie a little inside MakeHuman's, and the rest directions hold between our joints.
+    Our centers lie a little inside MakeHuman's, and the rest directions hold between our joints.
     """
     length = np.linalg.norm(end - pivot, axis=-1)
-    along = ((centre - pivot) * direction).sum(axis=-1)
-    distance = -along + np.sqrt(along**2 - ((centre - pivot) ** 2).sum(axis=-1) + length**2)
-    return _between(end - pivot, centre + distance[:, None] * direction - pivot)
+    along = ((center - pivot) * direction).sum(axis=-1)
+    distance = -along + np.sqrt(along**2 - ((center - pivot) ** 2).sum(axis=-1) + length**2)
+    return _between(end - pivot, center + distance[:, None] * direction - pivot)
 
 
 def _hinge(parent: np.ndarray, offset: np.ndarray, direction: np.ndarray) -> np.ndarray:

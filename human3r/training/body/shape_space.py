@@ -31,7 +31,7 @@ class ShapeSpace:
     mean: np.ndarray
     """``N 3`` mean adult."""
     directions: np.ndarray
-    """``N 3 10`` metres per unit; coefficients of adults have unit variance (the last: see ``CHILD_UNITS``)."""
+    """``N 3 10`` meters per unit; coefficients of adults have unit variance (the last: see ``CHILD_UNITS``)."""
     joint_mean: np.ndarray
     """``55 3``"""
     joint_directions: np.ndarray
@@ -51,11 +51,11 @@ def fit_shape_space(vertices: np.ndarray, joints: np.ndarray, num_adults: int) -
     num_vertex_values = vertices[0].size
     adults, children = bodies[:num_adults], bodies[num_adults:]
     mean = adults.mean(axis=0)
-    centred = adults - mean
-    gram = centred[:, :num_vertex_values] @ centred[:, :num_vertex_values].T / (num_adults - 1)
+    centerd = adults - mean
+    gram = centerd[:, :num_vertex_values] @ centerd[:, :num_vertex_values].T / (num_adults - 1)
     values, modes = np.linalg.eigh(gram)
     largest = np.argsort(values)[::-1][:NUM_ADULT_COMPONENTS]
-    directions = centred.T @ modes[:, largest] / np.sqrt(num_adults - 1)
+    directions = centerd.T @ modes[:, largest] / np.sqrt(num_adults - 1)
     directions *= _signs(
         mean[:num_vertex_values].reshape(-1, 3), directions[:num_vertex_values].reshape(-1, 3, NUM_ADULT_COMPONENTS)
     )

@@ -1,4 +1,4 @@
-"""SMPL-X's 55 joints on the MakeHuman rig: which bones belong to which joint, and where the joint centres lie.
+"""SMPL-X's 55 joints on the MakeHuman rig: which bones belong to which joint, and where the joint centers lie.
 
 SMPL-X is known here by its public conventions only: joint order and parents, and the proportions written below.
 """
@@ -32,11 +32,11 @@ def bone_positions(bone_names: np.ndarray, heads: np.ndarray, *names: str) -> np
 
 
 def place_joints(bone_names: np.ndarray, heads: np.ndarray) -> np.ndarray:
-    """Put the 55 joint centres of T-posed bodies into the skeleton of MakeHuman.
+    """Put the 55 joint centers of T-posed bodies into the skeleton of MakeHuman.
 
     Args:
         bone_names: ``B``.
-        heads: ``S B 3`` bone heads, y-up, metres.
+        heads: ``S B 3`` bone heads, y-up, meters.
 
     Returns:
         ``S 55 3``; linear in ``heads``, so that linear shape spaces stay linear.
@@ -61,15 +61,15 @@ def place_joints(bone_names: np.ndarray, heads: np.ndarray) -> np.ndarray:
     return joints
 
 
-def hip_centre(bone: BoneLookup, suffix: str) -> np.ndarray:
-    """SMPL-X's hip centre: 12 cm apart where MakeHuman's are 23 cm, and a little lower."""
+def hip_center(bone: BoneLookup, suffix: str) -> np.ndarray:
+    """SMPL-X's hip center: 12 cm apart where MakeHuman's are 23 cm, and a little lower."""
     head = bone(f"upperleg01.{suffix}")
     pelvis_height = bone("spine04") - head
     return head - np.stack([0.465 * head[..., 0], 0.16 * pelvis_height[..., 1], 0 * head[..., 2]], axis=-1)
 
 
-def shoulder_centre(bone: BoneLookup, suffix: str) -> np.ndarray:
-    """SMPL-X's shoulder centre: a centimetre inside MakeHuman's, which are too broad."""
+def shoulder_center(bone: BoneLookup, suffix: str) -> np.ndarray:
+    """SMPL-X's shoulder center: a centimeter inside MakeHuman's, which are too broad."""
     return bone(f"upperarm01.{suffix}") * np.array([0.945, 1.0, 1.0])
 
 
@@ -81,7 +81,7 @@ def _place_trunk(bone: BoneLookup, put: Callable[[str, np.ndarray], None]) -> No
     """
     flat = np.array([0.0, 1.0, 1.0])
     pelvis = flat * (0.25 * bone("spine05") + 0.75 * bone("spine04"))
-    hips = flat * 0.5 * (hip_centre(bone, "L") + hip_centre(bone, "R"))
+    hips = flat * 0.5 * (hip_center(bone, "L") + hip_center(bone, "R"))
     pelvis[..., 2] = hips[..., 2] + 0.22 * (pelvis[..., 1] - hips[..., 1])
     neck = flat * (0.35 * bone("spine01") + 0.65 * bone("neck01"))
     put("pelvis", pelvis)
@@ -93,14 +93,14 @@ def _place_trunk(bone: BoneLookup, put: Callable[[str, np.ndarray], None]) -> No
 
 
 def _place_limbs(bone: BoneLookup, put: Callable[[str, np.ndarray], None], side: str, suffix: str) -> None:
-    shoulder = shoulder_centre(bone, suffix)
+    shoulder = shoulder_center(bone, suffix)
     put(f"{side}_shoulder", shoulder)
     put(f"{side}_elbow", bone(f"lowerarm01.{suffix}"))
     put(f"{side}_wrist", bone(f"wrist.{suffix}"))
     across = np.abs(shoulder[..., 0])
     reach = np.stack([-0.70 * shoulder[..., 0], -0.34 * across, 0.08 * across], axis=-1)
     put(f"{side}_collar", shoulder + reach)
-    put(f"{side}_hip", hip_centre(bone, suffix))
+    put(f"{side}_hip", hip_center(bone, suffix))
     put(f"{side}_knee", bone(f"lowerleg01.{suffix}"))
     put(f"{side}_ankle", bone(f"foot.{suffix}"))
     toes = [bone(f"toe{number}-1.{suffix}") for number in range(1, 6)]

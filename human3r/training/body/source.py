@@ -41,7 +41,7 @@ INTERIOR_LABELS = ("mouth_cavity", "eye_cavity.L", "eye_cavity.R", "eye_back.L",
 
 @dataclass(frozen=True)
 class AnnySource:
-    """Anny's people before re-posing: S samples (adults first), N vertices, B bones, y-up, metres."""
+    """Anny's people before re-posing: S samples (adults first), N vertices, B bones, y-up, meters."""
 
     vertices: np.ndarray
     """``S N 3`` rest vertices in Anny's own rest pose."""

@@ -24,7 +24,7 @@ ANNOTATION_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
 )
 """From the joints (the face: from the body's face points) to where annotators click: nose, then left eye, ear,
 shoulder, elbow, wrist, hip, knee, ankle; the right side is mirrored. Axes of ``body_points.OFFSET_CARRIERS`` at rest,
-metres. Source: MoveNet on real people who face the camera sees hips .53 shoulder widths apart; the rest is what a first
+meters. Source: MoveNet on real people who face the camera sees hips .53 shoulder widths apart; the rest is what a first
 training left between its projections and MoveNet's points (knees 3 cm down, wrists 2 cm out, shoulders 1 cm up)."""
 
 

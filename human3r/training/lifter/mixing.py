@@ -20,7 +20,7 @@ from human3r.models.compact.people.body_points import MIRRORED_JOINTS, MIRRORED_
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.records import concatenate
 from human3r.training.lifter.rendered import RenderedPeople
-from human3r.training.lifter.simulation.rotations import Dice, axis_turn, mirror
+from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, mirror
 from human3r.training.lifter.simulation.simulator import (
     STATURE_M,
     STATURE_M_PER_BETA,
@@ -99,13 +99,13 @@ class RenderedSampler:
     def __len__(self) -> int:
         return len(self.people.weight)
 
-    def sample(self, dice: Dice, count: int) -> SimulatedPeople:
+    def sample(self, rng: RandomSource, count: int) -> SimulatedPeople:
         """Draw ``count`` people, half of them mirrored."""
-        chosen = dice.below(len(self), count)
+        chosen = rng.below(len(self), count)
         people = self.people.map(lambda values: values[chosen])
-        people = resize_people(people, self.points, draw_grown_up(dice, self.bodies, count))
-        people = _roll(people, dice.normal(self.roll, count) * ~_at_border(people.people))
-        flips = dice.chance(0.5, count)
+        people = resize_people(people, self.points, draw_grown_up(rng, self.bodies, count))
+        people = _roll(people, rng.normal(self.roll, count) * ~_at_border(people.people))
+        flips = rng.chance(0.5, count)
         return _choose(flips, mirror_people(people), people)
 
 
@@ -149,11 +149,11 @@ def _all_people(pairs: RenderedPeople, points: BodyPoints) -> SimulatedPeople:
     posed = points(rotations, betas)
     height, width = pairs.image_size.astype(np.float32).T
     # The network's own principal point and its one focal length, as the program has them.
-    centre = torch.from_numpy(np.stack([width // 2, height // 2], axis=1))
+    center = torch.from_numpy(np.stack([width // 2, height // 2], axis=1))
     focal = torch.from_numpy(pairs.focal_px.mean(1, keepdims=True))
     far_corner = torch.from_numpy(np.stack([width, height], axis=1))
-    borders = torch.cat([(-0.5 - centre) / focal, (far_corner - 0.5 - centre) / focal], dim=1)
-    seen = (torch.from_numpy(pairs.keypoints_px) - centre[:, None]) / focal[:, None]
+    borders = torch.cat([(-0.5 - center) / focal, (far_corner - 0.5 - center) / focal], dim=1)
+    seen = (torch.from_numpy(pairs.keypoints_px) - center[:, None]) / focal[:, None]
     return SimulatedPeople(
         people=PersonKeypoints(seen, torch.from_numpy(pairs.scores), borders),
         joint_rotations=rotations,

@@ -41,7 +41,7 @@ of somebody else. Source: of 7,307 matches half are nearer than .05, and 4 % far
 
 @dataclass(frozen=True)
 class RenderedPeople:
-    """``N`` detections of rendered people; camera frame, metres, radians."""
+    """``N`` detections of rendered people; camera frame, meters, radians."""
 
     clip: np.ndarray
     """``N`` name of the clip's folder."""
@@ -57,7 +57,7 @@ class RenderedPeople:
     """``N 2`` int16 (height, width), network pixels."""
     focal_px: np.ndarray
     """``N 2`` float32 (fx, fy), network pixels."""
-    centre_px: np.ndarray
+    center_px: np.ndarray
     """``N 2`` float32 principal point."""
     rotvecs: np.ndarray
     """``N 22 3`` float32 local rotations, root in the camera frame."""
@@ -150,7 +150,7 @@ def detect_frame(folder: Path, frame: int, prior: MoveNetPrior) -> list[dict[str
         "frame": np.int16(frame),
         "image_size": np.array(size, np.int16),
         "focal_px": (clip.K[0, [0, 1], [0, 1]] * scale).astype(np.float32),
-        "centre_px": ((clip.K[0, :2, 2] + 0.5) * scale - 0.5).astype(np.float32),
+        "center_px": ((clip.K[0, :2, 2] + 0.5) * scale - 0.5).astype(np.float32),
     }
     rows = []
     for row, person in match_detections(found, joints_px, clip.people.visible_fraction[0]):

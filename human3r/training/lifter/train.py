@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from human3r.atomic import whole_or_absent
 from human3r.bodies import load_body
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
 from human3r.bodies.smplx import SmplxBody
@@ -29,9 +28,17 @@ from human3r.training.lifter.losses import lifter_losses
 from human3r.training.lifter.mixing import RenderedSampler, rendered_people
 from human3r.training.lifter.rendered import read_rendered
 from human3r.training.lifter.simulation.poses import PoseMix, PoseSampler
-from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.lifter.simulation.simulator import SimulatedPeople, Simulator
 from human3r.training.lifter.validation import HEADER, score_table
+from human3r.training.loop import (
+    load_checkpoint,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+    update_average,
+    warmup_cosine,
+)
 from human3r.training.motion import load_motions
 
 _LOG = logging.getLogger(__name__)
@@ -65,7 +72,7 @@ class _Run:
     lifter: BodyLifter
     average: BodyLifter
     optimizer: torch.optim.Optimizer
-    dice: Dice
+    rng: RandomSource
     step: int = 0
     seconds: float = 0.0
 
@@ -89,12 +96,14 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     torch.manual_seed(config.seed)
     run = _start(config, points)
     _resume(run, output / _CHECKPOINT)
-    held_out = {"": validation.sample(Dice(torch.Generator().manual_seed(config.seed + 1)), config.validation_people)}
+    held_out = {
+        "": validation.sample(RandomSource(torch.Generator().manual_seed(config.seed + 1)), config.validation_people)
+    }
     if config.rendered.held_out:
         everybody = replace(config.rendered, keeps_exchanged=True)
         held_out["rendered, "] = rendered_people(read_rendered(Path(config.rendered.held_out)), points, everybody)
     next_validation = run.seconds
-    batches = _batches(training, rendered, run.dice, config)
+    batches = _batches(training, rendered, run.rng, config)
     while _progress(run, config) < 1:
         started = time.perf_counter()
         terms = _train_step(run, config, next(batches))
@@ -112,16 +121,16 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
 
 
 def _batches(
-    simulator: Simulator, rendered: RenderedSampler | None, dice: Dice, config: LifterTraining
+    simulator: Simulator, rendered: RenderedSampler | None, rng: RandomSource, config: LifterTraining
 ) -> Iterator[SimulatedPeople]:
     """Draw several batches at once: the simulator's many small operations cost the same for eight times the people."""
     shown = round(config.batch * config.rendered.share) if rendered is not None else 0
     while True:
-        people = simulator.sample(dice, _DRAWN_AT_ONCE * (config.batch - shown))
+        people = simulator.sample(rng, _DRAWN_AT_ONCE * (config.batch - shown))
         # Poses come sorted by kind; every batch takes each eighth person and so the whole mix.
         for start in range(_DRAWN_AT_ONCE):
             batch = people.map(lambda values, start=start: values[start::_DRAWN_AT_ONCE])
-            yield batch if rendered is None else concatenate([batch, rendered.sample(dice, shown)])
+            yield batch if rendered is None else concatenate([batch, rendered.sample(rng, shown)])
 
 
 def _build_sampler(config: LifterTraining, points: BodyPoints) -> RenderedSampler | None:
@@ -166,9 +175,8 @@ def save_weights(lifter: BodyLifter, config: LifterTraining, path: Path) -> None
     rendered = _without(asdict(config.rendered), ("pairs", "held_out"))
     settings = _without(asdict(config), ("motion", "body", "output", "start")) | {"rendered": rendered}
     header = {"width": config.width, "depth": config.depth, "training": settings}
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, metadata={"lifter": json.dumps(header)})
-    temporary.replace(path)
+    with whole_or_absent(path) as temporary:
+        save_file(tensors, temporary, metadata={"lifter": json.dumps(header)})
 
 
 def _without(settings: dict[str, object], folders: tuple[str, ...]) -> dict[str, object]:
@@ -180,11 +188,11 @@ def _start(config: LifterTraining, points: BodyPoints) -> _Run:
     average = BodyLifter(points, config.width, config.depth)
     if config.start:
         tables = {f"points.{name}": table for name, table in points.state_dict().items()}
-        lifter.load_state_dict(_below(load_file(config.start), "average.") | tables)
+        lifter.load_state_dict(load_checkpoint(Path(config.start))[0]["average"] | tables)
     average.load_state_dict(lifter.state_dict())
     average.requires_grad_(False)
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    return _Run(lifter, average, optimizer, Dice(torch.Generator().manual_seed(config.seed)))
+    return _Run(lifter, average, optimizer, RandomSource(torch.Generator().manual_seed(config.seed)))
 
 
 def _progress(run: _Run, config: LifterTraining) -> float:
@@ -193,9 +201,7 @@ def _progress(run: _Run, config: LifterTraining) -> float:
 
 
 def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople) -> dict[str, float]:
-    progress = _progress(run, config)
-    rise = min(1.0, progress / config.warmup) if config.warmup else 1.0
-    rate = config.learning_rate * max(rise, 0.01) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    rate = config.learning_rate * warmup_cosine(_progress(run, config), config.warmup, floor=0.01)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     with torch.autocast("cpu", torch.bfloat16, enabled=config.use_bf16):
@@ -206,10 +212,7 @@ def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople) -> di
     norm = torch.nn.utils.clip_grad_norm_(run.lifter.parameters(), 1.0)
     if torch.isfinite(norm):
         run.optimizer.step()
-    keep = min(config.ema, (1 + run.step) / (10 + run.step))
-    with torch.no_grad():
-        for kept, current in zip(run.average.parameters(), run.lifter.parameters(), strict=True):
-            kept.lerp_(current, 1 - keep)
+    update_average(run.average.parameters(), run.lifter.parameters(), run.step, config.ema)
     return terms
 
 
@@ -229,37 +232,24 @@ def _rate(run: _Run, config: LifterTraining) -> float:
 
 
 def _save_checkpoint(run: _Run, path: Path) -> None:
-    tensors = {f"lifter.{name}": tensor for name, tensor in run.lifter.state_dict().items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in run.average.state_dict().items()}
-    for index, state in run.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    tensors["generator"] = run.dice.generator.get_state()
-    temporary = path.with_suffix(".part")
-    progress = {"step": str(run.step), "seconds": repr(run.seconds)}
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, temporary, metadata=progress)
-    temporary.replace(path)
+    groups = {
+        "lifter": run.lifter.state_dict(),
+        "average": run.average.state_dict(),
+        "optimizer": optimizer_tensors(run.optimizer),
+        "random": {"generator": run.rng.generator.get_state()},
+    }
+    save_checkpoint(path, groups, step=run.step, seconds=run.seconds)
 
 
 def _resume(run: _Run, path: Path) -> None:
     if not path.is_file():
         return
-    tensors = load_file(path)
-    with safe_open(path, framework="pt") as file:
-        progress = file.metadata()
+    groups, facts = load_checkpoint(path)
     # The skeleton's tables come from the body of this run: a run may go on with a corrected body.
     tables = {f"points.{name}": table for name, table in run.lifter.points.state_dict().items()}
-    run.lifter.load_state_dict(_below(tensors, "lifter.") | tables)
-    run.average.load_state_dict(_below(tensors, "average.") | tables)
-    state = run.optimizer.state_dict()
-    optimizer: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in _below(tensors, "optimizer.").items():
-        index, _, entry = name.partition(".")
-        optimizer.setdefault(int(index), {})[entry] = tensor
-    run.optimizer.load_state_dict({"state": optimizer, "param_groups": state["param_groups"]})
-    run.dice.generator.set_state(tensors["generator"])
-    run.step, run.seconds = int(progress["step"]), float(progress["seconds"])
+    run.lifter.load_state_dict(groups["lifter"] | tables)
+    run.average.load_state_dict(groups["average"] | tables)
+    load_optimizer(run.optimizer, groups["optimizer"])
+    run.rng.generator.set_state(groups["random"]["generator"])
+    run.step, run.seconds = int(str(facts["step"])), float(str(facts["seconds"]))
     _LOG.info("resumed at step %d after %.1f minutes", run.step, run.seconds / 60)
-
-
-def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

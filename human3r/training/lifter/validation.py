@@ -64,9 +64,7 @@ def upright_baseline(truth: SimulatedPeople) -> LiftedPeople:
     rotations = torch.eye(3).expand(count, NUM_BODY_JOINTS, 3, 3).clone()
     rotations[:, 0] = cues.R_camera_virtual @ torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     root = cues.R_camera_virtual[..., 2] * (1.5 / cues.size)[:, None]
-    return LiftedPeople(
-        rotations, torch.zeros(count, 10), root, torch.ones(count, NUM_BODY_JOINTS), torch.ones(count)
-    )
+    return LiftedPeople(rotations, torch.zeros(count, 10), root, torch.ones(count, NUM_BODY_JOINTS), torch.ones(count))
 
 
 def _scores(lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints, chosen: Tensor) -> LifterScores:

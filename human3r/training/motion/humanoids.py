@@ -16,7 +16,7 @@ from human3r.errors import FormatError
 from human3r.training.motion.source import SourceMotion, chain
 
 _DEEPMIMIC_JOINTS: tuple[tuple[str, int, tuple[float, float, float], int], ...] = (
-    # name, parent, rest offset from the parent (metres, y up, facing +x, right = +z), number of values
+    # name, parent, rest offset from the parent (meters, y up, facing +x, right = +z), number of values
     ("root", -1, (0.0, 0.0, 0.0), 4),
     ("chest", 0, (0.0, 0.236, 0.0), 4),
     ("neck", 1, (0.0, 0.224, 0.0), 4),

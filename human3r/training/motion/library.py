@@ -29,7 +29,7 @@ def load_motions(folder: Path | str | None = None, rest_joints: np.ndarray | Non
 
     Args:
         folder: Folder to search; the default is ``pybullet_motion_folder()``.
-        rest_joints: ``22 3`` rest joints of the body, metres; the default is ``STANDARD_REST_JOINTS``.
+        rest_joints: ``22 3`` rest joints of the body, meters; the default is ``STANDARD_REST_JOINTS``.
 
     Returns:
         The motions, sorted by path.
@@ -58,7 +58,7 @@ def load_motions(folder: Path | str | None = None, rest_joints: np.ndarray | Non
 
 
 def pybullet_motion_folder() -> Path:
-    """Return the folder of motion clips inside the installed PyPI package ``pybullet`` (zlib licence).
+    """Return the folder of motion clips inside the installed PyPI package ``pybullet`` (zlib license).
 
     Raises:
         AssetMissingError: The package is not installed.

@@ -34,7 +34,7 @@ class Motion:
     joint_rotations: np.ndarray
     """``T 22 3 3`` float32 local rotations in world-aligned rest frames, root first."""
     root_position: np.ndarray
-    """``T 3`` float32 position of the pelvis joint, metres, for the rest skeleton given to the retargeting."""
+    """``T 3`` float32 position of the pelvis joint, meters, for the rest skeleton given to the retargeting."""
     fps: float
     """Frames per second."""
 
@@ -84,7 +84,7 @@ _ALIGNED_BONES = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": 
 
 
 def retarget(source: SourceMotion, rest_joints: np.ndarray) -> Motion:
-    """Give the motion of ``source`` to the body whose rest joints are ``rest_joints`` (``22 3`` metres).
+    """Give the motion of ``source`` to the body whose rest joints are ``rest_joints`` (``22 3`` meters).
 
     Raises:
         FormatError: The joint names fit none of the known rigs.
@@ -180,7 +180,7 @@ def _any_normal(direction: np.ndarray) -> np.ndarray:
 
 
 def _fill_unmapped(body: np.ndarray, mapped: set[int]) -> None:
-    """Give joints that the source lacks a share of the turn between mapped neighbours, or their parent's rotation."""
+    """Give joints that the source lacks a share of the turn between mapped neighbors, or their parent's rotation."""
     for joint in range(1, NUM_BODY_JOINTS):
         if joint in mapped:
             continue

@@ -28,15 +28,15 @@ def main(arguments: list[str] | None = None) -> int:
     rendered.add_argument("output", type=Path)
     rendered.add_argument("--max-clips", type=int, metavar="N", help="at most so many clips of each")
     count = commands.add_parser("count", help="which parameters are tuned, pass gradients on, or are frozen")
-    official = [name for name, config in PRESETS.items() if config.architecture == "paper"]
-    count.add_argument("models", nargs="*", metavar="MODEL", help=f"some of {', '.join(official)}; all without any")
+    presets = [name for name, config in PRESETS.items() if config.architecture == "paper"]
+    count.add_argument("models", nargs="*", metavar="MODEL", help=f"some of {', '.join(presets)}; all without any")
     options = parser.parse_args(arguments)
     try:
         if options.command == "count":
-            unknown = [name for name in options.models if name not in official]
+            unknown = [name for name in options.models if name not in presets]
             if unknown:
                 parser.error(f"unknown: {', '.join(unknown)}")
-            print("\n\n".join(count_table(name, VariantSettings()) for name in options.models or official))
+            print("\n\n".join(count_table(name, VariantSettings()) for name in options.models or presets))
         elif options.command == "rendered":
             print(f"{sum(1 for _ in convert_rendered(options.source, options.output, options.max_clips))} clips")
         else:

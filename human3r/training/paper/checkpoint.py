@@ -8,18 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from human3r.assets.weight_file import write_weight_file
 from human3r.atomic import whole_or_absent
 from human3r.errors import CheckpointError, InputError
-from human3r.training.paper.config import OfficialTraining
+from human3r.training.loop import load_checkpoint, load_optimizer, optimizer_tensors, save_checkpoint
+from human3r.training.paper.config import PaperTraining
 from human3r.training.paper.network import TrainedNetwork
 
 LAST, FROZEN, BEST, FINAL = "last.safetensors", "frozen.safetensors", "best.safetensors", "model.safetensors"
-_TUNED, _STALE, _OPTIMISER = "tuned.", "gradient.", "optimiser."
 _FREE_SETTINGS = ("output", "device", "log_every", "checkpoint_every", "keep_every", "initial")
 _FREE_DATA_SETTINGS = ("root", "workers", "validation_clips")
 
@@ -29,7 +29,7 @@ class Progress:
     """How far a run is."""
 
     iteration: int = 0
-    """Steps of the optimiser that are done."""
+    """Steps of the optimizer that are done."""
     best: float = float("inf")
     """Least median of the validation's total."""
 
@@ -38,30 +38,29 @@ def save_last(
     folder: Path,
     trained: TrainedNetwork,
     tuned: Mapping[str, nn.Parameter],
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     progress: Progress,
-    settings: OfficialTraining,
+    settings: PaperTraining,
 ) -> None:
     """Write everything that changes; what does not is in ``frozen.safetensors``, written the first time."""
     if not (folder / FROZEN).exists():
         frozen = {name: values for name, values in trained.state_dict().items() if name not in tuned}
         _write(folder / FROZEN, frozen, {})
-    tensors = {f"{_TUNED}{name}": values.detach() for name, values in tuned.items()}
-    for name, values in trained.named_parameters():
-        if name not in tuned and values.grad is not None:
-            tensors[f"{_STALE}{name}"] = values.grad
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"{_OPTIMISER}{index}.{entry}": torch.as_tensor(value) for entry, value in state.items()}
-    metadata = {"progress": json.dumps(asdict(progress)), "settings": _fingerprint(settings)}
-    _write(folder / LAST, tensors, metadata)
+    stale = {
+        name: values.grad
+        for name, values in trained.named_parameters()
+        if name not in tuned and values.grad is not None
+    }
+    groups = {"tuned": dict(tuned), "gradient": stale, "optimizer": optimizer_tensors(optimizer)}
+    save_checkpoint(folder / LAST, groups, progress=asdict(progress), settings=_fingerprint(settings))
 
 
 def load_last(
     folder: Path,
     trained: TrainedNetwork,
     tuned: Mapping[str, nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    settings: OfficialTraining,
+    optimizer: torch.optim.Optimizer,
+    settings: PaperTraining,
 ) -> Progress:
     """Restore a run bit for bit and return how far it was.
 
@@ -70,25 +69,19 @@ def load_last(
         CheckpointError: A file is missing, damaged, or of another network.
     """
     try:
-        with safe_open(folder / LAST, "pt") as file:
-            metadata = file.metadata()
-        tensors, frozen = load_file(folder / LAST), load_file(folder / FROZEN)
-        _check_same(metadata["settings"], _fingerprint(settings))
-        progress = Progress(**json.loads(metadata["progress"]))
-        trained.load_state_dict(frozen | _below(tensors, _TUNED))
+        groups, facts = load_checkpoint(folder / LAST)
+        _check_same(facts["settings"], _fingerprint(settings))
+        progress = Progress(**facts["progress"])
+        trained.load_state_dict(load_file(folder / FROZEN) | groups.get("tuned", {}))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"The run in {folder.name!r} cannot go on: its files are damaged or of another network ({error}).",
             "Start again in another folder.",
         ) from error
-    for name, values in _below(tensors, _STALE).items():
+    for name, values in groups.get("gradient", {}).items():
         parameter = trained.get_parameter(name)
         parameter.grad = values.to(parameter.device)
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, values in _below(tensors, _OPTIMISER).items():
-        index, _, entry = name.partition(".")
-        state.setdefault(int(index), {})[entry] = values
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    load_optimizer(optimizer, groups.get("optimizer", {}))
     return progress
 
 
@@ -109,22 +102,17 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) 
         save_file({name: values.detach().cpu().clone() for name, values in tensors.items()}, temporary, metadata)
 
 
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
-
-
-def _fingerprint(settings: OfficialTraining) -> str:
-    """Return the settings that must not change within a run, as JSON."""
+def _fingerprint(settings: PaperTraining) -> dict[str, object]:
+    """Return the settings that must not change within a run, as plain JSON values."""
     values = asdict(settings)
     for name in _FREE_SETTINGS:
         del values[name]
     for name in _FREE_DATA_SETTINGS:
         del values["data"][name]
-    return json.dumps(values, sort_keys=True)
+    return json.loads(json.dumps(values))
 
 
-def _check_same(stored: str, wanted: str) -> None:
-    old, new = json.loads(stored), json.loads(wanted)
+def _check_same(old: dict[str, object], new: dict[str, object]) -> None:
     changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     if changed:
         raise InputError(

@@ -26,7 +26,7 @@ class DataSettings:
     """Where clips come from and how they are drawn."""
 
     root: str = "data/bedlam"
-    """Folder with ``Training`` and ``Test``, each with one folder per sequence (see ``official.layout``)."""
+    """Folder with ``Training`` and ``Test``, each with one folder per sequence (see ``training.paper.layout``)."""
     excluded_sequences: tuple[str, ...] = ()
     """Names, or shell patterns of names, of sequences that are left out."""
     clips_per_epoch: int = 4000
@@ -43,7 +43,7 @@ class DataSettings:
     """Probability that a view after the first also gets its true ray map."""
     max_crop_enlargement: int = 15
     """Largest number of pixels that an image is rescaled beyond its target before the final crop."""
-    colour_jitter: bool = True
+    color_jitter: bool = True
     """Brightness, contrast and saturation by 0.5 to 1.5, hue by up to 0.1 of the circle; one draw per clip."""
     workers: int = 8
     """Processes that prepare clips, per training process; 0 prepares them in between."""
@@ -51,7 +51,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Weight of every term of the loss; 0 leaves a term out. Terms: ``official.losses``."""
+    """Weight of every term of the loss; 0 leaves a term out. Terms: ``training.paper.losses``."""
 
     confidence: float = 1.0
     """Pointmaps with confidence (which holds a factor 2 of its own), no unit."""
@@ -60,24 +60,24 @@ class LossSettings:
     camera: float = 1.0
     """Camera translation over scene scale, plus quaternion distance."""
     rgb: float = 1.0
-    """Squared colour difference in [-1, 1]."""
+    """Squared color difference in [-1, 1]."""
     detection: float = 0.1
     mask: float = 1.0
     rotations: float = 1.0
     betas: float = 0.1
     head: float = 1.0
-    """Head joint in the camera frame, metres."""
+    """Head joint in the camera frame, meters."""
     joints_local: float = 1.0
-    """Joints relative to the body's own pelvis, metres."""
+    """Joints relative to the body's own pelvis, meters."""
     vertices_local: float = 1.0
     joints: float = 1.0
-    """Joints in the camera frame, metres."""
+    """Joints in the camera frame, meters."""
     vertices: float = 1.0
     joints_uv: float = 0.01
     """Projected joints, pixels of the network image."""
     vertices_uv: float = 0.01
     uv_below_m: float = 1.0
-    """The projected terms count only where the vertex term in the camera frame is below so many metres."""
+    """The projected terms count only where the vertex term in the camera frame is below so many meters."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class VariantSettings:
 
 
 @dataclass(frozen=True)
-class OptimiserSettings:
+class OptimizerSettings:
     """AdamW, its schedule, and the arithmetic."""
 
     epochs: int = 40
@@ -143,14 +143,14 @@ class InitialSettings:
 
 
 @dataclass(frozen=True)
-class OfficialTraining:
+class PaperTraining:
     """Everything that decides a run."""
 
     model: str = "human3r_896l"
     """A preset of ``human3r.models.config``."""
     body: str = ""
     """Licensed ``SMPLX_NEUTRAL.npz``; empty takes the embedded body."""
-    output: str = "runs/official"
+    output: str = "runs/paper"
     """Folder for checkpoints, log and weights; a run whose folder holds ``last.safetensors`` goes on from there."""
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -163,7 +163,7 @@ class OfficialTraining:
     data: DataSettings = field(default_factory=DataSettings)
     losses: LossSettings = field(default_factory=LossSettings)
     variant: VariantSettings = field(default_factory=VariantSettings)
-    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     initial: InitialSettings = field(default_factory=InitialSettings)
 
 
@@ -178,7 +178,7 @@ _CHOICES = {
 }
 
 
-def check_settings(settings: OfficialTraining) -> None:
+def check_settings(settings: PaperTraining) -> None:
     """Refuse values that no run can have.
 
     Raises:
@@ -190,9 +190,9 @@ def check_settings(settings: OfficialTraining) -> None:
         value = getattr(settings.variant, name)
         if value not in choices:
             raise InputError(f"The setting variant.{name} is {value!r}.", f"Known: {', '.join(map(str, choices))}.")
-    if settings.optimiser.precision not in ("bf16", "fp32"):
-        raise InputError(f"The setting optimiser.precision is {settings.optimiser.precision!r}.", "Known: bf16, fp32.")
-    data, optimiser = settings.data, settings.optimiser
+    if settings.optimizer.precision not in ("bf16", "fp32"):
+        raise InputError(f"The setting optimizer.precision is {settings.optimizer.precision!r}.", "Known: bf16, fp32.")
+    data, optimizer = settings.data, settings.optimizer
     if not data.image_sizes or len(data.image_sizes) != len(data.image_size_weights):
         raise InputError(
             f"There are {len(data.image_sizes)} image sizes and {len(data.image_size_weights)} weights for them."
@@ -203,9 +203,9 @@ def check_settings(settings: OfficialTraining) -> None:
     positive = {
         "data.clips_per_epoch": data.clips_per_epoch,
         "data.max_people": data.max_people,
-        "optimiser.epochs": optimiser.epochs,
-        "optimiser.batch": optimiser.batch,
-        "optimiser.accumulation": optimiser.accumulation,
+        "optimizer.epochs": optimizer.epochs,
+        "optimizer.batch": optimizer.batch,
+        "optimizer.accumulation": optimizer.accumulation,
         "log_every": settings.log_every,
         "checkpoint_every": settings.checkpoint_every,
     }

@@ -44,15 +44,15 @@ class Targets(TensorRecord):
     """The truth of B clips in the form that the terms compare with."""
 
     pointmap_camera: Tensor
-    """``B N H W 3`` metres."""
+    """``B N H W 3`` meters."""
     pointmap_world: Tensor
-    """``B N H W 3`` metres, frame of the first view."""
+    """``B N H W 3`` meters, frame of the first view."""
     valid: Tensor
     """``B N H W`` bool: there is a surface."""
     T_world_camera: Tensor
     """``B N 4 4``, world is the first view's camera."""
     heads: Tensor
-    """``B N M 3`` metres, camera frame."""
+    """``B N M 3`` meters, camera frame."""
     assignment: Assignment
 
 
@@ -208,7 +208,7 @@ def validation_terms(
     settings: LossSettings,
     variant: VariantSettings,
 ) -> dict[str, float]:
-    """Return the terms of a validation batch by name: dense and camera terms in metres, the rest as in training.
+    """Return the terms of a validation batch by name: dense and camera terms in meters, the rest as in training.
 
     ``total`` is the number that the best network is chosen by.
     """

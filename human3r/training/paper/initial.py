@@ -55,16 +55,16 @@ def origin_of(name: str) -> Origin:
 
 def source_key(name: str) -> str:
     """Return the key of a tensor in the file that it comes from."""
-    for ours, official in _RAY_KEYS.items():
+    for ours, released in _RAY_KEYS.items():
         if name.startswith(ours):
             inner = official_key(f"image_encoder.blocks{name.removeprefix(ours)}") if ours.endswith("blocks") else None
-            return f"{official}{name.removeprefix(ours)}" if inner is None else inner.replace("enc_blocks", official)
+            return f"{released}{name.removeprefix(ours)}" if inner is None else inner.replace("enc_blocks", released)
     key = official_key(name.removeprefix("network."))
     assert key is not None, name
     return key.removeprefix(_HEAD_PREFIX) if origin_of(name) == "multi_hmr" else key
 
 
-def initialise(trained: TrainedNetwork, settings: InitialSettings, seed: int) -> None:
+def initialize(trained: TrainedNetwork, settings: InitialSettings, seed: int) -> None:
     """Fill every tensor of the network.
 
     Raises:
@@ -96,7 +96,7 @@ def _existing(path: str, what: str) -> Path:
 
 @torch.no_grad()
 def _calm_world_points(trained: TrainedNetwork) -> None:
-    """Let random world points start as random camera points do: in front of the camera, at a few metres."""
+    """Let random world points start as random camera points do: in front of the camera, at a few meters."""
     extra = trained.network.extra_head
     assert extra is not None
     extra.points.output[2].load_state_dict(trained.network.point_head.dpt.output[2].state_dict())
@@ -104,7 +104,7 @@ def _calm_world_points(trained: TrainedNetwork) -> None:
 
 @torch.no_grad()
 def _fill_fresh(trained: TrainedNetwork, generator: torch.Generator) -> None:
-    """Initialise what is trained from scratch, and the ray branch, as PyTorch initialises linear layers."""
+    """Initialize what is trained from scratch, and the ray branch, as PyTorch initializes linear layers."""
     for name, module in trained.named_modules():
         is_fresh = origin_of(f"{name}.") == "fresh" or name.startswith("ray_encoder.")
         if is_fresh and isinstance(module, (nn.Linear, nn.Conv2d)):

@@ -14,7 +14,7 @@ from human3r.geometry.camera import project
 from human3r.models.paper.letterbox import content_box
 
 MIN_SCALE_M = 1e-3
-"""Least scene scale, metres, and least weight of a pixel in it."""
+"""Least scene scale, meters, and least weight of a pixel in it."""
 LOG_EPS = 1e-7
 """Keeps the logarithm of a probability finite."""
 MIN_PROJECTED_DEPTH_M = 0.01
@@ -22,13 +22,13 @@ MIN_PROJECTED_DEPTH_M = 0.01
 
 
 def scene_scale(truths: tuple[Tensor, ...], confidences: tuple[Tensor, ...], valid: Tensor) -> Tensor:
-    """Return ``B`` scene scales in metres: the confidence-weighted mean distance of the true points from their origin.
+    """Return ``B`` scene scales in meters: the confidence-weighted mean distance of the true points from their origin.
 
     ``s = max(sum(w |X|) / (sum(w) + 1e-8), 1e-3)`` over maps, views and valid pixels; ``w = max(log C, 1e-3)`` is a
     constant. Source: CUT3R, metric data: prediction and truth share one scale.
 
     Args:
-        truths: ``B N H W 3`` true pointmaps, metres.
+        truths: ``B N H W 3`` true pointmaps, meters.
         confidences: ``B N H W`` confidence of the prediction of each.
         valid: ``B N H W`` bool.
     """
@@ -53,11 +53,11 @@ def confidence_loss(
     Each mean is over the valid pixels of one view in the whole batch. Source: CUT3R, eq. 6, and its released code.
 
     Args:
-        predictions: Pointmaps ``B N H W 3``, metres.
+        predictions: Pointmaps ``B N H W 3``, meters.
         truths: As ``predictions``.
         confidences: ``B N H W`` each, >= 1.
         valid: ``B N H W`` bool.
-        scale: ``B`` metres.
+        scale: ``B`` meters.
         price: Of the logarithm of the confidence.
     """
     means = []
@@ -70,10 +70,10 @@ def confidence_loss(
 def regression_loss(
     predictions: tuple[Tensor, ...], truths: tuple[Tensor, ...], valid: Tensor, is_scale_invariant: bool = False
 ) -> Tensor:
-    """Return the mean distance over maps and views: metres, or shares of the scene's size. For validation.
+    """Return the mean distance over maps and views: meters, or shares of the scene's size. For validation.
 
     Args:
-        predictions: Pointmaps ``B N H W 3``, metres.
+        predictions: Pointmaps ``B N H W 3``, meters.
         truths: As ``predictions``.
         valid: ``B N H W`` bool.
         is_scale_invariant: Divide prediction and truth by their own mean distances first, clip by clip.
@@ -95,11 +95,11 @@ def camera_loss(
     Clips whose scale is at its floor do not count: they have no surface.
 
     Args:
-        translation: ``B N 3`` camera in the first view's frame, metres.
+        translation: ``B N 3`` camera in the first view's frame, meters.
         quat_wxyz: ``B N 4`` unit, w >= 0.
-        true_translation: ``B N 3`` metres.
+        true_translation: ``B N 3`` meters.
         true_quat_wxyz: ``B N 4`` unit, w >= 0.
-        scale: ``B`` metres; ones for errors in metres.
+        scale: ``B`` meters; ones for errors in meters.
     """
     counts = (scale > MIN_SCALE_M).to(translation.dtype)[:, None]
     total = (counts * translation.shape[1]).sum().clamp_min(1)
@@ -109,7 +109,7 @@ def camera_loss(
 
 
 def rgb_loss(rgb: Tensor, image: Tensor) -> Tensor:
-    """Return the mean squared colour difference of ``B N H W 3`` and ``B N 3 H W`` in [-1, 1]."""
+    """Return the mean squared color difference of ``B N H W 3`` and ``B N 3 H W`` in [-1, 1]."""
     return (rgb - image.movedim(2, -1)).square().mean()
 
 
@@ -153,7 +153,7 @@ def projected_l1(
     """Return the mean absolute difference of projections, pixels, of points that truly lie inside of the image.
 
     Args:
-        points: ``P V 3`` metres, camera frame.
+        points: ``P V 3`` meters, camera frame.
         true_points: ``P V 3``.
         K: ``P 3 3`` true intrinsics, pixels.
         image_size: (height, width).

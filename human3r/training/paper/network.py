@@ -58,17 +58,17 @@ class ClipPredictions(TensorRecord):
     """What the network says about B clips of N views; fp32. World is the camera of the clip's first view."""
 
     pointmap_camera: Tensor
-    """``B N H W 3`` metres."""
+    """``B N H W 3`` meters."""
     confidence: Tensor
     """``B N H W``, >= 1."""
     pointmap_world: Tensor
-    """``B N H W 3`` metres."""
+    """``B N H W 3`` meters."""
     confidence_world: Tensor
     """``B N H W``, >= 1."""
     rgb: Tensor
     """``B N H W 3`` in (-1, 1)."""
     translation: Tensor
-    """``B N 3`` camera in world, metres."""
+    """``B N 3`` camera in world, meters."""
     quat_wxyz: Tensor
     """``B N 4`` camera in world, unit, w >= 0."""
     mask: Tensor
@@ -82,14 +82,14 @@ class ClipPredictions(TensorRecord):
     expression: Tensor
     """``B N M 10``"""
     head_camera: Tensor
-    """``B N M 3`` metres."""
+    """``B N M 3`` meters."""
 
 
 class TrainedNetwork(nn.Module):
     """A ``Human3R`` with what only training needs: padding tokens and the ray branch.
 
     Args:
-        config: An official preset with all heads.
+        config: A preset of the paper's network with all heads.
         variant: What is tuned.
         precision: Arithmetic of everything before the heads.
         has_checkpoints: Compute decoder and dense heads again in the backward pass.

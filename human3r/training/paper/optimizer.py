@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from human3r.training.paper.config import OptimiserSettings, VariantSettings
+from human3r.training.loop import warmup_cosine
+from human3r.training.paper.config import OptimizerSettings, VariantSettings
 from human3r.training.paper.network import parameter_classes
 
 
-def learning_rate(epoch: float, settings: OptimiserSettings) -> float:
+def learning_rate(epoch: float, settings: OptimizerSettings) -> float:
     """Return the rate at a fractional epoch: from 0 up in a line, then down a half cosine to the least."""
-    if epoch < settings.warmup_epochs:
-        return settings.learning_rate * epoch / settings.warmup_epochs
-    progress = (epoch - settings.warmup_epochs) / max(settings.epochs - settings.warmup_epochs, 1e-9)
-    height = settings.learning_rate - settings.min_learning_rate
-    return settings.min_learning_rate + height * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    epochs, rate = settings.epochs, settings.learning_rate
+    return rate * warmup_cosine(epoch / epochs, settings.warmup_epochs / epochs, settings.min_learning_rate / rate)
 
 
 def tuned_parameters(trained: nn.Module, variant: VariantSettings) -> dict[str, nn.Parameter]:
@@ -26,7 +22,7 @@ def tuned_parameters(trained: nn.Module, variant: VariantSettings) -> dict[str, 
     return {name: values for name, values in trained.named_parameters() if classes[name] == "tuned"}
 
 
-def build_optimiser(parameters: dict[str, nn.Parameter], settings: OptimiserSettings) -> torch.optim.AdamW:
+def build_optimizer(parameters: dict[str, nn.Parameter], settings: OptimizerSettings) -> torch.optim.AdamW:
     """Return AdamW that lets biases and other vectors keep their size."""
     decayed = [values for values in parameters.values() if values.ndim > 1]
     others = [values for values in parameters.values() if values.ndim <= 1]
@@ -35,7 +31,7 @@ def build_optimiser(parameters: dict[str, nn.Parameter], settings: OptimiserSett
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=betas)
 
 
-def clip_gradients(trained: nn.Module, tuned: dict[str, nn.Parameter], settings: OptimiserSettings) -> Tensor:
+def clip_gradients(trained: nn.Module, tuned: dict[str, nn.Parameter], settings: OptimizerSettings) -> Tensor:
     """Scale gradients to a norm of at most ``clip_norm`` and return the norm before.
 
     All parameters that hold a gradient take part: the tuned ones, and with ``variant.clipping = "reference"`` those

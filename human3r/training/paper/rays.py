@@ -44,7 +44,7 @@ class RayEncoder(nn.Module):
 
 
 def ray_maps(K: Tensor, T_world_camera: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Return ``B N 6 H W``: per pixel the camera's position, metres, and the unit direction of its ray, both in world.
+    """Return ``B N 6 H W``: per pixel the camera's position, meters, and the unit direction of its ray, both in world.
 
     Args:
         K: ``B N 3 3`` pixels.

@@ -27,24 +27,24 @@ from human3r.training.paper.checkpoint import (
     save_network,
     save_tuned,
 )
-from human3r.training.paper.config import OfficialTraining, check_settings
+from human3r.training.paper.config import PaperTraining, check_settings
 from human3r.training.paper.criterion import loss_terms, prepare_targets, total_loss
 from human3r.training.paper.data.clips import ClipRequest, list_starts, plan_epoch, plan_validation
 from human3r.training.paper.data.dataset import ClipDataset, TrueClips, load_batches
 from human3r.training.paper.data.layout import SPLITS
 from human3r.training.paper.data.people_truth import load_true_body
-from human3r.training.paper.initial import initialise
+from human3r.training.paper.initial import initialize
 from human3r.training.paper.network import TrainedNetwork
-from human3r.training.paper.optimizer import build_optimiser, clip_gradients, learning_rate, tuned_parameters
+from human3r.training.paper.optimizer import build_optimizer, clip_gradients, learning_rate, tuned_parameters
 from human3r.training.paper.processes import Processes, start_processes
-from human3r.training.paper.validation import HEADER, Scores, score_batch, summarise, table_row
+from human3r.training.paper.validation import HEADER, Scores, score_batch, summarize, table_row
 
 _LOG = logging.getLogger(__name__)
 LOG_FILE, TABLE_FILE = "log.jsonl", "validation.txt"
 
 
-class OfficialTrainer:
-    """A run: network, optimiser, data and progress.
+class PaperTrainer:
+    """A run: network, optimizer, data and progress.
 
     Args:
         settings: Everything that decides it.
@@ -56,7 +56,7 @@ class OfficialTrainer:
         CheckpointError: Such a file is of another network.
     """
 
-    def __init__(self, settings: OfficialTraining, processes: Processes | None = None) -> None:
+    def __init__(self, settings: PaperTraining, processes: Processes | None = None) -> None:
         check_settings(settings)
         self.settings = settings
         self.processes = processes or start_processes(settings.device)
@@ -66,13 +66,13 @@ class OfficialTrainer:
         self.training, self.validation = (
             ClipDataset(root / split, list_starts(root, split, data.excluded_sequences), data) for split in SPLITS
         )
-        optimiser = settings.optimiser
+        optimizer = settings.optimizer
         self.trained = TrainedNetwork(
-            PRESETS[settings.model], settings.variant, optimiser.precision, optimiser.gradient_checkpointing
+            PRESETS[settings.model], settings.variant, optimizer.precision, optimizer.gradient_checkpointing
         )
         self.tuned = tuned_parameters(self.trained, settings.variant)
         self.trained.to(self.processes.device)
-        self.optimiser = build_optimiser(self.tuned, optimiser)
+        self.optimizer = build_optimizer(self.tuned, optimizer)
         self.progress = self._start()
         self.wrapped = self.processes.wrap(self.trained)
         self.body = load_true_body(settings.body, settings.variant.truth_betas).to(self.processes.device)
@@ -80,9 +80,9 @@ class OfficialTrainer:
 
     @property
     def iterations_per_epoch(self) -> int:
-        """Steps of the optimiser per epoch; what does not fill one is left out."""
-        optimiser = self.settings.optimiser
-        return self.settings.data.clips_per_epoch // (optimiser.batch * self.processes.count * optimiser.accumulation)
+        """Steps of the optimizer per epoch; what does not fill one is left out."""
+        optimizer = self.settings.optimizer
+        return self.settings.data.clips_per_epoch // (optimizer.batch * self.processes.count * optimizer.accumulation)
 
     def run(self, last_iteration: int | None = None) -> None:
         """Train to the end of the run, or to an iteration."""
@@ -91,44 +91,44 @@ class OfficialTrainer:
                 f"An epoch of {self.settings.data.clips_per_epoch} clips does not fill one iteration.",
                 "Use a smaller batch or fewer processes.",
             )
-        end = self.settings.optimiser.epochs * self.iterations_per_epoch
+        end = self.settings.optimizer.epochs * self.iterations_per_epoch
         end = end if last_iteration is None else min(end, last_iteration)
         is_cuda = self.processes.device.type == "cuda"
-        with _fast_products(is_cuda and self.settings.optimiser.use_tf32):
+        with _fast_products(is_cuda and self.settings.optimizer.use_tf32):
             if self.progress.iteration == 0:
                 self._end_epoch()
             while self.progress.iteration < end:
                 self._run_epoch(end)
-        if self.progress.iteration == self.settings.optimiser.epochs * self.iterations_per_epoch:
+        if self.progress.iteration == self.settings.optimizer.epochs * self.iterations_per_epoch:
             self._on_main(lambda: save_network(self.folder / FINAL, self.trained))
 
     def validate(self) -> Scores:
         """Score the network on the test split."""
-        batches = plan_validation(len(self.validation.starts), self.settings.optimiser.batch, self.settings.data)
+        batches = plan_validation(len(self.validation.starts), self.settings.optimizer.batch, self.settings.data)
         mine = batches[self.processes.rank :: self.processes.count]
         values = [
             score_batch(self.trained, clips.to(self.processes.device), self.body, self.settings)
             for clips in load_batches(self.validation, mine, self.settings.data.workers)
         ]
-        return summarise(self.processes.gather(values))
+        return summarize(self.processes.gather(values))
 
     def learning_rate(self) -> float:
         """Return the rate of the next iteration."""
-        return learning_rate(self.progress.iteration / self.iterations_per_epoch, self.settings.optimiser)
+        return learning_rate(self.progress.iteration / self.iterations_per_epoch, self.settings.optimizer)
 
     def _start(self) -> Progress:
         """Go on where the folder's run was, or start."""
         if (self.folder / LAST).exists():
-            progress = load_last(self.folder, self.trained, self.tuned, self.optimiser, self.settings)
+            progress = load_last(self.folder, self.trained, self.tuned, self.optimizer, self.settings)
             _LOG.info("going on after iteration %d", progress.iteration)
             return progress
-        initialise(self.trained, self.settings.initial, self.settings.seed)
+        initialize(self.trained, self.settings.initial, self.settings.seed)
         return Progress()
 
     def _run_epoch(self, end: int) -> None:
         """Train from where the epoch stands to its end, or to the iteration ``end``."""
         epoch, done = divmod(self.progress.iteration, self.iterations_per_epoch)
-        batches = self._plan(epoch)[done * self.settings.optimiser.accumulation :]
+        batches = self._plan(epoch)[done * self.settings.optimizer.accumulation :]
         micro_batches = iter(load_batches(self.training, batches, self.settings.data.workers))
         for _ in range(min(self.iterations_per_epoch - done, end - self.progress.iteration)):
             self._step(micro_batches)
@@ -142,26 +142,26 @@ class OfficialTrainer:
 
     def _plan(self, epoch: int) -> list[list[ClipRequest]]:
         """Return this process's batches of an epoch."""
-        optimiser = self.settings.optimiser
+        optimizer = self.settings.optimizer
         batches = plan_epoch(
-            len(self.training.starts), epoch, self.settings.seed, optimiser.batch, self.settings.data
+            len(self.training.starts), epoch, self.settings.seed, optimizer.batch, self.settings.data
         )  # fmt: skip
-        count = self.iterations_per_epoch * optimiser.accumulation
+        count = self.iterations_per_epoch * optimizer.accumulation
         return batches[self.processes.rank :: self.processes.count][:count]
 
     def _step(self, micro_batches: Iterator[TrueClips]) -> None:
-        """Make one step of the optimiser."""
-        accumulation = self.settings.optimiser.accumulation
+        """Make one step of the optimizer."""
+        accumulation = self.settings.optimizer.accumulation
         self.wrapped.train()
         for index in range(accumulation):
             is_last = index + 1 == accumulation
             with nullcontext() if is_last else self.processes.unsynchronised(self.wrapped):
                 self._accumulate(next(micro_batches).to(self.processes.device), 1 / accumulation)
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        norm = clip_gradients(self.trained, self.tuned, self.settings.optimiser)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        norm = clip_gradients(self.trained, self.tuned, self.settings.optimizer)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         self.progress.iteration += 1
         self._add({"gradient_norm": float(norm), "iterations": 1.0})
 
@@ -227,7 +227,7 @@ class OfficialTrainer:
         _LOG.info("%s\n%s", HEADER, row)
 
     def _save(self) -> None:
-        save_last(self.folder, self.trained, self.tuned, self.optimiser, self.progress, self.settings)
+        save_last(self.folder, self.trained, self.tuned, self.optimizer, self.progress, self.settings)
 
     def _on_main(self, action: Callable[[], object]) -> None:
         """Let the first process write; the others wait for it."""

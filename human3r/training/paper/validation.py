@@ -9,7 +9,7 @@ import torch
 
 from human3r.bodies import SmplxBody
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
-from human3r.training.paper.config import OfficialTraining
+from human3r.training.paper.config import PaperTraining
 from human3r.training.paper.criterion import posed_pairs, prepare_targets, true_mask, validation_terms
 from human3r.training.paper.data.dataset import TrueClips
 from human3r.training.paper.network import TrainedNetwork
@@ -28,15 +28,15 @@ class Scores:
     mask_iou: float
     """Intersection over union of the person mask, all clips pooled."""
     joints_mm: float
-    """Mean distance of 22 body joints, pelvises aligned, millimetres."""
+    """Mean distance of 22 body joints, pelvises aligned, millimeters."""
     vertices_mm: float
-    """Mean distance of the vertices, pelvises aligned, millimetres."""
+    """Mean distance of the vertices, pelvises aligned, millimeters."""
     head_m: float
-    """Mean distance of the head joint in the camera frame, metres."""
+    """Mean distance of the head joint in the camera frame, meters."""
     right_joints: float
     """Share of body joints within 15 cm."""
     right_heads: float
-    """Share of heads within half a metre."""
+    """Share of heads within half a meter."""
 
 
 HEADER = "epoch  total  scene_m  camera_m  mask_iou_%  joints_mm  vertices_mm  joints<15cm_%  head_m  head<50cm_%"
@@ -54,9 +54,9 @@ def table_row(epoch: int, scores: Scores) -> str:
 
 @torch.no_grad()
 def score_batch(
-    trained: TrainedNetwork, clips: TrueClips, body: SmplxBody, settings: OfficialTraining
+    trained: TrainedNetwork, clips: TrueClips, body: SmplxBody, settings: PaperTraining
 ) -> dict[str, float]:
-    """Return the terms of one batch, and under names that begin with ``sum_`` what ``summarise`` adds up."""
+    """Return the terms of one batch, and under names that begin with ``sum_`` what ``summarize`` adds up."""
     inputs, targets = prepare_targets(clips, body, trained.parts, settings.variant)
     predictions = trained(inputs)
     values = validation_terms(predictions, clips, targets, body, settings.losses, settings.variant)
@@ -85,7 +85,7 @@ def score_batch(
     return values | {f"sum_{name}": float(value) for name, value in sums.items()}
 
 
-def summarise(batches: list[dict[str, float]]) -> Scores:
+def summarize(batches: list[dict[str, float]]) -> Scores:
     """Return the line of the table that batches of ``score_batch`` make."""
     sums = {name: sum(batch[name] for batch in batches) for name in batches[0] if name.startswith("sum_")}
     people = max(sums["sum_people"], 1.0)

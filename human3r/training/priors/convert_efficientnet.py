@@ -1,4 +1,4 @@
-"""Convert EfficientNet-Lite0 (a PyTorch state dict) to our safetensors layout, batch normalisation folded.
+"""Convert EfficientNet-Lite0 (a PyTorch state dict) to our safetensors layout, batch normalization folded.
 
     python -m human3r.training.priors.convert_efficientnet efficientnet-lite0-57934424.pth human3r/assets/compact
 
@@ -22,11 +22,11 @@ from human3r.models.compact.convnets.efficientnet import BLOCKS, EfficientNetLit
 PARAMETER_PREFIX = "image_encoder.trunk."
 """Where the trunk sits in the assembly."""
 _EPS = 1e-3
-"""Epsilon of the batch normalisation that the weights were trained with."""
+"""Epsilon of the batch normalization that the weights were trained with."""
 
 
 def source_names() -> dict[str, tuple[str, str]]:
-    """Return the table from our convolutions to the source's (convolution, batch normalisation)."""
+    """Return the table from our convolutions to the source's (convolution, batch normalization)."""
     table = {"stem": ("_conv_stem", "_bn0")}
     for index, (expansion, *_) in enumerate(BLOCKS):
         source = f"_blocks.{index}"
@@ -38,7 +38,7 @@ def source_names() -> dict[str, tuple[str, str]]:
 
 
 def fold(weight: Tensor, norm: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Fold a batch normalisation into the bias-free convolution before it.
+    """Fold a batch normalization into the bias-free convolution before it.
 
     Args:
         weight: ``[out, in, kh, kw]``.

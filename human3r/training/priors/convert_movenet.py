@@ -99,7 +99,7 @@ def convert(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
     if missing := sorted(set(names.values()) - arrays.keys()):
         raise CheckpointError(f"The graph lacks {len(missing)} constants: {', '.join(missing[:5])}.")
     unknown = arrays.keys() - set(names.values())
-    # Other shapes, and the three colour factors, belong to the graph's decoder and preprocessing.
+    # Other shapes, and the three color factors, belong to the graph's decoder and preprocessing.
     if leftover := sorted(name for name in unknown if arrays[name].ndim in (1, 4) and arrays[name].size > 3):
         raise CheckpointError(f"The graph has {len(leftover)} unknown constants: {', '.join(leftover[:5])}.")
     result = {}

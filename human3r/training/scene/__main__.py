@@ -13,7 +13,7 @@ from human3r.assets.shards import COMPACT_FOLDER
 from human3r.errors import Human3RError
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.ship import ship_scene_weights
-from human3r.training.scene.train import SceneTrainer
+from human3r.training.scene.train import CHECKPOINT, SceneTrainer
 from human3r.training.settings import read_settings
 
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = read_settings(SceneTraining, options.config)
         if options.ship:
-            ship_scene_weights(Path(config.output) / "checkpoint.pt", COMPACT_FOLDER)
+            ship_scene_weights(Path(config.output) / CHECKPOINT, COMPACT_FOLDER)
         else:
             SceneTrainer(config).run()
     except Human3RError as error:

@@ -25,7 +25,7 @@ class SceneSample(TensorRecord):
     image: Tensor
     """``T 3 H W`` in [-1, 1]."""
     depth: Tensor
-    """``T H W`` metres; 0 where there is only sky."""
+    """``T H W`` meters; 0 where there is only sky."""
     person_mask: Tensor
     """``T H W`` 0 or 1."""
     focal_px: Tensor
@@ -133,7 +133,7 @@ def mirror(sample: SceneSample) -> SceneSample:
 
 
 def change_looks(image: Tensor, generator: np.random.Generator) -> Tensor:
-    """Change colours, light, sharpness and noise of a whole clip in one way.
+    """Change colors, light, sharpness and noise of a whole clip in one way.
 
     Args:
         image: ``T 3 H W`` in [-1, 1].
@@ -141,8 +141,8 @@ def change_looks(image: Tensor, generator: np.random.Generator) -> Tensor:
     """
     light = (image + 1) / 2
     light = light.clamp(min=1e-4) ** float(np.exp(generator.normal(0, 0.3)))
-    grey = light.mean(dim=1, keepdim=True)
-    light = grey + (light - grey) * float(generator.uniform(0.0, 1.6))
+    gray = light.mean(dim=1, keepdim=True)
+    light = gray + (light - gray) * float(generator.uniform(0.0, 1.6))
     tint = torch.from_numpy(np.exp(generator.normal(0, 0.12, 3))).float()[:, None, None]
     light = light * tint * float(np.exp(generator.normal(0, 0.25)))
     mean = light.mean()

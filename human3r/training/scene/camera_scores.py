@@ -16,7 +16,7 @@ from human3r.training.synthetic.clip import read_clip
 
 @torch.inference_mode()
 def camera_scores(network: Human3R, folders: list[Path]) -> dict[str, float]:
-    """Return errors of position (metres; also with one scale per clip) and rotation (degrees), by kind of camera."""
+    """Return errors of position (meters; also with one scale per clip) and rotation (degrees), by kind of camera."""
     rows: dict[bool, list[dict[str, float]]] = {True: [], False: []}
     for folder in folders:
         clip = read_clip(folder)

@@ -73,7 +73,7 @@ def fit_focal(network: Human3R, tokens: Tensor, log_focal: Tensor, weights: Tens
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        # The first layer takes over the normalisation.
+        # The first layer takes over the normalization.
         head.expand.weight /= spread
         head.expand.bias -= head.expand.weight @ mean
 

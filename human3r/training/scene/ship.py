@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from human3r.assets.shards import read_shards, write_part
+from human3r.training.loop import load_checkpoint
 from human3r.training.scene.network import TRUNK
 
 _METADATA = {"source": "trained by this project on its own renders", "license": "Apache-2.0"}
@@ -18,7 +17,7 @@ _TRUNK_METADATA = {
 
 def ship_scene_weights(checkpoint: Path, folder: Path) -> list[Path]:
     """Write every trained parameter as fp16; the trunk's file keeps what was not trained. Returns the files."""
-    average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    average = load_checkpoint(checkpoint)[0]["average"]
     trained = {name: values for name, values in average.items() if name.startswith(TRUNK)}
     scene = {name: values for name, values in average.items() if name not in trained}
     paths = write_part(folder, "scene", scene, _METADATA)

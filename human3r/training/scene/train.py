@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,14 @@ from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT, use_fast_convolutions
 from human3r.models.human3r import Human3R
 from human3r.records import concatenate
+from human3r.training.loop import (
+    load_checkpoint,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+    update_average,
+    warmup_cosine,
+)
 from human3r.training.scene.batches import ClipPool, read_sample
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.losses import SceneLoss, scene_loss
@@ -27,6 +33,7 @@ from human3r.training.scene.validate import validate
 from human3r.training.synthetic.clip import clip_folders
 
 _LOG = logging.getLogger(__name__)
+CHECKPOINT = "checkpoint.safetensors"
 _LOG_EVERY = 20
 _REFRESH_EVERY = 100
 """Steps between looks for new clips."""
@@ -97,26 +104,16 @@ class SceneTrainer:
         loss.total(config).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.gradient_clip)
         if bool(torch.isfinite(norm)):
+            warm = min(1.0, (self.step + 1) / config.warmup_steps)
+            rate = config.learning_rate * warm * warmup_cosine(self.progress(), 0.0)
             for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate() * group["share"]
+                group["lr"] = rate * group["share"]
             self.optimizer.step()
         else:
             _LOG.warning("Step %d has a gradient that is not finite and is skipped.", self.step)
-        self._average_weights()
+        update_average(self.average.values(), self.parameters.values(), self.step, config.ema)
         self.step += 1
         return _values(loss) | {"gradient_norm": float(norm)}
-
-    def learning_rate(self) -> float:
-        """Return the rate of this step: linear warm-up, then a cosine to zero."""
-        warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress())))
-        return self.config.learning_rate * warm * cosine
-
-    @torch.no_grad()
-    def _average_weights(self) -> None:
-        decay = min(self.config.ema, (self.step + 1) / (self.step + 10))
-        for name, values in self.parameters.items():
-            self.average[name].lerp_(values.detach(), 1 - decay)
 
     def averaged_network(self) -> Human3R:
         """Return a copy of the network with the averaged weights."""
@@ -134,39 +131,33 @@ class SceneTrainer:
         self._log({"step": self.step, "validation": table})
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "parameters": {name: values.detach() for name, values in self.parameters.items()},
+        """Write the checkpoint."""
+        groups = {
+            "parameters": self.parameters,
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "config": asdict(self.config),
+            "optimizer": optimizer_tensors(self.optimizer),
         }
-        temporary = self.folder / ".checkpoint.part"
-        torch.save(state, temporary)
-        temporary.replace(self.folder / "checkpoint.pt")
+        save_checkpoint(self.folder / CHECKPOINT, groups, step=self.step, seconds=self.seconds)
 
     def _resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
-            if self.config.start:
-                state = torch.load(self.config.start, map_location="cpu", weights_only=True)
-                known = self.network.state_dict()
-                # Parts that were built differently since then start fresh.
-                fitting = {
-                    name: values
-                    for name, values in state["average"].items()
-                    if name in known and values.shape == known[name].shape
-                }
-                self.network.load_state_dict(fitting, strict=False)
-                self.average = {name: values.detach().clone() for name, values in self.parameters.items()}
-            return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.network.load_state_dict(state["parameters"], strict=False)
-        self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        path = self.folder / CHECKPOINT
+        if path.is_file():
+            groups, facts = load_checkpoint(path)
+            self.network.load_state_dict(groups["parameters"], strict=False)
+            self.average = groups["average"]
+            load_optimizer(self.optimizer, groups["optimizer"])
+            self.step, self.seconds = int(str(facts["step"])), float(str(facts["seconds"]))
+        elif self.config.start:
+            groups, _ = load_checkpoint(Path(self.config.start))
+            known = self.network.state_dict()
+            # Parts whose shapes have changed since then start fresh.
+            fitting = {
+                name: values
+                for name, values in groups["average"].items()
+                if name in known and values.shape == known[name].shape
+            }
+            self.network.load_state_dict(fitting, strict=False)
+            self.average = {name: values.detach().clone() for name, values in self.parameters.items()}
 
     def _log(self, entry: dict[str, object]) -> None:
         _LOG.info("%s", entry)

@@ -54,10 +54,10 @@ def draw_camera(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, ti
     focal = max(size) / 2 / np.tan(np.radians(rng.uniform(35, 75)) / 2)
     K = np.array([[focal, 0, size[1] / 2 - 0.5], [0, focal, size[0] / 2 - 0.5], [0, 0, 1.0]])
     kind = str(rng.choice(PATHS, p=PATH_SHARES))
-    centre = subjects.mean((0, 1))
+    center = subjects.mean((0, 1))
     for attempt in range(30):
         eye = _draw_eye(rng, scene, subjects, np.tan(np.arctan2(min(size) / 2, focal)))
-        aim = centre + rng.normal(0, 1, 3) * [0.45, 0.25, 0.45]
+        aim = center + rng.normal(0, 1, 3) * [0.45, 0.25, 0.45]
         kind = kind if attempt < 20 else "static"
         T = _path(rng, kind, eye, aim, subjects, time_s)
         if _is_possible(scene, T[:, :3, 3]):
@@ -71,23 +71,23 @@ def _draw_eye(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, half
     kind = rng.choice(["hand", "low", "high"], p=[0.62, 0.16, 0.22])
     limits = {"hand": (1.1, 1.9), "low": (0.3, 1.1), "high": (2.0, 4.0)}[kind]
     first = subjects[0]
-    centre = first.mean(0)
+    center = first.mean(0)
     # Between a waist-up view and people of a fifth of the image's height.
     wanted = np.clip(rng.uniform(0.55, 3.2) / half_view, 1.3, 14)
     best, best_score = np.array([0.0, min(1.5, scene.ceiling_m - 0.3), 0.0]), -np.inf
     for trial in range(40):
         angle, distance = rng.uniform(0, 2 * np.pi), wanted * rng.uniform(0.7, 1.2)
-        eye = centre + distance * np.array([np.sin(angle), 0, np.cos(angle)])
+        eye = center + distance * np.array([np.sin(angle), 0, np.cos(angle)])
         if trial % 2:
             eye[0], eye[2] = rng.uniform(x0 + 0.25, x1 - 0.25), rng.uniform(z0 + 0.25, z1 - 0.25)
         eye[0], eye[2] = np.clip(eye[0], x0 + 0.25, x1 - 0.25), np.clip(eye[2], z0 + 0.25, z1 - 0.25)
         eye[1] = np.clip(rng.uniform(*limits), 0.3, scene.ceiling_m - 0.2)
         distances = np.linalg.norm(first - eye, axis=1)
-        flat = np.linalg.norm((eye - centre)[[0, 2]])
-        is_steep = abs(eye[1] - centre[1]) > 0.8 * flat
+        flat = np.linalg.norm((eye - center)[[0, 2]])
+        is_steep = abs(eye[1] - center[1]) > 0.8 * flat
         if distances.min() < 0.8 or is_steep or not _is_possible(scene, eye[None]):
             continue
-        spread = np.abs(np.log(np.linalg.norm(eye - centre) / wanted))
+        spread = np.abs(np.log(np.linalg.norm(eye - center) / wanted))
         score = scene.sees(eye, first).mean() - 0.8 * spread + rng.uniform(0, 0.3)
         if score > best_score:
             best, best_score = eye, score

@@ -31,7 +31,7 @@ class ClipPeople:
     global_orient: np.ndarray
     """``T P 3`` radians, world."""
     transl: np.ndarray
-    """``T P 3`` metres, world."""
+    """``T P 3`` meters, world."""
     body_pose: np.ndarray
     """``T P 21 3``"""
     left_hand_pose: np.ndarray
@@ -45,7 +45,7 @@ class ClipPeople:
     expression: np.ndarray
     """``T P 10``"""
     joints_world: np.ndarray
-    """``T P 55 3`` metres, SMPL-X order."""
+    """``T P 55 3`` meters, SMPL-X order."""
     joints_uv_px: np.ndarray
     """``T P 55 2`` projections, also where they leave the image or lie behind the camera (then not a number)."""
     is_joint_visible: np.ndarray
@@ -56,12 +56,12 @@ class ClipPeople:
 
 @dataclass(frozen=True)
 class SyntheticClip:
-    """``T`` frames of one scene. World is the first camera of the clip; OpenCV axes; metres; seconds."""
+    """``T`` frames of one scene. World is the first camera of the clip; OpenCV axes; meters; seconds."""
 
     image: np.ndarray
     """``T H W 3`` uint8 RGB."""
     depth: np.ndarray
-    """``T H W`` float32 camera z in metres at the pixel's centre; 0 where the pixel shows only sky."""
+    """``T H W`` float32 camera z in meters at the pixel's center; 0 where the pixel shows only sky."""
     person_index: np.ndarray
     """``T H W`` uint8: 0 is no person, ``p + 1`` is row ``p`` of ``people``. Hair and clothes belong to the person."""
     K: np.ndarray
@@ -92,7 +92,7 @@ _PER_FRAME_PEOPLE = tuple(field.name for field in fields(ClipPeople) if field.na
 
 
 def encode_depth(depth: np.ndarray) -> np.ndarray:
-    """Map metres to uint16 on a logarithmic scale; 0 (no surface) and anything beyond the range stay 0."""
+    """Map meters to uint16 on a logarithmic scale; 0 (no surface) and anything beyond the range stay 0."""
     span = np.log(DEPTH_FAR_M / DEPTH_NEAR_M)
     is_valid = (depth >= DEPTH_NEAR_M) & (depth <= DEPTH_FAR_M)
     steps = np.log(np.where(is_valid, depth, DEPTH_NEAR_M) / DEPTH_NEAR_M) / span * 65534
@@ -100,7 +100,7 @@ def encode_depth(depth: np.ndarray) -> np.ndarray:
 
 
 def decode_depth(codes: np.ndarray) -> np.ndarray:
-    """Undo :func:`encode_depth`; returns float32 metres, 0 where there is no surface."""
+    """Undo :func:`encode_depth`; returns float32 meters, 0 where there is no surface."""
     span = np.float32(np.log(DEPTH_FAR_M / DEPTH_NEAR_M) / 65534)
     depth = np.float32(DEPTH_NEAR_M) * np.exp((codes.astype(np.float32) - 1) * span)
     return np.where(codes > 0, depth, np.float32(0))

@@ -27,12 +27,12 @@ def clip_strip(clip: SyntheticClip) -> np.ndarray:
     """Return picture, depth, people and the last picture side by side, uint8."""
     depth = clip.depth[0]
     nearness = np.where(depth > 0, 1 / np.maximum(depth, 0.3), 0)
-    grey = (255 * nearness / max(float(nearness.max()), 1e-6)).astype(np.uint8)
+    gray = (255 * nearness / max(float(nearness.max()), 1e-6)).astype(np.uint8)
     palette = np.array(
         [[0, 0, 0], [230, 60, 60], [60, 200, 80], [70, 110, 240], [230, 200, 50], [200, 80, 220], [60, 210, 220]]
     )
     people = palette[clip.person_index[0] % len(palette)].astype(np.uint8)
-    cells = (clip.image[0], np.repeat(grey[..., None], 3, -1), people, clip.image[-1])
+    cells = (clip.image[0], np.repeat(gray[..., None], 3, -1), people, clip.image[-1])
     return np.concatenate([_fit(cell) for cell in cells], 1)
 
 

@@ -24,7 +24,7 @@ from human3r.training.lifter.mixing import (
     resize_people,
 )
 from human3r.training.lifter.rendered import RenderedPeople, detect_clips, match_detections, read_rendered
-from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople
 from human3r.training.lifter.validation import upright_baseline
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
@@ -75,7 +75,7 @@ def _pairs(points: BodyPoints, count: int = 40, seed: int = 0) -> RenderedPeople
         scores=np.full((count, 17), 0.8, np.float32),
         image_size=np.tile(np.array(SIZE, np.int16), (count, 1)),
         focal_px=np.full((count, 2), FOCAL, np.float32),
-        centre_px=np.tile(np.array([191.5, 143.5], np.float32), (count, 1)),
+        center_px=np.tile(np.array([191.5, 143.5], np.float32), (count, 1)),
         rotvecs=rotvecs,
         betas=betas,
         root_camera=root,
@@ -100,9 +100,9 @@ def _reprojection(people: SimulatedPeople, points: BodyPoints) -> float:
 
 def test_truth_and_picture_agree_before_and_after_mirroring_and_rolling(points):
     people = rendered_people(_pairs(points), points, RenderedMix(least_visible=0.0))
-    dice = Dice(torch.Generator().manual_seed(1))
+    rng = RandomSource(torch.Generator().manual_seed(1))
 
-    drawn = RenderedSampler(people, points, BodyMix(), 20.0).sample(dice, 200)
+    drawn = RenderedSampler(people, points, BodyMix(), 20.0).sample(rng, 200)
 
     assert _reprojection(people, points) < 1e-4
     assert _reprojection(mirror_people(people), points) < 1e-4
@@ -171,8 +171,8 @@ def test_every_detection_is_matched_to_its_own_person_even_with_sides_exchanged_
     pairs = _pairs(points, 2)
     joints_px = np.zeros((2, 22, 2))
     for person, offset in enumerate((0.0, 60.0)):
-        centre = pairs.keypoints_px[person].mean(0)
-        joints_px[person] = centre
+        center = pairs.keypoints_px[person].mean(0)
+        joints_px[person] = center
         joints_px[person, COCO_JOINTS] = pairs.keypoints_px[person, 5:]
         joints_px[person, 15] = pairs.keypoints_px[person, :5].mean(0)
         joints_px[person] += offset

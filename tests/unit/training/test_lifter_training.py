@@ -16,7 +16,7 @@ from human3r.training.lifter.simulation.cameras import CameraMix
 from human3r.training.lifter.simulation.detector import DetectorMix, detect
 from human3r.training.lifter.simulation.poses import SEATED, PoseMix, PoseSampler
 from human3r.training.lifter.simulation.procedural import seated
-from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople, Simulator
 from human3r.training.lifter.validation import score_table, upright_baseline
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
@@ -44,15 +44,15 @@ def simulator(points) -> Simulator:
 
 @pytest.fixture(scope="module")
 def people(simulator) -> SimulatedPeople:
-    return simulator.sample(Dice(torch.Generator().manual_seed(4)), 1500)
+    return simulator.sample(RandomSource(torch.Generator().manual_seed(4)), 1500)
 
 
-def _dice(seed: int = 0) -> Dice:
-    return Dice(torch.Generator().manual_seed(seed))
+def _rng(seed: int = 0) -> RandomSource:
+    return RandomSource(torch.Generator().manual_seed(seed))
 
 
 def test_seated_people_have_level_thighs(points):
-    posed = points(seated(_dice(), 600), torch.zeros(600, 10))
+    posed = points(seated(_rng(), 600), torch.zeros(600, 10))
 
     thigh = posed.joints[:, 4] - posed.joints[:, 1]
     elevation = torch.asin(thigh[:, 1] / thigh.norm(dim=1)).rad2deg()
@@ -106,14 +106,14 @@ def test_faces_from_behind_are_dropped_or_poor():
     borders = torch.tensor([-0.6, -0.4, 0.6, 0.4]).expand(count, 4)
     seated_nowhere = torch.zeros(count, dtype=torch.bool)
 
-    _, scores = detect(_dice(), DetectorMix(), body, away, borders, torch.full((count,), 0.003), seated_nowhere)
+    _, scores = detect(_rng(), DetectorMix(), body, away, borders, torch.full((count,), 0.003), seated_nowhere)
 
     assert (scores[:, 0] < 0.2).float().mean() > 0.3
     assert (scores[:, 0] > 0.7).float().mean() < 0.1
 
 
-def test_the_same_dice_draw_the_same_people(simulator):
-    first, second = simulator.sample(_dice(7), 50), simulator.sample(_dice(7), 50)
+def test_the_same_rng_draw_the_same_people(simulator):
+    first, second = simulator.sample(_rng(7), 50), simulator.sample(_rng(7), 50)
 
     assert torch.equal(first.people.points, second.people.points)
     assert torch.equal(first.joint_rotations, second.joint_rotations)

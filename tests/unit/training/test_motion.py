@@ -12,9 +12,7 @@ from human3r.training.motion.bvh import read_bvh
 from human3r.training.motion.retarget import minimal_rotation
 from tests.reference_kinematics import joint_by_joint
 
-LEFT_ELBOW, LEFT_WRIST, LEFT_SHOULDER = (
-    JOINT_NAMES.index(f"left_{part}") for part in ("elbow", "wrist", "shoulder")
-)
+LEFT_ELBOW, LEFT_WRIST, LEFT_SHOULDER = (JOINT_NAMES.index(f"left_{part}") for part in ("elbow", "wrist", "shoulder"))
 LEFT_HIP, LEFT_KNEE, LEFT_ANKLE = (JOINT_NAMES.index(f"left_{part}") for part in ("hip", "knee", "ankle"))
 
 _LIMB = """JOINT {side}UpLeg {{ OFFSET {x} -1 0 CHANNELS 3 Zrotation Yrotation Xrotation

@@ -1,6 +1,6 @@
 """Random cameras that look at a person: field of view, image format, tilt, roll, height and distance.
 
-Everything is on the normalised image plane (z = 1); pixels appear only as a noise floor in ``detector``.
+Everything is on the normalized image plane (z = 1); pixels appear only as a noise floor in ``detector``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from human3r.records import TensorRecord
 from human3r.training.lifter.simulation.limbs import degrees
-from human3r.training.lifter.simulation.rotations import Dice, axis_turn
+from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn
 
 NETWORK_LONG_SIDE_PX = 384
 """Long side of the image that the keypoint detector sees."""
@@ -42,50 +42,50 @@ class PlacedCameras(TensorRecord):
     R_camera_gravity: Tensor
     """``P 3 3`` from a y-up frame to OpenCV camera axes."""
     root_camera: Tensor
-    """``P 3`` pelvis, metres."""
+    """``P 3`` pelvis, meters."""
     borders: Tensor
-    """``P 4`` left, top, right, bottom of the image on the normalised plane."""
+    """``P 4`` left, top, right, bottom of the image on the normalized plane."""
     pixel: Tensor
-    """``P`` size of a network pixel on the normalised plane."""
+    """``P`` size of a network pixel on the normalized plane."""
 
 
-def place_cameras(dice: Dice, mix: CameraMix, lowest: Tensor, centre: Tensor, extent: Tensor) -> PlacedCameras:
+def place_cameras(rng: RandomSource, mix: CameraMix, lowest: Tensor, center: Tensor, extent: Tensor) -> PlacedCameras:
     """Put a camera before every person.
 
     Args:
-        dice: Random numbers.
+        rng: Random numbers.
         mix: Ranges.
-        lowest: ``P`` height of the lowest point of the body over the pelvis (negative), metres: the floor.
-        centre: ``P 3`` middle of the body from the pelvis in the y-up frame.
-        extent: ``P`` the longest side of the body's box, metres.
+        lowest: ``P`` height of the lowest point of the body over the pelvis (negative), meters: the floor.
+        center: ``P 3`` middle of the body from the pelvis in the y-up frame.
+        extent: ``P`` the longest side of the body's box, meters.
     """
     count = len(extent)
-    half_long = (degrees(*mix.fov_deg, dice, count) / 2).tan()
-    aspect = torch.tensor(_ASPECTS)[dice.choose(torch.ones(len(_ASPECTS)), count)]
+    half_long = (degrees(*mix.fov_deg, rng, count) / 2).tan()
+    aspect = torch.tensor(_ASPECTS)[rng.choose(torch.ones(len(_ASPECTS)), count)]
     half_width = torch.where(aspect >= 1, half_long, half_long * aspect)
     half_height = torch.where(aspect >= 1, half_long / aspect, half_long)
     shape = (_CANDIDATES, count)
     pitch = torch.where(
-        dice.chance(0.7, *shape),
-        torch.deg2rad(8 + dice.normal(9, *shape)),
-        torch.deg2rad(dice.uniform(-18, 55, *shape)),
+        rng.chance(0.7, *shape),
+        torch.deg2rad(8 + rng.normal(9, *shape)),
+        torch.deg2rad(rng.uniform(-18, 55, *shape)),
     )
     rolls = torch.where(
-        dice.chance(mix.share_rolled, *shape),
-        torch.deg2rad(dice.uniform(-45, 45, *shape)),
-        torch.deg2rad(dice.normal(4, *shape).clamp(-10, 10)),
+        rng.chance(mix.share_rolled, *shape),
+        torch.deg2rad(rng.uniform(-45, 45, *shape)),
+        torch.deg2rad(rng.normal(4, *shape).clamp(-10, 10)),
     )
     flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
-    # A camera pitched down by p sees the horizon above its centre.
+    # A camera pitched down by p sees the horizon above its center.
     rotation = axis_turn("z", rolls) @ axis_turn("x", pitch) @ flip
     # Body heights in image heights: whole people to cut shins; from 1.3 the hips go, from 3 the chest.
-    whole, close = dice.uniform(-2.4, 0.45, *shape), dice.uniform(0.25, 1.15, *shape)
-    share = torch.where(dice.chance(mix.share_close, count), close, whole).exp()
+    whole, close = rng.uniform(-2.4, 0.45, *shape), rng.uniform(0.25, 1.15, *shape)
+    share = torch.where(rng.chance(mix.share_close, count), close, whole).exp()
     distance = extent / (2 * half_height * share)
-    u = dice.uniform(-1, 1, *shape) * half_width * (1.0 - 0.25 * share.clamp(max=1))
-    v = half_height * _vertical_place(dice, share)
+    u = rng.uniform(-1, 1, *shape) * half_width * (1.0 - 0.25 * share.clamp(max=1))
+    v = half_height * _vertical_place(rng, share)
     middle = torch.stack([u, v, torch.ones_like(u)], dim=-1) * distance[..., None]
-    root = middle - (rotation @ centre[..., None])[..., 0]
+    root = middle - (rotation @ center[..., None])[..., 0]
     # Height of the camera over the floor: minus the root's height in the gravity frame of the camera.
     root_height = (rotation.transpose(-1, -2) @ root[..., None])[..., 1, 0]
     camera_height = -(root_height + lowest)
@@ -97,14 +97,14 @@ def place_cameras(dice: Dice, mix: CameraMix, lowest: Tensor, centre: Tensor, ex
     return PlacedCameras(rotation[chosen, people], root[chosen, people], borders, 2 * half_long / NETWORK_LONG_SIDE_PX)
 
 
-def _vertical_place(dice: Dice, share: Tensor) -> Tensor:
+def _vertical_place(rng: RandomSource, share: Tensor) -> Tensor:
     """Draw the body's middle in half image heights: mostly with the head in sight, feet cut more often than heads.
 
     ``share`` is the body's height in image heights, any shape.
     """
     room = (1 - share).clamp_min(0)
-    inside = -room + dice.uniform(0, 1, *share.shape) * (2 * room + 0.3 * share)
-    from_top = share - 1 + dice.uniform(0.02, 0.3, *share.shape)
-    anywhere = dice.uniform(-1, 1, *share.shape) * (1.15 - 0.75 * share.clamp(max=1.2))
+    inside = -room + rng.uniform(0, 1, *share.shape) * (2 * room + 0.3 * share)
+    from_top = share - 1 + rng.uniform(0.02, 0.3, *share.shape)
+    anywhere = rng.uniform(-1, 1, *share.shape) * (1.15 - 0.75 * share.clamp(max=1.2))
     headed = torch.where(share < 1, inside, from_top)
-    return torch.where(dice.chance(0.85, *share.shape), headed, anywhere)
+    return torch.where(rng.chance(0.85, *share.shape), headed, anywhere)

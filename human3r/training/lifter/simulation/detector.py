@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
-from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.rotations import RandomSource
 
 _SIGMA_TORSO = torch.tensor(
     [
@@ -65,46 +65,46 @@ class DetectorMix:
 
 
 def detect(
-    dice: Dice, mix: DetectorMix, keypoints_camera: Tensor, head_forward: Tensor, borders: Tensor, pixel: Tensor,
+    rng: RandomSource, mix: DetectorMix, keypoints_camera: Tensor, head_forward: Tensor, borders: Tensor, pixel: Tensor,
     is_seated: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Simulate the detector.
 
     Args:
-        dice: Random numbers.
+        rng: Random numbers.
         mix: Shares.
-        keypoints_camera: ``P 17 3`` true (annotated) points in the camera frame, metres.
+        keypoints_camera: ``P 17 3`` true (annotated) points in the camera frame, meters.
         head_forward: ``P 3`` where the face looks, camera frame.
-        borders: ``P 4`` of the image on the normalised plane.
+        borders: ``P 4`` of the image on the normalized plane.
         pixel: ``P`` size of a pixel there.
         is_seated: ``P`` bool.
 
     Returns:
-        Points ``P 17 2`` on the normalised plane and scores ``P 17``.
+        Points ``P 17 2`` on the normalized plane and scores ``P 17``.
     """
     depth = keypoints_camera[..., 2].clamp_min(0.2)
     points = keypoints_camera[..., :2] / depth[..., None]
     shoulders, hips = points[:, [5, 6]].mean(1), points[:, [11, 12]].mean(1)
-    metres = 0.5 / keypoints_camera[:, _TORSO, 2].clamp_min(0.2).mean(1)
+    meters = 0.5 / keypoints_camera[:, _TORSO, 2].clamp_min(0.2).mean(1)
     # Foreshortened torsos do not make the detector more precise.
-    torso = torch.maximum((shoulders - hips).norm(dim=1), 0.8 * metres)
-    scores = _fair_scores(dice, points.shape[0])
-    scores, face_noise = _hide_faces(dice, scores, keypoints_camera, head_forward)
-    scores = _self_occlusion(dice, scores, keypoints_camera, points, torso)
-    hidden = _hidden(dice, mix, points, is_seated)
+    torso = torch.maximum((shoulders - hips).norm(dim=1), 0.8 * meters)
+    scores = _fair_scores(rng, points.shape[0])
+    scores, face_noise = _hide_faces(rng, scores, keypoints_camera, head_forward)
+    scores = _self_occlusion(rng, scores, keypoints_camera, points, torso)
+    hidden = _hidden(rng, mix, points, is_seated)
     outside = _outside(points, borders, pixel)
-    noisy = _disturb(dice, mix, points, scores, torso, pixel, face_noise)
-    noisy, scores = _guess(dice, noisy, scores, hidden | outside, points, borders, torso)
-    noisy, scores = _pull_inside(dice, noisy, scores, outside & ~hidden, points, borders, torso)
-    return _swap(dice, mix, noisy, scores)
+    noisy = _disturb(rng, mix, points, scores, torso, pixel, face_noise)
+    noisy, scores = _guess(rng, noisy, scores, hidden | outside, points, borders, torso)
+    noisy, scores = _pull_inside(rng, noisy, scores, outside & ~hidden, points, borders, torso)
+    return _swap(rng, mix, noisy, scores)
 
 
-def _fair_scores(dice: Dice, count: int) -> Tensor:
+def _fair_scores(rng: RandomSource, count: int) -> Tensor:
     """Scores of joints in sight: mostly high, alike within a person."""
-    person = dice.uniform(0, 1, count, 1)
-    quality = 0.62 + 0.3 * person.sqrt() - 0.25 * dice.uniform(0, 1, count, 17) ** 2
-    slack = dice.chance(0.1, count, 17) * dice.uniform(0, 0.45, count, 17)
-    return (quality - slack + dice.normal(0.05, count, 17)).clamp(0.21, 0.97)
+    person = rng.uniform(0, 1, count, 1)
+    quality = 0.62 + 0.3 * person.sqrt() - 0.25 * rng.uniform(0, 1, count, 17) ** 2
+    slack = rng.chance(0.1, count, 17) * rng.uniform(0, 0.45, count, 17)
+    return (quality - slack + rng.normal(0.05, count, 17)).clamp(0.21, 0.97)
 
 
 def _factor(scores: Tensor) -> Tensor:
@@ -116,32 +116,32 @@ def _factor(scores: Tensor) -> Tensor:
     return factor
 
 
-def _hide_faces(dice: Dice, scores: Tensor, camera: Tensor, head_forward: Tensor) -> tuple[Tensor, Tensor]:
+def _hide_faces(rng: RandomSource, scores: Tensor, camera: Tensor, head_forward: Tensor) -> tuple[Tensor, Tensor]:
     """Lower the scores of face points that look away; return also ``P 1 2`` of common face displacement, in torsos.
 
     From behind, half of the people get an imagined face with fair scores, shifted up or down as a whole.
     """
     count = scores.shape[0]
-    centre = camera[:, 3:5].mean(1)
-    view = torch.nn.functional.normalize(centre, dim=1)
+    center = camera[:, 3:5].mean(1)
+    view = torch.nn.functional.normalize(center, dim=1)
     # Outward normals: the nose and eyes look forwards, the ears sideways.
-    outward = camera[:, :5] - centre[:, None]
+    outward = camera[:, :5] - center[:, None]
     outward = torch.nn.functional.normalize(outward + 0.02 * head_forward[:, None], dim=-1)
     away = (outward * view[:, None]).sum(-1)
     from_behind = (head_forward * view).sum(-1, keepdim=True)
-    imagines = dice.chance(0.5, count, 1)
-    imagined = dice.uniform(0.22, 0.65, count, 1) + dice.normal(0.06, count, 5)
-    dropped = dice.uniform(0.02, 0.22, count, 5)
+    imagines = rng.chance(0.5, count, 1)
+    imagined = rng.uniform(0.22, 0.65, count, 1) + rng.normal(0.06, count, 5)
+    dropped = rng.uniform(0.02, 0.22, count, 5)
     low = torch.where(imagines, imagined, dropped).clamp(0.02, 0.8)
     half_seen = scores[:, :5] * (1 - 0.5 * ((away - 0.1) / 0.4).clamp(0, 1))
     face = torch.where(
         away > 0.45, torch.where(from_behind > 0.35, low, torch.minimum(half_seen, low + 0.25)), half_seen
     )
-    shift = (from_behind > 0.35) * torch.cat([dice.normal(0.04, count, 1), dice.normal(0.10, count, 1)], dim=1)
+    shift = (from_behind > 0.35) * torch.cat([rng.normal(0.04, count, 1), rng.normal(0.10, count, 1)], dim=1)
     return torch.cat([face, scores[:, 5:]], dim=1), shift[:, None]
 
 
-def _self_occlusion(dice: Dice, scores: Tensor, camera: Tensor, points: Tensor, torso: Tensor) -> Tensor:
+def _self_occlusion(rng: RandomSource, scores: Tensor, camera: Tensor, points: Tensor, torso: Tensor) -> Tensor:
     """Lower the scores of limbs behind the trunk."""
     trunk = camera[:, _TORSO, 2].mean(1)
     middle, spread = points[:, _TORSO].mean(1), points[:, _TORSO].std(1)
@@ -150,32 +150,32 @@ def _self_occlusion(dice: Dice, scores: Tensor, camera: Tensor, points: Tensor, 
     inside = (offset < 1.1 * spread[:, None] + 0.1 * torso[:, None, None]).all(-1)
     behind = inside & (camera[:, tips, 2] > trunk[:, None] + 0.06)
     lowered = scores.clone()
-    drop = dice.uniform(0.1, 0.6, *behind.shape)
+    drop = rng.uniform(0.1, 0.6, *behind.shape)
     lowered[:, tips] = torch.where(behind, (scores[:, tips] - drop).clamp_min(0.05), scores[:, tips])
     return lowered
 
 
-def _hidden(dice: Dice, mix: DetectorMix, points: Tensor, is_seated: Tensor) -> Tensor:
+def _hidden(rng: RandomSource, mix: DetectorMix, points: Tensor, is_seated: Tensor) -> Tensor:
     """Choose joints behind tables, other people and things: ``P 17`` bool."""
     count = points.shape[0]
     hips, knees, shoulders = points[:, 11:13, 1].mean(1), points[:, 13:15, 1].mean(1), points[:, 5:7, 1].mean(1)
-    share = dice.uniform(-0.7, 0.9, count)
+    share = rng.uniform(-0.7, 0.9, count)
     reach = torch.maximum(knees - hips, 0.3 * (hips - shoulders).abs())
     # Between the chest (-0.7 of a trunk above the hips) and nearly the knees, along a slightly slanted edge.
     edge = torch.where(share < 0, hips + share * (hips - shoulders), hips + share * reach)
-    slope = dice.normal(0.12, count, 1)
+    slope = rng.normal(0.12, count, 1)
     below = points[..., 1] + slope * (points[..., 0] - points[..., 0].mean(1, keepdim=True)) > edge[:, None]
-    has_table = dice.chance(torch.where(is_seated, mix.table_seated, mix.table_other), count)
+    has_table = rng.chance(torch.where(is_seated, mix.table_seated, mix.table_other), count)
     # Hands lie on tables: half of the time they stay in sight.
-    keeps_hands = dice.chance(0.55, count, 1)
+    keeps_hands = rng.chance(0.55, count, 1)
     tabled = below & has_table[:, None]
     tabled[:, list(_ARMS)] &= ~keeps_hands
-    cut = points[:, :, 0].gather(1, dice.choose(torch.ones(17), count)[:, None])
-    beyond = (points[..., 0] - cut) * dice.sign(count, 1) > 0
-    sideways = beyond & dice.chance(mix.side_cut, count)[:, None]
+    cut = points[:, :, 0].gather(1, rng.choose(torch.ones(17), count)[:, None])
+    beyond = (points[..., 0] - cut) * rng.sign(count, 1) > 0
+    sideways = beyond & rng.chance(mix.side_cut, count)[:, None]
     limbs = torch.zeros(count, 17, dtype=torch.bool)
     for chain in ((7, 9), (8, 10), (13, 15), (14, 16), (15,), (16,), (9,), (10,)):
-        limbs[:, list(chain)] |= dice.chance(mix.hidden_limb / 4, count, 1)
+        limbs[:, list(chain)] |= rng.chance(mix.hidden_limb / 4, count, 1)
     return tabled | sideways | limbs
 
 
@@ -187,35 +187,41 @@ def _outside(points: Tensor, borders: Tensor, pixel: Tensor) -> Tensor:
 
 
 def _disturb(
-    dice: Dice, mix: DetectorMix, points: Tensor, scores: Tensor, torso: Tensor, pixel: Tensor, face_noise: Tensor
+    rng: RandomSource,
+    mix: DetectorMix,
+    points: Tensor,
+    scores: Tensor,
+    torso: Tensor,
+    pixel: Tensor,
+    face_noise: Tensor,
 ) -> Tensor:
     count = points.shape[0]
-    person = (dice.normal(0.3, count, 1)).exp().clamp(0.5, 2.2)
+    person = (rng.normal(0.3, count, 1)).exp().clamp(0.5, 2.2)
     sigma = mix.noise * _SIGMA_TORSO * person * _factor(scores) * torso[:, None] + 0.5 * pixel[:, None]
-    noisy = points + dice.normal(1.0, count, 17, 2) * sigma[..., None]
+    noisy = points + rng.normal(1.0, count, 17, 2) * sigma[..., None]
     noisy[:, list(_FACE)] += face_noise * torso[:, None, None]
-    slips = dice.chance(_SLIP.expand(count, 17) * mix.noise, count, 17)
-    return torch.where(slips[..., None], noisy + dice.normal(0.5, count, 17, 2) * torso[:, None, None], noisy)
+    slips = rng.chance(_SLIP.expand(count, 17) * mix.noise, count, 17)
+    return torch.where(slips[..., None], noisy + rng.normal(0.5, count, 17, 2) * torso[:, None, None], noisy)
 
 
 def _guess(
-    dice: Dice, noisy: Tensor, scores: Tensor, hidden: Tensor, points: Tensor, borders: Tensor, torso: Tensor
+    rng: RandomSource, noisy: Tensor, scores: Tensor, hidden: Tensor, points: Tensor, borders: Tensor, torso: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Replace hidden joints by guesses: near the truth, or anywhere on the body; scores are low, seldom fair."""
     count = points.shape[0]
-    near = points + dice.normal(0.35, count, 17, 2) * torso[:, None, None]
-    other = dice.choose(torch.ones(17), count * 17).reshape(count, 17, 1).expand(-1, -1, 2)
-    elsewhere = points.gather(1, other) + dice.normal(0.2, count, 17, 2) * torso[:, None, None]
-    guess = torch.where(dice.chance(0.6, count, 17, 1), near, elsewhere)
+    near = points + rng.normal(0.35, count, 17, 2) * torso[:, None, None]
+    other = rng.choose(torch.ones(17), count * 17).reshape(count, 17, 1).expand(-1, -1, 2)
+    elsewhere = points.gather(1, other) + rng.normal(0.2, count, 17, 2) * torso[:, None, None]
+    guess = torch.where(rng.chance(0.6, count, 17, 1), near, elsewhere)
     low, high = borders[:, None, :2], borders[:, None, 2:]
     guess = torch.maximum(torch.minimum(guess, high), low)
-    is_sure = dice.chance(0.06, count, 17)
-    score = torch.where(is_sure, dice.uniform(0.22, 0.5, count, 17), dice.uniform(0.01, 0.22, count, 17))
+    is_sure = rng.chance(0.06, count, 17)
+    score = torch.where(is_sure, rng.uniform(0.22, 0.5, count, 17), rng.uniform(0.01, 0.22, count, 17))
     return torch.where(hidden[..., None], guess, noisy), torch.where(hidden, score, scores)
 
 
 def _pull_inside(
-    dice: Dice, noisy: Tensor, scores: Tensor, outside: Tensor, points: Tensor, borders: Tensor, torso: Tensor
+    rng: RandomSource, noisy: Tensor, scores: Tensor, outside: Tensor, points: Tensor, borders: Tensor, torso: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Report joints just outside of the image at its border, and with confidence.
 
@@ -224,22 +230,22 @@ def _pull_inside(
     count = points.shape[0]
     low, high = borders[:, None, :2], borders[:, None, 2:]
     beyond = (torch.maximum(low - points, points - high).clamp_min(0)).norm(dim=-1) / torso[:, None]
-    inset = dice.uniform(0.005, 0.045, count, 17, 1) * (high - low).amax(-1, keepdim=True)
+    inset = rng.uniform(0.005, 0.045, count, 17, 1) * (high - low).amax(-1, keepdim=True)
     at_border = torch.maximum(torch.minimum(points, high - inset), low + inset)
-    at_border = at_border + dice.normal(0.05, count, 17, 2) * torso[:, None, None]
-    score = 0.72 - 0.75 * beyond + dice.normal(0.14, count, 17)
-    pulled = outside & dice.chance(0.8, count, 17) & (score > 0.1)
+    at_border = at_border + rng.normal(0.05, count, 17, 2) * torso[:, None, None]
+    score = 0.72 - 0.75 * beyond + rng.normal(0.14, count, 17)
+    pulled = outside & rng.chance(0.8, count, 17) & (score > 0.1)
     scores = torch.where(pulled, score.clamp(0.1, 0.85), scores)
     return torch.where(pulled[..., None], at_border, noisy), scores
 
 
-def _swap(dice: Dice, mix: DetectorMix, points: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+def _swap(rng: RandomSource, mix: DetectorMix, points: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     count = points.shape[0]
     order = torch.arange(17).expand(count, 17).clone()
     mirrored = torch.tensor(MIRRORED_KEYPOINTS)
     groups = ((_BELOW_HIPS, mix.swap_legs), (_ARMS, mix.swap_arms), (tuple(range(17)), mix.swap_all))
     for group, probability in groups:
-        swaps = dice.chance(probability, count, 1)
+        swaps = rng.chance(probability, count, 1)
         columns = list(group)
         order[:, columns] = torch.where(swaps, mirrored[columns].expand(count, -1), order[:, columns])
     return points.gather(1, order[..., None].expand(-1, -1, 2)), scores.gather(1, order)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from human3r.training.lifter.simulation.rotations import Dice, axis_turn, minimal_turn
+from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, minimal_turn
 
 COLLAR_SHARE = 0.3
 """Share of an arm's raise that the collar joint carries (scapulo-humeral rhythm, about one third)."""
@@ -18,9 +18,9 @@ _REST_ARM_DEG = -16.0
 """Elevation of the upper arm in SMPL-X's rest pose."""
 
 
-def degrees(low: float, high: float, dice: Dice, count: int) -> Tensor:
+def degrees(low: float, high: float, rng: RandomSource, count: int) -> Tensor:
     """Angles uniform in a range of degrees, returned in radians: ``count``."""
-    return dice.uniform(math.radians(low), math.radians(high), count)
+    return rng.uniform(math.radians(low), math.radians(high), count)
 
 
 def leg(side: int, flexion: Tensor, abduction: Tensor, twist: Tensor, knee: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,32 +85,32 @@ def set_arm(rotations: Tensor, side: int, parts: tuple[Tensor, Tensor, Tensor], 
             rotations[where, joint + offset] = part[where]
 
 
-def random_arm(side: int, dice: Dice, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def random_arm(side: int, rng: RandomSource, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Arms anywhere within rough joint limits."""
-    elevation = degrees(0, 170, dice, count) * dice.uniform(0.3, 1.0, count).sqrt()
+    elevation = degrees(0, 170, rng, count) * rng.uniform(0.3, 1.0, count).sqrt()
     return arm(
         side,
         elevation,
-        degrees(-35, 120, dice, count),
-        degrees(-60, 80, dice, count),
-        degrees(0, 145, dice, count),
+        degrees(-35, 120, rng, count),
+        degrees(-60, 80, rng, count),
+        degrees(0, 145, rng, count),
     )
 
 
-def resting_arm(side: int, dice: Dice, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def resting_arm(side: int, rng: RandomSource, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Arms that hang, fold, lie on hips or hold something before the body."""
-    kind = dice.uniform(0, 1, count)
+    kind = rng.uniform(0, 1, count)
     hangs, is_folded = kind < 0.5, kind > 0.75
-    elevation = torch.where(hangs, degrees(0, 22, dice, count), degrees(10, 60, dice, count))
-    azimuth = torch.where(hangs, degrees(20, 140, dice, count), degrees(-20, 95, dice, count))
-    twist = torch.where(is_folded, degrees(-70, -20, dice, count), degrees(-40, 50, dice, count))
-    elbow = torch.where(hangs, degrees(0, 40, dice, count), degrees(50, 135, dice, count))
+    elevation = torch.where(hangs, degrees(0, 22, rng, count), degrees(10, 60, rng, count))
+    azimuth = torch.where(hangs, degrees(20, 140, rng, count), degrees(-20, 95, rng, count))
+    twist = torch.where(is_folded, degrees(-70, -20, rng, count), degrees(-40, 50, rng, count))
+    elbow = torch.where(hangs, degrees(0, 40, rng, count), degrees(50, 135, rng, count))
     return arm(side, elevation, azimuth, twist, elbow)
 
 
-def desk_arm(side: int, dice: Dice, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def desk_arm(side: int, rng: RandomSource, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Arms of a seated person: on the table, typing, in the lap, at the chin."""
-    at_chin = dice.chance(0.15, count)
-    elevation = torch.where(at_chin, degrees(35, 75, dice, count), degrees(2, 60, dice, count))
-    elbow = torch.where(at_chin, degrees(110, 145, dice, count), degrees(35, 115, dice, count))
-    return arm(side, elevation, degrees(-15, 70, dice, count), degrees(-60, 25, dice, count), elbow)
+    at_chin = rng.chance(0.15, count)
+    elevation = torch.where(at_chin, degrees(35, 75, rng, count), degrees(2, 60, rng, count))
+    elbow = torch.where(at_chin, degrees(110, 145, rng, count), degrees(35, 115, rng, count))
+    return arm(side, elevation, degrees(-15, 70, rng, count), degrees(-60, 25, rng, count), elbow)

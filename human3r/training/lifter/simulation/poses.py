@@ -11,7 +11,7 @@ from torch import Tensor
 from human3r.models.compact.people.body_points import MIRRORED_JOINTS
 from human3r.training.lifter.simulation import procedural
 from human3r.training.lifter.simulation.limbs import random_arm, set_arm
-from human3r.training.lifter.simulation.rotations import Dice, axis_turn, blend, mirror, random_turn
+from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, blend, mirror, random_turn
 from human3r.training.motion import Motion
 
 _UPPER_BODY = [3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]
@@ -65,33 +65,33 @@ class PoseSampler:
         self.frames, self.weights, self.mix = torch.cat(frames), torch.cat(weights), mix
         self._mirrored = torch.tensor(MIRRORED_JOINTS)
 
-    def sample(self, dice: Dice, count: int) -> tuple[Tensor, Tensor]:
+    def sample(self, rng: RandomSource, count: int) -> tuple[Tensor, Tensor]:
         """Return rotations ``P 22 3 3`` and kinds ``P`` (indices into ``KINDS``)."""
-        kinds = dice.choose(self.mix.kinds(), count).sort().values
+        kinds = rng.choose(self.mix.kinds(), count).sort().values
         parts = []
         for kind, make in enumerate(KINDS):
             size = int((kinds == kind).sum())
             if size:
-                parts.append(self._mocap(dice, size) if make is None else make(dice, size))
+                parts.append(self._mocap(rng, size) if make is None else make(rng, size))
         rotations = torch.cat(parts)
         sigma = torch.tensor(_JOINT_NOISE_DEG).deg2rad() * self.mix.noise
-        strength = dice.uniform(0.0, 1.2, count, 1)
-        rotations = rotations @ random_turn(dice, sigma * strength)
-        flips = dice.chance(0.5, count)
+        strength = rng.uniform(0.0, 1.2, count, 1)
+        rotations = rotations @ random_turn(rng, sigma * strength)
+        flips = rng.chance(0.5, count)
         rotations[flips] = mirror(rotations[flips], self._mirrored)
-        heading = axis_turn("y", dice.uniform(-math.pi, math.pi, count))
+        heading = axis_turn("y", rng.uniform(-math.pi, math.pi, count))
         return torch.cat([(heading @ rotations[:, 0])[:, None], rotations[:, 1:]], dim=1), kinds
 
-    def _mocap(self, dice: Dice, count: int) -> Tensor:
-        rotations = self.frames[dice.choose(self.weights, count)].clone()
-        other = self.frames[dice.choose(self.weights, count)]
-        swaps = dice.chance(self.mix.swap_upper_body, count)
+    def _mocap(self, rng: RandomSource, count: int) -> Tensor:
+        rotations = self.frames[rng.choose(self.weights, count)].clone()
+        other = self.frames[rng.choose(self.weights, count)]
+        swaps = rng.chance(self.mix.swap_upper_body, count)
         for joint in _UPPER_BODY:
             rotations[swaps, joint] = other[swaps, joint]
-        mixes = dice.chance(self.mix.blend_frames, count)
-        share = dice.uniform(0.0, 1.0, count, 1, 1, 1)[mixes]
+        mixes = rng.chance(self.mix.blend_frames, count)
+        share = rng.uniform(0.0, 1.0, count, 1, 1, 1)[mixes]
         # Headings differ between clips: only what is above or below the root is blended.
         rotations[mixes, 1:] = blend(rotations[mixes, 1:], other[mixes, 1:], share)
         for side in (1, -1):
-            set_arm(rotations, side, random_arm(side, dice, count), dice.chance(self.mix.random_arm, count))
+            set_arm(rotations, side, random_arm(side, rng, count), rng.chance(self.mix.random_arm, count))
         return rotations

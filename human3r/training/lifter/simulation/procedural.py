@@ -17,7 +17,7 @@ from human3r.training.lifter.simulation.limbs import (
     set_arm,
     set_leg,
 )
-from human3r.training.lifter.simulation.rotations import Dice, axis_turn
+from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn
 
 
 def _identity(count: int) -> Tensor:
@@ -40,109 +40,109 @@ def _tilt_root(rotations: Tensor, pitch: Tensor) -> None:
     rotations[:, 0] = axis_turn("x", pitch)
 
 
-def _mixed_arms(rotations: Tensor, dice: Dice, shares: tuple[float, float]) -> None:
+def _mixed_arms(rotations: Tensor, rng: RandomSource, shares: tuple[float, float]) -> None:
     """Write both arms: at a desk, anywhere, or resting; ``shares`` are those of the first two."""
     count = rotations.shape[0]
     for side in (1, -1):
-        kind = dice.uniform(0, 1, count)
-        set_arm(rotations, side, resting_arm(side, dice, count))
-        set_arm(rotations, side, desk_arm(side, dice, count), kind < shares[0])
-        set_arm(rotations, side, random_arm(side, dice, count), (kind >= shares[0]) & (kind < sum(shares)))
+        kind = rng.uniform(0, 1, count)
+        set_arm(rotations, side, resting_arm(side, rng, count))
+        set_arm(rotations, side, desk_arm(side, rng, count), kind < shares[0])
+        set_arm(rotations, side, random_arm(side, rng, count), (kind >= shares[0]) & (kind < sum(shares)))
 
 
-def seated(dice: Dice, count: int) -> Tensor:
+def seated(rng: RandomSource, count: int) -> Tensor:
     """People on chairs, stools and floors: thighs about level, shins down, under the seat or stretched."""
     rotations = _identity(count)
-    tilt = degrees(-28, 12, dice, count)
+    tilt = degrees(-28, 12, rng, count)
     _tilt_root(rotations, tilt)
-    on_floor, on_stool = dice.chance(0.06, count), dice.chance(0.10, count)
-    level = torch.where(on_stool, degrees(45, 70, dice, count), degrees(74, 100, dice, count))
-    level = torch.where(on_floor, degrees(80, 125, dice, count), level)
-    stretched, tucked = dice.chance(0.2, count), dice.chance(0.2, count)
-    spread = degrees(-4, 24, dice, count)
+    on_floor, on_stool = rng.chance(0.06, count), rng.chance(0.10, count)
+    level = torch.where(on_stool, degrees(45, 70, rng, count), degrees(74, 100, rng, count))
+    level = torch.where(on_floor, degrees(80, 125, rng, count), level)
+    stretched, tucked = rng.chance(0.2, count), rng.chance(0.2, count)
+    spread = degrees(-4, 24, rng, count)
     for side in (1, -1):
-        thigh = level + dice.normal(0.08, count)
+        thigh = level + rng.normal(0.08, count)
         # The thigh's angle is wanted in the world; the hip turns it relative to the tilted pelvis.
         flexion = thigh + tilt
-        shin = torch.where(stretched, degrees(20, 60, dice, count), degrees(78, 102, dice, count))
-        shin = torch.where(tucked, degrees(100, 130, dice, count), shin)
-        shin = torch.where(on_floor, degrees(0, 130, dice, count), shin) + dice.normal(0.08, count)
-        hip, knee = leg(side, flexion, spread + dice.normal(0.06, count), degrees(-12, 22, dice, count), shin)
+        shin = torch.where(stretched, degrees(20, 60, rng, count), degrees(78, 102, rng, count))
+        shin = torch.where(tucked, degrees(100, 130, rng, count), shin)
+        shin = torch.where(on_floor, degrees(0, 130, rng, count), shin) + rng.normal(0.08, count)
+        hip, knee = leg(side, flexion, spread + rng.normal(0.06, count), degrees(-12, 22, rng, count), shin)
         set_leg(rotations, side, hip, knee)
         offset = 0 if side > 0 else 1
-        rotations[:, 7 + offset] = axis_turn("x", (shin - thigh).clamp(-0.5, 0.5) + dice.normal(0.12, count))
-    crossed = dice.chance(0.12, count)
-    hip, knee = leg(1, level + tilt + 0.25, degrees(-22, -8, dice, count), degrees(0, 10, dice, count), level * 0.9)
+        rotations[:, 7 + offset] = axis_turn("x", (shin - thigh).clamp(-0.5, 0.5) + rng.normal(0.12, count))
+    crossed = rng.chance(0.12, count)
+    hip, knee = leg(1, level + tilt + 0.25, degrees(-22, -8, rng, count), degrees(0, 10, rng, count), level * 0.9)
     rotations[crossed, 1], rotations[crossed, 4] = hip[crossed], knee[crossed]
-    forwards = degrees(-6, 50, dice, count) * dice.uniform(0.2, 1.0, count) - 0.6 * tilt
-    _bend_spine(rotations, forwards, degrees(-25, 25, dice, count), degrees(-12, 12, dice, count))
-    _turn_head(rotations, degrees(-20, 45, dice, count), degrees(-60, 60, dice, count))
-    _mixed_arms(rotations, dice, (0.65, 0.15))
+    forwards = degrees(-6, 50, rng, count) * rng.uniform(0.2, 1.0, count) - 0.6 * tilt
+    _bend_spine(rotations, forwards, degrees(-25, 25, rng, count), degrees(-12, 12, rng, count))
+    _turn_head(rotations, degrees(-20, 45, rng, count), degrees(-60, 60, rng, count))
+    _mixed_arms(rotations, rng, (0.65, 0.15))
     return rotations
 
 
-def standing(dice: Dice, count: int) -> Tensor:
+def standing(rng: RandomSource, count: int) -> Tensor:
     """People who stand about: weight on one leg, feet apart, one knee up now and then."""
     rotations = _identity(count)
-    _tilt_root(rotations, degrees(-4, 8, dice, count))
-    lifted = dice.chance(0.18, count)
+    _tilt_root(rotations, degrees(-4, 8, rng, count))
+    lifted = rng.chance(0.18, count)
     for side in (1, -1):
         raised = lifted & (side > 0)
-        flexion = torch.where(raised, degrees(0, 110, dice, count), degrees(-8, 12, dice, count))
-        bend = torch.where(raised, degrees(10, 130, dice, count), degrees(0, 18, dice, count))
-        abduction = torch.where(raised, degrees(-5, 50, dice, count), degrees(-10, 10, dice, count))
-        hip, knee = leg(side, flexion, abduction, degrees(-10, 25, dice, count), bend)
+        flexion = torch.where(raised, degrees(0, 110, rng, count), degrees(-8, 12, rng, count))
+        bend = torch.where(raised, degrees(10, 130, rng, count), degrees(0, 18, rng, count))
+        abduction = torch.where(raised, degrees(-5, 50, rng, count), degrees(-10, 10, rng, count))
+        hip, knee = leg(side, flexion, abduction, degrees(-10, 25, rng, count), bend)
         set_leg(rotations, side, hip, knee)
-    _bend_spine(rotations, degrees(-6, 22, dice, count), degrees(-25, 25, dice, count), degrees(-10, 10, dice, count))
-    _turn_head(rotations, degrees(-20, 45, dice, count), degrees(-65, 65, dice, count))
-    _mixed_arms(rotations, dice, (0.1, 0.25))
+    _bend_spine(rotations, degrees(-6, 22, rng, count), degrees(-25, 25, rng, count), degrees(-10, 10, rng, count))
+    _turn_head(rotations, degrees(-20, 45, rng, count), degrees(-65, 65, rng, count))
+    _mixed_arms(rotations, rng, (0.1, 0.25))
     return rotations
 
 
-def squatting(dice: Dice, count: int) -> Tensor:
+def squatting(rng: RandomSource, count: int) -> Tensor:
     """Knees and hips bent over the feet, half to full depth, symmetric or as a lunge."""
     rotations = _identity(count)
-    lean = degrees(0, 45, dice, count)
+    lean = degrees(0, 45, rng, count)
     _tilt_root(rotations, lean)
-    depth = dice.uniform(0.2, 1.0, count)
-    is_lunge = dice.chance(0.3, count)
-    spread, toes = degrees(2, 28, dice, count), degrees(0, 30, dice, count)
+    depth = rng.uniform(0.2, 1.0, count)
+    is_lunge = rng.chance(0.3, count)
+    spread, toes = degrees(2, 28, rng, count), degrees(0, 30, rng, count)
     for side in (1, -1):
-        thigh = depth * degrees(75, 115, dice, count)
-        shin_lean = depth * degrees(5, 35, dice, count)
-        thigh = torch.where(is_lunge & (side < 0), degrees(-45, 5, dice, count), thigh)
-        shin_lean = torch.where(is_lunge & (side < 0), degrees(30, 90, dice, count), shin_lean)
+        thigh = depth * degrees(75, 115, rng, count)
+        shin_lean = depth * degrees(5, 35, rng, count)
+        thigh = torch.where(is_lunge & (side < 0), degrees(-45, 5, rng, count), thigh)
+        shin_lean = torch.where(is_lunge & (side < 0), degrees(30, 90, rng, count), shin_lean)
         hip, knee = leg(side, thigh + lean, spread, toes, (thigh + shin_lean).clamp_min(0))
         set_leg(rotations, side, hip, knee)
         rotations[:, (7 if side > 0 else 8)] = axis_turn("x", -shin_lean.clamp(-0.2, 0.7))
-    _bend_spine(rotations, degrees(-15, 25, dice, count), degrees(-15, 15, dice, count), degrees(-8, 8, dice, count))
-    _turn_head(rotations, degrees(-40, 25, dice, count), degrees(-40, 40, dice, count))
-    _mixed_arms(rotations, dice, (0.2, 0.35))
+    _bend_spine(rotations, degrees(-15, 25, rng, count), degrees(-15, 15, rng, count), degrees(-8, 8, rng, count))
+    _turn_head(rotations, degrees(-40, 25, rng, count), degrees(-40, 40, rng, count))
+    _mixed_arms(rotations, rng, (0.2, 0.35))
     return rotations
 
 
-def bending(dice: Dice, count: int) -> Tensor:
+def bending(rng: RandomSource, count: int) -> Tensor:
     """People who bend down, reach or kneel: straight or half bent legs, trunk well forwards, hands low or ahead."""
     rotations = _identity(count)
-    tilt = degrees(10, 65, dice, count)
+    tilt = degrees(10, 65, rng, count)
     _tilt_root(rotations, tilt)
-    bend = degrees(0, 60, dice, count)
-    kneels = dice.chance(0.25, count)
+    bend = degrees(0, 60, rng, count)
+    kneels = rng.chance(0.25, count)
     for side in (1, -1):
-        thigh = torch.where(kneels, degrees(-5, 60, dice, count), 0.45 * bend + dice.normal(0.08, count))
-        shin = torch.where(kneels, degrees(85, 140, dice, count), bend + dice.normal(0.08, count).abs())
-        hip, knee = leg(side, thigh + tilt, degrees(-3, 18, dice, count), degrees(-5, 20, dice, count), shin)
+        thigh = torch.where(kneels, degrees(-5, 60, rng, count), 0.45 * bend + rng.normal(0.08, count))
+        shin = torch.where(kneels, degrees(85, 140, rng, count), bend + rng.normal(0.08, count).abs())
+        hip, knee = leg(side, thigh + tilt, degrees(-3, 18, rng, count), degrees(-5, 20, rng, count), shin)
         set_leg(rotations, side, hip, knee)
-    _bend_spine(rotations, degrees(0, 55, dice, count), degrees(-30, 30, dice, count), degrees(-15, 15, dice, count))
-    _turn_head(rotations, degrees(-55, 20, dice, count), degrees(-45, 45, dice, count))
-    _mixed_arms(rotations, dice, (0.2, 0.6))
+    _bend_spine(rotations, degrees(0, 55, rng, count), degrees(-30, 30, rng, count), degrees(-15, 15, rng, count))
+    _turn_head(rotations, degrees(-55, 20, rng, count), degrees(-45, 45, rng, count))
+    _mixed_arms(rotations, rng, (0.2, 0.6))
     return rotations
 
 
-def lying(dice: Dice, count: int) -> Tensor:
+def lying(rng: RandomSource, count: int) -> Tensor:
     """Anything relaxed, turned onto back, belly or side."""
-    rotations = standing(dice, count)
-    roll = dice.uniform(-3.1416, 3.1416, count)
-    lay = axis_turn("x", torch.full((count,), -1.5708) + dice.normal(0.25, count))
+    rotations = standing(rng, count)
+    roll = rng.uniform(-3.1416, 3.1416, count)
+    lay = axis_turn("x", torch.full((count,), -1.5708) + rng.normal(0.25, count))
     rotations[:, 0] = lay @ axis_turn("y", roll) @ rotations[:, 0]
     return rotations

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Dice:
+class RandomSource:
     """Random tensors from one generator, so that a run can be resumed exactly.
 
     Args:
@@ -53,9 +53,9 @@ def axis_turn(axis: str, angle: Tensor) -> Tensor:
     return turn
 
 
-def random_turn(dice: Dice, sigma: Tensor) -> Tensor:
+def random_turn(rng: RandomSource, sigma: Tensor) -> Tensor:
     """Rotations about random axes, per-axis standard deviation ``sigma`` (any shape): ``... 3 3``."""
-    return roma.rotvec_to_rotmat(dice.normal(1.0, *sigma.shape, 3) * sigma[..., None])
+    return roma.rotvec_to_rotmat(rng.normal(1.0, *sigma.shape, 3) * sigma[..., None])
 
 
 def minimal_turn(start: Tensor, end: Tensor) -> Tensor:

@@ -16,10 +16,10 @@ from human3r.records import TensorRecord
 from human3r.training.lifter.simulation.cameras import CameraMix, place_cameras
 from human3r.training.lifter.simulation.detector import DetectorMix, detect
 from human3r.training.lifter.simulation.poses import SEATED, PoseSampler
-from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.rotations import RandomSource
 
 _OFFSET_SIGMA_M = torch.tensor([0.008] * 5 + [0.012] * 2 + [0.008] * 4 + [0.014] * 2 + [0.008] * 4)
-"""Annotators differ between people: spread of the keypoint offsets, metres."""
+"""Annotators differ between people: spread of the keypoint offsets, meters."""
 STATURE_M, STATURE_M_PER_BETA = 1.69, 0.1
 """Of the embedded body: mean stature, and what beta 0 adds to it. Its beta 9 makes proportions childlike at 4."""
 
@@ -38,7 +38,7 @@ class BodyMix:
 
 @dataclass(frozen=True)
 class SimulatedPeople(TensorRecord):
-    """P people with what the detector says of them and the truth; camera frame, metres."""
+    """P people with what the detector says of them and the truth; camera frame, meters."""
 
     people: PersonKeypoints
     """Detector output."""
@@ -75,23 +75,23 @@ class Simulator:
         self.points, self.poses = points, poses
         self.bodies, self.cameras, self.detector = bodies, cameras, detector
 
-    def sample(self, dice: Dice, count: int) -> SimulatedPeople:
+    def sample(self, rng: RandomSource, count: int) -> SimulatedPeople:
         """Draw ``count`` people."""
-        rotations, kind = self.poses.sample(dice, count)
-        betas = self._betas(dice, count)
+        rotations, kind = self.poses.sample(rng, count)
+        betas = self._betas(rng, count)
         rest, faces = self.points.rest(betas)
-        offsets = self.points.keypoint_offsets + dice.normal(1.0, count, 17, 3) * _OFFSET_SIGMA_M[:, None]
+        offsets = self.points.keypoint_offsets + rng.normal(1.0, count, 17, 3) * _OFFSET_SIGMA_M[:, None]
         upright = self.points.pose(rotations, rest, faces, offsets)
         everything = torch.cat([upright.joints, upright.keypoints], dim=1)
         low, high = everything.amin(dim=1), everything.amax(dim=1)
         placed = place_cameras(
-            dice, self.cameras, low[:, 1] - 0.03, (low + high) / 2, (high - low).amax(dim=1).clamp_min(0.4)
+            rng, self.cameras, low[:, 1] - 0.03, (low + high) / 2, (high - low).amax(dim=1).clamp_min(0.4)
         )
         turn = placed.R_camera_gravity
         root = placed.root_camera
         seen = upright.keypoints @ turn.transpose(1, 2) + root[:, None]
         head_forward = (turn @ upright.rotations[:, 15])[..., 2]
-        observed, scores = detect(dice, self.detector, seen, head_forward, placed.borders, placed.pixel, kind == SEATED)
+        observed, scores = detect(rng, self.detector, seen, head_forward, placed.borders, placed.pixel, kind == SEATED)
         mean_offsets = self.points.keypoint_offsets.expand(count, 17, 3)
         clean = self.points.pose(rotations, rest, faces, mean_offsets).keypoints
         in_front = everything @ turn.transpose(1, 2)
@@ -108,19 +108,19 @@ class Simulator:
             kind=kind,
         )
 
-    def _betas(self, dice: Dice, count: int) -> Tensor:
+    def _betas(self, rng: RandomSource, count: int) -> Tensor:
         """Draw shapes; the smaller a child, the more childlike its proportions."""
-        betas = dice.normal(self.bodies.beta_sigma, count, 10).clamp(-2.5, 2.5)
-        betas[:, 0] = draw_grown_up(dice, self.bodies, count)
+        betas = rng.normal(self.bodies.beta_sigma, count, 10).clamp(-2.5, 2.5)
+        betas[:, 0] = draw_grown_up(rng, self.bodies, count)
         betas[:, 9] *= 0.3
-        stature = dice.uniform(*self.bodies.child_stature_m, count)
-        childlike = 4.0 * ((STATURE_M - stature) / 0.4).clamp(0, 1) + dice.normal(0.4, count)
-        is_child = dice.chance(self.bodies.share_children, count)
+        stature = rng.uniform(*self.bodies.child_stature_m, count)
+        childlike = 4.0 * ((STATURE_M - stature) / 0.4).clamp(0, 1) + rng.normal(0.4, count)
+        is_child = rng.chance(self.bodies.share_children, count)
         betas[:, 0] = torch.where(is_child, (stature - STATURE_M) / STATURE_M_PER_BETA, betas[:, 0])
         betas[:, 9] = torch.where(is_child, childlike, betas[:, 9])
         return betas
 
 
-def draw_grown_up(dice: Dice, bodies: BodyMix, count: int) -> Tensor:
+def draw_grown_up(rng: RandomSource, bodies: BodyMix, count: int) -> Tensor:
     """Draw beta 0, the size, of grown-ups: ``count``."""
-    return dice.normal(bodies.beta_sigma, count).clamp(-2.5, 2.5) + bodies.adult_beta0
+    return rng.normal(bodies.beta_sigma, count).clamp(-2.5, 2.5) + bodies.adult_beta0

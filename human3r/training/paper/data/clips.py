@@ -70,14 +70,14 @@ def stride_choices(num_after: int) -> range:
     return range(1, min(num_after // (NUM_VIEWS - 1), largest) + 1)
 
 
-def choose_frames(num_after: int, dice: np.random.Generator) -> list[int]:
+def choose_frames(num_after: int, rng: np.random.Generator) -> list[int]:
     """Return the offsets of the four frames of a clip with ``num_after`` (2 or more) frames after its first one."""
     if num_after >= NUM_VIEWS:
-        stride = int(dice.choice(np.asarray(stride_choices(num_after))))
+        stride = int(rng.choice(np.asarray(stride_choices(num_after))))
         return [stride * view for view in range(NUM_VIEWS)]
     if num_after == NUM_VIEWS - 1:
         return list(range(NUM_VIEWS))
-    first = int(dice.integers(num_after))
+    first = int(rng.integers(num_after))
     return [first, first + 1, first, first + 1]
 
 
@@ -91,15 +91,15 @@ def plan_epoch(num_starts: int, epoch: int, seed: int, batch: int, data: DataSet
         batch: Clips per batch.
         data: Sizes, their weights and the length of an epoch.
     """
-    subset_dice = np.random.default_rng(epoch + _SUBSET_SEED)
+    subset_rng = np.random.default_rng(epoch + _SUBSET_SEED)
     rounds = -(-data.clips_per_epoch // num_starts)
-    subset = np.tile(subset_dice.permutation(num_starts), rounds)[: data.clips_per_epoch]
-    dice = np.random.default_rng(epoch + _ORDER_SEED)
-    order = dice.permutation(subset)
+    subset = np.tile(subset_rng.permutation(num_starts), rounds)[: data.clips_per_epoch]
+    rng = np.random.default_rng(epoch + _ORDER_SEED)
+    order = rng.permutation(subset)
     weights = np.asarray(data.image_size_weights, np.float64)
     batches = []
     for first in range(0, len(order) - batch + 1, batch):
-        height, width = data.image_sizes[int(dice.choice(len(weights), p=weights / weights.sum()))]
+        height, width = data.image_sizes[int(rng.choice(len(weights), p=weights / weights.sum()))]
         rows = enumerate(order[first : first + batch], first)
         batches.append([ClipRequest(int(start), (height, width), (seed, epoch, row), True) for row, start in rows])
     return batches

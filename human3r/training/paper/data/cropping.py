@@ -20,7 +20,7 @@ _MIN_MARGIN = 1 / 5
 
 
 def clean_depth(depth: np.ndarray) -> np.ndarray:
-    """Return ``H W`` depth in metres with 0 where it is not finite or too far to be a surface."""
+    """Return ``H W`` depth in meters with 0 where it is not finite or too far to be a surface."""
     return np.where(np.isfinite(depth) & (depth <= MAX_DEPTH_M), depth, 0).astype(np.float32)
 
 
@@ -35,7 +35,7 @@ def crop_frame(frame: LabelledFrame, target: tuple[int, int], enlargement: int =
     Raises:
         FormatError: The principal point lies near the border of the image, or outside.
     """
-    return _crop(_rescale(_centre(frame), (target[0] + enlargement, target[1] + enlargement)), target)
+    return _crop(_rescale(_center(frame), (target[0] + enlargement, target[1] + enlargement)), target)
 
 
 def _window(frame: LabelledFrame, top: int, left: int, size: tuple[int, int]) -> LabelledFrame:
@@ -52,7 +52,7 @@ def _window(frame: LabelledFrame, top: int, left: int, size: tuple[int, int]) ->
     )
 
 
-def _centre(frame: LabelledFrame) -> LabelledFrame:
+def _center(frame: LabelledFrame) -> LabelledFrame:
     """Cut the largest window whose middle is the rounded principal point."""
     height, width = frame.image.shape[:2]
     x, y = round(float(frame.K[0, 2])), round(float(frame.K[1, 2]))
@@ -63,7 +63,7 @@ def _centre(frame: LabelledFrame) -> LabelledFrame:
 
 
 def _rescale(frame: LabelledFrame, covered: tuple[int, int]) -> LabelledFrame:
-    """Scale the frame until it just covers a size; pixel centres sit half a pixel inside the edges that scale."""
+    """Scale the frame until it just covers a size; pixel centers sit half a pixel inside the edges that scale."""
     height, width = frame.image.shape[:2]
     scale = max(covered[0] / height, covered[1] / width) + 1e-8  # the floor below must not lose a pixel to rounding
     size = (int(width * scale), int(height * scale))

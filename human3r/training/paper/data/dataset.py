@@ -17,7 +17,7 @@ from human3r.records import TensorRecord
 from human3r.skeleton import NUM_JOINT_ROTATIONS
 from human3r.training.paper.config import DataSettings
 from human3r.training.paper.data.clips import ClipRequest, ClipStart, choose_frames
-from human3r.training.paper.data.color_jitter import jitter_colours
+from human3r.training.paper.data.color_jitter import jitter_colors
 from human3r.training.paper.data.cropping import clean_depth, crop_frame
 from human3r.training.paper.data.layout import NUM_TRUE_BETAS, LabelledFrame, LabelledPeople, read_frame
 
@@ -27,7 +27,7 @@ _MIN_DEPTH_M = 0.01
 
 @dataclass(frozen=True)
 class TruePeople(TensorRecord):
-    """Up to M people per image, nearest first; empty slots hold a resting body. Camera frame, metres."""
+    """Up to M people per image, nearest first; empty slots hold a resting body. Camera frame, meters."""
 
     joint_rotations: Tensor
     """``B N M 53 3 3``"""
@@ -46,7 +46,7 @@ class TrueClips(TensorRecord):
     image: Tensor
     """``B N 3 H W`` in [-1, 1]."""
     depth: Tensor
-    """``B N H W`` camera z, metres; 0 where unknown."""
+    """``B N H W`` camera z, meters; 0 where unknown."""
     person_mask: Tensor
     """``B N H W`` 0 or 1."""
     K: Tensor
@@ -73,18 +73,18 @@ class ClipDataset(Dataset):
         self.data = data
 
     def __getitem__(self, request: ClipRequest) -> TrueClips:
-        dice = np.random.default_rng(request.seed)
+        rng = np.random.default_rng(request.seed)
         start = self.starts[request.start]
-        offsets = choose_frames(len(start.frames) - 1, dice)
+        offsets = choose_frames(len(start.frames) - 1, rng)
         frames = []
         for offset in offsets:
             frame = read_frame(self.folder / start.sequence, start.frames[offset])
-            enlargement = int(dice.integers(self.data.max_crop_enlargement + 1)) if request.is_augmented else 0
+            enlargement = int(rng.integers(self.data.max_crop_enlargement + 1)) if request.is_augmented else 0
             frames.append(crop_frame(_with_clean_depth(frame), request.image_size, enlargement))
         images = torch.from_numpy(np.stack([frame.image for frame in frames])).permute(0, 3, 1, 2).float() / 255
-        if request.is_augmented and self.data.colour_jitter:
-            images = jitter_colours(images, dice)
-        draws = torch.from_numpy(dice.random(len(frames)))
+        if request.is_augmented and self.data.color_jitter:
+            images = jitter_colors(images, rng)
+        draws = torch.from_numpy(rng.random(len(frames)))
         has_ray = draws < (self.data.ray_probability if request.is_augmented else 0)
         has_ray[0] = False
         return TrueClips(

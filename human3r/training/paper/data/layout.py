@@ -1,6 +1,6 @@
 """The per-frame layout that training reads, one folder per sequence.
 
-``rgb/FRAME.png``; ``depth/FRAME.npy``, metres; ``cam/FRAME.npz`` with ``intrinsics`` and ``pose`` (camera to world);
+``rgb/FRAME.png``; ``depth/FRAME.npy``, meters; ``cam/FRAME.npz`` with ``intrinsics`` and ``pose`` (camera to world);
 ``mask/FRAME.png``, 255 where a person is; ``smpl/FRAME.pkl``, a pickled list with one dictionary per person.
 Source: preprocessing of Human3R (arXiv 2510.06219) for BEDLAM (arXiv 2306.16940).
 """
@@ -53,7 +53,7 @@ class LabelledPeople:
     betas: np.ndarray
     """``P 11``; files with 10 are padded with a zero."""
     transl: np.ndarray
-    """``P 3`` metres, SMPL-X translation."""
+    """``P 3`` meters, SMPL-X translation."""
 
     def __len__(self) -> int:
         return self.transl.shape[0]
@@ -61,12 +61,12 @@ class LabelledPeople:
 
 @dataclass(frozen=True)
 class LabelledFrame:
-    """One frame with its truth. OpenCV axes, metres, pixel (0, 0) is the centre of the top-left pixel."""
+    """One frame with its truth. OpenCV axes, meters, pixel (0, 0) is the center of the top-left pixel."""
 
     image: np.ndarray
     """``H W 3`` uint8."""
     depth: np.ndarray
-    """``H W`` float32 camera z, metres; 0 or not finite where unknown."""
+    """``H W`` float32 camera z, meters; 0 or not finite where unknown."""
     person_mask: np.ndarray
     """``H W`` bool, hair and clothes included."""
     K: np.ndarray

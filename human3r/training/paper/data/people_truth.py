@@ -1,4 +1,4 @@
-"""True bodies of labelled people, predicted bodies to compare with them, and which patch of the square is whose.
+"""True bodies of labeled people, predicted bodies to compare with them, and which patch of the square is whose.
 
 There is no matching: in training, prompts are placed where the truth has heads.
 Source: Human3R (arXiv 2510.06219), sec. 3.3 and supplement A.1.
@@ -26,7 +26,7 @@ from human3r.training.paper.data.dataset import TruePeople
 
 @dataclass(frozen=True)
 class Bodies(TensorRecord):
-    """P posed bodies in the camera frame, metres."""
+    """P posed bodies in the camera frame, meters."""
 
     vertices: Tensor
     """``P V 3``"""
@@ -73,7 +73,7 @@ def pose_truth(body: SmplxBody, people: TruePeople, selected: Tensor) -> Bodies:
 
 
 def true_heads(body: SmplxBody, people: TruePeople) -> Tensor:
-    """Return ``B N M 3`` head joints in the camera frame, metres, without posing a mesh."""
+    """Return ``B N M 3`` head joints in the camera frame, meters, without posing a mesh."""
     shape = people.is_present.shape
     rotations = people.joint_rotations.flatten(0, 2)
     betas = people.betas.flatten(0, 2)[:, : body.shape_directions.shape[-1]]
@@ -85,7 +85,7 @@ def true_heads(body: SmplxBody, people: TruePeople) -> Tensor:
 def pose_predicted(
     body: SmplxBody, joint_rotations: Tensor, betas: Tensor, expression: Tensor, head_camera: Tensor
 ) -> Bodies:
-    """Pose P predicted bodies whose head joints stand at ``head_camera`` (``P 3``, metres, camera frame).
+    """Pose P predicted bodies whose head joints stand at ``head_camera`` (``P 3``, meters, camera frame).
 
     Moving the head moves everything by as much; turning the root leaves the head where it is.
     """
@@ -114,7 +114,7 @@ def assign_heads(
     """Find the patch of each head; of several heads in one patch the nearest person's, the lowest slot's, counts.
 
     Args:
-        heads: ``B N M 3`` head joints in the camera frame, metres.
+        heads: ``B N M 3`` head joints in the camera frame, meters.
         is_present: ``B N M`` bool.
         K: ``B N 3 3`` pixels of the image.
         image_size: (height, width).

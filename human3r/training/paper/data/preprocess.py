@@ -1,7 +1,7 @@
 """From BEDLAM as it is downloaded to the per-frame layout that training reads.
 
 Source: BEDLAM (arXiv 2306.16940) and its public file formats; the selection of frames and scenes is that of Human3R
-(arXiv 2510.06219). Every formula is for Unreal's axes (x forward, y right, z up; centimetres, degrees).
+(arXiv 2510.06219). Every formula is for Unreal's axes (x forward, y right, z up; centimeters, degrees).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SceneLabels:
     shape: np.ndarray
     """``R 11``"""
     trans_cam: np.ndarray
-    """``R 3`` metres."""
+    """``R 3`` meters."""
     cam_ext: np.ndarray
     """``R 4 4``; its translation is added to ``trans_cam``."""
 
@@ -78,17 +78,17 @@ def is_scene_used(scene: str) -> bool:
 
 
 def intrinsics_of(focal_mm: float) -> np.ndarray:
-    """Return ``3 3`` intrinsics in pixels of a focal length in millimetres."""
+    """Return ``3 3`` intrinsics in pixels of a focal length in millimeters."""
     height, width = IMAGE_SIZE
     focal_y, focal_x = focal_mm / SENSOR_MM[0] * height, focal_mm / SENSOR_MM[1] * width
     return np.array([[focal_x, 0.0, width / 2], [0.0, focal_y, height / 2], [0.0, 0.0, 1.0]])
 
 
-def camera_from_unreal(centre_cm: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Return ``T_world_camera``, ``4 4`` float64, OpenCV axes, metres.
+def camera_from_unreal(center_cm: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """Return ``T_world_camera``, ``4 4`` float64, OpenCV axes, meters.
 
     Args:
-        centre_cm: ``3`` (x, y, z) of the camera, Unreal axes, centimetres.
+        center_cm: ``3`` (x, y, z) of the camera, Unreal axes, centimeters.
         yaw: Degrees, as the other two.
         pitch: Degrees.
         roll: Degrees.
@@ -100,7 +100,7 @@ def camera_from_unreal(centre_cm: np.ndarray, yaw: float, pitch: float, roll: fl
     R_camera_world = _UNREAL_TO_OPENCV @ (R_roll @ R_pitch @ R_yaw) @ _UNREAL_TO_OPENCV.T
     T_world_camera = np.eye(4)
     T_world_camera[:3, :3] = R_camera_world.T
-    T_world_camera[:3, 3] = _UNREAL_TO_OPENCV @ np.asarray(centre_cm, np.float64) / 100
+    T_world_camera[:3, 3] = _UNREAL_TO_OPENCV @ np.asarray(center_cm, np.float64) / 100
     return T_world_camera
 
 

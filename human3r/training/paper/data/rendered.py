@@ -40,7 +40,7 @@ def convert_rendered(source: Path, output: Path, max_clips: int | None = None) -
                 yield target.name
 
 
-def labelled_frames(clip: SyntheticClip) -> Iterator[LabelledFrame]:
+def labeled_frames(clip: SyntheticClip) -> Iterator[LabelledFrame]:
     """Yield the frames of a clip with people in the camera frame; who is not seen at all in a frame is not in it."""
     for row in range(len(clip)):
         people = transform_people(clip.people, np.linalg.inv(clip.T_world_camera[row]))
@@ -71,7 +71,7 @@ def write_sequence(target: Path, clip: SyntheticClip) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(mkdtemp(prefix=".partial_", dir=target.parent))
     try:
-        for index, frame in enumerate(labelled_frames(clip)):
+        for index, frame in enumerate(labeled_frames(clip)):
             write_frame(partial, f"{index:04d}", frame)
         partial.chmod(0o755)
         partial.replace(target)

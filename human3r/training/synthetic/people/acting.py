@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation, Slerp
 
 from human3r.training.lifter.simulation import procedural
-from human3r.training.lifter.simulation.rotations import Dice
+from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.motion import Motion
 
 VALIDATION_MOTIONS = re.compile(r"cmu_131_03|amp_dance|humanoid3d_(jog|punch|dance_b)|makehuman_walk1|cmu_11")
@@ -39,7 +39,7 @@ class Action:
     joint_rotations: np.ndarray
     """``T 22 3 3`` float64 local rotations, root first."""
     root_position: np.ndarray
-    """``T 3`` of the pelvis, metres, for the standard skeleton, starting at x = z = 0."""
+    """``T 3`` of the pelvis, meters, for the standard skeleton, starting at x = z = 0."""
     is_airborne: bool
 
 
@@ -86,8 +86,8 @@ def _window(rng: np.random.Generator, motion: Motion, time_s: np.ndarray) -> Act
 
 def _held(rng: np.random.Generator, time_s: np.ndarray) -> Action:
     kind = str(rng.choice(list(HELD_SHARES), p=list(HELD_SHARES.values())))
-    dice = Dice(torch.Generator().manual_seed(int(rng.integers(2**31))))
-    first, last = _HELD[kind](dice, 2).double().numpy()
+    rng = RandomSource(torch.Generator().manual_seed(int(rng.integers(2**31))))
+    first, last = _HELD[kind](rng, 2).double().numpy()
     # The person changes a little: the upper body moves some way towards another pose of the same kind.
     reach = rng.uniform(0, 0.35) * min(1.0, float(time_s[-1]) / 2 + 0.1)
     share = reach * (1 - np.cos(np.pi * time_s / max(float(time_s[-1]), 1e-6))) / 2

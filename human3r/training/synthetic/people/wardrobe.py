@@ -1,6 +1,6 @@
 """Dresses the body: skin, hair, shirt, trousers or skirt, shoes, as materials and offsets on the body's own triangles.
 
-Clothes are regions of the mesh, found from joints and rest positions, pushed outwards by centimetres; so every label of
+Clothes are regions of the mesh, found from joints and rest positions, pushed outwards by centimeters; so every label of
 the body stays exact. The soles are never moved: a dressed person stands where the bare body stands.
 """
 
@@ -30,7 +30,7 @@ _PLAIN = np.array(
         [0.8, 0.79, 0.76],
     ]
 )
-"""sRGB of what trousers and shoes mostly are: denim dark and light, black, grey, khaki, brown, off-white."""
+"""sRGB of what trousers and shoes mostly are: denim dark and light, black, gray, khaki, brown, off-white."""
 SKIN, SHIRT, TROUSERS, SHOES, HAIR, EYE, IRIS, LIPS, BROW = range(9)
 
 
@@ -39,7 +39,7 @@ class BodyTemplate:
     """What dressing needs to know about the unshaped body."""
 
     vertices: np.ndarray
-    """``V 3`` rest pose, metres."""
+    """``V 3`` rest pose, meters."""
     normals: np.ndarray
     """``V 3``"""
     faces: np.ndarray
@@ -49,12 +49,12 @@ class BodyTemplate:
     joints: np.ndarray
     """``55 3``"""
     adjacency: csr_matrix
-    """``V V`` rows of equal weights over a vertex's neighbours."""
+    """``V V`` rows of equal weights over a vertex's neighbors."""
     edge_length: np.ndarray
-    """``V`` mean length of the edges at a vertex, metres."""
+    """``V`` mean length of the edges at a vertex, meters."""
 
-    def neighbour_mean(self, values: np.ndarray) -> np.ndarray:
-        """Average ``V C`` values over the neighbours of every vertex."""
+    def neighbor_mean(self, values: np.ndarray) -> np.ndarray:
+        """Average ``V C`` values over the neighbors of every vertex."""
         return self.adjacency @ values
 
 
@@ -103,8 +103,8 @@ def dress(rng: np.random.Generator, template: BodyTemplate, bank: TextureBank) -
     smooth = template.vertices.copy()
     for step in range(45):
         moving = (region == SHOES) | (is_cloth & (step < 20))
-        smooth = np.where(moving[:, None], template.neighbour_mean(smooth), smooth)
-    offset = smooth - template.vertices + template.normals * template.neighbour_mean(thickness[:, None]) + snap
+        smooth = np.where(moving[:, None], template.neighbor_mean(smooth), smooth)
+    offset = smooth - template.vertices + template.normals * template.neighbor_mean(thickness[:, None]) + snap
     low = template.vertices[:, 1] + offset[:, 1]
     offset[:, 1] += np.maximum(0, template.vertices[:, 1].min() - low)
     is_sole = np.isin(template.main_joint, (7, 8, 10, 11)) & (template.vertices[:, 1] < template.joints[10, 1] - 0.01)
@@ -215,8 +215,8 @@ def _face(template: BodyTemplate, region: np.ndarray) -> None:
     for joint in (23, 24):
         is_ball = template.main_joint == joint
         region[is_ball] = EYE
-        centre = template.vertices[is_ball].mean(0)
-        region[is_ball & (np.hypot(x - centre[0], y - centre[1]) < 0.0065) & (z > centre[2])] = IRIS
+        center = template.vertices[is_ball].mean(0)
+        region[is_ball & (np.hypot(x - center[0], y - center[1]) < 0.0065) & (z > center[2])] = IRIS
     eye = (template.joints[23] + template.joints[24]) / 2
     front = (z > eye[2] - 0.005) & (region == SKIN)
     region[front & (np.abs(y - eye[1] - 0.026) < 0.006) & (np.abs(x) > 0.012) & (np.abs(x) < 0.052)] = BROW
@@ -250,7 +250,7 @@ def _materials(rng: np.random.Generator, bank: TextureBank) -> tuple[Material, .
 
 
 def _cloth(rng: np.random.Generator, bank: TextureBank, patterned: float, saturation: float) -> Material:
-    """Draw a fabric, plain, striped, checked or printed; bold where ``patterned`` is high. One repeat is one metre."""
+    """Draw a fabric, plain, striped, checked or printed; bold where ``patterned`` is high. One repeat is one meter."""
     color = tint(rng, 0.05, 0.92, saturation) if patterned > 0.3 else _plain_color(rng)
     if rng.uniform() > patterned:
         return make_surface(bank, textures.carpet(rng, color, 0.05), 1.0, 0.015, 8.0).material
@@ -279,7 +279,7 @@ def _plain_color(rng: np.random.Generator) -> np.ndarray:
 
 
 def _wrinkles(rng: np.random.Generator, vertices: np.ndarray) -> np.ndarray:
-    """Return centimetre waves over the rest pose, ``V`` metres."""
+    """Return centimeter waves over the rest pose, ``V`` meters."""
     total = np.zeros(len(vertices))
     for _ in range(6):
         wave = rng.standard_normal(3) / rng.uniform(0.03, 0.12)
@@ -288,7 +288,7 @@ def _wrinkles(rng: np.random.Generator, vertices: np.ndarray) -> np.ndarray:
 
 
 def _rest_uv(template: BodyTemplate) -> np.ndarray:
-    """Project the rest pose along the main axis of each triangle's normal, one repeat per metre."""
+    """Project the rest pose along the main axis of each triangle's normal, one repeat per meter."""
     triangles = template.vertices[template.faces]
     normal = np.abs(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]))
     # Front and back are preferred over the sides: fewer seams.

@@ -1,4 +1,4 @@
-"""Furniture with real sizes from Sweet Home 3D libraries (``.sh3f``: zip files of OBJ models and a catalogue).
+"""Furniture with real sizes from Sweet Home 3D libraries (``.sh3f``: zip files of OBJ models and a catalog).
 
 Source: Debian package ``sweethome3d-furniture`` 1.8. The libraries of Reallusion and Scopia are kept for independent
 evaluation and refused here. Parsed models are cached as npz beside the caller's other working files.
@@ -39,7 +39,7 @@ _UNWANTED = re.compile(
 
 @dataclass(frozen=True)
 class FurnitureItem:
-    """One model of a catalogue."""
+    """One model of a catalog."""
 
     name: str
     library: str
@@ -66,7 +66,7 @@ class FurnitureStore:
         for library in LIBRARIES if folder else ():
             path = folder / f"{library}.sh3f"
             if path.exists():
-                self.items += _read_catalogue(path, library)
+                self.items += _read_catalog(path, library)
 
     def choose(self, use: str, is_validation: bool, category: str | None = None) -> list[FurnitureItem]:
         """List the items for a use in a split; the validation split sees only its own."""
@@ -77,12 +77,12 @@ class FurnitureStore:
         ]
 
     def load(self, item: FurnitureItem, bank: TextureBank, grain: int = NO_TEXTURE) -> Mesh:
-        """Return the model centred on its footprint, standing on y = 0, its front towards +z.
+        """Return the model centerd on its footprint, standing on y = 0, its front towards +z.
 
         Args:
             item: What to load.
             bank: Takes the model's textures.
-            grain: Texture that plain surfaces get (one repeat per metre).
+            grain: Texture that plain surfaces get (one repeat per meter).
         """
         parsed = self._parsed(item)
         materials = []
@@ -116,7 +116,7 @@ class FurnitureStore:
         return parsed
 
 
-def _read_catalogue(path: Path, library: str) -> list[FurnitureItem]:
+def _read_catalog(path: Path, library: str) -> list[FurnitureItem]:
     entries: dict[int, dict[str, str]] = defaultdict(dict)
     with zipfile.ZipFile(path) as archive:
         for line in archive.read("PluginFurnitureCatalog.properties").decode("latin-1").splitlines():
@@ -228,7 +228,7 @@ def _triangles(lines: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
 def _read_materials(
     library: zipfile.ZipFile, item: FurnitureItem, lines: list[str], names: list[str]
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Return ``M 5`` (linear colour 3, specular, gloss), texture numbers ``M`` (-1 none) and the texture images."""
+    """Return ``M 5`` (linear color 3, specular, gloss), texture numbers ``M`` (-1 none) and the texture images."""
     folder = posixpath.dirname(item.model)
     table = np.tile(np.array([0.5, 0.5, 0.5, 0.04, 20], np.float32), (len(names), 1))
     textures, images, seen = np.full(len(names), NO_TEXTURE), [], {}

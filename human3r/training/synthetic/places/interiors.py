@@ -16,7 +16,7 @@ from human3r.training.synthetic.rendering.textures import TextureBank
 
 @dataclass(frozen=True)
 class RoomPlan:
-    """Kind and inner size of a room, metres."""
+    """Kind and inner size of a room, meters."""
 
     kind: str
     width: float

@@ -10,7 +10,7 @@ from human3r.training.synthetic.rendering.textures import TextureBank, bricks, c
 
 
 def leaf_material(rng: np.random.Generator, bank: TextureBank) -> Material:
-    """Draw a green, seldom an autumn colour."""
+    """Draw a green, seldom an autumn color."""
     green = np.array([rng.uniform(0.12, 0.4), rng.uniform(0.3, 0.5), rng.uniform(0.06, 0.2)])
     if rng.uniform() < 0.15:
         green = np.array([rng.uniform(0.5, 0.8), rng.uniform(0.3, 0.5), rng.uniform(0.05, 0.15)])
@@ -18,13 +18,13 @@ def leaf_material(rng: np.random.Generator, bank: TextureBank) -> Material:
 
 
 def leaves(
-    rng: np.random.Generator, centre: np.ndarray, radii: np.ndarray, count: int, size: float, material: Material
+    rng: np.random.Generator, center: np.ndarray, radii: np.ndarray, count: int, size: float, material: Material
 ) -> Mesh:
-    """Fill an ellipsoid, denser towards its skin, with ``count`` leaf quads of about ``size`` metres."""
+    """Fill an ellipsoid, denser towards its skin, with ``count`` leaf quads of about ``size`` meters."""
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     depth = rng.uniform(0.35, 1.0, (count, 1)) ** 0.5
-    middle = centre + direction * depth * radii
+    middle = center + direction * depth * radii
     side = rng.standard_normal((count, 3))
     side /= np.linalg.norm(side, axis=1, keepdims=True)
     other = np.cross(side, rng.standard_normal((count, 3)))

@@ -197,9 +197,9 @@ def _light(
     outside = environment.harmonics[0] * rng.uniform(2.0, 6.0)
     panels = []
     for wall, hole in windows:
-        centre = wall.at((hole.left + hole.right) / 2, (hole.bottom + hole.top) / 2, 0.05)
+        center = wall.at((hole.left + hole.right) / 2, (hole.bottom + hole.top) / 2, 0.05)
         area = (hole.right - hole.left) * (hole.top - hole.bottom)
-        panels.append([*centre, *wall.inward, *(outside if is_day else outside * 0.05), area])
+        panels.append([*center, *wall.inward, *(outside if is_day else outside * 0.05), area])
     if is_day and rng.uniform() < 0.45:
         lamps = lamps.copy()
         lamps[:, 3:6] *= rng.uniform(0, 0.3)

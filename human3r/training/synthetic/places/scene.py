@@ -38,7 +38,7 @@ class Scene:
     bank: TextureBank
     lights: Lights
     floor: tuple[float, float, float, float]
-    """(x0, z0, x1, z1) where people may be, metres, at y = 0."""
+    """(x0, z0, x1, z1) where people may be, meters, at y = 0."""
     ceiling_m: float
     """Cameras stay below this height."""
     camera_area: tuple[float, float, float, float]

@@ -1,4 +1,4 @@
-"""Random but plausible looks of floors, walls, ceilings and grounds: a texture and the metres of one repeat."""
+"""Random but plausible looks of floors, walls, ceilings and grounds: a texture and the meters of one repeat."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_surface(
 
 
 def wood_tone(rng: np.random.Generator) -> np.ndarray:
-    """Draw the sRGB colour of a wood: from birch to wenge, sometimes painted grey."""
+    """Draw the sRGB color of a wood: from birch to wenge, sometimes painted gray."""
     light, dark = np.array([0.85, 0.70, 0.50]), np.array([0.28, 0.17, 0.10])
     share = rng.uniform()
     tone = light * share + dark * (1 - share)
@@ -148,7 +148,7 @@ def ground_surface(rng: np.random.Generator, bank: TextureBank, kind: str) -> Su
 
 
 def picture(rng: np.random.Generator, photographs: list[np.ndarray]) -> np.ndarray:
-    """Return something to hang on a wall, ``h w 3`` uint8: a crop of a photograph, stripes or clouds of colour."""
+    """Return something to hang on a wall, ``h w 3`` uint8: a crop of a photograph, stripes or clouds of color."""
     kind = rng.integers(4)
     if kind <= 1 and photographs:
         photograph = photographs[rng.integers(len(photographs))]

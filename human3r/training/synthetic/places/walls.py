@@ -13,7 +13,7 @@ from human3r.training.synthetic.rendering.mesh import Mesh, box, join_meshes, qu
 
 @dataclass(frozen=True)
 class Opening:
-    """A hole in a wall, metres along it and above the floor."""
+    """A hole in a wall, meters along it and above the floor."""
 
     kind: str
     """``door``, ``window`` or ``passage``."""
@@ -36,7 +36,7 @@ class Wall:
 
     @property
     def length(self) -> float:
-        """Metres along the floor."""
+        """Meters along the floor."""
         return float(np.linalg.norm(self.end - self.start))
 
     @property

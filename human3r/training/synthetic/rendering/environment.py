@@ -76,7 +76,7 @@ def split_environment(name: str, image: np.ndarray) -> Environment:
     if strength < 0.15:
         direction, sun_color = np.array([0.0, 1.0, 0.0]), np.zeros(3)
     else:
-        # The few pixels of a compressed sun have random colours: only their strength is kept.
+        # The few pixels of a compressed sun have random colors: only their strength is kept.
         height = direction[1] / np.linalg.norm(direction)
         sun_color = AMBIENT_LEVEL * min(strength, 3.5) * np.array([1.0, 0.85 + 0.12 * height, 0.65 + 0.3 * height])
     direction = direction / np.linalg.norm(direction)

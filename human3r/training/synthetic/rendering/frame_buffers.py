@@ -9,7 +9,7 @@ from human3r.training.synthetic.rendering.shading import hit_triangle, shade_sam
 
 
 @numba.njit(cache=True, fastmath=True)
-def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, centre_x, centre_y):
+def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, center_x, center_y):
     """Return camera z (``H W`` float32, 0 = nothing) and the geometric normal towards the camera (``H W 3``)."""
     height, width = faces_seen.shape
     depth = np.zeros((height, width), np.float32)
@@ -20,7 +20,7 @@ def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, centre_x
             face = faces_seen[row, column]
             if face < 0:
                 continue
-            dx, dy = (column - centre_x) / focal_x, (row - centre_y) / focal_y
+            dx, dy = (column - center_x) / focal_x, (row - center_y) / focal_y
             depth[row, column], _, _ = hit_triangle(vertices_camera, faces, face, origin, dx, dy, 1.0)
             i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
             ax, ay, az = (
@@ -42,11 +42,11 @@ def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, centre_x
 
 
 @numba.njit(cache=True, fastmath=True)
-def ambient_occlusion(depth, normal, focal_x, focal_y, centre_x, centre_y, radius_m, strength):
+def ambient_occlusion(depth, normal, focal_x, focal_y, center_x, center_y, radius_m, strength):
     """Estimate from the depth image how much ambient light reaches every pixel, [0, 1]: dark corners and contacts.
 
     Source: horizon-free variant of Scalable Ambient Obscurance (McGuire 2012), 10 spiral taps in a 4x4 pattern,
-    then a 4x4 box filter over neighbours of similar depth.
+    then a 4x4 box filter over neighbors of similar depth.
     """
     height, width = depth.shape
     raw = np.ones((height, width), np.float32)
@@ -62,7 +62,7 @@ def ambient_occlusion(depth, normal, focal_x, focal_y, centre_x, centre_y, radiu
             z = depth[row, column]
             if z <= 0.0:
                 continue
-            x, y = (column - centre_x) / focal_x * z, (row - centre_y) / focal_y * z
+            x, y = (column - center_x) / focal_x * z, (row - center_y) / focal_y * z
             nx, ny, nz = normal[row, column, 0], normal[row, column, 1], normal[row, column, 2]
             reach = min(radius_m * focal_x / z, 0.3 * width)
             if reach < 1.0:
@@ -77,7 +77,7 @@ def ambient_occlusion(depth, normal, focal_x, focal_y, centre_x, centre_y, radiu
                 other = depth[r, c]
                 if other <= 0.0:
                     continue
-                vx, vy, vz = (c - centre_x) / focal_x * other - x, (r - centre_y) / focal_y * other - y, other - z
+                vx, vy, vz = (c - center_x) / focal_x * other - x, (r - center_y) / focal_y * other - y, other - z
                 squared = vx * vx + vy * vy + vz * vz
                 rise = vx * nx + vy * ny + vz * nz - 0.012 * z * 0.3
                 fade = max(0.0, 1.0 - squared / (radius_m * radius_m))
@@ -119,21 +119,21 @@ def shade_image(
     A pixel whose sub-samples all show the same surface is shaded once; the others are shaded per sub-sample.
 
     Args:
-        faces_seen: ``H W`` triangle at pixel centres.
+        faces_seen: ``H W`` triangle at pixel centers.
         fine_faces: ``factor*H factor*W`` triangle at sub-samples.
         fine_nearness: Their nearness; a jump of 3 % within a pixel counts as an edge.
         factor: Sub-samples per side.
         occlusion: ``H W`` ambient visibility.
         group: ``F`` int32, equal for triangles that form one smooth surface.
-        K: (focal x, focal y, centre x, centre y).
+        K: (focal x, focal y, center x, center y).
         R_scene_camera: ``3 3`` rotation from camera to scene.
-        camera: Camera centre in the scene, three floats.
+        camera: Camera center in the scene, three floats.
         geometry: As in ``shade_sample``; ``surfaces`` and ``lights`` likewise.
         surfaces: See there.
         lights: See there.
     """
     height, width = faces_seen.shape
-    focal_x, focal_y, centre_x, centre_y = K
+    focal_x, focal_y, center_x, center_y = K
     image = np.zeros((height, width, 3), np.float32)
     pixel_angle = 1.0 / focal_x
     R = R_scene_camera
@@ -158,7 +158,7 @@ def shade_image(
                     x += (sub % factor + 0.5) / factor - 0.5
                     y += (sub // factor + 0.5) / factor - 0.5
                     seen = fine_faces[row * factor + sub // factor, column * factor + sub % factor]
-                cx, cy = (x - centre_x) / focal_x, (y - centre_y) / focal_y
+                cx, cy = (x - center_x) / focal_x, (y - center_y) / focal_y
                 direction = (
                     R[0, 0] * cx + R[0, 1] * cy + R[0, 2],
                     R[1, 0] * cx + R[1, 1] * cy + R[1, 2],

@@ -1,4 +1,4 @@
-"""Textured triangle meshes in metres, and the arrays that the renderer takes: pure bookkeeping, no drawing.
+"""Textured triangle meshes in meters, and the arrays that the renderer takes: pure bookkeeping, no drawing.
 
 Scene frame: gravity (y up, the floor at y = 0). Texture coordinates count repeats of the texture; v grows upwards.
 """
@@ -14,7 +14,7 @@ NO_TEXTURE = -1
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface looks. Colours are linear RGB."""
+    """How a surface looks. Colors are linear RGB."""
 
     color: tuple[float, float, float] = (0.6, 0.6, 0.6)
     """Albedo, multiplied with the texture."""
@@ -25,7 +25,7 @@ class Material:
     gloss: float = 20.0
     """Exponent of the highlight."""
     emission: float = 0.0
-    """Radiance that the surface adds, times its colour."""
+    """Radiance that the surface adds, times its color."""
 
     def row(self) -> list[float]:
         """Return the row of the renderer's material table."""
@@ -37,7 +37,7 @@ class Mesh:
     """Triangles with per-corner normals and texture coordinates."""
 
     vertices: np.ndarray
-    """``V 3`` float32 metres."""
+    """``V 3`` float32 meters."""
     faces: np.ndarray
     """``F 3`` int32."""
     normals: np.ndarray
@@ -56,7 +56,7 @@ class Mesh:
         return replace(self, vertices=vertices.astype(np.float32), normals=normals.astype(np.float32))
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lowest and the highest corner of the bounding box, metres."""
+        """Return the lowest and the highest corner of the bounding box, meters."""
         return self.vertices.min(0), self.vertices.max(0)
 
 
@@ -94,7 +94,7 @@ def turn_y(angle: float) -> np.ndarray:
 
 
 def quad(corner: np.ndarray, side_u: np.ndarray, side_v: np.ndarray, material: Material, repeat_m: float = 1.0) -> Mesh:
-    """Build a rectangle from a corner and two sides; its texture starts there and repeats every ``repeat_m`` metres."""
+    """Build a rectangle from a corner and two sides; its texture starts there and repeats every ``repeat_m`` meters."""
     sides = (np.asarray(vector, float).reshape(1, 3) for vector in (corner, side_u, side_v))
     return _rectangles(*sides, material, repeat_m)
 
@@ -141,7 +141,7 @@ def _rectangles(
 
 
 def cylinder(base: np.ndarray, radius: tuple[float, float], height: float, material: Material, sides: int = 12) -> Mesh:
-    """Build an upright, smooth cylinder or cone with lid; ``radius`` is (bottom, top), metres."""
+    """Build an upright, smooth cylinder or cone with lid; ``radius`` is (bottom, top), meters."""
     base = np.asarray(base, float)
     angle = np.linspace(0, 2 * np.pi, sides + 1)
     circle = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], -1)

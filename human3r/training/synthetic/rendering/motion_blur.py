@@ -35,7 +35,7 @@ def blurred_radiance(
     Args:
         frames: The ``T`` frames as an instant sees them.
         camera: Poses of the same frames; in between the camera moves evenly.
-        joints_scene: ``T P J 3`` metres, the people of ``person_index``.
+        joints_scene: ``T P J 3`` meters, the people of ``person_index``.
         time_s: ``T``, at least two for anything to move.
         exposure_s: Seconds.
 
@@ -71,7 +71,7 @@ def surface_flow(
         T_scene_camera: ``4 4`` now.
         T_scene_later: ``4 4``.
         joints_scene: ``P J 3`` now.
-        drift_scene: ``P J 3`` metres that the joints move until later.
+        drift_scene: ``P J 3`` meters that the joints move until later.
     """
     height, width = frame.depth.shape
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float64)

@@ -65,17 +65,17 @@ def _narrow(slope, offset, left, right):
 
 
 @numba.njit(cache=True, fastmath=True)
-def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, centre_x, centre_y, nearness, faces_seen):
+def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, center_x, center_y, nearness, faces_seen):
     """Draw triangles into the buffers of a pinhole camera.
 
     Args:
         vertices_camera: ``V 3`` float, OpenCV camera frame.
         faces: ``F 3`` int.
         first_face: Number that face 0 gets in ``faces_seen``.
-        focal_x: Pixels; ``focal_y``, ``centre_x``, ``centre_y`` likewise, (0, 0) is the centre of the first pixel.
+        focal_x: Pixels; ``focal_y``, ``center_x``, ``center_y`` likewise, (0, 0) is the center of the first pixel.
         focal_y: See ``focal_x``.
-        centre_x: See ``focal_x``.
-        centre_y: See ``focal_x``.
+        center_x: See ``focal_x``.
+        center_y: See ``focal_x``.
         nearness: ``H W`` float32, updated.
         faces_seen: ``H W`` int32, updated.
     """
@@ -89,14 +89,14 @@ def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, centre_x,
         if z0 >= near and z1 >= near and z2 >= near:
             q0, q1, q2 = 1.0 / z0, 1.0 / z1, 1.0 / z2
             _fill(
-                vertices_camera[i, 0] * q0 * focal_x + centre_x,
-                vertices_camera[i, 1] * q0 * focal_y + centre_y,
+                vertices_camera[i, 0] * q0 * focal_x + center_x,
+                vertices_camera[i, 1] * q0 * focal_y + center_y,
                 q0,
-                vertices_camera[j, 0] * q1 * focal_x + centre_x,
-                vertices_camera[j, 1] * q1 * focal_y + centre_y,
+                vertices_camera[j, 0] * q1 * focal_x + center_x,
+                vertices_camera[j, 1] * q1 * focal_y + center_y,
                 q1,
-                vertices_camera[k, 0] * q2 * focal_x + centre_x,
-                vertices_camera[k, 1] * q2 * focal_y + centre_y,
+                vertices_camera[k, 0] * q2 * focal_x + center_x,
+                vertices_camera[k, 1] * q2 * focal_y + center_y,
                 q2,
                 first_face + face,
                 nearness,
@@ -108,16 +108,16 @@ def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, centre_x,
             here, there = faces[face, corner], faces[face, (corner + 1) % 3]
             z_here, z_there = float(vertices_camera[here, 2]), float(vertices_camera[there, 2])
             if z_here >= near:
-                xs[count] = vertices_camera[here, 0] / z_here * focal_x + centre_x
-                ys[count] = vertices_camera[here, 1] / z_here * focal_y + centre_y
+                xs[count] = vertices_camera[here, 0] / z_here * focal_x + center_x
+                ys[count] = vertices_camera[here, 1] / z_here * focal_y + center_y
                 qs[count] = 1.0 / z_here
                 count += 1
             if (z_here >= near) != (z_there >= near):
                 share = (near - z_here) / (z_there - z_here)
                 x = vertices_camera[here, 0] + share * (vertices_camera[there, 0] - vertices_camera[here, 0])
                 y = vertices_camera[here, 1] + share * (vertices_camera[there, 1] - vertices_camera[here, 1])
-                xs[count] = x / near * focal_x + centre_x
-                ys[count] = y / near * focal_y + centre_y
+                xs[count] = x / near * focal_x + center_x
+                ys[count] = y / near * focal_y + center_y
                 qs[count] = 1.0 / near
                 count += 1
         for last in range(2, count):
@@ -138,19 +138,19 @@ def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, centre_x,
 
 
 @numba.njit(cache=True, fastmath=True)
-def draw_parallel(vertices_light, faces, first_face, scale, centre_x, centre_y, nearness, faces_seen):
-    """Draw triangles in parallel projection along z: column = x * scale + centre_x, row = y * scale + centre_y."""
+def draw_parallel(vertices_light, faces, first_face, scale, center_x, center_y, nearness, faces_seen):
+    """Draw triangles in parallel projection along z: column = x * scale + center_x, row = y * scale + center_y."""
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         _fill(
-            float(vertices_light[i, 0] * scale + centre_x),
-            float(vertices_light[i, 1] * scale + centre_y),
+            float(vertices_light[i, 0] * scale + center_x),
+            float(vertices_light[i, 1] * scale + center_y),
             float(-vertices_light[i, 2]),
-            float(vertices_light[j, 0] * scale + centre_x),
-            float(vertices_light[j, 1] * scale + centre_y),
+            float(vertices_light[j, 0] * scale + center_x),
+            float(vertices_light[j, 1] * scale + center_y),
             float(-vertices_light[j, 2]),
-            float(vertices_light[k, 0] * scale + centre_x),
-            float(vertices_light[k, 1] * scale + centre_y),
+            float(vertices_light[k, 0] * scale + center_x),
+            float(vertices_light[k, 1] * scale + center_y),
             float(-vertices_light[k, 2]),
             first_face + face,
             nearness,

@@ -15,13 +15,13 @@ from human3r.training.synthetic.rendering.textures import TextureBank
 
 LAMP_SHADOW_SIZE = 640
 LAMP_SHADOW_FOCAL = 160.0
-"""The lamp's downward shadow map spans 127 degrees: 640 pixels over 2 * 320 / 160 metres at one metre."""
+"""The lamp's downward shadow map spans 127 degrees: 640 pixels over 2 * 320 / 160 meters at one meter."""
 SUN_SHADOW_SIZE = 1024
 
 
 @dataclass(frozen=True)
 class Lights:
-    """Every light of a scene; colours are linear radiance or intensity."""
+    """Every light of a scene; colors are linear radiance or intensity."""
 
     environment: np.ndarray
     """``h w 3`` float32 equirectangular background, first row up."""
@@ -30,7 +30,7 @@ class Lights:
     lamps: np.ndarray = field(default_factory=lambda: np.zeros((0, 8)))
     """``L 8``: position 3, intensity 3, radius, 1 if it casts shadows else 0."""
     panels: np.ndarray = field(default_factory=lambda: np.zeros((0, 10)))
-    """``A 10``: centre 3, normal 3, radiance 3, area."""
+    """``A 10``: center 3, normal 3, radiance 3, area."""
     sun_direction: np.ndarray = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
     """``3`` unit, towards the sun."""
     sun_color: np.ndarray = field(default_factory=lambda: np.zeros(3))
@@ -45,12 +45,12 @@ class Lights:
 
 @dataclass(frozen=True)
 class RenderedFrame:
-    """One picture with exact truth at pixel centres."""
+    """One picture with exact truth at pixel centers."""
 
     radiance: np.ndarray
     """``H W 3`` float32 linear."""
     depth: np.ndarray
-    """``H W`` float32 camera z, metres; 0 is nothing."""
+    """``H W`` float32 camera z, meters; 0 is nothing."""
     person_index: np.ndarray
     """``H W`` uint8; 0 is no person, ``p + 1`` moving mesh ``p``."""
 
@@ -99,7 +99,7 @@ class Renderer:
         draw_pinhole(vertices_camera, self._faces, 0, *pinhole, nearness, faces_seen)
         factor = self._factor
         fine_nearness, fine_faces = empty_buffers(size[0] * factor, size[1] * factor)
-        fine = (pinhole[0] * factor, pinhole[1] * factor, *((centre + 0.5) * factor - 0.5 for centre in pinhole[2:]))
+        fine = (pinhole[0] * factor, pinhole[1] * factor, *((center + 0.5) * factor - 0.5 for center in pinhole[2:]))
         draw_pinhole(vertices_camera, self._faces, 0, *fine, fine_nearness, fine_faces)
         depth, normal = resolve_depth(faces_seen, vertices_camera, self._faces, *pinhole)
         lights = self._lights
@@ -127,9 +127,9 @@ class Renderer:
         R, t = T_scene_camera[:3, :3], T_scene_camera[:3, 3]
         vertices_camera = np.ascontiguousarray(((self._vertices[where] - t) @ R).astype(np.float32))
         nearness, faces_seen = empty_buffers(size[0], size[1])
-        centre = (float(K[0, 2] + size[1] / 2) / 2, float(K[1, 2] + size[0] / 2) / 2)
+        center = (float(K[0, 2] + size[1] / 2) / 2, float(K[1, 2] + size[0] / 2) / 2)
         local = self._faces[faces] - where.start
-        draw_pinhole(vertices_camera, local, 0, float(K[0, 0]) / 2, float(K[1, 1]) / 2, *centre, nearness, faces_seen)
+        draw_pinhole(vertices_camera, local, 0, float(K[0, 0]) / 2, float(K[1, 1]) / 2, *center, nearness, faces_seen)
         return int((faces_seen >= 0).sum()) * 4
 
     def _draw_shadows(
@@ -155,10 +155,10 @@ class Renderer:
         for index, lamp in enumerate(casting):
             offset = self._vertices - lamp[:3].astype(np.float32)
             vertices = np.ascontiguousarray(np.stack([offset[:, 0], offset[:, 2], -offset[:, 1]], -1))
-            centre = LAMP_SHADOW_SIZE / 2
+            center = LAMP_SHADOW_SIZE / 2
             focal = LAMP_SHADOW_FOCAL
             draw_pinhole(
-                vertices, faces, 0, focal, focal, centre, centre, lamps[index], np.empty(lamps[index].shape, np.int32)
+                vertices, faces, 0, focal, focal, center, center, lamps[index], np.empty(lamps[index].shape, np.int32)
             )
         return sun, lamps
 
@@ -188,7 +188,7 @@ def _slices(lengths: list[int], start: int) -> list[slice]:
 
 
 def _texture_density(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Return texture repeats per metre of every face, ``F`` float32."""
+    """Return texture repeats per meter of every face, ``F`` float32."""
     side_a, side_b = vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]
     area = np.linalg.norm(np.cross(side_a, side_b), axis=1)
     uv_a, uv_b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
@@ -197,7 +197,7 @@ def _texture_density(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) ->
 
 
 def _sun_frame(direction: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return ``4 3``: axes x, y, z of the sun's camera (z along its light), then (scale, centre x, centre y)."""
+    """Return ``4 3``: axes x, y, z of the sun's camera (z along its light), then (scale, center x, center y)."""
     forward = -direction / np.linalg.norm(direction)
     side = np.cross([0.0, 1.0, 0.0] if abs(forward[1]) < 0.95 else [1.0, 0.0, 0.0], forward)
     side /= np.linalg.norm(side)

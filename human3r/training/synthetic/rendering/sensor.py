@@ -1,4 +1,4 @@
-"""From linear light to what a phone or a security camera stores: exposure, colour, lens, noise, compression."""
+"""From linear light to what a phone or a security camera stores: exposure, color, lens, noise, compression."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def _tone(linear: np.ndarray, curve: str, saturation: float, contrast: float, sh
     else:
         linear = linear * 1.25
     image = linear_to_srgb(linear)
-    grey = image.mean(-1, keepdims=True)
-    image = (grey + (image - grey) * saturation - 0.5) * contrast + 0.5
+    gray = image.mean(-1, keepdims=True)
+    image = (gray + (image - gray) * saturation - 0.5) * contrast + 0.5
     if sharpen > 0:
         image = image + sharpen * (image - gaussian_filter(image, (1.0, 1.0, 0)))
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)

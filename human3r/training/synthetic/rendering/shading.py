@@ -1,8 +1,8 @@
-"""Deferred shading in numba: colour of a sample from its triangle, textures, lights, shadow maps and environment.
+"""Deferred shading in numba: color of a sample from its triangle, textures, lights, shadow maps and environment.
 
-All colours are linear RGB radiance. The tables are plain arrays (numba takes no records); their columns are named here:
+All colors are linear RGB radiance. The tables are plain arrays (numba takes no records); their columns are named here:
 ``materials`` as ``Material.row``; ``lamps``: position 3, intensity 3, radius, row of the shadow map or -1;
-``panels`` (windows and other large soft lights): centre 3, normal 3, radiance 3, area.
+``panels`` (windows and other large soft lights): center 3, normal 3, radiance 3, area.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def sample_environment(environment, x, y, z):
 
 @numba.njit(cache=True, fastmath=True)
 def _lit_share(shadow, column, row, nearness, bias, spread):
-    """Share of a 3x3 neighbourhood in the shadow map that does not lie before the point (1 = fully lit)."""
+    """Share of a 3x3 neighborhood in the shadow map that does not lie before the point (1 = fully lit)."""
     height, width = shadow.shape
     lit, total = 0.0, 0.0
     cell_x, cell_y = np.floor(column / spread), np.floor(row / spread)
@@ -125,9 +125,9 @@ def _direct(point, normal, view, specular, gloss, lamps, lamp_shadows, lamp_foca
             lx = sun_frame[0, 0] * px + sun_frame[0, 1] * py + sun_frame[0, 2] * pz
             ly = sun_frame[1, 0] * px + sun_frame[1, 1] * py + sun_frame[1, 2] * pz
             lz = sun_frame[2, 0] * px + sun_frame[2, 1] * py + sun_frame[2, 2] * pz
-            scale, centre_x, centre_y, spread = sun_frame[3, 0], sun_frame[3, 1], sun_frame[3, 2], sun[6]
+            scale, center_x, center_y, spread = sun_frame[3, 0], sun_frame[3, 1], sun_frame[3, 2], sun[6]
             bias = (0.6 + 1.2 * min(4.0, 1.0 / (cosine + 0.05))) * (1.0 + spread) / scale
-            lit = _lit_share(sun_shadow, lx * scale + centre_x + 0.5, ly * scale + centre_y + 0.5, -lz, bias, spread)
+            lit = _lit_share(sun_shadow, lx * scale + center_x + 0.5, ly * scale + center_y + 0.5, -lz, bias, spread)
             if lit > 0.0:
                 d0, d1, d2 = sun[3] * cosine * lit, sun[4] * cosine * lit, sun[5] * cosine * lit
                 shine = _highlight(normal, view, sun[0], sun[1], sun[2], gloss) * specular * lit * cosine
@@ -160,7 +160,7 @@ def _direct(point, normal, view, specular, gloss, lamps, lamp_shadows, lamp_foca
         squared = tx * tx + ty * ty + tz * tz
         distance = np.sqrt(squared) + 1e-6
         at_panel = -(panels[panel, 3] * tx + panels[panel, 4] * ty + panels[panel, 5] * tz) / distance
-        # A panel is wide: light reaches a surface a little beyond the horizon of its centre.
+        # A panel is wide: light reaches a surface a little beyond the horizon of its center.
         at_point = (nx * tx + ny * ty + nz * tz) / distance * 0.8 + 0.2
         if at_panel <= 0.0 or at_point <= 0.0:
             continue
@@ -213,8 +213,8 @@ def shade_sample(direction, face, occlusion, pixel_angle, camera, geometry, surf
         face: Triangle that is seen there; -1 shows the environment.
         occlusion: Share of ambient light that reaches the point, [0, 1].
         pixel_angle: Size of a pixel at z = 1.
-        camera: Camera centre, scene frame, three floats.
-        geometry: (vertices, faces, normals, uv, material, repeats per metre of each face).
+        camera: Camera center, scene frame, three floats.
+        geometry: (vertices, faces, normals, uv, material, repeats per meter of each face).
         surfaces: (materials, texture pixels, texture table, sRGB decoding table).
         lights: (environment, harmonics, lamps, lamp shadows, their focal length, panels, sun, sun shadow, sun frame).
     """

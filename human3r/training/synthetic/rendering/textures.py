@@ -70,7 +70,7 @@ def cloud_noise(rng: np.random.Generator, size: int, roughness: float = 1.0, str
 
 
 def tint(rng: np.random.Generator, low: float = 0.15, high: float = 0.85, saturation: float = 0.25) -> np.ndarray:
-    """Draw an sRGB colour of limited saturation."""
+    """Draw an sRGB color of limited saturation."""
     value = rng.uniform(low, high)
     return np.clip(value + saturation * value * rng.uniform(-1, 1, 3), 0.02, 0.98)
 
@@ -80,7 +80,7 @@ def _finish(image: np.ndarray) -> np.ndarray:
 
 
 def plaster(rng: np.random.Generator, color: np.ndarray, contrast: float = 0.03) -> np.ndarray:
-    """Painted wall, stone, leather, plastic: one colour with stains and grain."""
+    """Painted wall, stone, leather, plastic: one color with stains and grain."""
     size = 256
     shade = cloud_noise(rng, size, 1.6) * contrast + cloud_noise(rng, size, 0.4) * contrast * 0.6
     return _finish(color[None, None] * (1 + shade[..., None]))
@@ -113,7 +113,7 @@ def wood(rng: np.random.Generator, color: np.ndarray) -> np.ndarray:
 
 
 def tiles(rng: np.random.Generator, color: np.ndarray, other: np.ndarray, per_side: int = 4) -> np.ndarray:
-    """Square tiles with joints; ``other`` colours every second one (pass the same colour for plain tiles)."""
+    """Square tiles with joints; ``other`` colors every second one (pass the same color for plain tiles)."""
     size, side = 512, 512 // per_side
     row, column = np.indices((size, size)) // side
     is_other = (row + column) % 2 == 1
@@ -140,7 +140,7 @@ def bricks(rng: np.random.Generator, color: np.ndarray, rows: int = 16) -> np.nd
 
 
 def wallpaper(rng: np.random.Generator, color: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Stripes, lattice or blossoms in two colours."""
+    """Stripes, lattice or blossoms in two colors."""
     size, period = 256, int(rng.choice([32, 64, 128]))
     y, x = np.indices((size, size)) * 2 * np.pi / period
     kind = rng.integers(4)

@@ -8,7 +8,7 @@ import pytest
 from miniature import SIZE, write_miniature
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.training.paper.config import DataSettings, OfficialTraining, OptimiserSettings
+from human3r.training.paper.config import DataSettings, OptimizerSettings, PaperTraining
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def miniature(tmp_path_factory: pytest.TempPathFactory, body: SmplxBody) -> Path
 
 
 @pytest.fixture
-def settings(miniature: Path, tmp_path: Path) -> OfficialTraining:
+def settings(miniature: Path, tmp_path: Path) -> PaperTraining:
     """A run of the tiny network that takes seconds."""
     data = DataSettings(
         root=str(miniature),
@@ -37,7 +37,7 @@ def settings(miniature: Path, tmp_path: Path) -> OfficialTraining:
         workers=0,
     )
     assert SIZE[0] >= 48
-    optimiser = OptimiserSettings(
+    optimizer = OptimizerSettings(
         epochs=2,
         warmup_epochs=1.0,
         learning_rate=2e-3,
@@ -45,6 +45,6 @@ def settings(miniature: Path, tmp_path: Path) -> OfficialTraining:
         precision="fp32",
         gradient_checkpointing=False,
     )
-    return OfficialTraining(
-        model="tiny", output=str(tmp_path / "run"), device="cpu", log_every=1, data=data, optimiser=optimiser
+    return PaperTraining(
+        model="tiny", output=str(tmp_path / "run"), device="cpu", log_every=1, data=data, optimizer=optimizer
     )

@@ -28,20 +28,20 @@ def write_miniature(root: Path, body: SmplxBody, num_training: int, num_test: in
 
 def write_sequence(folder: Path, body: SmplxBody, num_frames: int, seed: int) -> None:
     """Write one sequence: the camera drifts sideways, everybody stands still in the world."""
-    dice = np.random.default_rng(seed)
-    num_people = int(dice.integers(1, 3))
+    rng = np.random.default_rng(seed)
+    num_people = int(rng.integers(1, 3))
     pose = np.zeros((num_people, 55, 3))
-    pose[:, 16:18, 2] = dice.normal([-0.9, 0.9], 0.25, (num_people, 2))
-    pose[:, 1:3, 0] = dice.normal(0.0, 0.25, (num_people, 2))
-    yaw = dice.uniform(-0.8, 0.8, num_people)
+    pose[:, 16:18, 2] = rng.normal([-0.9, 0.9], 0.25, (num_people, 2))
+    pose[:, 1:3, 0] = rng.normal(0.0, 0.25, (num_people, 2))
+    yaw = rng.uniform(-0.8, 0.8, num_people)
     turned = torch.from_numpy(_UPRIGHT @ _rotation_y(yaw)).float()
     pose[:, 0] = _axis_angle(turned)
-    betas = np.concatenate([dice.normal(0, 0.7, (num_people, 10)), np.zeros((num_people, 1))], axis=1)
-    column = dice.uniform(-0.9, 0.9, num_people)
-    depth = dice.uniform(2.6, 4.5, num_people)
+    betas = np.concatenate([rng.normal(0, 0.7, (num_people, 10)), np.zeros((num_people, 1))], axis=1)
+    column = rng.uniform(-0.9, 0.9, num_people)
+    depth = rng.uniform(2.6, 4.5, num_people)
     start = np.stack([column, np.full(num_people, _CAMERA_HEIGHT_M - 0.9), depth], axis=1)
-    wall_m, drift = float(dice.uniform(5.0, 7.0)), dice.uniform(-0.05, 0.05)
-    shades = dice.uniform(0.2, 0.5, (8, 16, 3))
+    wall_m, drift = float(rng.uniform(5.0, 7.0)), rng.uniform(-0.05, 0.05)
+    shades = rng.uniform(0.2, 0.5, (8, 16, 3))
     for index in range(num_frames):
         T_world_camera = np.eye(4)
         T_world_camera[0, 3] = index * drift
@@ -60,23 +60,23 @@ def render(people, body: SmplxBody, wall_m: float, shades: np.ndarray, T_world_c
     image = np.kron(shades, np.ones((height // 8, width // 16, 1)))
     mask = np.zeros(SIZE, bool)
     rest = body.template.numpy()
-    colours = (rest - rest.min(0)) / np.ptp(rest, axis=0) * 0.5 + 0.5
+    colors = (rest - rest.min(0)) / np.ptp(rest, axis=0) * 0.5 + 0.5
     corners = np.stack(list(np.ndindex(3, 3))) - 1
     for vertices in sorted(posed(people, body), key=lambda body_vertices: -body_vertices[:, 2].mean()):
         order = np.argsort(-vertices[:, 2])  # the nearest is written last and stays
-        centres = np.round((vertices @ K.T)[:, :2] / vertices[:, 2:]).astype(int)[order]
-        columns, rows = (centres[:, None] + corners[None]).reshape(-1, 2).T
+        centers = np.round((vertices @ K.T)[:, :2] / vertices[:, 2:]).astype(int)[order]
+        columns, rows = (centers[:, None] + corners[None]).reshape(-1, 2).T
         kept = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         at = rows[kept], columns[kept]
         depth[at] = np.repeat(vertices[order, 2], 9)[kept]
-        image[at] = np.repeat(colours[order], 9, axis=0)[kept]
+        image[at] = np.repeat(colors[order], 9, axis=0)[kept]
         mask[at] = True
     pixels = (image * 255).astype(np.uint8)
     return LabelledFrame(pixels, depth.astype(np.float32), mask, K, T_world_camera, people)
 
 
 def posed(people, body: SmplxBody) -> np.ndarray:
-    """Return ``P V 3`` vertices in the camera frame, metres."""
+    """Return ``P V 3`` vertices in the camera frame, meters."""
     from human3r.bodies.placement import to_smplx_order
     from human3r.training.paper.data.dataset import slots_of
 

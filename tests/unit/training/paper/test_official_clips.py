@@ -20,18 +20,18 @@ def test_strides_fit_into_what_is_left(num_after: int, strides: list[int]):
 
 
 def test_a_clip_keeps_one_stride_and_stays_inside():
-    dice = np.random.default_rng(0)
-    clips = [choose_frames(11, dice) for _ in range(200)]
+    rng = np.random.default_rng(0)
+    clips = [choose_frames(11, rng) for _ in range(200)]
 
     assert {tuple(np.diff(clip)) for clip in clips} == {(1, 1, 1), (2, 2, 2), (3, 3, 3)}
     assert {clip[0] for clip in clips} == {0}
 
 
-def test_the_end_of_a_sequence_gives_neighbours_and_three_frames_are_shown_twice():
-    dice = np.random.default_rng(0)
+def test_the_end_of_a_sequence_gives_neighbors_and_three_frames_are_shown_twice():
+    rng = np.random.default_rng(0)
 
-    assert choose_frames(3, dice) == [0, 1, 2, 3]
-    assert {tuple(choose_frames(2, dice)) for _ in range(50)} == {(0, 1, 0, 1), (1, 2, 1, 2)}
+    assert choose_frames(3, rng) == [0, 1, 2, 3]
+    assert {tuple(choose_frames(2, rng)) for _ in range(50)} == {(0, 1, 0, 1), (1, 2, 1, 2)}
 
 
 def test_starts_need_three_frames_and_excluded_sequences_are_left_out(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Crops, colours, the square, and whose patch is whose."""
+"""Crops, colors, the square, and whose patch is whose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from human3r.bodies.loading import EMBEDDED_BODY_PATH
 from human3r.errors import FormatError
 from human3r.models.paper.letterbox import letterbox_points_to_image
 from human3r.training.paper.config import IMAGE_SIZES
-from human3r.training.paper.data.color_jitter import jitter_colours, shift_hue
+from human3r.training.paper.data.color_jitter import jitter_colors, shift_hue
 from human3r.training.paper.data.cropping import clean_depth, crop_frame
 from human3r.training.paper.data.dataset import slots_of
 from human3r.training.paper.data.layout import LabelledFrame, people_from_rows
@@ -55,7 +55,7 @@ def test_intrinsics_follow_the_pixels(target: tuple[int, int]):
     assert np.allclose(frame.depth[target[0] // 2, columns], 2 + came_from / 1280, atol=2.5 / 1280)
 
 
-def test_a_principal_point_at_the_border_is_refused_and_one_beside_the_middle_is_centred():
+def test_a_principal_point_at_the_border_is_refused_and_one_beside_the_middle_is_centerd():
     with pytest.raises(FormatError, match="principal point"):
         crop_frame(_frame(cx=200.0), (288, 512))
 
@@ -75,10 +75,10 @@ def test_hue_turns_red_to_green_and_a_whole_turn_changes_nothing():
     assert torch.allclose(shift_hue(images, 1.0), images, atol=1e-5)
 
 
-def test_a_clip_has_one_colour_jitter():
+def test_a_clip_has_one_color_jitter():
     image = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(2))
 
-    jittered = jitter_colours(image.repeat(4, 1, 1, 1), np.random.default_rng(3))
+    jittered = jitter_colors(image.repeat(4, 1, 1, 1), np.random.default_rng(3))
 
     assert torch.equal(jittered[0], jittered[3])
     assert not torch.allclose(jittered[0], image[0])

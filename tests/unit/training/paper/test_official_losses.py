@@ -144,7 +144,7 @@ def test_mask_of_the_square_is_padded_with_nobody_and_any_touch_counts():
     assert set(square.unique().tolist()) == {0.0, 1.0}
 
 
-def test_colour_term_is_the_mean_square():
+def test_color_term_is_the_mean_square():
     image = torch.zeros(1, 2, 3, 4, 5)
     assert rgb_loss(torch.full((1, 2, 4, 5, 3), 0.5), image).item() == pytest.approx(0.25)
 

@@ -17,12 +17,12 @@ from human3r.errors import CheckpointError
 from human3r.models.config import PRESETS
 from human3r.records import TensorRecord
 from human3r.training.paper import criterion
-from human3r.training.paper.config import InitialSettings, OfficialTraining, VariantSettings
+from human3r.training.paper.config import InitialSettings, PaperTraining, VariantSettings
 from human3r.training.paper.counts import count_parameters
 from human3r.training.paper.criterion import loss_terms, prepare_targets
 from human3r.training.paper.data.clips import list_starts, plan_validation
 from human3r.training.paper.data.dataset import ClipDataset, TrueClips, load_batches
-from human3r.training.paper.initial import initialise, origin_of, source_key
+from human3r.training.paper.initial import initialize, origin_of, source_key
 from human3r.training.paper.network import TrainedNetwork
 from human3r.training.paper.optimizer import learning_rate
 
@@ -64,7 +64,7 @@ def test_variants_tune_more(variant: VariantSettings, more: set[str]):
 
 
 def test_schedule_at_the_published_iterations():
-    settings = OfficialTraining().optimiser
+    settings = PaperTraining().optimizer
 
     rates = [learning_rate(iteration / 500, settings) for iteration in (0, 1250, 2500, 11250, 20000)]
 
@@ -92,7 +92,7 @@ def test_every_key_of_a_released_checkpoint_comes_from_one_of_the_files_or_is_fr
 
 def _trained(seed: int, variant: VariantSettings | None = None) -> TrainedNetwork:
     trained = TrainedNetwork(PRESETS["tiny"], variant or VariantSettings())
-    initialise(trained, InitialSettings(), seed)
+    initialize(trained, InitialSettings(), seed)
     return trained
 
 
@@ -116,7 +116,7 @@ def test_both_files_fill_what_is_not_fresh(sources):
     cut3r, multi_hmr, origin = sources
     trained = TrainedNetwork(PRESETS["tiny"], VariantSettings())
 
-    initialise(trained, InitialSettings(cut3r=str(cut3r), multi_hmr=str(multi_hmr)), seed=1)
+    initialize(trained, InitialSettings(cut3r=str(cut3r), multi_hmr=str(multi_hmr)), seed=1)
 
     for name, values in trained.state_dict().items():
         is_equal = torch.equal(values, origin.state_dict()[name])
@@ -141,7 +141,7 @@ def test_a_file_that_does_not_fit_is_refused(sources, tmp_path: Path, change: st
     paths[which] = str(tmp_path / "changed.pt")
 
     with pytest.raises(CheckpointError, match=f"1 .*{'surprise' if change == 'unknown' else victim}"):
-        initialise(_trained(1), InitialSettings(cut3r=paths[0], multi_hmr=paths[1]), seed=1)
+        initialize(_trained(1), InitialSettings(cut3r=paths[0], multi_hmr=paths[1]), seed=1)
 
 
 def test_a_checkpoint_without_state_decoder_lends_it_the_image_decoder(sources, tmp_path: Path):
@@ -150,7 +150,7 @@ def test_a_checkpoint_without_state_decoder_lends_it_the_image_decoder(sources, 
     torch.save(stored, tmp_path / "old.pth")
     trained = _trained(1)
 
-    initialise(trained, InitialSettings(cut3r=str(tmp_path / "old.pth")), seed=1)
+    initialize(trained, InitialSettings(cut3r=str(tmp_path / "old.pth")), seed=1)
 
     decoder = trained.network.decoder
     image, state = decoder.image_blocks.state_dict(), decoder.state_blocks.state_dict()
@@ -161,7 +161,7 @@ def test_the_mean_body_overwrites_the_first_rotations(tmp_path: Path):
     pose = np.random.default_rng(0).normal(size=(24, 6))
     np.savez(tmp_path / "mean.npz", pose=pose, shape=np.arange(10.0), cam=np.zeros(3))
     trained = _trained(1)
-    initialise(trained, InitialSettings(mean_body=str(tmp_path / "mean.npz")), seed=1)
+    initialize(trained, InitialSettings(mean_body=str(tmp_path / "mean.npz")), seed=1)
 
     rotations = trained.network.person_head.mean_rotations.view(53, 6)
     assert torch.allclose(rotations[:24], torch.from_numpy(pose).float())
@@ -170,15 +170,15 @@ def test_the_mean_body_overwrites_the_first_rotations(tmp_path: Path):
 
 
 @pytest.fixture(scope="module")
-def clips(miniature: Path, settings_of_module: OfficialTraining) -> TrueClips:
+def clips(miniature: Path, settings_of_module: PaperTraining) -> TrueClips:
     data = settings_of_module.data
     dataset = ClipDataset(miniature / "Test", list_starts(miniature, "Test"), data)
     return next(iter(load_batches(dataset, plan_validation(len(dataset.starts), 2, data), 0)))
 
 
 @pytest.fixture(scope="module")
-def settings_of_module() -> OfficialTraining:
-    settings = OfficialTraining(model="tiny")
+def settings_of_module() -> PaperTraining:
+    settings = PaperTraining(model="tiny")
     return replace(settings, data=replace(settings.data, validation_size=(32, 48), max_people=3, workers=0))
 
 
@@ -206,7 +206,7 @@ def test_gradients_of_every_term_reach_the_tuned_part_and_equal_the_numerical_on
     directions = [torch.randn(values.shape, dtype=torch.float64, generator=generator) for values in tuned]
 
     def terms() -> dict[str, Tensor]:
-        return loss_terms(trained(inputs), few, targets, double_body, OfficialTraining().losses, variant).named()
+        return loss_terms(trained(inputs), few, targets, double_body, PaperTraining().losses, variant).named()
 
     @torch.no_grad()
     def moved_terms(step: float) -> dict[str, Tensor]:

@@ -111,7 +111,7 @@ def test_yaw_turns_the_view_to_the_right_and_pitch_turns_it_up():
     assert np.allclose(rolled @ forward, forward, atol=1e-12)
 
 
-def test_focal_length_in_millimetres_becomes_square_pixels():
+def test_focal_length_in_millimeters_becomes_square_pixels():
     K = intrinsics_of(36.0)
     assert K.tolist() == [[1280.0, 0.0, 640.0], [0.0, 1280.0, 360.0], [0.0, 0.0, 1.0]]
 
@@ -158,14 +158,14 @@ def _write_scene(scene: Path, labels: Path, as_objects: bool) -> None:
     for index in set(range(11)) - {0, 5, 10}:
         (scene / f"png/{sequence}" / f"{names[index]}.png").touch()
     images = [f"{sequence}/{names[index]}.png" for index in (0, 0, 10)]
-    dice = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     extrinsics = np.tile(np.eye(4), (3, 1, 1))
     extrinsics[:, :3, 3] = [0.0, 0.0, 1.0]
     np.savez(
         labels / f"{scene.name}_6fps.npz",
         imgname=np.array(images, dtype=object if as_objects else str),
-        pose_cam=dice.normal(size=(3, 165)),
-        shape=dice.normal(size=(3, 11)),
+        pose_cam=rng.normal(size=(3, 165)),
+        shape=rng.normal(size=(3, 11)),
         trans_cam=np.array([[0.0, 0.0, 2.0], [0.1, 0.2, 3.0], [0.0, 0.0, 4.0]]),
         cam_ext=extrinsics,
         gender=np.array(["neutral"] * 3, dtype=object),

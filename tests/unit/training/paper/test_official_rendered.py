@@ -17,7 +17,7 @@ from human3r.records import BodyParameters
 from human3r.training.paper.data.dataset import slots_of
 from human3r.training.paper.data.layout import list_sequences, read_frame
 from human3r.training.paper.data.people_truth import pose_truth
-from human3r.training.paper.data.rendered import convert_rendered, labelled_frames
+from human3r.training.paper.data.rendered import convert_rendered, labeled_frames
 from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, write_clip
 
 FRAMES, PEOPLE, SIZE = 3, 2, (16, 24)
@@ -26,17 +26,17 @@ FRAMES, PEOPLE, SIZE = 3, 2, (16, 24)
 @pytest.fixture(scope="module")
 def clip(body: SmplxBody) -> SyntheticClip:
     """Two people in a world that three turned cameras look at; the second one is hidden in the last frame."""
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     shape = (FRAMES, PEOPLE)
     values = {
-        "global_orient": dice.normal(size=(*shape, 3)),
-        "transl": dice.normal([0.0, 0.0, 6.0], 1.0, (*shape, 3)),
-        "body_pose": 0.3 * dice.normal(size=(*shape, 21, 3)),
+        "global_orient": rng.normal(size=(*shape, 3)),
+        "transl": rng.normal([0.0, 0.0, 6.0], 1.0, (*shape, 3)),
+        "body_pose": 0.3 * rng.normal(size=(*shape, 21, 3)),
         "left_hand_pose": np.zeros((*shape, 15, 3)),
         "right_hand_pose": np.zeros((*shape, 15, 3)),
         "jaw_pose": np.zeros((*shape, 3)),
     }
-    betas = dice.normal(size=(PEOPLE, 10))
+    betas = rng.normal(size=(PEOPLE, 10))
     tensors = {name: torch.from_numpy(array).float().flatten(0, 1) for name, array in values.items()}
     zeros = torch.zeros(FRAMES * PEOPLE, 3)
     parameters = BodyParameters(
@@ -56,7 +56,7 @@ def clip(body: SmplxBody) -> SyntheticClip:
     T_world_camera[1:, :3, :3] = Rotation.from_rotvec([[0, 0.2, 0], [0.1, -0.3, 0.1]]).as_matrix()
     T_world_camera[1:, :3, 3] = [[0.5, 0, 0.1], [1, 0.3, 0.2]]
     return SyntheticClip(
-        image=dice.integers(0, 255, (FRAMES, *SIZE, 3)).astype(np.uint8),
+        image=rng.integers(0, 255, (FRAMES, *SIZE, 3)).astype(np.uint8),
         depth=np.full((FRAMES, *SIZE), 3.0, np.float32),
         person_index=np.ones((FRAMES, *SIZE), np.uint8),
         K=np.tile(np.array([[20.0, 0, 12], [0, 20, 8], [0, 0, 1]]), (FRAMES, 1, 1)),
@@ -72,7 +72,7 @@ def clip(body: SmplxBody) -> SyntheticClip:
 
 
 def test_bodies_stand_in_the_camera_frame_where_the_clip_has_them(clip: SyntheticClip, body: SmplxBody):
-    for row, frame in enumerate(labelled_frames(clip)):
+    for row, frame in enumerate(labeled_frames(clip)):
         slots = slots_of(frame.people, len(frame.people)).map(lambda values: values[None, None])
         joints = pose_truth(body, slots, slots.is_present).joints[:, :55].double().numpy()
         T_camera_world = np.linalg.inv(clip.T_world_camera[row])
@@ -98,7 +98,7 @@ def test_clips_become_sequences_once(clip: SyntheticClip, tmp_path: Path):
 
 
 def test_slots_hold_the_nearest_people_first_and_no_more_than_fit(clip: SyntheticClip):
-    people = next(labelled_frames(clip)).people
+    people = next(labeled_frames(clip)).people
 
     one = slots_of(people, 1)
 

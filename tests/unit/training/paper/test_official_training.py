@@ -17,18 +17,18 @@ from human3r.cli import main
 from human3r.errors import FormatError, Human3RError, InputError, ResourceError
 from human3r.inference.loading import load_model
 from human3r.training.paper.checkpoint import save_network
-from human3r.training.paper.config import OfficialTraining, VariantSettings
+from human3r.training.paper.config import PaperTraining, VariantSettings
 from human3r.training.paper.data.clips import list_starts, plan_epoch
 from human3r.training.paper.data.dataset import ClipDataset, load_batches
 from human3r.training.paper.network import TrainedNetwork
 from human3r.training.paper.processes import start_processes
-from human3r.training.paper.train import OfficialTrainer
+from human3r.training.paper.train import PaperTrainer
 from human3r.training.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def _log(settings: OfficialTraining) -> list[dict[str, float]]:
+def _log(settings: PaperTraining) -> list[dict[str, float]]:
     return [json.loads(line) for line in (Path(settings.output) / "log.jsonl").read_text().splitlines()]
 
 
@@ -40,26 +40,26 @@ def _state(trained: TrainedNetwork) -> dict[str, torch.Tensor]:
 def run(tmp_path_factory, miniature, body):
     """An unbroken run: its settings, the weights at its start and at its end."""
     settings = _quick(miniature, tmp_path_factory.mktemp("run"))
-    trainer = OfficialTrainer(settings)
+    trainer = PaperTrainer(settings)
     start = _state(trainer.trained)
     trainer.run()
     return settings, start, _state(trainer.trained), trainer
 
 
-def _quick(miniature: Path, output: Path, **variant: str) -> OfficialTraining:
-    defaults = OfficialTraining()
+def _quick(miniature: Path, output: Path, **variant: str) -> PaperTraining:
+    defaults = PaperTraining()
     data = replace(
         defaults.data, root=str(miniature), clips_per_epoch=8, validation_clips=2, validation_size=(32, 48),
         image_sizes=((32, 48), (48, 32)), image_size_weights=(2, 1), max_people=2, max_crop_enlargement=3, workers=0,
         ray_probability=0.3,
     )  # fmt: skip
-    optimiser = replace(
-        defaults.optimiser, epochs=3, warmup_epochs=0.5, learning_rate=3e-3, batch=2, precision="fp32",
+    optimizer = replace(
+        defaults.optimizer, epochs=3, warmup_epochs=0.5, learning_rate=3e-3, batch=2, precision="fp32",
         gradient_checkpointing=False,
     )  # fmt: skip
     return replace(
         defaults, model="tiny", output=str(output), device="cpu", log_every=1, keep_every=2, data=data,
-        optimiser=optimiser, variant=VariantSettings(**variant),
+        optimizer=optimizer, variant=VariantSettings(**variant),
     )  # fmt: skip
 
 
@@ -90,9 +90,9 @@ def test_what_is_not_tuned_stays_bit_for_bit_and_all_that_is_tuned_moves(run):
 
 def test_an_interrupted_run_ends_where_the_unbroken_one_does(run, miniature, tmp_path):
     settings = replace(run[0], output=str(tmp_path / "broken"), data=replace(run[0].data, root=str(miniature)))
-    OfficialTrainer(settings).run(last_iteration=5)
+    PaperTrainer(settings).run(last_iteration=5)
 
-    resumed = OfficialTrainer(settings)
+    resumed = PaperTrainer(settings)
     assert resumed.progress.iteration == 5
     resumed.run()
 
@@ -115,16 +115,16 @@ def test_a_finished_run_leaves_networks_that_every_command_takes(run):
 
 
 def test_a_run_does_not_go_on_with_other_settings(run):
-    changed = replace(run[0], optimiser=replace(run[0].optimiser, learning_rate=1.0))
+    changed = replace(run[0], optimizer=replace(run[0].optimizer, learning_rate=1.0))
 
-    with pytest.raises(InputError, match="optimiser"):
-        OfficialTrainer(changed)
+    with pytest.raises(InputError, match="optimizer"):
+        PaperTrainer(changed)
 
 
 def test_accumulated_batches_make_one_iteration_of_their_mean(miniature, tmp_path):
     settings = _quick(miniature, tmp_path)
-    settings = replace(settings, optimiser=replace(settings.optimiser, accumulation=2))
-    trainer = OfficialTrainer(settings)
+    settings = replace(settings, optimizer=replace(settings.optimizer, accumulation=2))
+    trainer = PaperTrainer(settings)
 
     trainer.run(last_iteration=1)
 
@@ -134,10 +134,10 @@ def test_accumulated_batches_make_one_iteration_of_their_mean(miniature, tmp_pat
 
 def test_the_references_clipping_keeps_gradients_of_parts_that_do_not_change(miniature, tmp_path):
     settings = _quick(miniature, tmp_path, clipping="reference")
-    trainer = OfficialTrainer(settings)
+    trainer = PaperTrainer(settings)
     start = _state(trainer.trained)
     trainer.run(last_iteration=1)
-    resumed = OfficialTrainer(settings)
+    resumed = PaperTrainer(settings)
 
     name = "network.decoder.image_blocks.0.mlp.expand.weight"
     stale = trainer.trained.get_parameter(name).grad
@@ -151,8 +151,8 @@ def test_checkpointed_and_bf16_steps_work_and_checkpoints_change_nothing(miniatu
     losses = []
     for index, (precision, has_checkpoints) in enumerate((("fp32", False), ("fp32", True), ("bf16", True))):
         settings = _quick(miniature, tmp_path / str(index))
-        optimiser = replace(settings.optimiser, precision=precision, gradient_checkpointing=has_checkpoints)
-        trainer = OfficialTrainer(replace(settings, optimiser=optimiser))
+        optimizer = replace(settings.optimizer, precision=precision, gradient_checkpointing=has_checkpoints)
+        trainer = PaperTrainer(replace(settings, optimizer=optimizer))
         trainer.progress.iteration = 1  # without the validation before the first
         trainer.run(last_iteration=2)
         losses.append(_log(settings)[0])
@@ -164,7 +164,7 @@ def test_checkpointed_and_bf16_steps_work_and_checkpoints_change_nothing(miniatu
 
 def test_the_papers_reading_of_masks_and_detection_trains_and_runs(miniature, tmp_path):
     names = {"mask_source": "image", "detection_head": "tuned", "detection_loss": "bce", "truncated_heads": "clamp"}
-    trainer = OfficialTrainer(_quick(miniature, tmp_path, **names))
+    trainer = PaperTrainer(_quick(miniature, tmp_path, **names))
     start = _state(trainer.trained)
     trainer.progress.iteration = 1  # without the validation before the first
     trainer.run(last_iteration=2)
@@ -182,7 +182,7 @@ def test_the_papers_reading_of_masks_and_detection_trains_and_runs(miniature, tm
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(miniature, tmp_path):
-    trainer = OfficialTrainer(_quick(miniature, tmp_path))
+    trainer = PaperTrainer(_quick(miniature, tmp_path))
     trainer.progress.iteration = 1  # without the validation before the first
     with torch.no_grad():
         trainer.trained.network.person_head.translation.contract.bias.fill_(float("nan"))
@@ -192,8 +192,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(miniature, tmp_path):
 
 
 def test_published_configurations_are_readable_and_say_what_they_tune(capsys):
-    configs = sorted((ROOT / "human3r" / "training" / "configs").glob("official_*.toml"))
-    assert [path.stem for path in configs] == [f"official_{name}" for name in ("672b", "672l", "672s", "896l", "tiny")]
+    configs = sorted((ROOT / "human3r" / "training" / "configs").glob("paper_*.toml"))
+    assert [path.stem for path in configs] == [f"paper_{name}" for name in ("672b", "672l", "672s", "896l", "tiny")]
     for path in configs:
         assert main(["train", str(path), "--count"]) == 0
     assert "tuned       67,681,561" in capsys.readouterr().out
@@ -201,20 +201,20 @@ def test_published_configurations_are_readable_and_say_what_they_tune(capsys):
 
 @pytest.mark.parametrize("text", ["modle = 'tiny'", "[losses]\nheads = 1.0", "[data]\nroot = 'a'\nimage_size = [1, 2]"])
 def test_unknown_keys_are_refused(tmp_path, text):
-    path = tmp_path / "official_mine.toml"
+    path = tmp_path / "paper_mine.toml"
     path.write_text(text)
 
     with pytest.raises(FormatError, match="unknown settings"):
-        read_settings(OfficialTraining, path)
+        read_settings(PaperTraining, path)
     assert main(["train", str(path)]) == 2
 
 
 @pytest.mark.parametrize(
     "text",
-    ["model = 'huge'", "[variant]\ntuned = 'all'", "[data]\nvalidation_size = [100, 200]", "[optimiser]\nbatch = 0"],
+    ["model = 'huge'", "[variant]\ntuned = 'all'", "[data]\nvalidation_size = [100, 200]", "[optimizer]\nbatch = 0"],
 )
 def test_impossible_values_are_refused(tmp_path, text):
-    path = tmp_path / "official_mine.toml"
+    path = tmp_path / "paper_mine.toml"
     path.write_text(text)
 
     assert main(["train", str(path)]) == 2
@@ -250,10 +250,10 @@ def test_two_processes_train_one_network(miniature, tmp_path):
         "model = 'tiny'", f"output = '{tmp_path / 'run'}'", "device = 'cpu'", "log_every = 1",
         "[data]", f"root = '{miniature}'", "clips_per_epoch = 8", "validation_clips = 4", "validation_size = [32, 48]",
         "image_sizes = [[32, 48]]", "image_size_weights = [1]", "max_people = 2", "workers = 0",
-        "[optimiser]", "epochs = 2", "warmup_epochs = 0.5", "learning_rate = 3e-3", "batch = 2", "precision = 'fp32'",
+        "[optimizer]", "epochs = 2", "warmup_epochs = 0.5", "learning_rate = 3e-3", "batch = 2", "precision = 'fp32'",
         "accumulation = 2",
     ]  # fmt: skip
-    config = tmp_path / "official_two.toml"
+    config = tmp_path / "paper_two.toml"
     config.write_text("\n".join(lines))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""Folding EfficientNet-Lite0's batch normalisation."""
+"""Folding EfficientNet-Lite0's batch normalization."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ def test_shipping_updates_the_trained_blocks_of_the_trunk_and_keeps_the_others(
     folder = tmp_path / "weights"
     write_part(folder, "trunk", {stem: torch.full((2,), 3.0), top: torch.zeros_like(trainer.average[top])}, {})
 
-    ship_scene_weights(Path(run_config.output) / "checkpoint.pt", folder)
+    ship_scene_weights(Path(run_config.output) / "checkpoint.safetensors", folder)
 
     shipped = read_shards(folder)
     assert shipped.keys() == {*trainer.average, stem}

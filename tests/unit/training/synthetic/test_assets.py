@@ -1,4 +1,4 @@
-"""Furniture, light and sensor: reserved material is never read, sizes are metric, colours are sound."""
+"""Furniture, light and sensor: reserved material is never read, sizes are metric, colors are sound."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write_library(path, obj: str = OBJ) -> None:
         archive.writestr("stool/cloth.png", picture.getvalue())
 
 
-def test_a_model_has_the_size_of_its_catalogue_and_stands_on_the_floor(tmp_path):
+def test_a_model_has_the_size_of_its_catalog_and_stands_on_the_floor(tmp_path):
     write_library(tmp_path / "BlendSwap-CC-0.sh3f")
     store = FurnitureStore(tmp_path, tmp_path / "cache")
     bank = TextureBank()
@@ -99,7 +99,7 @@ def test_turning_the_sky_turns_its_sun():
     np.testing.assert_allclose(turned.image, sky.image)
 
 
-def test_colour_decoding_undoes_encoding():
+def test_color_decoding_undoes_encoding():
     values = np.linspace(0, 1, 50)
     np.testing.assert_allclose(srgb_to_linear(linear_to_srgb(values)), values, atol=1e-6)
 

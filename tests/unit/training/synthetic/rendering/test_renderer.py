@@ -34,7 +34,7 @@ def rays(T_scene_camera: np.ndarray) -> np.ndarray:
     return pixels @ np.linalg.inv(K).T @ T_scene_camera[:3, :3].T
 
 
-def test_depth_of_a_plane_is_exact_at_every_pixel_centre():
+def test_depth_of_a_plane_is_exact_at_every_pixel_center():
     T = look_at(np.array([0.3, 1.6, 2.0]), np.array([0.1, 0.0, -3.0]), roll=0.2)
     frame = Renderer(floor(), [], TextureBank(), even_light()).render([], K, T, SIZE)
     expected = -T[1, 3] / rays(T)[..., 1]
@@ -62,7 +62,7 @@ def test_two_views_of_the_same_scene_agree_on_its_surfaces():
     inside = (depth_a > 0) & (columns >= 0) & (columns < SIZE[1]) & (rows >= 0) & (rows < SIZE[0])
     error = np.abs(depth_b[rows[inside], columns[inside]] / local[inside][:, 2] - 1)
     assert inside.mean() > 0.5
-    # The nearest pixel centre is up to 0.7 pixels away, and some points are hidden in the other view.
+    # The nearest pixel center is up to 0.7 pixels away, and some points are hidden in the other view.
     assert np.quantile(error, 0.8) < 0.03
     assert np.median(error) < 0.008
 
