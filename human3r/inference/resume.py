@@ -40,7 +40,7 @@ class ResumableRun:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DiskFullError(f"The folder {folder.name!r} cannot be created ({error.strerror}).") from error
-        found = read_snapshot(folder)
+        found = read_snapshot(folder, model.network.state_types)
         self._found = found if found is not None and found.identity == self._identity else None
 
     @property
@@ -55,7 +55,7 @@ class ResumableRun:
             self._folder.mkdir(exist_ok=True)
         store = ResultStore(self._folder, with_depth=self._with_depth)
         if self._found is not None:
-            store.resume(self._found.store_arrays, self._found.store_facts)
+            store.resume(self._found.store)
         return store
 
     def save(self, session: SessionSnapshot, store: ResultStore) -> None:
@@ -64,8 +64,7 @@ class ResumableRun:
         Raises:
             DiskFullError: No room; the previous snapshot remains valid.
         """
-        arrays, facts = store.checkpoint()
-        write_snapshot(self._folder, RunSnapshot(self._identity, session, arrays, facts))
+        write_snapshot(self._folder, RunSnapshot(self._identity, session, store.checkpoint()))
 
     def discard(self) -> None:
         """Remove the run's files from the folder, and the folder if nothing else is in it."""

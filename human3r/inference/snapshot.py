@@ -1,14 +1,16 @@
-"""A run on the disk: everything that goes on from frame to frame, as safetensors with JSON in the header.
+"""A resumable run on disk: everything that persists from frame to frame, as safetensors with JSON in the header.
 
-Records are written field by field and rebuilt from a list of known classes; nothing in a snapshot is executed.
+Records are written field by field and rebuilt from a closed set of classes: those that the fields of
+``SessionSnapshot`` and of the heads' states are annotated with. Nothing in a snapshot is executed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -18,31 +20,11 @@ from torch import Tensor
 
 from human3r.atomic import write_bytes
 from human3r.errors import FormatError
-from human3r.inference.causal_filter import CausalFilterOptions, CausalFilterState
-from human3r.inference.profile import SessionOptions
 from human3r.inference.recurrence import SessionSnapshot
-from human3r.models.compact.camera.anchor import FrameView
-from human3r.models.compact.camera.camera_head import CameraState
-from human3r.models.compact.camera.depth_posterior import DepthPosterior
-from human3r.models.compact.camera.focal_posterior import FocalPosterior
-from human3r.models.compact.camera.motion import Surface
-from human3r.models.compact.scene.lens_head import LensState
-from human3r.models.compact.scene.scale_head import ScaleState
-from human3r.models.parts import RecurrentState
-from human3r.records import Camera
-from human3r.tracking.motion import MotionOptions, TrackMotion
-from human3r.tracking.tracks import TrackBank
+from human3r.results.store import StoreCheckpoint
 
-_SCHEMA = "human3r-run/4"
+_SCHEMA = "human3r-run/5"
 _FILE_NAME = "snapshot.safetensors"
-_CLASSES = {
-    kind.__name__: kind
-    for kind in (
-        Camera, CameraState, CausalFilterOptions, CausalFilterState, DepthPosterior, FocalPosterior, FrameView,
-        LensState, MotionOptions, RecurrentState, ScaleState, SessionOptions, SessionSnapshot, Surface, TrackBank,
-        TrackMotion,
-    )
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,11 +32,9 @@ class RunSnapshot:
     """A run between two frames."""
 
     identity: dict[str, object]
-    """What was run: a snapshot is only taken up by a run that says the same."""
+    """Clip, model and options: only a run with the same ones resumes."""
     session: SessionSnapshot
-    store_arrays: dict[str, np.ndarray]
-    """See ``ResultStore.checkpoint``."""
-    store_facts: dict[str, object]
+    store: StoreCheckpoint
 
 
 def write_snapshot(folder: Path, snapshot: RunSnapshot) -> None:
@@ -65,18 +45,18 @@ def write_snapshot(folder: Path, snapshot: RunSnapshot) -> None:
     """
     tensors: dict[str, Tensor] = {}
     tree = _flatten(snapshot.session, "session", tensors)
-    tensors |= {f"store/{name}": torch.from_numpy(np.array(values)) for name, values in snapshot.store_arrays.items()}
-    header = {
-        "schema": _SCHEMA,
-        "identity": snapshot.identity,
-        "session": tree,
-        "store": snapshot.store_facts,
-    }
+    tensors |= {f"scene/{name}": torch.from_numpy(np.array(values)) for name, values in snapshot.store.scene.items()}
+    store = {name: value for name, value in vars(snapshot.store).items() if name != "scene"}
+    header = {"schema": _SCHEMA, "identity": snapshot.identity, "session": tree, "store": store}
     write_bytes(folder / _FILE_NAME, save(tensors, {"run": json.dumps(header)}))
 
 
-def read_snapshot(folder: Path) -> RunSnapshot | None:
+def read_snapshot(folder: Path, state_types: Iterable[type]) -> RunSnapshot | None:
     """Return the snapshot of a folder, on the CPU, or None where there is none.
+
+    Args:
+        folder: Of the run.
+        state_types: Classes of the heads' states.
 
     Raises:
         FormatError: The file is damaged or of another version.
@@ -90,20 +70,27 @@ def read_snapshot(folder: Path) -> RunSnapshot | None:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if header["schema"] != _SCHEMA:
             raise FormatError(f"The snapshot is of version {header['schema']!r}, not {_SCHEMA!r}.", "Start anew.")
-        session = _rebuild(header["session"], tensors)
+        session = _rebuild(header["session"], tensors, _record_types(SessionSnapshot, *state_types))
         assert isinstance(session, SessionSnapshot)
-        return RunSnapshot(
-            identity=header["identity"],
-            session=session,
-            store_arrays={
-                name.removeprefix("store/"): values.numpy()
-                for name, values in tensors.items()
-                if name.startswith("store/")
-            },
-            store_facts=header["store"],
-        )
+        scene = {name.removeprefix("scene/"): tensors[name].numpy() for name in tensors if name.startswith("scene/")}
+        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in header["store"].items()}
+        return RunSnapshot(header["identity"], session, StoreCheckpoint(**facts, scene=scene))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AssertionError) as error:
         raise FormatError(f"The snapshot is damaged ({error!r}).", "Delete the folder and start anew.") from error
+
+
+def _record_types(*roots: type) -> dict[str, type]:
+    """Return ``roots`` and the dataclasses that their fields are annotated with, at any depth, by name."""
+    found: dict[str, type] = {}
+    pending: list[Any] = list(roots)
+    while pending:
+        hint = pending.pop()
+        pending += get_args(hint)
+        if isinstance(hint, type) and is_dataclass(hint) and found.get(hint.__name__) is not hint:
+            assert hint.__name__ not in found, f"two classes are named {hint.__name__}"
+            found[hint.__name__] = hint
+            pending += get_type_hints(hint).values()
+    return found
 
 
 def _flatten(value: object, path: str, tensors: dict[str, Tensor]) -> object:
@@ -112,10 +99,8 @@ def _flatten(value: object, path: str, tensors: dict[str, Tensor]) -> object:
         tensors[path] = value.detach().cpu().contiguous().clone()
         return {"tensor": path}
     if is_dataclass(value) and not isinstance(value, type):
-        name = type(value).__name__
-        assert name in _CLASSES, f"{name} is not known to snapshots"
         return {
-            "record": name,
+            "record": type(value).__name__,
             "fields": {
                 item.name: _flatten(getattr(value, item.name), f"{path}.{item.name}", tensors) for item in fields(value)
             },
@@ -126,13 +111,12 @@ def _flatten(value: object, path: str, tensors: dict[str, Tensor]) -> object:
     return value
 
 
-def _rebuild(node: object, tensors: Mapping[str, Tensor]) -> object:
+def _rebuild(node: Any, tensors: Mapping[str, Tensor], types: Mapping[str, type]) -> object:
     """Return what ``_flatten`` took apart."""
     if not isinstance(node, dict):
         return node
     if "tensor" in node:
         return tensors[node["tensor"]]
     if "tuple" in node:
-        return tuple(_rebuild(item, tensors) for item in node["tuple"])
-    kind = _CLASSES[node["record"]]
-    return kind(**{name: _rebuild(value, tensors) for name, value in node["fields"].items()})
+        return tuple(_rebuild(item, tensors, types) for item in node["tuple"])
+    return types[node["record"]](**{name: _rebuild(value, tensors, types) for name, value in node["fields"].items()})

@@ -37,6 +37,7 @@ from human3r.models.parts import (
     ScaleHead,
     ScenePoints,
 )
+from human3r.records import TensorRecord
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ class Human3R(nn.Module):
         self.lens_head = parts.lens_head
         self.scale_head = parts.scale_head
         self.look_ahead = parts.look_ahead
+
+    @property
+    def state_types(self) -> tuple[type[TensorRecord], ...]:
+        """Classes of the heads' states, for snapshots."""
+        heads = (self.camera_head, self.lens_head, self.scale_head)
+        return tuple(head.state_type for head in heads if hasattr(head, "state_type"))
 
     def encode(self, image: Tensor) -> FrameTokens:
         """Encode ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them. Stateless."""

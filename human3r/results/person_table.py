@@ -1,61 +1,59 @@
-"""``PersonTable``: everybody in a clip, one row per person and frame, as the refinement of a finished clip works on."""
+"""People over a clip as columns: one row per person and frame. ``PersonTable`` is what refinement works on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
+from typing import get_args, get_type_hints
 
 import numpy as np
+from jaxtyping import Float32, Int64
 
 from human3r.records import BodyParameters, FramePrediction
-from human3r.skeleton import NUM_BODY_JOINTS, NUM_JOINTS
+from human3r.skeleton import NUM_BODY_JOINTS
 
 PARAMETER_NAMES = tuple(item.name for item in fields(BodyParameters))
-"""Columns of SMPL-X parameters, here and in ``Reconstruction``."""
+"""Columns of SMPL-X parameters."""
 
 
 @dataclass(frozen=True)
-class PersonTable:
-    """N observations of people, sorted by frame. World frame, meters and radians unless said otherwise.
+class PersonColumns:
+    """N observations of people, sorted by frame; world frame, meters and radians."""
 
-    The ``unfiltered`` columns are the network's predictions in the camera, before the causal filter.
-    """
+    person_frame: Int64[np.ndarray, " N"]
+    """Row of the processed frame."""
+    person_track: Int64[np.ndarray, " N"]
+    """Identity, never reused."""
+    person_score: Float32[np.ndarray, " N"]
+    """Detection score."""
+    global_orient: Float32[np.ndarray, "N 3"]
+    """SMPL-X root orientation."""
+    transl: Float32[np.ndarray, "N 3"]
+    """SMPL-X translation."""
+    body_pose: Float32[np.ndarray, "N 21 3"]
+    left_hand_pose: Float32[np.ndarray, "N 15 3"]
+    right_hand_pose: Float32[np.ndarray, "N 15 3"]
+    jaw_pose: Float32[np.ndarray, "N 3"]
+    leye_pose: Float32[np.ndarray, "N 3"]
+    reye_pose: Float32[np.ndarray, "N 3"]
+    betas: Float32[np.ndarray, "N 10"]
+    """Shape of each observation."""
+    expression: Float32[np.ndarray, "N 10"]
+    joints_world: Float32[np.ndarray, "N 55 3"]
+    """SMPL-X joints."""
 
-    person_frame: np.ndarray
-    """``N`` int64 index of the processed frame."""
-    person_track: np.ndarray
-    """``N`` int64 identity."""
-    person_score: np.ndarray
-    """``N`` detection score."""
-    global_orient: np.ndarray
-    """``N 3``"""
-    transl: np.ndarray
-    """``N 3``"""
-    body_pose: np.ndarray
-    """``N 21 3``"""
-    left_hand_pose: np.ndarray
-    """``N 15 3``"""
-    right_hand_pose: np.ndarray
-    """``N 15 3``"""
-    jaw_pose: np.ndarray
-    """``N 3``"""
-    leye_pose: np.ndarray
-    """``N 3``"""
-    reye_pose: np.ndarray
-    """``N 3``"""
-    betas: np.ndarray
-    """``N 10``"""
-    expression: np.ndarray
-    """``N 10``"""
-    joints_world: np.ndarray
-    """``N 55 3``"""
-    unfiltered_rotations: np.ndarray
-    """``N 22 3 3`` local rotations; the root's is in the camera frame."""
-    unfiltered_head: np.ndarray
-    """``N 3`` head joint, camera frame."""
-    unfiltered_betas: np.ndarray
-    """``N 10``"""
-    scene_ratio: np.ndarray
-    """``N 2`` see ``FramePrediction.scene_ratio``; its trust is 0 where there is none."""
+
+@dataclass(frozen=True)
+class PersonTable(PersonColumns):
+    """The people of a run. ``unfiltered`` columns are the network's predictions, before the causal filter."""
+
+    unfiltered_rotations: Float32[np.ndarray, "N 22 3 3"]
+    """Local rotations of the body; the root's is in the camera frame."""
+    unfiltered_head: Float32[np.ndarray, "N 3"]
+    """Head joint, camera frame."""
+    unfiltered_betas: Float32[np.ndarray, "N 10"]
+    scene_ratio: Float32[np.ndarray, "N 2"]
+    """See ``FramePrediction.scene_ratio``; its trust is 0 where there is none."""
 
     def __len__(self) -> int:
         return len(self.person_frame)
@@ -70,26 +68,19 @@ class PersonTable:
         return cls(**{item.name: np.array(rows[item.name]) for item in fields(cls)})
 
 
-_SHAPES = {
-    "body_pose": (21, 3),
-    "left_hand_pose": (15, 3),
-    "right_hand_pose": (15, 3),
-    "betas": (10,),
-    "expression": (10,),
-}
-PERSON_ROW = np.dtype(
-    [
-        *((name, "<f4", _SHAPES.get(name, (3,))) for name in PARAMETER_NAMES),
-        ("joints_world", "<f4", (NUM_JOINTS, 3)),
-        ("person_frame", "<i8"),
-        ("person_track", "<i8"),
-        ("person_score", "<f4"),
-        ("unfiltered_rotations", "<f4", (NUM_BODY_JOINTS, 3, 3)),
-        ("unfiltered_head", "<f4", (3,)),
-        ("unfiltered_betas", "<f4", (10,)),
-        ("scene_ratio", "<f4", (2,)),
-    ]
-)
+@cache
+def columns_of(record: type) -> dict[str, tuple[np.dtype, tuple[int | str, ...]]]:
+    """Return type and axes, by name, of a dataclass's fields that are annotated as arrays (or None)."""
+    found = {}
+    for name, hint in get_type_hints(record).items():
+        array = next((one for one in (hint, *get_args(hint)) if hasattr(one, "dim_str")), None)
+        if array is not None:
+            axes = tuple(int(axis) if axis.isdigit() else axis for axis in array.dim_str.split())
+            found[name] = np.dtype(array.dtypes[0]), axes
+    return found
+
+
+PERSON_ROW = np.dtype([(name, dtype, axes[1:]) for name, (dtype, axes) in columns_of(PersonTable).items()])
 """One row on disk."""
 
 

@@ -1,9 +1,11 @@
-"""Rows of one kind in a file: appended as they come, mapped when they are read."""
+"""Rows of one type in a file: appended as they come, memory-mapped when they are read."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,41 +14,36 @@ from human3r.errors import DiskFullError, FormatError
 
 
 class RowSpool:
-    """A table on the disk; in memory is only its length.
+    """A table on disk; only its length is in memory.
 
     Args:
         dtype: Structured type of one row.
-        path: File that stays, and goes on where it ends; None is a file without a name that vanishes with the process.
+        path: File that remains, and is continued if it exists; None is an unnamed file that vanishes with the process.
     """
 
     def __init__(self, dtype: np.dtype, path: Path | None = None) -> None:
         self.dtype = dtype
-        if path is None:
-            self._file = tempfile.TemporaryFile(prefix="human3r-")  # noqa: SIM115 - closed in close()
-        else:
-            self._file = path.open("a+b")
-        self._length = self._file.seek(0, os.SEEK_END) // dtype.itemsize
+        # The file stays open until ``close``.
+        self._file = tempfile.TemporaryFile(prefix="human3r-") if path is None else path.open("a+b")  # noqa: SIM115
         # A process that was killed may have left half a row.
-        self._file.truncate(self._length * dtype.itemsize)
+        self._truncate(self._file.seek(0, os.SEEK_END) // dtype.itemsize)
 
     def __len__(self) -> int:
         return self._length
 
     def append(self, rows: np.ndarray) -> None:
-        """Write rows behind the others.
+        """Write rows after the others.
 
         Raises:
             DiskFullError: No room.
         """
-        try:
+        with _disk_errors():
             self._file.write(rows.astype(self.dtype, copy=False).tobytes())
             self._file.flush()
-        except OSError as error:
-            raise DiskFullError(f"Could not keep results ({error.strerror}).", "Free some space.") from error
         self._length += len(rows)
 
     def rows(self) -> np.ndarray:
-        """Return all rows, mapped from the file: they cost memory as they are touched."""
+        """Return all rows, mapped from the file: they take memory as they are accessed."""
         if self._length == 0:
             return np.zeros(0, self.dtype)
         return np.memmap(self._file, dtype=self.dtype, mode="r", shape=(self._length,))
@@ -56,16 +53,14 @@ class RowSpool:
         return np.array(self.rows()[name])
 
     def cut(self, length: int) -> None:
-        """Drop the rows behind the first ``length``.
+        """Drop the rows after the first ``length``.
 
         Raises:
             FormatError: There are fewer.
         """
         if length > self._length:
-            raise FormatError(f"A run has {self._length} kept rows where its snapshot knows {length}.")
-        self._file.truncate(length * self.dtype.itemsize)
-        self._file.seek(0, os.SEEK_END)
-        self._length = length
+            raise FormatError(f"A run has {self._length} rows on disk, its snapshot expects {length}.")
+        self._truncate(length)
 
     def sync(self) -> None:
         """Return when the rows are on the disk.
@@ -73,12 +68,22 @@ class RowSpool:
         Raises:
             DiskFullError: They could not be written.
         """
-        try:
-            self._file.flush()
+        with _disk_errors():
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise DiskFullError(f"Could not keep results ({error.strerror}).", "Free some space.") from error
 
     def close(self) -> None:
         """Close the file; mapped rows stay readable."""
         self._file.close()
+
+    def _truncate(self, length: int) -> None:
+        self._file.truncate(length * self.dtype.itemsize)
+        self._file.seek(0, os.SEEK_END)
+        self._length = length
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskFullError(f"Results could not be written ({error.strerror}).", "Free some space.") from error

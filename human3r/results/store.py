@@ -1,12 +1,11 @@
 """Collect a run's results in bounded memory.
 
-Rows of cameras, people and depth maps go to files as they come: temporary ones without a name, or, for a run that can
-be resumed, files of its folder. Surfaces are fused into a scene with a cap.
+Rows of cameras, people and depth maps go to files: unnamed temporary ones, or files of the folder of a resumable run.
+Surfaces are fused into a scene with a cap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,24 @@ class DepthMaps:
     """(x0, y0, x1, y1) of the source frame that a map covers, pixel edges."""
 
 
+@dataclass(frozen=True)
+class StoreCheckpoint:
+    """A store after some frame; the rows before it are in the files of its folder."""
+
+    num_frames: int
+    num_people: int
+    """Rows of the person table."""
+    image_size: tuple[int, int] | None
+    crop: tuple[float, float, float, float]
+    """See ``DepthMaps``."""
+    depth_shape: tuple[int, ...] | None
+    """``h w`` of the depth maps; None where none are kept."""
+    scene: dict[str, np.ndarray]
+    """See ``SceneAccumulator.arrays``."""
+
+
 class ResultStore:
-    """Tables of everything that a run has found so far.
+    """The results of a run so far.
 
     Args:
         folder: Keep the rows in files of this folder, so that the run can be resumed; None keeps them in temporary
@@ -77,7 +92,7 @@ class ResultStore:
         return self._frames.column("T_world_camera")
 
     def add(self, prediction: FramePrediction) -> None:
-        """Take one frame.
+        """Add one frame.
 
         Raises:
             DiskFullError: No room for the rows.
@@ -96,16 +111,15 @@ class ResultStore:
             self._add_depth(prediction)
 
     def _add_depth(self, prediction: FramePrediction) -> None:
-        height, width = prediction.confidence.shape
         self._crop = prediction.source_rect_px
-        self._open_maps((height, width))
+        self._open_maps(tuple(prediction.confidence.shape))
         for name, values in (("depth", prediction.pointmap_camera[..., 2]), ("confidence", prediction.confidence)):
             row = np.zeros(1, self._maps[name].dtype)
             row["map"] = values.numpy().clip(0, _MAX_HALF)
             self._maps[name].append(row)
 
-    def _open_maps(self, shape: tuple[int, int]) -> None:
-        # A file for each: only so their rows are one array as they lie, and are never gathered in memory.
+    def _open_maps(self, shape: tuple[int, ...]) -> None:
+        # One file each, so that the rows on disk are one array and are never gathered in memory.
         for name in ("depth", "confidence"):
             if name not in self._maps:
                 self._maps[name] = RowSpool(np.dtype([("map", "<f2", shape)]), self._file(name))
@@ -124,38 +138,31 @@ class ResultStore:
             return None
         return DepthMaps(self._maps["depth"].rows()["map"], self._maps["confidence"].rows()["map"], self._crop)
 
-    def checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, object]]:
-        """Return arrays and plain facts that ``resume`` goes on from; the rows are on the disk when this returns."""
+    def checkpoint(self) -> StoreCheckpoint:
+        """Return what ``resume`` continues from; the rows are on the disk when this returns."""
         for spool in self._spools():
             spool.sync()
-        facts: dict[str, object] = {
-            "frames": len(self._frames),
-            "people": len(self._people),
-            "image_size": self.image_size,
-            "crop": self._crop,
-            "depth_shape": self._maps["depth"].dtype["map"].shape if self._maps else None,
-        }
-        return self._scene.arrays(), facts
+        depth_shape = self._maps["depth"].dtype["map"].shape if self._maps else None
+        arrays = self._scene.arrays()
+        return StoreCheckpoint(len(self._frames), len(self._people), self.image_size, self._crop, depth_shape, arrays)
 
-    def resume(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, object]) -> None:
-        """Go back to a checkpoint of this folder: rows after it are dropped.
+    def resume(self, checkpoint: StoreCheckpoint) -> None:
+        """Return to a checkpoint of this folder: rows after it are dropped.
 
         Raises:
             FormatError: Rows are missing.
         """
-        num_frames = int(facts["frames"])  # type: ignore[call-overload]
-        self._frames.cut(num_frames)
-        self._people.cut(int(facts["people"]))  # type: ignore[call-overload]
-        if facts["depth_shape"] is not None:
-            self._open_maps(tuple(facts["depth_shape"]))  # type: ignore[arg-type]
+        self._frames.cut(checkpoint.num_frames)
+        self._people.cut(checkpoint.num_people)
+        if checkpoint.depth_shape is not None:
+            self._open_maps(checkpoint.depth_shape)
             for spool in self._maps.values():
-                spool.cut(num_frames)
-        self.image_size = None if facts["image_size"] is None else tuple(facts["image_size"])  # type: ignore[assignment, arg-type]
-        self._crop = tuple(facts["crop"])  # type: ignore[assignment, arg-type]
-        self._scene.load_arrays(arrays)
+                spool.cut(checkpoint.num_frames)
+        self.image_size, self._crop = checkpoint.image_size, checkpoint.crop
+        self._scene.load_arrays(checkpoint.scene)
 
     def close(self) -> None:
-        """Close the files; maps that were handed out stay readable."""
+        """Close the files; returned maps stay readable."""
         for spool in self._spools():
             spool.close()
 

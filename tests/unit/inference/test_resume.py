@@ -22,6 +22,7 @@ from human3r.inference.session import Session
 from human3r.inference.snapshot import RunSnapshot, read_snapshot, write_snapshot
 from human3r.inference.stream import ReconstructOptions
 from human3r.records import TensorRecord
+from human3r.results.store import StoreCheckpoint
 
 TOLERANCE = 1e-5
 """Largest absolute difference between a run that was taken up and an unbroken one."""
@@ -151,8 +152,9 @@ def test_a_written_session_goes_on_bit_for_bit(tiny, frames, tmp_path, name):
     session = Session(model)
     for index in range(3):
         session.step(frames[index])
-    write_snapshot(tmp_path, RunSnapshot({"who": "me"}, session.snapshot(), {"one": np.ones((2, 3))}, {"n": 1}))
-    snapshot = read_snapshot(tmp_path)
+    store = StoreCheckpoint(3, 2, (60, 80), (0.0, 0.0, 80.0, 60.0), None, {"one": np.ones((2, 3))})
+    write_snapshot(tmp_path, RunSnapshot({"who": "me"}, session.snapshot(), store))
+    snapshot = read_snapshot(tmp_path, model.network.state_types)
     restored = Session.restore(model, snapshot.session)
     expected, found = session.step(frames[3]), restored.step(frames[3])
     values: list[list[torch.Tensor]] = [[], []]
@@ -160,7 +162,8 @@ def test_a_written_session_goes_on_bit_for_bit(tiny, frames, tmp_path, name):
         assert isinstance(record, TensorRecord)
         record.map(lambda tensor, kept=kept: kept.append(tensor) or tensor)
     assert all(torch.equal(one, other) for one, other in zip(*values, strict=True))
-    assert snapshot.store_arrays["one"].shape == (2, 3)
+    assert snapshot.store.scene["one"].shape == (2, 3)
+    assert snapshot.store.image_size == (60, 80)
     with safe_open(tmp_path / "snapshot.safetensors", "pt") as file:
         assert set(file.metadata()) == {"run"}
 

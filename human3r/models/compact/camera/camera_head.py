@@ -85,6 +85,8 @@ class CameraState(TensorRecord):
 class MotionCameraHead(nn.Module):
     """A ``parts.CameraHead``."""
 
+    state_type = CameraState
+
     def forward(
         self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, state: CameraState | None
     ) -> tuple[Tensor, CameraState]:

@@ -41,6 +41,8 @@ class LensState(TensorRecord):
 class StraightEdgeLensHead(nn.Module):
     """A ``parts.LensHead``. No parameters."""
 
+    state_type = LensState
+
     def forward(
         self, frame: DecodedFrame, points: ScenePoints, person_mask: Tensor, state: LensState | None
     ) -> tuple[ScenePoints, LensState]:

@@ -53,6 +53,8 @@ class ScaleState(TensorRecord):
 class PersonScaleHead(nn.Module):
     """A ``parts.ScaleHead``."""
 
+    state_type = ScaleState
+
     def forward(
         self,
         frame: DecodedFrame,
