@@ -1,50 +1,55 @@
-"""One floor for everybody: which size of each identity, and which distance, puts standing feet on a common plane.
+"""One floor for everybody: the size of each identity and the distances that put standing feet on a common plane.
 
-Scaling a person about the camera leaves the picture as it is and moves the feet along their rays. How tall a person
-is, one picture does not tell (adults differ by 6 %); that people share a floor mostly does. NumPy, no state, no bodies:
-who applies the answer is ``shapes``. Somebody on another floor, in the air or behind a table has no say and is left.
+Scaling a person about the camera leaves the image as it is and moves the feet along their rays. One image does not tell
+how tall a person is (adults differ by 6 %), but a shared floor mostly does. Observations on another floor, in the air
+or behind a table are ignored. NumPy only; ``identity_shapes`` applies the result to bodies.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-_PELVIS, _NECK = 0, 12
-_LEGS = ((1, 4, 7), (2, 5, 8))
-_FEET = (10, 11)
+from human3r.geometry.rigid import transform_points
+from human3r.skeleton import Joint
+
+_LEGS = (
+    (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
+    (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
+)
+_FEET = (Joint.LEFT_FOOT, Joint.RIGHT_FOOT)
 _SOLE_M = 0.02
-"""Height of SMPL-X's foot joints (10, 11) over the sole of a standing body."""
+"""Height of SMPL-X's foot joints over the sole of a standing body."""
 _STRAIGHT_KNEE, _UPRIGHT = np.deg2rad(150), np.cos(np.deg2rad(30))
 
 _STATURE_SIGMA = 0.05
 """Logarithmic spread of the sizes of people whose proportions are known. Source: adults, 9 cm of 1.7 m."""
 _GROSS = 0.1
-"""A factor farther from 1 than this is a child or somebody on another floor; it counts less and less."""
-_LARGEST = 0.4
-"""Nobody is made smaller or larger by more: from a grown-up down to a child of 1.15 m."""
+"""A log factor larger than this is a child or somebody on another floor; its weight falls with its square."""
+_MAX_LOG_SIZE = 0.4
+"""Larger factors are ignored: from an adult down to a child of 1.15 m."""
 _PITCH_SIGMA, _ROLL_SIGMA = np.deg2rad(5), np.deg2rad(2.5)
 """Error of the given up direction along the view and sideways."""
-_LEAST_DROP_M = 0.3
-"""Feet less than this below the camera say nothing: their rays hardly meet the floor."""
+_MIN_DROP_M = 0.3
+"""Feet less than this below the camera are ignored: their rays hardly meet the floor."""
 _FOOT_SIGMA_M, _FOOT_SIGMA_SHARE = 0.04, 0.006
-"""Error of a sole's height: of the pose, and of the picture per metre of distance."""
+"""Error of a sole's height: of the pose, and of the image per meter of distance."""
 _DEPTH_SIGMA = 0.05
-"""Logarithmic error of a single distance, once the size is known."""
+"""Logarithmic error of a single distance, given the size."""
 _WINDOW_S = 0.4
 """Standard deviation of the window in which soles correct a distance."""
-_LARGEST_STEP = 0.15
-"""Soles that want a larger change of one distance are in the air, on a step, or wrong."""
-_INDEPENDENT = 12.0
-"""Observations of one identity count as at most so many: their errors are alike."""
-_LEAST_OBSERVATIONS = 5
-_ROUNDS = 8
+_MAX_LOG_STEP = 0.15
+"""Soles that imply a larger change of one distance are in the air, on a step, or wrong."""
+_MAX_INDEPENDENT = 12.0
+"""Observations of one identity count as at most this many: their errors are correlated."""
+_MIN_OBSERVATIONS = 5
+_NUM_ROUNDS = 8
 
 
 @dataclass(frozen=True)
 class Stances:
-    """N observations of everybody; world frame, metres."""
+    """N observations of people; world frame, meters."""
 
     joints: np.ndarray
     """``N 22 3``"""
@@ -60,19 +65,19 @@ class Stances:
 
 @dataclass(frozen=True)
 class FloorFit:
-    """What standing feet agree on."""
+    """The common floor, and the sizes and distances that agree with it."""
 
     log_size: dict[int, float]
-    """Per identity, the logarithm of the factor on its size and distance; 0 for those of whom nothing is known."""
+    """Per identity, the logarithm of the factor on its size and distance; 0 where it is unknown."""
     up: np.ndarray
     """``3`` unit normal of the floor, world."""
     log_distance: np.ndarray
-    """``N`` what remains to be added to the logarithm of each distance after that."""
+    """``N`` further change of the logarithm of each distance."""
 
 
 def is_standing(joints_gravity: np.ndarray) -> np.ndarray:
-    """Say which of ``N 22 3`` y-up bodies stand or walk: trunk upright, at least one leg straight below the hip."""
-    trunk = joints_gravity[:, _NECK] - joints_gravity[:, _PELVIS]
+    """Return which of ``N 22 3`` y-up bodies stand or walk: trunk upright, one leg straight below the hip."""
+    trunk = joints_gravity[:, Joint.NECK] - joints_gravity[:, Joint.PELVIS]
     upright = trunk[:, 1] > _UPRIGHT * np.linalg.norm(trunk, axis=1)
     straight = np.zeros(len(joints_gravity), dtype=bool)
     for hip, knee, ankle in _LEGS:
@@ -85,11 +90,11 @@ def is_standing(joints_gravity: np.ndarray) -> np.ndarray:
 
 
 def fit_floor(stances: Stances, T_gravity_world: np.ndarray) -> FloorFit:
-    """Find one floor, one size per identity, and the distances that go with them.
+    """Fit one floor, one size per identity, and the distances.
 
     Args:
-        stances: Everybody; fewer than two identities keep their size.
-        T_gravity_world: ``4 4`` first guess of up.
+        stances: All observations; a single identity keeps its size.
+        T_gravity_world: ``4 4`` first estimate of up.
     """
     T = T_gravity_world.astype(np.float64)
     joints = stances.joints.astype(np.float64)
@@ -97,9 +102,9 @@ def fit_floor(stances: Stances, T_gravity_world: np.ndarray) -> FloorFit:
     lower = feet.argmin(axis=1)
     rows = np.arange(len(joints))
     sole = joints[rows, np.array(_FEET)[lower]] - _SOLE_M * T[1, :3]
-    stands = is_standing(joints @ T[:3, :3].T + T[:3, 3]) & stances.feet_in_image[rows, lower]
+    stands = is_standing(transform_points(T, joints)) & stances.feet_in_image[rows, lower]
     nothing = FloorFit({}, T[1, :3], np.zeros(len(joints)))
-    if stands.sum() < _LEAST_OBSERVATIONS:
+    if stands.sum() < _MIN_OBSERVATIONS:
         return nothing
     offset = sole - stances.camera
     best: tuple[float, _Level] | None = None
@@ -111,7 +116,7 @@ def fit_floor(stances: Stances, T_gravity_world: np.ndarray) -> FloorFit:
                 continue
             cost = level.cost + (pitch / _PITCH_SIGMA) ** 2 + (roll / _ROLL_SIGMA) ** 2
             if best is None or cost < best[0]:
-                best = cost, level._replace_up(up)
+                best = cost, replace(level, up=up)
     if best is None:
         return nothing
     level = best[1]
@@ -128,9 +133,6 @@ class _Level:
     log_size: dict[int, float]
     up: np.ndarray
 
-    def _replace_up(self, up: np.ndarray) -> _Level:
-        return _Level(self.cost, self.height, self.log_size, up)
-
 
 def _tilted(R_gravity_world: np.ndarray, pitch: float, roll: float) -> np.ndarray:
     """Lean up along the view (gravity's -z) and sideways (x)."""
@@ -141,55 +143,56 @@ def _tilted(R_gravity_world: np.ndarray, pitch: float, roll: float) -> np.ndarra
 def _sigma(drop: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Logarithmic error of a drop."""
     error = _FOOT_SIGMA_M + _FOOT_SIGMA_SHARE * np.linalg.norm(offset, axis=1)
-    return np.hypot(0.03, error / np.maximum(drop, _LEAST_DROP_M))
+    return np.hypot(0.03, error / np.maximum(drop, _MIN_DROP_M))
 
 
 def _fit_level(height_below: np.ndarray, camera: np.ndarray, track: np.ndarray, offset: np.ndarray) -> _Level | None:
     """Fit the floor's height and the sizes for soles at ``height_below`` (negative) relative to their cameras."""
     drop = -height_below
-    usable = drop > _LEAST_DROP_M
+    usable = drop > _MIN_DROP_M
     identities, index, counts = np.unique(track[usable], return_inverse=True, return_counts=True)
-    known = counts >= _LEAST_OBSERVATIONS
+    known = counts >= _MIN_OBSERVATIONS
     if not known.any():
         return None
     drop, camera, sigma = drop[usable], camera[usable], _sigma(drop[usable], offset[usable])
-    weight = sigma**-2 * np.minimum(1.0, _INDEPENDENT / counts)[index]
+    weight = sigma**-2 * np.minimum(1.0, _MAX_INDEPENDENT / counts)[index]
     precision = np.bincount(index, weight)
     groups = [index == one for one in range(len(identities))]
     height = weighted_median(drop - camera, weight * known[index])
-    for _ in range(_ROUNDS):
-        # The factor that puts each sole onto the level, if the camera is that high over it.
+    wanted, mean = np.zeros_like(drop), np.zeros(len(groups))
+    for _ in range(_NUM_ROUNDS):
+        # The log factor that puts each sole onto the floor, if the camera is ``height`` above it.
         wanted = np.log(np.maximum(height + camera, 0.1) / drop)
         mean = np.array([weighted_median(wanted[group], weight[group]) for group in groups])
-        # The level lies where the factors of those whose size is known best have no bias.
+        # The floor lies where the factors of those whose size is known best have no bias.
         trust = np.where(known, 1 / (1 / precision + _STATURE_SIGMA**2) / (1 + (mean / _GROSS) ** 2) ** 2, 0.0)
         if trust.sum() <= 0:
             return None
         height = float((height + camera[0]) * np.exp(-(trust * mean).sum() / trust.sum()) - camera[0])
     prior = _STATURE_SIGMA**-2 / (1 + (mean / _GROSS) ** 2) ** 2
     factor = np.where(known, precision * mean / (precision + prior), 0.0)
-    factor = np.where(np.abs(factor) > _LARGEST, 0.0, factor)
+    factor = np.where(np.abs(factor) > _MAX_LOG_SIZE, 0.0, factor)
     spread = np.abs(wanted - mean[index]) / sigma
     robust = spread**2 / (1 + (spread / 3) ** 2)
     gross = (mean / _STATURE_SIGMA) ** 2 / (1 + (mean / _GROSS) ** 2)
-    cost = float((robust * np.minimum(1.0, _INDEPENDENT / counts)[index]).sum() + gross[known].sum())
+    cost = float((robust * np.minimum(1.0, _MAX_INDEPENDENT / counts)[index]).sum() + gross[known].sum())
     sizes = {int(one): float(value) for one, value in zip(identities, factor, strict=True)}
     return _Level(cost, height, sizes, np.zeros(3))
 
 
 def _distances(stances: Stances, offset: np.ndarray, stands: np.ndarray, level: _Level) -> np.ndarray:
-    """Return what remains for the single distances: a mean over the soles seen shortly before and after."""
+    """Return ``N`` corrections of the log distances: a mean over the soles shortly before and after."""
     size = np.array([level.log_size.get(int(one), 0.0) for one in stances.track])
     drop = -(offset @ level.up)
     wanted = np.log(np.maximum(level.height + stances.camera @ level.up, 0.1) / np.maximum(drop, 1e-3)) - size
-    says = stands & (drop > _LEAST_DROP_M) & (np.abs(wanted) < _LARGEST_STEP)
-    weight = np.where(says, _sigma(drop, offset) ** -2, 0.0)
+    is_used = stands & (drop > _MIN_DROP_M) & (np.abs(wanted) < _MAX_LOG_STEP)
+    weight = np.where(is_used, _sigma(drop, offset) ** -2, 0.0)
     correction = np.zeros(len(size))
     for one in np.unique(stances.track):
         rows = np.flatnonzero(stances.track == one)
         time = stances.time_s[rows]
         kernel = np.exp(-0.5 * ((time[:, None] - time[None]) / _WINDOW_S) ** 2) * weight[rows]
-        # Neighbours share their errors: within a window they count as a few.
+        # Errors of neighbors are correlated: a window counts as three observations at most.
         total = kernel.sum(1)
         fewer = np.minimum(1.0, 3.0 * weight[rows].max() / np.maximum(total, 1e-9))
         correction[rows] = fewer * (kernel @ wanted[rows]) / (fewer * total + _DEPTH_SIGMA**-2)

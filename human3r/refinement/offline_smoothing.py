@@ -1,9 +1,9 @@
-"""Once a clip has ended: smooth people over frames before and after, so that nothing lags behind.
+"""Smooth the people of a finished clip over the frames before and after, without lag.
 
-Works on what the network saw, not on what the causal filter of the stream made of it. Every quantity is a straight line
-fitted locally in time under a Gaussian window, outliers weighted down: a symmetric window has no lag at all, and at the
-ends of a track the line goes on. Orientations and directions are taken in world, where a shaking camera does not shake
-people; distances over the body's size, so that one shape per identity changes no picture.
+Input is the network's predictions, not the output of the causal filter. Every quantity is a line fitted locally in time
+under a Gaussian window, outliers weighted down: a symmetric window has no lag, and at the ends of a track the line
+extrapolates. Orientations and directions are smoothed in world, so that a shaking camera does not shake people;
+distances relative to the body's size, so that one shape per identity changes no image.
 """
 
 from __future__ import annotations
@@ -29,35 +29,34 @@ from human3r.skeleton import (
 )
 
 _REACH = 3.0
-"""The window ends after so many standard deviations."""
-_MOST_NEIGHBOURS = 90
+"""The window ends after this many standard deviations."""
+_MAX_NEIGHBORS = 90
 """On either side; bounds the work on clips of very high frame rates."""
-_LEAST_RUN = 3
+_MIN_RUN = 3
 _ROWS_AT_ONCE = 4096
 """Bodies that are posed together: bounds the memory of long clips."""
 
 
 @dataclass(frozen=True)
 class OfflineSmoothingOptions:
-    """Standard deviations of the windows, seconds; 0 leaves a part as it is.
+    """Standard deviations of the windows, seconds; 0 switches a part off.
 
-    Source: rendered clips with known truth, beside the distance to the keypoints on real ones; table in the training
-    notes.
+    Source: rendered clips with known truth, and distances to the keypoints of real ones; table in the training notes.
     """
 
     rotation_s: float = 0.04
     bearing_s: float = 0.03
     """Of the direction to the body."""
     distance_s: float = 0.3
-    """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, and no pixel."""
+    """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, but no pixel."""
     rotation_knee: float = 0.5
-    """Radians: an observation this far off the line counts half."""
+    """Radians: an observation this far off the line has half the weight."""
     bearing_knee: float = 0.05
     log_distance_knee: float = 0.25
     gap_s: float = 0.5
-    """Longer absences divide a track: nothing is carried over them."""
+    """Longer absences divide a track: nothing is smoothed across them."""
     jump_m: float = 1.0
-    """Nor over steps this far aside: a slip of the identities."""
+    """Nor across larger sideways steps: an error of the tracker."""
 
 
 def smooth_tracks(
@@ -68,13 +67,13 @@ def smooth_tracks(
     body: SmplxBody,
     options: OfflineSmoothingOptions | None = None,
 ) -> PersonTable:
-    """Return the table with smooth poses and places.
+    """Return the table with smooth poses and positions.
 
     Args:
-        people: N rows of a run with the columns ``seen_*``, which hold what the network saw in the camera.
+        people: N rows; the ``unfiltered`` columns are smoothed.
         time_s: ``N`` of each row, seconds.
         T_world_camera: ``N 4 4`` of each row.
-        betas: ``N 10`` shapes that the people get; distances follow their sizes.
+        betas: ``N 10`` new shapes; distances follow their sizes.
         body: The people's body.
         options: Windows.
     """
@@ -113,12 +112,12 @@ def smooth_tracks(
 
 
 def _chord(options: OfflineSmoothingOptions) -> float:
-    """Distance between rotation matrices at the knee: small angles times the root of two."""
+    """Return the distance between rotation matrices at the knee: a small angle times the root of two."""
     return 2**0.5 * options.rotation_knee
 
 
 def _posed(rotations: np.ndarray, betas: np.ndarray, body: SmplxBody) -> tuple[np.ndarray, np.ndarray]:
-    """Return orientations of the bones ``N 22 3 3`` and the anchor from the head joint ``N 3``, both in the camera."""
+    """Return bone orientations ``N 22 3 3`` and the trunk's mean from the head joint ``N 3``, in the camera."""
     orientation, joints = forward_kinematics(torch.from_numpy(np.asarray(rotations)), _bones(body, betas))
     anchor = joints[:, TRUNK_JOINTS].mean(1) - joints[:, Joint.HEAD]
     return orientation.double().numpy(), anchor.double().numpy()
@@ -157,19 +156,19 @@ def _pose_in_world(
 def _runs(
     track: np.ndarray, time_s: np.ndarray, bearing: np.ndarray, distance: np.ndarray, options: OfflineSmoothingOptions
 ) -> list[np.ndarray]:
-    """Return rows of every stretch in which an identity is seen without a gap or a jump, in order of time."""
+    """Return the rows of every stretch of an identity without a gap or a jump, in order of time."""
     runs = []
     for identity in np.unique(track):
         rows = np.flatnonzero(track == identity)
         rows = rows[np.argsort(time_s[rows], kind="stable")]
         aside = np.linalg.norm(np.diff(bearing[rows], axis=0), axis=1) * distance[rows[1:]]
         breaks = (np.diff(time_s[rows]) > options.gap_s) | (aside > options.jump_m)
-        runs += [run for run in np.split(rows, np.flatnonzero(breaks) + 1) if len(run) >= _LEAST_RUN]
+        runs += [run for run in np.split(rows, np.flatnonzero(breaks) + 1) if len(run) >= _MIN_RUN]
     return runs
 
 
 def _smooth(values: np.ndarray, time_s: np.ndarray, sigma_s: float, knee: float) -> np.ndarray:
-    """Fit lines to ``n J D`` values at ``n`` times, twice: the second time without those off the first line."""
+    """Fit lines to ``n J D`` values at ``n`` times, twice: the second time with outliers weighted down."""
     if sigma_s <= 0:
         return values
     fitted = local_lines(values, time_s, sigma_s, np.ones(values.shape[:2]))
@@ -178,19 +177,19 @@ def _smooth(values: np.ndarray, time_s: np.ndarray, sigma_s: float, knee: float)
 
 
 def local_lines(values: np.ndarray, time_s: np.ndarray, sigma_s: float, weight: np.ndarray) -> np.ndarray:
-    """Return ``n J D``: at every time, the value there of a line fitted under a Gaussian window around it.
+    """Return ``n J D``: the value at every time of a line fitted under a Gaussian window around it.
 
     Args:
         values: ``n J D``.
         time_s: ``n`` increasing, seconds.
         sigma_s: Standard deviation of the window.
-        weight: ``n J`` of each observation, beside the window.
+        weight: ``n J`` of each observation, times the window.
     """
     count = len(values)
-    neighbours = min(_MOST_NEIGHBOURS, count - 1, _widest(time_s, _REACH * sigma_s))
+    neighbors = min(_MAX_NEIGHBORS, count - 1, _widest(time_s, _REACH * sigma_s))
     moments = np.zeros((3, *weight.shape))
     sums = np.zeros((2, *values.shape))
-    for shift in range(-neighbours, neighbours + 1):
+    for shift in range(-neighbors, neighbors + 1):
         here = np.arange(max(0, -shift), min(count, count - shift))
         away = (time_s[here + shift] - time_s[here]) / sigma_s
         share = (np.exp(-0.5 * away**2) * (np.abs(away) <= _REACH))[:, None] * weight[here + shift]
@@ -207,7 +206,7 @@ def local_lines(values: np.ndarray, time_s: np.ndarray, sigma_s: float, weight: 
 
 
 def _widest(time_s: np.ndarray, reach_s: float) -> int:
-    """Most observations within ``reach_s`` on one side of any of them."""
+    """Return the largest number of observations within ``reach_s`` on one side of any of them."""
     return int((np.searchsorted(time_s, time_s + reach_s, side="right") - np.arange(len(time_s))).max())
 
 

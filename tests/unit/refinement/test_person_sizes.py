@@ -1,4 +1,4 @@
-"""Children are told from grown-ups by the floor under their feet, and only where something speaks for it."""
+"""Children are told from adults by the floor under their feet, and only where something speaks for it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def _sizes(ratios: list[float], trusts: list[float] | float = 0.5, frames: int =
     )
 
 
-def test_grown_ups_who_agree_with_the_scene_keep_their_sizes() -> None:
+def test_adults_who_agree_with_the_scene_keep_their_sizes() -> None:
     sizes = _sizes([0.1, 0.15, 0.05])
     assert set(sizes.log_size.values()) == {0.0}
     assert sizes.log_scene == 0.0
 
 
-def test_a_child_beside_grown_ups_becomes_as_small_as_the_floor_says() -> None:
+def test_a_child_beside_adults_becomes_as_small_as_the_floor_says() -> None:
     sizes = _sizes([0.1, 0.1, 0.1 + np.log(1.45 / 1.0)])
     assert sizes.log_size[0] == sizes.log_size[1] == 0.0
     assert sizes.log_size[2] == pytest.approx(np.log(1.0 / 1.45), abs=0.06)
