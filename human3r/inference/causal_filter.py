@@ -1,10 +1,9 @@
-"""An optional causal filter over the people of a stream: place, distance, orientation of every bone, one shape each.
+"""Causal filter over the people of a stream: position, distance, orientation of every bone, one shape each.
 
-Per-frame people shake: at 30 fps by 60 to 170 m/s² where the athlete's own acceleration is 8. Every quantity passes a
-g-h filter (fading memory of order one: position and rate), which follows steady motion without any lag and a change of
-speed about one time constant late. Bones are filtered by their orientation in the camera, because errors of
-neighbouring joints cancel there, and the body is placed by the middle of the trunk, where they average out. Nothing
-waits for later frames.
+Per-frame predictions shake: at 30 fps by 60 to 170 m/s², where an athlete's true acceleration is 8. Every quantity
+passes a g-h filter (fading memory of order one: value and rate), which follows steady motion without lag and a change
+of speed about one time constant late. Bones are filtered by their orientation in the camera, because errors of
+neighboring joints cancel there, and the body is placed by the mean of its trunk, where they average out.
 """
 
 from __future__ import annotations
@@ -28,52 +27,52 @@ from human3r.skeleton import (
     to_local_rotations,
 )
 
-_METRES_PER_SIZE = 1.4
-"""From head to ankle of a grown-up: turns distances over sizes to rough metres."""
+_METERS_PER_SIZE = 1.4
+"""From head to ankle of an adult: converts distances over sizes to approximate meters."""
 
 
 @dataclass(frozen=True)
 class CausalFilterOptions:
-    """Time constants of the filters; 0 switches a part off. A change of speed is followed so much later."""
+    """Time constants of the filters, the lag after a change of speed; 0 switches a part off."""
 
     rotation_s: float = 0.1
     bearing_s: float = 0.08
     """Of the direction to the body."""
     distance_s: float = 0.4
-    """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, and no pixel."""
+    """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, but no pixel."""
     near_m: float = 4.0
-    """Noise grows with distance, and from here on the time constants do, up to ``far_factor``."""
+    """Noise grows with distance; from here on so do the time constants, up to ``far_factor``."""
     far_factor: float = 1.5
     rotation_knee: float = 0.5
-    """Radians: a bone this far from its prediction halves its time constant; a fast limb is not held back."""
+    """Radians: a bone this far from its prediction halves its time constant, so that fast limbs do not lag."""
     bearing_knee: float = 0.02
     """The same of the direction to the body."""
-    longest_step_s: float = 0.2
-    """Rates are not believed for longer than this."""
-    largest_turn: float = 0.5
-    """Radians by which one frame may turn a bone's prediction for the rate; slips of the detector turn more."""
+    max_step_s: float = 0.2
+    """Rates are extrapolated for at most this long."""
+    max_turn: float = 0.5
+    """Radians by which one frame may change a bone's prediction for the rate; false detections differ by more."""
     log_distance_knee: float = 0.25
-    """A logarithmic distance this far from its prediction halves the time constant: the filter has gone astray."""
-    largest_speed: float = 4.0
-    """Metres per second by which a rate may carry somebody nearer or away; a run."""
+    """A logarithmic distance this far from its prediction halves the time constant."""
+    max_speed: float = 4.0
+    """Meters per second of the distance's rate at most: a run."""
     jump_m: float = 1.0
-    """A body this far aside from where it is expected is another one: everything starts anew."""
+    """A body this far sideways from its prediction is another one: its filters restart."""
     shape_memory: float = 300.0
-    """Observations that the running mean of betas remembers."""
+    """Length of the running mean of betas, observations."""
     forget_s: float = 1.0
-    """A track unseen for longer starts anew."""
+    """The filters of a track restart after a longer absence."""
 
 
 @dataclass(frozen=True)
 class CausalFilterState(TensorRecord):
-    """What is remembered of K identities; frozen, ``filter_people`` returns a new one."""
+    """State of the filters of K identities; ``filter_people`` returns a new one."""
 
     track_id: Tensor
     """``K`` int64."""
     time_s: Tensor
-    """``K`` float64, when last seen."""
+    """``K`` float64, time of the last observation."""
     since_s: Tensor
-    """``K`` float64, when the filter started."""
+    """``K`` float64, start of the filter."""
     log_distance: Tensor
     """``K`` logarithm of the anchor's distance over the body's size."""
     log_distance_rate: Tensor
@@ -173,8 +172,8 @@ def _advance(
     """Predict each filter to the new time and correct it; returns also how far aside each body came, radians."""
     age = (fresh.time_s - old.time_s).clamp_min(1e-4).to(torch.float32)
     elapsed = (fresh.time_s - old.since_s).to(torch.float32)
-    ahead = age.clamp_max(options.longest_step_s)
-    slower = (old.log_distance.exp() * _METRES_PER_SIZE / options.near_m).clamp(1.0, options.far_factor)
+    ahead = age.clamp_max(options.max_step_s)
+    slower = (old.log_distance.exp() * _METERS_PER_SIZE / options.near_m).clamp(1.0, options.far_factor)
 
     def gains(constant_s: Tensor) -> tuple[Tensor, Tensor]:
         # A filter that has seen little follows fast at first: its rate is not known yet.
@@ -188,7 +187,7 @@ def _advance(
     astray = 1 + (miss / options.log_distance_knee).square()
     position_gain, rate_gain = gains(options.distance_s / astray)
     log_distance = log_distance + position_gain * miss
-    fastest = options.largest_speed / (log_distance.exp() * _METRES_PER_SIZE)
+    fastest = options.max_speed / (log_distance.exp() * _METERS_PER_SIZE)
     log_distance_rate = (old.log_distance_rate + rate_gain * miss / astray).clamp(-fastest, fastest)
 
     bearing = old.bearing + ahead[:, None] * old.bearing_rate
@@ -204,7 +203,7 @@ def _advance(
     position_gain, rate_gain = (gain[..., None] for gain in gains(options.rotation_s / astray))
     # Near half a turn the shortest way is a coin toss; a flip is then taken at once instead of spun through.
     flips = angle > 0.9 * math.pi
-    limited = turn * (options.largest_turn / angle.clamp_min(options.largest_turn))
+    limited = turn * (options.max_turn / angle.clamp_min(options.max_turn))
     corrected = orientation @ rotation_from_axis_angle(position_gain * turn)
     rate = torch.where(flips, torch.zeros_like(turn), old.orientation_rate + rate_gain * limited)
 

@@ -23,7 +23,7 @@ from human3r.models.human3r import Human3R
 from human3r.models.precision import Precision, set_precision
 
 _AUTO_ORDER = ("human3r_896l", "human3r_672l", "human3r_672b", "human3r_672s")
-"""Official models from best to fastest. Source: Human3R (arXiv 2510.06219), table of variants."""
+"""Networks of the paper from best to fastest. Source: Human3R (arXiv 2510.06219), table of variants."""
 
 
 def load_model(
@@ -37,12 +37,12 @@ def load_model(
     """Load a model.
 
     Args:
-        name_or_path: ``compact``, ``tiny``, an official name, the path of a ``.safetensors`` or ``.pth`` file, or
-            ``auto``: the best official model on this machine if it has a GPU, else ``compact``.
+        name_or_path: ``compact``, ``tiny``, a network of the paper, the path of a ``.safetensors`` or ``.pth`` file, or
+            ``auto``: the paper's best network on this machine if it has a GPU, else ``compact``.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32``, ``mixed``, ``mixed16``, ``fp16`` or ``bf16``; see ``choose_policy``.
         body: A licensed ``SMPLX_NEUTRAL.npz``; None is the embedded body.
-        compiled: Compile an official network for 16:9 frames, which takes minutes; it runs as it is where that fails.
+        compiled: Compile a network of the paper for 16:9 frames, which takes minutes; where that fails it runs uncompiled.
 
     Raises:
         InputError: An unknown name, device or precision.
@@ -80,7 +80,7 @@ def load_model(
 
 
 def _typical_image(config: ModelConfig, policy: ComputePolicy) -> torch.Tensor:
-    """Return a grey 16:9 frame."""
+    """Return a gray 16:9 frame."""
     patch = config.trunk.patch_size
     height = config.image_size * 9 // 16 // patch * patch
     return torch.zeros(1, 3, height, config.image_size, device=policy.device)

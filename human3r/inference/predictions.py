@@ -1,7 +1,4 @@
-"""From the network's answer to records of the source frame: which answers can be used, and in whose pixels.
-
-Stateless; the stream itself is ``human3r.inference.session``.
-"""
+"""From predictions of the network to records of the source frame: which are usable, and their pixels. Stateless."""
 
 from __future__ import annotations
 
@@ -10,17 +7,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from human3r.bodies import SmplxBody
-from human3r.bodies.placement import to_body_parameters
 from human3r.geometry.camera import intrinsics, intrinsics_in_source, pixels_in_source
 from human3r.models.parts import PER_PERSON, NetworkPrediction, RecurrentState
-from human3r.records import Camera, FramePrediction, People, empty_people
+from human3r.records import Camera, People
 from human3r.video.preprocess import PreparedImage
 
-_PLAIN_FOCAL = 0.87
-"""Focal length over the longer side while no frame was usable: 60 degrees."""
+_DEFAULT_FOCAL = 0.87
+"""Focal length over the longer side before the first usable frame: 60 degrees."""
 _MIN_FOCAL = 0.05
-"""Focal length over the longer side below which a pointmap had no cone of rays: a view of 169 degrees."""
+"""Focal length over the longer side below which it is degenerate: a view of 169 degrees."""
 
 
 def people_of(network: NetworkPrediction, track_id: Tensor, prepared: PreparedImage) -> People:
@@ -37,63 +32,9 @@ def people_of(network: NetworkPrediction, track_id: Tensor, prepared: PreparedIm
     )
 
 
-def describe(
-    network: NetworkPrediction,
-    people: People,
-    camera: Camera,
-    body: SmplxBody,
-    prepared: PreparedImage,
-    frame_index: int,
-    time_s: float,
-) -> FramePrediction:
-    """Place the people of a frame in the world of its camera; everything is on the CPU already."""
-    maps = network.pointmap_camera, network.confidence, network.person_mask
-    return _placed(people, camera, body, maps, prepared, frame_index, time_s)
-
-
-def describe_nothing(
-    last_camera: Camera | None, body: SmplxBody, prepared: PreparedImage, frame_index: int, time_s: float
-) -> FramePrediction:
-    """Return what is said about a frame that cannot be used: nobody, no trust in any point, the camera of before."""
-    height, width = prepared.image_uint8.shape[:2]
-    camera = last_camera
-    if camera is None:
-        camera = Camera(plain_intrinsics(prepared), torch.eye(4), prepared.source_size)
-    maps = torch.zeros(height, width, 3), torch.zeros(height, width), torch.zeros(height, width)
-    return _placed(empty_people(), camera, body, maps, prepared, frame_index, time_s)
-
-
-def _placed(
-    people: People,
-    camera: Camera,
-    body: SmplxBody,
-    maps: tuple[Tensor, Tensor, Tensor],
-    prepared: PreparedImage,
-    frame_index: int,
-    time_s: float,
-) -> FramePrediction:
-    parameters = to_body_parameters(
-        people.joint_rotations, people.head_camera, people.betas, people.expression, camera.T_world_camera, body
-    )
-    pointmap_camera, confidence, person_mask = maps
-    return FramePrediction(
-        frame_index=frame_index,
-        time_s=time_s,
-        camera=camera,
-        people=people,
-        parameters_world=parameters,
-        joints_world=body.joints(parameters),
-        pointmap_camera=pointmap_camera,
-        confidence=confidence,
-        person_mask=person_mask,
-        image=torch.from_numpy(prepared.image_uint8),
-        source_rect_px=prepared.source_rect_px,
-    )
-
-
-def plain_intrinsics(prepared: PreparedImage) -> Tensor:
-    """Return ``3 3`` intrinsics of a source frame that nothing is known about."""
-    return intrinsics(_PLAIN_FOCAL * max(prepared.source_size), prepared.source_size)
+def default_intrinsics(prepared: PreparedImage) -> Tensor:
+    """Return ``3 3`` intrinsics of a source frame before anything is known."""
+    return intrinsics(_DEFAULT_FOCAL * max(prepared.source_size), prepared.source_size)
 
 
 def source_intrinsics(
@@ -102,12 +43,12 @@ def source_intrinsics(
     """Return ``3 3`` intrinsics of the source frame; a degenerate focal length is replaced by the last good one."""
     focal = float(focal_px)
     if focal < _MIN_FOCAL * max(network_size):
-        return plain_intrinsics(prepared) if last_camera is None else last_camera.K
+        return default_intrinsics(prepared) if last_camera is None else last_camera.K
     return intrinsics_in_source(intrinsics(focal, network_size), network_size, prepared.source_rect_px)
 
 
 def is_usable(prediction: NetworkPrediction, state: RecurrentState) -> bool:
-    """Whether camera, focal length and state are finite: one question to the device."""
+    """Return whether camera, focal length and state are finite; one host synchronization."""
     parts = (prediction.T_segment_camera, prediction.focal_px, state.state_tokens, state.memory_slots)
     is_finite = torch.stack([torch.isfinite(part).all() for part in parts]).all()
     x, y, z = prediction.pointmap_camera.unbind(-1)
@@ -128,9 +69,9 @@ def without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
 
 
 def scene_ratio_of(state: RecurrentState, num_people: int) -> Tensor | None:
-    """Return ``P 2`` ratios and trust of ``FramePrediction.scene_ratio``, or None where the network has none."""
+    """Return ``P 2`` of ``FramePrediction.scene_ratio``, or None where the network has none."""
     ratios, trust = getattr(state.scale_state, "ratios", None), getattr(state.scale_state, "trust", None)
-    # Somebody whose numbers were broken has been dropped: nobody knows any longer whose ratio is whose.
+    # People with non-finite values were dropped: rows no longer correspond.
     if ratios is None or trust is None or len(ratios) != num_people:
         return None
     return torch.stack([ratios, trust], dim=1).nan_to_num(0.0).float().cpu()

@@ -11,13 +11,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from human3r.bodies.placement import to_body_parameters
 from human3r.errors import CheckpointError, InputError
 from human3r.inference.causal_filter import CausalFilterState, filter_people
 from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.predictions import describe, describe_nothing, people_of
+from human3r.inference.predictions import default_intrinsics, people_of
 from human3r.inference.profile import SessionOptions
 from human3r.inference.recurrence import Advanced, Ahead, Recurrence, SessionSnapshot
-from human3r.records import FramePrediction
+from human3r.records import Camera, FramePrediction, empty_people
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PREPARE, PreparedImage
 
@@ -36,20 +37,37 @@ class Describer:
     @torch.inference_mode()
     def describe(self, advanced: Advanced) -> FramePrediction:
         """Return the prediction of a frame; every frame once, in order."""
-        prepared, body, after = advanced.prepared, self._body, advanced.after
-        frame_index, time_s, camera = advanced.frame_index, advanced.time_s, after.last_camera
-        if advanced.result is None:
-            return describe_nothing(camera, body, prepared, frame_index, time_s)
-        prediction, track_id, scene_ratio = advanced.result
-        people, unfiltered = people_of(prediction, track_id, prepared), None
-        if after.options.causal_filter is not None:
-            unfiltered = people
-            people, self.filter_state = filter_people(
-                people, time_s, self.filter_state, body, after.options.causal_filter
-            )
-        assert camera is not None
-        described = describe(prediction, people, camera, body, prepared, frame_index, time_s)
-        return replace(described, people_unfiltered=unfiltered, scene_ratio=scene_ratio)
+        prepared, after, body = advanced.prepared, advanced.after, self._body
+        height, width = prepared.image_uint8.shape[:2]
+        camera = after.last_camera or Camera(default_intrinsics(prepared), torch.eye(4), prepared.source_size)
+        people, unfiltered, scene_ratio = empty_people(), None, None
+        maps = torch.zeros(height, width, 3), torch.zeros(height, width), torch.zeros(height, width)
+        if advanced.result is not None:
+            prediction, track_id, scene_ratio = advanced.result
+            people = people_of(prediction, track_id, prepared)
+            maps = prediction.pointmap_camera, prediction.confidence, prediction.person_mask
+            options = after.options.causal_filter
+            if options is not None:
+                unfiltered, state = people, self.filter_state
+                people, self.filter_state = filter_people(people, advanced.time_s, state, body, options)
+        parameters = to_body_parameters(
+            people.joint_rotations, people.head_camera, people.betas, people.expression, camera.T_world_camera, body
+        )
+        return FramePrediction(
+            frame_index=advanced.frame_index,
+            time_s=advanced.time_s,
+            camera=camera,
+            people=people,
+            parameters_world=parameters,
+            joints_world=body.joints(parameters),
+            pointmap_camera=maps[0],
+            confidence=maps[1],
+            person_mask=maps[2],
+            image=torch.from_numpy(prepared.image_uint8),
+            source_rect_px=prepared.source_rect_px,
+            people_unfiltered=unfiltered,
+            scene_ratio=scene_ratio,
+        )
 
     def snapshot(self, advanced: Advanced) -> SessionSnapshot:
         """Return the session after the frame that was described last."""
