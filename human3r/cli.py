@@ -166,7 +166,7 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
 def _add_measuring(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "benchmark", "measure.benchmark", "measure speed and memory on this machine")
     parser.add_argument(
-        "--model", default="auto", help=f"{_MODEL_HELP}; official names without weights run random ones"
+        "--model", default="auto", help=f"{_MODEL_HELP}; names of the paper without weights run random ones"
     )
     parser.add_argument("--frames", type=int, default=30, metavar="N", help="frames to time (%(default)s)")
     parser.add_argument("--warmup", type=int, default=3, metavar="N", help="untimed frames before (%(default)s)")

@@ -1,7 +1,7 @@
-"""How fast a model runs on this machine, and what it costs: the network alone, and from file to file.
+"""Speed and memory of a model on this machine: the network alone, and from file to file.
 
-Warm-up frames are run and not counted, and the report says so. Official networks without their weights are measured
-with seeded random ones: the time does not depend on the values, except through the number of people.
+Warm-up frames are not counted. Networks of the paper without their weights are measured with seeded random ones: the
+time does not depend on the values, except through the number of people.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from human3r.assets.registry import find_weights
 from human3r.benchmarking.breakdown import measure_parts
 from human3r.benchmarking.flops import count_compact_flops, count_flops
 from human3r.benchmarking.measuring import HostWaits, measured_peak
-from human3r.benchmarking.report import BenchmarkReport, RunTimes, Timing, summarise
+from human3r.benchmarking.report import BenchmarkReport, RunTimes, Timing, summarize
 from human3r.bodies import load_body
 from human3r.errors import InputError
 from human3r.inference.loaded_model import LoadedModel
@@ -57,7 +57,7 @@ class BenchmarkOptions:
     frame_size: tuple[int, int] = (360, 640)
     """(height, width) of the source frames; a clip has its own."""
     num_people: int | None = None
-    """Choose the detection threshold of an official network so that so many people pass in the first frame; None
+    """Choose the detection threshold of a network of the paper so that this many people pass in the first frame; None
     leaves it alone, but for random weights it is three."""
     device: str = "auto"
     precision: str = "auto"
@@ -98,7 +98,7 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
         # Before anything that no user runs takes memory.
         peak_memory_mb = _peak_memory_mb(model.device)
         parts = measure_parts(model, clip, len(frames), options.warmup_frames)
-    summary = summarise(_WHAT_FORWARD, forward)
+    summary = summarize(_WHAT_FORWARD, forward)
     people, kept = end_to_end[0][1:]
     flops = _count_flops(model, images[-1], round(people))
     peak = measured_peak(model.device, _matrix_precision(model))
@@ -116,7 +116,7 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
         warmup_frames=options.warmup_frames,
         people_mean=people,
         forward=summary,
-        end_to_end=summarise(_WHAT_END_TO_END, [times for times, *_ in end_to_end]),
+        end_to_end=summarize(_WHAT_END_TO_END, [times for times, *_ in end_to_end]),
         parts=parts,
         flops_per_step=flops,
         peak_flops=peak,
@@ -173,7 +173,7 @@ def _load(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
 
 
 def _write_pattern(path: Path, options: BenchmarkOptions) -> Path:
-    """Write a clip of drifting colour waves: textured, moving, cheap to encode."""
+    """Write a clip of drifting color waves: textured, moving, cheap to encode."""
     height, width = options.frame_size
     y, x = np.mgrid[:height, :width].astype(np.float32)
     with VideoWriter(path, _CLIP_FPS) as writer:

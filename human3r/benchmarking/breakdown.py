@@ -1,7 +1,6 @@
-"""Where the time of a run goes, part by part: processor time of one frame after the other, nothing overlapped.
+"""Processor time of a run by part, one frame after the other without overlap.
 
-Parts are timed from outside, by wrapping the methods of one session and its network while it runs; what a part calls
-in another part is counted there and not twice.
+Parts are timed by wrapping the methods of one session and its network while it runs; nested parts count once.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from human3r.benchmarking.measuring import device_clock
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.session import Session
 from human3r.models.human3r import Human3R
@@ -42,7 +42,7 @@ _MODULES = {
 
 
 class PartClock:
-    """Adds up seconds by part; nested calls interrupt the part that they are in.
+    """Sums seconds by part; a nested call interrupts the part around it.
 
     Args:
         device: Where the network runs: on a GPU seconds are elapsed ones, and every part waits for the device.
@@ -53,12 +53,6 @@ class PartClock:
         self._device = device
         self._running: list[str] = []
         self._since = 0.0
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-            return time.perf_counter()
-        return time.process_time()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -72,7 +66,7 @@ class PartClock:
             self._running.pop()
 
     def _switch(self) -> None:
-        now = self._now()
+        now = device_clock(self._device)
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
         self._since = now

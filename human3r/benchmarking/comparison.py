@@ -1,4 +1,4 @@
-"""Two ways of running one official network side by side on the same frames: how much faster, and how much off.
+"""One network of the paper run in two ways on the same frames: speed-up and differences.
 
 The other way is fp32 and computes everything that the released code computes, the heads that nothing reads included:
 ``plain`` by the formulas, with all attention logits in memory, ``reference`` with torch's fused attention, as the
@@ -50,7 +50,7 @@ class Difference:
     translation_percent: float
     vertices_mm: float
     """Mean distance of body vertices in the camera frame."""
-    vertices_centred_mm: float
+    vertices_centered_mm: float
     """The same with the heads put on each other."""
 
 
@@ -91,7 +91,7 @@ class Comparison:
             lines.append(
                 f"frame {index}: points {difference.pointmap_percent:.3f} %, camera {difference.rotation_deg:.4f} deg "
                 f"{difference.translation_percent:.3f} %, vertices {difference.vertices_mm:.3f} mm "
-                f"({difference.vertices_centred_mm:.3f} centred), people {difference.people}"
+                f"({difference.vertices_centered_mm:.3f} centered), people {difference.people}"
             )
         return "\n".join(lines)
 
@@ -102,10 +102,10 @@ def compare(
     """Run both networks on the CPU, frame by frame in turns; the first frame warms up.
 
     Raises:
-        InputError: Not an official network.
+        InputError: Not a network of the paper.
     """
     if config.architecture != "paper":
-        raise InputError(f"{config.name} has no plain twin.", "Compare an official network.")
+        raise InputError(f"{config.name} has no reference path.", "Compare a network of the paper.")
     other, fast = _networks(config, precision, against, seed)
     images = _images(config, num_frames + 1, seed)
     threshold = _threshold(other, images)
@@ -168,7 +168,7 @@ def _allocate(config: ModelConfig, precision: Precision) -> Human3R:
 
 
 def _images(config: ModelConfig, count: int, seed: int) -> list[Tensor]:
-    """Return frames of coloured blocks ``1 3 H W`` that change from frame to frame."""
+    """Return frames of colored blocks ``1 3 H W`` that change from frame to frame."""
     patch = config.trunk.patch_size
     height, width = config.image_size * 9 // 16 // patch * patch, config.image_size
     generator = torch.Generator().manual_seed(seed)
@@ -198,19 +198,19 @@ def measure_difference(found: NetworkPrediction, expected: NetworkPrediction, bo
     rotation = torch.linalg.matrix_norm(T[:3, :3] - other[:3, :3]) / 2**0.5
     translation = (T[:3, 3] - other[:3, 3]).norm() / other[:3, 3].norm()
     people = (len(expected.score), len(found.score))
-    vertices = centred = math.nan
+    vertices = centered = math.nan
     if people[0] == people[1] > 0:
         first, second = _vertices(found, body), _vertices(expected, body)
         shift = (found.head_camera - expected.head_camera)[:, None]
         vertices = float((first - second).norm(dim=-1).mean()) * 1000
-        centred = float((first - shift - second).norm(dim=-1).mean()) * 1000
+        centered = float((first - shift - second).norm(dim=-1).mean()) * 1000
     return Difference(
         people=people,
         pointmap_percent=float(distance / scale) * 100,
         rotation_deg=math.degrees(float(rotation)),
         translation_percent=float(translation) * 100,
         vertices_mm=vertices,
-        vertices_centred_mm=centred,
+        vertices_centered_mm=centered,
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.benchmarking.table import markdown_table
 from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT
 from human3r.models.config import PRESETS, ModelConfig
@@ -109,32 +110,27 @@ def flop_page(cpu_name: str, cpu_peaks: dict[str, float]) -> str:
     tables = [count_flops(config) for config in PRESETS.values() if config.name != "tiny"]
     names = [table.model for table in tables]
     height, width = IMAGE_SIZE
+    costs = [[part, *(f"{table.parts[part] / 1e9:.1f}" for table in tables)] for part in tables[0].parts]
+    costs.append(["**run by default**", *(f"{table.lean / 1e9:.0f}" for table in tables)])
+    costs.append(["with extra heads", *(f"{table.full / 1e9:.0f}" for table in tables)])
+    peaks = {f"{name}, bf16": peak for name, peak in _PEAKS.items()}
+    peaks |= {f"{cpu_name}, {precision} (measured)": peak for precision, peak in cpu_peaks.items()}
+    limits = [
+        [name, f"{peak / 1e12:.3g} TFLOP/s", *(f"{peak / table.lean:.3g}" for table in tables)]
+        for name, peak in peaks.items()
+    ]
     lines = [
         "# Operations per frame",
         "",
         f"Output of `human3r benchmark --flops`: GFLOP per frame of {width}x{height} with {NUM_PEOPLE} people,",
         "counted by torch's `FlopCounterMode` (a product and a sum are two); norms and softmax are not counted.",
         "",
-        f"| part | {' | '.join(names)} |",
-        f"|---|{'---|' * len(names)}",
-    ]
-    for part in tables[0].parts:
-        row = " | ".join(f"{table.parts[part] / 1e9:.1f}" for table in tables)
-        lines.append(f"| {part} | {row} |")
-    lines.append(f"| **run by default** | {' | '.join(f'{table.lean / 1e9:.0f}' for table in tables)} |")
-    lines.append(f"| with extra heads | {' | '.join(f'{table.full / 1e9:.0f}' for table in tables)} |")
-    lines += [
+        *markdown_table(["part", *names], costs),
         "",
         "Extra heads: points in the first camera's frame, and colors; nothing downstream reads them.",
         "",
         "Upper bounds of the frames per second, at the peak rate of the matrix units; 35 to 50 % of them is usual.",
         "",
-        f"| processor | peak | {' | '.join(names)} |",
-        f"|---|---|{'---|' * len(names)}",
+        *markdown_table(["processor", "peak", *names], limits),
     ]
-    limits = {f"{name}, bf16": peak for name, peak in _PEAKS.items()}
-    limits |= {f"{cpu_name}, {precision} (measured)": peak for precision, peak in cpu_peaks.items()}
-    for name, peak in limits.items():
-        row = " | ".join(f"{peak / table.lean:.3g}" for table in tables)
-        lines.append(f"| {name} | {peak / 1e12:.3g} TFLOP/s | {row} |")
     return "\n".join(lines) + "\n"

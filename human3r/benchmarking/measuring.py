@@ -1,4 +1,4 @@
-"""What a benchmark is measured with: waits for the device, the machine's own peak, processor time."""
+"""Instruments of a benchmark: host synchronizations, the machine's peak rate, processor time."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _REPEATS = 5
 
 
 class HostWaits(TorchDispatchMode):
-    """Counts operators whose result the host must know before it goes on; on a CPU they are the same as on a GPU."""
+    """Counts operators whose result the host must wait for; on a CPU they are the same as on a GPU."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        """Run the operator and remember its name if it waits."""
+        """Run the operator and record its name if the host waits."""
         name = function.name().split(".")[0]
         is_boolean_index = name in ("aten::index", "aten::index_put_") and any(
             isinstance(index, Tensor) and index.dtype == torch.bool for index in arguments[1]
@@ -42,15 +42,8 @@ class HostWaits(TorchDispatchMode):
         return function(*arguments, **(options or {}))
 
 
-def count_waits(function: Callable[[], object]) -> int:
-    """Return how often a function waits for the device."""
-    with HostWaits() as waits:
-        function()
-    return len(waits.names)
-
-
 def measured_peak(device: torch.device, precision: Precision) -> float:
-    """Return operations per second of a large matrix product, as fast as this program can do it: the practical roof.
+    """Return operations per second of a large matrix product by this program: the practical limit.
 
     On a CPU per second of processor time, times threads, with packed weights where they can be packed.
     """
@@ -66,14 +59,16 @@ def measured_peak(device: torch.device, precision: Precision) -> float:
     return 2 * _PRODUCT_SIDE**3 / best * threads
 
 
+def device_clock(device: torch.device) -> float:
+    """Return the processor time of all threads in seconds; on a GPU elapsed time, after waiting for the device."""
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def processor_seconds(function: Callable[[], object], device: torch.device) -> float:
-    """Return the processor time of all threads that a call takes; on a GPU the elapsed time until it is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        started = time.perf_counter()
-        function()
-        torch.cuda.synchronize(device)
-        return time.perf_counter() - started
-    started = time.process_time()
+    """Return the ``device_clock`` seconds of one call."""
+    started = device_clock(device)
     function()
-    return time.process_time() - started
+    return device_clock(device) - started

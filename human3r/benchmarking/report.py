@@ -1,4 +1,4 @@
-"""What a benchmark says: the records of its figures, and a table of them for people."""
+"""Results of a benchmark: records of the figures, and a table to read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RunTimes:
     cpu_total: float
 
 
-def summarise(what: str, runs: Sequence[RunTimes]) -> Timing:
+def summarize(what: str, runs: Sequence[RunTimes]) -> Timing:
     """Return the figures of several runs of the same frames."""
     seconds = np.concatenate([run.seconds for run in runs])
     median, p95 = float(np.median(seconds)), float(np.percentile(seconds, 95))
@@ -60,7 +60,7 @@ class BenchmarkReport:
 
     model: str
     weights: str
-    """``loaded``, or ``random`` for an official network that is not on this machine."""
+    """``loaded``, or ``random`` for a network of the paper that is not on this machine."""
     device: str
     device_name: str
     threads: int

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from human3r.errors import InputError
 
-Report = Mapping[str, object]
+Report = Mapping[str, Any]
+"""JSON of a ``BenchmarkReport`` or a ``Comparison``."""
 _HEAD = (
     "model, arithmetic", "input", "people", "forward, s", "clip to `reconstruction.npz`, s", "share of peak", "memory",
 )  # fmt: skip
@@ -26,13 +28,12 @@ def read_reports(paths: Sequence[Path]) -> list[Report]:
     reports: list[Report] = []
     for path in paths:
         try:
-            lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+            found = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
         except (OSError, ValueError) as error:
             raise InputError(f"{path.name} is no output of 'benchmark --json' ({error}).") from error
-        for report in lines:
-            if not isinstance(report, dict) or not ("end_to_end" in report or "speed_up" in report):
-                raise InputError(f"{path.name} is no output of 'benchmark --json'.")
-            reports.append(report)
+        if not all(isinstance(one, dict) and ("end_to_end" in one or "speed_up" in one) for one in found):
+            raise InputError(f"{path.name} is no output of 'benchmark --json'.")
+        reports += found
     return reports
 
 
@@ -43,9 +44,9 @@ def speed_tables(reports: Sequence[Report]) -> str:
     lines: list[str] = []
     for machine in dict.fromkeys(_machine(report) for report in runs):
         rows = [_run_row(report) for report in runs if _machine(report) == machine]
-        lines += [f"{machine}; median (95th percentile) per frame:", "", *_table(_HEAD, rows), ""]
+        lines += [f"{machine}; median (95th percentile) per frame:", "", *markdown_table(_HEAD, rows), ""]
     if comparisons:
-        lines += _table(_COMPARISON_HEAD, [_comparison_row(report) for report in comparisons])
+        lines += markdown_table(_COMPARISON_HEAD, [_comparison_row(report) for report in comparisons])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -54,10 +55,10 @@ def _machine(report: Report) -> str:
 
 
 def _run_row(report: Report) -> list[str]:
-    height, width = report["network_size"]  # type: ignore[misc]
+    height, width = report["network_size"]
     weights = "" if report["weights"] == "loaded" else ", random weights"
     times = [
-        f"{timing['seconds_median']:.3f} ({timing['seconds_p95']:.3f})"  # type: ignore[index]
+        f"{timing['seconds_median']:.3f} ({timing['seconds_p95']:.3f})"
         for timing in (report["forward"], report["end_to_end"])
     ]
     return [
@@ -65,16 +66,14 @@ def _run_row(report: Report) -> list[str]:
         f"{width}x{height}",
         f"{report['people_mean']:.0f}",
         *times,
-        f"{100 * report['share_of_peak']:.0f} %",  # type: ignore[operator]
-        f"{report['peak_memory_mb'] / 1000:.1f} GB",  # type: ignore[operator]
+        f"{100 * report['share_of_peak']:.0f} %",
+        f"{report['peak_memory_mb'] / 1000:.1f} GB",
     ]
 
 
 def _comparison_row(report: Report) -> list[str]:
-    differences: Sequence[Mapping[str, float]] = report["differences"]  # type: ignore[assignment]
-
     def worst(name: str) -> float:
-        return max(difference[name] for difference in differences)
+        return max(difference[name] for difference in report["differences"])
 
     return [
         f"`{report['model']}`, {report['precision']}",
@@ -87,5 +86,6 @@ def _comparison_row(report: Report) -> list[str]:
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]

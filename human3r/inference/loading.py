@@ -42,7 +42,7 @@ def load_model(
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32``, ``mixed``, ``mixed16``, ``fp16`` or ``bf16``; see ``choose_policy``.
         body: A licensed ``SMPLX_NEUTRAL.npz``; None is the embedded body.
-        compiled: Compile a network of the paper for 16:9 frames, which takes minutes; where that fails it runs uncompiled.
+        compiled: Compile a network of the paper for 16:9 frames, which takes minutes; else it runs uncompiled.
 
     Raises:
         InputError: An unknown name, device or precision.

@@ -11,14 +11,14 @@ from human3r.benchmarking import breakdown
 from human3r.benchmarking.benchmark import BenchmarkOptions, run_benchmark
 from human3r.benchmarking.breakdown import PartClock, measure_parts
 from human3r.benchmarking.flops import count_compact_flops
-from human3r.benchmarking.report import RunTimes, summarise
+from human3r.benchmarking.report import RunTimes, summarize
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock of parts on which every look at the time takes one second."""
     seconds = iter(range(1000))
-    monkeypatch.setattr(breakdown.time, "process_time", lambda: float(next(seconds)))
+    monkeypatch.setattr(breakdown, "device_clock", lambda device: float(next(seconds)))
     return PartClock(torch.device("cpu"))
 
 
@@ -29,7 +29,7 @@ def test_several_runs_are_summed_up_by_median_and_percentile_of_all_frames():
         RunTimes([0.2, 0.2, 1.0], 1.5, 1.8),
     ]
 
-    timing = summarise("frames", runs)
+    timing = summarize("frames", runs)
 
     assert (timing.runs, timing.frames) == (3, 3)
     assert timing.seconds_median == pytest.approx(0.1)
