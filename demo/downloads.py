@@ -11,7 +11,7 @@ from human3r import (
     MANIFEST_NAME,
     MOMENTS_NAME,
     PLAYER_SCENE_NAME,
-    export_file,
+    export,
     write_manifest,
     write_player_scene,
     write_zip,
@@ -55,5 +55,5 @@ def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Pat
     elif _FORMATS[name].needs == "clip" and clip is None:
         return False
     else:
-        export_file(result, path, body=body, clip=clip, moments=folder.path / MOMENTS_NAME)
+        export(result, path, body=body, clip=clip, moments=folder.path / MOMENTS_NAME)
     return True

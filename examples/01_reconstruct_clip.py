@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import human3r
-from human3r.export import write_all
+from human3r.exporting import write_all
 
 HERE = Path(__file__).parent
 

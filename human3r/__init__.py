@@ -5,10 +5,11 @@
     model = human3r.load_model("compact")
     result = human3r.reconstruct("clip.mp4", model)
     result.save("reconstruction.npz")
+    human3r.export(result, "scene.glb")
 
-Functions: ``load_model`` loads a network and its body model, ``reconstruct`` runs it over a clip, ``probe`` measures a
-clip, ``models_on_disk`` lists the models that can be loaded at once, ``draw_preview`` draws the people of one frame,
-``player_page`` returns the HTML of the 4D player.
+Functions: ``load_model`` loads a network and its body model, ``reconstruct`` runs it over a clip, ``export`` writes a
+result for other tools, ``probe`` measures a clip, ``models_on_disk`` lists the models that can be loaded at once,
+``draw_preview`` draws the people of one frame, ``player_page`` returns the HTML of the 4D player.
 Classes: ``Session`` runs a model frame by frame, ``FramePrediction`` is what a frame gives, ``Reconstruction`` what a
 clip gives, ``Human3RError`` the base of all errors. ``human3r/README.md`` explains frames, units and shapes.
 
@@ -43,20 +44,20 @@ if TYPE_CHECKING:
         UnsupportedMediaError,
         error_from,
     )
-    from human3r.export import (
+    from human3r.exporting import (
         EXPORT_FORMATS,
         MANIFEST_NAME,
         ExportFormat,
-        export_file,
+        export,
         format_of,
         write_all,
         write_manifest,
         write_zip,
     )
-    from human3r.export.viewer.live import LiveScene
-    from human3r.export.viewer.moments import MOMENTS_NAME, Moments
-    from human3r.export.viewer.player import player_page
-    from human3r.export.viewer.recording import PLAYER_SCENE_NAME, write_player_scene
+    from human3r.exporting.viewer.live import LiveScene
+    from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments
+    from human3r.exporting.viewer.player import player_page
+    from human3r.exporting.viewer.recording import PLAYER_SCENE_NAME, write_player_scene
     from human3r.inference.loaded_model import LoadedModel
     from human3r.inference.loading import load_model
     from human3r.inference.pipeline import FrameSink, RunControl, reconstruct
@@ -91,20 +92,20 @@ _HOMES = {
         "UnsupportedMediaError",
         "error_from",
     ),
-    "human3r.export": (
+    "human3r.exporting": (
         "EXPORT_FORMATS",
         "ExportFormat",
         "MANIFEST_NAME",
-        "export_file",
+        "export",
         "format_of",
         "write_all",
         "write_manifest",
         "write_zip",
     ),
-    "human3r.export.viewer.live": ("LiveScene",),
-    "human3r.export.viewer.moments": ("MOMENTS_NAME", "Moments"),
-    "human3r.export.viewer.player": ("player_page",),
-    "human3r.export.viewer.recording": ("PLAYER_SCENE_NAME", "write_player_scene"),
+    "human3r.exporting.viewer.live": ("LiveScene",),
+    "human3r.exporting.viewer.moments": ("MOMENTS_NAME", "Moments"),
+    "human3r.exporting.viewer.player": ("player_page",),
+    "human3r.exporting.viewer.recording": ("PLAYER_SCENE_NAME", "write_player_scene"),
     "human3r.inference.loaded_model": ("LoadedModel",),
     "human3r.inference.loading": ("load_model",),
     "human3r.inference.pipeline": ("FrameSink", "RunControl", "reconstruct"),
@@ -166,7 +167,7 @@ __all__ = [
     "__version__",
     "draw_preview",
     "error_from",
-    "export_file",
+    "export",
     "format_of",
     "forward",
     "load_model",

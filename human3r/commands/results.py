@@ -7,10 +7,9 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from human3r.assets.body_file import open_body
-from human3r.bodies import SmplxBody
 from human3r.errors import InputError
-from human3r.export.viewer.moments import MOMENTS_NAME
+from human3r.exporting.bundle import load_matching_body
+from human3r.exporting.viewer.moments import MOMENTS_NAME
 from human3r.results.reconstruction import Reconstruction
 
 _NPZ_NAME = "reconstruction.npz"
@@ -29,22 +28,6 @@ def load_result(path: Path) -> Reconstruction:
     return Reconstruction.load(file)
 
 
-def load_matching_body(path: str | None, result: Reconstruction) -> SmplxBody:
-    """Load the body that a result's parameters belong to.
-
-    Raises:
-        InputError: The result was made with a licensed body and no path is given, or the other way round.
-    """
-    body = open_body(path)
-    made_with = result.meta.get("body")
-    if isinstance(made_with, str) and made_with != body.name:
-        raise InputError(
-            f"The reconstruction was made with the body {made_with!r}, this is {body.name!r}.",
-            "Give the same body file with --body, or leave it out for the embedded one.",
-        )
-    return body
-
-
 def _moments_beside(path: Path) -> Path | None:
     """Return the points of single frames that ``reconstruct`` left beside a result, if any."""
     file = (path if path.is_dir() else path.parent) / MOMENTS_NAME
@@ -53,13 +36,13 @@ def _moments_beside(path: Path) -> Path | None:
 
 def export(options: argparse.Namespace) -> int:
     """Run the command ``export``: one file by its ending, or with ``--formats`` several into a folder."""
-    from human3r.export import check_formats, export_file, write_all
+    from human3r.exporting import check_formats, export, write_all
 
     formats = check_formats(options.formats) if options.formats else None
     result = load_result(options.path)
     body, moments = load_matching_body(options.body, result), _moments_beside(options.path)
     if formats is None:
-        print(export_file(result, options.output, body=body, clip=options.clip, moments=moments))
+        print(export(result, options.output, body=body, clip=options.clip, moments=moments))
         return 0
     folder = options.path if options.path.is_dir() else options.path.parent
     extends = options.output.resolve() == folder.resolve()
@@ -70,7 +53,7 @@ def export(options: argparse.Namespace) -> int:
 
 def view(options: argparse.Namespace) -> int:
     """Run the command ``view``: serve until interrupted."""
-    from human3r.export.viewer.player_page import PlayerPage
+    from human3r.exporting.viewer.player_page import PlayerPage
 
     result = load_result(options.path)
     body = load_matching_body(options.body, result)

@@ -15,8 +15,8 @@ from types import FrameType
 from tqdm import tqdm
 
 from human3r.errors import InputError
-from human3r.export import DEFAULT_FORMATS, check_formats, write_all
-from human3r.export.viewer.moments import Moments
+from human3r.exporting import DEFAULT_FORMATS, check_formats, write_all
+from human3r.exporting.viewer.moments import Moments
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.loading import load_model
 from human3r.inference.pipeline import RunControl

@@ -16,7 +16,7 @@ from PIL import Image
 from synthetic_scene import stand_in_body, walking_reconstruction
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.export import export_file
+from human3r.exporting import export
 from human3r.results.posing import posed_vertices, rows_of_frame
 from human3r.results.reconstruction import Reconstruction
 
@@ -50,7 +50,7 @@ def seen(
     walk = walking_reconstruction(body)
     folder = tmp_path_factory.mktemp("blender")
     times_s = [float(walk.time_s[frame] - walk.time_s[0]) for frame in FRAMES]
-    answer = read_in_blender(export_file(walk, folder / "scene.glb", body=body), folder, walk.fps, times_s)
+    answer = read_in_blender(export(walk, folder / "scene.glb", body=body), folder, walk.fps, times_s)
     return folder, answer, body, walk
 
 

@@ -16,7 +16,7 @@ import pytest
 from synthetic_scene import stand_in_body, walking_reconstruction
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.export import export_file
+from human3r.exporting import export
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SCRIPT = """
@@ -43,5 +43,5 @@ def issues_of(path: Path) -> dict:
 def test_a_file_has_no_errors_and_no_warnings(tmp_path: Path, body: str, name: str, num_people: int) -> None:
     shape: SmplxBody = BODIES[body]()
     walk = walking_reconstruction(shape, num_people=num_people)
-    issues = issues_of(export_file(walk, tmp_path / name, body=shape))
+    issues = issues_of(export(walk, tmp_path / name, body=shape))
     assert (issues["numErrors"], issues["numWarnings"]) == (0, 0), issues["messages"]

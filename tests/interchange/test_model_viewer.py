@@ -22,7 +22,7 @@ from synthetic_scene import walking_reconstruction
 
 from demo.tools import headless
 from human3r.bodies import load_body
-from human3r.export import export_file
+from human3r.exporting import export
 from human3r.results.reconstruction import Reconstruction
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -58,7 +58,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[object, Re
         pytest.skip(reason)
     folder, body = tmp_path_factory.mktemp("model_viewer"), load_body()
     walk = walking_reconstruction(body)
-    export_file(walk, folder / "scene.glb", body=body)
+    export(walk, folder / "scene.glb", body=body)
     (folder / "viewer.js").write_bytes(module.read_bytes())
     (folder / "index.html").write_text(PAGE)
     handler = functools.partial(_Quiet, directory=str(folder))

@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 from synthetic_scene import stand_in_body
 
-from human3r.export.gltf.writer import ARRAY_BUFFER, GltfWriter
-from human3r.export.motion import NUM_INFLUENCES, build_skin, continuous_quat_xyzw
+from human3r.exporting.gltf.writer import ARRAY_BUFFER, GltfWriter
+from human3r.exporting.motion import NUM_INFLUENCES, build_skin, continuous_quat_xyzw
 
 SEEDS = st.integers(0, 2**32 - 1)
 

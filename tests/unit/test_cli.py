@@ -152,7 +152,7 @@ def test_benchmark_prints_the_agreed_json(capsys):
 
 def test_a_saved_result_is_exported_by_the_files_ending(walk, tmp_path, monkeypatch, small_body, capsys):
     walk.save(tmp_path / "reconstruction.npz")
-    monkeypatch.setattr("human3r.commands.results.open_body", lambda path: small_body)
+    monkeypatch.setattr("human3r.exporting.bundle.open_body", lambda path: small_body)
     monkeypatch.setattr(small_body, "name", "none-such", raising=False)
     # The walk says which body it was made with; another one is refused.
     assert main(["export", str(tmp_path), "-o", str(tmp_path / "p.ply")]) == 2

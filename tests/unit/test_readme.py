@@ -45,6 +45,7 @@ def test_the_python_snippet_runs(checkout: Path) -> None:
 
     assert output.startswith("Reconstruction(")
     assert (checkout / "reconstruction.npz").read_bytes()[:2] == b"PK"
+    assert (checkout / "scene.glb").read_bytes()[:4] == b"glTF"
 
 
 def test_the_commands_run_one_after_the_other(checkout: Path) -> None:

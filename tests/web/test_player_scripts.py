@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from human3r.export.viewer.tape import BodyPose, TapeFrame, TapeWriter
+from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(600)]
 

@@ -11,7 +11,7 @@ from pictures import COUNT_DRAWINGS, changed, screenshot, settled, share_of_hue
 from synthetic_scene import walking_reconstruction
 
 from human3r.bodies import load_body
-from human3r.export import export_file
+from human3r.exporting import export
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(1800)]
 NUM_FRAMES = 20
@@ -21,7 +21,7 @@ NUM_FRAMES = 20
 def scene_page(chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     body = load_body()
     path = tmp_path_factory.mktemp("scene") / "scene.html"
-    export_file(walking_reconstruction(body, num_frames=NUM_FRAMES, num_points=2000), path, body=body)
+    export(walking_reconstruction(body, num_frames=NUM_FRAMES, num_points=2000), path, body=body)
     context = chromium.new_context(viewport={"width": 480, "height": 400}, offline=True)
     page = context.new_page()
     page.set_default_timeout(600_000)

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from human3r.bodies.smplx import local_rotations
-from human3r.export.motion import Skin, build_skin
-from human3r.export.viewer import scene as viser_scene
-from human3r.export.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
-from human3r.export.viewer.views import framing_view, top_view
+from human3r.exporting.motion import Skin, build_skin
+from human3r.exporting.viewer import scene as viser_scene
+from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
+from human3r.exporting.viewer.views import framing_view, top_view
 from human3r.geometry.fusion import depth_edges, voxel_keys
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import transform_points

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from human3r.atomic import write_bytes
-from human3r.export.scene_points import thinned_points
+from human3r.exporting.scene_points import thinned_points
 from human3r.palette import person_color
 from human3r.results.posing import posed_vertices, rows_of_frame
 

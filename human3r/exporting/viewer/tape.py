@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from human3r.export.viewer.scene import Send, label_position, quat_wxyz_from_rotation, rounded
+from human3r.exporting.viewer.scene import Send, label_position, quat_wxyz_from_rotation, rounded
 from human3r.palette import person_color
 from human3r.skeleton import Joint
 

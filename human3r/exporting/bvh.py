@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_text
-from human3r.export.motion import PersonMotion, build_motion
+from human3r.exporting.motion import PersonMotion, build_motion
 from human3r.skeleton import JOINT_NAMES, NUM_BODY_JOINTS
 
 if TYPE_CHECKING:

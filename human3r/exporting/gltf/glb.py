@@ -13,8 +13,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_bytes
-from human3r.export.gltf.corrections import Corrections, build_corrections
-from human3r.export.gltf.writer import (
+from human3r.exporting.gltf.corrections import Corrections, build_corrections
+from human3r.exporting.gltf.writer import (
     ARRAY_BUFFER,
     ELEMENT_ARRAY_BUFFER,
     LINE_STRIP,
@@ -23,8 +23,8 @@ from human3r.export.gltf.writer import (
     TRIANGLES,
     GltfWriter,
 )
-from human3r.export.motion import PersonMotion, Skin, build_motion, build_skin, continuous_quat_xyzw
-from human3r.export.scene_points import thinned_points
+from human3r.exporting.motion import PersonMotion, Skin, build_motion, build_skin, continuous_quat_xyzw
+from human3r.exporting.scene_points import thinned_points
 from human3r.geometry.mesh import vertex_normals
 from human3r.palette import person_color, srgb_to_linear
 from human3r.skeleton import JOINT_NAMES

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from human3r.export.scene_points import points_by_confidence
+from human3r.exporting.scene_points import points_by_confidence
 from human3r.results.reconstruction import Reconstruction
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from human3r.assets.body_file import open_body
 from human3r.errors import InputError
-from human3r.export.formats import DEFAULT_FORMATS, EXPORT_FORMATS, ExportSource, check_formats, format_of
-from human3r.export.manifest import write_manifest
-from human3r.export.viewer.moments import MOMENTS_NAME, Moments, belongs_to
+from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, ExportSource, check_formats, format_of
+from human3r.exporting.manifest import write_manifest
+from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -76,11 +77,27 @@ def write_all(
     return written
 
 
-def export_file(
+def load_matching_body(path: str | None, reconstruction: Reconstruction) -> SmplxBody:
+    """Load the body that a result's parameters belong to.
+
+    Raises:
+        InputError: The result was made with a licensed body and no path is given, or the other way round.
+    """
+    body = open_body(path)
+    made_with = reconstruction.meta.get("body")
+    if isinstance(made_with, str) and made_with != body.name:
+        raise InputError(
+            f"The reconstruction was made with the body {made_with!r}, this is {body.name!r}.",
+            "Give the same body file with --body, or leave it out for the embedded one.",
+        )
+    return body
+
+
+def export(
     reconstruction: Reconstruction,
     path: str | Path,
     *,
-    body: SmplxBody,
+    body: SmplxBody | None = None,
     clip: str | Path | None = None,
     moments: Path | None = None,
 ) -> Path:
@@ -89,15 +106,17 @@ def export_file(
     Args:
         reconstruction: What to write.
         path: The file, such as ``walk.glb``, ``walk_static.glb``, ``walk_bvh.zip`` or ``walk.bvh``.
-        body: The body model that the parameters belong to.
+        body: The body model that the parameters belong to; None is the embedded one.
         clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
         moments: ``moments.bin`` of the same run, for ``.html``; ignored where it is another run's.
 
     Raises:
-        InputError: No format has this ending, or the format needs the clip and none is given.
+        InputError: No format has this ending, the format needs the clip and none is given, or the parameters belong to
+            another body.
         DiskFullError: The disk is full; the file is absent.
     """
     path = Path(path)
+    body = body or load_matching_body(None, reconstruction)
     source = ExportSource(
         reconstruction, body, Path(clip) if clip is not None else None, _of_run(moments, reconstruction)
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from human3r.export.archive import write_zip
-from human3r.export.bundle import export_file, write_all
-from human3r.export.formats import DEFAULT_FORMATS, EXPORT_FORMATS, FORMATS, ExportFormat, check_formats, format_of
-from human3r.export.manifest import MANIFEST_NAME, write_manifest
+from human3r.exporting.archive import write_zip
+from human3r.exporting.bundle import export, write_all
+from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, FORMATS, ExportFormat, check_formats, format_of
+from human3r.exporting.manifest import MANIFEST_NAME, write_manifest
 
 __all__ = [
     "DEFAULT_FORMATS",
@@ -14,7 +14,7 @@ __all__ = [
     "MANIFEST_NAME",
     "ExportFormat",
     "check_formats",
-    "export_file",
+    "export",
     "format_of",
     "write_all",
     "write_manifest",

@@ -10,7 +10,7 @@ from gltf_player import GltfPlayer
 from synthetic_scene import stand_in_body, walking_reconstruction
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.export.gltf.glb import glb_bytes
+from human3r.exporting.gltf.glb import glb_bytes
 from human3r.results.posing import posed_vertices, rows_of_frame
 from human3r.results.reconstruction import Reconstruction
 

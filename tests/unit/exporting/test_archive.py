@@ -10,7 +10,7 @@ import pytest
 
 from human3r.bodies import SmplxBody
 from human3r.errors import DiskFullError
-from human3r.export import export_file, write_zip
+from human3r.exporting import export, write_zip
 from human3r.results.reconstruction import Reconstruction
 
 
@@ -31,7 +31,7 @@ def _names(path: Path) -> list[str]:
 def test_an_archive_holds_its_files_at_the_top(
     name: str, expected: list[str], tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
 ) -> None:
-    export_file(walk, tmp_path / name, body=small_body)
+    export(walk, tmp_path / name, body=small_body)
 
     assert _names(tmp_path / name) == expected
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -41,7 +41,7 @@ def test_an_archive_holds_its_files_at_the_top(
 def test_a_clip_without_people_gives_archives_too(
     name: str, tmp_path: Path, nobody: Reconstruction, small_body: SmplxBody
 ) -> None:
-    export_file(nobody, tmp_path / name, body=small_body)
+    export(nobody, tmp_path / name, body=small_body)
 
     assert not [entry for entry in _names(tmp_path / name) if "person" in entry]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 
 from human3r.atomic import write_bytes
 from human3r.errors import InputError
-from human3r.export.amass import write_amass
-from human3r.export.archive import write_zip
-from human3r.export.bvh import write_bvh
-from human3r.export.cameras import write_cameras_json, write_colmap, write_tum
-from human3r.export.gltf.glb import write_glb
-from human3r.export.gltf.static_glb import write_static_glb
-from human3r.export.ply import write_ply
+from human3r.exporting.amass import write_amass
+from human3r.exporting.archive import write_zip
+from human3r.exporting.bvh import write_bvh
+from human3r.exporting.cameras import write_cameras_json, write_colmap, write_tum
+from human3r.exporting.gltf.glb import write_glb
+from human3r.exporting.gltf.static_glb import write_static_glb
+from human3r.exporting.ply import write_ply
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -99,13 +99,13 @@ class ExportFormat:
 
 
 def _write_viser(source: ExportSource, path: Path) -> None:
-    from human3r.export.viewer.recording import write_viser
+    from human3r.exporting.viewer.recording import write_viser
 
     write_viser(source.reconstruction, path, source.body, clip=source.clip)
 
 
 def _write_html(source: ExportSource, path: Path) -> None:
-    from human3r.export.viewer.recording import write_html
+    from human3r.exporting.viewer.recording import write_html
 
     write_html(source.reconstruction, path, source.body, clip=source.clip, moments=source.moments)
 

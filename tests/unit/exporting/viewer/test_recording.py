@@ -15,7 +15,7 @@ from tape_reader import chunk_in
 from viser_file import Recording, read_recording
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.export.viewer.recording import html_page, player_scene, record
+from human3r.exporting.viewer.recording import html_page, player_scene, record
 from human3r.palette import person_color
 from human3r.results.posing import posed_vertices
 from human3r.results.reconstruction import Reconstruction
@@ -128,7 +128,7 @@ def test_every_person_has_a_shape_of_their_own(
     def note(server: object, track: int, rest_vertices: np.ndarray, *_: object) -> None:
         heights[track] = float(np.ptp(rest_vertices[:, 1]))
 
-    monkeypatch.setattr("human3r.export.viewer.scene.add_person", note)
+    monkeypatch.setattr("human3r.exporting.viewer.scene.add_person", note)
     record(replace(walk, track_betas=betas), small_body)
     rest = small_body.rest_vertices(torch.tensor(betas), torch.zeros(len(betas), 10)).numpy()
     wanted = np.ptp(rest[:, :, 1], axis=1)
@@ -184,7 +184,7 @@ def test_a_hundred_frames_of_two_people_and_200k_points_stay_below_3_mb() -> Non
 def test_recording_leaves_no_port_open_and_prints_nothing(
     walk: Reconstruction, small_body: SmplxBody, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from human3r.export.viewer import scene as viser_scene
+    from human3r.exporting.viewer import scene as viser_scene
 
     ports = []
     open_server = viser_scene.open_server

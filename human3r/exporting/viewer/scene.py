@@ -18,8 +18,8 @@ from human3r.palette import person_color
 if TYPE_CHECKING:
     import viser
 
-    from human3r.export.motion import Skin
-    from human3r.export.viewer.views import View
+    from human3r.exporting.motion import Skin
+    from human3r.exporting.viewer.views import View
 
 Send = Callable[[object], None]
 """Takes one viser message: to the clients of a live server, or into a recording."""

@@ -17,13 +17,13 @@ import numpy as np
 
 from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
-from human3r.export.motion import build_motion, build_skin
-from human3r.export.scene_points import PointGroup, points_by_confidence
-from human3r.export.viewer import scene as viser_scene
-from human3r.export.viewer.moments import coarsened
-from human3r.export.viewer.player import player_page
-from human3r.export.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
-from human3r.export.viewer.views import framing_view, top_view
+from human3r.exporting.motion import build_motion, build_skin
+from human3r.exporting.scene_points import PointGroup, points_by_confidence
+from human3r.exporting.viewer import scene as viser_scene
+from human3r.exporting.viewer.moments import coarsened
+from human3r.exporting.viewer.player import player_page
+from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
+from human3r.exporting.viewer.views import framing_view, top_view
 from human3r.rendering.clip_frames import processed_frames
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 

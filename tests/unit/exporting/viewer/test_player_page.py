@@ -12,7 +12,7 @@ import pytest
 
 from human3r.bodies import SmplxBody
 from human3r.errors import InputError
-from human3r.export.viewer.player_page import PlayerPage
+from human3r.exporting.viewer.player_page import PlayerPage
 from human3r.results.reconstruction import Reconstruction
 
 

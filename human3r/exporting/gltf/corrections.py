@@ -13,7 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
-    from human3r.export.motion import PersonMotion, Skin
+    from human3r.exporting.motion import PersonMotion, Skin
     from human3r.results.reconstruction import Reconstruction
 
 MAX_TARGETS = 24

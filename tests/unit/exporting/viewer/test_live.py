@@ -14,7 +14,7 @@ from synthetic_scene import prediction_of
 from tape_reader import Chunk, chunk_in
 
 from human3r.bodies import SmplxBody
-from human3r.export.viewer.live import LiveScene
+from human3r.exporting.viewer.live import LiveScene
 from human3r.results.reconstruction import Reconstruction
 
 
@@ -121,7 +121,7 @@ def test_closing_frees_port_and_threads(small_body: SmplxBody, walk: Reconstruct
 def test_the_number_of_points_is_bounded(
     live: LiveScene, walk: Reconstruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("human3r.export.viewer.live.MAX_POINTS", 300)
+    monkeypatch.setattr("human3r.exporting.viewer.live.MAX_POINTS", 300)
     for frame in range(6):
         live.add(prediction_of(walk, frame, size=(48, 64)))
     total = sum(len(message.props.points) for message in sent(live, "PointCloudMessage"))

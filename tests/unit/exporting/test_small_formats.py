@@ -12,11 +12,11 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from human3r.bodies import SmplxBody
-from human3r.export.amass import write_amass
-from human3r.export.bvh import write_bvh
-from human3r.export.cameras import write_cameras_json, write_colmap, write_tum
-from human3r.export.gltf.static_glb import static_glb_bytes
-from human3r.export.ply import write_ply
+from human3r.exporting.amass import write_amass
+from human3r.exporting.bvh import write_bvh
+from human3r.exporting.cameras import write_cameras_json, write_colmap, write_tum
+from human3r.exporting.gltf.static_glb import static_glb_bytes
+from human3r.exporting.ply import write_ply
 from human3r.records import BodyParameters
 from human3r.results.reconstruction import Reconstruction
 

@@ -15,8 +15,8 @@ from synthetic_scene import prediction_of
 from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody
 from human3r.errors import DiskFullError, InputError
-from human3r.export import FORMATS, check_formats, export_file, format_of, write_all
-from human3r.export.viewer.moments import Moments
+from human3r.exporting import FORMATS, check_formats, export, format_of, write_all
+from human3r.exporting.viewer.moments import Moments
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
@@ -79,7 +79,7 @@ def test_one_file_is_exported_by_its_ending(
     path = tmp_path / "new" / "folder" / name
 
     assert format_of(path).name == selected
-    assert export_file(walk, path, body=small_body, clip=clip).stat().st_size > 100
+    assert export(walk, path, body=small_body, clip=clip).stat().st_size > 100
     assert [each.name for each in path.parent.iterdir()] == [name]
 
 
@@ -87,7 +87,7 @@ def test_a_file_for_one_person_is_refused_where_there_are_two(
     tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
 ) -> None:
     with pytest.raises(InputError, match=r"has 2.*walk_bvh\.zip"):
-        export_file(walk, tmp_path / "walk.bvh", body=small_body)
+        export(walk, tmp_path / "walk.bvh", body=small_body)
 
 
 @pytest.mark.parametrize("given", ["npz, Static GLB ,ply", ["ply", "static-glb", "npz"], "npz,static_glb,ply,npz"])
@@ -119,7 +119,7 @@ def test_the_points_of_single_frames_are_kept_beside_the_page_that_shows_them(
         moments.add(prediction_of(walk, frame))
     written = write_all(walk, tmp_path, ["npz", "html"], body=small_body, moments=moments)
     assert [path.name for path in written] == ["reconstruction.npz", "moments.bin", "scene.html", "manifest.json"]
-    again = export_file(walk, tmp_path / "again.html", body=small_body, moments=tmp_path / "moments.bin")
+    again = export(walk, tmp_path / "again.html", body=small_body, moments=tmp_path / "moments.bin")
     kept = base64.b64encode((tmp_path / "moments.bin").read_bytes()).decode()
     assert all(kept in path.read_text() for path in (tmp_path / "scene.html", again))
 
@@ -133,19 +133,19 @@ def test_the_points_of_another_run_are_left_out(
     assert moments.write(tmp_path / "moments.bin", walk)
     moved = dataclasses.replace(walk, T_world_camera=walk.T_world_camera + np.float32(0.1))
 
-    page = export_file(moved, tmp_path / "scene.html", body=small_body, moments=tmp_path / "moments.bin")
+    page = export(moved, tmp_path / "scene.html", body=small_body, moments=tmp_path / "moments.bin")
     assert "__H3R_MOMENTS__=" not in page.read_text()
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
     with pytest.raises(InputError, match=r"\.xyz"):
-        export_file(walk, tmp_path / "a.xyz", body=small_body)
+        export(walk, tmp_path / "a.xyz", body=small_body)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(InputError, match="taken"):
-        export_file(walk, tmp_path / "taken" / "a.glb", body=small_body)
+        export(walk, tmp_path / "taken" / "a.glb", body=small_body)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

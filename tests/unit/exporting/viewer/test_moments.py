@@ -12,8 +12,8 @@ import pytest
 from scipy.spatial import cKDTree
 from synthetic_scene import prediction_of
 
-from human3r.export.viewer import moments as module
-from human3r.export.viewer.moments import Moments, coarsened
+from human3r.exporting.viewer import moments as module
+from human3r.exporting.viewer.moments import Moments, coarsened
 from human3r.results.reconstruction import Reconstruction
 
 

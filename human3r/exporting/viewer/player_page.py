@@ -30,7 +30,7 @@ class PlayerPage:
     def __init__(
         self, reconstruction: Reconstruction, body: SmplxBody, port: int = 0, moments: Path | None = None
     ) -> None:
-        from human3r.export.viewer.recording import html_page, player_scene
+        from human3r.exporting.viewer.recording import html_page, player_scene
 
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler, bind_and_activate=True)
