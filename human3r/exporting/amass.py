@@ -43,7 +43,7 @@ def amass_fields(reconstruction: Reconstruction, track: Track, body: SmplxBody) 
     """Return AMASS's arrays for one identity, n frames from its first to its last sighting.
 
     ``poses`` is ``n 165``: root, 21 body, jaw, eyes, left hand, right hand as axis-angle; ``trans`` ``n 3`` in a z-up
-    world whose floor is z = 0, metres.
+    world whose floor is z = 0, meters.
     """
     span = np.arange(track.frames[0], track.frames[-1] + 1)
     latest = np.searchsorted(track.frames, span, side="right") - 1

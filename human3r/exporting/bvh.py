@@ -1,6 +1,6 @@
 """One ``.bvh`` per person: the 22 body joints as a motion-capture skeleton, for tools that read nothing newer.
 
-Centimetres, y up, channels in Z X Y order as most readers expect; frames between two sightings hold the last pose.
+Centimeters, y up, channels in Z X Y order as most readers expect; frames between two sightings hold the last pose.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ CAMERAS_SCHEMA = "human3r-cameras/1"
 
 
 def write_cameras_json(reconstruction: Reconstruction, path: Path) -> None:
-    """Write one entry per processed frame with ``K`` (pixels) and ``T_world_camera`` (camera to world, metres)."""
+    """Write one entry per processed frame with ``K`` (pixels) and ``T_world_camera`` (camera to world, meters)."""
     frames = [
         {
             "frame_index": int(index),
@@ -67,7 +67,7 @@ def write_tum(reconstruction: Reconstruction, path: Path) -> None:
 def write_colmap(reconstruction: Reconstruction, folder: Path) -> list[Path]:
     """Write ``cameras.txt``, ``images.txt`` and ``points3D.txt`` into ``folder`` (made if need be).
 
-    COLMAP stores world to camera, quaternions as wxyz, and its pixel (0.5, 0.5) is the centre of the top-left pixel.
+    COLMAP stores world to camera, quaternions as wxyz, and its pixel (0.5, 0.5) is the center of the top-left pixel.
     Image names are ``frame_000123.png`` after the index in the source clip; images are not written.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -51,10 +51,10 @@ class ExportFormat:
     """What it holds and what it is for."""
     write: Callable[[ExportSource, Path], object]
     """Writes the file, or the several files of the format into a folder."""
-    needs: Literal["", "clip"] = ""
-    """What must be given beside the reconstruction and its body."""
     is_default: bool = False
     """Written by ``reconstruct`` unless formats are named."""
+    needs: Literal["", "clip"] = ""
+    """What must be given beside the reconstruction and its body."""
     folder: str | None = None
     """Of a format of several files: the subfolder of a result folder; None for a format of one file."""
     endings: tuple[str, ...] = ()
@@ -122,92 +122,48 @@ def _write_overlay(source: ExportSource, path: Path) -> None:
     writers[path.suffix.lower()](source.reconstruction, path, source.body, source.clip)
 
 
+def _arrays(write: Callable[[Reconstruction, Path], object]) -> Callable[[ExportSource, Path], object]:
+    """Adapt a writer of arrays."""
+    return lambda source, path: write(source.reconstruction, path)
+
+
+def _bodies(write: Callable[[Reconstruction, Path, SmplxBody], object]) -> Callable[[ExportSource, Path], object]:
+    """Adapt a writer that poses bodies."""
+    return lambda source, path: write(source.reconstruction, path, source.body)
+
+
+def _write_npz(source: ExportSource, path: Path) -> None:
+    source.reconstruction.save(path)
+
+
+_DEFAULT = True
+_NPZ = "everything as arrays: SMPL-X parameters, cameras, points"
+_GLB = "animated people, camera and points: Blender, three.js, model viewers"
+_STILL = "the scene as a still, for viewers without animation"
+_AMASS = "one SMPL-X motion per person with AMASS's field names"
+_BVH = "one skeleton animation per person, for motion-capture tools"
+_COLMAP = "cameras and points as a COLMAP text model"
 EXPORT_FORMATS: tuple[ExportFormat, ...] = (
+    ExportFormat("npz", "reconstruction.npz", _NPZ, _write_npz, _DEFAULT),
+    ExportFormat("glb", "scene.glb", _GLB, _bodies(write_glb), _DEFAULT),
     ExportFormat(
-        "npz",
-        "reconstruction.npz",
-        "everything as arrays: SMPL-X parameters, cameras, points",
-        lambda source, path: source.reconstruction.save(path),
-        is_default=True,
+        "static_glb", "scene_static.glb", _STILL, _bodies(write_static_glb), _DEFAULT, endings=("_static.glb",)
     ),
-    ExportFormat(
-        "glb",
-        "scene.glb",
-        "animated people, camera and points: Blender, three.js, model viewers",
-        lambda source, path: write_glb(source.reconstruction, path, source.body),
-        is_default=True,
-    ),
-    ExportFormat(
-        "static_glb",
-        "scene_static.glb",
-        "the scene as a still, for viewers without animation",
-        lambda source, path: write_static_glb(source.reconstruction, path, source.body),
-        is_default=True,
-        endings=("_static.glb",),
-    ),
-    ExportFormat(
-        "json",
-        "cameras.json",
-        "path and intrinsics of every frame",
-        lambda source, path: write_cameras_json(source.reconstruction, path),
-        is_default=True,
-    ),
-    ExportFormat(
-        "ply",
-        "points.ply",
-        "the scene points without people",
-        lambda source, path: write_ply(source.reconstruction, path),
-        is_default=True,
-    ),
-    ExportFormat(
-        "mp4", "overlay.mp4", "the clip with its people drawn in", _write_overlay, needs="clip", is_default=True
-    ),
+    ExportFormat("json", "cameras.json", "path and intrinsics of every frame", _arrays(write_cameras_json), _DEFAULT),
+    ExportFormat("ply", "points.ply", "the scene points without people", _arrays(write_ply), _DEFAULT),
+    ExportFormat("mp4", "overlay.mp4", "the clip with its people drawn in", _write_overlay, _DEFAULT, "clip"),
     ExportFormat("gif", "overlay.gif", "the same as a small animation", _write_overlay, needs="clip"),
-    ExportFormat("png", "overlay.png", "the same as a still, of a frame with the most people", _write_overlay, "clip"),
     ExportFormat(
-        "viser",
-        "scene.viser",
-        "a recording for any viser 1.1 client; one shape per person",
-        _write_viser,
-        is_default=True,
+        "png", "overlay.png", "the same as a still, of a frame with the most people", _write_overlay, False, "clip"
     ),
     ExportFormat(
-        "html",
-        "scene.html",
-        "the 4D viewer as one file that opens without a network",
-        _write_html,
-        is_default=True,
+        "viser", "scene.viser", "a recording for any viser 1.1 client; one shape per person", _write_viser, _DEFAULT
     ),
-    ExportFormat(
-        "amass",
-        "amass.zip",
-        "one SMPL-X motion per person with AMASS's field names",
-        lambda source, folder: write_amass(source.reconstruction, folder, source.body),
-        folder=".",
-        endings=("amass.zip", "amass.npz"),
-    ),
-    ExportFormat(
-        "bvh",
-        "bvh.zip",
-        "one skeleton animation per person, for motion-capture tools",
-        lambda source, folder: write_bvh(source.reconstruction, folder, source.body),
-        folder=".",
-        endings=("bvh.zip", ".bvh"),
-    ),
-    ExportFormat(
-        "tum",
-        "cameras_tum.txt",
-        "the camera path as TUM RGB-D tools and evo read it",
-        lambda source, path: write_tum(source.reconstruction, path),
-    ),
-    ExportFormat(
-        "colmap",
-        "colmap.zip",
-        "cameras and points as a COLMAP text model",
-        lambda source, folder: write_colmap(source.reconstruction, folder),
-        folder="colmap",
-        endings=("colmap.zip",),
-    ),
+    ExportFormat("html", "scene.html", "the 4D viewer as one file that opens without a network", _write_html, _DEFAULT),
+    ExportFormat("amass", "amass.zip", _AMASS, _bodies(write_amass), folder=".", endings=("amass.zip", "amass.npz")),
+    ExportFormat("bvh", "bvh.zip", _BVH, _bodies(write_bvh), folder=".", endings=("bvh.zip", ".bvh")),
+    ExportFormat("tum", "cameras_tum.txt", "the camera path as TUM RGB-D tools and evo read it", _arrays(write_tum)),
+    ExportFormat("colmap", "colmap.zip", _COLMAP, _arrays(write_colmap), folder="colmap", endings=("colmap.zip",)),
 )
 """Every format, in writing order: a crash in a later one leaves the arrays."""
 FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)

@@ -36,7 +36,7 @@ class Skin:
     joint_index: np.ndarray
     """``V 4`` uint8, bones of each vertex by falling weight."""
     joint_weight: np.ndarray
-    """``V 4`` float32, renormalised to sum 1."""
+    """``V 4`` float32, renormalized to sum 1."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class PersonMotion:
     betas: np.ndarray
     """``10`` the track's shape."""
     rest_vertices: np.ndarray
-    """``V 3`` float32 unposed mesh in the body's own frame, metres, with the track's betas and mean expression."""
+    """``V 3`` float32 unposed mesh in the body's own frame, meters, with the track's betas and mean expression."""
     rest_joints: np.ndarray
     """``55 3`` float32, the same for the joints."""
     R_parent_joint: np.ndarray
     """``n 55 3 3`` local rotations; the root's parent is the world."""
     bones_world: np.ndarray
-    """``n 55 3`` float32 posed rest joints, metres: the joints where an observation has the shape of its track."""
+    """``n 55 3`` float32 posed rest joints, meters: the joints where an observation has the shape of its track."""
     R_world_joint: np.ndarray
     """``n 55 3 3`` float32"""
 

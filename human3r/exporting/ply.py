@@ -1,4 +1,4 @@
-"""``points.ply``: the fused scene points with colours, in world (first camera, OpenCV axes), metres."""
+"""``points.ply``: the fused scene points with colors, in world (first camera, OpenCV axes), meters."""
 
 from __future__ import annotations
 

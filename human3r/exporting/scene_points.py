@@ -15,11 +15,11 @@ MAX_POINTS = 200_000
 """More points make files for the web heavy without looking denser; ``points.ply`` and the npz hold them all."""
 _NUM_DISTANCES = 3
 _SIZES_M = (0.012, 0.09)
-_COVERS, _NEIGHBOURS, _SAMPLED = 0.75, 3, 1500
+_COVERS, _NEIGHBORS, _SAMPLED = 0.75, 3, 1500
 
 
 def thinned_points(reconstruction: Reconstruction, limit: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most ``limit`` points ``M 3`` float32 in metres and their colours ``M 3`` uint8, evenly thinned."""
+    """Return at most ``limit`` points ``M 3`` float32 in meters and their colors ``M 3`` uint8, evenly thinned."""
     return _taken(reconstruction, _chosen(reconstruction, limit))
 
 
@@ -28,7 +28,7 @@ class PointGroup:
     """Points that are drawn at one size."""
 
     points: np.ndarray
-    """``M 3`` float32, metres, in the y-up world."""
+    """``M 3`` float32, meters, in the y-up world."""
     colors: np.ndarray
     """``M 3`` uint8"""
     size_m: float
@@ -56,22 +56,22 @@ def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list
 
 
 def _sizes_m(points: np.ndarray, group_of: np.ndarray) -> list[float]:
-    """Return for each group the size at which its points about touch their neighbours, metres."""
+    """Return for each group the size at which its points about touch their neighbors, meters."""
     tree, smallest, largest = cKDTree(points), *_SIZES_M
     sizes = []
     for group in range(_NUM_DISTANCES):
         sample = points[group_of == group][:: max(1, int((group_of == group).sum()) // _SAMPLED)]
-        gaps = tree.query(sample, k=_NEIGHBOURS + 1)[0][:, -1] if len(sample) else np.zeros(0)
+        gaps = tree.query(sample, k=_NEIGHBORS + 1)[0][:, -1] if len(sample) else np.zeros(0)
         gap = float(np.median(gaps[np.isfinite(gaps)])) if np.isfinite(gaps).any() else smallest
         sizes.append(round(min(largest, max(smallest, _COVERS * gap)), 3))
     return sizes
 
 
 def _distance_m(reconstruction: Reconstruction) -> np.ndarray:
-    """Return how far each point was from the camera that saw it, ``M`` metres."""
+    """Return how far each point was from the camera that saw it, ``M`` meters."""
     frames = np.clip(reconstruction.points_frame, 0, max(reconstruction.num_frames - 1, 0))
-    centres = reconstruction.T_world_camera[frames, :3, 3]
-    return np.linalg.norm(reconstruction.points_world - centres, axis=1)
+    centers = reconstruction.T_world_camera[frames, :3, 3]
+    return np.linalg.norm(reconstruction.points_world - centers, axis=1)
 
 
 def _chosen(reconstruction: Reconstruction, limit: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """People drawn over the frame they were found in, with the same camera as the 3D view.
 
-Meshes are shaded smoothly in the colour of their identity and blended over the image; skeletons and labels are
+Meshes are shaded smoothly in the color of their identity and blended over the image; skeletons and labels are
 optional. Everything runs on the CPU without GL; ``pyrender_backend`` can replace the mesh layer where GL works.
 """
 
@@ -55,9 +55,9 @@ class OverlayPeople:
     track_id: np.ndarray
     """``P`` int64"""
     vertices_camera: np.ndarray
-    """``P V 3`` metres"""
+    """``P V 3`` meters"""
     joints_camera: np.ndarray
-    """``P 55 3`` metres"""
+    """``P 55 3`` meters"""
 
 
 def people_of_frame(reconstruction: Reconstruction, frame: int, body: SmplxBody) -> OverlayPeople:
@@ -152,7 +152,7 @@ def render_meshes(
     light = np.einsum("nc,nc->n", shade[all_faces[seen.face]], seen.barycentric)
     rgb = np.zeros((height * width, 3), dtype=np.float32)
     base = colors[seen.face // len(faces)]
-    # Above 1 the light turns towards white, which reads as a soft highlight instead of a clipped colour.
+    # Above 1 the light turns towards white, which reads as a soft highlight instead of a clipped color.
     rgb[seen.pixel] = base * np.minimum(light, 1)[:, None] + (1 - base) * np.maximum(light - 1, 0)[:, None]
     covered = np.zeros(height * width, dtype=bool)
     covered[seen.pixel] = True
@@ -169,7 +169,7 @@ def _vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def scale_intrinsics(K: np.ndarray, from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
-    """Convert ``K`` from one image size (height, width) to another, pixel centres at whole numbers."""
+    """Convert ``K`` from one image size (height, width) to another, pixel centers at whole numbers."""
     scaled = np.array(K, dtype=np.float64)
     for axis, ratio in ((0, to_size[1] / from_size[1]), (1, to_size[0] / from_size[0])):
         scaled[axis] *= ratio

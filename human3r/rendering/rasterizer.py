@@ -30,16 +30,16 @@ class Fragments:
     barycentric: np.ndarray
     """``n 3`` float32, perspective-correct weights of the face's corners."""
     depth: np.ndarray
-    """``n`` float32, camera z in metres."""
+    """``n`` float32, camera z in meters."""
 
 
 def rasterize(vertices_camera: np.ndarray, faces: np.ndarray, K: np.ndarray, image_size: tuple[int, int]) -> Fragments:
-    """Find the nearest front face under every pixel centre.
+    """Find the nearest front face under every pixel center.
 
     Args:
-        vertices_camera: ``V 3`` in the camera frame (x right, y down, z forward), metres.
+        vertices_camera: ``V 3`` in the camera frame (x right, y down, z forward), meters.
         faces: ``F 3``; the front is where the corners run counter-clockwise seen from outside the body.
-        K: ``3 3`` intrinsics in pixels; (0, 0) is the centre of the top-left pixel.
+        K: ``3 3`` intrinsics in pixels; (0, 0) is the center of the top-left pixel.
         image_size: (height, width).
     """
     height, width = image_size

@@ -32,7 +32,7 @@ class Corrections:
     base: np.ndarray
     """``V 3`` float32 to add to the rest mesh."""
     targets: np.ndarray
-    """``K V 3`` float32 displacements, metres; exactly zero where a target moves nothing."""
+    """``K V 3`` float32 displacements, meters; exactly zero where a target moves nothing."""
     weights: np.ndarray
     """``n K`` float32 in [0, 1], one row per seen frame."""
     residual_m: float
@@ -108,7 +108,7 @@ class _DisplacementModel:
 
 
 def _principal_directions(offsets: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return orthonormal rows that span ``offsets`` (``m 3V``) to within the tolerance, and the worst miss in metres.
+    """Return orthonormal rows that span ``offsets`` (``m 3V``) to within the tolerance, and the worst miss in meters.
 
     Found through the small ``m m`` Gram matrix, largest energy first.
     """

@@ -117,7 +117,7 @@ def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
 
 
 def _weights_in_16_bits(weights: np.ndarray) -> np.ndarray:
-    """Return ``V 4`` uint16 shares that sum to exactly one; it moves vertices by hundredths of a millimetre."""
+    """Return ``V 4`` uint16 shares that sum to exactly one; it moves vertices by hundredths of a millimeter."""
     one = np.iinfo(np.uint16).max
     shares = np.round(weights.astype(np.float64) * one).astype(np.int64)
     shares[:, 0] += one - shares.sum(axis=1)  # the first is the largest
@@ -260,7 +260,7 @@ def _frustum_lines(half_width: float, half_height: float) -> np.ndarray:
 
 
 def _add_points(gltf: GltfWriter, reconstruction: Reconstruction) -> None:
-    """Add the fused points around their centroid, with linear colours in 16 bits (8 would band in the dark)."""
+    """Add the fused points around their centroid, with linear colors in 16 bits (8 would band in the dark)."""
     points, colors = thinned_points(reconstruction)
     centroid = points.mean(axis=0, dtype=np.float64)
     positions = (points - centroid).astype(np.float32)

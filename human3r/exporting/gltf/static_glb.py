@@ -55,14 +55,14 @@ def static_glb_bytes(reconstruction: Reconstruction, body: SmplxBody) -> bytes:
         cloud = trimesh.PointCloud(points, colors=colors)
         scene.add_geometry(cloud, node_name="scene_points", geom_name="scene_points")
     if reconstruction.num_frames > 1:
-        centres = reconstruction.T_world_camera[:, :3, 3] @ T[:3, :3].T + T[:3, 3]
-        line = trimesh.path.entities.Line(np.arange(len(centres)), color=_PATH_COLOR)
-        route = trimesh.path.Path3D([line], vertices=centres, process=False)
+        centers = reconstruction.T_world_camera[:, :3, 3] @ T[:3, :3].T + T[:3, 3]
+        line = trimesh.path.entities.Line(np.arange(len(centers)), color=_PATH_COLOR)
+        route = trimesh.path.Path3D([line], vertices=centers, process=False)
         scene.add_geometry(route, node_name="camera_path", geom_name="camera_path")
     if not scene.geometry:
         # A clip of one frame without people or points still gives a loadable file: its camera.
-        centre = (T @ reconstruction.T_world_camera[0])[:3, 3]
-        scene.add_geometry(trimesh.creation.icosphere(1, 0.05).apply_translation(centre), geom_name="camera")
+        center = (T @ reconstruction.T_world_camera[0])[:3, 3]
+        scene.add_geometry(trimesh.creation.icosphere(1, 0.05).apply_translation(center), geom_name="camera")
     buffer = io.BytesIO()
     scene.export(buffer, file_type="glb")
     return buffer.getvalue()

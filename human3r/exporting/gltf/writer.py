@@ -1,6 +1,6 @@
 """A minimal writer of binary glTF 2.0: one buffer, accessors, nodes, one animation.
 
-Knows the container and nothing about people; ``glb`` builds the scene with it. Source: Khronos glTF 2.0
+Only the container; ``glb`` builds the scene with it. Source: Khronos glTF 2.0
 specification, sections 3.6 (buffers), 3.11 (animations) and 4 (GLB container).
 """
 

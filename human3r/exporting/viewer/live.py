@@ -180,10 +180,10 @@ class LiveScene:
         bodies = [pose.positions[:NUM_BODY_JOINTS] for pose in frame.bodies.values()]
         surroundings = points if len(points) else frame.T_gravity_camera[None, :3, 3]
         subject = np.concatenate(bodies) if bodies else surroundings
-        looks_along = frame.T_gravity_camera[:3, 2]
-        world = framing_view(subject, looks_along)
+        view_direction = frame.T_gravity_camera[:3, 2]
+        world = framing_view(subject, view_direction)
         viser_scene.set_initial_camera(self._server, world)
-        return {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
+        return {"world": world.to_dict(), "top": top_view(subject, view_direction).to_dict()}
 
 
 def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

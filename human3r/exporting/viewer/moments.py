@@ -1,7 +1,7 @@
 """``moments.bin``: the surface of every single frame, people included, as the player shows it ("4D points").
 
-Depth and colour per pixel of a coarse grid, gzipped; the player unprojects one frame at a time. Layout after gunzip:
-``H3RM``, uint32 length of the JSON header, the header (padded to 4 bytes), all depths uint16, all colours 3 uint8.
+Depth and color per pixel of a coarse grid, gzipped; the player unprojects one frame at a time. Layout after gunzip:
+``H3RM``, uint32 length of the JSON header, the header (padded to 4 bytes), all depths uint16, all colors 3 uint8.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def belongs_to(path: Path, reconstruction: Reconstruction) -> bool:
 
 
 def _packed(head: dict[str, object], depth: np.ndarray, color: np.ndarray, stride: int) -> bytes:
-    """Return the file for depths ``T H W`` and colours ``T H W 3``, of which every ``stride``-th is kept both ways."""
+    """Return the file for depths ``T H W`` and colors ``T H W 3``, of which every ``stride``-th is kept both ways."""
     rect_px = _covered(head["rect"], depth.shape[1:], stride)  # type: ignore[arg-type]
     # Frames go last, so that one step serves both directions of the picture.
     depth = np.moveaxis(_thinned(np.moveaxis(depth, 0, -1), stride), -1, 0)

@@ -133,11 +133,11 @@ def _built(
         height, width = (float(side) for side in reconstruction.image_size)
         facts |= {"fps": round(float(reconstruction.fps), 6), "aspect": width / height}
         if frames:
-            looks_along = frames[0].T_gravity_camera[:3, 2]
+            view_direction = frames[0].T_gravity_camera[:3, 2]
             subject = _subject(frames, [group.points for band in bands for group in band])
-            world = framing_view(subject, looks_along)
+            world = framing_view(subject, view_direction)
             viser_scene.set_initial_camera(server, world)
-            facts["views"] = {"world": world.to_dict(), "top": top_view(subject, looks_along).to_dict()}
+            facts["views"] = {"world": world.to_dict(), "top": top_view(subject, view_direction).to_dict()}
         yield server, facts, frames
     finally:
         viser_scene.close_server(server)

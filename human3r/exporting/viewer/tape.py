@@ -29,7 +29,7 @@ class BodyPose:
     quat_wxyz: np.ndarray
     """``55 4`` absolute joint rotations."""
     positions: np.ndarray
-    """``55 3`` absolute joint positions, metres."""
+    """``55 3`` absolute joint positions, meters."""
 
     @property
     def label(self) -> np.ndarray:

@@ -20,10 +20,10 @@
   h3r.drawsInSoftware = drawsInSoftware();
   if (h3r.drawsInSoftware && !/[?&]fixedDpr/.test(location.search)) {
     const isRecording = Boolean(window.__VISER_EMBED_DATA__) || /[?&]playbackPath=/.test(location.search);
-    const wish = "fixedDpr=" + (isRecording ? 0.75 : 0.5);
+    const parameter = "fixedDpr=" + (isRecording ? 0.75 : 0.5);
     try {
       // Built by hand: viser expects the path in the address unescaped.
-      history.replaceState(null, "", location.pathname + (location.search ? location.search + "&" : "?") + wish);
+      history.replaceState(null, "", location.pathname + (location.search ? location.search + "&" : "?") + parameter);
     } catch (error) { /* a file opened from disk may keep its address */ }
   }
 })(window.h3r = window.h3r || {});

@@ -9,7 +9,7 @@
       this.stage = player.stage;
       this.dropped = 0;
       this.isSceneSeen = true;
-      this.pointSize = null;  // metres; null: as they came
+      this.pointSize = null;  // meters; null: as they came
       this._known = new Set();
       const button = make(player.root, "button", "h3p-gear h3p-card", { type: "button", label: "People and layers", title: "People and layers", expanded: "false" }, icon("layers"));
       const panel = make(player.root, "div", "h3p-layers h3p-card", { hidden: true });

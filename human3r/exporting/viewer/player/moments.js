@@ -1,10 +1,10 @@
-// The points of single frames ("4D points"): depth and colour per pixel of a coarse grid, unprojected when they are shown.
+// The points of single frames ("4D points"): depth and color per pixel of a coarse grid, unprojected when they are shown.
 (function (h3r) {
   "use strict";
   const NODE = "/moment";
   const FIRST_DEPTH_M = 2;   // nearer points are one group; every doubling of the depth is another
   const NUM_GROUPS = 5;
-  const OVERLAP = 1.25;      // of neighbouring points, so that surfaces close
+  const OVERLAP = 1.25;      // of neighboring points, so that surfaces close
 
   async function bytesOf() {
     if (window.__H3R_MOMENTS__) {
@@ -19,7 +19,7 @@
     constructor(stage) {
       this.stage = stage;
       this.isOn = false;
-      this.zoom = 1;  // how large points are drawn, beside the distance to their neighbours
+      this.zoom = 1;  // how large points are drawn, beside the distance to their neighbors
       this._file = null;
       this._shown = -1;
     }

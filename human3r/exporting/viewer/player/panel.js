@@ -55,7 +55,7 @@
       this.show(this.time_s);
     }
 
-    // Show a time and tell the page around; a frame's own time when nothing plays, so that pictures agree.
+    // Show a time and notify the page around it; a frame's own time when nothing plays, so that pictures agree.
     show(time_s) {
       this.time_s = Math.min(Math.max(0, time_s), this.end_s - 1e-4);
       const at = this.isPlaying ? this.time_s : this.stage.times_s[this.stage.frameAt(this.time_s)];
@@ -67,7 +67,7 @@
       this.slider.style.setProperty("--done", (100 * this.time_s / this.end_s).toFixed(2) + "%");
       this.clock.textContent = this.time_s.toFixed(1) + " / " + this.end_s.toFixed(1) + " s";
       this.slider.setAttribute("aria-valuetext", this.clock.textContent);
-      this._tell();
+      this._notify();
     }
 
     play(isPlaying) {
@@ -105,7 +105,7 @@
     _advance(elapsed_s) {
       if (!this.isPlaying) return;
       if (this.isAtEdge) {
-        // Frames come in jumps; closing in on the newest one looks like movement.
+        // Frames come in jumps; approaching the newest one gradually gives continuous motion.
         const gap_s = this.stage.last_s - this.time_s;
         if (gap_s > 0 || this._hasGrown) this.show(gap_s < 0.01 ? this.stage.last_s : this.time_s + gap_s * Math.min(1, elapsed_s / CATCH_UP_S));
         return;
@@ -119,11 +119,11 @@
       this.show(time_s);
     }
 
-    _tell() {
+    _notify() {
       const message = { h3r: "frame", i: this.stage.frame, time_s: this.time_s, plays: this.isPlaying };
       const text = JSON.stringify(message);
-      if (text === this._told) return;
-      this._told = text;
+      if (text === this._notified) return;
+      this._notified = text;
       window.parent.postMessage(message, location.origin === "null" || location.protocol === "file:" ? "*" : location.origin);
     }
 

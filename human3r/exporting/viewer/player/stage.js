@@ -1,4 +1,4 @@
-// Shows one moment of a tape: tells viser's client where everything is, as far as that has changed.
+// Shows one moment of a tape: sends viser's client what has changed.
 (function (h3r) {
   "use strict";
   const CURRENT = "/camera/current";
@@ -25,8 +25,8 @@
       this.labels = true;
       this.frame = 0;
       this.part = 0;
-      this._told = new Map();      // what the client knows
-      this._visible = new Map();   // node -> whether it shall be seen
+      this._sent = new Map();      // what the client has got
+      this._visible = new Map();   // node -> whether it is visible
       this._messages = [];
       this._numRepeats = tape.numRepeats;
     }
@@ -54,7 +54,7 @@
       const picture = this.tape.pictures.at(frame);
       if (picture >= 0) {
         const image = this.tape.pictures.values[picture];
-        this._once("picture", picture, () => this._tell("SceneNodeUpdateMessage", CURRENT, { updates: { _image_data: image } }));
+        this._once("picture", picture, () => this._queue("SceneNodeUpdateMessage", CURRENT, { updates: { _image_data: image } }));
       }
       this._flush();
     }
@@ -79,15 +79,15 @@
     }
 
     update(name, updates) {
-      this._tell("SceneNodeUpdateMessage", name, { updates });
+      this._queue("SceneNodeUpdateMessage", name, { updates });
       this._flush();
     }
 
-    // After a lost connection the client builds the scene anew: it has to be told everything again.
+    // After a lost connection the client builds the scene anew: everything is sent again.
     _recover() {
       if (!this.isStale) return;
       this._numRepeats = this.tape.numRepeats;
-      this._told.clear();
+      this._sent.clear();
       for (const [name, visible] of this._visible) this._setVisible(name, visible);
     }
 
@@ -113,29 +113,29 @@
       for (let bone_index = 0; bone_index < 55; bone_index++) {
         const wxyz = blendRotation(now, next, 7 * bone_index, part);
         const position = blendPosition(now, next, 7 * bone_index + 4, part);
-        this._tell("SetBoneOrientationMessage", name, { bone_index, wxyz });
-        this._tell("SetBonePositionMessage", name, { bone_index, position });
+        this._queue("SetBoneOrientationMessage", name, { bone_index, wxyz });
+        this._queue("SetBonePositionMessage", name, { bone_index, position });
       }
-      this._tell("SetPositionMessage", person(id) + "/label", { position: blendPosition(label, last, 0, part) });
+      this._queue("SetPositionMessage", person(id) + "/label", { position: blendPosition(label, last, 0, part) });
     }
 
     _move(name, { wxyz, position }) {
-      this._tell("SetOrientationMessage", name, { wxyz });
-      this._tell("SetPositionMessage", name, { position });
+      this._queue("SetOrientationMessage", name, { wxyz });
+      this._queue("SetPositionMessage", name, { position });
     }
 
     _setVisible(name, visible) {
       this._visible.set(name, visible);
-      this._once("visible " + name, visible, () => this._tell("SetSceneNodeVisibilityMessage", name, { visible }));
+      this._once("visible " + name, visible, () => this._queue("SetSceneNodeVisibilityMessage", name, { visible }));
     }
 
     _once(what, value, act) {
-      if (this._told.get(what) === value) return;
-      this._told.set(what, value);
+      if (this._sent.get(what) === value) return;
+      this._sent.set(what, value);
       act();
     }
 
-    _tell(type, name, content) { this._messages.push({ type, name, ...content }); }
+    _queue(type, name, content) { this._messages.push({ type, name, ...content }); }
 
     _flush() {
       if (this._messages.length) h3r.client.send(...this._messages.splice(0));
