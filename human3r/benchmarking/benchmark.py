@@ -34,6 +34,7 @@ from human3r.inference.session import Session
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.image_encoder import CompactImageEncoder
 from human3r.models.config import PRESETS
+from human3r.models.paper.dinov2 import HumanTokens
 from human3r.models.paper.prompts import HeadPrompter, suppress_non_maxima
 from human3r.models.precision import Precision, set_precision
 from human3r.records import FramePrediction
@@ -147,10 +148,12 @@ def _count_flops(model: LoadedModel, image: torch.Tensor, num_people: int) -> in
 def _count_waits(model: LoadedModel, images: list[torch.Tensor]) -> int:
     """Return the waits of the last step of a short stream: the first ones have no history."""
     network, state = model.network, model.network.initial_state().to(model.device)
+    waits = HostWaits()
     with torch.inference_mode(), model.policy.autocast():
         for image in images[-3:]:
             tokens = network.encode(image)
-            with HostWaits() as waits:
+            waits.names.clear()
+            with waits:
                 _, state = network.step(tokens, state)
     return len(waits.names)
 
@@ -194,6 +197,7 @@ def _force_people(model: LoadedModel, frame: np.ndarray, num_people: int) -> Non
         raise InputError(f"The number of people of {model.name} cannot be forced.", "Measure it on a clip with people.")
     with torch.inference_mode(), model.policy.autocast():
         human = network.human_prior(Session(model).prepare(frame).image[None].to(model.device))
+    assert isinstance(human, HumanTokens)
     peaks = suppress_non_maxima(human.score.float()).flatten().sort(descending=True).values.cpu()
     if num_people >= len(peaks):
         raise InputError(f"No frame has {num_people} people.", "Ask for fewer.")

@@ -49,7 +49,10 @@ class RunControl:
 class _Callback:
     """A function as a ``FrameSink``."""
 
-    add: Callable[[FramePrediction], object]
+    function: Callable[[FramePrediction], object]
+
+    def add(self, prediction: FramePrediction) -> None:
+        self.function(prediction)
 
 
 def reconstruct(
@@ -169,7 +172,7 @@ class _Run:
             "seconds": round(seconds, 3),
             "warnings": list(dict.fromkeys([*self._warnings, *self._remarks(store, opened.info)])),
         }
-        fps = rate_of(store.time_s, default_fps=options.fps or opened.info.fps)
+        fps = rate_of(store.time_s.tolist(), default_fps=options.fps or opened.info.fps)
         return finish(store, fps, meta, model.profile.finishing, model.body)
 
     def _remarks(self, store: ResultStore, info: ClipInfo) -> list[str]:

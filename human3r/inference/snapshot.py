@@ -73,7 +73,9 @@ def read_snapshot(folder: Path, state_types: Iterable[type]) -> RunSnapshot | No
         session = _rebuild(header["session"], tensors, _record_types(SessionSnapshot, *state_types))
         assert isinstance(session, SessionSnapshot)
         scene = {name.removeprefix("scene/"): tensors[name].numpy() for name in tensors if name.startswith("scene/")}
-        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in header["store"].items()}
+        facts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in header["store"].items()
+        }
         return RunSnapshot(header["identity"], session, StoreCheckpoint(**facts, scene=scene))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AssertionError) as error:
         raise FormatError(f"The snapshot is damaged ({error!r}).", "Delete the folder and start anew.") from error

@@ -98,11 +98,12 @@ def smooth_tracks(
     orientation = np.swapaxes(R_world_camera, 1, 2)[:, None] @ orientation
     bearing = np.einsum("nba,nb->na", R_world_camera, bearing)
     anchor = bearing * (np.exp(log_distance) * body_sizes(body, betas))[:, None]
-    columns = (orientation, anchor, betas, people.expression, T_world_camera)
-    parts = [
-        _pose_in_world(*(column[start : start + _ROWS_AT_ONCE] for column in columns), body)
-        for start in range(0, len(betas), _ROWS_AT_ONCE)
-    ]
+    parts = []
+    for start in range(0, len(betas), _ROWS_AT_ONCE):
+        at = slice(start, start + _ROWS_AT_ONCE)
+        parts.append(
+            _pose_in_world(orientation[at], anchor[at], betas[at], people.expression[at], T_world_camera[at], body)
+        )
     parameters = concatenate([part for part, _ in parts])
     return replace(
         people,
