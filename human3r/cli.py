@@ -18,7 +18,7 @@ from human3r import __version__
 from human3r.errors import Cancelled, Human3RError, InputError
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-_MODEL_HELP = "compact, an official name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
+_MODEL_HELP = "compact, a released name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
 _FORMATS_HELP = "comma-separated names such as npz,glb,mp4; an unknown name lists them all"
 _BODY_HELP = "licensed SMPLX_NEUTRAL.npz (default: the embedded body)"
 
@@ -119,7 +119,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="compile an official network first: minutes once, for long clips on a GPU",
+        help="compile a paper network first: minutes once, for long clips on a GPU",
     )
     parser.add_argument(
         "--keep-in",
@@ -151,11 +151,11 @@ def _add_result_commands(commands: argparse._SubParsersAction) -> None:
 def _add_models(commands: argparse._SubParsersAction) -> None:
     group = commands.add_parser("models", help="list, download, convert and verify weights", allow_abbrev=False)
     actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
-    _add_json(_command(actions, "list", "models.list_models", "what exists, its licence, and whether it is here"))
-    parser = _command(actions, "download", "models.download", "fetch official weights from the hub")
+    _add_json(_command(actions, "list", "models.list_models", "what exists, its license, and whether it is here"))
+    parser = _command(actions, "download", "models.download", "fetch released weights from the hub")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--revision", metavar="COMMIT", help="commit of the hub repository, 40 hexadecimal digits")
-    parser = _command(actions, "convert", "models.convert", "turn an official .pth into .safetensors, strictly")
+    parser = _command(actions, "convert", "models.convert", "turn a released .pth into .safetensors, strictly")
     parser.add_argument("checkpoint", metavar="PTH", type=Path)
     parser.add_argument("-o", "--output", metavar="SAFETENSORS", type=Path, required=True)
     parser = _command(actions, "verify", "models.verify", "check the files of a model against known hashes")
@@ -176,7 +176,7 @@ def _add_measuring(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--against",
         choices=("plain", "reference"),
-        help="run an official network, random weights, side by side with an fp32 one that computes everything: by the "
+        help="run a paper network, random weights, side by side with an fp32 one that computes everything: by the "
         "formulas, or with fused attention as the released code has it",
     )
     parser.add_argument("--flops", action="store_true", help="print the table of operations per frame and part")
@@ -192,7 +192,7 @@ def _add_training(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "train", "learning.train", "train a part, or go on")
     parser.add_argument("config", metavar="CONFIG", type=Path, help="a .toml with its stage")
     parser.add_argument(
-        "--count", action="store_true", help="only print which parameters would be tuned and which not (official)"
+        "--count", action="store_true", help="only print which parameters would be tuned and which not (stage paper)"
     )
     parser = _command(commands, "evaluate", "evaluating.evaluate", "run one of the evaluations")
     parser.add_argument(

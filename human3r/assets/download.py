@@ -1,4 +1,4 @@
-"""Fetch official weights from the hub: one commit, hash-checked, whole or not at all, pinned from the first time on."""
+"""Fetch released weights from the hub: one commit, hash-checked, whole or absent, pinned from the first time on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Pin:
 
 
 def download_weights(asset: Asset, revision: str | None = None) -> Path:
-    """Download one official checkpoint and return its path; what is already here is not fetched again.
+    """Download one released checkpoint and return its path; what is already here is not fetched again.
 
     The file always comes from one commit: the given one, the one of the registry, the one recorded at the first
     download, or, at the first, the newest. Its hash must be the published one; where none is published, the one
@@ -38,7 +38,7 @@ def download_weights(asset: Asset, revision: str | None = None) -> Path:
     ``HF_TOKEN``, ``HF_HUB_OFFLINE``.
 
     Args:
-        asset: An official model.
+        asset: A released model.
         revision: Commit of the hub repository.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What weights exist: names, sources, licences, sizes, hashes, and where they are on this machine."""
+"""What weights exist: names, sources, licenses, sizes, hashes, and where they are on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Asset:
 
     name: str
     description: str
-    licence: str
+    license: str
     repository: str | None = None
     """Hub repository, or None where nothing is downloaded."""
     revision: str | None = None
@@ -37,38 +37,39 @@ class Asset:
         return self.repository is None
 
 
-_OFFICIAL_LICENCE = "non-commercial (CC BY-NC-SA 4.0 of CUT3R and the NAVER licence of Multi-HMR apply)"
+_RELEASED_LICENSE = "non-commercial (CC BY-NC-SA 4.0 of CUT3R and the NAVER license of Multi-HMR apply)"
 
 
-def _official(name: str, file_name: str, description: str, size_bytes: int, sha256: str | None) -> Asset:
+def _released(name: str, file_name: str, human_stream: str, size_bytes: int, sha256: str | None = None) -> Asset:
+    description = f"released weights, human stream {human_stream}"
     needs = "a GPU for its pace; SMPLX_NEUTRAL.npz (--body) for exact bodies, else the embedded body stands in"
-    return Asset(name, description, _OFFICIAL_LICENCE, "faneggg/human3r", None, file_name, size_bytes, sha256, needs)
+    return Asset(name, description, _RELEASED_LICENSE, "faneggg/human3r", None, file_name, size_bytes, sha256, needs)
 
 
 ASSETS: dict[str, Asset] = {
     asset.name: asset
     for asset in (
         Asset("compact", "embedded default, runs on a CPU", "Apache-2.0"),
-        _official(
+        _released(
             "human3r_672s",
             "human3r_672S.pth",
-            "official, human stream ViT-S at 672",
+            "ViT-S at 672",
             3_392_067_384,
             "84d2a70386473b58b90eef8f78521065ad10908bab647ee58d1196f5018fb778",
         ),
-        _official("human3r_672b", "human3r_672B.pth", "official, human stream ViT-B at 672", 3_731_810_616, None),
-        _official("human3r_672l", "human3r_672L.pth", "official, human stream ViT-L at 672", 4_669_846_840, None),
-        _official(
+        _released("human3r_672b", "human3r_672B.pth", "ViT-B at 672", 3_731_810_616),
+        _released("human3r_672l", "human3r_672L.pth", "ViT-L at 672", 4_669_846_840),
+        _released(
             "human3r_896l",
             "human3r_896L.pth",
-            "official, human stream ViT-L at 896",
+            "ViT-L at 896",
             4_670_554_642,
             "1c5d89077d7734476ce74183df178c51ad172cad5e256081e61480cf231a9377",
         ),
         Asset("tiny", "seeded random weights, for tests", "Apache-2.0"),
     )
 }
-"""Every model that can be named. Sizes and hashes of the official files are those that third parties report;
+"""Every model that can be named. Sizes and hashes of the released files are those that third parties report;
 a size without a hash is the payload computed from the tensors."""
 
 
@@ -90,7 +91,7 @@ def weights_folder() -> Path:
 
 
 def find_weights(name: str) -> Path | None:
-    """Return the weight file of an official model on this machine, converted ones first, or None."""
+    """Return the weight file of a released model on this machine, converted ones first, or None."""
     asset = ASSETS[name]
     candidates = [weights_folder() / f"{name}.safetensors"]
     if asset.file_name:

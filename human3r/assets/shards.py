@@ -58,7 +58,7 @@ def write_part(folder: Path, part: str, tensors: dict[str, Tensor], metadata: di
         folder: Folder of the index; made if it does not exist.
         part: File name without ending; older files of the same part are replaced.
         tensors: Full parameter names to values; floating point only.
-        metadata: Goes into the header of every file (source, licence).
+        metadata: Goes into the header of every file (source, license).
 
     Returns:
         The files written.

@@ -92,7 +92,7 @@ class WeightFile:
 
 def _fill(stream: io.RawIOBase, piece: Tensor) -> memoryview:
     """Read as many bytes as a tensor has into it and return them; fewer where the file ends before."""
-    found = view = memoryview(piece.numpy()).cast("B")
+    found = view = piece.numpy().data.cast("B")
     while view and (count := stream.readinto(view)):
         view = view[count:]
     return found[: len(found) - len(view)]
@@ -117,7 +117,7 @@ def write_weight_file(path: Path, shapes: Mapping[str, Shape], load: Callable[[s
         for name in shapes:
             values = load(name).to(torch.float32).contiguous()
             checksums[name] = _checksum(values)
-            stream.write(memoryview(values.numpy()).cast("B") if values.numel() else b"")
+            stream.write(values.numpy().data.cast("B") if values.numel() else b"")
         stream.seek(0)
         stream.write(_header(shapes, config_json, checksums))
 
@@ -146,4 +146,4 @@ def _read_checksums(metadata: Mapping[str, str], name: str) -> dict[str, int]:
 
 
 def _checksum(values: Tensor) -> int:
-    return zlib.crc32(values.numpy().reshape(-1).view("uint8")) if values.numel() else 0
+    return zlib.crc32(values.numpy().data) if values.numel() else 0

@@ -60,7 +60,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     config = PRESETS.get(options.model)
     if config is None:
-        raise InputError(f"{options.model!r} is no official network.", f"Choose {', '.join(PRESETS)}.")
+        raise InputError(f"{options.model!r} is no paper network.", f"Choose {', '.join(PRESETS)}.")
     precision = choose_policy("cpu", options.precision, profile_of(config)).precision
     report = compare(config, precision, options.against, load_body(None), num_frames=options.frames)
     print(json.dumps(report.to_dict()) if options.json else report.to_text())

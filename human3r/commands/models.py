@@ -30,7 +30,7 @@ def describe(asset: Asset) -> dict[str, object]:
     return {
         "name": asset.name,
         "description": asset.description,
-        "licence": asset.licence,
+        "license": asset.license,
         "source": f"{asset.repository}/{asset.file_name}" if asset.repository else "in the package",
         "size_bytes": asset.size_bytes or _embedded_bytes(asset.name),
         "sha256": asset.sha256,
@@ -56,7 +56,7 @@ def list_models(options: argparse.Namespace) -> int:
     for row in rows:
         size = f"{row['size_bytes'] / 1e6:.0f} MB" if row["size_bytes"] else "-"  # type: ignore[operator]
         print(f"{row['name']:<13} {'here' if row['is_here'] else 'not here':<9} {size:>8}  {row['description']}")
-        print(f"{'':<13} from {row['source']}; licence: {row['licence']}; needs {row['needs']}")
+        print(f"{'':<13} from {row['source']}; license: {row['license']}; needs {row['needs']}")
         if row["sha256"]:
             print(f"{'':<13} sha256 {row['sha256']}")
     return 0
@@ -71,13 +71,13 @@ def download(options: argparse.Namespace) -> int:
     if asset.is_embedded:
         print(f"{asset.name} needs no download.")
         return 0
-    print(f"{asset.name}: licence {asset.licence}.", flush=True)
+    print(f"{asset.name}: license {asset.license}.", flush=True)
     path = download_weights(asset, options.revision)
     converted = path.with_name(f"{asset.name}.safetensors")
     if not converted.is_file() or converted.stat().st_mtime < path.stat().st_mtime:
         print(f"{path}: complete, sha256 as stated. Converting ...", flush=True)
         convert_checkpoint(path, converted)
-    print(f"{converted}: ready. The original {path.name} is no longer needed.")
+    print(f"{converted}: ready. The downloaded {path.name} is no longer needed.")
     return 0
 
 

@@ -109,7 +109,7 @@ def reconstruct(options: argparse.Namespace) -> int:
         finally:
             progress.close()
         files = write_all(result, folder, formats, body=model.body, clip=clip, moments=moments)
-    summary = summarise(result, model, time.perf_counter() - started)
+    summary = summarize(result, model, time.perf_counter() - started)
     if moments is not None and progress.num_done_before:
         summary["warnings"] = [*summary["warnings"], _NO_MOMENTS]  # type: ignore[misc]
     summary |= {"output": str(folder), "files": [path.relative_to(folder).as_posix() for path in files]}
@@ -126,7 +126,7 @@ def _output_folder(output: str | None, clip: Path) -> Path:
     return folder
 
 
-def summarise(result: Reconstruction, model: LoadedModel, seconds: float) -> dict[str, object]:
+def summarize(result: Reconstruction, model: LoadedModel, seconds: float) -> dict[str, object]:
     """Return the plain numbers of a run; ``seconds`` is all of it, loading and writing included."""
     return {
         "frames": result.num_frames,

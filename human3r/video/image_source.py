@@ -146,10 +146,10 @@ def decode_image(encoded: bytes, limits: MediaLimits) -> tuple[np.ndarray, str]:
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
-        # Pillow clips 16-bit grey to 255 instead of scaling it.
-        grey = np.asarray(image).astype(np.float64)
-        grey = (grey / (257.0 if grey.max(initial=0) > 255 else 1.0)).round().clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+        # Pillow clips 16-bit gray to 255 instead of scaling it.
+        gray = np.asarray(image).astype(np.float64)
+        gray = (gray / (257.0 if gray.max(initial=0) > 255 else 1.0)).round().clip(0, 255).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
     return np.asarray(image.convert("RGB"))
 
 

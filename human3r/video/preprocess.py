@@ -1,8 +1,8 @@
 """From a decoded frame to the network's image, and back to source pixels.
 
-Two rules: the official one resizes to a long side and crops to multiples of 16; the compact one squeezes the whole
+Two rules: the paper's resizes to a long side and crops to multiples of 16; compact's squeezes the whole
 frame to multiples of 32. Frames arrive upright; rotation tags are applied where they are decoded.
-Source of the official rule: DUSt3R (arXiv 2312.14132), sec. 4; CUT3R (arXiv 2501.12387).
+Source of the paper's rule: DUSt3R (arXiv 2312.14132), sec. 4; CUT3R (arXiv 2501.12387).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from human3r.records import TensorRecord
 
-OFFICIAL_LONG_SIDE = 512
+PAPER_LONG_SIDE = 512
 COMPACT_LONG_SIDE = 384
 COMPACT_MULTIPLE = 32
 
@@ -37,10 +37,10 @@ class PreparedImage(TensorRecord):
     """(height, width) of the upright source frame."""
 
 
-def prepare_official(image: np.ndarray, size: int = OFFICIAL_LONG_SIDE) -> PreparedImage:
-    """Resize ``H W 3`` uint8 to a long side of ``size`` pixels and crop it, centred, to multiples of 16.
+def prepare_paper(image: np.ndarray, size: int = PAPER_LONG_SIDE) -> PreparedImage:
+    """Resize ``H W 3`` uint8 to a long side of ``size`` pixels and crop it, centered, to multiples of 16.
 
-    An exactly square result is cut to 4:3. 224 is special: the long side is chosen so that a centred square of 224
+    An exactly square result is cut to 4:3. 224 is special: the long side is chosen so that a centered square of 224
     pixels remains. Enlarging is bicubic, shrinking Lanczos.
     """
     height, width = image.shape[:2]
@@ -49,14 +49,14 @@ def prepare_official(image: np.ndarray, size: int = OFFICIAL_LONG_SIDE) -> Prepa
     new_width, new_height = (round(side * long_side / longest) for side in (width, height))
     filtering = Image.Resampling.LANCZOS if longest > long_side else Image.Resampling.BICUBIC
     resized = Image.fromarray(image).resize((new_width, new_height), filtering)
-    x_centre, y_centre = new_width // 2, new_height // 2
+    x_center, y_center = new_width // 2, new_height // 2
     if size == 224:
-        x_half = y_half = min(x_centre, y_centre)
+        x_half = y_half = min(x_center, y_center)
     else:
-        x_half, y_half = ((2 * centre) // 16 * 8 for centre in (x_centre, y_centre))
+        x_half, y_half = ((2 * center) // 16 * 8 for center in (x_center, y_center))
         if new_width == new_height:
             y_half = 3 * x_half // 4
-    box = (x_centre - x_half, y_centre - y_half, x_centre + x_half, y_centre + y_half)
+    box = (x_center - x_half, y_center - y_half, x_center + x_half, y_center + y_half)
     scale_x, scale_y = width / new_width, height / new_height
     rect = (box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y)
     return _prepared(np.array(resized.crop(box)), rect, (height, width))
@@ -80,7 +80,7 @@ def prepare_compact(image: np.ndarray, size: int = COMPACT_LONG_SIDE) -> Prepare
 
 
 PREPARE: dict[str, Callable[[np.ndarray, int], PreparedImage]] = {
-    "paper": prepare_official,
+    "paper": prepare_paper,
     "compact": prepare_compact,
 }
 """The rules by the name that ``ModelConfig.preprocess`` holds; arguments: frame, ``ModelConfig.image_size``."""

@@ -33,9 +33,9 @@ class ClipInfo:
     is_vfr: bool = False
     """Frame intervals differ by more than a fifth."""
     is_hdr: bool = False
-    """PQ or HLG transfer: colours are converted without tone mapping."""
+    """PQ or HLG transfer: colors are converted without tone mapping."""
     bit_depth: int = 8
-    """Bits per colour channel in the file."""
+    """Bits per color channel in the file."""
     has_audio: bool = False
     """Whether a sound track is there; it is ignored."""
     warnings: tuple[str, ...] = ()

@@ -124,7 +124,7 @@ class VideoSource:
         check_frame_size(*self._stored_size, self._limits)
         is_hdr = first.color_trc in _HDR_TRANSFERS
         if is_hdr:
-            self.warnings.append("HDR video: colours are approximate.")
+            self.warnings.append("HDR video: colors are approximate.")
         size = self._orientation.size(*self._stored_size)
         info = ClipInfo(
             kind="video",

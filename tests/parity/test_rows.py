@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from human3r.video.preprocess import prepare_official
+from human3r.video.preprocess import prepare_paper
 from tests.parity.replay.clip import draw_frame
 from tests.parity.replay.preprocess_replay import replay_preprocess
 from tests.parity.replay.rows import FUNCTION_TOLERANCE, ParityRow, RowCollector
@@ -42,7 +42,7 @@ def test_another_pillow_may_differ_by_one_gray_level_whatever_the_maximum(
 ) -> None:
     monkeypatch.setattr("PIL.__version__", "0.0")
     case = {"case": "c0", "H": 16, "W": 32, "frame_index": 1, "clip_seed": 28, "size": 32}
-    image = prepare_official(draw_frame((16, 32), 1, 28), 32).image[None, :, ::8, ::8]
+    image = prepare_paper(draw_frame((16, 32), 1, 28), 32).image[None, :, ::8, ::8]
     recorded = {"c0/img_u8_crc32": torch.tensor([1]), "c0/img_stride8": image + levels * 2 / 255}
     collector = RowCollector("file")
 

@@ -100,7 +100,7 @@ def test_what_a_user_can_cause_is_one_sentence_and_the_right_exit_code(
     assert printed.out == ""
 
 
-def test_official_weights_that_are_not_here_say_where_to_get_them(clip, tmp_path, capsys, monkeypatch):
+def test_released_weights_that_are_not_here_say_where_to_get_them(clip, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HUMAN3R_HOME", str(tmp_path))
     assert main(["reconstruct", str(clip), "--model", "human3r_896l", "-o", str(tmp_path / "o")]) == 1
     message = capsys.readouterr().err
@@ -117,12 +117,12 @@ def test_wrong_usage_exits_with_two(arguments):
     assert stopped.value.code == 2
 
 
-def test_models_list_names_every_model_with_its_licence(capsys):
+def test_models_list_names_every_model_with_its_license(capsys):
     assert main(["models", "list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert set(rows) == {"compact", "tiny", "human3r_672s", "human3r_672b", "human3r_672l", "human3r_896l"}
     assert rows["compact"]["is_here"]
-    assert "non-commercial" in rows["human3r_672s"]["licence"]
+    assert "non-commercial" in rows["human3r_672s"]["license"]
 
 
 def test_verify_checks_the_embedded_files(capsys):

@@ -1,4 +1,4 @@
-"""Official checkpoints: convert them once, or load them, or what was converted, into a network.
+"""Released checkpoints: convert them once, or load them, or what was converted, into a network.
 
 Joins ``assets`` (reading files) with ``models`` (what the tensors mean); neither knows the other.
 """
@@ -21,7 +21,7 @@ from human3r.assets.conversion.convert_tensors import (
     match_keys,
     stored_tensors,
 )
-from human3r.assets.conversion.released_keys import OfficialLayout, Shape, official_layout
+from human3r.assets.conversion.released_keys import ReleasedLayout, Shape, released_layout
 from human3r.assets.conversion.torch_file import StoredTensor, TorchFile
 from human3r.assets.registry import sha256_of, weights_folder
 from human3r.assets.weight_file import WeightFile, write_weight_file
@@ -34,7 +34,7 @@ from human3r.models.precision import Precision, stored_precision
 
 _EXTRA_PREFIX = "extra_head."
 _MAX_STEM = 100
-_MOST_READERS = 4
+_MAX_READERS = 4
 """Threads that read a file: copying and checking one tensor keeps one core busy."""
 
 
@@ -71,7 +71,7 @@ def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp
     Args:
         path: The file.
         is_lean: Leave out the heads whose outputs nothing downstream reads.
-        precision: What an official network's weights are stored in; rounded one tensor at a time, there is never a
+        precision: What a paper network's weights are stored in; rounded one tensor at a time, there is never a
             second copy.
 
     Raises:
@@ -121,15 +121,15 @@ def weights_hash(path: Path) -> str:
     return WeightFile(path).sha256
 
 
-def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], OfficialLayout]:
-    """Return the shapes of an official network's tensors and the keys of its checkpoint, without allocating weights."""
+def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], ReleasedLayout]:
+    """Return the shapes of a paper network's tensors and the keys of its checkpoint, without allocating weights."""
     assert isinstance(config.parts, PaperConfig)
     shapes = {name: tuple(values.shape) for name, values in _unfilled_network(config).state_dict().items()}
-    return shapes, official_layout(shapes, config.parts.num_ray_blocks)
+    return shapes, released_layout(shapes, config.parts.num_ray_blocks)
 
 
 def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
-    """Build a network around given tensors; nothing is initialised or copied.
+    """Build a network around given tensors; nothing is initialized or copied.
 
     Raises:
         CheckpointError: A name is missing or left over, or a shape differs.
@@ -176,7 +176,7 @@ def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
     # Ordinary tensors wherever the caller is: others may not be filled from threads.
     with torch.inference_mode(False):
         tensors = {name: torch.empty(file.shape(name), dtype=stored_precision(name, precision)) for name in names}
-    with ThreadPoolExecutor(min(_MOST_READERS, torch.get_num_threads())) as readers:
+    with ThreadPoolExecutor(min(_MAX_READERS, torch.get_num_threads())) as readers:
         for _ in readers.map(file.read_into, tensors.keys(), tensors.values()):
             pass
     return _filled(network, tensors)

@@ -1,6 +1,6 @@
 """From the tensors of a released checkpoint to ours: strict in both directions, nothing of the file is carried out.
 
-Reads the constructor string and checks keys, shapes and aliases against ``official_keys``. Which network the shapes
+Reads the constructor string and checks keys, shapes and aliases against ``released_keys``. Which network the shapes
 belong to is the caller's business.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import torch
 
-from human3r.assets.conversion.released_keys import OfficialLayout, Shape
+from human3r.assets.conversion.released_keys import ReleasedLayout, Shape
 from human3r.assets.conversion.torch_file import StoredTensor, TorchFile, find_field
 from human3r.errors import CheckpointError
 
@@ -23,7 +23,7 @@ _INFINITY = "inf"
 
 
 def stored_tensors(file: TorchFile) -> dict[str, StoredTensor]:
-    """Return the state dict of an open checkpoint by official key.
+    """Return the state dict of an open checkpoint by released key.
 
     Raises:
         CheckpointError: There is no state dict.
@@ -103,11 +103,11 @@ def _literal(node: ast.AST) -> object:
     raise ValueError(f"{type(node).__name__} is not a literal")
 
 
-def match_keys(stored: Mapping[str, Shape], layout: OfficialLayout, shapes: Mapping[str, Shape]) -> dict[str, str]:
-    """Return the official key of each of our parameters, after checking every key and every shape.
+def match_keys(stored: Mapping[str, Shape], layout: ReleasedLayout, shapes: Mapping[str, Shape]) -> dict[str, str]:
+    """Return the released key of each of our parameters, after checking every key and every shape.
 
     Args:
-        stored: Official key to shape, as found.
+        stored: Released key to shape, as found.
         layout: What is expected.
         shapes: Our parameter name to shape.
 
@@ -129,7 +129,7 @@ def match_keys(stored: Mapping[str, Shape], layout: OfficialLayout, shapes: Mapp
     return {name: key for key, name in layout.mapped.items()}
 
 
-def check_aliases(file: TorchFile, stored: Mapping[str, StoredTensor], layout: OfficialLayout) -> None:
+def check_aliases(file: TorchFile, stored: Mapping[str, StoredTensor], layout: ReleasedLayout) -> None:
     """Check that keys which name one tensor twice agree.
 
     Raises:

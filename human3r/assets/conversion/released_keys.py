@@ -1,6 +1,6 @@
 """The table between our parameter names and the keys of the released checkpoints, as data.
 
-``official_layout`` expands it for a network of given shapes. Keys that the network has no use for are on a written list
+``released_layout`` expands it for a network of given shapes. Keys that the network has no use for are on a written list
 with their shapes; every other key must have a parameter, and every parameter a key.
 """
 
@@ -48,9 +48,9 @@ _DPT = {
     "rescale.3": "act_postprocess.3.1",
     **{f"align.{level}": f"scratch.layer{level + 1}_rn" for level in range(4)},
     **{
-        f"fusions.{level}.{ours}": f"scratch.refinenet{level + 1}.{official}"
+        f"fusions.{level}.{ours}": f"scratch.refinenet{level + 1}.{released}"
         for level in range(4)
-        for ours, official in (
+        for ours, released in (
             ("shallow.conv1", "resConfUnit1.conv1"),
             ("shallow.conv2", "resConfUnit1.conv2"),
             ("refine.conv1", "resConfUnit2.conv1"),
@@ -103,30 +103,30 @@ TABLE: tuple[tuple[str, str, Mapping[str, str]], ...] = (
     ("extra_head.points", "downstream_head.dpt_cross", _DPT),
     ("extra_head.colours", "downstream_head.dpt_rgb", _DPT),
 )
-"""(our prefix, official prefix, names below them); ``{i}`` is a block index, ``.weight`` and ``.bias`` follow."""
+"""(our prefix, released prefix, names below them); ``{i}`` is a block index, ``.weight`` and ``.bias`` follow."""
 
 
 @dataclass(frozen=True)
-class OfficialLayout:
+class ReleasedLayout:
     """The keys of a released checkpoint for one network."""
 
     mapped: dict[str, str]
-    """Official key to our parameter name; every parameter of ours is a value, once."""
+    """Released key to our parameter name; every parameter of ours is a value, once."""
     aliases: dict[str, str]
-    """Official key to the official key that holds the same tensor."""
+    """Released key to the released key that holds the same tensor."""
     ignored: dict[str, Shape]
-    """Official keys that the network has no use for, with their shapes."""
+    """Released keys that the network has no use for, with their shapes."""
 
 
-def official_key(name: str) -> str | None:
-    """Return the official key of one of our parameter names, or None where the table has none."""
-    for ours, official, below in TABLE:
+def released_key(name: str) -> str | None:
+    """Return the released key of one of our parameter names, or None where the table has none."""
+    for ours, released, below in TABLE:
         pattern = re.escape(ours).replace(r"\{i\}", r"(?P<i>\d+)") + r"(?:\.(?P<rest>.+))?"
         match = re.fullmatch(pattern, name)
         if match is None:
             continue
         found = match.groupdict(default="")
-        prefix, rest = official.replace("{i}", found.get("i", "")), found["rest"]
+        prefix, rest = released.replace("{i}", found.get("i", "")), found["rest"]
         if below is _ITSELF:
             return f"{prefix}.{rest}" if rest else prefix
         module, _, kind = rest.rpartition(".")
@@ -137,7 +137,7 @@ def official_key(name: str) -> str | None:
     return None
 
 
-def official_layout(shapes: Mapping[str, Shape], num_ray_blocks: int) -> OfficialLayout:
+def released_layout(shapes: Mapping[str, Shape], num_ray_blocks: int) -> ReleasedLayout:
     """Expand the table for a network.
 
     Args:
@@ -149,18 +149,18 @@ def official_layout(shapes: Mapping[str, Shape], num_ray_blocks: int) -> Officia
     """
     mapped: dict[str, str] = {}
     for name in shapes:
-        key = official_key(name)
+        key = released_key(name)
         if key is None:
             raise KeyError(name)
         mapped[key] = name
-    official_shapes = {key: tuple(shapes[name]) for key, name in mapped.items()}
+    released_shapes = {key: tuple(shapes[name]) for key, name in mapped.items()}
     heads = sorted({key.split(".")[1] for key in mapped if key.startswith("downstream_head.dpt_")})
     aliases = {
         f"{scratch}.layer_rn.{level}.weight": f"{scratch}.layer{level + 1}_rn.weight"
         for scratch in (f"downstream_head.{head}.scratch" for head in heads)
         for level in range(4)
     }
-    return OfficialLayout(mapped, aliases, _ignored(official_shapes, heads, num_ray_blocks))
+    return ReleasedLayout(mapped, aliases, _ignored(released_shapes, heads, num_ray_blocks))
 
 
 def _ignored(shapes: Mapping[str, Shape], heads: list[str], num_ray_blocks: int) -> dict[str, Shape]:

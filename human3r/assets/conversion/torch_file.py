@@ -123,7 +123,7 @@ class TorchFile:
 
 
 def _rebuild(name: GlobalName, arguments: Any) -> object:
-    """Recognise tensors and ordered dictionaries; everything else stays inert."""
+    """Recognize tensors and ordered dictionaries; everything else stays inert."""
     match str(name):
         case "collections.OrderedDict" | "builtins.dict" | "__builtin__.dict":
             pairs = arguments[0] if arguments else ()

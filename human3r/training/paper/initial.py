@@ -17,7 +17,7 @@ from torch import nn
 
 from human3r.assets.conversion.child import convert_in_child
 from human3r.assets.conversion.convert import network_layout
-from human3r.assets.conversion.released_keys import official_key
+from human3r.assets.conversion.released_keys import released_key
 from human3r.assets.weight_file import WeightFile
 from human3r.errors import AssetMissingError, CheckpointError, FormatError
 from human3r.models.build import seed_weights
@@ -57,9 +57,9 @@ def source_key(name: str) -> str:
     """Return the key of a tensor in the file that it comes from."""
     for ours, released in _RAY_KEYS.items():
         if name.startswith(ours):
-            inner = official_key(f"image_encoder.blocks{name.removeprefix(ours)}") if ours.endswith("blocks") else None
+            inner = released_key(f"image_encoder.blocks{name.removeprefix(ours)}") if ours.endswith("blocks") else None
             return f"{released}{name.removeprefix(ours)}" if inner is None else inner.replace("enc_blocks", released)
-    key = official_key(name.removeprefix("network."))
+    key = released_key(name.removeprefix("network."))
     assert key is not None, name
     return key.removeprefix(_HEAD_PREFIX) if origin_of(name) == "multi_hmr" else key
 

@@ -15,7 +15,7 @@ from human3r.errors import FormatError
 from human3r.models.config import PaperConfig
 from human3r.models.human3r import Human3R
 from human3r.tracking.tracks import TrackBank
-from human3r.video.preprocess import PreparedImage, prepare_official
+from human3r.video.preprocess import PreparedImage, prepare_paper
 from tests.parity.replay.activations import ActivationRecorder, View, read_activations
 from tests.parity.replay.clip import draw_frame
 from tests.parity.replay.rows import (
@@ -70,7 +70,7 @@ def replay_run(
     tensors = load_file(path)
     run = _run_meta(weights.meta, path)
     is_half = "half" in path.stem
-    frames = [prepare_official(frame, weights.config.image_size) for frame in clip[: int(run["T"])]]
+    frames = [prepare_paper(frame, weights.config.image_size) for frame in clip[: int(run["T"])]]
     script = RunScript(frames, bool(run.get("use_ttt3r")), run.get("reset_interval"))
     det_bias = float(run.get("det_bias", weights.meta["det_bias"]))
     network = weights.network(det_bias, has_half_rotary=is_half).to(device)

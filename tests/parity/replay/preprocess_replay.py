@@ -12,7 +12,7 @@ from torch import Tensor
 
 from human3r.models.paper.letterbox import content_box, letterbox, letterbox_map_to_image, letterbox_points_to_image
 from human3r.video.orientation import from_exif
-from human3r.video.preprocess import PreparedImage, prepare_official
+from human3r.video.preprocess import PreparedImage, prepare_paper
 from tests.parity.replay.clip import draw_frame
 from tests.parity.replay.rows import EXACT, FUNCTION_TOLERANCE, RowCollector
 
@@ -29,7 +29,7 @@ def replay_preprocess(tensors: Mapping[str, Tensor], cases: list[dict], collecto
         recorded = {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
         drawn = draw_frame((case["H"], case["W"]), case["frame_index"], case["clip_seed"])
         upright = from_exif(case.get("exif_orientation", 1)).apply(drawn)
-        prepared = prepare_official(upright, case["size"])
+        prepared = prepare_paper(upright, case["size"])
         known.update(f"{prefix}{name}" for name in _replay_case(prefix, recorded, prepared, collector))
     collector.fail_unknown(tensors, known)
 

@@ -11,7 +11,7 @@ import torch
 from human3r.errors import CheckpointError, InputError
 from human3r.inference.session import Session
 from human3r.records import TensorRecord
-from human3r.video.preprocess import prepare_official
+from human3r.video.preprocess import prepare_paper
 from tests.parity.replay.released_functions import chain_segments
 
 
@@ -80,7 +80,7 @@ def test_segments_are_chained_as_the_specification_says(tiny, frames):
     with torch.inference_mode():
         state = network.initial_state()
         for index, frame in enumerate(frames):
-            tokens = network.encode(prepare_official(frame, tiny.config.image_size).image[None])
+            tokens = network.encode(prepare_paper(frame, tiny.config.image_size).image[None])
             prediction, state = network.step(tokens, state)
             kept.append(prediction.T_segment_camera.double())
             resets.append((index + 1) % interval == 0)

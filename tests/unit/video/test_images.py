@@ -70,7 +70,7 @@ def test_every_exif_orientation_equals_pillows_own(tag):
     assert np.array_equal(upright, expected)
 
 
-def test_sixteen_bit_grey_is_scaled_not_clipped():
+def test_sixteen_bit_gray_is_scaled_not_clipped():
     stream = io.BytesIO()
     Image.fromarray(np.full((3, 3), 257 * 100, np.uint16)).save(stream, "PNG")
     image, _ = decode_image(stream.getvalue(), DEFAULT_LIMITS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from human3r.video.preprocess import prepare_compact, prepare_official
+from human3r.video.preprocess import prepare_compact, prepare_paper
 
 
 def _picture(width: int, height: int) -> np.ndarray:
@@ -24,19 +24,19 @@ def _picture(width: int, height: int) -> np.ndarray:
         ((1024, 1224), (416, 512)),
     ],
 )
-def test_official_sizes_are_the_published_ones(source: tuple[int, int], expected: tuple[int, int]) -> None:
-    prepared = prepare_official(_picture(*source))
+def test_paper_sizes_are_the_published_ones(source: tuple[int, int], expected: tuple[int, int]) -> None:
+    prepared = prepare_paper(_picture(*source))
     assert prepared.image_uint8.shape == (expected[1], expected[0], 3)
     assert prepared.source_size == (source[1], source[0])
 
 
-def test_the_crop_of_a_square_is_a_centred_band() -> None:
-    assert prepare_official(_picture(1024, 1024)).source_rect_px == (0, 128, 1024, 896)
+def test_the_crop_of_a_square_is_a_centered_band() -> None:
+    assert prepare_paper(_picture(1024, 1024)).source_rect_px == (0, 128, 1024, 896)
 
 
 def test_a_picture_of_the_right_size_is_not_touched() -> None:
     picture = _picture(512, 288)
-    prepared = prepare_official(picture)
+    prepared = prepare_paper(picture)
     assert np.array_equal(prepared.image_uint8, picture)
     assert prepared.image.amin() >= -1
     assert prepared.image.amax() <= 1
@@ -52,7 +52,7 @@ def test_compact_keeps_the_whole_frame_at_multiples_of_32(source: tuple[int, int
 
 
 @pytest.mark.parametrize("size", [(480, 854), (960, 544), (90, 121), (1080, 1920)])
-def test_compact_resizing_is_pillows_bilinear_filter_to_a_grey_level(size: tuple[int, int]) -> None:
+def test_compact_resizing_is_pillows_bilinear_filter_to_a_gray_level(size: tuple[int, int]) -> None:
     frame = np.random.default_rng(2).integers(0, 256, (*size, 3), dtype=np.uint8)
 
     prepared = prepare_compact(frame)

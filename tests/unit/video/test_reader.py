@@ -17,7 +17,7 @@ from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 
 COLOR_TOLERANCE = 30
-"""Chroma subsampling and lossy coding move flat colours by less than this."""
+"""Chroma subsampling and lossy coding move flat colors by less than this."""
 
 
 def read_all(path, **options):
@@ -26,7 +26,7 @@ def read_all(path, **options):
 
 
 def corners(image):
-    """Names of the flat colours in the four corners, row by row."""
+    """Names of the flat colors in the four corners, row by row."""
     height, width = image.shape[:2]
     places = [(4, 4), (4, width - 5), (height - 5, 4), (height - 5, width - 5)]
     names = {(220, 20, 20): "red", (20, 220, 20): "green", (20, 20, 220): "blue"}
@@ -34,7 +34,7 @@ def corners(image):
     for row, column in places:
         pixel = image[row, column].astype(int)
         near = [name for color, name in names.items() if np.abs(pixel - color).max() < COLOR_TOLERANCE]
-        found.append(near[0] if near else "grey")
+        found.append(near[0] if near else "gray")
     return found
 
 
@@ -65,11 +65,11 @@ def test_the_probe_measures_size_rate_and_length(make_clip):
 @pytest.mark.parametrize(
     ("matrix", "expected", "rotation_deg", "is_mirrored"),
     [
-        ((1, 0, 0, 1), ["red", "green", "blue", "grey"], 0, False),
-        ((0, 1, -1, 0), ["blue", "red", "grey", "green"], 90, False),
-        ((-1, 0, 0, -1), ["grey", "blue", "green", "red"], 180, False),
-        ((0, -1, 1, 0), ["green", "grey", "red", "blue"], 270, False),
-        ((-1, 0, 0, 1), ["green", "red", "grey", "blue"], 0, True),
+        ((1, 0, 0, 1), ["red", "green", "blue", "gray"], 0, False),
+        ((0, 1, -1, 0), ["blue", "red", "gray", "green"], 90, False),
+        ((-1, 0, 0, -1), ["gray", "blue", "green", "red"], 180, False),
+        ((0, -1, 1, 0), ["green", "gray", "red", "blue"], 270, False),
+        ((-1, 0, 0, 1), ["green", "red", "gray", "blue"], 0, True),
     ],
 )
 def test_rotated_and_mirrored_phone_videos_come_upright(make_clip, matrix, expected, rotation_deg, is_mirrored):
@@ -139,7 +139,7 @@ def test_senseless_sampling_options_are_refused(option):
 def test_unusual_formats_decode_to_upright_rgb(make_clip, name, options):
     frames, reader = read_all(make_clip(name, num_frames=6, **options))
     assert len(frames) == reader.info.num_frames == 6
-    assert corners(frames[0].image) == ["red", "green", "blue", "grey"]
+    assert corners(frames[0].image) == ["red", "green", "blue", "gray"]
     assert reader.info.bit_depth == (10 if name.startswith("ten") else 8)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from human3r.assets.conversion.convert import convert_checkpoint, convert_here, load_network, network_layout
 from human3r.assets.conversion.convert_tensors import parse_constructor
-from human3r.assets.conversion.released_keys import official_layout
+from human3r.assets.conversion.released_keys import released_layout
 from human3r.errors import CheckpointError
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
@@ -45,7 +45,7 @@ def network() -> Human3R:
 
 
 @pytest.fixture
-def official(network: Human3R) -> OrderedDict[str, Tensor]:
+def released(network: Human3R) -> OrderedDict[str, Tensor]:
     """The network's weights as a released state dict."""
     weights = network.state_dict()
     _, layout = network_layout(CONFIG)
@@ -56,13 +56,13 @@ def official(network: Human3R) -> OrderedDict[str, Tensor]:
 
 
 @pytest.fixture
-def save(tmp_path: Path, official: OrderedDict[str, Tensor]) -> Callable[..., Path]:
+def save(tmp_path: Path, released: OrderedDict[str, Tensor]) -> Callable[..., Path]:
     """Write a checkpoint; by default a good one."""
 
     def write(args: object = None, name: str = "human3r_672S.pth", **entries: object) -> Path:
         path = tmp_path / name
         args = {"model": CONSTRUCTOR} if args is None else args
-        torch.save({"args": args, "model": official, "epoch": 7, **entries}, path)
+        torch.save({"args": args, "model": released, "epoch": 7, **entries}, path)
         return path
 
     return write
@@ -118,9 +118,9 @@ def test_a_configuration_of_an_unknown_class_is_read_as_data(
 
 
 def test_a_common_module_prefix_is_taken_off(
-    network: Human3R, save: Callable[..., Path], official: OrderedDict[str, Tensor]
+    network: Human3R, save: Callable[..., Path], released: OrderedDict[str, Tensor]
 ) -> None:
-    assert _equal(network, _convert(save(model={f"module.{key}": value for key, value in official.items()})))
+    assert _equal(network, _convert(save(model={f"module.{key}": value for key, value in released.items()})))
 
 
 def test_sizes_come_from_the_constructor_and_the_shapes(save: Callable[..., Path]) -> None:
@@ -155,29 +155,29 @@ def test_the_human_image_size_falls_back_to_the_file_name(save: Callable[..., Pa
     ],
 )
 def test_a_key_that_does_not_fit_is_named(
-    save: Callable[..., Path], official: OrderedDict[str, Tensor], key: str, change: str
+    save: Callable[..., Path], released: OrderedDict[str, Tensor], key: str, change: str
 ) -> None:
     if change == "missing":
-        del official[key]
+        del released[key]
     else:
-        official[key] = torch.zeros(3, 5) if change == "shape" else torch.zeros(1)
+        released[key] = torch.zeros(3, 5) if change == "shape" else torch.zeros(1)
     with pytest.raises(CheckpointError, match=key.replace(".", r"\.")):
         load_network(save())
 
 
 def test_keys_without_use_may_be_absent(
-    network: Human3R, save: Callable[..., Path], official: OrderedDict[str, Tensor]
+    network: Human3R, save: Callable[..., Path], released: OrderedDict[str, Tensor]
 ) -> None:
     _, layout = network_layout(CONFIG)
     for key in (*layout.ignored, *layout.aliases):
         if not key.startswith("enc_blocks_ray_map"):
-            del official[key]
+            del released[key]
     assert _equal(network, load_network(save(), is_lean=False))
 
 
-def test_aliases_that_differ_are_refused(save: Callable[..., Path], official: OrderedDict[str, Tensor]) -> None:
+def test_aliases_that_differ_are_refused(save: Callable[..., Path], released: OrderedDict[str, Tensor]) -> None:
     alias = "downstream_head.dpt_self.scratch.layer_rn.2.weight"
-    official[alias] = official[alias] + 1
+    released[alias] = released[alias] + 1
     with pytest.raises(CheckpointError, match="should hold one tensor"):
         load_network(save())
 
@@ -232,9 +232,9 @@ def test_a_truncated_file_is_refused(save: Callable[..., Path]) -> None:
 
 
 def test_a_failed_conversion_leaves_no_file(
-    save: Callable[..., Path], official: OrderedDict[str, Tensor], tmp_path: Path
+    save: Callable[..., Path], released: OrderedDict[str, Tensor], tmp_path: Path
 ) -> None:
-    del official["dec_norm.weight"]
+    del released["dec_norm.weight"]
     with pytest.raises(CheckpointError, match=r"dec_norm\.weight"):
         convert_here(save(), tmp_path / "out.safetensors")
     assert [path.suffix for path in tmp_path.iterdir()] == [".pth"]
@@ -262,7 +262,7 @@ def test_a_safetensors_file_without_configuration_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("variant", ["672s", "672b", "672l", "896l"])
-def test_every_parameter_of_a_preset_has_one_official_key(variant: str) -> None:
+def test_every_parameter_of_a_preset_has_one_released_key(variant: str) -> None:
     shapes, layout = network_layout(PRESETS[f"human3r_{variant}"])
     assert sorted(layout.mapped.values()) == sorted(shapes)
     assert not layout.mapped.keys() & (layout.ignored.keys() | layout.aliases.keys())
@@ -272,4 +272,4 @@ def test_every_parameter_of_a_preset_has_one_official_key(variant: str) -> None:
 
 def test_a_parameter_without_an_entry_in_the_table_is_our_mistake() -> None:
     with pytest.raises(KeyError, match="novelty"):
-        official_layout({"novelty.weight": (1,)}, 2)
+        released_layout({"novelty.weight": (1,)}, 2)
