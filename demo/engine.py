@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         RunControl,
     )
 
-LIMITS = replace(human3r.DEFAULT_LIMITS, child_cpu_s=600)
+LIMITS = human3r.MediaLimits(child_cpu_s=600)
 """Limits of a visitor's clip: one that decodes slowly must not block the queue for half an hour."""
 PROBE_LIMITS = replace(LIMITS, child_cpu_s=10)
 """Limits of describing a clip before its run: decoding up to a late start may not keep others waiting."""

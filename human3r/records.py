@@ -75,6 +75,8 @@ class Frame:
     """Index of the frame in the source clip, from 0, in presentation order."""
     time_s: float
     """Presentation time in seconds from the start of the clip."""
+    name: str = ""
+    """File name of an image of a folder or zip; empty for the frames of a video."""
 
 
 @dataclass(frozen=True)

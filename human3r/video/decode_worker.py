@@ -10,9 +10,10 @@ import json
 import stat
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from human3r.child_process import restrict_process
 from human3r.errors import Human3RError, InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
@@ -21,11 +22,13 @@ from human3r.video.limits import MEGABYTE, MediaLimits, check_file_size
 from human3r.video.sampling import Sampling
 from human3r.video.sniff import read_head, sniff
 
+_BEAT_S = 1.0
+"""Time between two signs of life, seconds."""
 _KNOWN = "Give a video (MP4, MOV, MKV, WebM, AVI), a GIF, an image, a folder of images or a zip of images."
 
 
-def open_source(path: Path, sampling: Sampling, limits: MediaLimits, stack: ExitStack):
-    """Open a clip of any kind; the source has ``info``, ``warnings`` and ``frames()``.
+def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None], stack: ExitStack):
+    """Open a clip of any kind; the source has ``info``, ``warnings`` and ``frames()``, and calls ``beat`` meanwhile.
 
     Raises:
         InputError: The clip is missing, of an unknown kind, too large or damaged.
@@ -35,17 +38,17 @@ def open_source(path: Path, sampling: Sampling, limits: MediaLimits, stack: Exit
     from human3r.video.video_source import VideoSource
 
     if path.is_dir():
-        return open_folder(path, sampling, limits)
+        return open_folder(path, sampling, limits, beat)
     stream = _open_regular_file(path, limits, stack)
     found = sniff(read_head(stream))
     if found is None:
         raise UnsupportedMediaError("The file is not a video or image of a known kind, whatever its name says.", _KNOWN)
     kind, name = found
     if kind == "image":
-        return open_image(stream, sampling, limits)
+        return open_image(stream, sampling, limits, beat)
     if kind == "zip":
-        return open_zip(stream, sampling, limits)
-    return VideoSource(stream, name, sampling, limits)
+        return open_zip(stream, sampling, limits, beat)
+    return VideoSource(stream, name, sampling, limits, beat)
 
 
 def _open_regular_file(path: Path, limits: MediaLimits, stack: ExitStack) -> BinaryIO:
@@ -64,16 +67,30 @@ def _open_regular_file(path: Path, limits: MediaLimits, stack: ExitStack) -> Bin
         raise InputError(f"The file {path.name!r} cannot be read.", "Check its permissions.") from error
 
 
-def _serve(request: dict, output: BinaryIO) -> None:
+class _Heartbeat:
+    """Tells the owner that skipping and counting go on while there is nothing to deliver."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output, self._last_s = output, time.monotonic()
+
+    def __call__(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_s >= _BEAT_S:
+            self._last_s = now_s
+            write_message(self._output, {"type": "progress"})
+
+
+def _serve(request: dict[str, Any], output: BinaryIO) -> None:
     limits = MediaLimits(**request["limits"])
     with ExitStack() as stack:
-        source = open_source(Path(request["path"]), Sampling(**request["sampling"]), limits, stack)
+        sampling = Sampling(**request["sampling"])
+        source = open_source(Path(request["path"]), sampling, limits, _Heartbeat(output), stack)
         write_message(output, {"type": "info", **source.info.to_dict(), "warnings": source.warnings})
         num_frames, started = 0, time.process_time()
         if not request["probe_only"]:
-            for index, time_s, image in source.frames():
-                header = {"type": "frame", "frame_index": index, "time_s": time_s, "shape": list(image.shape)}
-                write_message(output, header, image.data.cast("B"))
+            for frame in source.frames():
+                header = {"type": "frame", "frame_index": frame.index, "time_s": frame.time_s, "name": frame.name}
+                write_message(output, header, frame.image.data.cast("B"))
                 num_frames += 1
         seconds = time.process_time() - started
         end = {"type": "end", "num_frames": num_frames, "warnings": source.warnings, "processor_s": seconds}

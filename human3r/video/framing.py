@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
-from typing import BinaryIO
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
 
 _HEADER = struct.Struct("<IQ")
 HEADER_SIZE = _HEADER.size
@@ -20,16 +20,16 @@ class FramingError(Exception):
     """The byte stream is not a sequence of messages."""
 
 
-def write_message(stream: BinaryIO, message: dict[str, object], body: bytes | memoryview = b"") -> None:
+def write_message(stream: BinaryIO, message: Mapping[str, object], body: bytes | memoryview = b"") -> None:
     """Write one message and flush it."""
-    encoded = json.dumps(message).encode()
+    encoded = json.dumps(dict(message)).encode()
     stream.write(_HEADER.pack(len(encoded), len(body)))
     stream.write(encoded)
     stream.write(body)
     stream.flush()
 
 
-def read_message(read_exactly: Callable[[int], bytearray], max_body: int) -> tuple[dict[str, object], bytearray]:
+def read_message(read_exactly: Callable[[int], bytearray], max_body: int) -> tuple[dict[str, Any], bytearray]:
     """Read one message.
 
     Args:

@@ -9,26 +9,25 @@ from __future__ import annotations
 import io
 import lzma
 import re
-import warnings as python_warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from human3r.errors import InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
-from human3r.video.limits import MEGABYTE, MediaLimits, check_file_size, check_frame_size, check_length
-from human3r.video.orientation import from_exif
+from human3r.video.animation_source import AnimationSource, is_animation
+from human3r.video.image_decoding import IMAGE_KINDS, IMAGE_SUFFIXES, decode_image, image_size
+from human3r.video.limits import MEGABYTE, MediaLimits, check_chosen, check_file_size, check_frame_size
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames
+from human3r.video.source_frame import SourceFrame
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif")
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
-_EXIF_ORIENTATION = 0x0112
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -41,6 +40,8 @@ _ZIP_ERRORS = (
 )
 _FOLDER_FPS = 30.0
 _ASPECT_TOLERANCE = 0.01
+_MAX_TRIED = 100
+"""Images that are decoded to find one that is whole."""
 
 
 @dataclass(frozen=True)
@@ -48,61 +49,86 @@ class _Picture:
     """One image that has not been decoded yet."""
 
     name: str
-    read: Callable[[], bytes]
+    open: Callable[[], BinaryIO]
+    """Opens it; the caller closes it."""
 
 
 class ImageSource:
     """A sequence of images as a clip. Images have no times: they count as ``fps``, or 30, per second.
+
+    The size that most images have is the clip's.
 
     Args:
         pictures: The images in order.
         kind: ``images`` or ``image``.
         sampling: Which frames to deliver.
         limits: What is refused.
+        beat: Called again and again while there is progress.
 
     Raises:
         MediaDecodeError: Not one image can be decoded.
         MediaTooLargeError: A limit is exceeded.
     """
 
-    def __init__(self, pictures: list[_Picture], kind: str, sampling: Sampling, limits: MediaLimits) -> None:
-        self._pictures, self._limits = pictures, limits
+    def __init__(
+        self, pictures: list[_Picture], kind: str, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]
+    ) -> None:
+        self._pictures, self._limits, self._beat = pictures, limits, beat
         self.warnings: list[str] = []
         fps = min(sampling.fps or _FOLDER_FPS, limits.fps)
-        check_length(len(pictures), 0.0, 0.0, limits)
         self._times_s = [index / fps for index in range(len(pictures))]
         self.chosen = choose_frames(self._times_s, sampling)
-        first, codec = self._first_decodable()
-        self._size = first.shape[:2]
+        if len(self.chosen) > limits.num_frames:
+            check_chosen([self._times_s[index] for index in self.chosen], fps, limits)
+        self._size, codec = self._size_of_most()
         self.info = ClipInfo(
             kind=kind,
             codec=codec,
-            image_size=(first.shape[0], first.shape[1]),
+            image_size=self._size,
             fps=fps,
             duration_s=len(pictures) / fps,
             num_frames=len(pictures),
             num_selected=len(self.chosen),
         )
 
-    def _first_decodable(self) -> tuple[np.ndarray, str]:
+    def _size_of_most(self) -> tuple[tuple[int, int], str]:
+        """Return the most frequent (height, width), the first of several, and the format of an image that has it."""
+        sizes: list[tuple[int, int] | None] = []
         failure: InputError | None = None
-        for picture in self._pictures[:100]:
+        for picture in self._pictures:
+            self._beat()
             try:
-                return decode_image(picture.read(), self._limits)
-            except MediaTooLargeError:
-                raise
+                with picture.open() as stream:
+                    sizes.append(image_size(stream))
             except InputError as error:
+                sizes.append(None)
                 failure = error
+        counts = Counter(size for size in sizes if size is not None)
+        if counts:
+            size = counts.most_common(1)[0][0]
+            check_frame_size(*size, self._limits)
+            for number in [number for number, found in enumerate(sizes) if found == size][:_MAX_TRIED]:
+                try:
+                    return size, self._decode(number)[1]
+                except MediaTooLargeError:
+                    raise
+                except InputError as error:
+                    failure = error
         raise MediaDecodeError(
             f"None of the {len(self._pictures)} images can be decoded.", "Export them as JPEG or PNG."
         ) from failure
 
-    def frames(self) -> Iterator[tuple[int, float, np.ndarray]]:
-        """Yield (frame index, time in seconds, upright ``H W 3`` uint8 RGB) of every chosen image."""
+    def _decode(self, number: int) -> tuple[np.ndarray, str]:
+        self._beat()
+        with self._pictures[number].open() as stream:
+            return decode_image(_read_all(stream, self._limits), self._limits)
+
+    def frames(self) -> Iterator[SourceFrame]:
+        """Yield every chosen image, upright."""
         num_bad = num_other_shape = num_resized = 0
         for index in self.chosen:
             try:
-                image, _ = decode_image(self._pictures[index].read(), self._limits)
+                image, _ = self._decode(index)
             except InputError:
                 num_bad += 1
                 continue
@@ -113,47 +139,16 @@ class ImageSource:
                     continue
                 num_resized += 1
                 image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
-            yield index, self._times_s[index], image
+            yield SourceFrame(index, self._times_s[index], image, self._pictures[index].name)
         if num_bad:
             self.warnings.append(f"{num_bad} images could not be decoded and were skipped.")
         if num_other_shape:
-            self.warnings.append(f"{num_other_shape} images have another shape than the first and were skipped.")
+            self.warnings.append(f"{num_other_shape} images have another shape than most and were skipped.")
         if num_resized:
-            self.warnings.append(f"{num_resized} images were resized to the size of the first.")
+            self.warnings.append(f"{num_resized} images were resized to the size that most have.")
 
 
-def decode_image(encoded: bytes, limits: MediaLimits) -> tuple[np.ndarray, str]:
-    """Decode one image to upright ``H W 3`` uint8 RGB; returns it with the format's name.
-
-    Raises:
-        MediaTooLargeError: Too many pixels; checked from the header, before any pixel is decoded.
-        MediaDecodeError: Not a supported image, or damaged.
-    """
-    try:
-        with python_warnings.catch_warnings():
-            # Our own limit on pixels is stricter than Pillow's bomb warning and has a readable message.
-            python_warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
-                check_frame_size(image.height, image.width, limits)
-                orientation = from_exif(int(image.getexif().get(_EXIF_ORIENTATION, 1)))
-                codec = str(image.format).lower()
-                return orientation.apply(_to_rgb(image)), codec
-    except UnidentifiedImageError as error:
-        raise MediaDecodeError("This is not a JPEG, PNG, BMP, WebP or AVIF image.", "Convert it to JPEG.") from error
-    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
-        raise MediaDecodeError("The image is damaged.", "Export it again.") from error
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I") or image.mode == "F":
-        # Pillow clips 16-bit gray to 255 instead of scaling it.
-        gray = np.asarray(image).astype(np.float64)
-        gray = (gray / (257.0 if gray.max(initial=0) > 255 else 1.0)).round().clip(0, 255).astype(np.uint8)
-        return np.repeat(gray[..., None], 3, axis=2)
-    return np.asarray(image.convert("RGB"))
-
-
-def open_folder(folder: Path, sampling: Sampling, limits: MediaLimits) -> ImageSource:
+def open_folder(folder: Path, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]) -> ImageSource:
     """Open every image of a folder, in natural order of the names.
 
     Raises:
@@ -165,27 +160,32 @@ def open_folder(folder: Path, sampling: Sampling, limits: MediaLimits) -> ImageS
         if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
     ]
     if not files:
-        raise UnsupportedMediaError(
-            "The folder holds no JPEG, PNG, BMP, WebP or AVIF image.", "Give a folder of images or a video."
-        )
+        raise UnsupportedMediaError(f"The folder holds no {IMAGE_KINDS}.", "Give a folder of images or a video.")
 
-    def reader(file: Path) -> Callable[[], bytes]:
-        def read() -> bytes:
-            check_file_size(file.stat().st_size, limits)
-            return file.read_bytes()
+    def opener(file: Path) -> Callable[[], BinaryIO]:
+        def open_file() -> BinaryIO:
+            try:
+                check_file_size(file.stat().st_size, limits)
+                return file.open("rb")
+            except OSError as error:
+                raise MediaDecodeError(f"{file.name} cannot be read.", "Check its permissions.") from error
 
-        return read
+        return open_file
 
-    return ImageSource([_Picture(file.name, reader(file)) for file in files], "images", sampling, limits)
-
-
-def open_image(stream: BinaryIO, sampling: Sampling, limits: MediaLimits) -> ImageSource:
-    """Open one image as a clip of one frame."""
-    encoded = stream.read(limits.file_bytes + 1)
-    return ImageSource([_Picture("image", lambda: encoded)], "image", sampling, limits)
+    return ImageSource([_Picture(file.name, opener(file)) for file in files], "images", sampling, limits, beat)
 
 
-def open_zip(stream: BinaryIO, sampling: Sampling, limits: MediaLimits) -> ImageSource:
+def open_image(
+    stream: BinaryIO, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]
+) -> ImageSource | AnimationSource:
+    """Open one image as a clip of one frame, an animated one as a clip of all its frames."""
+    encoded = _read_all(stream, limits)
+    if is_animation(encoded):
+        return AnimationSource(encoded, sampling, limits, beat)
+    return ImageSource([_Picture("", lambda: io.BytesIO(encoded))], "image", sampling, limits, beat)
+
+
+def open_zip(stream: BinaryIO, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]) -> ImageSource:
     """Open every image of a zip, in natural order of the paths.
 
     Raises:
@@ -199,7 +199,7 @@ def open_zip(stream: BinaryIO, sampling: Sampling, limits: MediaLimits) -> Image
         raise MediaDecodeError("The zip file is damaged.", "Pack it again.") from error
     entries = [entry for entry in archive.infolist() if _is_image_entry(entry)]
     if not entries:
-        raise UnsupportedMediaError("The zip holds no JPEG, PNG, BMP, WebP or AVIF image.", "Pack images, not a video.")
+        raise UnsupportedMediaError(f"The zip holds no {IMAGE_KINDS}.", "Pack images, not a video.")
     if any(entry.flag_bits & 0x1 for entry in entries):
         raise UnsupportedMediaError("The zip is encrypted.", "Pack it without a password.")
     total = sum(entry.file_size for entry in entries)
@@ -209,8 +209,8 @@ def open_zip(stream: BinaryIO, sampling: Sampling, limits: MediaLimits) -> Image
             "Use fewer or smaller images.",
         )
     entries.sort(key=lambda entry: natural_key(entry.filename))
-    pictures = [_Picture(entry.filename, _entry_reader(archive, entry, limits)) for entry in entries]
-    return ImageSource(pictures, "images", sampling, limits)
+    pictures = [_Picture(entry.filename, _entry_opener(archive, entry, limits)) for entry in entries]
+    return ImageSource(pictures, "images", sampling, limits, beat)
 
 
 def _is_image_entry(entry: zipfile.ZipInfo) -> bool:
@@ -219,17 +219,24 @@ def _is_image_entry(entry: zipfile.ZipInfo) -> bool:
     return not entry.is_dir() and not is_hidden and path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _entry_reader(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: MediaLimits) -> Callable[[], bytes]:
-    def read() -> bytes:
+def _entry_opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: MediaLimits) -> Callable[[], BinaryIO]:
+    def open_entry() -> BinaryIO:
         try:
             with archive.open(entry) as member:
-                encoded = member.read(limits.file_bytes + 1)
+                return io.BytesIO(_read_all(member, limits))
         except _ZIP_ERRORS as error:
             raise MediaDecodeError("An entry of the zip is damaged.", "Pack it again.") from error
-        check_file_size(len(encoded), limits)
-        return encoded
 
-    return read
+    return open_entry
+
+
+def _read_all(stream: IO[bytes], limits: MediaLimits) -> bytes:
+    """Read to the end, in pieces: what an archive states about the size of an entry may be wrong."""
+    content = bytearray()
+    while piece := stream.read(MEGABYTE):
+        content += piece
+        check_file_size(len(content), limits)
+    return bytes(content)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -1,15 +1,20 @@
 """Bounds on what a user may hand in, and on what decoding it may cost.
 
-The media bounds are checked by the probe, before a frame is decoded; the process bounds hold for the decoder child.
+The media bounds are checked by the probe and count for the part of the clip that is asked for; the process bounds hold
+for the decoder child. ``MediaLimits()`` is meant for visitors of a server, ``DEFAULT_LIMITS`` for one's own machine.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
-from human3r.errors import MediaTooLargeError
+from human3r.errors import InputError, MediaTooLargeError
+from human3r.video.sampling import rate_of
 
 MEGABYTE = 1_000_000
+MAX_PACKETS = 5_000_000
+"""Frames in a file, whatever part of it is asked for: two days at 30 fps. Each is remembered."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +26,11 @@ class MediaLimits:
     frame_pixels: int = 8_300_000
     """Pixels per frame (UHD 3840 x 2160 passes)."""
     fps: float = 120.0
-    """Average frames per second."""
+    """Average rate of the chosen frames, frames per second."""
     duration_s: float = 30 * 60.0
-    """Presentation time, seconds."""
+    """Presentation time of the chosen part, seconds."""
     num_frames: int = 54_000
-    """Frames in the clip: 30 minutes at 30 fps."""
+    """Chosen frames: 30 minutes at 30 fps."""
     zip_total_bytes: int = 4_000 * MEGABYTE
     """Unpacked size of all images of a zip, bytes."""
     child_memory_bytes: int = 2_000 * MEGABYTE
@@ -33,14 +38,44 @@ class MediaLimits:
     child_cpu_s: int = 1_800
     """Processor time of the decoder process, seconds."""
     silence_s: float = 30.0
-    """Longest time that the decoder may work without delivering anything, seconds."""
+    """Longest time that the decoder may work without any progress, seconds of its processor time."""
 
     def to_dict(self) -> dict[str, float]:
-        """Return the limits as plain numbers."""
+        """Return the limits by name."""
         return asdict(self)
 
 
-DEFAULT_LIMITS = MediaLimits()
+DEFAULT_LIMITS = MediaLimits(
+    file_bytes=1_000_000 * MEGABYTE,
+    frame_pixels=34_000_000,  # 8K UHD passes
+    fps=1_000.0,
+    duration_s=24 * 3600.0,
+    num_frames=2_600_000,
+    zip_total_bytes=1_000_000 * MEGABYTE,
+    child_memory_bytes=8_000 * MEGABYTE,
+    child_cpu_s=7 * 24 * 3600,
+)
+
+
+def raise_limits(limits: MediaLimits, changes: Sequence[str]) -> MediaLimits:
+    """Return limits with some of them replaced; a change reads ``NAME=NUMBER``.
+
+    Raises:
+        InputError: There is no such limit, or the number is none, or not positive.
+    """
+    kinds = {field.name: type(getattr(limits, field.name)) for field in fields(limits)}
+    for change in changes:
+        name, _, text = change.partition("=")
+        try:
+            value = kinds[name](float(text))
+        except (KeyError, ValueError, OverflowError):
+            value = 0
+        if not value > 0:
+            raise InputError(
+                f"The limit {change!r} cannot be set.", f"Give NAME=NUMBER with one of {', '.join(kinds)}."
+            )
+        limits = replace(limits, **{name: value})
+    return limits
 
 
 def check_file_size(size_bytes: int, limits: MediaLimits) -> None:
@@ -66,24 +101,43 @@ def check_frame_size(height: int, width: int, limits: MediaLimits) -> None:
         raise MediaTooLargeError(
             f"A frame has {width} x {height} = {height * width / 1e6:.1f} megapixels; "
             f"the limit is {limits.frame_pixels / 1e6:.1f}.",
-            "Scale it down to 4K or less.",
+            "Scale it down, or raise the limit frame_pixels.",
         )
 
 
-def check_length(num_frames: int, fps: float, duration_s: float, limits: MediaLimits) -> None:
-    """Refuse clips that are too long or too fast.
+def check_packets(num_packets: int) -> None:
+    """Refuse a file with more frames than can be remembered.
+
+    Raises:
+        MediaTooLargeError: With the limit.
+    """
+    if num_packets > MAX_PACKETS:
+        raise MediaTooLargeError(f"The file has more than {MAX_PACKETS} frames.", "Cut it.")
+
+
+def check_chosen(times_s: Sequence[float], default_fps: float, limits: MediaLimits) -> None:
+    """Refuse a part that is too long or too fast.
+
+    Args:
+        times_s: Times of the chosen frames, seconds.
+        default_fps: Rate of a part with fewer than two frames.
+        limits: What is refused.
 
     Raises:
         MediaTooLargeError: With the measured value and the limit.
     """
+    fps = rate_of(times_s, default_fps)
+    duration_s = times_s[-1] - times_s[0] + 1 / fps if times_s else 0.0
+    remedy = "Use a part of it (start, duration) or fewer frames per second."
     if duration_s > limits.duration_s:
         raise MediaTooLargeError(
-            f"The clip lasts {duration_s / 60:.1f} minutes; the limit is {limits.duration_s / 60:.0f}.", "Cut it."
+            f"The clip lasts {duration_s / 60:.1f} minutes; the limit is {limits.duration_s / 60:.0f}.", remedy
         )
-    if num_frames > limits.num_frames:
-        raise MediaTooLargeError(f"The clip has {num_frames} frames; the limit is {limits.num_frames}.", "Cut it.")
+    if len(times_s) > limits.num_frames:
+        raise MediaTooLargeError(f"The clip has {len(times_s)} frames; the limit is {limits.num_frames}.", remedy)
     # Half a frame per second of slack: 120 fps cameras write 120.02.
-    if fps > limits.fps + 0.5:
+    if len(times_s) > 1 and fps > limits.fps + 0.5:
         raise MediaTooLargeError(
-            f"The clip runs at {fps:.1f} frames per second; the limit is {limits.fps:.0f}.", "Convert it to 60 fps."
+            f"The clip runs at {fps:.1f} frames per second; the limit is {limits.fps:.0f}.",
+            "Use fewer frames per second.",
         )

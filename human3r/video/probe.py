@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 
@@ -13,7 +15,7 @@ class ClipInfo:
     """Facts about one clip, measured from its packets and its first picture, not believed from its header."""
 
     kind: str
-    """``video``, ``images`` (folder or zip) or ``image`` (a clip of one frame)."""
+    """``video`` (animations too), ``images`` (folder or zip) or ``image`` (a clip of one frame)."""
     codec: str
     """Codec or image format name."""
     image_size: tuple[int, int]
@@ -23,7 +25,7 @@ class ClipInfo:
     duration_s: float
     """From the first frame's time to the end of the last frame, seconds."""
     num_frames: int
-    """Frames that the file really holds."""
+    """Frames of the file that can be shown."""
     num_selected: int
     """Frames that the requested sampling will deliver."""
     rotation_deg: int = 0
@@ -42,15 +44,15 @@ class ClipInfo:
     """Sentences for the user."""
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain JSON values."""
+        """Return the facts as JSON values."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> ClipInfo:
+    def from_dict(cls, values: Mapping[str, Any]) -> ClipInfo:
         """Read what ``to_dict`` wrote."""
-        height, width = values["image_size"]  # type: ignore[misc]
-        plain = {**values, "image_size": (int(height), int(width)), "warnings": tuple(values.get("warnings", ()))}  # type: ignore[arg-type]
-        return cls(**plain)  # type: ignore[arg-type]
+        height, width = values["image_size"]
+        warnings = tuple(str(text) for text in values.get("warnings", ()))
+        return cls(**{**values, "image_size": (int(height), int(width)), "warnings": warnings})
 
 
 def probe(path: str | Path, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:

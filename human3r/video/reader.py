@@ -6,6 +6,7 @@ and ends it whatever happens. Only the frame being read is in memory; a slow con
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -17,6 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+from typing import Any, cast
 
 import numpy as np
 
@@ -30,6 +32,8 @@ from human3r.video.sampling import Sampling
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
+_POLL_S = 1.0
+_MAX_WAIT_FACTOR = 20
 
 
 class FrameReader:
@@ -69,9 +73,8 @@ class FrameReader:
         self._process = _start_worker(request)
         try:
             message, _ = self._receive()
-            self.warnings = [str(text) for text in message.pop("warnings")]
-            message.pop("type")
-            self.info = ClipInfo.from_dict({**message, "warnings": self.warnings})
+            self.info = ClipInfo.from_dict({name: value for name, value in message.items() if name != "type"})
+            self.warnings = list(self.info.warnings)
         except (KeyError, TypeError, ValueError) as error:
             self.close()
             raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.") from error
@@ -100,7 +103,7 @@ class FrameReader:
                 return
             if message["type"] == "end":
                 self.warnings = [str(text) for text in message.get("warnings", [])]
-                self.processor_s = float(message.get("processor_s", 0.0))  # type: ignore[arg-type]
+                self.processor_s = float(message.get("processor_s", 0.0))
                 return
             frame = self._to_frame(message, body)
             if frame.frame_index <= previous_index:
@@ -109,35 +112,40 @@ class FrameReader:
             self.num_delivered += 1
             yield frame
 
-    def _to_frame(self, message: dict[str, object], body: bytearray) -> Frame:
+    def _to_frame(self, message: dict[str, Any], body: bytearray) -> Frame:
         image = np.frombuffer(body, dtype=np.uint8)
         height, width = self.info.image_size
         if image.size != height * width * 3:
             raise MediaDecodeError("The decoder sent a frame of another size.", "Export the clip again.")
-        return Frame(image.reshape(height, width, 3), int(message["frame_index"]), float(message["time_s"]))  # type: ignore[arg-type]
+        index, time_s, name = int(message["frame_index"]), float(message["time_s"]), str(message["name"])
+        return Frame(image.reshape(height, width, 3), index, time_s, name)
 
-    def _receive(self) -> tuple[dict[str, object], bytearray]:
-        try:
-            message, body = read_message(self._read_exactly, max_body=3 * self._limits.frame_pixels)
-        except FramingError as error:
-            raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.") from error
+    def _receive(self) -> tuple[dict[str, Any], bytearray]:
+        """Return the next message that is more than a sign of progress."""
+        message, body = {"type": "progress"}, bytearray()
+        while message.get("type") == "progress":
+            try:
+                message, body = read_message(self._read_exactly, max_body=3 * self._limits.frame_pixels)
+            except FramingError as error:
+                raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.") from error
         if message.get("type") == "error":
             raise error_from(*(str(message.get(name)) for name in ("code", "message", "remedy")))
         return message, body
 
     def _read_exactly(self, size: int) -> bytearray:
-        stream = self._process.stdout
-        assert stream is not None
-        deadline = time.monotonic() + self._limits.silence_s
+        # Unbuffered, so a raw file.
+        stream = cast(io.RawIOBase, self._process.stdout)
+        silence = _Silence(self._process.pid, self._limits.silence_s)
         received = bytearray(size)
         view, filled = memoryview(received), 0
         while filled < size:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or not _is_readable(stream.fileno(), remaining):
-                raise MediaDecodeError(
-                    f"The decoder delivered nothing for {self._limits.silence_s:.0f} s.", "Export the clip again."
-                )
-            count = stream.readinto(view[filled:])  # type: ignore[attr-defined] - unbuffered, so a raw file
+            if not _is_readable(stream.fileno(), min(self._limits.silence_s, _POLL_S)):
+                if silence.is_over_the_limit():
+                    raise MediaDecodeError(
+                        f"The decoder delivered nothing for {self._limits.silence_s:.0f} s.", "Export the clip again."
+                    )
+                continue
+            count = stream.readinto(view[filled:])
             if not count:
                 raise MediaDecodeError(_describe_end(self._process.wait()), "Export the clip again.")
             filled += count
@@ -158,6 +166,33 @@ class FrameReader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Silence:
+    """How long the decoder has worked without a word: processor time, which a busy machine does not change.
+
+    Where it cannot be measured, and for a decoder that waits for something itself, the clock counts.
+    """
+
+    def __init__(self, pid: int, limit_s: float) -> None:
+        self._pid, self._limit_s = pid, limit_s
+        self._started_s, self._processor_s = time.monotonic(), _processor_s(pid)
+
+    def is_over_the_limit(self) -> bool:
+        now_s, waited_s = _processor_s(self._pid), time.monotonic() - self._started_s
+        if now_s is None or self._processor_s is None:
+            return waited_s > self._limit_s
+        return now_s - self._processor_s > self._limit_s or waited_s > _MAX_WAIT_FACTOR * self._limit_s
+
+
+def _processor_s(pid: int) -> float | None:
+    """Return the processor time of a process so far, or None where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # User and system time in clock ticks. Source: proc(5).
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
 
 
 def _start_worker(request: dict[str, object]) -> subprocess.Popen[bytes]:

@@ -18,12 +18,19 @@ _VIDEO_PREFIXES = {
     b"FLV\x01": "flv",
     b"\x00\x00\x01\xba": "mpeg",
     b"\x00\x00\x01\xb3": "mpegvideo",
+    b"\x00\x00\x01\xb0": "m4v",
     b"\x30\x26\xb2\x75": "asf",
     b"OggS": "ogg",
 }
-_IMAGE_PREFIXES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+_IMAGE_PREFIXES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
 _ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-_TS_PACKET = 188
+_TS_SYNC = b"\x47"
+_TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
+"""First byte and size of a packet: broadcast, AVCHD and Blu-ray (a time code in front), with error correction."""
+_H264_FIRST_UNITS = (7, 9)
+"""Sequence parameters, access unit delimiter. Source: ITU-T H.264, table 7-1."""
+_HEVC_FIRST_UNITS = (32, 33, 35)
+"""Video parameters, sequence parameters, access unit delimiter. Source: ITU-T H.265, table 7-1."""
 
 
 def sniff(head: bytes) -> tuple[MediaKind, str] | None:
@@ -44,8 +51,21 @@ def sniff(head: bytes) -> tuple[MediaKind, str] | None:
         return ("image", "image") if head[8:12] == b"WEBP" else None
     if head[4:8] in _ISO_BOXES:
         return ("image", "image") if head[8:12] in (b"avif", b"avis") else ("video", "mov")
-    if head[:1] == b"\x47" and head[_TS_PACKET : _TS_PACKET + 1] == b"\x47":
+    if any(head[at : at + 1] == head[at + size : at + size + 1] == _TS_SYNC for at, size in _TS_LAYOUTS):
         return "video", "mpegts"
+    stream = _elementary_stream(head)
+    return None if stream is None else ("video", stream)
+
+
+def _elementary_stream(head: bytes) -> str | None:
+    """Recognize H.264 and H.265 without a container by the type of the first unit."""
+    for start_code in (b"\x00\x00\x00\x01", b"\x00\x00\x01"):
+        unit = head[len(start_code) : len(start_code) + 2]
+        if head.startswith(start_code) and len(unit) == 2 and not unit[0] & 0x80:
+            if unit[0] & 0x1F in _H264_FIRST_UNITS and unit[0] & 0x60 | (unit[0] & 0x1F == 9):
+                return "h264"
+            if unit[0] >> 1 in _HEVC_FIRST_UNITS and unit[0] & 1 == 0 and unit[1] == 1:
+                return "hevc"
     return None
 
 

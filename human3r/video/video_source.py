@@ -1,29 +1,48 @@
 """Decode a video or GIF with PyAV. Runs inside the decoder process only (see ``decode_worker``).
 
-Packets are counted before anything is decoded, so limits hold against what the file contains and the chosen frames
+Packets are read before anything is decoded, so limits hold against what the file contains and the chosen frames
 are known exactly; then frames are decoded in presentation order, turned upright and handed on one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import chain, islice
 from typing import BinaryIO
 
 import av
-import av.error
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.sidedata.sidedata import Type
+from av.stream import Disposition
+from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError, UnsupportedMediaError
-from human3r.video.limits import MediaLimits, check_frame_size, check_length
-from human3r.video.orientation import UPRIGHT, Orientation, from_display_matrix
+from human3r.video.limits import MediaLimits, check_chosen, check_frame_size, check_packets
+from human3r.video.orientation import from_display_matrix
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames, rate_of
+from human3r.video.source_frame import SourceFrame, to_rgb
+from human3r.video.timeline import Packet, build_timeline
 
 _HDR_TRANSFERS = (16, 18)
 """SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""
 _WITHOUT_PRESENTATION_TIMES = ("avi",)
 """Containers that store decoding order only; FFmpeg guesses, wrongly where frames are reordered."""
+_WITHOUT_CLOCK = ("h264", "hevc", "m4v", "mpegvideo")
+"""Streams without a container; the stamps that FFmpeg makes up ignore the stream's own rate."""
+_WITH_JUMPING_CLOCKS = ("mpegts", "mpeg")
+_SEEKABLE = ("mov", "matroska")
+"""Containers in which a packet has the same place and stamp after a jump."""
+_NO_FILM = int(Disposition.attached_pic | Disposition.timed_thumbnails)
+_DEPENDENT = 0x80000
+"""Disposition of a stream that is only part of a picture, as the tiles of HEIC. Source: FFmpeg 7, avformat.h."""
+_DEFAULT_FPS = 30.0
+_MAX_HEADER_FPS = 1000.0
 _MAX_BAD_PACKETS = 500
+_NUM_REORDERED = 16
 _SEEK_WORTH_S = 4.0
 
 
@@ -35,34 +54,35 @@ class VideoSource:
         demuxer: FFmpeg's name of the only container format that may be tried.
         sampling: Which frames to deliver.
         limits: What is refused.
+        beat: Called again and again while there is progress.
 
     Raises:
-        UnsupportedMediaError: No picture in the file.
+        UnsupportedMediaError: No picture in the file, or one in parts.
         MediaDecodeError: Not one frame can be decoded.
         MediaTooLargeError: A limit is exceeded.
     """
 
-    def __init__(self, stream: BinaryIO, demuxer: str, sampling: Sampling, limits: MediaLimits) -> None:
-        self._stream, self._demuxer, self._limits = stream, demuxer, limits
+    def __init__(
+        self, stream: BinaryIO, demuxer: str, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]
+    ) -> None:
+        self._stream, self._demuxer, self._limits, self._beat = stream, demuxer, limits, beat
         self.warnings: list[str] = []
-        container = self._open()
-        video = _picture_stream(container)
-        check_frame_size(video.codec_context.height, video.codec_context.width, limits)
-        claimed_frames = video.frames
-        self._pts = self._count_packets(container, video)
-        self._times_s = self._presentation_times(video)
-        default_fps = float(video.average_rate or 0) or 30.0
-        self._fps = rate_of(self._times_s, default_fps)
-        duration_s = (self._times_s[-1] + 1 / self._fps) if self._times_s else 0.0
-        check_length(len(self._times_s), self._fps if len(self._times_s) > 1 else 0.0, duration_s, limits)
-        if claimed_frames - len(self._times_s) > max(2, 0.01 * claimed_frames) and demuxer != "gif":
-            self.warnings.append(f"The file is cut short: {len(self._times_s)} of {claimed_frames} frames are there.")
-        container.close()
-        self.chosen = choose_frames(self._times_s, sampling)
-        self._orientation = UPRIGHT
-        self.info = self._probe_first_frame(duration_s)
+        with self._open() as container:
+            video = _picture_stream(container)
+            check_frame_size(video.codec_context.height, video.codec_context.width, limits)
+            self._packets = self._read_packets(container, video)
+            self._timeline = build_timeline(
+                self._packets,
+                video.time_base or Fraction(0),
+                _header_fps(video),
+                has_clock=demuxer not in _WITHOUT_CLOCK,
+                has_pts=demuxer not in _WITHOUT_PRESENTATION_TIMES,
+                can_jump=demuxer in _WITH_JUMPING_CLOCKS,
+            )
+            self._warn_of_missing(video.frames)
+        self.info = self._measure(sampling)
 
-    def _open(self) -> av.container.InputContainer:
+    def _open(self) -> InputContainer:
         self._stream.seek(0)
         try:
             return av.open(
@@ -72,148 +92,201 @@ class VideoSource:
                 options={"protocol_whitelist": "file"},
                 metadata_errors="ignore",
             )
-        except (av.error.FFmpegError, ValueError) as error:
+        except (FFmpegError, ValueError) as error:
             raise MediaDecodeError(
-                f"The file looks like {self._demuxer} but cannot be opened ({_reason(error)}).",
+                f"The file begins like {self._demuxer} but cannot be opened ({_reason(error)}).",
                 "It is damaged or was cut off; export it again.",
             ) from error
 
-    def _count_packets(self, container: av.container.InputContainer, video: av.VideoStream) -> list[int | None]:
-        stamps: list[int | None] = []
-        self._has_presentation_stamps = self._demuxer not in _WITHOUT_PRESENTATION_TIMES
+    def _read_packets(self, container: InputContainer, video: VideoStream) -> list[Packet]:
+        packets: list[Packet] = []
         try:
             for packet in container.demux(video):
-                if packet.size == 0 or packet.is_discard:
-                    continue
-                self._has_presentation_stamps &= packet.pts is not None
-                stamps.append(packet.pts if packet.pts is not None else packet.dts)
-                if len(stamps) > self._limits.num_frames:
-                    check_length(len(stamps), 0.0, 0.0, self._limits)
-        except av.error.FFmpegError as error:
-            self.warnings.append(f"The file is damaged after {len(stamps)} frames ({_reason(error)}).")
-        return stamps
+                self._beat()
+                if _is_shown(packet, video):
+                    packets.append(Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe))
+                    check_packets(len(packets))
+        except FFmpegError as error:
+            self.warnings.append(f"The file is damaged after {len(packets)} frames ({_reason(error)}).")
+        return packets
 
-    def _presentation_times(self, video: av.VideoStream) -> list[float]:
-        known = [stamp for stamp in self._pts if stamp is not None]
-        self._index_of_pts: dict[int, int] = {}
-        if len(set(known)) == len(self._pts) and video.time_base:
-            ordered = sorted(known)
-            # Decoding times are right as a set, but they do not name the decoded frames.
-            if self._has_presentation_stamps:
-                self._index_of_pts = {stamp: index for index, stamp in enumerate(ordered)}
-            return [float((stamp - ordered[0]) * video.time_base) for stamp in ordered]
-        if self._pts:
-            self.warnings.append("The time stamps are missing or repeated; an even frame rate is assumed.")
-        rate = float(video.average_rate or video.guessed_rate or 30)
-        return [index / rate for index in range(len(self._pts))]
+    def _warn_of_missing(self, num_claimed: int) -> None:
+        if num_claimed - len(self._packets) > max(2, 0.01 * num_claimed) and self._demuxer != "gif":
+            self.warnings.append(f"The file is cut short: {len(self._packets)} of {num_claimed} frames are there.")
 
-    def _probe_first_frame(self, duration_s: float) -> ClipInfo:
-        container = self._open()
-        video = _picture_stream(container)
-        first = next((frame for _, frame in self._decode(container, video)), None)
-        if first is None:
-            raise MediaDecodeError(
-                f"Not one of {len(self._pts)} frames of the {video.codec_context.name} video can be decoded.",
-                "The file is damaged; export it again.",
-            )
-        matrix = next((bytes(item) for item in first.side_data if item.type.name == "DISPLAYMATRIX"), b"")
-        self._orientation: Orientation = from_display_matrix(matrix)
-        aspect = float(video.sample_aspect_ratio or 1) or 1.0
-        self._coded_size = (first.height, first.width)
+    def _measure(self, sampling: Sampling) -> ClipInfo:
+        """Decode the first frame that can be shown, which is the clip's frame 0, and choose the frames."""
+        with self._open() as container:
+            video = _picture_stream(container)
+            default_fps = _header_fps(video)
+            decoded = self._decode(container, video)
+            first_index, first = next(decoded, (0, None))
+            if first is None:
+                raise MediaDecodeError(
+                    f"Not one of {len(self._packets)} frames of the {video.codec_context.name} video can be decoded.",
+                    "The file is damaged; export it again.",
+                )
+            if first_index > 0:
+                first_index = min([first_index, *(index for index, _ in islice(decoded, _NUM_REORDERED))])
+            has_audio, codec = bool(container.streams.audio), video.codec_context.name
+            aspect = float(video.sample_aspect_ratio or 1) or 1.0
+        self._timeline = self._timeline.starting_at(first_index)
+        times_s = self._timeline.times_s
+        self.chosen = choose_frames(times_s, sampling)
+        check_chosen([times_s[index] for index in self.chosen], default_fps, self._limits)
+        matrix = first.side_data.get(Type.DISPLAYMATRIX)
+        self._orientation = from_display_matrix(b"" if matrix is None else bytes(matrix))
         self._stored_size = (first.height, max(1, round(first.width * aspect)))
+        self._coded_size = (first.height, first.width)
         check_frame_size(*self._stored_size, self._limits)
         is_hdr = first.color_trc in _HDR_TRANSFERS
         if is_hdr:
             self.warnings.append("HDR video: colors are approximate.")
-        size = self._orientation.size(*self._stored_size)
-        info = ClipInfo(
+        fps = rate_of(times_s, default_fps)
+        return ClipInfo(
             kind="video",
-            codec=video.codec_context.name,
-            image_size=size,
-            fps=self._fps,
-            duration_s=duration_s,
-            num_frames=len(self._times_s),
+            codec=codec,
+            image_size=self._orientation.size(*self._stored_size),
+            fps=fps,
+            duration_s=times_s[-1] + 1 / fps,
+            num_frames=len(times_s),
             num_selected=len(self.chosen),
             rotation_deg=self._orientation.rotation_deg,
             is_mirrored=self._orientation.is_mirrored,
-            is_vfr=_is_uneven(self._times_s),
+            is_vfr=_is_uneven(times_s),
             is_hdr=is_hdr,
             bit_depth=max((component.bits for component in first.format.components), default=8),
-            has_audio=bool(container.streams.audio),
+            has_audio=has_audio,
         )
-        container.close()
-        return info
 
     def _decode(
-        self, container: av.container.InputContainer, video: av.VideoStream
+        self, container: InputContainer, video: VideoStream, start: int = 0
     ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Yield (index in presentation order, frame); skip damaged packets, stop where the file is cut."""
+        """Yield (index in presentation order, frame); skip damaged packets, stop where the file is cut.
+
+        Args:
+            container: Just opened.
+            video: The stream.
+            start: Key packet to jump to; nothing is yielded where the jump does not lead to it or before it.
+        """
         video.thread_type = "AUTO"
         video.codec_context.thread_count = 2
-        next_index = bad_packets = 0
+        ranks = self._timeline.ranks
+        number = next_index = bad_packets = 0
+        if start:
+            key = self._packets[start]
+            container.seek(int(key.pts or 0) if key.dts is None else key.dts, stream=video, backward=True)
+            number = -1
         packets = container.demux(video)
         while bad_packets < _MAX_BAD_PACKETS:
             try:
                 packet = next(packets, None)
-            except av.error.FFmpegError:
+            except FFmpegError:
                 break
             if packet is None:
                 break
+            self._beat()
+            if _is_shown(packet, video):
+                if number < 0:
+                    number = self._number_of(packet, start)
+                    if number is None:
+                        return
+                if ranks is not None:
+                    # The decoder hands a packet's stamp on to its frame, whatever order the frames come in.
+                    packet.pts = ranks[number] if number < len(ranks) else None
+                number += 1
             try:
                 frames = packet.decode()
-            except av.error.FFmpegError:
+            except FFmpegError:
                 bad_packets += 1
                 continue
             for frame in frames:
-                index = self._index_of_pts.get(frame.pts, next_index) if frame.pts is not None else next_index
+                index = next_index if ranks is None or frame.pts is None else frame.pts
                 next_index = index + 1
-                yield index, frame
+                if index >= 0:
+                    yield index, frame
         if bad_packets:
             self.warnings.append(f"{bad_packets} damaged packets were skipped.")
 
-    def frames(self) -> Iterator[tuple[int, float, np.ndarray]]:
-        """Yield (frame index, time in seconds, upright ``H W 3`` uint8 RGB) of every chosen frame."""
+    def _number_of(self, packet: av.Packet, last: int) -> int | None:
+        """Return which packet of the file this is, or None where it is behind ``last`` or not unique."""
+        found = [
+            number
+            for number, known in enumerate(self._packets[: last + 1])
+            if known.position == packet.pos and known.pts == packet.pts
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def frames(self) -> Iterator[SourceFrame]:
+        """Yield every chosen frame, upright."""
         if not self.chosen:
             return
-        container = self._open()
-        video = _picture_stream(container)
-        self._seek_near(container, video, self.chosen[0])
         wanted, last, delivered = set(self.chosen), self.chosen[-1], -1
         has_changed_size = False
-        for index, frame in self._decode(container, video):
+        for index, frame in self._decode_from(self.chosen[0]):
             if index > last:
                 break
             if index not in wanted or index <= delivered:
                 continue
             has_changed_size |= (frame.height, frame.width) != self._coded_size
             delivered = index
-            yield index, self._times_s[index], self._orientation.apply(self._to_rgb(frame))
+            image = self._orientation.apply(to_rgb(frame, self._stored_size, self._coded_size, self._limits))
+            yield SourceFrame(index, self._timeline.times_s[index], image)
         if has_changed_size:
-            self.warnings.append("The picture size changes inside the clip; later frames were resized to the first.")
-        container.close()
+            self.warnings.append("The picture size changes inside the clip; later frames were fitted with borders.")
 
-    def _seek_near(self, container: av.container.InputContainer, video: av.VideoStream, index: int) -> None:
-        """Jump to the key frame before ``index`` where time stamps allow an exact index afterwards."""
-        if not self._index_of_pts or self._times_s[index] < _SEEK_WORTH_S or self._demuxer not in ("mov", "matroska"):
-            return
-        target = sorted(self._index_of_pts)[index]
-        container.seek(target, stream=video, backward=True)
+    def _decode_from(self, wanted: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode from a key frame before ``wanted``: from an earlier one while the first decoded frame is behind it."""
+        for start in (*self._key_packets_before(wanted), 0):
+            with self._open() as container:
+                decoded = self._decode(container, _picture_stream(container), start)
+                first = next(decoded, None)
+                if start == 0 or (first is not None and first[0] <= wanted):
+                    yield from () if first is None else chain([first], decoded)
+                    return
 
-    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        height, width = self._stored_size
-        if (frame.height, frame.width) != (height, width):
-            check_frame_size(frame.height, frame.width, self._limits)
-            frame = frame.reformat(width=width, height=height, format="rgb24")
-        return frame.to_ndarray(format="rgb24")
+    def _key_packets_before(self, wanted: int) -> list[int]:
+        """Return key packets to try, the nearest first; none where decoding from the start costs little."""
+        ranks, times_s = self._timeline.ranks, self._timeline.times_s
+        if ranks is None or times_s[wanted] < _SEEK_WORTH_S or self._demuxer not in _SEEKABLE:
+            return []
+        keys = [number for number, packet in enumerate(self._packets) if packet.is_keyframe and ranks[number] <= wanted]
+        return [keys[-distance] for distance in (1, 2, 4, 8) if distance <= len(keys) and keys[-distance] > 0]
 
 
-def _picture_stream(container: av.container.InputContainer) -> av.VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
+def _picture_stream(container: InputContainer) -> VideoStream:
+    """Return the stream that a player shows: a film before a single picture, the default, the largest, the longest."""
+    streams = [stream for stream in container.streams.video if not int(stream.disposition) & _NO_FILM]
+    if streams and all(int(stream.disposition) & _DEPENDENT for stream in streams):
+        raise UnsupportedMediaError(
+            "The picture consists of tiles (HEIC), which are not joined.", "Convert it to JPEG."
+        )
+    if streams:
+        return max(streams, key=_preference)
     if container.streams.audio:
         raise UnsupportedMediaError("The file has sound but no picture.", "Give a video.")
     raise UnsupportedMediaError("The file has no picture stream.", "Give a video, GIF, image folder or zip of images.")
+
+
+def _preference(stream: VideoStream) -> tuple[bool, bool, bool, int, float]:
+    length_s = float((stream.duration or 0) * (stream.time_base or 0))
+    disposition, context = int(stream.disposition), stream.codec_context
+    is_default = bool(disposition & Disposition.default)
+    return not disposition & _DEPENDENT, stream.frames != 1, is_default, context.width * context.height, length_s
+
+
+def _is_shown(packet: av.Packet, video: VideoStream) -> bool:
+    """Whether a packet holds a frame that is shown; edit lists discard some, and VP8 has frames only for reference."""
+    if packet.size == 0 or packet.is_discard:
+        return False
+    # Bit 4 of a VP8 frame is show_frame. Source: RFC 6386, section 9.1.
+    return video.codec_context.name not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
+
+
+def _header_fps(video: VideoStream) -> float:
+    """Return the rate that the header claims, where it is one that a video can have."""
+    rates = [float(rate) for rate in (video.average_rate, video.guessed_rate) if rate]
+    return next((rate for rate in rates if 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
 
 
 def _is_uneven(times_s: list[float]) -> bool:

@@ -155,7 +155,7 @@ def test_a_small_video_of_huge_frames_is_refused_and_costs_the_caller_no_memory(
     assert path.stat().st_size < 100_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(MediaTooLargeError, match=r"4096 x 4096 = 16.8 megapixels; the limit is 8.3"):
-        probe(path)
+        probe(path, MediaLimits())
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 

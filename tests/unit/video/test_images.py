@@ -136,3 +136,43 @@ def test_a_folder_of_only_damaged_images_is_an_error(tmp_path):
 
 def test_natural_order_counts_numbers():
     assert sorted(["f10", "f9", "F1"], key=natural_key) == ["F1", "f9", "f10"]
+
+
+def test_the_size_that_most_images_have_is_the_clips_and_names_are_kept(tmp_path):
+    for number, size in ((7, (4, 6)), (8, (6, 4)), (20, (6, 4)), (21, (6, 4))):
+        (tmp_path / f"frame_{number}.png").write_bytes(png(number, size=size))
+    frames, reader = read_all(tmp_path)
+    assert reader.info.image_size == (4, 6)
+    assert [frame.name for frame in frames] == ["frame_8.png", "frame_20.png", "frame_21.png"]
+    assert [frame.frame_index for frame in frames] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("tag", [1, 3, 6, 8])
+def test_tiff_and_jfif_are_images_and_come_upright(tmp_path, tag):
+    from PIL import ImageOps
+
+    picture = Image.fromarray(np.random.default_rng(tag).integers(0, 255, (16, 24, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    picture.save(tmp_path / "1.tif", exif=exif)
+    frames, _ = read_all(tmp_path / "1.tif")
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "1.tif")))
+    assert np.array_equal(frames[0].image, expected)
+    (tmp_path / "1.tif").rename(tmp_path / "2.tiff")
+    picture.save(tmp_path / "1.jfif", "JPEG", exif=exif)
+    frames, _ = read_all(tmp_path)
+    assert [frame.name for frame in frames] == ["1.jfif", "2.tiff"]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_of_an_image_are_gray(mode):
+    layers = np.zeros((4, 6, 4), np.uint8)
+    layers[..., 3] = 255
+    layers[:, 3:] = (255, 255, 255, 0)
+    stream = io.BytesIO()
+    picture = Image.fromarray(layers)
+    picture = picture.quantize(4) if mode == "P" else picture.convert(mode)
+    picture.save(stream, "PNG")
+    image, _ = decode_image(stream.getvalue(), DEFAULT_LIMITS)
+    assert image[0, 0].tolist() == [0, 0, 0]
+    assert image[0, 5].tolist() == [128, 128, 128]

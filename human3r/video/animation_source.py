@@ -1,0 +1,120 @@
+"""Decode animated WebP, PNG and AVIF with Pillow. Runs inside the decoder process only."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+
+from PIL import Image
+
+from human3r.errors import MediaDecodeError, MediaTooLargeError
+from human3r.video.image_decoding import opaque_rgb, open_image_file, orientation_of
+from human3r.video.limits import MediaLimits, check_chosen, check_frame_size
+from human3r.video.probe import ClipInfo
+from human3r.video.sampling import Sampling, choose_frames, rate_of
+from human3r.video.source_frame import SourceFrame
+
+ANIMATED_FORMATS = ("WEBP", "PNG", "AVIF")
+_DEFAULT_FRAME_MS = 100.0
+"""Browsers show frames without a duration for so long."""
+
+
+def is_animation(encoded: bytes) -> bool:
+    """Return whether an image has more than one frame to be shown in turn.
+
+    Raises:
+        MediaDecodeError: Not a supported image, or damaged.
+    """
+    with open_image_file(io.BytesIO(encoded)) as image:
+        return image.format in ANIMATED_FORMATS and _num_pictures(image) - _first(image) > 1
+
+
+class AnimationSource:
+    """An animated image as a clip.
+
+    Args:
+        encoded: The file.
+        sampling: Which frames to deliver.
+        limits: What is refused.
+        beat: Called again and again while there is progress.
+
+    Raises:
+        MediaDecodeError: Damaged before its second frame.
+        MediaTooLargeError: A limit is exceeded.
+    """
+
+    def __init__(self, encoded: bytes, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]) -> None:
+        self._encoded, self._beat = encoded, beat
+        self.warnings: list[str] = []
+        with open_image_file(io.BytesIO(encoded)) as image:
+            check_frame_size(image.height, image.width, limits)
+            num_pictures = _num_pictures(image)
+            if num_pictures > limits.num_frames:
+                raise MediaTooLargeError(
+                    f"The animation has {num_pictures} frames; the limit is {limits.num_frames}.", "Cut it."
+                )
+            codec, size = str(image.format).lower(), orientation_of(image).size(image.height, image.width)
+            self._times_s, end_s = self._read_times(image)
+        fps = rate_of(self._times_s, 1 / end_s)
+        self.chosen = choose_frames(self._times_s, sampling)
+        check_chosen([self._times_s[index] for index in self.chosen], fps, limits)
+        self.info = ClipInfo(
+            kind="video",
+            codec=codec,
+            image_size=size,
+            fps=fps,
+            duration_s=end_s,
+            num_frames=len(self._times_s),
+            num_selected=len(self.chosen),
+        )
+
+    def _read_times(self, image: Image.Image) -> tuple[list[float], float]:
+        """Return when each frame begins, and when the last one ends; seconds."""
+        times_s: list[float] = []
+        end_ms = 0.0
+        for image_at in self._pictures(image):
+            duration_ms = float(image_at.info.get("duration") or 0) or _DEFAULT_FRAME_MS
+            begin_ms = max(float(image_at.info.get("timestamp", end_ms)), end_ms if not times_s else 0.0)
+            if times_s and begin_ms <= times_s[-1] * 1000:
+                begin_ms = end_ms
+            times_s.append(begin_ms / 1000)
+            end_ms = begin_ms + duration_ms
+        if not times_s:
+            raise MediaDecodeError("Not one frame of the animation can be decoded.", "Export it again.")
+        return times_s, end_ms / 1000
+
+    def _pictures(self, image: Image.Image) -> Iterator[Image.Image]:
+        """Show the frames one after the other; damage ends them with a warning."""
+        first = _first(image)
+        for number in range(first, _num_pictures(image)):
+            self._beat()
+            try:
+                image.seek(number)
+                image.load()
+            except (OSError, ValueError, SyntaxError, EOFError):
+                text = f"The file is damaged after {number - first} frames."
+                self.warnings += [] if text in self.warnings else [text]
+                return
+            yield image
+
+    def frames(self) -> Iterator[SourceFrame]:
+        """Yield every chosen frame, upright."""
+        if not self.chosen:
+            return
+        wanted, last = set(self.chosen), self.chosen[-1]
+        with open_image_file(io.BytesIO(self._encoded)) as image:
+            orientation = orientation_of(image)
+            for index, image_at in enumerate(self._pictures(image)):
+                if index in wanted:
+                    yield SourceFrame(index, self._times_s[index], orientation.apply(opaque_rgb(image_at)))
+                if index >= last:
+                    return
+
+
+def _num_pictures(image: Image.Image) -> int:
+    return int(getattr(image, "n_frames", 1))
+
+
+def _first(image: Image.Image) -> int:
+    """Return the number of the first frame: a PNG may begin with a picture for readers that know no animation."""
+    return int(bool(image.info.get("default_image")))

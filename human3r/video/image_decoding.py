@@ -1,0 +1,82 @@
+"""Decode one image with Pillow: upright, opaque RGB. Runs inside the decoder process only."""
+
+from __future__ import annotations
+
+import io
+import warnings as python_warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from human3r.errors import MediaDecodeError
+from human3r.video.limits import MediaLimits, check_frame_size
+from human3r.video.orientation import UPRIGHT, Orientation, from_exif
+from human3r.video.source_frame import on_neutral_ground
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff")
+IMAGE_KINDS = "JPEG, PNG, BMP, WebP, AVIF or TIFF image"
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "AVIF", "TIFF")
+_EXIF_ORIENTATION = 0x0112
+
+
+@contextmanager
+def open_image_file(stream: BinaryIO) -> Iterator[Image.Image]:
+    """Open an image; only its header is read.
+
+    Raises:
+        MediaDecodeError: Not a supported image, or damaged; also from what the block does with the image.
+    """
+    try:
+        with python_warnings.catch_warnings():
+            # Our own limit on pixels is stricter than Pillow's bomb warning and has a readable message.
+            python_warnings.simplefilter("ignore")
+            with Image.open(stream, formats=_FORMATS) as image:
+                yield image
+    except UnidentifiedImageError as error:
+        raise MediaDecodeError(f"This is not a {IMAGE_KINDS}.", "Convert it to JPEG.") from error
+    except (OSError, ValueError, SyntaxError, TypeError, EOFError, Image.DecompressionBombError) as error:
+        raise MediaDecodeError("The image is damaged.", "Export it again.") from error
+
+
+def orientation_of(image: Image.Image) -> Orientation:
+    """Return how an image is brought upright; Pillow itself does so for TIFF."""
+    return UPRIGHT if image.format == "TIFF" else from_exif(int(image.getexif().get(_EXIF_ORIENTATION, 1)))
+
+
+def image_size(stream: BinaryIO) -> tuple[int, int]:
+    """Return (height, width) of the upright image from its header.
+
+    Raises:
+        MediaDecodeError: Not a supported image, or damaged.
+    """
+    with open_image_file(stream) as image:
+        return orientation_of(image).size(image.height, image.width)
+
+
+def decode_image(encoded: bytes, limits: MediaLimits) -> tuple[np.ndarray, str]:
+    """Decode one image to upright ``H W 3`` uint8 RGB; returns it with the format's name.
+
+    Raises:
+        MediaTooLargeError: Too many pixels; checked from the header, before any pixel is decoded.
+        MediaDecodeError: Not a supported image, or damaged.
+    """
+    with open_image_file(io.BytesIO(encoded)) as image:
+        check_frame_size(image.height, image.width, limits)
+        return orientation_of(image).apply(opaque_rgb(image)), str(image.format).lower()
+
+
+def opaque_rgb(image: Image.Image) -> np.ndarray:
+    """Return ``H W 3`` uint8; what is transparent is blended over gray."""
+    if image.mode.startswith("I") or image.mode == "F":
+        # Pillow clips 16-bit gray to 255 instead of scaling it.
+        gray = np.asarray(image).astype(np.float64)
+        gray = (gray / (257.0 if gray.max(initial=0) > 255 else 1.0)).round().clip(0, 255).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        layers = np.asarray(image.convert("RGBA"))
+        if layers[..., 3].min(initial=255) < 255:
+            return on_neutral_ground(layers)
+    return np.asarray(image.convert("RGB"))

@@ -1,0 +1,130 @@
+"""When each packet of a video is shown: presentation times from the stamps that the file really holds.
+
+Stamps are corrected as players correct them: a clock that is reset or that jumps is joined, a repeated stamp moves to
+its gap, a missing one is filled in. Rates and counts of the header serve only where there is no stamp at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from statistics import median_low
+
+import numpy as np
+
+MAX_CLOCK_JUMP_S = 10.0
+"""A transport stream whose clock advances further than this was joined there. Source: FFmpeg, -dts_delta_threshold."""
+_MIN_CLOCK_RESET_S = 0.1
+"""Decoding times that go back by more than this begin a new clock. Source: FFmpeg, ts_discontinuity_process."""
+_MIN_REORDERED_RESET_S = 1.0
+"""The same where only presentation times are known, which also go back where frames are reordered."""
+_MAX_REORDERED_FRAMES = 16
+"""Source: ITU-T H.264, max_num_reorder_frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet of a video stream that holds a shown frame; stamps in ticks of the stream's clock."""
+
+    pts: int | None
+    """Presentation stamp."""
+    dts: int | None
+    """Decoding stamp."""
+    position: int | None
+    """First byte in the file."""
+    is_keyframe: bool
+    """Decoding can start here."""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Frames in presentation order."""
+
+    times_s: list[float]
+    """Seconds from the first frame, strictly ascending."""
+    ranks: list[int] | None
+    """Frame that each packet holds, in decoding order; None where packets do not say, only the decoder's order does."""
+
+    def starting_at(self, first: int) -> Timeline:
+        """Return the timeline without the frames before ``first``, which nothing can show; their ranks are negative."""
+        if first == 0:
+            return self
+        ranks = None if self.ranks is None else [rank - first for rank in self.ranks]
+        return Timeline([time_s - self.times_s[first] for time_s in self.times_s[first:]], ranks)
+
+
+def build_timeline(
+    packets: Sequence[Packet], tick_s: Fraction, default_fps: float, *, has_clock: bool, has_pts: bool, can_jump: bool
+) -> Timeline:
+    """Return the timeline of packets in decoding order.
+
+    Args:
+        packets: Every packet with a shown frame.
+        tick_s: Seconds per tick.
+        default_fps: Rate where the packets carry no stamps.
+        has_clock: The format stores stamps.
+        has_pts: The format stores presentation stamps; otherwise only the set of times is right, not their order.
+        can_jump: Streams of this format are cut and joined without changing their stamps.
+    """
+    has_pts = has_pts and has_clock and any(packet.pts is not None for packet in packets)
+    if not has_clock or tick_s <= 0 or all(packet.pts is None and packet.dts is None for packet in packets):
+        return Timeline([index / default_fps for index in range(len(packets))], None)
+    default_step = max(1, round(1 / (default_fps * tick_s)))
+    stamps = _joined(packets, float(1 / tick_s), default_step, can_jump)
+    order = sorted(range(len(stamps)), key=lambda index: (stamps[index], index))
+    spread = _without_repeats([stamps[index] for index in order], default_step)
+    ranks = [0] * len(order)
+    for rank, index in enumerate(order):
+        ranks[index] = rank
+    return Timeline([float((stamp - spread[0]) * tick_s) for stamp in spread], ranks if has_pts else None)
+
+
+def _joined(packets: Sequence[Packet], ticks_per_s: float, default_step: int, can_jump: bool) -> list[int]:
+    """Return presentation stamps on one continuous clock, one for every packet."""
+    has_all_dts = all(packet.dts is not None for packet in packets)
+    clock = _filled([packet.dts if has_all_dts or packet.pts is None else packet.pts for packet in packets])
+    steps = [abs(after - before) for before, after in pairwise(clock) if after != before]
+    step = median_low(steps) if steps else default_step
+    reset = _MIN_CLOCK_RESET_S * ticks_per_s
+    if not has_all_dts:
+        reset = max(_MIN_REORDERED_RESET_S * ticks_per_s, _MAX_REORDERED_FRAMES * step)
+    stamps: list[int] = []
+    offset, previous = 0, None
+    for packet, stamp in zip(packets, clock, strict=True):
+        now = stamp + offset
+        if previous is not None:
+            advance = now - previous
+            if advance < -reset or (can_jump and advance > MAX_CLOCK_JUMP_S * ticks_per_s):
+                offset += step - advance
+                now = previous + step
+        previous = now
+        stamps.append(now if packet.pts is None else packet.pts + offset)
+    return stamps
+
+
+def _filled(stamps: list[int | None]) -> list[int]:
+    """Interpolate the stamps that are missing."""
+    known = [(index, stamp) for index, stamp in enumerate(stamps) if stamp is not None]
+    if len(known) == len(stamps):
+        return [stamp for _, stamp in known]
+    return np.interp(range(len(stamps)), *zip(*known, strict=True)).round().astype(int).tolist()
+
+
+def _without_repeats(stamps: list[int], default_step: int) -> list[int | Fraction]:
+    """Spread stamps that are the same evenly over the time up to the next one."""
+    distinct = sorted(set(stamps))
+    steps = [after - before for before, after in pairwise(distinct)]
+    last_step = median_low(steps) if steps else default_step
+    spread: list[int | Fraction] = []
+    begin = 0
+    while begin < len(stamps):
+        end = begin
+        while end < len(stamps) and stamps[end] == stamps[begin]:
+            end += 1
+        count = end - begin
+        gap = Fraction(stamps[end] - stamps[begin], count) if end < len(stamps) else last_step
+        spread += [stamps[begin] + index * gap if index else stamps[begin] for index in range(count)]
+        begin = end
+    return spread
