@@ -111,6 +111,13 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--fps", type=float, metavar="F", help="use so many frames per second (default: all)")
     parser.add_argument("--max-frames", type=int, metavar="N", help="use at most so many frames")
     parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="raise a limit on the clip, such as duration_s=200000; an unknown name lists them all",
+    )
+    parser.add_argument(
         "--use-ttt3r", action="store_true", default=None, help="gate state updates: steadier on long clips"
     )
     parser.add_argument("--reset-interval", type=int, metavar="N", help="restart the state every N frames; 0 never")

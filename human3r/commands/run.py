@@ -24,6 +24,7 @@ from human3r.inference.pipeline import reconstruct as run_pipeline
 from human3r.inference.stream import ReconstructOptions
 from human3r.records import FramePrediction
 from human3r.results.reconstruction import Reconstruction
+from human3r.video.limits import DEFAULT_LIMITS, raise_limits
 from human3r.video.probe import ClipInfo
 
 _INTERRUPTED = 130
@@ -93,8 +94,11 @@ def reconstruct(options: argparse.Namespace) -> int:
         save_depth=options.save_depth,
         keep_in=options.keep_in,
         snapshot_every=options.snapshot_every,
+        limits=raise_limits(DEFAULT_LIMITS, options.limit),
     )
     clip = Path(options.clip)
+    if "://" in options.clip:
+        raise InputError("The clip is an address; nothing is downloaded.", "Download it yourself and give the file.")
     if not clip.exists():
         raise InputError(f"There is no file {clip.name!r}.", "Check the path.")
     folder = _output_folder(options.output, clip)

@@ -25,7 +25,7 @@ from human3r.inference.profile import SessionOptions
 from human3r.inference.recurrence import Advanced, Ahead, SessionSnapshot, encode
 from human3r.inference.session import Session
 from human3r.records import Frame, FramePrediction
-from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
+from human3r.video.limits import DEFAULT_LIMITS, MediaLimits, check_smallest_side
 from human3r.video.preprocess import PreparedImage
 from human3r.video.probe import ClipInfo
 from human3r.video.reader import FrameReader
@@ -136,6 +136,7 @@ def forward(
         return Stepped(prediction, after.num_rejected, session.describer.snapshot(advanced) if is_due else None)
 
     with FrameReader(clip, options.sampling, options.limits) as reader, ExitStack() as stages:
+        check_smallest_side(reader.info.image_size)
         yield Opened(reader.info, session.options)
         source = islice(reader, session.num_frames, None)
         yield from map(finish, _advanced(stages, source, prepare, session))

@@ -91,7 +91,7 @@ class AnimationSource:
             try:
                 image.seek(number)
                 image.load()
-            except (OSError, ValueError, SyntaxError, EOFError):
+            except (OSError, ValueError, SyntaxError, EOFError, RuntimeError):
                 text = f"The file is damaged after {number - first} frames."
                 self.warnings += [] if text in self.warnings else [text]
                 return

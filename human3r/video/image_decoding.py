@@ -37,7 +37,7 @@ def open_image_file(stream: BinaryIO) -> Iterator[Image.Image]:
                 yield image
     except UnidentifiedImageError as error:
         raise MediaDecodeError(f"This is not a {IMAGE_KINDS}.", "Convert it to JPEG.") from error
-    except (OSError, ValueError, SyntaxError, TypeError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, TypeError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
         raise MediaDecodeError("The image is damaged.", "Export it again.") from error
 
 

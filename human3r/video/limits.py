@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from human3r.errors import InputError, MediaTooLargeError
+from human3r.errors import InputError, MediaTooLargeError, UnsupportedMediaError
 from human3r.video.sampling import rate_of
 
 MEGABYTE = 1_000_000
+MIN_SIDE_PX = 16
+"""Side of one patch of the networks."""
 MAX_PACKETS = 5_000_000
 """Frames in a file, whatever part of it is asked for: two days at 30 fps. Each is remembered."""
 
@@ -102,6 +104,22 @@ def check_frame_size(height: int, width: int, limits: MediaLimits) -> None:
             f"A frame has {width} x {height} = {height * width / 1e6:.1f} megapixels; "
             f"the limit is {limits.frame_pixels / 1e6:.1f}.",
             "Scale it down, or raise the limit frame_pixels.",
+        )
+
+
+def check_smallest_side(size: tuple[int, int]) -> None:
+    """Refuse frames in which nothing can be seen.
+
+    Args:
+        size: (height, width), pixels.
+
+    Raises:
+        UnsupportedMediaError: With the measured size and the limit.
+    """
+    if min(size) < MIN_SIDE_PX:
+        raise UnsupportedMediaError(
+            f"A frame has {size[1]} x {size[0]} pixels; at least {MIN_SIDE_PX} on each side are needed.",
+            "Give a larger video.",
         )
 
 

@@ -134,8 +134,9 @@ class VideoSource:
         times_s = self._timeline.times_s
         self.chosen = choose_frames(times_s, sampling)
         check_chosen([times_s[index] for index in self.chosen], default_fps, self._limits)
-        matrix = first.side_data.get(Type.DISPLAYMATRIX)
-        self._orientation = from_display_matrix(b"" if matrix is None else bytes(matrix))
+        notes = [first.side_data[number] for number in range(len(first.side_data))]
+        matrix = next((bytes(note) for note in notes if note.type == Type.DISPLAYMATRIX), b"")
+        self._orientation = from_display_matrix(matrix)
         self._stored_size = (first.height, max(1, round(first.width * aspect)))
         self._coded_size = (first.height, first.width)
         check_frame_size(*self._stored_size, self._limits)

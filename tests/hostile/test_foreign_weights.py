@@ -302,7 +302,7 @@ def test_a_configuration_that_is_hard_to_parse_is_refused(tmp_path: Path, text: 
         load_network(_header_only(tmp_path / "a.safetensors", text))
 
 
-@pytest.mark.parametrize("config", [PRESETS["human3r_896l"], COMPACT], ids=["official", "compact"])
+@pytest.mark.parametrize("config", [PRESETS["human3r_896l"], COMPACT], ids=["paper", "compact"])
 def test_a_network_without_its_tensors_is_refused_before_a_tensor_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: ModelConfig
 ) -> None:

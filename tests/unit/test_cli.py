@@ -74,6 +74,10 @@ def test_reconstruct_writes_the_wanted_files_and_prints_one_json_object(clip, tm
         (["reconstruct", "{clip}", "--model", "tiny", "--body", "gone.npz"], 1, "gone.npz"),
         (["reconstruct", "{clip}", "--model", "tiny", "-o", "{clip}/x"], 2, "cannot be made"),
         (["reconstruct", "{text}", "--model", "tiny"], 2, "not a video or image"),
+        (["reconstruct", "{dot}", "--model", "tiny"], 2, "A frame has 2 x 2 pixels; at least 16"),
+        (["reconstruct", "https://a/b.mp4", "--model", "tiny"], 2, "nothing is downloaded"),
+        (["reconstruct", "{clip}", "--model", "tiny", "--limit", "num_frames=2"], 2, "3 frames; the limit is 2"),
+        (["reconstruct", "{clip}", "--model", "tiny", "--limit", "speed=2"], 2, "one of file_bytes, frame_pixels"),
         (["view", "gone"], 2, "no file 'gone'"),
         (["export", "{text}", "-o", "a.glb"], 2, "not a reconstruction"),
         (["models", "verify", "nothing"], 2, "model 'nothing' is unknown"),
@@ -92,7 +96,10 @@ def test_what_a_user_can_cause_is_one_sentence_and_the_right_exit_code(
     monkeypatch.setenv("HUMAN3R_HOME", str(tmp_path))
     text = tmp_path / "text.mp4"
     text.write_text("#EXTM3U\nfile:///etc/passwd\n")
-    filled = [part.format(clip=clip, text=text) for part in arguments]
+    dot = tmp_path / "dot.mp4"
+    with VideoWriter(dot, fps=10) as writer:
+        writer.append(np.zeros((2, 2, 3), np.uint8))
+    filled = [part.format(clip=clip, text=text, dot=dot) for part in arguments]
     assert main(filled) == code
     printed = capsys.readouterr()
     assert pattern in printed.err

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy import sparse
@@ -101,13 +101,13 @@ class _Plain:
     def _object(self, value: Inert) -> Any:
         """Make the few objects that are known; all others stay as they are."""
         recipe = value.recipe if isinstance(value.recipe, GlobalName) else GlobalName("", "")
-        arguments = value.arguments if isinstance(value.arguments, tuple) else ()
+        arguments: tuple[Any, ...] = value.arguments if isinstance(value.arguments, tuple) else ()
         module, name = recipe.module.replace("numpy._core", "numpy.core"), recipe.name
         match f"{module}.{name}":
             case "numpy.dtype":
                 return _dtype(arguments, value.state)
             case "numpy.core.multiarray._reconstruct":
-                _, shape, dtype, is_fortran, content = value.state  # type: ignore[misc]
+                _, shape, dtype, is_fortran, content = cast("tuple[Any, ...]", value.state)
                 return self._array(content, dtype, shape, "F" if is_fortran else "C")
             case "numpy.core.numeric._frombuffer":
                 content, dtype, shape, order = arguments

@@ -26,6 +26,7 @@ def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
     """
     failure = CheckpointError if kind in _OF_WEIGHTS else FormatError
     request = {"kind": kind, "source": str(source.absolute()), "target": str(target.absolute())}
+    process = None
     try:
         process = subprocess.run(
             [sys.executable, "-m", "human3r.assets.conversion.worker"],
@@ -38,12 +39,11 @@ def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
             check=False,
         )
         answer = json.loads(process.stdout)
-    except (json.JSONDecodeError, subprocess.TimeoutExpired) as error:
+    except (json.JSONDecodeError, subprocess.TimeoutExpired):
         # A process that was killed could not clean up behind itself.
         for leftover in target.absolute().parent.glob(f".{glob.escape(target.stem)}.*{target.suffix}"):
             leftover.unlink(missing_ok=True)
-        is_late = isinstance(error, subprocess.TimeoutExpired)
-        how = f"took more than {_TIMEOUT_S} s" if is_late else f"ended with {process.returncode}"
+        how = f"took more than {_TIMEOUT_S} s" if process is None else f"ended with {process.returncode}"
         message = f"The process that reads {source.name} {how}."
         raise failure(message, "The file may be damaged: get it again.") from None
     if "error" in answer:

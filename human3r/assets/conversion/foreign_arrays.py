@@ -75,7 +75,7 @@ def _write(content: object, source: Path, target: Path) -> None:
     except ValueError as error:
         raise FormatError(f"{source.name} holds a number with too many digits.", "Download it again.") from error
     with whole_or_absent(target) as temporary:
-        np.savez(temporary, **{_NODES: np.frombuffer(nodes, np.uint8)}, **encoder.arrays)
+        np.savez(temporary, allow_pickle=False, **{_NODES: np.frombuffer(nodes, np.uint8)}, **encoder.arrays)
 
 
 class _Encoder:

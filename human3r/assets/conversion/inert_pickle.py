@@ -48,6 +48,7 @@ class PersistentReference:
     value: object
 
 
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 MAX_OPCODES = 4_000_000
 """Bounds stack, memo and elements; the table of a released checkpoint has about 100,000 opcodes."""
 MAX_DEPTH = 64
@@ -147,7 +148,7 @@ def _opcodes(payload: bytes) -> Iterator[tuple[str, Any]]:
     """Yield (name, argument); texts of Python 2 in the oldest protocol are taken as Latin-1, for they may be bytes."""
     stream = io.BytesIO(payload)
     while code := stream.read(1):
-        opcode = pickletools.code2op[code.decode("latin-1")]
+        opcode = _OPCODES[code.decode("latin-1")]
         if opcode.name == "STRING":
             yield (
                 opcode.name,

@@ -157,7 +157,7 @@ def find_field(record: object, name: str) -> object:
     """
     for _ in range(8):
         if isinstance(record, Inert):
-            pairs = {item[0]: item[1] for item in record.items if _is_named(item)}
+            pairs = {item[0]: item[1] for item in record.items if isinstance(item, tuple) and _is_name(item)}
             record = record.state[0] if isinstance(record.state, tuple) and record.state else record.state or pairs
         elif isinstance(record, Mapping) and "_content" in record:
             record = record["_content"]
@@ -166,8 +166,8 @@ def find_field(record: object, name: str) -> object:
     return plain_value(record[name]) if isinstance(record, Mapping) and name in record else None
 
 
-def _is_named(item: object) -> bool:
-    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+def _is_name(item: tuple[object, ...]) -> bool:
+    return len(item) == 2 and isinstance(item[0], str)
 
 
 def plain_value(value: object) -> object:
