@@ -106,10 +106,11 @@ def _joined(packets: Sequence[Packet], ticks_per_s: float, default_step: int, ca
 
 def _filled(stamps: list[int | None]) -> list[int]:
     """Interpolate the stamps that are missing."""
-    known = [(index, stamp) for index, stamp in enumerate(stamps) if stamp is not None]
+    places = [index for index, stamp in enumerate(stamps) if stamp is not None]
+    known = [stamp for stamp in stamps if stamp is not None]
     if len(known) == len(stamps):
-        return [stamp for _, stamp in known]
-    return np.interp(range(len(stamps)), *zip(*known, strict=True)).round().astype(int).tolist()
+        return known
+    return np.interp(range(len(stamps)), places, known).round().astype(int).tolist()
 
 
 def _without_repeats(stamps: list[int], default_step: int) -> list[int | Fraction]:

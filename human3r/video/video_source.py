@@ -6,16 +6,16 @@ are known exactly; then frames are decoded in presentation order, turned upright
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, islice
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -134,8 +134,8 @@ class VideoSource:
         times_s = self._timeline.times_s
         self.chosen = choose_frames(times_s, sampling)
         check_chosen([times_s[index] for index in self.chosen], default_fps, self._limits)
-        notes = [first.side_data[number] for number in range(len(first.side_data))]
-        matrix = next((bytes(note) for note in notes if note.type == Type.DISPLAYMATRIX), b"")
+        side_data = cast("Iterable[SideData]", first.side_data)
+        matrix = next((bytes(item) for item in side_data if item.type == Type.DISPLAYMATRIX), b"")
         self._orientation = from_display_matrix(matrix)
         self._stored_size = (first.height, max(1, round(first.width * aspect)))
         self._coded_size = (first.height, first.width)

@@ -33,16 +33,24 @@ MIN_CAMERA_PATH_M = 0.05
 class PeopleTruth(Interface):
     """The part of a clip's people that is scored."""
 
-    joints_world: np.ndarray
-    joints_uv_px: np.ndarray
-    visible_fraction: np.ndarray
+    @property
+    def joints_world(self) -> np.ndarray: ...
+
+    @property
+    def joints_uv_px(self) -> np.ndarray: ...
+
+    @property
+    def visible_fraction(self) -> np.ndarray: ...
 
 
 class ClipTruth(Interface):
     """The part of a clip that is scored."""
 
-    depth: np.ndarray
-    T_world_camera: np.ndarray
+    @property
+    def depth(self) -> np.ndarray: ...
+
+    @property
+    def T_world_camera(self) -> np.ndarray: ...
 
     @property
     def people(self) -> PeopleTruth: ...
