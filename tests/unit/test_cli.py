@@ -26,14 +26,14 @@ import os, signal, sys
 from human3r.cli import main
 from human3r.commands.run import Progress
 
-advance = Progress.advance
+add = Progress.add
 
-def advance_until(self, prediction):
-    advance(self, prediction)
+def add_until(self, prediction):
+    add(self, prediction)
     if prediction.frame_index == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Progress.advance = advance_until
+Progress.add = add_until
 main(sys.argv[1:])
 """
 
