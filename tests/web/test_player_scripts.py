@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from human3r.exporting.viewer import player
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(600)]
 
-PLAYER = Path(__file__).resolve().parents[2] / "human3r" / "export" / "viewer" / "player"
+PLAYER = Path(player.__file__).parent
 BODY = "/people/person_4/body"
 STAND_IN = """
 window.sent = [];
