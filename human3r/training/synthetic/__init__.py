@@ -1,6 +1,6 @@
-"""Rendered clips with exact truth: rooms, streets and people of our own, from permissive assets.
+"""Rendered clips with exact ground truth: rooms, streets and people from permissively licensed assets.
 
-Readers need :mod:`human3r.training.synthetic.clip` only; the renderer needs the training-only dependency numba.
+Reading clips needs :mod:`human3r.training.synthetic.clip` only; rendering needs the training-only dependency numba.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m human3r.training.synthetic``: write clips to a folder; what is already there is kept, so it resumes."""
+"""``python -m human3r.training.synthetic``: write clips to a folder; existing clips are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="human3r.training.synthetic", description="Render clips with exact truth.")
+    parser = argparse.ArgumentParser(
+        prog="human3r.training.synthetic", description="Render clips with exact ground truth."
+    )
     parser.add_argument("out", type=Path, help="folder of the clips; each becomes a folder OUT/SPLIT/NNNNNN")
     parser.add_argument(
         "--split", choices=SPLITS, default="train", help="validation uses its own models, motions and skies"
@@ -53,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     studio = open_studio(options.furniture, options.hdri, options.motion, options.cache or options.out / "assets")
     root, prefix, write = options.out / options.split, "", write_clip
     if options.layout == "bedlam":
-        # The layout belongs to the training that reads it.
+        # Only this layout needs the paper's training code.
         from human3r.training.paper.data.rendered import SEQUENCE_PREFIX, SPLIT_FOLDERS, write_sequence
 
         root, prefix, write = options.out / SPLIT_FOLDERS[options.split], SEQUENCE_PREFIX, write_sequence

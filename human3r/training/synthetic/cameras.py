@@ -1,4 +1,4 @@
-"""Camera paths: static, hand-held, dolly, orbit, following; from the knee to the ceiling; portrait and landscape."""
+"""Random camera paths: static, hand-held, dolly, orbit or following; portrait and landscape."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def look_at(eye: np.ndarray, target: np.ndarray, roll: float = 0.0) -> np.ndarra
 
 
 def draw_camera(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, time_s: np.ndarray) -> CameraPath:
-    """Draw a camera that sees the subjects and never enters a wall or a wardrobe.
+    """Draw a camera that sees the subjects and stays clear of walls and obstacles.
 
     Args:
         rng: Source of randomness.
-        scene: Where it is.
+        scene: The scene.
         subjects: ``T P 3`` points to look at (chests), at least one.
         time_s: ``T``.
     """
@@ -55,6 +55,7 @@ def draw_camera(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, ti
     K = np.array([[focal, 0, size[1] / 2 - 0.5], [0, focal, size[0] / 2 - 0.5], [0, 0, 1.0]])
     kind = str(rng.choice(PATHS, p=PATH_SHARES))
     center = subjects.mean((0, 1))
+    T = np.tile(np.eye(4), (len(time_s), 1, 1))
     for attempt in range(30):
         eye = _draw_eye(rng, scene, subjects, np.tan(np.arctan2(min(size) / 2, focal)))
         aim = center + rng.normal(0, 1, 3) * [0.45, 0.25, 0.45]
@@ -66,13 +67,13 @@ def draw_camera(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, ti
 
 
 def _draw_eye(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, half_view: float) -> np.ndarray:
-    """Draw many places and take the one that sees most subjects at a good distance."""
+    """Draw 40 positions and return the one that sees most subjects at a suitable distance."""
     x0, z0, x1, z1 = scene.camera_area
     kind = rng.choice(["hand", "low", "high"], p=[0.62, 0.16, 0.22])
     limits = {"hand": (1.1, 1.9), "low": (0.3, 1.1), "high": (2.0, 4.0)}[kind]
     first = subjects[0]
     center = first.mean(0)
-    # Between a waist-up view and people of a fifth of the image's height.
+    # From a waist-up view to people of a fifth of the image height.
     wanted = np.clip(rng.uniform(0.55, 3.2) / half_view, 1.3, 14)
     best, best_score = np.array([0.0, min(1.5, scene.ceiling_m - 0.3), 0.0]), -np.inf
     for trial in range(40):
@@ -145,7 +146,7 @@ def _path(
 
 
 def _drift(rng: np.random.Generator, time_s: np.ndarray, size: float) -> np.ndarray:
-    """Return smooth random wandering ``T 3`` of about the given size: a hand's sway at 0.2 to 2.5 Hz."""
+    """Return smooth random drift ``T 3`` of about the given size: hand-held motion at 0.2 to 2.5 Hz."""
     total = np.zeros((len(time_s), 3))
     for frequency, share in ((0.2, 1.0), (0.55, 0.6), (1.2, 0.3), (2.5, 0.12)):
         phase = rng.uniform(0, 2 * np.pi, 3)

@@ -1,7 +1,7 @@
-"""A rendered clip with exact truth, and its compact layout on disk.
+"""A rendered clip with exact ground truth, and its compact layout on disk.
 
 One clip is one folder: ``rgb_NN.jpg``, ``depth_NN.png`` (16 bit, logarithmic), ``people_NN.png`` (8 bit instance ids)
-per frame, and ``clip.npz`` with everything else. Nothing here renders; training code needs this module only.
+per frame, and ``clip.npz`` with everything else. This module does not render; training code needs nothing else.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class ClipPeople:
     joints_world: np.ndarray
     """``T P 55 3`` meters, SMPL-X order."""
     joints_uv_px: np.ndarray
-    """``T P 55 2`` projections, also where they leave the image or lie behind the camera (then not a number)."""
+    """``T P 55 2`` projections, also outside of the image; NaN behind the camera."""
     is_joint_visible: np.ndarray
-    """``T P 55`` bool: inside the image, and the pixel there shows this very person."""
+    """``T P 55`` bool: inside the image, and the pixel there belongs to this person."""
     visible_fraction: np.ndarray
     """``T P`` visible pixels over the pixels of the person alone in an unbounded image (0 = hidden or outside)."""
 
@@ -76,7 +76,7 @@ class SyntheticClip:
     seed: int
     split: str
     scene: str
-    """What it shows, e.g. ``room`` or ``street``; for statistics only."""
+    """Kind of scene, e.g. ``home`` or ``street``; for statistics only."""
     is_static_camera: bool
 
     def __len__(self) -> int:
@@ -165,7 +165,7 @@ def read_clip(folder: Path, frames: tuple[int, ...] | None = None) -> SyntheticC
 
 
 def read_times(folder: Path) -> np.ndarray:
-    """Return the times of a clip's frames, seconds from its first, without reading its pictures.
+    """Return the times of a clip's frames, seconds from its first, without reading its images.
 
     Raises:
         FormatError: The folder is not a clip of this layout.
@@ -201,7 +201,7 @@ def rebase_clip(clip: SyntheticClip) -> SyntheticClip:
 def transform_people(people: ClipPeople, T_new_old: np.ndarray) -> ClipPeople:
     """Move SMPL-X parameters and joints from one frame to another.
 
-    SMPL-X turns a body about its own pelvis, so ``transl`` changes by what the pelvis moves, not by the frame's origin.
+    SMPL-X rotates a body about its pelvis, so ``transl`` changes by the motion of the pelvis, not of the origin.
     """
     if people.transl.size == 0:
         return people

@@ -1,4 +1,4 @@
-"""A page of thumbnails for the eye: picture, depth and people of the first frame, the last picture."""
+"""A page of thumbnails for visual inspection: image, depth and people of the first frame, and the last image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_contact_sheet(path: Path, folders: list[Path], columns: int = 2) -> No
 
 
 def clip_strip(clip: SyntheticClip) -> np.ndarray:
-    """Return picture, depth, people and the last picture side by side, uint8."""
+    """Return image, depth, people and the last image side by side, uint8."""
     depth = clip.depth[0]
     nearness = np.where(depth > 0, 1 / np.maximum(depth, 0.3), 0)
     gray = (255 * nearness / max(float(nearness.max()), 1e-6)).astype(np.uint8)

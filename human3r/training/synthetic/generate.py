@@ -1,4 +1,4 @@
-"""Composes a clip: a place, people in it, a camera, the pictures and their truth; the same seed gives the same clip."""
+"""Generates clips: scene, people, camera, images and ground truth, deterministic for a given seed."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ SPLITS = ("train", "val")
 _SPLIT_KEY = {"train": 0, "val": 1}
 OUTDOOR_SHARE = 0.36
 NUM_PEOPLE_SHARES = (0.06, 0.24, 0.28, 0.19, 0.11, 0.07, 0.05)
-"""Probability of wanting 0, 1, ... 6 people; narrow rooms may hold fewer."""
+"""Probability of 0, 1, ... 6 people; narrow rooms may get fewer."""
 
 
 @dataclass(frozen=True)
 class Studio:
-    """Everything that is loaded once."""
+    """Assets that are loaded once."""
 
     assets: SceneAssets
     cast: Cast
@@ -53,9 +53,9 @@ def open_studio(furniture: Path | None, hdri: Path | None, motion: Path | None, 
     """Load the assets.
 
     Args:
-        furniture: Folder with Sweet Home 3D libraries; nothing leaves rooms empty.
-        hdri: Folder ``hdri`` of the npm package ``@pmndrs/assets``; nothing gives plain skies.
-        motion: Folder of motion files; nothing takes the clips of the installed wheel ``pybullet``.
+        furniture: Folder with Sweet Home 3D libraries; None leaves rooms empty.
+        hdri: Folder ``hdri`` of the npm package ``@pmndrs/assets``; None gives gradient skies.
+        motion: Folder of motion files; None takes the clips of the installed wheel ``pybullet``.
         cache: Working folder for parsed furniture.
 
     Raises:
@@ -72,7 +72,7 @@ def open_studio(furniture: Path | None, hdri: Path | None, motion: Path | None, 
 
 
 def default_furniture() -> Path | None:
-    """Return where Debian's package puts furniture, if it is there."""
+    """Return the furniture folder of Debian's package, or None if it is not installed."""
     return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
 
 
@@ -88,7 +88,7 @@ def generate_clip(studio: Studio, seed: int, split: str, num_frames: int = 6) ->
 def generate_shots(
     studio: Studio, seed: int, split: str, num_frames: int, num_shots: int, frame_s: float | None = None
 ) -> Iterator[SyntheticClip]:
-    """Generate clips of one scene from several cameras: building a scene costs as much as six frames of it.
+    """Generate clips of one scene from several cameras; building a scene costs as much as six frames.
 
     Raises:
         InputError: The split is unknown.
@@ -103,7 +103,7 @@ def generate_shots(
     drawn_s = rng.uniform(0.1, 0.45)
     time_s = np.arange(num_frames) * (drawn_s if frame_s is None else frame_s)
     actors, focus = _draw_actors(rng, studio, scene, time_s, is_validation)
-    # Drawn apart: how the shutter stands does not change which clip a seed gives.
+    # A generator of its own: the exposure must not change the other draws of a seed.
     shutter = np.random.default_rng([_SPLIT_KEY[split], seed, 1])
     for _ in range(num_shots):
         camera = draw_camera(rng, scene, _subjects(actors, focus, num_frames), time_s)
@@ -129,7 +129,7 @@ def generate_shots(
 def render_frames(
     scene: Scene, actors: list[Actor], camera: CameraPath, factor: int = 2
 ) -> tuple[list[RenderedFrame], ClipPeople]:
-    """Draw every frame and collect the truth about the people, in the scene frame."""
+    """Render every frame and collect the ground truth of the people, in the scene frame."""
     still = join_meshes([scene.mesh, *[actor.seat for actor in actors if actor.seat is not None]])
     renderer = Renderer(still, [actor.mesh for actor in actors], scene.bank, scene.lights, factor)
     frames, fractions = [], []
@@ -145,7 +145,7 @@ def render_frames(
 
 
 def _draw_environment(rng: np.random.Generator, studio: Studio, is_outdoor: bool, is_validation: bool) -> Environment:
-    # Rooms look out on photographs of the open air, too; at night on those of interiors.
+    # Windows show outdoor photographs, in 20 % of the rooms indoor ones.
     names = OUTDOOR_ENVIRONMENTS if is_outdoor or rng.uniform() < 0.8 else INDOOR_ENVIRONMENTS
     names = [
         name
@@ -160,7 +160,7 @@ def _draw_environment(rng: np.random.Generator, studio: Studio, is_outdoor: bool
 def _draw_actors(
     rng: np.random.Generator, studio: Studio, scene: Scene, time_s: np.ndarray, is_validation: bool
 ) -> tuple[list[Actor], np.ndarray]:
-    """Return the people and the spot on the floor (x, z) around which they are."""
+    """Return the people and the floor position (x, z) around which they stand."""
     x0, z0, x1, z1 = scene.floor
     focus = np.array([(x0 + x1) / 2, (z0 + z1) / 2])
     for _ in range(30):
@@ -213,7 +213,7 @@ def _truth(actors: list[Actor], camera: CameraPath, frames: list[RenderedFrame],
 
 
 def _project(joints: np.ndarray, camera: CameraPath, frames: list[RenderedFrame]) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels ``T P J 2`` (not a number behind the camera) and visibility ``T P J``."""
+    """Return pixels ``T P J 2`` (NaN behind the camera) and visibility ``T P J``."""
     height, width = camera.size
     uv = np.full((*joints.shape[:-1], 2), np.nan)
     is_visible = np.zeros(joints.shape[:-1], bool)

@@ -1,4 +1,4 @@
-"""What a person does during a clip: a window of motion capture, or a held pose with a little life in it."""
+"""Motion of a person during a clip: a window of motion capture, or a held pose with small movements."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.motion import Motion
 
 VALIDATION_MOTIONS = re.compile(r"cmu_131_03|amp_dance|humanoid3d_(jog|punch|dance_b)|makehuman_walk1|cmu_11")
-"""Clips that only the validation split uses."""
+"""Clips reserved for the validation split."""
 ACROBATICS = re.compile(r"flip|cartwheel|roll|crawl|getup|spin|kick|benchmark")
 AIRBORNE = re.compile(r"jump|hop|flip|cartwheel|spinkick|run|jog|01_01|131_02")
-"""Clips in which both feet leave the floor: only the lowest moment of a window touches it."""
+"""Clips in which both feet leave the floor: only the lowest frame of a window touches it."""
 MIRROR_PAIRS = ((1, 2), (4, 5), (7, 8), (10, 11), (13, 14), (16, 17), (18, 19), (20, 21))
 _HELD = {
     "standing": procedural.standing,
@@ -46,7 +46,7 @@ class Action:
 def draw_action(
     rng: np.random.Generator, motions: list[Motion], time_s: np.ndarray, is_validation: bool, held_share: float
 ) -> Action:
-    """Draw what one person does at the given times."""
+    """Draw the motion of one person at the given times."""
     usable = [motion for motion in motions if bool(VALIDATION_MOTIONS.search(motion.name)) == is_validation]
     if not usable or rng.uniform() < held_share:
         return _held(rng, time_s)
@@ -86,9 +86,9 @@ def _window(rng: np.random.Generator, motion: Motion, time_s: np.ndarray) -> Act
 
 def _held(rng: np.random.Generator, time_s: np.ndarray) -> Action:
     kind = str(rng.choice(list(HELD_SHARES), p=list(HELD_SHARES.values())))
-    rng = RandomSource(torch.Generator().manual_seed(int(rng.integers(2**31))))
-    first, last = _HELD[kind](rng, 2).double().numpy()
-    # The person changes a little: the upper body moves some way towards another pose of the same kind.
+    source = RandomSource(torch.Generator().manual_seed(int(rng.integers(2**31))))
+    first, last = _HELD[kind](source, 2).double().numpy()
+    # The upper body moves part of the way towards another pose of the same kind.
     reach = rng.uniform(0, 0.35) * min(1.0, float(time_s[-1]) / 2 + 0.1)
     share = reach * (1 - np.cos(np.pi * time_s / max(float(time_s[-1]), 1e-6))) / 2
     rotations = np.repeat(first[None], len(time_s), 0)
@@ -111,7 +111,7 @@ def mirror_motion(rotations: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _style_sigma() -> np.ndarray:
-    """Return the deviation of a person's constant habit per joint 1..21, radians."""
+    """Return the standard deviation of a person's constant pose offset per joint 1..21, radians."""
     sigma = np.full(21, 0.03)
     sigma[[2, 5, 8, 11, 14]] = 0.06
     sigma[[15, 16, 17, 18, 19, 20]] = (0.13, 0.13, 0.15, 0.15, 0.2, 0.2)

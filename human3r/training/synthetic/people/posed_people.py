@@ -1,4 +1,4 @@
-"""People in a scene: shape, action, place on the floor, posed and dressed meshes with their SMPL-X truth."""
+"""People in a scene: shape, action, position, posed and dressed meshes with SMPL-X ground truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from human3r.training.synthetic.people.acting import Action, draw_action
 from human3r.training.synthetic.people.wardrobe import BodyTemplate, Outfit, body_template, dress
 from human3r.training.synthetic.places.scene import Scene
 from human3r.training.synthetic.places.surfaces import cloth_surface, trim_surface
-from human3r.training.synthetic.rendering.mesh import Mesh, box, join_meshes
+from human3r.training.synthetic.rendering.mesh import Mesh, join_meshes
 from human3r.training.synthetic.rendering.textures import TextureBank
 
 NUM_WEIGHTS = 8
@@ -42,9 +42,9 @@ class Actor:
     vertices: np.ndarray
     """``T V 3`` float32, dressed."""
     mesh: Mesh
-    """Topology and looks; its vertices are those of the first frame."""
+    """Topology and materials; the vertices are those of the first frame."""
     seat: Mesh | None
-    """What the person sits on; stands still."""
+    """Static seat of a seated person."""
 
 
 class Cast:
@@ -68,7 +68,7 @@ class Cast:
         focus: np.ndarray,
         is_validation: bool,
     ) -> Actor | None:
-        """Make one person near ``focus`` (x, z) who collides with nothing; nothing when no place is found."""
+        """Make one person near ``focus`` (x, z) without collisions; None if no free position is found."""
         betas = draw_shape(rng)
         for attempt in range(8):
             action = draw_action(rng, self._motions, time_s, is_validation, held_share=0.35 + 0.08 * attempt)
@@ -86,7 +86,7 @@ class Cast:
         placed: tuple[float, np.ndarray],
         bank: TextureBank,
     ) -> Actor:
-        """Dress a body and let it act; ``placed`` is (heading, spot): the turn about y and the start (x, z)."""
+        """Dress and pose a body; ``placed`` is (heading about y in radians, start position (x, z))."""
         heading, spot = placed
         outfit = dress(rng, self._template, bank)
         expression = rng.normal(0, 0.6, 10)
@@ -98,7 +98,7 @@ class Cast:
         low = bare_low + pelvis[:, 1]
         lift = np.full(len(low), -low.min()) if action.is_airborne else -low
         if action.kind == "seated":
-            # One chair for all frames: its height is that of the seat in the first one.
+            # The seat is static: its height fits the first frame.
             lift = np.full(len(low), lift[0])
         pelvis = pelvis + np.stack([0 * lift, lift, 0 * lift], -1)
         joints, vertices = joints + pelvis[:, None], vertices + pelvis[:, None].astype(np.float32)
@@ -144,7 +144,7 @@ class Cast:
             torch.from_numpy(rotations.astype(np.float32)), rest.expand(len(rotations), -1, -1)
         )
         bare = body.rest_vertices(shape, face)[0].numpy()
-        # Clothes of a child are thinner, too.
+        # Clothing thickness scales with stature.
         size = float(np.ptp(bare[:, 1])) / 1.69
         dressed = (bare + outfit.offset_m * size).astype(np.float32)
         shift = (joints - (orientation @ rest[..., None].expand(len(rotations), -1, -1, -1))[..., 0]).numpy()
@@ -179,7 +179,7 @@ def skin(vertices, joint_rows, weights, orientation, shift):
 
 
 def draw_shape(rng: np.random.Generator) -> np.ndarray:
-    """Draw betas: adults of 1.5 to 1.95 m, and one in seven a child of 1.0 to 1.45 m."""
+    """Draw betas: adults of 1.5 to 1.95 m, and 15 % children of 1.0 to 1.45 m."""
     betas = np.clip(rng.normal(0, 1, 10), -2.5, 2.5)
     if rng.uniform() < 0.15:
         betas[0] = rng.uniform(-6.5, -2.4)
@@ -206,7 +206,7 @@ def _find_place(
 
 
 def _seat(rng: np.random.Generator, vertices: np.ndarray, joints: np.ndarray, bank: TextureBank) -> Mesh | None:
-    """Build a stool or chair whose top touches the seated person from below; nobody sits on air."""
+    """Build a stool or chair whose top touches the seated person from below; None close to the floor."""
     hips = joints[[1, 2]].mean(0)
     near = np.hypot(vertices[:, 0] - hips[0], vertices[:, 2] - hips[2]) < 0.17
     top = float(vertices[near, 1].min())
@@ -217,23 +217,16 @@ def _seat(rng: np.random.Generator, vertices: np.ndarray, joints: np.ndarray, ba
     angle = np.arctan2(forward[0], forward[2])
     frame, cushion = trim_surface(rng, bank), cloth_surface(rng, bank)
     thick = min(0.05, top * 0.5)
-    parts = [box([-half, top - thick, -half], [half, top, half * 0.9], cushion.material, cushion.repeat_m)]
+    parts = [cushion.box([-half, top - thick, -half], [half, top, half * 0.9])]
     kind = rng.integers(3)
     if kind == 0:
-        parts.append(box([-half, 0, -half], [half, top - thick, half * 0.8], frame.material, frame.repeat_m))
+        parts.append(frame.box([-half, 0, -half], [half, top - thick, half * 0.8]))
     else:
         for x in (-half, half - 0.04):
             for z in (-half, half * 0.9 - 0.04):
-                parts.append(box([x, 0, z], [x + 0.04, top - thick, z + 0.04], frame.material, frame.repeat_m))
+                parts.append(frame.box([x, 0, z], [x + 0.04, top - thick, z + 0.04]))
     if kind == 2:
-        parts.append(
-            box(
-                [-half, top + 0.15, -half - 0.03],
-                [half, top + rng.uniform(0.35, 0.6), -half],
-                frame.material,
-                frame.repeat_m,
-            )
-        )
+        parts.append(frame.box([-half, top + 0.15, -half - 0.03], [half, top + rng.uniform(0.35, 0.6), -half]))
     T = np.eye(4)
     T[:3, :3] = Rotation.from_euler("y", angle).as_matrix()
     T[:3, 3] = (hips[0], 0, hips[2])

@@ -1,7 +1,7 @@
-"""Dresses the body: skin, hair, shirt, trousers or skirt, shoes, as materials and offsets on the body's own triangles.
+"""Dresses the body: skin, hair, shirt, trousers and shoes as materials and vertex offsets of the body mesh.
 
-Clothes are regions of the mesh, found from joints and rest positions, pushed outwards by centimeters; so every label of
-the body stays exact. The soles are never moved: a dressed person stands where the bare body stands.
+Clothes are mesh regions, chosen by joints and rest positions and displaced outwards by centimeters, so body labels stay
+exact. Soles are not displaced: a dressed person stands at the same height as the bare body.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_array, csr_array
 
 from human3r.bodies import SmplxBody
 from human3r.geometry.mesh import vertex_normals
@@ -30,13 +30,13 @@ _PLAIN = np.array(
         [0.8, 0.79, 0.76],
     ]
 )
-"""sRGB of what trousers and shoes mostly are: denim dark and light, black, gray, khaki, brown, off-white."""
+"""sRGB of common trousers and shoes: dark and light denim, black, gray, khaki, brown, off-white."""
 SKIN, SHIRT, TROUSERS, SHOES, HAIR, EYE, IRIS, LIPS, BROW = range(9)
 
 
 @dataclass(frozen=True)
 class BodyTemplate:
-    """What dressing needs to know about the unshaped body."""
+    """Geometry of the unshaped body, used for dressing."""
 
     vertices: np.ndarray
     """``V 3`` rest pose, meters."""
@@ -48,7 +48,7 @@ class BodyTemplate:
     """``V`` joint with the largest skinning weight."""
     joints: np.ndarray
     """``55 3``"""
-    adjacency: csr_matrix
+    adjacency: csr_array
     """``V V`` rows of equal weights over a vertex's neighbors."""
     edge_length: np.ndarray
     """``V`` mean length of the edges at a vertex, meters."""
@@ -60,7 +60,7 @@ class BodyTemplate:
 
 @dataclass(frozen=True)
 class Outfit:
-    """Looks of one person."""
+    """Materials and vertex offsets of one person."""
 
     offset_m: np.ndarray
     """``V 3`` in the rest pose, to be added to the shaped rest vertices."""
@@ -81,7 +81,7 @@ def body_template(body: SmplxBody) -> BodyTemplate:
     length = np.linalg.norm(vertices[here] - vertices[there], axis=1)
     count = np.bincount(here, minlength=len(vertices))
     weights = 1 / count[here]
-    adjacency = coo_matrix((weights, (here, there)), (len(vertices),) * 2).tocsr()
+    adjacency = coo_array((weights, (here, there)), (len(vertices),) * 2).tocsr()
     edge_length = np.bincount(here, length, len(vertices)) / count
     main_joint = body.skinning_weights.numpy().argmax(1)
     return BodyTemplate(vertices, normals, faces, main_joint, body.joint_template.numpy(), adjacency, edge_length)
@@ -99,7 +99,7 @@ def dress(rng: np.random.Generator, template: BodyTemplate, bank: TextureBank) -
     _face(template, region)
     is_cloth = np.isin(region, (SHIRT, TROUSERS))
     thickness += _wrinkles(rng, template.vertices) * is_cloth
-    # Cloth spans hollows and hides toes: the skin below is smoothed before it is pushed outwards.
+    # Cloth spans concavities and hides toes: the skin below is smoothed before it is displaced.
     smooth = template.vertices.copy()
     for step in range(45):
         moving = (region == SHOES) | (is_cloth & (step < 20))
@@ -110,20 +110,20 @@ def dress(rng: np.random.Generator, template: BodyTemplate, bank: TextureBank) -
     is_sole = np.isin(template.main_joint, (7, 8, 10, 11)) & (template.vertices[:, 1] < template.joints[10, 1] - 0.01)
     offset[is_sole, 1] = np.clip(offset[is_sole, 1], 0, 0.004)
     faces = template.faces
-    # A triangle wears what two of its corners wear.
+    # A triangle takes the region of at least two of its corners.
     corners = region[faces]
     face_region = np.where(corners[:, 1] == corners[:, 2], corners[:, 1], corners[:, 0])
     return Outfit(offset, face_region.astype(np.int32), _materials(rng, bank), _rest_uv(template))
 
 
 def _snap(snap: np.ndarray, template: BodyTemplate, axis: int, distance: np.ndarray) -> None:
-    """Move vertices that are nearer to a cut than half an edge onto it, so that hems are lines and not saw teeth."""
+    """Move vertices within about half an edge of a hem onto it, so that hems are straight."""
     near = np.abs(distance) < 0.55 * template.edge_length
     snap[near, axis] = -distance[near]
 
 
 def _arm_length(template: BodyTemplate) -> np.ndarray:
-    """Return how far a vertex of an arm lies from the shoulder towards the wrist: 0 to 1; -1 elsewhere."""
+    """Return the position of arm vertices between shoulder (0) and wrist (1); -1 elsewhere."""
     is_arm = np.isin(template.main_joint, (16, 17, 18, 19, 20, 21)) | (template.main_joint >= 25)
     shoulder, wrist = template.joints[16, 0], template.joints[20, 0]
     return np.where(is_arm, (np.abs(template.vertices[:, 0]) - shoulder) / (wrist - shoulder), -1)
@@ -168,7 +168,7 @@ def _trousers(
     _snap(snap, template, 1, np.where(is_leg & (y < hip), y - cut, 1))
     region[worn] = TROUSERS
     down = np.clip((hip - y[worn]) / (hip - ankle), 0, 1)
-    # Trousers hang: the further down, the farther from the leg; thin calves leave more room than thighs.
+    # Loose fabric: the distance from the leg grows towards the ankle.
     thickness[worn] = rng.uniform(0.006, 0.016) + rng.uniform(0.0, 0.03) * down**0.7
 
 
@@ -192,7 +192,7 @@ def _hair(rng: np.random.Generator, template: BodyTemplate, region: np.ndarray, 
     length = float(rng.choice([0.06, rng.uniform(0.1, 0.32)], p=[0.6, 0.4]))
     scalp = is_head & (y > np.maximum(line, eye[1] - length)) & (back > 0.005)
     scalp |= is_head & (y > eye[1] + 0.075)
-    # Ears stay out of short hair.
+    # Short hair leaves the ears uncovered.
     is_ear = (np.abs(x) > 0.062) & (y < eye[1] + 0.03) & (back < 0.115)
     scalp &= ~is_ear
     region[scalp] = HAIR
@@ -236,21 +236,23 @@ def _materials(rng: np.random.Generator, bank: TextureBank) -> tuple[Material, .
     hair = hairs[kind] * rng.uniform(0.8, 1.2)
     flat = Material(specular=0.05, gloss=60.0)
     colors = {EYE: (0.45, 0.43, 0.42), IRIS: (0.05, 0.035, 0.025)}
-    looks = [flat] * 9
-    looks[SKIN] = make_surface(bank, textures.plaster(rng, skin, 0.025), 0.4, 0.035, 18.0).material
-    looks[SHIRT] = _cloth(rng, bank, 0.55, 0.6)
-    looks[TROUSERS] = _cloth(rng, bank, 0.15, 0.3)
-    looks[SHOES] = make_surface(bank, textures.plaster(rng, _plain_color(rng), 0.05), 0.3, 0.04, 40.0).material
-    looks[HAIR] = make_surface(bank, textures.carpet(rng, np.clip(hair, 0.02, 0.95), 0.25), 0.12, 0.04, 25.0).material
-    looks[LIPS] = Material(tuple(srgb_to_linear(np.clip(skin * [0.92, 0.68, 0.66], 0, 1))), specular=0.05)
-    looks[BROW] = Material(tuple(srgb_to_linear(np.clip(hair * 0.6 + skin * 0.25, 0, 1))))
+    materials = [flat] * 9
+    materials[SKIN] = make_surface(bank, textures.plaster(rng, skin, 0.025), 0.4, 0.035, 18.0).material
+    materials[SHIRT] = _cloth(rng, bank, 0.55, 0.6)
+    materials[TROUSERS] = _cloth(rng, bank, 0.15, 0.3)
+    materials[SHOES] = make_surface(bank, textures.plaster(rng, _plain_color(rng), 0.05), 0.3, 0.04, 40.0).material
+    materials[HAIR] = make_surface(
+        bank, textures.carpet(rng, np.clip(hair, 0.02, 0.95), 0.25), 0.12, 0.04, 25.0
+    ).material
+    materials[LIPS] = Material(tuple(srgb_to_linear(np.clip(skin * [0.92, 0.68, 0.66], 0, 1))), specular=0.05)
+    materials[BROW] = Material(tuple(srgb_to_linear(np.clip(hair * 0.6 + skin * 0.25, 0, 1))))
     for part, color in colors.items():
-        looks[part] = Material(color, specular=0.06, gloss=120.0)
-    return tuple(looks)
+        materials[part] = Material(color, specular=0.06, gloss=120.0)
+    return tuple(materials)
 
 
 def _cloth(rng: np.random.Generator, bank: TextureBank, patterned: float, saturation: float) -> Material:
-    """Draw a fabric, plain, striped, checked or printed; bold where ``patterned`` is high. One repeat is one meter."""
+    """Draw a plain, striped, checked or printed fabric; ``patterned`` is the probability of a pattern."""
     color = tint(rng, 0.05, 0.92, saturation) if patterned > 0.3 else _plain_color(rng)
     if rng.uniform() > patterned:
         return make_surface(bank, textures.carpet(rng, color, 0.05), 1.0, 0.015, 8.0).material
@@ -279,7 +281,7 @@ def _plain_color(rng: np.random.Generator) -> np.ndarray:
 
 
 def _wrinkles(rng: np.random.Generator, vertices: np.ndarray) -> np.ndarray:
-    """Return centimeter waves over the rest pose, ``V`` meters."""
+    """Return wrinkle heights over the rest pose, ``V`` meters."""
     total = np.zeros(len(vertices))
     for _ in range(6):
         wave = rng.standard_normal(3) / rng.uniform(0.03, 0.12)
@@ -291,7 +293,7 @@ def _rest_uv(template: BodyTemplate) -> np.ndarray:
     """Project the rest pose along the main axis of each triangle's normal, one repeat per meter."""
     triangles = template.vertices[template.faces]
     normal = np.abs(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]))
-    # Front and back are preferred over the sides: fewer seams.
+    # Front and back are preferred over the sides: fewer texture seams.
     axis = (normal * [0.7, 0.6, 1.0]).argmax(1)
     pairs = np.array([[2, 1], [0, 2], [0, 1]])[axis]
     return np.take_along_axis(triangles, pairs[:, None].repeat(3, 1), axis=2).astype(np.float32)

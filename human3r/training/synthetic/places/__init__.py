@@ -1,1 +1,1 @@
-"""Places of synthetic clips: rooms, streets, and what stands in them."""
+"""Places of synthetic clips: rooms, streets, and their furniture."""

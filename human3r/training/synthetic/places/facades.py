@@ -1,4 +1,4 @@
-"""House fronts: painted stories of windows on boxes, with plinths, ledges and doors."""
+"""House fronts: boxes with window textures, plinths, ledges and doors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from human3r.training.synthetic.rendering.textures import TextureBank, tint
 
 
 def facade_image(rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Paint four windows by four stories; returns the texture and the meters of its side."""
+    """Draw a facade texture of four stories; return it and the length of its side in meters."""
     size = 512
     kind = rng.integers(3)
     wall = (

@@ -1,7 +1,7 @@
 """Furniture with real sizes from Sweet Home 3D libraries (``.sh3f``: zip files of OBJ models and a catalog).
 
-Source: Debian package ``sweethome3d-furniture`` 1.8. The libraries of Reallusion and Scopia are kept for independent
-evaluation and refused here. Parsed models are cached as npz beside the caller's other working files.
+Source: Debian package ``sweethome3d-furniture`` 1.8. The libraries of Reallusion and Scopia are reserved for
+independent evaluation and not read. Parsed models are cached as npz.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from human3r.training.synthetic.rendering.textures import TextureBank
 RESERVED_LIBRARIES = frozenset({"Reallusion", "Scopia"})
 LIBRARIES = ("BlendSwap-CC-0", "BlendSwap-CC-BY", "KatorLegaz")
 DEFAULT_FOLDER = Path("/usr/share/sweethome3d/furniture")
-"""Where Debian's package puts the libraries."""
+"""Folder of Debian's package."""
 MAX_MODEL_BYTES = 1_150_000
-"""Larger OBJ files have too many triangles for a frame's budget (about 10 thousand per megabyte)."""
+"""Larger OBJ files exceed the triangle budget of a frame (about 10,000 triangles per megabyte)."""
 VALIDATION_SHARE = 8
-"""Every 8th model of a library is only seen by the validation split."""
+"""Every 8th model of a library is reserved for the validation split."""
 _VEHICLES = re.compile(r"sedan|beetle|fordFocus|motorbike|scooter|^bike$|forkLift")
 _UNWANTED = re.compile(
     r"female|^male|deer|chicken|horse|bulldog|siamese|peterbilt|dafTruck|childHut|shippingContainer|door|window|"
@@ -49,27 +49,26 @@ class FurnitureItem:
     size_m: tuple[float, float, float]
     """(width x, height y, depth z)."""
     elevation_m: float
-    """Height above the floor at which it is mounted; 0 stands."""
+    """Mounting height above the floor; 0 for standing items."""
     use: str
     """``floor``, ``wall``, ``small`` (stands on tables), ``outdoor`` or ``vehicle``."""
     is_validation: bool
 
 
 class FurnitureStore:
-    """Catalogue and models of the allowed libraries; models are read when first asked for."""
+    """Catalog and models of the allowed libraries; models are read on first use."""
 
     def __init__(self, folder: Path | None, cache: Path | None = None) -> None:
         """Open the libraries of ``folder`` (none when it is missing); keep parsed models in ``cache``."""
         self._folder, self._cache = folder, cache
         self._memory: dict[str, dict[str, np.ndarray]] = {}
         self.items: list[FurnitureItem] = []
-        for library in LIBRARIES if folder else ():
-            path = folder / f"{library}.sh3f"
+        for path in [folder / f"{library}.sh3f" for library in LIBRARIES] if folder else []:
             if path.exists():
-                self.items += _read_catalog(path, library)
+                self.items += _read_catalog(path, path.stem)
 
     def choose(self, use: str, is_validation: bool, category: str | None = None) -> list[FurnitureItem]:
-        """List the items for a use in a split; the validation split sees only its own."""
+        """List the items of one use and split."""
         return [
             item
             for item in self.items
@@ -77,12 +76,12 @@ class FurnitureStore:
         ]
 
     def load(self, item: FurnitureItem, bank: TextureBank, grain: int = NO_TEXTURE) -> Mesh:
-        """Return the model centerd on its footprint, standing on y = 0, its front towards +z.
+        """Return the model centered on its footprint, standing on y = 0, facing +z.
 
         Args:
             item: What to load.
-            bank: Takes the model's textures.
-            grain: Texture that plain surfaces get (one repeat per meter).
+            bank: Receives the model's textures.
+            grain: Texture of untextured surfaces (one repeat per meter).
         """
         parsed = self._parsed(item)
         materials = []
@@ -106,6 +105,7 @@ class FurnitureStore:
         if path and path.exists():
             with np.load(path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
+        assert self._folder is not None, "items come from a folder"
         with zipfile.ZipFile(self._folder / f"{item.library}.sh3f") as library:
             parsed = _parse_model(library, item)
         if path:

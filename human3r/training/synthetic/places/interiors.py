@@ -1,4 +1,4 @@
-"""What a room is made of besides furniture: walls with all that hangs on them, ceilings, columns, shelves, rugs."""
+"""Parts of a room besides furniture: walls with openings, curtains and pictures, ceilings, columns, shelves, rugs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RoomPlan:
 
     @property
     def is_public(self) -> bool:
-        """Whether it is lit by panels and sparsely furnished."""
+        """Whether the room is lit by panels and sparsely furnished."""
         return self.kind != "home"
 
 
@@ -52,7 +52,7 @@ def wall_parts(
 
 
 def rooms_behind(rng: np.random.Generator, bank: TextureBank, walls: list[Wall], floor: Surface) -> list[Mesh]:
-    """Build a plain closet of a room behind every wall that has a door, so that nobody looks into the void."""
+    """Build an empty room behind every wall with a door, so that open doors do not show the background."""
     meshes = []
     for wall in walls:
         if not any(hole.kind != "window" for hole in wall.openings):
@@ -64,29 +64,29 @@ def rooms_behind(rng: np.random.Generator, bank: TextureBank, walls: list[Wall],
         base = wall.at(0, 0, -0.13)
         side, up = wall.along * wall.length, np.array([0, high, 0])
         meshes += [
-            quad(base + out, side, up, paint.material, paint.repeat_m),
-            quad(base, out, up, paint.material, paint.repeat_m),
-            quad(base + side, out, up, paint.material, paint.repeat_m),
-            quad(base + wall.inward * 0.13, side, out * 1.1, floor.material, floor.repeat_m),
+            paint.quad(base + out, side, up),
+            paint.quad(base, out, up),
+            paint.quad(base + side, out, up),
+            floor.quad(base + wall.inward * 0.13, side, out * 1.1),
             quad(base + up, side, out, Material((0.8, 0.8, 0.8))),
         ]
     return meshes
 
 
 def ceiling_parts(rng: np.random.Generator, bank: TextureBank, plan: RoomPlan) -> list[Mesh]:
-    """Build the ceiling, now and then with beams."""
+    """Build the ceiling, sometimes with beams."""
     look = surfaces.ceiling_surface(rng, bank, plan.is_public)
     x, z, high = plan.width / 2, plan.depth / 2, plan.height
-    meshes = [quad([-x, high, -z], [2 * x, 0, 0], [0, 0, 2 * z], look.material, look.repeat_m)]
+    meshes = [look.quad([-x, high, -z], [2 * x, 0, 0], [0, 0, 2 * z])]
     if plan.kind in ("hall", "home") and rng.uniform() < 0.15:
         beam = surfaces.trim_surface(rng, bank)
         for place in np.arange(-z + 0.6, z - 0.3, rng.uniform(0.9, 2.5)):
-            meshes.append(box([-x, high - 0.22, place], [x, high, place + 0.16], beam.material, beam.repeat_m))
+            meshes.append(beam.box([-x, high - 0.22, place], [x, high, place + 0.16]))
     return meshes
 
 
 def structure_parts(rng: np.random.Generator, bank: TextureBank, plan: RoomPlan, trim: Surface) -> list[Mesh]:
-    """Build columns in halls and rows of filled shelves in shops."""
+    """Build columns in halls and offices, and rows of filled shelves in shops."""
     x, z = plan.width / 2, plan.depth / 2
     meshes = []
     if plan.kind in ("hall", "office") and rng.uniform() < 0.5 and plan.width > 6:
@@ -94,14 +94,7 @@ def structure_parts(rng: np.random.Generator, bank: TextureBank, plan: RoomPlan,
         half = rng.uniform(0.15, 0.35)
         for place in np.arange(-z + 2, z - 1.5, rng.uniform(3, 6)):
             for side in (-x / 2, x / 2):
-                meshes.append(
-                    box(
-                        [side - half, 0, place - half],
-                        [side + half, plan.height, place + half],
-                        look.material,
-                        look.repeat_m,
-                    )
-                )
+                meshes.append(look.box([side - half, 0, place - half], [side + half, plan.height, place + half]))
     if plan.kind == "shop":
         pitch, deep, high = rng.uniform(2.0, 3.0), rng.uniform(0.45, 0.9), rng.uniform(1.4, 2.3)
         for place in np.arange(-x + 1.2, x - 1.0, pitch):
@@ -119,12 +112,10 @@ def _shelf_row(
 ) -> list[Mesh]:
     levels = np.arange(0.1, high, rng.uniform(0.32, 0.5))
     middle = sum(across) / 2
-    parts = [box([middle - 0.02, 0, along[0]], [middle + 0.02, high, along[1]], trim.material, trim.repeat_m)]
+    parts = [trim.box([middle - 0.02, 0, along[0]], [middle + 0.02, high, along[1]])]
     goods = [make_surface(bank, surfaces.picture(rng, []), 0.25).material for _ in range(8)]
     for level in levels:
-        parts.append(
-            box([across[0], level - 0.03, along[0]], [across[1], level, along[1]], trim.material, trim.repeat_m)
-        )
+        parts.append(trim.box([across[0], level - 0.03, along[0]], [across[1], level, along[1]]))
         place = along[0] + 0.05
         while place < along[1] - 0.3:
             wide, tall = rng.uniform(0.08, 0.4), rng.uniform(0.12, 0.3)
@@ -141,7 +132,7 @@ def _shelf_row(
 def picture_parts(
     rng: np.random.Generator, bank: TextureBank, walls: list[Wall], assets: SceneAssets, trim: Surface
 ) -> list[Mesh]:
-    """Hang up to five framed pictures."""
+    """Build up to five framed pictures on the walls."""
     photographs = [environment.image for environment in assets.environments.values()]
     meshes = []
     for _ in range(int(rng.integers(0, 6))):
@@ -155,23 +146,16 @@ def picture_parts(
         image = make_surface(bank, surfaces.picture(rng, photographs), 1.0, 0.04, 60.0).material
         part = quad(wall.at(left, bottom, 0.022), wall.along * width, np.array([0, height, 0]), image, 1.0)
         part = replace(part, uv=part.uv / np.array([width, height], np.float32))
-        frame = box(
-            [left - 0.03, bottom - 0.03, 0.001],
-            [left + width + 0.03, bottom + height + 0.03, 0.02],
-            trim.material,
-            trim.repeat_m,
-        )
+        frame = trim.box([left - 0.03, bottom - 0.03, 0.001], [left + width + 0.03, bottom + height + 0.03, 0.02])
         meshes += [part, frame.moved(wall.frame())]
     return meshes
 
 
 def rug_parts(rng: np.random.Generator, bank: TextureBank, plan: RoomPlan) -> list[Mesh]:
-    """Lay a rug, in homes only."""
+    """Build a rug; homes only."""
     if plan.is_public or rng.uniform() < 0.55:
         return []
     cloth = surfaces.cloth_surface(rng, bank)
     width, depth = rng.uniform(1.2, min(3.0, plan.width - 0.6)), rng.uniform(1.0, min(3.0, plan.depth - 0.6))
     x, z = rng.normal(0, 0.4, 2)
-    return [
-        box([x - width / 2, 0, z - depth / 2], [x + width / 2, 0.006, z + depth / 2], cloth.material, cloth.repeat_m)
-    ]
+    return [cloth.box([x - width / 2, 0, z - depth / 2], [x + width / 2, 0.006, z + depth / 2])]

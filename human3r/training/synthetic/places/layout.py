@@ -1,4 +1,4 @@
-"""Puts furniture into a room: along walls with its back to them, groups in the middle, small things on tables."""
+"""Places furniture in a room: along the walls facing inwards, in groups in the middle, small items on tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOW_SEATS = re.compile(r"sofa|couch|armchair|fotel|bench", re.IGNORECASE)
 
 
 class Furnisher:
-    """Places models one after another and remembers where they stand."""
+    """Places models one after another and keeps their footprints as obstacles."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Furnisher:
         is_validation: bool,
         budget: int,
     ) -> None:
-        """Start empty; ``budget`` is the number of triangles that all furniture together may have."""
+        """Start empty; ``budget`` is the maximum number of triangles of all furniture."""
         self._rng, self._store, self._bank, self._grain = rng, store, bank, grain
         self._is_validation = is_validation
         self._budget = budget
@@ -49,7 +49,7 @@ class Furnisher:
     def place(
         self, item: FurnitureItem, x: float, z: float, angle: float, y: float = 0.0, margin: float = 0.05
     ) -> Mesh | None:
-        """Stand an item on a free spot; returns nothing when it would collide or the budget is spent."""
+        """Place an item; return None if it would collide or exceed the triangle budget."""
         mesh = self._load(item)
         if len(mesh.faces) > self._budget:
             return None
@@ -85,14 +85,14 @@ class Furnisher:
             if y + height > wall.height:
                 continue
             spot = wall.at(along, 0, depth / 2 + self._rng.uniform(0.01, 0.06))
-            # Where the room ends, the back of the item faces the wall: its front (+z) turns to the inside.
+            # The front of an item is +z and faces into the room.
             angle = np.arctan2(wall.inward[0], wall.inward[2]) + (0 if is_hanging else self._rng.normal(0, 0.01))
             mesh = self.place(item, spot[0], spot[2], angle, y)
             if mesh is not None and not is_hanging and 0.35 < height < 1.3 and self._rng.uniform() < 0.6:
-                self.small_things_on(mesh, int(self._rng.integers(1, 4)))
+                self.place_small_items(mesh, int(self._rng.integers(1, 4)))
 
     def group(self, x: float, z: float) -> None:
-        """Put a table with chairs around a spot, now and then a lonely thing instead."""
+        """Put a table with chairs around a point, or sometimes a single item."""
         tables = self.candidates("floor", TABLES, NOT_TABLES)
         chairs = self.candidates("floor", CHAIRS, LOW_SEATS)
         if not tables or self._rng.uniform() < 0.2:
@@ -105,7 +105,7 @@ class Furnisher:
         mesh = self.place(table, x, z, angle)
         if mesh is None:
             return
-        self.small_things_on(mesh, int(self._rng.integers(0, 5)))
+        self.place_small_items(mesh, int(self._rng.integers(0, 5)))
         if not chairs:
             return
         chair = chairs[self._rng.integers(len(chairs))]
@@ -123,8 +123,8 @@ class Furnisher:
                 turn = direction + np.pi + self._rng.normal(0, 0.25)
                 self.place(chair, x + offset_x, z + offset_z, turn, margin=-0.25)
 
-    def small_things_on(self, mesh: Mesh, count: int) -> None:
-        """Stand small items on the highest flat part of a mesh."""
+    def place_small_items(self, mesh: Mesh, count: int) -> None:
+        """Place small items on the highest flat part of a mesh."""
         small = self.candidates("small")
         top = _flat_top(mesh)
         if not small or top is None:
@@ -153,7 +153,7 @@ class Furnisher:
 
 
 def _flat_top(mesh: Mesh) -> tuple[tuple[float, float, float, float], float] | None:
-    """Find the largest horizontal area near the top: its rectangle (x0, z0, x1, z1) shrunk a little, and its height."""
+    """Return the rectangle (x0, z0, x1, z1), shrunk by 12 % per side, and the height of the highest large flat area."""
     corners = mesh.vertices[mesh.faces]
     is_flat = np.ptp(corners[..., 1], axis=1) < 0.003
     if not is_flat.any():

@@ -1,4 +1,4 @@
-"""Trees, bushes and hedges from trunks and many small leaves; shaded like a soft ball, which is how foliage looks."""
+"""Trees, bushes and hedges from trunks and leaf quads, with ellipsoid normals for smooth foliage shading."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from human3r.training.synthetic.rendering.textures import TextureBank, bricks, c
 
 
 def leaf_material(rng: np.random.Generator, bank: TextureBank) -> Material:
-    """Draw a green, seldom an autumn color."""
+    """Draw a green or, in 15 %, an autumn color."""
     green = np.array([rng.uniform(0.12, 0.4), rng.uniform(0.3, 0.5), rng.uniform(0.06, 0.2)])
     if rng.uniform() < 0.15:
         green = np.array([rng.uniform(0.5, 0.8), rng.uniform(0.3, 0.5), rng.uniform(0.05, 0.15)])
@@ -20,7 +20,7 @@ def leaf_material(rng: np.random.Generator, bank: TextureBank) -> Material:
 def leaves(
     rng: np.random.Generator, center: np.ndarray, radii: np.ndarray, count: int, size: float, material: Material
 ) -> Mesh:
-    """Fill an ellipsoid, denser towards its skin, with ``count`` leaf quads of about ``size`` meters."""
+    """Fill an ellipsoid, denser towards its surface, with ``count`` leaf quads of about ``size`` meters."""
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     depth = rng.uniform(0.35, 1.0, (count, 1)) ** 0.5
@@ -36,7 +36,7 @@ def leaves(
     )
     base = np.arange(count)[:, None] * 4
     faces = np.concatenate([base + np.array([0, 1, 2]), base + np.array([0, 2, 3])])
-    # Inner leaves are darker in truth; a normal that follows the ball gives the crown its volume.
+    # Ellipsoid normals give the crown its volume: leaves do not shade each other.
     normal = direction + 0.35 * rng.standard_normal((count, 3)) + [0, 0.15, 0]
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     normals = np.tile(normal[:, None], (2, 3, 1))
@@ -52,7 +52,7 @@ def leaves(
 
 
 def tree(rng: np.random.Generator, x: float, z: float, leaf: Material, bark: Material) -> tuple[Mesh, float]:
-    """Build a tree at a place; returns it with the radius of its trunk."""
+    """Build a tree at (x, z); return it and the radius of its trunk."""
     height = rng.uniform(3.5, 11)
     trunk_height = height * rng.uniform(0.25, 0.45)
     radius = height * rng.uniform(0.015, 0.03)
@@ -75,7 +75,7 @@ def tree(rng: np.random.Generator, x: float, z: float, leaf: Material, bark: Mat
 
 
 def bark_material(rng: np.random.Generator, bank: TextureBank) -> Material:
-    """Draw a bark."""
+    """Draw a bark material."""
     return make_surface(bank, bricks(rng, wood_tone(rng) * 0.7, 32), 1.0, 0.02).material
 
 

@@ -16,12 +16,12 @@ from human3r.training.synthetic.places.interiors import (
 )
 from human3r.training.synthetic.places.layout import Furnisher
 from human3r.training.synthetic.places.scene import Obstacle, Scene, SceneAssets, obstacle_of
-from human3r.training.synthetic.places.surfaces import Surface, make_surface
+from human3r.training.synthetic.places.surfaces import Surface
 from human3r.training.synthetic.places.walls import Opening, Wall
 from human3r.training.synthetic.rendering.environment import Environment, room_harmonics
-from human3r.training.synthetic.rendering.mesh import Material, Mesh, box, join_meshes, quad
+from human3r.training.synthetic.rendering.mesh import Material, Mesh, box, join_meshes
 from human3r.training.synthetic.rendering.renderer import Lights
-from human3r.training.synthetic.rendering.textures import TextureBank, plaster
+from human3r.training.synthetic.rendering.textures import TextureBank
 
 FURNITURE_TRIANGLES = 90_000
 ROOM_KINDS = ("home", "office", "corridor", "hall", "shop")
@@ -42,20 +42,14 @@ def plan_room(rng: np.random.Generator) -> RoomPlan:
 
 
 def build_room(rng: np.random.Generator, assets: SceneAssets, environment: Environment, is_validation: bool) -> Scene:
-    """Build a room with everything in it; the same random state gives the same room."""
+    """Build a furnished room; deterministic for a given random state."""
     plan = plan_room(rng)
     bank = TextureBank()
     floor = surfaces.floor_surface(rng, bank)
     trim = surfaces.trim_surface(rng, bank)
     walls = _walls(rng, plan)
     meshes = [
-        quad(
-            [-plan.width / 2, 0, plan.depth / 2],
-            [plan.width, 0, 0],
-            [0, 0, -plan.depth],
-            floor.material,
-            floor.repeat_m,
-        ),
+        floor.quad([-plan.width / 2, 0, plan.depth / 2], [plan.width, 0, 0], [0, 0, -plan.depth]),
         *ceiling_parts(rng, bank, plan),
         *wall_parts(rng, bank, plan, walls, trim),
         *rooms_behind(rng, bank, walls, floor),
@@ -65,7 +59,7 @@ def build_room(rng: np.random.Generator, assets: SceneAssets, environment: Envir
     structure = structure_parts(rng, bank, plan, trim)
     meshes += structure
     obstacles += [obstacle_of(mesh) for mesh in structure]
-    grain = make_surface(bank, _grain(rng), 1.0).material.texture
+    grain = surfaces.grain_texture(rng, bank)
     furnisher = Furnisher(rng, assets.furniture, bank, grain, is_validation, FURNITURE_TRIANGLES)
     furnisher.obstacles += obstacles + _keep_free(walls)
     num_kept_free = len(furnisher.obstacles)
@@ -100,7 +94,7 @@ def _walls(rng: np.random.Generator, plan: RoomPlan) -> list[Wall]:
 
 
 def _openings(rng: np.random.Generator, length: float, height: float, window_share: float) -> tuple[Opening, ...]:
-    """Draw doors, passages and windows that do not overlap; a wall has windows or doors, seldom both."""
+    """Draw doors, passages and windows that do not overlap; a wall has windows or doors, not both."""
     holes, cursor = [], rng.uniform(0.3, 1.5)
     is_window_wall = rng.uniform() < window_share * 0.6
     bottom = float(rng.choice([rng.uniform(0.7, 1.1), 0.1], p=[0.8, 0.2]))
@@ -146,7 +140,7 @@ def _furnish(rng: np.random.Generator, plan: RoomPlan, furnisher: Furnisher, wal
 
 
 def _keep_free(walls: list[Wall]) -> list[Obstacle]:
-    """Return the floor before doors, where no furniture may stand."""
+    """Return the floor in front of doors, which furniture must not occupy."""
     spots = []
     for wall in walls:
         for hole in wall.openings:
@@ -157,7 +151,7 @@ def _keep_free(walls: list[Wall]) -> list[Obstacle]:
 
 
 def _lamps(rng: np.random.Generator, plan: RoomPlan) -> tuple[np.ndarray, list[Mesh]]:
-    """Hang lamps: rows of ``Lights.lamps`` with about one unit of light on the floor, and their glowing bodies."""
+    """Place ceiling lamps: rows of ``Lights.lamps`` with an irradiance of about 1 on the floor, and emissive meshes."""
     warm = np.array([1.0, rng.uniform(0.78, 1.0), rng.uniform(0.55, 1.0)])
     pitch = rng.uniform(2.2, 4.5)
     across, along = max(1, round(plan.width / pitch)), max(1, round(plan.depth / pitch))
@@ -216,7 +210,3 @@ def _light(
         occlusion_radius_m=float(rng.uniform(0.4, 0.9)),
         occlusion_strength=float(rng.uniform(0.8, 1.4)),
     )
-
-
-def _grain(rng: np.random.Generator) -> np.ndarray:
-    return plaster(rng, np.array([0.93, 0.93, 0.93]), 0.035)

@@ -1,10 +1,11 @@
-"""The records of a built scene, and free floor: what people and cameras must know about it."""
+"""Records of a built scene, with tests for free floor and lines of sight."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from human3r.training.synthetic.places.furniture import FurnitureStore
 from human3r.training.synthetic.rendering.environment import Environment
@@ -15,7 +16,7 @@ from human3r.training.synthetic.rendering.textures import TextureBank
 
 @dataclass(frozen=True)
 class SceneAssets:
-    """What scenes are made of; every part may be empty, then procedural things stand in."""
+    """Assets of scenes; each may be empty and is then replaced by procedural content."""
 
     furniture: FurnitureStore
     environments: dict[str, Environment]
@@ -23,10 +24,12 @@ class SceneAssets:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """An axis-aligned box that stands in the way."""
+    """An axis-aligned box that people and cameras must avoid."""
 
-    low: tuple[float, float, float]
-    high: tuple[float, float, float]
+    low: tuple[float, ...]
+    """(x, y, z), meters."""
+    high: tuple[float, ...]
+    """(x, y, z), meters."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Scene:
     """(x0, z0, x1, z1) where cameras may be."""
     obstacles: list[Obstacle] = field(default_factory=list)
 
-    def is_free(self, x: np.ndarray, z: np.ndarray, margin: float, low: float = 0.05, high: float = 1.8) -> np.ndarray:
-        """Tell which floor points keep ``margin`` to obstacles between two heights, and to the floor's border."""
+    def is_free(self, x: ArrayLike, z: ArrayLike, margin: float, low: float = 0.05, high: float = 1.8) -> np.ndarray:
+        """Return which floor points keep ``margin`` to obstacles between two heights, and to the floor's border."""
         x, z = np.asarray(x), np.asarray(z)
         x0, z0, x1, z1 = self.floor
         free = (x > x0 + margin) & (x < x1 - margin) & (z > z0 + margin) & (z < z1 - margin)
@@ -58,7 +61,7 @@ class Scene:
         return free
 
     def sees(self, start: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Tell which segments from one point to ``N 3`` points pass every obstacle's box."""
+        """Return which segments from one point to ``N 3`` points hit no obstacle."""
         blocked = np.zeros(len(ends), bool)
         for obstacle in self.obstacles:
             direction = ends - start

@@ -1,6 +1,8 @@
-"""Outdoor places: streets, squares, parks, car parks and yards before a photographed horizon."""
+"""Outdoor places: streets, squares, parks, car parks and yards in front of a photographed horizon."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,17 +10,16 @@ from human3r.training.synthetic.places.facades import facade_row
 from human3r.training.synthetic.places.layout import Furnisher
 from human3r.training.synthetic.places.plants import bark_material, hedge, leaf_material, tree
 from human3r.training.synthetic.places.scene import Obstacle, Scene, SceneAssets, obstacle_of
-from human3r.training.synthetic.places.surfaces import Surface, ground_surface, make_surface, trim_surface
-from human3r.training.synthetic.rendering import textures
+from human3r.training.synthetic.places.surfaces import Surface, grain_texture, ground_surface, trim_surface
 from human3r.training.synthetic.rendering.environment import Environment
-from human3r.training.synthetic.rendering.mesh import Material, Mesh, box, cylinder, join_meshes, quad
+from human3r.training.synthetic.rendering.mesh import Material, Mesh, box, cylinder, join_meshes
 from human3r.training.synthetic.rendering.renderer import Lights
 from human3r.training.synthetic.rendering.textures import TextureBank
 
 OUTDOOR_KINDS = ("street", "square", "park", "parking", "yard")
 OUTDOOR_SHARES = (0.34, 0.2, 0.22, 0.12, 0.12)
 FAR_M = 90.0
-"""The ground ends here; the photograph takes over."""
+"""Half size of the ground; beyond it only the environment image is visible."""
 PROPS_TRIANGLES = 60_000
 
 
@@ -29,12 +30,11 @@ def build_street(
     is_validation: bool,
     kind: str | None = None,
 ) -> Scene:
-    """Build an outdoor place of a kind, or of any; the same random state gives the same place."""
+    """Build an outdoor place of the given or a random kind; deterministic for a given random state."""
     drawn = str(rng.choice(OUTDOOR_KINDS, p=OUTDOOR_SHARES))
     kind = kind or drawn
     bank = TextureBank()
-    grain = make_surface(bank, textures.plaster(rng, np.array([0.93, 0.93, 0.93]), 0.035), 1.0).material.texture
-    props = Furnisher(rng, assets.furniture, bank, grain, is_validation, PROPS_TRIANGLES)
+    props = Furnisher(rng, assets.furniture, bank, grain_texture(rng, bank), is_validation, PROPS_TRIANGLES)
     builder = {"street": _street, "square": _square, "park": _park, "parking": _parking, "yard": _yard}[kind]
     meshes, obstacles, half = builder(rng, bank, props)
     meshes += props.meshes
@@ -58,24 +58,24 @@ Built = tuple[list[Mesh], list[Obstacle], tuple[float, float]]
 
 
 def _ground(surface: Surface, x0: float, z0: float, x1: float, z1: float, y: float = 0.0) -> Mesh:
-    return quad([x0, y, z1], [x1 - x0, 0, 0], [0, 0, z0 - z1], surface.material, surface.repeat_m)
+    return surface.quad([x0, y, z1], [x1 - x0, 0, 0], [0, 0, z0 - z1])
 
 
 def _street(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Built:
     road_half, walk = rng.uniform(2.5, 6), rng.uniform(1.8, 4.5)
     road = ground_surface(rng, bank, rng.choice(["asphalt", "paving"], p=[0.8, 0.2]))
     pavement = ground_surface(rng, bank, rng.choice(["paving", "concrete", "asphalt"], p=[0.6, 0.25, 0.15]))
-    # People stand at y = 0 on road and pavement alike, so the kerb is a line of stones flush with both.
+    # People stand at y = 0 on road and pavement, so the curb is flush with both.
     meshes = [
         _ground(road, -road_half, -FAR_M, road_half, FAR_M),
         _ground(ground_surface(rng, bank, "grass"), -FAR_M, -FAR_M, FAR_M, FAR_M, -0.03),
     ]
-    kerb = Material((0.45, 0.45, 0.43))
+    curb = Material((0.45, 0.45, 0.43))
     for side in (-1, 1):
         inner, outer = sorted((side * road_half, side * (road_half + walk)))
         meshes += [
             _ground(pavement, inner, -FAR_M, outer, FAR_M),
-            box([side * road_half - 0.08, -0.1, -FAR_M], [side * road_half + 0.08, 0.004, FAR_M], kerb),
+            box([side * road_half - 0.08, -0.1, -FAR_M], [side * road_half + 0.08, 0.004, FAR_M], curb),
         ]
         if rng.uniform() < 0.85:
             meshes += facade_row(rng, bank, side, road_half + walk, -45, 45)
@@ -126,8 +126,9 @@ def _square(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Bu
     places = [tuple(rng.uniform(-half, half, 2)) for _ in range(int(rng.integers(0, 8)))]
     trees, trunks = _trees(rng, bank, places, 0.8)
     posts = _lamp_posts(rng, [tuple(rng.uniform(-half, half, 2)) for _ in range(int(rng.integers(0, 4)))])
+    extent = min(half - 0.5, 12.0)
     _scatter(rng, props, int(rng.integers(2, 8)), half * 0.7, half * 0.7, is_edge=False)
-    return meshes + trees + posts, trunks + [obstacle_of(mesh) for mesh in posts], (min(half - 0.5, 12.0),) * 2
+    return meshes + trees + posts, trunks + [obstacle_of(mesh) for mesh in posts], (extent, extent)
 
 
 def _park(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Built:
@@ -194,13 +195,10 @@ def _yard(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Buil
     if rng.uniform() < 0.6:
         high, gap = rng.uniform(0.9, 1.9), rng.choice([0.005, 0.06])
         slats = [
-            box([x, 0.03, -half_z], [x + 0.1, high, -half_z + 0.02], board.material, board.repeat_m)
+            board.box([x, 0.03, -half_z], [x + 0.1, high, -half_z + 0.02])
             for x in np.arange(-half_x, half_x, 0.1 + gap)
         ]
-        rails = [
-            box([-half_x, y, -half_z - 0.04], [half_x, y + 0.07, -half_z], board.material, board.repeat_m)
-            for y in (0.25, high - 0.25)
-        ]
+        rails = [board.box([-half_x, y, -half_z - 0.04], [half_x, y + 0.07, -half_z]) for y in (0.25, high - 0.25)]
         meshes.append(join_meshes(slats + rails))
     meshes.append(
         hedge(
@@ -219,7 +217,7 @@ def _yard(rng: np.random.Generator, bank: TextureBank, props: Furnisher) -> Buil
 
 
 def _trees(
-    rng: np.random.Generator, bank: TextureBank, places: list[tuple[float, float]], share: float
+    rng: np.random.Generator, bank: TextureBank, places: Sequence[tuple[float, float]], share: float
 ) -> tuple[list[Mesh], list[Obstacle]]:
     leaf, bark = leaf_material(rng, bank), bark_material(rng, bank)
     meshes, trunks = [], []
@@ -232,7 +230,7 @@ def _trees(
     return meshes, trunks
 
 
-def _lamp_posts(rng: np.random.Generator, places: list[tuple[float, float]]) -> list[Mesh]:
+def _lamp_posts(rng: np.random.Generator, places: Sequence[tuple[float, float]]) -> list[Mesh]:
     metal = Material(tuple([float(rng.uniform(0.02, 0.4))] * 3), specular=0.08)
     height = rng.uniform(3, 6)
     meshes = []
@@ -251,7 +249,7 @@ def _vehicle(rng: np.random.Generator, props: Furnisher, x: float, z: float, ang
 def _scatter(
     rng: np.random.Generator, props: Furnisher, count: int, half_x: float, half_z: float, is_edge: bool
 ) -> None:
-    """Put benches, bins, rocks and the like at random places; ``is_edge`` keeps them at x = +-half_x."""
+    """Put outdoor furniture at random places; ``is_edge`` keeps them at x = +-half_x."""
     things = props.candidates("outdoor") or props.candidates("floor")
     for _ in range(count if things else 0):
         x = rng.choice([-1, 1]) * half_x if is_edge else rng.uniform(-half_x, half_x)

@@ -1,14 +1,15 @@
-"""Random but plausible looks of floors, walls, ceilings and grounds: a texture and the meters of one repeat."""
+"""Random materials of floors, walls, ceilings and grounds: a texture and the size of one repeat in meters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from human3r.palette import linear_to_srgb, srgb_to_linear
 from human3r.training.synthetic.rendering import textures
-from human3r.training.synthetic.rendering.mesh import Material
+from human3r.training.synthetic.rendering.mesh import Material, Mesh, box, quad
 from human3r.training.synthetic.rendering.textures import TextureBank, tint
 
 WHITE = (1.0, 1.0, 1.0)
@@ -21,7 +22,15 @@ class Surface:
     material: Material
     repeat_m: float
     mean_color: np.ndarray
-    """``3`` linear albedo, for bounced light."""
+    """``3`` linear albedo, for indirect light."""
+
+    def quad(self, corner: ArrayLike, side_u: ArrayLike, side_v: ArrayLike) -> Mesh:
+        """Build a rectangle of this surface from a corner and two sides."""
+        return quad(corner, side_u, side_v, self.material, self.repeat_m)
+
+    def box(self, low: ArrayLike, high: ArrayLike) -> Mesh:
+        """Build an axis-aligned box of this surface."""
+        return box(low, high, self.material, self.repeat_m)
 
 
 def make_surface(
@@ -32,8 +41,14 @@ def make_surface(
     return Surface(Material(WHITE, bank.add(image), specular, gloss), repeat_m, mean)
 
 
+def grain_texture(rng: np.random.Generator, bank: TextureBank) -> int:
+    """Register the faint grain that furniture without textures gets; return its number."""
+    image = textures.plaster(rng, np.array([0.93, 0.93, 0.93]), 0.035)
+    return make_surface(bank, image, 1.0).material.texture
+
+
 def wood_tone(rng: np.random.Generator) -> np.ndarray:
-    """Draw the sRGB color of a wood: from birch to wenge, sometimes painted gray."""
+    """Draw the sRGB color of a wood: light to dark, sometimes desaturated."""
     light, dark = np.array([0.85, 0.70, 0.50]), np.array([0.28, 0.17, 0.10])
     share = rng.uniform()
     tone = light * share + dark * (1 - share)
@@ -72,7 +87,7 @@ def floor_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
 
 
 def wall_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
-    """Draw a wall: mostly painted plaster; wallpaper, brick, boards, tiles now and then."""
+    """Draw a wall: mostly painted plaster, else wallpaper, brick, boards, tiles or concrete."""
     kind = rng.choice(
         ["white", "paint", "paper", "brick", "boards", "tiles", "concrete"],
         p=[0.34, 0.28, 0.15, 0.07, 0.05, 0.06, 0.05],
@@ -107,7 +122,7 @@ def wall_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
 
 
 def ceiling_surface(rng: np.random.Generator, bank: TextureBank, is_office: bool) -> Surface:
-    """Draw a ceiling: white plaster, or the grid of an office."""
+    """Draw a ceiling: white plaster or a tile grid."""
     color = tint(rng, 0.8, 0.95, 0.04)
     if is_office and rng.uniform() < 0.7:
         return make_surface(bank, textures.tiles(rng, color, color), 4 * 0.6)
@@ -115,7 +130,7 @@ def ceiling_surface(rng: np.random.Generator, bank: TextureBank, is_office: bool
 
 
 def trim_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
-    """Draw the look of frames, skirting boards and shelves: white or wood."""
+    """Draw the surface of frames, skirting boards and shelves: white or wood."""
     if rng.uniform() < 0.55:
         return make_surface(bank, textures.plaster(rng, tint(rng, 0.75, 0.95, 0.05), 0.01), 1.0, 0.04, 40.0)
     return make_surface(bank, textures.wood(rng, wood_tone(rng)), 0.6, 0.04, 30.0)
@@ -148,7 +163,7 @@ def ground_surface(rng: np.random.Generator, bank: TextureBank, kind: str) -> Su
 
 
 def picture(rng: np.random.Generator, photographs: list[np.ndarray]) -> np.ndarray:
-    """Return something to hang on a wall, ``h w 3`` uint8: a crop of a photograph, stripes or clouds of color."""
+    """Return the image of a wall picture, ``h w 3`` uint8: a crop of a photograph, stripes or random patches."""
     kind = rng.integers(4)
     if kind <= 1 and photographs:
         photograph = photographs[rng.integers(len(photographs))]

@@ -1,7 +1,7 @@
-"""Light and far background from 360-degree photographs: reading, the sun, the ambient part.
+"""Environment lighting from 360-degree photographs, split into the sun and ambient light.
 
 Source of the photographs: npm package ``@pmndrs/assets`` 1.7.0 (CC0, from Poly Haven), base64 OpenEXR inside ``.js``.
-Reading OpenEXR needs the training-only dependency ``OpenEXR``; a gradient sky stands in when no photograph is there.
+Reading OpenEXR needs the training-only dependency ``OpenEXR``; without photographs a gradient sky is used.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 
 RESERVED_ENVIRONMENTS = frozenset({"venice", "sunset"})
-"""Never loaded: ``venice`` is kept for independent evaluation, and ``sunset`` may show the same place."""
+"""Never loaded: ``venice`` is reserved for independent evaluation, and ``sunset`` may show the same place."""
 OUTDOOR_ENVIRONMENTS = ("bridge", "city", "dawn", "esplanade", "forest", "park", "sky", "sunrise")
 INDOOR_ENVIRONMENTS = ("apartment", "hall", "lab", "lobby", "studio", "warehouse", "workshop", "night")
 VALIDATION_ENVIRONMENTS = frozenset({"esplanade", "dawn", "lobby"})
-"""Only seen by the validation split."""
+"""Reserved for the validation split."""
 AMBIENT_LEVEL = 0.6
-"""Every photograph is scaled to this mean irradiance over pi without its sun."""
+"""Mean irradiance over pi, without the sun, to which every photograph is scaled."""
 SUN_THRESHOLD = 40.0
 """Radiance over the median above which a pixel counts as sun."""
 
@@ -76,11 +76,11 @@ def split_environment(name: str, image: np.ndarray) -> Environment:
     if strength < 0.15:
         direction, sun_color = np.array([0.0, 1.0, 0.0]), np.zeros(3)
     else:
-        # The few pixels of a compressed sun have random colors: only their strength is kept.
+        # The colors of the few compressed sun pixels are unreliable: only their intensity is used.
         height = direction[1] / np.linalg.norm(direction)
         sun_color = AMBIENT_LEVEL * min(strength, 3.5) * np.array([1.0, 0.85 + 0.12 * height, 0.65 + 0.3 * height])
     direction = direction / np.linalg.norm(direction)
-    # A sun at the horizon would throw endless shadows, one in the zenith lights no wall.
+    # Near the horizon shadows become unbounded; at the zenith walls get no sun.
     direction[1] = np.clip(direction[1], 0.3, 0.9)
     flat = np.linalg.norm(direction[[0, 2]])
     direction[[0, 2]] = (direction[[0, 2]] if flat > 0.05 else np.array([0.6, 0.8])) / max(flat, 0.05)
@@ -104,7 +104,7 @@ def project_harmonics(image: np.ndarray) -> np.ndarray:
 
 
 def gradient_sky(rng: np.random.Generator) -> Environment:
-    """Build a plain sky with clouds and a dark ground: what there is without photographs."""
+    """Build a sky with a vertical gradient above a dark ground."""
     y = _directions(64, 128)[..., 1:2]
     zenith, horizon = np.array([0.25, 0.45, 0.9]), np.array([0.8, 0.85, 0.9]) * rng.uniform(0.7, 1.1)
     sky = horizon * (1 - np.clip(y, 0, 1)) + zenith * np.clip(y, 0, 1)
@@ -112,7 +112,7 @@ def gradient_sky(rng: np.random.Generator) -> Environment:
 
 
 def room_harmonics(rng: np.random.Generator, floor_color: np.ndarray, level: float) -> np.ndarray:
-    """Return the ambient light inside a room: even, warmer from below by the floor's bounce, slightly lopsided."""
+    """Return the ambient light inside a room: mostly uniform, with bounced light from the floor and a random slope."""
     harmonics = np.zeros((9, 3), np.float32)
     warmth = np.array([1.0 + rng.uniform(-0.05, 0.12), 1.0, 1.0 + rng.uniform(-0.15, 0.06)])
     bounce = np.asarray(floor_color) / max(float(np.mean(floor_color)), 1e-3)

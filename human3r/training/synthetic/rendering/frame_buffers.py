@@ -43,7 +43,7 @@ def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, center_x
 
 @numba.njit(cache=True, fastmath=True)
 def ambient_occlusion(depth, normal, focal_x, focal_y, center_x, center_y, radius_m, strength):
-    """Estimate from the depth image how much ambient light reaches every pixel, [0, 1]: dark corners and contacts.
+    """Estimate from the depth image the share of ambient light that reaches every pixel, [0, 1].
 
     Source: horizon-free variant of Scalable Ambient Obscurance (McGuire 2012), 10 spiral taps in a 4x4 pattern,
     then a 4x4 box filter over neighbors of similar depth.
@@ -167,7 +167,7 @@ def shade_image(
                 red, green, blue = shade_sample(
                     direction, seen, occlusion[row, column], pixel_angle, camera, geometry, surfaces, lights
                 )
-                # A cap keeps one sparkling sub-sample from whitening its pixel.
+                # Clamping keeps a single bright sub-sample from saturating its pixel.
                 image[row, column, 0] += min(red, 12.0) / count
                 image[row, column, 1] += min(green, 12.0) / count
                 image[row, column, 2] += min(blue, 12.0) / count

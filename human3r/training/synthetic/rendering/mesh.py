@@ -1,6 +1,6 @@
-"""Textured triangle meshes in meters, and the arrays that the renderer takes: pure bookkeeping, no drawing.
+"""Textured triangle meshes in meters, in the layout that the renderer reads; no drawing.
 
-Scene frame: gravity (y up, the floor at y = 0). Texture coordinates count repeats of the texture; v grows upwards.
+Scene frame: y up, the floor at y = 0. Texture coordinates count repeats of the texture; v points up.
 """
 
 from __future__ import annotations
@@ -8,24 +8,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 NO_TEXTURE = -1
 
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface looks. Colors are linear RGB."""
+    """Reflectance of a surface. Colors are linear RGB."""
 
-    color: tuple[float, float, float] = (0.6, 0.6, 0.6)
-    """Albedo, multiplied with the texture."""
+    color: tuple[float, ...] = (0.6, 0.6, 0.6)
+    """RGB albedo, multiplied by the texture."""
     texture: int = NO_TEXTURE
     """Row of the :class:`TextureBank`."""
     specular: float = 0.04
     """Reflectance at normal incidence."""
     gloss: float = 20.0
-    """Exponent of the highlight."""
+    """Exponent of the specular lobe."""
     emission: float = 0.0
-    """Radiance that the surface adds, times its color."""
+    """Emitted radiance as a factor on the color."""
 
     def row(self) -> list[float]:
         """Return the row of the renderer's material table."""
@@ -49,7 +50,7 @@ class Mesh:
     materials: tuple[Material, ...] = field(default=(Material(),))
 
     def moved(self, T_scene_mesh: np.ndarray) -> Mesh:
-        """Return the mesh under a rigid transform (a uniform scale is fine, too)."""
+        """Return the mesh under a similarity transform."""
         R = T_scene_mesh[:3, :3]
         normals = self.normals @ (R / np.cbrt(np.linalg.det(R))).T
         vertices = self.vertices @ R.T + T_scene_mesh[:3, 3]
@@ -93,10 +94,10 @@ def turn_y(angle: float) -> np.ndarray:
     return T
 
 
-def quad(corner: np.ndarray, side_u: np.ndarray, side_v: np.ndarray, material: Material, repeat_m: float = 1.0) -> Mesh:
-    """Build a rectangle from a corner and two sides; its texture starts there and repeats every ``repeat_m`` meters."""
-    sides = (np.asarray(vector, float).reshape(1, 3) for vector in (corner, side_u, side_v))
-    return _rectangles(*sides, material, repeat_m)
+def quad(corner: ArrayLike, side_u: ArrayLike, side_v: ArrayLike, material: Material, repeat_m: float = 1.0) -> Mesh:
+    """Build a rectangle from a corner and two sides; its texture starts at the corner."""
+    origin, along_u, along_v = (np.asarray(vector, float).reshape(1, 3) for vector in (corner, side_u, side_v))
+    return _rectangles(origin, along_u, along_v, material, repeat_m)
 
 
 _BOX_CORNERS = np.array([[0, 0, 0], [1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 1, 1], [0, 0, 0]], float)
@@ -105,11 +106,11 @@ _BOX_V = np.array([[0, 1, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, -1], [0, 0
 """The six sides of the unit box: corner and two directions each, right-handed outwards."""
 
 
-def box(low: np.ndarray, high: np.ndarray, material: Material, repeat_m: float = 1.0) -> Mesh:
-    """Build an axis-aligned box with metric texture on every side."""
-    low = np.asarray(low, float)
-    size = np.asarray(high, float) - low
-    return _rectangles(low + _BOX_CORNERS * size, _BOX_U * size, _BOX_V * size, material, repeat_m)
+def box(low: ArrayLike, high: ArrayLike, material: Material, repeat_m: float = 1.0) -> Mesh:
+    """Build an axis-aligned box with metric texture coordinates."""
+    corner = np.asarray(low, float)
+    size = np.asarray(high, float) - corner
+    return _rectangles(corner + _BOX_CORNERS * size, _BOX_U * size, _BOX_V * size, material, repeat_m)
 
 
 _QUAD_FACES = np.array([[0, 1, 2], [0, 2, 3]])
@@ -140,19 +141,19 @@ def _rectangles(
     )
 
 
-def cylinder(base: np.ndarray, radius: tuple[float, float], height: float, material: Material, sides: int = 12) -> Mesh:
-    """Build an upright, smooth cylinder or cone with lid; ``radius`` is (bottom, top), meters."""
-    base = np.asarray(base, float)
+def cylinder(base: ArrayLike, radius: tuple[float, float], height: float, material: Material, sides: int = 12) -> Mesh:
+    """Build an upright, smooth cylinder or cone with a top cap; ``radius`` is (bottom, top), meters."""
+    center = np.asarray(base, float)
     angle = np.linspace(0, 2 * np.pi, sides + 1)
     circle = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], -1)
-    bottom, top = base + radius[0] * circle, base + radius[1] * circle + [0, height, 0]
-    vertices = np.concatenate([bottom, top, [base + np.array([0, height, 0])]])
+    bottom, top = center + radius[0] * circle, center + radius[1] * circle + [0, height, 0]
+    vertices = np.concatenate([bottom, top, [center + np.array([0, height, 0])]])
     count = sides + 1
     here = np.arange(sides)
     wall_a = np.stack([here, here + count, here + 1], -1)
     wall_b = np.stack([here + 1, here + count, here + count + 1], -1)
-    lid = np.stack([here + count, np.full(sides, 2 * count), here + count + 1], -1)
-    faces = np.concatenate([wall_a, wall_b, lid])
+    cap = np.stack([here + count, np.full(sides, 2 * count), here + count + 1], -1)
+    faces = np.concatenate([wall_a, wall_b, cap])
     normals = np.concatenate([circle, circle, [[0, 1, 0]]])[faces]
     normals[2 * sides :] = (0, 1, 0)
     length = angle * max(radius)

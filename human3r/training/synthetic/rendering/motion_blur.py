@@ -1,7 +1,7 @@
-"""Motion blur: every pixel's light is spread along the way that its surface goes while the shutter is open.
+"""Motion blur: the radiance of every pixel is spread along the image motion of its surface during the exposure.
 
-The way comes from the exact depth, the camera's motion and, on people, the motion of the nearest joint.
-Depth, masks and poses stay those of the middle of the exposure.
+Image motion follows from the exact depth, the camera motion and, on people, the motion of the nearest joint.
+Depth, masks and poses are those of the middle of the exposure.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from human3r.training.synthetic.rendering.renderer import RenderedFrame
 EXPOSURES_S = (1 / 500, 1 / 20)
 """Shortest and longest exposure: from bright sunlight to a dim room."""
 _SKY_M = 1000.0
-_LEAST_PX = 0.7
-"""Frames in which nothing goes farther stay as they are."""
+MIN_MOTION_PX = 0.7
+"""Frames with less motion everywhere are not blurred."""
 
 
 def draw_exposure(rng: np.random.Generator) -> float:
@@ -30,13 +30,13 @@ def draw_exposure(rng: np.random.Generator) -> float:
 def blurred_radiance(
     frames: list[RenderedFrame], camera: CameraPath, joints_scene: np.ndarray, time_s: np.ndarray, exposure_s: float
 ) -> np.ndarray:
-    """Return what a shutter that is open for ``exposure_s`` around each frame sees.
+    """Return the radiance of frames exposed for ``exposure_s`` around their times.
 
     Args:
-        frames: The ``T`` frames as an instant sees them.
-        camera: Poses of the same frames; in between the camera moves evenly.
+        frames: The ``T`` frames without blur.
+        camera: Poses of the same frames; linear motion in between.
         joints_scene: ``T P J 3`` meters, the people of ``person_index``.
-        time_s: ``T``, at least two for anything to move.
+        time_s: ``T``, at least two frames for blur.
         exposure_s: Seconds.
 
     Returns:
@@ -50,7 +50,7 @@ def blurred_radiance(
         drift = share * (joints_scene[after] - joints_scene[after - 1])
         T_now, T_later = camera.T_scene_camera[index], _later(camera.T_scene_camera, index, after, share)
         flow = surface_flow(frame, camera.K, T_now, T_later, joints, drift)
-        if np.linalg.norm(flow, axis=-1).max() > _LEAST_PX:
+        if np.linalg.norm(flow, axis=-1).max() > MIN_MOTION_PX:
             radiance[index] = spread_along(frame.radiance, flow)
     return radiance
 
@@ -63,10 +63,10 @@ def surface_flow(
     joints_scene: np.ndarray,
     drift_scene: np.ndarray,
 ) -> np.ndarray:
-    """Return ``H W 2`` pixels (x, y) that what each pixel shows moves until later.
+    """Return ``H W 2`` image motion (x, y) of each pixel's surface point until the later pose, pixels.
 
     Args:
-        frame: The picture now.
+        frame: The current frame.
         K: ``3 3``.
         T_scene_camera: ``4 4`` now.
         T_scene_later: ``4 4``.
@@ -89,7 +89,7 @@ def surface_flow(
 
 @numba.njit(cache=True)
 def spread_along(radiance: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """Spread each pixel of ``H W 3`` light evenly over its ``H W 2`` way, half before and half after its place."""
+    """Spread each pixel of ``H W 3`` radiance evenly along its ``H W 2`` flow, centered on the pixel."""
     height, width = radiance.shape[:2]
     total = np.zeros((height, width, 3))
     weight = np.full((height, width), 1e-6)
@@ -107,7 +107,7 @@ def spread_along(radiance: np.ndarray, flow: np.ndarray) -> np.ndarray:
     blurred = radiance.copy()
     for row in range(height):
         for column in range(width):
-            # Where nothing came, nothing has moved: the picture stays.
+            # Pixels that no radiance was spread to keep their own.
             if weight[row, column] > 1e-3:
                 for channel in range(3):
                     blurred[row, column, channel] = total[row, column, channel] / weight[row, column]

@@ -1,7 +1,7 @@
-"""A z-buffer in numba: which triangle is seen at which pixel, and how near it is.
+"""A z-buffer in numba: the visible triangle of each pixel and its depth.
 
-It resolves visibility only, for cameras and for shadow maps; ``shading`` does the looks. The buffer keeps the
-*nearness* of a sample: 1/z for a pinhole, -z for a parallel projection; larger is nearer, and nothing is the lowest.
+It resolves visibility for cameras and shadow maps; ``shading`` computes colors. The buffer stores the *nearness* of a
+sample: 1/z for a pinhole, -z for a parallel projection; larger is nearer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draws one scene: still things once prepared, people that move from frame to frame, light with shadows."""
+"""Renders one scene: static meshes prepared once, moving people per frame, lights with shadow maps."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Lights:
     sun_softness: float = 1.0
     """Half width of the shadow's border in pixels of its map."""
     sun_bounds: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
-    """Lowest and highest corner of what the sun's shadow map covers; nothing means all that stands still."""
+    """Lowest and highest corner of the sun's shadow map; None covers all static meshes."""
     occlusion_radius_m: float = 0.6
     occlusion_strength: float = 1.0
 
 
 @dataclass(frozen=True)
 class RenderedFrame:
-    """One picture with exact truth at pixel centers."""
+    """One image with exact ground truth at pixel centers."""
 
     radiance: np.ndarray
     """``H W 3`` float32 linear."""
@@ -56,7 +56,7 @@ class RenderedFrame:
 
 
 class Renderer:
-    """Prepared scene. Still triangles come first, then those of every moving mesh."""
+    """A prepared scene. Static triangles come first, then those of every moving mesh."""
 
     def __init__(self, still: Mesh, moving: list[Mesh], textures: TextureBank, lights: Lights, factor: int = 2) -> None:
         """Prepare; ``factor`` is the number of sub-samples per pixel side at edges."""
@@ -99,8 +99,11 @@ class Renderer:
         draw_pinhole(vertices_camera, self._faces, 0, *pinhole, nearness, faces_seen)
         factor = self._factor
         fine_nearness, fine_faces = empty_buffers(size[0] * factor, size[1] * factor)
-        fine = (pinhole[0] * factor, pinhole[1] * factor, *((center + 0.5) * factor - 0.5 for center in pinhole[2:]))
-        draw_pinhole(vertices_camera, self._faces, 0, *fine, fine_nearness, fine_faces)
+        center_x, center_y = ((center + 0.5) * factor - 0.5 for center in pinhole[2:])
+        draw_pinhole(
+            vertices_camera, self._faces, 0, pinhole[0] * factor, pinhole[1] * factor, center_x, center_y,
+            fine_nearness, fine_faces,
+        )  # fmt: skip
         depth, normal = resolve_depth(faces_seen, vertices_camera, self._faces, *pinhole)
         lights = self._lights
         occlusion = ambient_occlusion(depth, normal, *pinhole, lights.occlusion_radius_m, lights.occlusion_strength)

@@ -1,4 +1,4 @@
-"""From linear light to what a phone or a security camera stores: exposure, color, lens, noise, compression."""
+"""Camera simulation: exposure, white balance, vignetting, blur, noise, tone curve and compression."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def develop(rng: np.random.Generator, radiance: np.ndarray) -> np.ndarray:
     """Turn linear radiance ``T H W 3`` into 8-bit video frames ``T H W 3`` of one camera."""
     luminance = radiance @ np.array([0.21, 0.72, 0.07], np.float32)
     middle = np.exp(np.log(luminance + 1e-4).mean((1, 2)))
-    # Auto exposure follows slowly; the first frame sets the level.
+    # Auto exposure adapts only partly after the first frame.
     level = 0.6 * middle[0] + 0.4 * middle
     exposure = rng.uniform(0.14, 0.34) / np.maximum(level, 1e-4)
     white = _white_balance(rng, radiance)
@@ -36,7 +36,7 @@ def develop(rng: np.random.Generator, radiance: np.ndarray) -> np.ndarray:
 
 
 def develop_clean(radiance: np.ndarray, exposure: float) -> np.ndarray:
-    """Turn one frame of linear radiance ``H W 3`` into a clean 8-bit picture with a filmic curve."""
+    """Turn one frame of linear radiance ``H W 3`` into an 8-bit image with a filmic tone curve, without noise."""
     return _tone(np.maximum(radiance * exposure, 0), "filmic", 1.05, 1.03, 0.0)
 
 
@@ -84,7 +84,7 @@ def _through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
 
 
 def through_h264(frames: np.ndarray, crf: int) -> np.ndarray:
-    """Encode and decode frames ``T H W 3`` with x264; each is written three times, so most are predicted ones."""
+    """Encode and decode frames ``T H W 3`` with x264; each is written three times, so most are inter-coded."""
     import av
 
     with BytesIO() as file:

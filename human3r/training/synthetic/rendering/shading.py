@@ -80,7 +80,7 @@ def sample_environment(environment, x, y, z):
 
 @numba.njit(cache=True, fastmath=True)
 def _lit_share(shadow, column, row, nearness, bias, spread):
-    """Share of a 3x3 neighborhood in the shadow map that does not lie before the point (1 = fully lit)."""
+    """Return the share of a 3x3 shadow-map neighborhood that does not occlude the point (1 = fully lit)."""
     height, width = shadow.shape
     lit, total = 0.0, 0.0
     cell_x, cell_y = np.floor(column / spread), np.floor(row / spread)
@@ -160,7 +160,7 @@ def _direct(point, normal, view, specular, gloss, lamps, lamp_shadows, lamp_foca
         squared = tx * tx + ty * ty + tz * tz
         distance = np.sqrt(squared) + 1e-6
         at_panel = -(panels[panel, 3] * tx + panels[panel, 4] * ty + panels[panel, 5] * tz) / distance
-        # A panel is wide: light reaches a surface a little beyond the horizon of its center.
+        # Wrap lighting: an extended panel reaches surfaces slightly beyond the horizon of its center.
         at_point = (nx * tx + ny * ty + nz * tz) / distance * 0.8 + 0.2
         if at_panel <= 0.0 or at_point <= 0.0:
             continue
@@ -173,7 +173,7 @@ def _direct(point, normal, view, specular, gloss, lamps, lamp_shadows, lamp_foca
 
 @numba.njit(cache=True, fastmath=True, inline="always")
 def _highlight(normal, view, lx, ly, lz, gloss):
-    """Blinn-Phong lobe with a rational stand-in for the power. Source: Schlick 1994, "A Fast Alternative to Phong"."""
+    """Blinn-Phong lobe with a rational power approximation. Source: Schlick 1994, "A Fast Alternative to Phong"."""
     hx, hy, hz = lx + view[0], ly + view[1], lz + view[2]
     length = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
     cosine = (normal[0] * hx + normal[1] * hy + normal[2] * hz) / length
@@ -186,7 +186,7 @@ def _highlight(normal, view, lx, ly, lz, gloss):
 def hit_triangle(vertices, faces, face, origin, dx, dy, dz):
     """Intersect a ray with the plane of a triangle: distance along the ray and two barycentric shares.
 
-    Source: Moeller and Trumbore 1997. The shares are clamped, for samples that the rasteriser put on a border.
+    Source: Moeller and Trumbore 1997. The shares are clamped, for samples that the rasterizer put on an edge.
     """
     i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
     ax, ay, az = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
@@ -264,7 +264,7 @@ def shade_sample(direction, face, occlusion, pixel_angle, camera, geometry, surf
         sun_shadow,
         sun_frame,
     )
-    # What lies around reflects, too: a cheap mirror term that knows only the ambient light in the mirrored direction.
+    # Approximate reflection of the surroundings: ambient light in the mirrored direction.
     mirror = 2.0 * facing
     mx, my, mz = mirror * normal[0] - view[0], mirror * normal[1] - view[1], mirror * normal[2] - view[2]
     reflect = specular * occlusion * 0.5

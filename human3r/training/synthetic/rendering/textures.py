@@ -12,7 +12,7 @@ MAX_LEVELS = 10
 
 
 class TextureBank:
-    """Collects 8-bit sRGB textures; ``packed`` gives the arrays that the shader reads."""
+    """8-bit sRGB textures; ``packed`` returns the arrays that the shader reads."""
 
     def __init__(self) -> None:
         self._pixels: list[np.ndarray] = []
@@ -57,15 +57,17 @@ def cloud_noise(rng: np.random.Generator, size: int, roughness: float = 1.0, str
         rng: Source of randomness.
         size: Side in pixels.
         roughness: 0 is white, 1 cloudy, 2 very smooth.
-        stretch: How much longer its grains are along the columns (vertical) than along the rows.
+        stretch: Factor on the vertical frequency; below 1 gives finer detail vertically than horizontally.
     """
     frequency_y = np.fft.fftfreq(size)[:, None] * size * stretch
     frequency_x = np.fft.rfftfreq(size)[None] * size
     squared = (frequency_y**2 + frequency_x**2).astype(np.float32)
     squared[0, 0] = 1.0
-    spectrum = fft.rfft2(rng.standard_normal((size, size), np.float32)) * squared ** np.float32(-roughness / 2)
+    spectrum = np.asarray(fft.rfft2(rng.standard_normal((size, size), np.float32))) * squared ** np.float32(
+        -roughness / 2
+    )
     spectrum[0, 0] = 0
-    noise = fft.irfft2(spectrum, s=(size, size))
+    noise = np.asarray(fft.irfft2(spectrum, s=(size, size)))
     return noise / (noise.std() + 1e-9)
 
 
@@ -140,7 +142,7 @@ def bricks(rng: np.random.Generator, color: np.ndarray, rows: int = 16) -> np.nd
 
 
 def wallpaper(rng: np.random.Generator, color: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Stripes, lattice or blossoms in two colors."""
+    """Stripes, lattice, flowers or patches in two colors."""
     size, period = 256, int(rng.choice([32, 64, 128]))
     y, x = np.indices((size, size)) * 2 * np.pi / period
     kind = rng.integers(4)
