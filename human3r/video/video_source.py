@@ -74,7 +74,7 @@ class VideoSource:
             self._timeline = build_timeline(
                 self._packets,
                 video.time_base or Fraction(0),
-                _header_fps(video),
+                self._header_fps(video),
                 has_clock=demuxer not in _WITHOUT_CLOCK,
                 has_pts=demuxer not in _WITHOUT_PRESENTATION_TIMES,
                 can_jump=demuxer in _WITH_JUMPING_CLOCKS,
@@ -110,6 +110,12 @@ class VideoSource:
             self.warnings.append(f"The file is damaged after {len(packets)} frames ({_reason(error)}).")
         return packets
 
+    def _header_fps(self, video: VideoStream) -> float:
+        """Return the rate that the header claims, where it is one that a video can have."""
+        # Without a container the average is FFmpeg's own 25; the guess is the stream's rate.
+        rates = (None if self._demuxer in _WITHOUT_CLOCK else video.average_rate, video.guessed_rate)
+        return next((float(rate) for rate in rates if rate and 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
+
     def _warn_of_missing(self, num_claimed: int) -> None:
         if num_claimed - len(self._packets) > max(2, 0.01 * num_claimed) and self._demuxer != "gif":
             self.warnings.append(f"The file is cut short: {len(self._packets)} of {num_claimed} frames are there.")
@@ -118,7 +124,7 @@ class VideoSource:
         """Decode the first frame that can be shown, which is the clip's frame 0, and choose the frames."""
         with self._open() as container:
             video = _picture_stream(container)
-            default_fps = _header_fps(video)
+            default_fps = self._header_fps(video)
             decoded = self._decode(container, video)
             first_index, first = next(decoded, (0, None))
             if first is None:
@@ -282,12 +288,6 @@ def _is_shown(packet: av.Packet, video: VideoStream) -> bool:
         return False
     # Bit 4 of a VP8 frame is show_frame. Source: RFC 6386, section 9.1.
     return video.codec_context.name not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
-
-
-def _header_fps(video: VideoStream) -> float:
-    """Return the rate that the header claims, where it is one that a video can have."""
-    rates = [float(rate) for rate in (video.average_rate, video.guessed_rate) if rate]
-    return next((rate for rate in rates if 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
 
 
 def _is_uneven(times_s: list[float]) -> bool:

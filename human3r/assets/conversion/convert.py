@@ -17,6 +17,7 @@ from torch import Tensor
 from human3r.assets.conversion.child import convert_in_child
 from human3r.assets.conversion.convert_tensors import (
     check_aliases,
+    check_shapes,
     constructor_arguments,
     match_keys,
     stored_tensors,
@@ -124,7 +125,7 @@ def weights_hash(path: Path) -> str:
 def network_layout(config: ModelConfig) -> tuple[dict[str, Shape], ReleasedLayout]:
     """Return the shapes of a paper network's tensors and the keys of its checkpoint, without allocating weights."""
     assert isinstance(config.parts, PaperConfig)
-    shapes = {name: tuple(values.shape) for name, values in _unfilled_network(config).state_dict().items()}
+    shapes = _shapes_of(_unfilled_network(config).state_dict())
     return shapes, released_layout(shapes, config.parts.num_ray_blocks)
 
 
@@ -135,7 +136,8 @@ def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
         CheckpointError: A name is missing or left over, or a shape differs.
     """
     network = _unfilled_network(config)
-    _check_shapes(network, {name: tuple(values.shape) for name, values in tensors.items()})
+    expected = _shapes_of(network.state_dict())
+    check_shapes(_shapes_of(tensors), expected, expected)
     return _filled(network, tensors)
 
 
@@ -148,16 +150,8 @@ def _unfilled_network(config: ModelConfig) -> Human3R:
         raise CheckpointError(f"No network can be built from the configuration ({type(error).__name__}).") from error
 
 
-def _check_shapes(network: Human3R, found: Mapping[str, Shape]) -> None:
-    expected = {name: tuple(values.shape) for name, values in network.state_dict().items()}
-    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    wrong = sorted(name for name in expected.keys() & found.keys() if found[name] != expected[name])
-    if missing or unknown or wrong:
-        first = (missing + unknown + wrong)[0]
-        raise CheckpointError(
-            f"The weights do not fit the network: {len(missing)} missing, {len(unknown)} unknown, "
-            f"{len(wrong)} of wrong shape (first: {first})."
-        )
+def _shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
+    return {name: tuple(values.shape) for name, values in tensors.items()}
 
 
 def _filled(network: Human3R, tensors: Mapping[str, Tensor]) -> Human3R:
@@ -171,7 +165,8 @@ def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
     config = lean_config(config) if is_lean else config
     names = [name for name in file.names if not (is_lean and name.startswith(_EXTRA_PREFIX))]
     network = _unfilled_network(config)
-    _check_shapes(network, {name: file.shape(name) for name in names})
+    expected = _shapes_of(network.state_dict())
+    check_shapes({name: file.shape(name) for name in names}, expected, expected)
     precision = precision if config.architecture == "paper" else "fp32"
     # Ordinary tensors wherever the caller is: others may not be filled from threads.
     with torch.inference_mode(False):

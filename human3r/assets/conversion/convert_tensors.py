@@ -116,17 +116,30 @@ def match_keys(stored: Mapping[str, Shape], layout: ReleasedLayout, shapes: Mapp
     """
     expected: dict[str, Shape] = {key: shapes[name] for key, name in layout.mapped.items()}
     known = expected | layout.ignored | {alias: expected[key] for alias, key in layout.aliases.items()}
-    missing = sorted(expected.keys() - stored.keys())
-    unknown = sorted(stored.keys() - known.keys())
-    wrong = sorted(key for key, shape in stored.items() if key in known and tuple(shape) != tuple(known[key]))
+    check_shapes(stored, expected, known)
+    return {name: key for key, name in layout.mapped.items()}
+
+
+def check_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], known: Mapping[str, Shape]) -> None:
+    """Check that tensors are those of a network.
+
+    Args:
+        found: Name and shape of each tensor.
+        expected: Those that must be there.
+        known: Those that may be there; ``expected`` is among them.
+
+    Raises:
+        CheckpointError: A name is left over on either side, or a shape differs.
+    """
+    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - known.keys())
+    wrong = sorted(key for key, shape in found.items() if key in known and tuple(shape) != tuple(known[key]))
     problems = [
         f"{len(keys)} {what} (first: {keys[0]})"
         for keys, what in ((missing, "missing"), (unknown, "unknown"), (wrong, "of wrong shape"))
         if keys
     ]
     if problems:
-        raise CheckpointError(f"The checkpoint's keys do not fit the network: {', '.join(problems)}.")
-    return {name: key for key, name in layout.mapped.items()}
+        raise CheckpointError(f"The weights do not fit the network: {', '.join(problems)}.")
 
 
 def check_aliases(file: TorchFile, stored: Mapping[str, StoredTensor], layout: ReleasedLayout) -> None:

@@ -55,19 +55,9 @@ def _read(path: Path, kind: Kind) -> Any:
             raise FormatError(f"{path.name} cannot be passed on as arrays ({error}).", "Download it again.") from error
 
 
-def write_arrays_here(source: Path, target: Path) -> str:
-    """Do the work of ``read_foreign_pickle`` in this process: parse, and write the table and the arrays."""
-    _write(load_pickled_arrays(source), source, target)
-    return ""
-
-
-def write_tensors_here(source: Path, target: Path) -> str:
-    """Do the work of ``read_foreign_tensors`` in this process: parse, and write the table and the arrays."""
-    _write(load_torch_arrays(source), source, target)
-    return ""
-
-
-def _write(content: object, source: Path, target: Path) -> None:
+def write_arrays_here(kind: Kind, source: Path, target: Path) -> str:
+    """Do the work of ``read_foreign_pickle`` or ``read_foreign_tensors`` here: write the table and the arrays."""
+    content = load_torch_arrays(source) if kind == "torch_arrays" else load_pickled_arrays(source)
     encoder = _Encoder()
     encoder.add(content)
     try:
@@ -76,6 +66,7 @@ def _write(content: object, source: Path, target: Path) -> None:
         raise FormatError(f"{source.name} holds a number with too many digits.", "Download it again.") from error
     with whole_or_absent(target) as temporary:
         np.savez(temporary, allow_pickle=False, **{_NODES: np.frombuffer(nodes, np.uint8)}, **encoder.arrays)
+    return ""
 
 
 class _Encoder:

@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from human3r.assets.conversion.child import Kind
 from human3r.child_process import restrict_process
 from human3r.errors import Human3RError
 
@@ -33,11 +34,11 @@ def main() -> int:
     return 0
 
 
-def _convert(kind: str, source: Path, target: Path) -> str:
+def _convert(kind: Kind, source: Path, target: Path) -> str:
     if kind in ("arrays", "torch_arrays"):
-        from human3r.assets.conversion.foreign_arrays import write_arrays_here, write_tensors_here
+        from human3r.assets.conversion.foreign_arrays import write_arrays_here
 
-        return (write_arrays_here if kind == "arrays" else write_tensors_here)(source, target)
+        return write_arrays_here(kind, source, target)
     if kind == "body":
         from human3r.assets.body_file import convert_body_here
 

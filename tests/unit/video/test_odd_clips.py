@@ -113,15 +113,15 @@ def test_a_stream_cut_before_its_first_key_frame_begins_with_it(make_clip):
     assert_shows(frames, range(8, 20))
 
 
-@pytest.mark.parametrize("name", ["clip.h264", "clip.hevc", "clip.m2ts", "clip.mts"])
+@pytest.mark.parametrize("name", ["clip.h264", "clip.hevc", "clip.m4v", "clip.m2ts", "clip.mts"])
 def test_streams_of_cameras_are_read(make_clip, name):
-    codec = "libx265" if name.endswith("hevc") else "libx264"
+    codec = {"clip.hevc": "libx265", "clip.m4v": "mpeg4"}.get(name, "libx264")
     options = {"mpegts_m2ts_mode": "1"} if "ts" in name else {}
     written = name.replace(".mts", ".ts")
-    path = make_clip(written, num_frames=9, fps=25, codec=codec, container_options=options, size=(96, 128))
+    path = make_clip(written, num_frames=9, fps=30, codec=codec, container_options=options, size=(96, 128))
     frames, reader = read_all(path.rename(path.with_name(name)))
     assert reader.info.num_frames == 9
-    assert_shows(frames, range(9), fps=25)
+    assert_shows(frames, range(9), fps=30)
 
 
 def test_a_file_that_begins_like_an_elementary_stream_is_recognized_by_its_first_unit():
