@@ -1,4 +1,4 @@
-"""What every training loop shares: checkpoints, resuming the optimizer, the schedule, and the average of the weights.
+"""Shared by all training loops: checkpoints, optimizer state, learning-rate schedule and weight average.
 
 The loops themselves differ in data, distribution and validation. ``torch.optim.swa_utils`` is not used: it would copy
 the frozen trunks along with the trained weights.
@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -32,7 +33,7 @@ def save_checkpoint(path: Path, groups: Groups, **facts: object) -> None:
         save_file(tensors, temporary, {name: json.dumps(fact) for name, fact in facts.items()})
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, object]]:
+def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Return the groups and the facts of ``save_checkpoint``.
 
     Raises:

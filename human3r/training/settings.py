@@ -11,7 +11,7 @@ from pathlib import Path
 from human3r.errors import FormatError
 
 SettingsT = typing.TypeVar("SettingsT")
-_FORMER_NAMES = {"optimiser": "optimizer", "colour_jitter": "color_jitter"}
+_FORMER_NAMES = {"optimiser": "optimizer", "colour_jitter": "color_jitter", "least_zoom": "min_crop"}
 """Keys of earlier TOML files, still read."""
 
 
@@ -41,7 +41,7 @@ def _read_toml(path: Path) -> dict[str, object]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
-        import tomli as tomllib
+        import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def _fill(record: type[SettingsT], values: dict[str, object], where: str) -> Set
             read[name] = _fill(hints[name], value, f"{where}, {name}")
             continue
         try:
-            # Through JSON, for there an array is a tuple in strict mode as well.
+            # Strict mode accepts an array for a tuple only from JSON.
             read[name] = TypeAdapter(hints[name]).validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]

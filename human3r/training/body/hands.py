@@ -1,7 +1,7 @@
 """Hand pose components in SMPL-X's layout: 45 orthonormal rows per hand and a mild resting curl.
 
-The first six rows are hand-made synergies, the others complete the basis. With ``use_pca=False`` and a flat hand mean,
-as this program runs every body, none of it matters; it is there for tools that ask for PCA hands.
+The first six rows are hand-designed synergies, the others complete the basis. They serve tools that
+use PCA hands; this package poses hands without PCA and with a flat mean.
 """
 
 from __future__ import annotations

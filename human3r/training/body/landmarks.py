@@ -17,7 +17,7 @@ YAW_STEPS_DEG = (*range(0, -40, -1), *range(1, 40))
 NUM_CONTOUR = 17
 _CONTOUR_BIN_DEG = 7.0
 _BEFORE_EAR_M = 0.018
-"""How far in front of the ear's keypoint the contour may begin: the ear itself sticks out."""
+"""Minimum distance of the contour in front of the ear keypoint, which excludes the ear."""
 _FACE_DEPTH_M = 0.08
 """Depth of the contour's center in front of the ears."""
 _GAP_M = 1e-4
@@ -28,7 +28,7 @@ _UPPER_LIP_M, _LOWER_LIP_M, _LIP_CORNER_M = 0.007, 0.009, 0.004
 
 @dataclass(frozen=True)
 class Face:
-    """The surface that landmarks are looked for on; mean body, meters."""
+    """The surface on which landmarks are located; mean body, meters."""
 
     vertices: np.ndarray
     """``N 3``"""
@@ -161,7 +161,7 @@ def _on_rim(rim: np.ndarray, x: float, *, upper: bool) -> np.ndarray:
 def _from_the_front(face: Face, point: np.ndarray) -> tuple[int, np.ndarray]:
     """The foremost skin triangle at the point's x and y: its shipped row and barycentric coordinates.
 
-    Thinning opens gaps of a fraction of a millimeter along rims, where the nearest triangle counts.
+    Decimation opens gaps of a fraction of a millimeter along rims, where the nearest triangle counts.
     """
     a, b, c = (face.vertices[face.faces[:, corner]] for corner in range(3))
     area = _cross(b - a, c - a)

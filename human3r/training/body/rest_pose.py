@@ -1,7 +1,7 @@
 """Re-pose Anny's people into SMPL-X's rest pose, each with the weights of the original rig.
 
-SMPL-X's rest is not an ideal T: arms hang a little and point backwards, thighs go out, shins come back in. A body that
-rested otherwise would answer every SMPL-X pose with limbs that many degrees off.
+SMPL-X's rest pose is not an ideal T: arms hang slightly and point backwards, thighs point outwards, shins inwards.
+A body with another rest pose would have its limbs off by the difference in every SMPL-X pose.
 """
 
 from __future__ import annotations

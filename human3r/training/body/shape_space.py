@@ -13,11 +13,11 @@ from scipy.optimize import lsq_linear
 
 NUM_ADULT_COMPONENTS = 9
 CHILD_UNITS = 4.0
-"""beta9 = 4 adds what makes a child more than a small adult: a large head, short legs, narrow shoulders."""
+"""beta9 = 4 adds the proportions of a child: a large head, short legs, narrow shoulders."""
 
 _TRUNK_M = (0.2, -0.45, -0.05)
 """The trunk of the mean body, arms and legs left out: largest |x|, lowest and highest y."""
-_REGRESSOR_NEIGHBOURS = 300
+_REGRESSOR_NEIGHBORS = 300
 _REGRESSOR_RIDGE = 1e-7
 _REGRESSOR_BOUND = 0.3
 _EXPRESSION_WEIGHT = 0.1
@@ -39,7 +39,7 @@ class ShapeSpace:
 
 
 def fit_shape_space(vertices: np.ndarray, joints: np.ndarray, num_adults: int) -> ShapeSpace:
-    """Principal components of the adults, plus what stature leaves of the way to the children.
+    """Principal components of the adults, plus the difference of children and adults without its stature component.
 
     Args:
         vertices: ``S N 3`` T-posed people, pelvis at the same place, adults first.
@@ -51,11 +51,11 @@ def fit_shape_space(vertices: np.ndarray, joints: np.ndarray, num_adults: int) -
     num_vertex_values = vertices[0].size
     adults, children = bodies[:num_adults], bodies[num_adults:]
     mean = adults.mean(axis=0)
-    centerd = adults - mean
-    gram = centerd[:, :num_vertex_values] @ centerd[:, :num_vertex_values].T / (num_adults - 1)
+    centered = adults - mean
+    gram = centered[:, :num_vertex_values] @ centered[:, :num_vertex_values].T / (num_adults - 1)
     values, modes = np.linalg.eigh(gram)
     largest = np.argsort(values)[::-1][:NUM_ADULT_COMPONENTS]
-    directions = centerd.T @ modes[:, largest] / np.sqrt(num_adults - 1)
+    directions = centered.T @ modes[:, largest] / np.sqrt(num_adults - 1)
     directions *= _signs(
         mean[:num_vertex_values].reshape(-1, 3), directions[:num_vertex_values].reshape(-1, 3, NUM_ADULT_COMPONENTS)
     )
@@ -103,7 +103,7 @@ def fit_joint_regressor(space: ShapeSpace, expressions: np.ndarray, candidates: 
     regressor = np.zeros((len(space.joint_mean), len(space.mean)))
     for row, joint in enumerate(space.joint_mean):
         distance = np.linalg.norm(space.mean[candidates] - joint, axis=1)
-        near = candidates[np.argsort(distance, kind="stable")[:_REGRESSOR_NEIGHBOURS]]
+        near = candidates[np.argsort(distance, kind="stable")[:_REGRESSOR_NEIGHBORS]]
         equations = np.concatenate(
             [
                 space.mean[near].T - joint[:, None],

@@ -1,6 +1,6 @@
 """SMPL-X's 55 joints on the MakeHuman rig: which bones belong to which joint, and where the joint centers lie.
 
-SMPL-X is known here by its public conventions only: joint order and parents, and the proportions written below.
+Only public conventions of SMPL-X are used: joint order, parents, and the proportions below.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FINGER_NUMBERS = {"index": 2, "middle": 3, "pinky": 5, "ring": 4, "thumb": 1}
 INDEX = {name.removesuffix("_smplhf"): row for row, name in enumerate(JOINT_NAMES)}
 
 _SPINE_BLEND_M = 0.16
-"""Height over which one spine joint hands over to the next."""
+"""Height over which weights blend from one spine joint to the next."""
 _UPPER_LIP_BONES = ("oris05", "oris06")
 
 
@@ -104,11 +104,11 @@ def _place_limbs(bone: BoneLookup, put: Callable[[str, np.ndarray], None], side:
     put(f"{side}_knee", bone(f"lowerleg01.{suffix}"))
     put(f"{side}_ankle", bone(f"foot.{suffix}"))
     toes = [bone(f"toe{number}-1.{suffix}") for number in range(1, 6)]
-    put(f"{side}_foot", sum(toes) / len(toes))
+    put(f"{side}_foot", sum(toes[1:], toes[0]) / len(toes))
 
 
 def joint_of_bone(bone_names: np.ndarray, bone_parents: np.ndarray) -> list[str]:
-    """Name the joint that each bone moves with; spine bones say ``spine`` and are split by height afterwards."""
+    """Return the joint of each bone; spine bones map to ``spine``, which is split by height afterwards."""
     names = [str(name) for name in bone_names]
     owners: list[str] = []
     for name, parent in zip(names, bone_parents, strict=True):

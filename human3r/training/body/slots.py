@@ -1,6 +1,6 @@
-"""SMPL-X's special vertex slots: find the matching vertices on our surface, and number the mesh accordingly.
+"""SMPL-X's special vertex slots: find the matching vertices of our mesh and renumber it accordingly.
 
-``smplx.SMPLX`` hard-codes these ids and code all over the field hard-codes them too.
+``smplx.SMPLX`` and other code hard-code these ids.
 """
 
 from __future__ import annotations

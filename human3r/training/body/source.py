@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    import anny
+    import anny  # pyright: ignore[reportMissingImports]
 
 NUM_ADULTS = 400
 NUM_CHILDREN = 120
@@ -91,9 +91,9 @@ def sample_anny(seed: int = 0) -> AnnySource:
 
     The first call builds Anny's own cache and takes some minutes.
     """
-    import anny
+    import anny  # pyright: ignore[reportMissingImports]
     import torch
-    from anny.face_segmentation import get_face_segmentation_mask
+    from anny.face_segmentation import get_face_segmentation_mask  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(seed)
     model = anny.Anny(rig="makehuman", topology="anny", facial_actions="all", phenotypes="default")
@@ -131,7 +131,7 @@ def sample_anny(seed: int = 0) -> AnnySource:
 
 def _sample(model: anny.Anny, age_years: tuple[float, float], count: int) -> tuple[np.ndarray, np.ndarray]:
     import torch
-    from anny.shape_distribution import SimpleShapeDistribution
+    from anny.shape_distribution import SimpleShapeDistribution  # pyright: ignore[reportMissingImports]
 
     low, high = (torch.tensor(year, dtype=model.dtype) for year in age_years)
     ages = torch.distributions.Uniform(low, high)

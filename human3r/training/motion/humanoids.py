@@ -1,6 +1,6 @@
 """Readers of the two physics humanoids: DeepMimic's text clips and AMP's arrays.
 
-DeepMimic: y up, facing +x; 44 numbers per frame. AMP: whatever the file's own rest offsets say (z up, facing +x).
+DeepMimic: y up, facing +x; 44 numbers per frame. AMP: axes and rest offsets of the file (z up, facing +x).
 Source: DeepMimic (MIT) and IsaacGymEnvs (BSD-3) repositories, layout of their motion files.
 """
 

@@ -18,7 +18,7 @@ from human3r.training.motion.source import SourceMotion
 
 _LOG = logging.getLogger(__name__)
 _RESERVED = ("12_01",)
-"""CMU takes that are kept for checks from outside and never trained on."""
+"""CMU takes reserved for independent evaluation."""
 
 
 def load_motions(folder: Path | str | None = None, rest_joints: np.ndarray | None = None) -> list[Motion]:

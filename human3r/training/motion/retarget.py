@@ -1,4 +1,4 @@
-"""Any skeleton to the 22 body joints: global rotation times the minimal rotation between rest bone directions.
+"""Retarget any skeleton to the 22 body joints: global rotation times the minimal rotation between rest bone directions.
 
 Source: the usual rest-pose alignment; spine, collars, feet and head keep their frames because rigs agree there only in
 orientation (a foot is flat in every rest pose), not in where they put the joints.
@@ -6,6 +6,7 @@ orientation (a foot is flat in every rest pose), not in where they put the joint
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +85,7 @@ _ALIGNED_BONES = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": 
 
 
 def retarget(source: SourceMotion, rest_joints: np.ndarray) -> Motion:
-    """Give the motion of ``source`` to the body whose rest joints are ``rest_joints`` (``22 3`` meters).
+    """Retarget the motion of ``source`` to the body with rest joints ``rest_joints`` (``22 3`` meters).
 
     Raises:
         FormatError: The joint names fit none of the known rigs.
@@ -109,7 +110,7 @@ def retarget(source: SourceMotion, rest_joints: np.ndarray) -> Motion:
 
 
 def _map_joints(source: SourceMotion) -> dict[str, int]:
-    """Return the source joint of each mapped body joint, for the rig that explains most joints."""
+    """Return the source joint of each mapped body joint, for the known rig that matches most joints."""
     index = {name: joint for joint, name in reversed(list(enumerate(source.joint_names)))}
     best: dict[str, int] = {}
     for table in _LIMB_SOURCES:
@@ -199,6 +200,6 @@ def _fill_unmapped(body: np.ndarray, mapped: set[int]) -> None:
         body[:, joint] = body[:, parent] @ Rotation.from_rotvec(turn / steps).as_matrix()
 
 
-def _leg_length(positions: np.ndarray, index_of: object) -> float:
-    hip, knee, ankle = (positions[index_of(f"left_{part}")] for part in ("hip", "knee", "ankle"))  # type: ignore[operator]
+def _leg_length(positions: np.ndarray, index_of: Callable[[str], int]) -> float:
+    hip, knee, ankle = (positions[index_of(f"left_{part}")] for part in ("hip", "knee", "ankle"))
     return float(np.linalg.norm(knee - hip) + np.linalg.norm(ankle - knee))

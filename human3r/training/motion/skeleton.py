@@ -1,4 +1,4 @@
-"""A standard rest skeleton for callers without a body at hand."""
+"""A standard rest skeleton for use without a body model."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ STANDARD_REST_JOINTS = np.array(
         [-0.665, 0.361, -0.070],
     ]
 )
-"""``22 3`` meters from the pelvis: an adult of 1.7 m in SMPL-X's rest pose, for callers without a body at hand. Limb
+"""``22 3`` meters from the pelvis: an adult of 1.7 m in SMPL-X's rest pose for use without a body model. Limb
 directions are those described for SMPL-X: upper arms 16 degrees below level, thighs 8 outwards, shins 6 inwards."""
 
 SOLE_BELOW_FOOT_M = 0.03
-"""Height of the foot joint (ball of the foot) over the sole, meters; a shoe's worth, from the rest skeleton above."""
+"""Height of the foot joint (ball of the foot) over the sole, meters; for the rest skeleton above."""

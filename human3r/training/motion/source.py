@@ -1,4 +1,4 @@
-"""What a reader returns: an animated skeleton in its own names, axes and units."""
+"""Output of the readers: an animated skeleton with the names, axes and units of its file."""
 
 from __future__ import annotations
 

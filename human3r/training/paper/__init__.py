@@ -1,1 +1,1 @@
-"""Training of the paper's network as the paper does it: BEDLAM in, a tuned network out. See README.md beside it."""
+"""Training of the paper's network on BEDLAM, following the paper; see README.md."""

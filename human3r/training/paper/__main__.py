@@ -18,18 +18,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m human3r.training.paper", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    preprocess = commands.add_parser("preprocess", help="from BEDLAM's downloads to the layout of training; goes on")
+    preprocess = commands.add_parser("preprocess", help="convert BEDLAM's downloads, except existing sequences")
     preprocess.add_argument("source", type=Path, help="folder with one folder per scene")
     preprocess.add_argument("labels", type=Path, help="folder with SCENE_6fps.npz or SCENE_30fps.npz")
     preprocess.add_argument("output", type=Path)
-    preprocess.add_argument("--scene", help="only this one: several processes may share the work")
-    rendered = commands.add_parser("rendered", help="from clips of 'human3r synth' to the layout of training; goes on")
+    preprocess.add_argument("--scene", help="only this scene, to share the work among processes")
+    rendered = commands.add_parser("rendered", help="convert clips of 'human3r synth', except existing sequences")
     rendered.add_argument("source", type=Path, help="folder with train and val")
     rendered.add_argument("output", type=Path)
-    rendered.add_argument("--max-clips", type=int, metavar="N", help="at most so many clips of each")
-    count = commands.add_parser("count", help="which parameters are tuned, pass gradients on, or are frozen")
+    rendered.add_argument("--max-clips", type=int, metavar="N", help="maximum number of clips per split")
+    count = commands.add_parser("count", help="count tuned, gradient-passing and frozen parameters")
     presets = [name for name, config in PRESETS.items() if config.architecture == "paper"]
-    count.add_argument("models", nargs="*", metavar="MODEL", help=f"some of {', '.join(presets)}; all without any")
+    count.add_argument("models", nargs="*", metavar="MODEL", help=f"some of {', '.join(presets)}; default: all")
     options = parser.parse_args(arguments)
     try:
         if options.command == "count":

@@ -1,4 +1,4 @@
-"""Files of a run: ``last`` to go on from, what is frozen written once, numbered copies, and networks for inference."""
+"""Files of a run: ``last`` for resuming, frozen weights written once, numbered copies, networks for inference."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _FREE_DATA_SETTINGS = ("root", "workers", "validation_clips")
 
 @dataclass
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
     iteration: int = 0
-    """Steps of the optimizer that are done."""
+    """Completed optimizer steps."""
     best: float = float("inf")
-    """Least median of the validation's total."""
+    """Lowest median of the validation total so far."""
 
 
 def save_last(
@@ -42,7 +42,7 @@ def save_last(
     progress: Progress,
     settings: PaperTraining,
 ) -> None:
-    """Write everything that changes; what does not is in ``frozen.safetensors``, written the first time."""
+    """Write everything that changes; ``frozen.safetensors`` holds the rest and is written once."""
     if not (folder / FROZEN).exists():
         frozen = {name: values for name, values in trained.state_dict().items() if name not in tuned}
         _write(folder / FROZEN, frozen, {})
@@ -62,7 +62,7 @@ def load_last(
     optimizer: torch.optim.Optimizer,
     settings: PaperTraining,
 ) -> Progress:
-    """Restore a run bit for bit and return how far it was.
+    """Restore a run bit for bit and return its progress.
 
     Raises:
         InputError: The run was started with other settings.
@@ -75,7 +75,7 @@ def load_last(
         trained.load_state_dict(load_file(folder / FROZEN) | groups.get("tuned", {}))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"The run in {folder.name!r} cannot go on: its files are damaged or of another network ({error}).",
+            f"The run in {folder.name!r} cannot be resumed: its files are damaged or of another network ({error}).",
             "Start again in another folder.",
         ) from error
     for name, values in groups.get("gradient", {}).items():
@@ -86,12 +86,12 @@ def load_last(
 
 
 def save_tuned(path: Path, tuned: Mapping[str, nn.Parameter]) -> None:
-    """Write the tuned part alone."""
+    """Write the tuned parameters only."""
     _write(path, {name: values.detach() for name, values in tuned.items()}, {})
 
 
 def save_network(path: Path, trained: TrainedNetwork) -> None:
-    """Write the whole network as ``load_model`` and every command take it."""
+    """Write the whole network in the format of ``load_model``."""
     tensors = trained.network.state_dict()
     shapes = {name: tuple(values.shape) for name, values in tensors.items()}
     write_weight_file(path, shapes, lambda name: tensors[name].detach().cpu(), trained.config.to_json())

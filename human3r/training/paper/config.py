@@ -26,7 +26,7 @@ class DataSettings:
     """Where clips come from and how they are drawn."""
 
     root: str = "data/bedlam"
-    """Folder with ``Training`` and ``Test``, each with one folder per sequence (see ``training.paper.layout``)."""
+    """Folder with ``Training`` and ``Test``, each with one folder per sequence (see ``training.paper.data.layout``)."""
     excluded_sequences: tuple[str, ...] = ()
     """Names, or shell patterns of names, of sequences that are left out."""
     clips_per_epoch: int = 4000
@@ -46,7 +46,7 @@ class DataSettings:
     color_jitter: bool = True
     """Brightness, contrast and saturation by 0.5 to 1.5, hue by up to 0.1 of the circle; one draw per clip."""
     workers: int = 8
-    """Processes that prepare clips, per training process; 0 prepares them in between."""
+    """Data loader processes per training process; 0 loads in the training process."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class LossSettings:
     """Weight of every term of the loss; 0 leaves a term out. Terms: ``training.paper.losses``."""
 
     confidence: float = 1.0
-    """Pointmaps with confidence (which holds a factor 2 of its own), no unit."""
+    """Pointmaps with confidence (which includes a factor 2), no unit."""
     confidence_price: float = 0.2
-    """Price of the logarithm of the confidence, inside that term."""
+    """Weight of the log-confidence regularizer in that term."""
     camera: float = 1.0
     """Camera translation over scene scale, plus quaternion distance."""
     rgb: float = 1.0
@@ -82,12 +82,12 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class VariantSettings:
-    """Where the paper and the released code differ, or where an ablation of the paper lives."""
+    """Choices in which the paper, its ablations and the released code differ."""
 
     tuned: Tuned = "prompts"
     """``prompts``: the paper's 67.68 M (L). ``prompts_and_decoder``: its ablation. ``everything``: from scratch."""
     detection_head: Literal["frozen", "tuned"] = "frozen"
-    """``frozen`` is the code (the detection loss is then only a number in the log); ``tuned`` is the paper's text."""
+    """``frozen`` is the code (the detection loss is then only logged); ``tuned`` is the paper's text."""
     detection_loss: Literal["focal", "bce"] = "focal"
     """``focal`` is the code, ``bce`` the paper."""
     mask_source: Literal["human", "image"] = "human"
@@ -97,8 +97,8 @@ class VariantSettings:
     """A head outside of the image. ``drop`` is the code: out of the square it is dropped, in the black border it stays
     there. ``clamp`` is the paper: it is supervised at the closest visible point."""
     clipping: Literal["tuned", "reference"] = "tuned"
-    """``tuned`` clips the gradient of what is tuned. ``reference`` is the code: parts that only pass gradients on keep
-    adding them up over the whole run, and that sum is in the norm."""
+    """``tuned`` clips the gradient of what is tuned. ``reference`` is the code: parts that only pass gradients on
+    accumulate them over the whole run, and the norm includes that sum."""
     truth_betas: Literal[10, 11] = 11
     """Shape coefficients of the true bodies; predictions have 10. A body without an 11th direction ignores it."""
 
@@ -125,12 +125,12 @@ class OptimizerSettings:
     use_tf32: bool = True
     """Let NVIDIA GPUs multiply fp32 with 10 bits of mantissa."""
     gradient_checkpointing: bool = True
-    """Compute decoder and dense heads again in the backward pass instead of keeping their activations."""
+    """Recompute decoder and dense heads in the backward pass instead of keeping their activations."""
 
 
 @dataclass(frozen=True)
 class InitialSettings:
-    """What the network starts from. Empty paths leave repeatable random weights, for rehearsals only."""
+    """Initial weights. Empty paths give seeded random weights, for tests of the pipeline only."""
 
     cut3r: str = ""
     """CUT3R's ``cut3r_512_dpt_4_64.pth``."""
@@ -139,19 +139,19 @@ class InitialSettings:
     mean_body: str = ""
     """The ``smpl_mean_params.npz`` of the SMPL literature (``pose`` 24x6, ``shape`` 10); empty: identity and zeros."""
     unused_prefixes: tuple[str, ...] = ("x_attention_head.", "smpl_layer.")
-    """Keys of Multi-HMR's file that may be left over; any other left-over key of either file is an error."""
+    """Keys of Multi-HMR's file that are ignored; any other unused key of either file is an error."""
 
 
 @dataclass(frozen=True)
 class PaperTraining:
-    """Everything that decides a run."""
+    """Settings of a run."""
 
     model: str = "human3r_896l"
     """A preset of ``human3r.models.config``."""
     body: str = ""
     """Licensed ``SMPLX_NEUTRAL.npz``; empty takes the embedded body."""
     output: str = "runs/paper"
-    """Folder for checkpoints, log and weights; a run whose folder holds ``last.safetensors`` goes on from there."""
+    """Folder for checkpoints, log and weights; a folder with ``last.safetensors`` is resumed."""
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_every: int = 100
@@ -179,7 +179,7 @@ _CHOICES = {
 
 
 def check_settings(settings: PaperTraining) -> None:
-    """Refuse values that no run can have.
+    """Check the values of the settings.
 
     Raises:
         InputError: A choice is unknown, a size does not fit the network, or a number is out of its range.

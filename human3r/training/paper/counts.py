@@ -1,4 +1,4 @@
-"""How many parameters are frozen, pass gradients on, or are tuned, by module; nothing is allocated to find out."""
+"""Numbers of frozen, gradient-passing and tuned parameters by module, counted on the meta device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From predictions and truth to the terms of the loss by name, and to the numbers of the validation table."""
+"""Loss terms by name and validation metrics from predictions and ground truth."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from human3r.training.paper.rays import ray_maps
 
 @dataclass(frozen=True)
 class Targets(TensorRecord):
-    """The truth of B clips in the form that the terms compare with."""
+    """Ground truth of B clips in the form that the loss terms use."""
 
     pointmap_camera: Tensor
     """``B N H W 3`` meters."""
@@ -81,7 +81,7 @@ class LossTerms(TensorRecord):
 
 
 def total_loss(terms: LossTerms, settings: LossSettings) -> Tensor:
-    """Return the weighted sum; projected terms count only where bodies are already roughly in place."""
+    """Return the weighted sum; projected terms count only while the vertex term is below ``uv_below_m``."""
     is_near = (terms.vertices.detach() < settings.uv_below_m).to(terms.vertices.dtype)
     total = torch.zeros_like(terms.confidence)
     for name, value in terms.named().items():
@@ -94,7 +94,7 @@ def total_loss(terms: LossTerms, settings: LossSettings) -> Tensor:
 def prepare_targets(
     clips: TrueClips, body: SmplxBody, parts: PaperConfig, variant: VariantSettings
 ) -> tuple[ClipInput, Targets]:
-    """Return what the network may see of B clips and what it is compared with."""
+    """Return the network input and the loss targets of B clips."""
     size = (clips.image.shape[-2], clips.image.shape[-1])
     T_world_camera = true_world(clips.T_world_camera)
     pointmaps = [
@@ -210,7 +210,7 @@ def validation_terms(
 ) -> dict[str, float]:
     """Return the terms of a validation batch by name: dense and camera terms in meters, the rest as in training.
 
-    ``total`` is the number that the best network is chosen by.
+    ``total`` selects the best network.
     """
     terms = loss_terms(predictions, clips, targets, body, settings, variant)
     truths = (targets.pointmap_camera, targets.pointmap_world)

@@ -1,6 +1,6 @@
-"""What training starts from: CUT3R's and Multi-HMR's files, fresh parts, and random weights for rehearsals.
+"""Initial weights: CUT3R's and Multi-HMR's checkpoints, new parts, and random weights for tests of the pipeline.
 
-Which tensor comes from which file is a table of name prefixes; both files are read strictly and as data.
+Name prefixes decide which file a tensor comes from; both files are read strictly and as data.
 Source: Human3R (arXiv 2510.06219), sec. 4; Multi-HMR (arXiv 2402.14654); CUT3R (arXiv 2501.12387).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from human3r.assets.conversion.released_keys import released_key
 from human3r.assets.weight_file import WeightFile
 from human3r.errors import AssetMissingError, CheckpointError, FormatError
 from human3r.models.build import seed_weights
+from human3r.models.paper.heads import DptExtraHead, DptPointHead
 from human3r.skeleton import NUM_JOINT_ROTATIONS
 from human3r.training.paper.config import InitialSettings
 from human3r.training.paper.network import TrainedNetwork
@@ -74,13 +75,13 @@ def initialize(trained: TrainedNetwork, settings: InitialSettings, seed: int) ->
     """
     generator = torch.Generator().manual_seed(seed)
     seed_weights(trained.network, seed)
-    _calm_world_points(trained)
+    _align_world_points(trained)
     _fill_fresh(trained, generator)
     if settings.mean_body:
         _load_mean_body(trained, _existing(settings.mean_body, "mean body"))
     absent = [name for name in ("cut3r", "multi_hmr") if not getattr(settings, name)]
     if absent:
-        _LOG.warning("without initial.%s its part is random: a rehearsal", " and initial.".join(absent))
+        _LOG.warning("without initial.%s its part has random weights", " and initial.".join(absent))
     if settings.cut3r:
         _load(trained, "cut3r", _existing(settings.cut3r, "CUT3R's checkpoint"), ())
     if settings.multi_hmr:
@@ -95,11 +96,10 @@ def _existing(path: str, what: str) -> Path:
 
 
 @torch.no_grad()
-def _calm_world_points(trained: TrainedNetwork) -> None:
-    """Let random world points start as random camera points do: in front of the camera, at a few meters."""
-    extra = trained.network.extra_head
-    assert extra is not None
-    extra.points.output[2].load_state_dict(trained.network.point_head.dpt.output[2].state_dict())
+def _align_world_points(trained: TrainedNetwork) -> None:
+    """Copy the output layer of the camera points, so that random world points also lie a few meters in front."""
+    extra, head = cast(DptExtraHead, trained.network.extra_head), cast(DptPointHead, trained.network.point_head)
+    extra.points.output[2].load_state_dict(head.dpt.output[2].state_dict())
 
 
 @torch.no_grad()
@@ -109,28 +109,29 @@ def _fill_fresh(trained: TrainedNetwork, generator: torch.Generator) -> None:
         is_fresh = origin_of(f"{name}.") == "fresh" or name.startswith("ray_encoder.")
         if is_fresh and isinstance(module, (nn.Linear, nn.Conv2d)):
             bound = module.weight[0].numel() ** -0.5
+            assert module.bias is not None
             for values in (module.weight, module.bias):
                 values.copy_((2 * torch.rand(values.shape, generator=generator) - 1) * bound)
     for padding in (trained.image_padding, trained.human_padding):
         padding.copy_(PADDING_STD * torch.randn(padding.shape, generator=generator))
-    head = trained.network.person_head
-    head.mean_rotations.copy_(torch.tensor(_IDENTITY_6D * NUM_JOINT_ROTATIONS)[None])
-    head.mean_betas.zero_()
-    head.mean_expression.zero_()
+    head = cast(nn.Module, trained.network.person_head)
+    head.get_buffer("mean_rotations").copy_(torch.tensor(_IDENTITY_6D * NUM_JOINT_ROTATIONS)[None])
+    head.get_buffer("mean_betas").zero_()
+    head.get_buffer("mean_expression").zero_()
 
 
 @torch.no_grad()
 def _load_mean_body(trained: TrainedNetwork, path: Path) -> None:
-    """Write the mean pose into the first 24 rotations; SMPL's hands land in left-hand joints, as in the reference."""
+    """Write the mean pose into the first 24 rotations; as in the reference, SMPL's hands map to left-hand joints."""
     try:
         with np.load(path, allow_pickle=False) as file:
             pose = torch.from_numpy(file["pose"].astype(np.float32).reshape(_NUM_MEAN_ROTATIONS * 6))
             shape = torch.from_numpy(file["shape"].astype(np.float32).reshape(10))
     except (OSError, KeyError, ValueError) as error:
         raise FormatError(f"{path.name} is no mean body of 24 rotations and 10 coefficients ({error}).") from error
-    head = trained.network.person_head
-    head.mean_rotations[0, : len(pose)] = pose
-    head.mean_betas[0] = shape
+    head = cast(nn.Module, trained.network.person_head)
+    head.get_buffer("mean_rotations")[0, : len(pose)] = pose
+    head.get_buffer("mean_betas")[0] = shape
 
 
 @torch.no_grad()
@@ -147,13 +148,13 @@ def _load(trained: TrainedNetwork, origin: Origin, path: Path, unused_prefixes: 
         renamed = _with_state_blocks(stored) if origin == "cut3r" else stored
         unused = _unused_keys(trained, origin)
         missing = sorted(wanted.keys() - renamed.keys())
-        strangers = sorted(
+        unknown = sorted(
             key for key in renamed.keys() - wanted.keys() - unused if not key.startswith(unused_prefixes or ("\0",))
         )
         wrong = sorted(key for key in wanted.keys() & renamed.keys() if file.shape(renamed[key]) != wanted[key].shape)
         problems = [
             f"{len(keys)} {what} (first: {keys[0]})"
-            for keys, what in ((missing, "missing"), (strangers, "unknown"), (wrong, "of wrong shape"))
+            for keys, what in ((missing, "missing"), (unknown, "unknown"), (wrong, "of wrong shape"))
             if keys
         ]
         if problems:
@@ -165,7 +166,7 @@ def _load(trained: TrainedNetwork, origin: Origin, path: Path, unused_prefixes: 
 
 
 def _with_state_blocks(stored: dict[str, str]) -> dict[str, str]:
-    """Give a checkpoint without state decoder the blocks of its image decoder for it."""
+    """Use the image decoder's blocks for the state decoder of a checkpoint without one."""
     if any(key.startswith(_STATE_BLOCKS) for key in stored):
         return stored
     copies = {

@@ -14,11 +14,11 @@ from human3r.geometry.camera import project
 from human3r.models.paper.letterbox import content_box
 
 MIN_SCALE_M = 1e-3
-"""Least scene scale, meters, and least weight of a pixel in it."""
+"""Minimum scene scale, meters, and minimum pixel weight in it."""
 LOG_EPS = 1e-7
 """Keeps the logarithm of a probability finite."""
 MIN_PROJECTED_DEPTH_M = 0.01
-"""Predicted points nearer than this are projected as if they were there: behind the camera there is no image."""
+"""Depth to which predicted points are clamped before projection."""
 
 
 def scene_scale(truths: tuple[Tensor, ...], confidences: tuple[Tensor, ...], valid: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def confidence_loss(
         confidences: ``B N H W`` each, >= 1.
         valid: ``B N H W`` bool.
         scale: ``B`` meters.
-        price: Of the logarithm of the confidence.
+        price: Weight of the log-confidence regularizer.
     """
     means = []
     for prediction, truth, confidence in zip(predictions, truths, confidences, strict=True):
@@ -92,7 +92,7 @@ def camera_loss(
 ) -> Tensor:
     """Return ``<|t - t_true| / scale> + <|q - q_true|>`` over clips and views, no unit.
 
-    Clips whose scale is at its floor do not count: they have no surface.
+    Clips at the minimum scale are excluded: they have no surface.
 
     Args:
         translation: ``B N 3`` camera in the first view's frame, meters.

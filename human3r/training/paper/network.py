@@ -1,7 +1,7 @@
-"""The network as it is trained: clips in, everything that the losses look at out, and which parameters are tuned.
+"""The network in training: forward pass over clips, and the classes of its parameters.
 
-Encoders and prompts see all frames at once; decoder, memory and heads are those of inference, clip by clip and frame by
-frame. Every image has all its prompt slots: those without a person hold learned padding tokens.
+Encoders and prompts process all frames in one batch; decoder, memory and heads are those of inference and run frame by
+frame. Every image has the same number of prompt slots; empty slots hold learned padding tokens.
 Source: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +19,27 @@ from human3r.geometry.rigid import invert_rigid
 from human3r.models.build import build_network
 from human3r.models.config import ModelConfig, PaperConfig
 from human3r.models.human3r import Human3R
-from human3r.models.paper.dinov2 import HumanTokens, squeezed_sigmoid
-from human3r.models.paper.heads import decode_camera, mask_map, mask_square, split_points
+from human3r.models.paper.dinov2 import Dinov2Prior, HumanTokens, squeezed_sigmoid
+from human3r.models.paper.heads import (
+    DptExtraHead,
+    DptPointHead,
+    ImageMaskHead,
+    MlpCameraHead,
+    PatchMaskHead,
+    decode_camera,
+    mask_map,
+    mask_square,
+    split_points,
+)
 from human3r.models.paper.letterbox import letterbox_points_to_image
-from human3r.models.paper.prompts import image_cells, locate_heads
+from human3r.models.paper.prompts import HeadPrompter, image_cells, locate_heads
 from human3r.models.parts import DecodedFrame, Detections, ImageFeatures, ScenePoints
 from human3r.records import TensorRecord
 from human3r.training.paper.config import VariantSettings
 from human3r.training.paper.rays import RayEncoder
 
 ParameterClass = Literal["frozen", "flowing", "tuned"]
-"""``frozen``: no gradient reaches it. ``flowing``: gradients pass through, it stays as it is. ``tuned``: trained."""
+"""``frozen``: no gradient reaches it. ``flowing``: it passes gradients on unchanged. ``tuned``: trained."""
 
 _FROZEN = ("network.image_encoder.", "network.human_prior.", "network.prompter.offset.", "ray_encoder.")
 _TUNED = ("network.prompter.fuse.", "network.person_head.", "network.mask_head.", "image_padding", "human_padding")
@@ -39,7 +49,7 @@ _SCORE = ("network.human_prior.score.",)
 
 @dataclass(frozen=True)
 class ClipInput(TensorRecord):
-    """What the network may know of B clips of N views."""
+    """Network input of B clips of N views."""
 
     image: Tensor
     """``B N 3 H W`` in [-1, 1]."""
@@ -48,14 +58,14 @@ class ClipInput(TensorRecord):
     has_ray: Tensor
     """``B N`` bool"""
     cells: Tensor
-    """``B N M 2`` int64 (row, column) of the square's patch that each prompt stands for."""
+    """``B N M 2`` int64 (row, column) of each prompt's patch in the square."""
     is_prompted: Tensor
     """``B N M`` bool: False holds padding."""
 
 
 @dataclass(frozen=True)
 class ClipPredictions(TensorRecord):
-    """What the network says about B clips of N views; fp32. World is the camera of the clip's first view."""
+    """Predictions of B clips of N views; fp32. World is the camera of the clip's first view."""
 
     pointmap_camera: Tensor
     """``B N H W 3`` meters."""
@@ -72,7 +82,7 @@ class ClipPredictions(TensorRecord):
     quat_wxyz: Tensor
     """``B N 4`` camera in world, unit, w >= 0."""
     mask: Tensor
-    """Probability of a person: ``B N R R`` over the padded square, or ``B N H W`` where image tokens draw it."""
+    """Probability of a person: ``B N R R`` over the padded square, or ``B N H W`` for masks from image tokens."""
     score: Tensor
     """``B N g g`` probability of a head."""
     joint_rotations: Tensor
@@ -86,13 +96,13 @@ class ClipPredictions(TensorRecord):
 
 
 class TrainedNetwork(nn.Module):
-    """A ``Human3R`` with what only training needs: padding tokens and the ray branch.
+    """A ``Human3R`` with the training-only parts: padding tokens and the ray branch.
 
     Args:
         config: A preset of the paper's network with all heads.
         variant: What is tuned.
         precision: Arithmetic of everything before the heads.
-        has_checkpoints: Compute decoder and dense heads again in the backward pass.
+        has_checkpoints: Recompute decoder and dense heads in the backward pass.
     """
 
     def __init__(
@@ -154,15 +164,16 @@ class TrainedNetwork(nn.Module):
                 tokens = self.ray_encoder(clips.rays.flatten(0, 1))
                 seen = clips.has_ray.flatten()[:, None, None]
                 features = ImageFeatures(features.tokens + seen * tokens, features.grid)
-            human = self.network.human_prior(image)
+            prior = cast(Dinov2Prior, self.network.human_prior)
+            human: HumanTokens = prior(image)
         if is_frozen and self.variant.detection_head == "tuned":
-            logits = _full(self.network.human_prior.score(human.tokens)).transpose(1, 2)
+            logits = _full(prior.score(human.tokens)).transpose(1, 2)
             human = HumanTokens(human.tokens, squeezed_sigmoid(logits).unflatten(-1, human.score.shape[-2:]))
         return features, human
 
     def _mask(self, image: ImageFeatures, human: HumanTokens) -> Tensor:
-        """Draw the masks of all frames."""
-        head = self.network.mask_head
+        """Predict the masks of all frames."""
+        head = cast(PatchMaskHead | ImageMaskHead, self.network.mask_head)
         if self.parts.mask_source == "image":
             return mask_map(head.mlp(_full(image.tokens)), image.grid, self.config.trunk.patch_size)
         return mask_square(head.mlp(_full(human.tokens)), self.parts.human_patch_size)
@@ -170,8 +181,8 @@ class TrainedNetwork(nn.Module):
     def _prompts(
         self, clips: ClipInput, image: ImageFeatures, human: HumanTokens, size: tuple[int, int]
     ) -> list[Detections]:
-        """Make all prompts of all frames in one go; return them per frame."""
-        prompter, side = self.network.prompter, human.score.shape[-1]
+        """Build the prompts of all frames in one batch; return them per frame."""
+        prompter, side = cast(HeadPrompter, self.network.prompter), human.score.shape[-1]
         cells, is_prompted = clips.cells.flatten(0, 1), clips.is_prompted.flatten(0, 1)
         frame = torch.arange(len(cells), device=cells.device)[:, None]
         human_features = human.tokens[frame, cells[..., 0] * side + cells[..., 1]]
@@ -238,9 +249,9 @@ class TrainedNetwork(nn.Module):
                 detections=detections,
                 image_size=size,
             )
-            pointmap, confidence = split_points(network.point_head.dpt(frame.levels, image.grid))
-            extras = network.extra_head(frame)
-            translation, quat_wxyz = decode_camera(network.camera_head.mlp(frame.pose_token)[0])
+            pointmap, confidence = split_points(cast(DptPointHead, network.point_head).dpt(frame.levels, image.grid))
+            extras = cast(DptExtraHead, network.extra_head)(frame)
+            translation, quat_wxyz = decode_camera(cast(MlpCameraHead, network.camera_head).mlp(frame.pose_token)[0])
             people = network.person_head(frame, ScenePoints(pointmap, confidence, pointmap.new_zeros(())))
         dense = (pointmap, confidence, extras.pointmap_segment, extras.confidence_segment, extras.rgb)
         bodies = (people.joint_rotations, people.betas, people.expression, people.head_camera)
@@ -263,7 +274,7 @@ def parameter_classes(network: nn.Module, variant: VariantSettings) -> dict[str,
 
 
 def needs_gradient(kind: ParameterClass, variant: VariantSettings) -> bool:
-    """Tell whether a parameter gets a gradient of its own; the reference's clipping needs those that only flow."""
+    """Return whether a parameter needs a gradient; the reference's clipping includes ``flowing`` ones."""
     return kind == "tuned" or (kind == "flowing" and variant.clipping == "reference")
 
 

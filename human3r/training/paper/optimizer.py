@@ -11,7 +11,7 @@ from human3r.training.paper.network import parameter_classes
 
 
 def learning_rate(epoch: float, settings: OptimizerSettings) -> float:
-    """Return the rate at a fractional epoch: from 0 up in a line, then down a half cosine to the least."""
+    """Return the rate at a fractional epoch: linear warm-up from 0, then a half cosine to the minimum."""
     epochs, rate = settings.epochs, settings.learning_rate
     return rate * warmup_cosine(epoch / epochs, settings.warmup_epochs / epochs, settings.min_learning_rate / rate)
 
@@ -23,7 +23,7 @@ def tuned_parameters(trained: nn.Module, variant: VariantSettings) -> dict[str, 
 
 
 def build_optimizer(parameters: dict[str, nn.Parameter], settings: OptimizerSettings) -> torch.optim.AdamW:
-    """Return AdamW that lets biases and other vectors keep their size."""
+    """Return AdamW without weight decay on biases and other vectors."""
     decayed = [values for values in parameters.values() if values.ndim > 1]
     others = [values for values in parameters.values() if values.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -35,7 +35,7 @@ def clip_gradients(trained: nn.Module, tuned: dict[str, nn.Parameter], settings:
     """Scale gradients to a norm of at most ``clip_norm`` and return the norm before.
 
     All parameters that hold a gradient take part: the tuned ones, and with ``variant.clipping = "reference"`` those
-    whose gradients nobody ever resets.
+    whose gradients are never reset.
     """
     owners = [values for values in trained.parameters() if values.grad is not None]
     return torch.nn.utils.clip_grad_norm_(owners or list(tuned.values()), settings.clip_norm)

@@ -1,7 +1,7 @@
 """The ray branch: a second, shallow encoder for known cameras, whose tokens are added to the image's.
 
-Only training has it: a view that knows its camera teaches the state where it is. Source: CUT3R (arXiv 2501.12387),
-sec. 3.3; that tokens are added, and that directions have unit length, is our reading.
+Used in training only. Source: CUT3R (arXiv 2501.12387), sec. 3.3; adding the tokens and normalizing the directions are
+our interpretation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RayEncoder(nn.Module):
     def forward(self, rays: Tensor) -> Tensor:
         """Map ``B 6 H W`` to ``B N D``."""
         tokens = self.patch_embedding(rays)
-        rotary = self.rotary.grid(*tokens.shape[-2:], tokens.device)
+        rotary = self.rotary.grid(tokens.shape[-2], tokens.shape[-1], tokens.device)
         tokens = tokens.flatten(2).transpose(1, 2)
         for block in self.blocks:
             tokens = block(tokens, rotary)

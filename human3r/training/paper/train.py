@@ -1,6 +1,6 @@
-"""The loop: clips in, checkpoints, log and validation table out. Stops and goes on at any iteration.
+"""Training loop with checkpoints, log and validation table; it can be stopped and resumed at any iteration.
 
-Every clip follows from the seed, the epoch and its place in it, so a resumed run is the unbroken one, bit for bit.
+Every clip is determined by seed, epoch and index, so a resumed run equals an uninterrupted one bit for bit.
 Source: Human3R (arXiv 2510.06219), sec. 4 and released configuration.
 """
 
@@ -47,8 +47,8 @@ class PaperTrainer:
     """A run: network, optimizer, data and progress.
 
     Args:
-        settings: Everything that decides it.
-        processes: Where it runs; None finds out.
+        settings: Settings of the run.
+        processes: Processes of the run; None detects them from the environment.
 
     Raises:
         InputError: A setting is impossible, or there is no data.
@@ -80,7 +80,7 @@ class PaperTrainer:
 
     @property
     def iterations_per_epoch(self) -> int:
-        """Steps of the optimizer per epoch; what does not fill one is left out."""
+        """Optimizer steps per epoch; an incomplete last step is dropped."""
         optimizer = self.settings.optimizer
         return self.settings.data.clips_per_epoch // (optimizer.batch * self.processes.count * optimizer.accumulation)
 
@@ -117,16 +117,16 @@ class PaperTrainer:
         return learning_rate(self.progress.iteration / self.iterations_per_epoch, self.settings.optimizer)
 
     def _start(self) -> Progress:
-        """Go on where the folder's run was, or start."""
+        """Resume the run of the folder, or initialize a new one."""
         if (self.folder / LAST).exists():
             progress = load_last(self.folder, self.trained, self.tuned, self.optimizer, self.settings)
-            _LOG.info("going on after iteration %d", progress.iteration)
+            _LOG.info("resuming after iteration %d", progress.iteration)
             return progress
         initialize(self.trained, self.settings.initial, self.settings.seed)
         return Progress()
 
     def _run_epoch(self, end: int) -> None:
-        """Train from where the epoch stands to its end, or to the iteration ``end``."""
+        """Train to the end of the current epoch, or to iteration ``end``."""
         epoch, done = divmod(self.progress.iteration, self.iterations_per_epoch)
         batches = self._plan(epoch)[done * self.settings.optimizer.accumulation :]
         micro_batches = iter(load_batches(self.training, batches, self.settings.data.workers))
@@ -155,7 +155,7 @@ class PaperTrainer:
         self.wrapped.train()
         for index in range(accumulation):
             is_last = index + 1 == accumulation
-            with nullcontext() if is_last else self.processes.unsynchronised(self.wrapped):
+            with nullcontext() if is_last else self.processes.unsynchronized(self.wrapped):
                 self._accumulate(next(micro_batches).to(self.processes.device), 1 / accumulation)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
@@ -177,7 +177,7 @@ class PaperTrainer:
         terms = loss_terms(predictions, clips, targets, self.body, settings.losses, settings.variant)
         total = total_loss(terms, settings.losses)
         named = {"loss": total, **terms.named()}
-        # One wait for the device instead of one per term.
+        # One device synchronization instead of one per term.
         values = dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
         if not torch.isfinite(total):
             bad = ", ".join(name for name, value in values.items() if not abs(value) < float("inf"))
@@ -200,7 +200,7 @@ class PaperTrainer:
         _LOG.info("iteration %d: loss %.4f", self.progress.iteration, line["loss"])
 
     def _end_epoch(self) -> None:
-        """Validate, keep the best, write ``last``."""
+        """Validate, write the best network and ``last``."""
         self.wrapped.eval()
         scores = self.validate()
         epoch = self.progress.iteration // self.iterations_per_epoch
@@ -230,7 +230,7 @@ class PaperTrainer:
         save_last(self.folder, self.trained, self.tuned, self.optimizer, self.progress, self.settings)
 
     def _on_main(self, action: Callable[[], object]) -> None:
-        """Let the first process write; the others wait for it."""
+        """Run ``action`` in the first process; the others wait."""
         if self.processes.rank == 0:
             action()
         self.processes.wait()
@@ -238,7 +238,7 @@ class PaperTrainer:
 
 @contextmanager
 def _fast_products(is_fast: bool) -> Iterator[None]:
-    """Let NVIDIA GPUs multiply fp32 with less precision, for the length of a run."""
+    """Allow TF32 matrix products on NVIDIA GPUs for the length of a run."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if is_fast else before)
     try:

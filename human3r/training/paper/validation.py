@@ -1,4 +1,4 @@
-"""Validation: the terms of the loss on clips that training never sees, and what they mean for people."""
+"""Validation: loss terms and person metrics on held-out clips."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from human3r.errors import CheckpointError
 from human3r.models.compact.convnets.efficientnet import BLOCKS, EfficientNetLite0
 
 PARAMETER_PREFIX = "image_encoder.trunk."
-"""Where the trunk sits in the assembly."""
+"""Prefix of the parameters in the assembled network."""
 _EPS = 1e-3
 """Epsilon of the batch normalization that the weights were trained with."""
 
@@ -72,7 +72,7 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the conversion from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("state", type=Path, help="efficientnet-lite0-57934424.pth")
     parser.add_argument("folder", type=Path, help="folder of shards to write into")
     options = parser.parse_args(arguments)

@@ -24,7 +24,7 @@ from human3r.errors import CheckpointError
 from human3r.models.compact.convnets.movenet import HEADS, MoveNet
 
 PARAMETER_PREFIX = "human_prior.network."
-"""Where the network sits in the assembly."""
+"""Prefix of the parameters in the assembled network."""
 _PREFIX = "StatefulPartitionedCall/"
 _TRUNK = "center_net_mobile_net_v2fpn_feature_extractor/model_1/"
 _GRAPH_HEADS = {
@@ -127,7 +127,7 @@ def _plain(name: str, source: str) -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the conversion from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("graph", type=Path, help="movenet-multipose.json")
     parser.add_argument("weights", type=Path, help="movenet-multipose.bin")
     parser.add_argument("folder", type=Path, help="folder of shards to write into")

@@ -1,6 +1,6 @@
-"""From rendered clips to training samples: choose frames, resize, mirror, and change the looks hard.
+"""From rendered clips to training samples: frame selection, resizing, mirroring and photometric augmentation.
 
-Renders are sharper, cleaner and more saturated than phone video; what is learnt must not depend on that.
+Renders are sharper, cleaner and more saturated than phone video, so the augmentation is strong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_cl
 
 @dataclass(frozen=True)
 class SceneSample(TensorRecord):
-    """T frames of one clip at network size, or of several clips, one behind the other."""
+    """T frames of one clip at network size, or of several concatenated clips."""
 
     image: Tensor
     """``T 3 H W`` in [-1, 1]."""
@@ -32,6 +32,11 @@ class SceneSample(TensorRecord):
     """``T`` pixels of this size."""
     T_world_camera: Tensor
     """``T 4 4``"""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images, pixels."""
+        return self.image.shape[-2], self.image.shape[-1]
 
 
 def choose_frames(length: int, count: int, generator: np.random.Generator) -> tuple[int, ...]:
@@ -61,27 +66,27 @@ def build_sample(clip: SyntheticClip, size: tuple[int, int]) -> SceneSample:
     image = functional.interpolate(image, (height, width), mode="bilinear", antialias=True, align_corners=False)
     truth = torch.stack([torch.from_numpy(clip.depth), torch.from_numpy(clip.person_mask).float()], dim=1)
     truth = functional.interpolate(truth, (height, width), mode="nearest-exact")
-    # The two sides may be squeezed differently; one focal length stands for both.
-    squeeze = 0.5 * (width / clip.image.shape[2] + height / clip.image.shape[1])
-    focal = torch.from_numpy(clip.K[:, 0, 0]).float() * squeeze
+    # The scales of both sides may differ slightly; one focal length is used for both.
+    scale = 0.5 * (width / clip.image.shape[2] + height / clip.image.shape[1])
+    focal = torch.from_numpy(clip.K[:, 0, 0]).float() * scale
     return SceneSample(image, truth[:, 0], truth[:, 1], focal, torch.from_numpy(clip.T_world_camera).float())
 
 
 def read_sample(
-    folder: Path, frames: int, scale: float, generator: np.random.Generator, least_zoom: float = 1.0
+    folder: Path, frames: int, scale: float, generator: np.random.Generator, min_crop: float = 1.0
 ) -> SceneSample:
-    """Read a random piece of a rendered clip, changed for training."""
+    """Read a random part of a rendered clip, augmented for training."""
     length = len(sorted(folder.glob("rgb_*.jpg")))
     clip = read_clip(folder, choose_frames(length, frames, generator))
     size = network_size(clip.image.shape[1:3], scale)
-    sample = build_sample(zoom(clip, float(generator.uniform(least_zoom, 1.0))), size)
+    sample = build_sample(crop_center(clip, float(generator.uniform(min_crop, 1.0))), size)
     if generator.random() < 0.5:
         sample = mirror(sample)
-    return SceneSample(**{**vars(sample), "image": change_looks(sample.image, generator)})
+    return SceneSample(**{**vars(sample), "image": augment_colors(sample.image, generator)})
 
 
-def zoom(clip: SyntheticClip, share: float) -> SyntheticClip:
-    """Keep the middle ``share`` of both sides: the same place through a longer lens."""
+def crop_center(clip: SyntheticClip, share: float) -> SyntheticClip:
+    """Crop to the middle ``share`` of both sides, which corresponds to a longer focal length."""
     height, width = clip.image.shape[1:3]
     top, left = (round(side * (1 - share) / 2) for side in (height, width))
     inside = (slice(None), slice(top, height - top), slice(left, width - left))
@@ -92,7 +97,7 @@ def zoom(clip: SyntheticClip, share: float) -> SyntheticClip:
 
 
 class ClipPool:
-    """The rendered clips of a folder by image size; clips that appear while it is in use are found.
+    """The rendered clips of a folder by image size; ``refresh`` adds clips rendered since.
 
     Args:
         root: Folder of clips.
@@ -105,7 +110,7 @@ class ClipPool:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look for new clips."""
+        """Add clips that were rendered since the last call."""
         for folder in clip_folders(self.root):
             if folder not in self.known:
                 self.known.add(folder)
@@ -113,7 +118,7 @@ class ClipPool:
                     self.by_size.setdefault((image.height, image.width), []).append(folder)
 
     def draw(self, count: int, generator: np.random.Generator) -> list[Path]:
-        """Draw clips of one size; sizes come as often as they are."""
+        """Draw clips of one size, with sizes in proportion to their number of clips."""
         sizes = sorted(self.by_size)
         shares = np.array([len(self.by_size[size]) for size in sizes], float)
         chosen = self.by_size[sizes[int(generator.choice(len(sizes), p=shares / shares.sum()))]]
@@ -121,7 +126,7 @@ class ClipPool:
 
 
 def mirror(sample: SceneSample) -> SceneSample:
-    """Exchange left and right."""
+    """Mirror images, maps and camera poses left to right."""
     flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
     return SceneSample(
         sample.image.flip(-1),
@@ -132,12 +137,12 @@ def mirror(sample: SceneSample) -> SceneSample:
     )
 
 
-def change_looks(image: Tensor, generator: np.random.Generator) -> Tensor:
-    """Change colors, light, sharpness and noise of a whole clip in one way.
+def augment_colors(image: Tensor, generator: np.random.Generator) -> Tensor:
+    """Change colors, brightness, sharpness and noise by the same random amounts for all frames of a clip.
 
     Args:
         image: ``T 3 H W`` in [-1, 1].
-        generator: Source of chance.
+        generator: Random generator.
     """
     light = (image + 1) / 2
     light = light.clamp(min=1e-4) ** float(np.exp(generator.normal(0, 0.3)))
@@ -160,16 +165,16 @@ def change_looks(image: Tensor, generator: np.random.Generator) -> Tensor:
 
 
 def _soften(light: Tensor, scale: float) -> Tensor:
-    """Lose detail as a small sensor or a video codec does."""
+    """Remove fine detail by down- and upsampling."""
     height, width = light.shape[-2:]
     small = functional.interpolate(light, scale_factor=scale, mode="bilinear", antialias=True)
     return functional.interpolate(small, (height, width), mode="bilinear")
 
 
 def _flare(light: Tensor, generator: np.random.Generator) -> Tensor:
-    """Add a soft bright or dark blot."""
+    """Add a soft bright or dark spot."""
     height, width = light.shape[-2:]
     y = torch.linspace(0, 1, height)[:, None] - float(generator.random())
     x = torch.linspace(0, 1, width)[None] - float(generator.random())
-    blot = torch.exp(-(x.square() + y.square()) / float(generator.uniform(0.02, 0.4)))
-    return light + blot * float(generator.uniform(-0.4, 0.5))
+    spot = torch.exp(-(x.square() + y.square()) / float(generator.uniform(0.02, 0.4)))
+    return light + spot * float(generator.uniform(-0.4, 0.5))

@@ -1,4 +1,4 @@
-"""Camera path of the whole network on held-out rendered clips, next to the answer 'it did not move'."""
+"""Camera path of the whole network on held-out rendered clips, next to the baseline of a static camera."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the scene heads are asked for: depth, its confidence and its edges, focal length, person mask.
+"""Losses of the scene heads: depth, its confidence and gradients, focal length, person mask.
 
-Depth is compared as a logarithm, once as it is and once with one scale per clip taken out. Sources: price of confidence
-of CUT3R (arXiv 2501.12387), eq. 6; gradient matching of MegaDepth (arXiv 1804.00607), eq. 4.
+Log depth is compared metrically and with one scale per clip removed. Sources: confidence loss of CUT3R
+(arXiv 2501.12387), eq. 6; gradient matching of MegaDepth (arXiv 1804.00607), eq. 4.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from human3r.training.scene.batches import SceneSample
 from human3r.training.scene.config import SceneTraining
 
 _SKY_ERROR = 2.0
-"""Error that counts for a pixel without surface: confidence there goes to its least. Source: spec of CUT3R's loss."""
+"""Error assigned to pixels without surface, which drives their confidence to its minimum."""
 _SKY_LOG_M = math.log(60.0)
 _NUM_GRADIENT_SCALES = 4
 
@@ -50,8 +50,8 @@ class SceneLoss:
 
 
 def canonical_log_depth(sample: SceneSample) -> Tensor:
-    """Return ``T H W`` logarithm of the depth that the prior focal length would see; 0 where there is no surface."""
-    prior = prior_focal_px(tuple(sample.image.shape[-2:]))
+    """Return ``T H W`` logarithm of the depth under the prior focal length; 0 where there is no surface."""
+    prior = prior_focal_px(sample.size)
     canonical = sample.depth * (prior / sample.focal_px)[:, None, None]
     return torch.where(sample.depth > 0, canonical.clamp(min=0.05).log(), 0.0)
 
@@ -59,19 +59,19 @@ def canonical_log_depth(sample: SceneSample) -> Tensor:
 def scene_loss(
     maps: SceneMaps, mask_logits: Tensor, sample: SceneSample, config: SceneTraining, num_clips: int = 1
 ) -> SceneLoss:
-    """Compare the predictions of clips with the truth; the frames of each clip stand together."""
+    """Compare the predictions of clips with the ground truth; the frames of each clip are contiguous."""
     valid = sample.depth > 0
     target = canonical_log_depth(sample)
     error = (maps.log_depth - target) * valid
     count = valid.sum().clamp(min=1)
     metric = error.abs().sum() / count
     aligned = ((error - clip_offsets(error.detach(), valid, num_clips)) * valid).abs()
-    # Confidence is told where the depth is wrong; it must not excuse the depth from being right there.
-    confidence, wrong = maps.confidence, aligned.detach()
-    seen = confidence * wrong * valid - config.confidence_price * confidence.log() * valid
+    # Detached: confidence learns the error of depth, but does not reduce the gradient of depth.
+    confidence, residual = maps.confidence, aligned.detach()
+    seen = confidence * residual * valid - config.confidence_price * confidence.log() * valid
     unseen = (_SKY_ERROR * confidence - config.confidence_price * confidence.log()) * ~valid
     pixels = valid.numel()
-    focal_target = (sample.focal_px / prior_focal_px(tuple(sample.image.shape[-2:]))).log()
+    focal_target = (sample.focal_px / prior_focal_px(sample.size)).log()
     return SceneLoss(
         metric=metric,
         shape=aligned.sum() / count,
@@ -86,13 +86,13 @@ def scene_loss(
 def clip_offsets(error: Tensor, valid: Tensor, num_clips: int) -> Tensor:
     """Return ``F 1 1``: the median of each clip's logarithmic errors, which one scale per clip takes out."""
     hidden = error.masked_fill(~valid, torch.nan).view(num_clips, -1)
-    # Every fourth pixel tells the median as well, and sorting is slow.
+    # Every fourth pixel suffices for the median; sorting is slow.
     medians = hidden[:, ::4].nanmedian(dim=1).values.nan_to_num(0.0)
     return medians.repeat_interleave(error.shape[0] // num_clips)[:, None, None]
 
 
 def gradient_loss(error: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean absolute slope of ``T H W`` errors over several scales: edges must sit where they are."""
+    """Return the mean absolute slope of ``T H W`` errors over several scales, which aligns depth edges."""
     total = error.new_zeros(())
     for level in range(_NUM_GRADIENT_SCALES):
         step = 2**level

@@ -1,17 +1,19 @@
-"""Run the trainable part of ``compact`` over clips: trunks and heads in one batch, decoder time step by time step."""
+"""Run the trainable part of ``compact`` over clips: trunks and heads in one batch, decoder step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from human3r.models.compact.people.human_prior import MoveNetPrior
+from human3r.models.compact.people.prompter import KeypointDetections
 from human3r.models.compact.people.skeleton_map import draw_skeletons
-from human3r.models.compact.scene.point_head import STRIDE_PX, SceneMaps
+from human3r.models.compact.scene.point_head import STRIDE_PX, CompactPointHead, KeypointMaskHead, SceneMaps
 from human3r.models.decoder import DualDecoder
 from human3r.models.human3r import Human3R
 from human3r.models.layers import attention
@@ -19,10 +21,10 @@ from human3r.models.layers.rope import RotaryTable
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
 
 _FROZEN = ("human_prior.", "person_head.")
-"""The people prior carries what no render can teach; bodies have a training of their own."""
+"""The human prior is pretrained on real people; the lifter is trained separately."""
 TRUNK = "image_encoder.trunk."
 _FROZEN_TRUNK = tuple(f"{TRUNK}{part}" for part in ("stem.", "blocks.0.", "blocks.1.", "blocks.2."))
-"""Edges and textures, learnt from photographs: renders would only narrow them."""
+"""Low-level features pretrained on photographs."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ClipPrediction:
 
 
 def trainable_parameters(network: Human3R, with_trunk: bool = True) -> dict[str, nn.Parameter]:
-    """Return what is trained, and freeze the rest."""
+    """Return the trained parameters and freeze the others."""
     frozen = _FROZEN + (_FROZEN_TRUNK if with_trunk else (TRUNK,))
     chosen = {}
     for name, parameter in network.named_parameters():
@@ -46,7 +48,7 @@ def trainable_parameters(network: Human3R, with_trunk: bool = True) -> dict[str,
 
 
 def run_clip(network: Human3R, image: Tensor, num_clips: int = 1, use_bf16: bool = False) -> ClipPrediction:
-    """Predict every frame of clips of one size and length, each with the state that the frames before it left.
+    """Predict every frame of clips of one size and length, each with the state after its preceding frames.
 
     Args:
         network: ``compact``.
@@ -54,7 +56,8 @@ def run_clip(network: Human3R, image: Tensor, num_clips: int = 1, use_bf16: bool
         num_clips: Clips in ``image``.
         use_bf16: Products of the transformer blocks in bfloat16.
     """
-    prior: MoveNetPrior = network.human_prior
+    prior = cast(MoveNetPrior, network.human_prior)
+    point_head, mask_head = cast(CompactPointHead, network.point_head), cast(KeypointMaskHead, network.mask_head)
     size = (image.shape[-2], image.shape[-1])
     image = image.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
@@ -66,10 +69,11 @@ def run_clip(network: Human3R, image: Tensor, num_clips: int = 1, use_bf16: bool
             for index in range(image.shape[0])
         ]
         levels = decode_clips(network, features, detections, num_clips)
-    skeletons = torch.stack([draw_skeletons(found.keypoints, size, STRIDE_PX) for found in detections])
+    keypoints = [found.keypoints for found in detections if isinstance(found, KeypointDetections)]
+    skeletons = torch.stack([draw_skeletons(found, size, STRIDE_PX) for found in keypoints if found is not None])
     tokens = features.tokens.float()
-    maps = network.point_head.predict((tokens, *(level.float() for level in levels)), features, human)
-    return ClipPrediction(maps, network.mask_head.predict(features, human, skeletons))
+    maps = point_head.predict((tokens, *(level.float() for level in levels)), features, human)
+    return ClipPrediction(maps, mask_head.predict(features, human, skeletons))
 
 
 def decode_clips(
@@ -102,14 +106,14 @@ def _decode_step(
     detections: list[Detections],
     state: Tensor,
 ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-    """Decode one frame of every clip, those with and those without people apart; returns levels, pose token, state."""
+    """Decode one frame of every clip, in two groups: without and with people; returns levels, pose token, state."""
     rows = [[], []]
     for row, found in enumerate(detections):
         rows[len(found) > 0].append(row)
     outputs = []
     for group in filter(None, rows):
         most = max(len(detections[row]) for row in group)
-        # A shorter list repeats its people: the same keys twice change a softmax little, and no mask is needed.
+        # Shorter lists repeat their people instead of masking: duplicate keys change the softmax little.
         order = [torch.arange(most) % max(len(detections[row]), 1) for row in group]
         prompts = torch.stack([detections[row].prompts[index] for row, index in zip(group, order, strict=True)])
         places = torch.stack([detections[row].positions[index] for row, index in zip(group, order, strict=True)])
@@ -130,7 +134,7 @@ def _decode_batch(
     places: Tensor,
     state: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Do what ``DualDecoder.forward`` does for ``B`` frames of as many streams, without gates."""
+    """Run ``DualDecoder.forward`` for one frame of each of ``B`` streams, without gates."""
     num_image, device = image_tokens.shape[1], image_tokens.device
     tokens = torch.cat((pose_token, decoder.embed_image(image_tokens), prompts.to(pose_token.dtype)), dim=1)
     tables = []
@@ -163,7 +167,7 @@ def _join_tables(shared: RotaryTable, own: list[RotaryTable]) -> RotaryTable:
 
 @contextmanager
 def explicit_attention() -> Iterator[None]:
-    """Attend by two products and a softmax: on a CPU its gradient takes half the time of the fused kernel's."""
+    """Use the unfused attention, whose backward pass takes half the time on a CPU."""
     fused = attention.attend
     attention.attend = attention.attend_reference
     try:

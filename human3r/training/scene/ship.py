@@ -16,7 +16,7 @@ _TRUNK_METADATA = {
 
 
 def ship_scene_weights(checkpoint: Path, folder: Path) -> list[Path]:
-    """Write every trained parameter as fp16; the trunk's file keeps what was not trained. Returns the files."""
+    """Write every trained parameter as fp16 and return the files; untrained parts of the trunk are kept."""
     average = load_checkpoint(checkpoint)[0]["average"]
     trained = {name: values for name, values in average.items() if name.startswith(TRUNK)}
     scene = {name: values for name, values in average.items() if name not in trained}

@@ -1,10 +1,11 @@
-"""The loop: clips in, checkpoint and log out. Stops and resumes at any step."""
+"""Training loop of the scene heads; it can be stopped and resumed at any step."""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +37,14 @@ _LOG = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"
 _LOG_EVERY = 20
 _REFRESH_EVERY = 100
-"""Steps between looks for new clips."""
+"""Steps between searches for new clips."""
 
 
 class SceneTrainer:
-    """Everything that a checkpoint holds.
+    """A training run: network, optimizer, weight average and progress.
 
     Args:
-        config: The run.
+        config: Settings of the run.
     """
 
     def __init__(self, config: SceneTraining) -> None:
@@ -86,7 +87,7 @@ class SceneTrainer:
         self.validate()
 
     def _train_step(self) -> dict[str, float]:
-        # One generator per step: a resumed run draws what an unbroken one would have drawn.
+        # One generator per step, so that a resumed run makes the same draws.
         generator = np.random.default_rng([self.config.seed, self.step])
         if self.step % _REFRESH_EVERY == 0:
             self.pool.refresh()
@@ -96,7 +97,7 @@ class SceneTrainer:
         count = config.final_clips_per_step if is_final else config.clips_per_step
         scale = float(generator.choice(config.final_scales if is_final else config.scales))
         folders = self.pool.draw(count, generator)
-        clips = [read_sample(folder, config.frames, scale, generator, config.least_zoom) for folder in folders]
+        clips = [read_sample(folder, config.frames, scale, generator, config.min_crop) for folder in folders]
         sample = concatenate(clips)
         self.optimizer.zero_grad(set_to_none=True)
         prediction = run_clip(self.network, sample.image, count, config.use_bf16)
@@ -122,7 +123,7 @@ class SceneTrainer:
         return network.eval()
 
     def validate(self) -> None:
-        """Write the table of the averaged weights on the held-out clips."""
+        """Write the scores of the averaged weights on the held-out clips."""
         folders = clip_folders(Path(self.config.clips) / "val")[: self.config.validation_clips]
         if not folders:
             return
@@ -146,11 +147,11 @@ class SceneTrainer:
             self.network.load_state_dict(groups["parameters"], strict=False)
             self.average = groups["average"]
             load_optimizer(self.optimizer, groups["optimizer"])
-            self.step, self.seconds = int(str(facts["step"])), float(str(facts["seconds"]))
+            self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
         elif self.config.start:
             groups, _ = load_checkpoint(Path(self.config.start))
             known = self.network.state_dict()
-            # Parts whose shapes have changed since then start fresh.
+            # Parts of other shapes keep their initial weights.
             fitting = {
                 name: values
                 for name, values in groups["average"].items()
@@ -159,20 +160,20 @@ class SceneTrainer:
             self.network.load_state_dict(fitting, strict=False)
             self.average = {name: values.detach().clone() for name, values in self.parameters.items()}
 
-    def _log(self, entry: dict[str, object]) -> None:
+    def _log(self, entry: Mapping[str, object]) -> None:
         _LOG.info("%s", entry)
         with (self.folder / "log.jsonl").open("a") as stream:
             stream.write(json.dumps(entry) + "\n")
 
 
 def start_network() -> Human3R:
-    """Return ``compact`` with the frozen trunks of the package and fresh weights elsewhere, ready for training."""
+    """Return ``compact`` with the frozen trunks of the package and initial weights elsewhere."""
     network = build_network(COMPACT)
     expected = network.state_dict()
     shipped = read_shards(COMPACT_FOLDER, "human_prior.") | read_shards(COMPACT_FOLDER, "image_encoder.trunk.")
     network.load_state_dict({name: values.to(expected[name].dtype) for name, values in shipped.items()}, strict=False)
     use_fast_convolutions(network)
-    # The trunk learns, and in fp32 the gradients of depthwise convolutions take half the time.
+    # Gradients of depthwise convolutions take half the time in fp32.
     network.image_encoder.trunk.float()
     return network
 

@@ -1,4 +1,4 @@
-"""Scores on held-out rendered clips, next to trivial answers: a falling loss alone can be nothing but priors."""
+"""Scores on held-out rendered clips, next to trivial baselines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from human3r.training.scene.network import run_clip
 from human3r.training.synthetic.clip import read_clip
 
 _CONSTANT_DEPTH_M = 4.0
-"""The trivial depth."""
+"""Depth of the constant baseline."""
 
 
 @torch.inference_mode()
@@ -27,7 +27,7 @@ def validate(network: Human3R, folders: list[Path], scale: float = 1.0) -> dict[
         prediction = run_clip(network, sample.image)
         log_focal = prediction.maps.log_focal.mean()
         depth = (prediction.maps.log_depth + log_focal).exp()
-        prior = prior_focal_px(tuple(sample.image.shape[-2:]))
+        prior = prior_focal_px(sample.size)
         focal_error = (prior * log_focal.exp() / sample.focal_px.mean()).log().abs()
         rows.append(
             depth_scores(depth, sample, "")

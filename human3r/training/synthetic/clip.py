@@ -7,15 +7,14 @@ per frame, and ``clip.npz`` with everything else. This module does not render; t
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from human3r.atomic import whole_or_absent_folder
 from human3r.errors import FormatError
 
 DEPTH_NEAR_M = 0.05
@@ -108,9 +107,7 @@ def decode_depth(codes: np.ndarray) -> np.ndarray:
 
 def write_clip(folder: Path, clip: SyntheticClip, jpeg_quality: int = 90) -> None:
     """Write one clip as ``folder``; the folder appears complete or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(mkdtemp(prefix=".partial_", dir=folder.parent))
-    try:
+    with whole_or_absent_folder(folder) as partial:
         for index in range(len(clip)):
             Image.fromarray(clip.image[index]).save(partial / f"rgb_{index:02d}.jpg", quality=jpeg_quality)
             codes = Image.fromarray(encode_depth(clip.depth[index]))
@@ -121,13 +118,6 @@ def write_clip(folder: Path, clip: SyntheticClip, jpeg_quality: int = 90) -> Non
         about = {"layout": LAYOUT_VERSION, "num_frames": len(clip), "is_static_camera": bool(clip.is_static_camera)}
         about |= {"seed": int(clip.seed), "split": clip.split, "scene": clip.scene}
         np.savez_compressed(partial / "clip.npz", about=np.array(json.dumps(about)), **arrays)
-        partial.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def read_clip(folder: Path, frames: tuple[int, ...] | None = None) -> SyntheticClip:

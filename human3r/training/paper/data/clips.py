@@ -1,4 +1,4 @@
-"""Which frames make a clip, and which clips make an epoch. Everything follows from numbers, nothing from the past.
+"""Frames of a clip and clips of an epoch; both depend on seed, epoch and index only.
 
 Source: Human3R (arXiv 2510.06219), supplement, and its released configuration: clips of 4 frames, strides of 1 to 4.
 """
@@ -46,7 +46,7 @@ class ClipRequest:
 
 
 def list_starts(root: Path, split: str, excluded: tuple[str, ...] = ()) -> list[ClipStart]:
-    """Return every frame of a split that a clip may begin with.
+    """Return every frame of a split at which a clip may start.
 
     Raises:
         InputError: There is none.
@@ -82,10 +82,10 @@ def choose_frames(num_after: int, rng: np.random.Generator) -> list[int]:
 
 
 def plan_epoch(num_starts: int, epoch: int, seed: int, batch: int, data: DataSettings) -> list[list[ClipRequest]]:
-    """Return the batches of an epoch; what does not fill a batch is left out.
+    """Return the batches of an epoch; an incomplete last batch is dropped.
 
     Args:
-        num_starts: Length of the list of starts; a short list is gone through again.
+        num_starts: Length of the list of starts; a short list is repeated.
         epoch: From 0.
         seed: Of the run.
         batch: Clips per batch.

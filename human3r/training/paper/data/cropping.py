@@ -14,7 +14,7 @@ from human3r.errors import FormatError
 from human3r.training.paper.data.layout import LabelledFrame
 
 MAX_DEPTH_M = 200.0
-"""Depth beyond this is taken for unknown."""
+"""Depth beyond this is treated as unknown."""
 _MIN_MARGIN = 1 / 5
 """Share of a side that must lie on either side of the principal point."""
 

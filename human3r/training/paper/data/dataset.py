@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from human3r.training.paper.data.color_jitter import jitter_colors
 from human3r.training.paper.data.cropping import clean_depth, crop_frame
 from human3r.training.paper.data.layout import NUM_TRUE_BETAS, LabelledFrame, LabelledPeople, read_frame
 
+RecordT = TypeVar("RecordT", bound=TensorRecord)
 _MIN_DEPTH_M = 0.01
 """People whose SMPL-X translation is nearer than this, or behind the camera, are left out."""
 
@@ -54,17 +56,17 @@ class TrueClips(TensorRecord):
     T_world_camera: Tensor
     """``B N 4 4``"""
     has_ray: Tensor
-    """``B N`` bool: the view also shows the network its true rays."""
+    """``B N`` bool: the network receives the true rays of the view."""
     people: TruePeople
 
 
 class ClipDataset(Dataset):
-    """Prepares clips on request; keeps nothing.
+    """Prepares clips on request, without caching.
 
     Args:
-        folder: Of the split.
-        starts: Where clips may begin.
-        data: Augmentation and slots.
+        folder: Folder of the split.
+        starts: Possible first frames.
+        data: Augmentation and number of slots.
     """
 
     def __init__(self, folder: Path, starts: list[ClipStart], data: DataSettings) -> None:
@@ -129,14 +131,14 @@ def _with_clean_depth(frame: LabelledFrame) -> LabelledFrame:
     return LabelledFrame(**{**vars(frame), "depth": clean_depth(frame.depth)})
 
 
-def _stacked(arrays: object) -> Tensor:
-    return torch.from_numpy(np.stack(list(arrays))).to(torch.float32)  # type: ignore[call-overload]
+def _stacked(arrays: Iterable[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(list(arrays))).to(torch.float32)
 
 
-def _stack(records: Sequence[TensorRecord]) -> TensorRecord:
-    """Stack equal records along a new first axis, nested ones too."""
+def _stack(records: Sequence[RecordT]) -> RecordT:
+    """Stack records of one type along a new first axis, including nested ones."""
     first = records[0]
-    stacked: dict[str, object] = {}
+    stacked: dict[str, Any] = {}
     for field in fields(first):
         values = [getattr(record, field.name) for record in records]
         stacked[field.name] = torch.stack(values) if isinstance(values[0], Tensor) else _stack(values)

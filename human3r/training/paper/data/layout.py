@@ -77,7 +77,7 @@ class LabelledFrame:
 
 
 def list_sequences(root: Path, split: str) -> dict[str, list[str]]:
-    """Return the frame names, in order, of every sequence of a split; hidden folders are not finished yet."""
+    """Return the frame names, in order, of every sequence of a split; hidden folders are incomplete."""
     folder = root / split
     if not folder.is_dir():
         return {}
@@ -89,7 +89,7 @@ def list_sequences(root: Path, split: str) -> dict[str, list[str]]:
 
 
 def read_frame(sequence: Path, name: str) -> LabelledFrame:
-    """Read one frame; labels are read as data, nothing in them is carried out.
+    """Read one frame; labels are read as data and never executed.
 
     Raises:
         FormatError: A file is missing or damaged, or its contents do not fit together.

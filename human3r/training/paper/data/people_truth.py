@@ -1,6 +1,6 @@
-"""True bodies of labeled people, predicted bodies to compare with them, and which patch of the square is whose.
+"""Ground-truth and predicted bodies, and the assignment of people to patches of the padded square.
 
-There is no matching: in training, prompts are placed where the truth has heads.
+There is no matching: in training, prompts are placed at the true heads.
 Source: Human3R (arXiv 2510.06219), sec. 3.3 and supplement A.1.
 """
 
@@ -36,12 +36,12 @@ class Bodies(TensorRecord):
 
 @dataclass(frozen=True)
 class Assignment(TensorRecord):
-    """Whose head lies in which patch of the square."""
+    """Assignment of people to the patches that contain their heads."""
 
     cells: Tensor
     """``B N M 2`` int64 (row, column); (0, 0) in slots that own none."""
     is_owner: Tensor
-    """``B N M`` bool: the slot holds a person who owns a patch. There may be holes."""
+    """``B N M`` bool: the slot holds a person who owns a patch. Not necessarily contiguous."""
     score_target: Tensor
     """``B N g g`` 1 where a patch is owned, else 0."""
 
@@ -87,7 +87,7 @@ def pose_predicted(
 ) -> Bodies:
     """Pose P predicted bodies whose head joints stand at ``head_camera`` (``P 3``, meters, camera frame).
 
-    Moving the head moves everything by as much; turning the root leaves the head where it is.
+    The body is posed at the origin and then translated.
     """
     mesh = body.mesh(to_smplx_order(joint_rotations), betas, expression, torch.zeros_like(head_camera))
     shift = (head_camera - mesh.joints[:, Joint.HEAD])[:, None]
@@ -111,7 +111,7 @@ def assign_heads(
     patch: int,
     truncated: Literal["drop", "clamp"] = "drop",
 ) -> Assignment:
-    """Find the patch of each head; of several heads in one patch the nearest person's, the lowest slot's, counts.
+    """Find the patch of each head; of several heads in one patch the nearest person (lowest slot) owns it.
 
     Args:
         heads: ``B N M 3`` head joints in the camera frame, meters.
@@ -120,7 +120,7 @@ def assign_heads(
         image_size: (height, width).
         side: Pixels of the padded square.
         patch: Pixels of a patch of it.
-        truncated: What becomes of heads outside of the image, see ``VariantSettings``.
+        truncated: Treatment of heads outside of the image, see ``VariantSettings``.
     """
     height, width = image_size
     in_front = heads[..., 2] > 0

@@ -1,4 +1,4 @@
-"""From BEDLAM as it is downloaded to the per-frame layout that training reads.
+"""Convert the BEDLAM download to the per-frame layout of training.
 
 Source: BEDLAM (arXiv 2306.16940) and its public file formats; the selection of frames and scenes is that of Human3R
 (arXiv 2510.06219). Every formula is for Unreal's axes (x forward, y right, z up; centimeters, degrees).
@@ -64,7 +64,7 @@ class SceneLabels:
     """``R 4 4``; its translation is added to ``trans_cam``."""
 
     def people(self, image_name: str) -> LabelledPeople | None:
-        """Return everybody of one image, or None where the image has no label."""
+        """Return the people of one image, or None for an image without labels."""
         rows = np.flatnonzero(self.imgname == image_name)
         if not len(rows):
             return None
@@ -73,7 +73,7 @@ class SceneLabels:
 
 
 def is_scene_used(scene: str) -> bool:
-    """Tell whether a scene takes part: no close-ups, which are filmed upright, and none without valid depth."""
+    """Return whether a scene is used: no close-ups (portrait format) and none without valid depth."""
     return "closeup" not in scene and scene not in SCENES_WITHOUT_DEPTH
 
 
@@ -143,7 +143,7 @@ def read_labels(labels: Path, scene: str) -> SceneLabels | None:
 
 
 def convert_scene(scene: Path, labels: Path, output: Path) -> Iterator[tuple[str, int]]:
-    """Convert a scene and yield (sequence, number of frames); what is there already is left alone.
+    """Convert a scene and yield (sequence, number of frames); existing sequences are kept.
 
     A sequence appears whole or not at all. Sequences without any label are left out.
 
@@ -196,7 +196,7 @@ def _convert_sequence(scene: Path, sequence: str, labels: SceneLabels, target: P
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    """Return people as True; the file shows everything else, and without one nobody is marked."""
+    """Return people as True; the file marks the background; without a file the mask is empty."""
     if not path.is_file():
         return np.zeros(IMAGE_SIZE, bool)
     with Image.open(path) as file:
@@ -246,5 +246,5 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         file.flush()
         texts = read_foreign_pickle(Path(file.name))
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise FormatError(f"The array {name} of objects holds something else than texts.", "Download it again.")
+        raise FormatError(f"The array {name} of objects holds values that are not text.", "Download it again.")
     return np.array(texts, dtype=str).reshape(shape)

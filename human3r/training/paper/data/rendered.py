@@ -1,25 +1,24 @@
-"""From clips of the synthetic generator to the per-frame layout of BEDLAM: training with nothing to register for."""
+"""From clips of the synthetic generator to the per-frame layout of BEDLAM: training without licensed data."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 
+from human3r.atomic import whole_or_absent_folder
 from human3r.errors import InputError
 from human3r.training.paper.data.layout import NUM_TRUE_BETAS, SPLITS, LabelledFrame, LabelledPeople, write_frame
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, transform_people
 
 SPLIT_FOLDERS = {"train": SPLITS[0], "val": SPLITS[1]}
-"""Splits of the generator and where they go."""
+"""Split of the generator -> folder of the layout."""
 SEQUENCE_PREFIX = "synthetic_"
 
 
 def convert_rendered(source: Path, output: Path, max_clips: int | None = None) -> Iterator[str]:
-    """Convert the clips below ``source``/train and ``source``/val, one sequence per clip; what is there stays.
+    """Convert the clips below ``source``/train and ``source``/val, one sequence per clip; existing ones are kept.
 
     Args:
         source: Folder that ``python -m human3r synth`` wrote.
@@ -41,7 +40,7 @@ def convert_rendered(source: Path, output: Path, max_clips: int | None = None) -
 
 
 def labeled_frames(clip: SyntheticClip) -> Iterator[LabelledFrame]:
-    """Yield the frames of a clip with people in the camera frame; who is not seen at all in a frame is not in it."""
+    """Yield the frames of a clip with people in the camera frame, without those of whom no pixel is visible."""
     for row in range(len(clip)):
         people = transform_people(clip.people, np.linalg.inv(clip.T_world_camera[row]))
         seen = np.flatnonzero(people.visible_fraction[row] > 0)
@@ -68,12 +67,6 @@ def labeled_frames(clip: SyntheticClip) -> Iterator[LabelledFrame]:
 
 def write_sequence(target: Path, clip: SyntheticClip) -> None:
     """Write one clip as the sequence folder ``target``, which appears complete or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(mkdtemp(prefix=".partial_", dir=target.parent))
-    try:
+    with whole_or_absent_folder(target) as partial:
         for index, frame in enumerate(labeled_frames(clip)):
             write_frame(partial, f"{index:04d}", frame)
-        partial.chmod(0o755)
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

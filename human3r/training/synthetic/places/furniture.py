@@ -111,7 +111,7 @@ class FurnitureStore:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial.npz")
-            np.savez_compressed(partial, **parsed)
+            np.savez_compressed(partial, **parsed)  # pyright: ignore[reportArgumentType]
             partial.rename(path)
         return parsed
 

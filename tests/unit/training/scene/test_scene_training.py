@@ -20,12 +20,12 @@ from human3r.records import concatenate
 from human3r.training.scene.batches import (
     ClipPool,
     SceneSample,
+    augment_colors,
     build_sample,
-    change_looks,
     choose_frames,
+    crop_center,
     mirror,
     network_size,
-    zoom,
 )
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.focal import balancing_weights, fit_focal
@@ -158,7 +158,7 @@ def test_every_clip_of_a_batch_has_a_scale_of_its_own() -> None:
 def test_zooming_keeps_the_view_of_what_is_left() -> None:
     original = clip()
 
-    near = zoom(original, 0.5)
+    near = crop_center(original, 0.5)
 
     assert near.image.shape == (3, 32, 48, 3)
     pixel = near.K[0] @ np.array([0.1, -0.05, 1.0])
@@ -228,7 +228,7 @@ def test_mirroring_twice_is_nothing() -> None:
 
 def test_looks_change_in_one_way_for_the_whole_clip() -> None:
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1) * 2 - 1
-    changed = [change_looks(image, np.random.default_rng(seed)) for seed in range(6)]
+    changed = [augment_colors(image, np.random.default_rng(seed)) for seed in range(6)]
 
     assert all(((each >= -1) & (each <= 1)).all() for each in changed)
     assert all((each - image).abs().mean() > 0.01 for each in changed)
