@@ -1,4 +1,4 @@
-"""``python -m human3r.training.lifter CONFIG.toml``: train the lifter, or go on."""
+"""``python -m human3r.training.lifter CONFIG.toml``: train the lifter, or resume its training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of the lifter: joints, rotations, reprojection, depth, shape, and how sure it is.
+"""Losses of the lifter: joints, rotations, reprojection, depth, shape and predicted uncertainty.
 
 Weights follow the prototype's recipe; the terms are those of the people losses of the full network (joints relative to
 the pelvis, rotations, betas, projections), in units that suit people of any size in the image.
@@ -46,7 +46,7 @@ def lifter_losses(
     predicted, target = posed.keypoints + lifted.root_camera[:, None], truth.keypoints_camera
     flat = predicted[..., :2] / predicted[..., 2:].clamp_min(0.2)
     clean = target[..., :2] / target[..., 2:].clamp_min(0.2)
-    # Beyond two boxes the projection of points near the camera plane would drown everything else.
+    # Clamped to two boxes: projections of points near the camera plane would dominate the loss.
     offset = ((flat - clean) / size[:, None, None]).clamp(-2.0, 2.0)
     angle, depth_error = rotation_angles(lifted, truth), log_depth_error(lifted, truth)
     difference = (lifted.joint_rotations - truth.joint_rotations).abs()

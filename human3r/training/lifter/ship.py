@@ -1,4 +1,4 @@
-"""Put trained lifter weights where ``compact`` loads them: ``python -m human3r.training.lifter.ship WEIGHTS``."""
+"""Write trained lifter weights to the files of ``compact``: ``python -m human3r.training.lifter.ship WEIGHTS``."""
 
 from __future__ import annotations
 
