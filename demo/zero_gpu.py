@@ -49,7 +49,7 @@ def find_spaces(environment: Mapping[str, str] = os.environ) -> ModuleType | Non
     if environment.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):
         return None
     try:
-        import spaces
+        import spaces  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     return spaces

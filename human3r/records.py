@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class TensorRecord:
                 changed[field.name] = value
         return type(self)(**changed)
 
-    def to(self: RecordT, *args: object, **kwargs: object) -> RecordT:
+    def to(self: RecordT, *args: Any, **kwargs: Any) -> RecordT:
         """Move or cast every tensor; the arguments are those of ``Tensor.to``."""
         return self.map(lambda tensor: tensor.to(*args, **kwargs))
 

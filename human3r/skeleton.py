@@ -108,8 +108,8 @@ def parent_rotations(rotations: ArrayT, parents: tuple[int, ...] = PARENTS) -> A
 def to_local_rotations(global_rotations: ArrayT, parents: tuple[int, ...] = PARENTS) -> ArrayT:
     """Return rotations ``... J 3 3`` relative to the parent; the root's stays global."""
     local = parent_rotations(global_rotations, parents).swapaxes(-1, -2) @ global_rotations
-    local[..., 0, :, :] = global_rotations[..., 0, :, :]
-    return local
+    local[..., 0, :, :] = global_rotations[..., 0, :, :]  # pyright: ignore[reportArgumentType]
+    return local  # pyright: ignore[reportReturnType]
 
 
 def forward_kinematics(rotations: Tensor, bones: Tensor, parents: tuple[int, ...] = PARENTS) -> tuple[Tensor, Tensor]:

@@ -6,15 +6,20 @@ posed without their meshes. Differentiable, any device, P = 0 included.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import roma
 import torch
-from smplx.lbs import blend_shapes, vertices2joints
+from smplx import lbs
 from torch import Tensor, nn
 
 from human3r.bodies.base import EMBEDDED_BODY_NAME, BodyArrays, BodyMesh
 from human3r.records import BodyParameters
 from human3r.skeleton import bone_vectors, forward_kinematics
+
+_LBS: Any = lbs
+"""The package's functions are annotated with a ``Tensor`` of its own, which no tensor is."""
 
 
 class SmplxBody(nn.Module):
@@ -81,13 +86,13 @@ class SmplxBody(nn.Module):
 
     def rest_joints(self, betas: Tensor, expression: Tensor) -> Tensor:
         """Return joints of the unposed bodies, ``P 55 3``; linear in ``betas`` and ``expression`` (``P 10`` each)."""
-        shaped = self.joint_template + blend_shapes(betas, self.joint_shape_directions)
-        return shaped + blend_shapes(expression, self.joint_expression_directions)
+        shaped = self.joint_template + _LBS.blend_shapes(betas, self.joint_shape_directions)
+        return shaped + _LBS.blend_shapes(expression, self.joint_expression_directions)
 
     def rest_vertices(self, betas: Tensor, expression: Tensor) -> Tensor:
         """Return vertices of the unposed bodies, ``P V 3``."""
-        shaped = self.template + blend_shapes(betas, self.shape_directions)
-        return shaped + blend_shapes(expression, self.expression_directions)
+        shaped = self.template + _LBS.blend_shapes(betas, self.shape_directions)
+        return shaped + _LBS.blend_shapes(expression, self.expression_directions)
 
     def forward_kinematics(self, rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
         """Pose a skeleton about its resting pelvis.
@@ -147,5 +152,5 @@ def local_rotations(parameters: BodyParameters) -> Tensor:
 def _regress_joints(regressor: np.ndarray, vertices: np.ndarray) -> Tensor:
     """Apply the regressor to ``V 3 C`` columns in float64: it runs once, and all later results inherit its error."""
     columns = torch.as_tensor(vertices, dtype=torch.float64).permute(2, 0, 1)
-    joints = vertices2joints(torch.as_tensor(regressor, dtype=torch.float64), columns)
+    joints = _LBS.vertices2joints(torch.as_tensor(regressor, dtype=torch.float64), columns)
     return joints.permute(1, 2, 0).float().contiguous()

@@ -6,7 +6,7 @@ sightings the last pose is held and ``observed`` is false.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,7 +33,8 @@ def write_amass(reconstruction: Reconstruction, folder: Path, body: SmplxBody) -
             continue
         path = folder / f"smplx_person_{track.track_id}.npz"
         with whole_or_absent(path) as temporary:
-            np.savez_compressed(temporary, **amass_fields(reconstruction, track, body))
+            arrays: dict[str, Any] = amass_fields(reconstruction, track, body)
+            np.savez_compressed(temporary, **arrays)
         paths.append(path)
     return paths
 

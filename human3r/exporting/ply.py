@@ -24,7 +24,9 @@ def write_ply(reconstruction: Reconstruction, path: Path) -> None:
     rgba = np.full((len(reconstruction.points_color), 4), 255, dtype=np.uint8)
     rgba[:, :3] = reconstruction.points_color
     cloud = trimesh.PointCloud(reconstruction.points_world, colors=rgba)
-    write_bytes(path, cloud.export(file_type="ply"))
+    content = cloud.export(file_type="ply")
+    assert isinstance(content, bytes)
+    write_bytes(path, content)
 
 
 def _header(count: int) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
@@ -57,7 +57,7 @@ def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list
 
 def _sizes_m(points: np.ndarray, group_of: np.ndarray) -> list[float]:
     """Return for each group the size at which its points about touch their neighbors, meters."""
-    tree, smallest, largest = cKDTree(points), *_SIZES_M
+    tree, smallest, largest = KDTree(points), *_SIZES_M
     sizes = []
     for group in range(_NUM_DISTANCES):
         sample = points[group_of == group][:: max(1, int((group_of == group).sum()) // _SAMPLED)]

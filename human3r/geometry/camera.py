@@ -62,7 +62,7 @@ def pixels_in_source(
 def project(points_camera: ArrayT, K: ArrayT) -> ArrayT:
     """Return ``... M 2`` (x, y) pixels of ``... M 3`` points in the camera frame; ``K`` is ``... 3 3``."""
     homogeneous = points_camera @ K.swapaxes(-1, -2)
-    return homogeneous[..., :2] / homogeneous[..., 2:]
+    return homogeneous[..., :2] / homogeneous[..., 2:]  # pyright: ignore[reportReturnType]
 
 
 def unproject(depth: Tensor, K: Tensor) -> Tensor:

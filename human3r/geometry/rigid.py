@@ -76,7 +76,7 @@ def invert_rigid(T_a_b: Tensor) -> Tensor:
 
 def transform_points(T_a_b: ArrayT, points_b: ArrayT) -> ArrayT:
     """Return points ``... M 3`` of frame *b* in frame *a*; leading axes broadcast with those of ``... 4 4``."""
-    return points_b @ T_a_b[..., :3, :3].swapaxes(-1, -2) + T_a_b[..., None, :3, 3]
+    return points_b @ T_a_b[..., :3, :3].swapaxes(-1, -2) + T_a_b[..., None, :3, 3]  # pyright: ignore[reportReturnType]
 
 
 def inverse_transform_points(T_a_b: ArrayT, points_a: ArrayT) -> ArrayT:

@@ -85,7 +85,7 @@ class Human3R(nn.Module):
     def state_types(self) -> tuple[type[TensorRecord], ...]:
         """Classes of the heads' states, for snapshots."""
         heads = (self.camera_head, self.lens_head, self.scale_head)
-        return tuple(head.state_type for head in heads if hasattr(head, "state_type"))
+        return tuple(getattr(head, "state_type") for head in heads if hasattr(head, "state_type"))  # noqa: B009
 
     def encode(self, image: Tensor) -> FrameTokens:
         """Encode ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them. Stateless."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from human3r.geometry.mesh import vertex_normals
 from human3r.palette import person_color
@@ -183,8 +183,6 @@ def _transform(T: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def _draw_marks(image: np.ndarray, people: OverlayPeople, K: np.ndarray, style: OverlayStyle) -> np.ndarray:
     """Draw skeletons and labels with Pillow."""
-    from PIL import Image, ImageDraw
-
     canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas)
     unit = max(1, round(min(image.shape[:2]) / 240))
@@ -202,7 +200,9 @@ def _draw_marks(image: np.ndarray, people: OverlayPeople, K: np.ndarray, style: 
     return np.asarray(canvas)
 
 
-def _draw_skeleton(draw: object, uv: np.ndarray, is_ahead: np.ndarray, color: tuple[int, int, int], unit: int) -> None:
+def _draw_skeleton(
+    draw: ImageDraw.ImageDraw, uv: np.ndarray, is_ahead: np.ndarray, color: tuple[int, int, int], unit: int
+) -> None:
     for joint, parent in enumerate(BODY_PARENTS):
         if parent >= 0 and is_ahead[joint] and is_ahead[parent]:
             ends = [tuple(uv[parent]), tuple(uv[joint])]
@@ -215,7 +215,7 @@ def _draw_skeleton(draw: object, uv: np.ndarray, is_ahead: np.ndarray, color: tu
 
 
 def _draw_label(
-    draw: object, head_uv: np.ndarray, lift_px: float, text: str, color: tuple[int, int, int], unit: int
+    draw: ImageDraw.ImageDraw, head_uv: np.ndarray, lift_px: float, text: str, color: tuple[int, int, int], unit: int
 ) -> None:
     """Write the identity in a small plate above the head."""
     font = _font(11 * unit)

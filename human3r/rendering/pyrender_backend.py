@@ -14,7 +14,7 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,8 +58,8 @@ class GlMeshLayer:
             self._renderer = pyrender.OffscreenRenderer(width, height)
         self._renderer.viewport_width, self._renderer.viewport_height = width, height
         scene = _scene(vertices_camera, faces, colors, K)
-        rgba, depth = self._renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
-        rgba = rgba.astype(np.float32) / 255.0
+        rendered: Any = self._renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
+        rgba, depth = rendered[0].astype(np.float32) / 255.0, rendered[1]
         # Multisampled edges are mixed with the black background by their alpha; dividing removes the black rim.
         return np.clip(rgba[..., :3] / np.maximum(rgba[..., 3:], _MIN_ALPHA), 0, 1), depth > 0
 
@@ -147,7 +147,7 @@ def _trial() -> None:
         raise SystemExit("the trial picture is wrong")
     from OpenGL.GL import GL_RENDERER, glGetString
 
-    print(_DRAWS_AS_EXPECTED, glGetString(GL_RENDERER).decode())
+    print(_DRAWS_AS_EXPECTED, (glGetString(GL_RENDERER) or b"").decode())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from human3r.errors import InputError
 
 _SLACK = 1e-4
@@ -63,7 +65,7 @@ def choose_frames(times_s: Sequence[float], sampling: Sampling) -> list[int]:
     return chosen
 
 
-def rate_of(times_s: Sequence[float], default_fps: float) -> float:
+def rate_of(times_s: Sequence[float] | np.ndarray, default_fps: float) -> float:
     """Return the average frames per second of ascending times, or the default for fewer than two."""
     if len(times_s) < 2 or times_s[-1] <= times_s[0]:
         return default_fps

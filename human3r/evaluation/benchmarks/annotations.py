@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +23,7 @@ def field(path: Path, content: object, name: str, shape: tuple[int | None, ...])
         FormatError: There is no such field, or it has another shape, or numbers that are not finite.
     """
     value = content.get(name) if isinstance(content, dict) else None
-    is_numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
-    if not is_numeric or len(value.shape) != len(shape):
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf" or value.ndim != len(shape):
         raise FormatError(f"{path.name} has no field {name!r} of numbers in {len(shape)} axes.", "Download it again.")
     if any(wanted not in (None, found) for wanted, found in zip(shape, value.shape, strict=True)):
         raise FormatError(f"The field {name!r} of {path.name} has the shape {value.shape}.", f"Expected {shape}.")
@@ -32,7 +32,7 @@ def field(path: Path, content: object, name: str, shape: tuple[int | None, ...])
     return value.astype(np.float64)
 
 
-def list_field(path: Path, content: object, name: str, length: int | None = None) -> list[object]:
+def list_field(path: Path, content: object, name: str, length: int | None = None) -> list[Any]:
     """Return a field that holds a list of that length; the first axis of an array will do.
 
     Raises:

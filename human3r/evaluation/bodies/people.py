@@ -129,7 +129,9 @@ class PeopleScorer:
         }
         # The reference weights by matched people, which drops sequences without any match.
         weight = num_found if self._suffix else self._num_true + self._num_false
-        missed = {"frame": tuple(range(self._num_frames)), "missed": tuple(self._missed)} if any(self._missed) else {}
+        missed: dict[str, tuple[float, ...]] = {}
+        if any(self._missed):
+            missed = {"frame": tuple(range(self._num_frames)), "missed": tuple(self._missed)}
         return self._group("detection", float(weight), values, missed)
 
     def _observations(self) -> ScoreGroup:
@@ -183,11 +185,11 @@ def _roots(own: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _foot_sliding(own: list[_Pair]) -> float:
-    if own[0].feet_world is None or len(own) < 2:
+    feet = [pair.feet_world for pair in own if pair.feet_world is not None]
+    true_feet = [pair.true_feet_world for pair in own if pair.true_feet_world is not None]
+    if len(own) < 2 or len(feet) < len(own):
         return math.nan
-    return metrics.foot_sliding(
-        np.stack([pair.feet_world for pair in own]), np.stack([pair.true_feet_world for pair in own])
-    )
+    return metrics.foot_sliding(np.stack(feet), np.stack(true_feet))
 
 
 WORLD_METRICS: dict[str, Callable[[list[_Pair]], float]] = {

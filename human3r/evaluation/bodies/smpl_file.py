@@ -60,7 +60,8 @@ def read_smpl_arrays(path: Path) -> BodyArrays:
 
 def _array(path: Path, content: object, name: str) -> np.ndarray:
     value = content.get(name) if isinstance(content, dict) else None
-    value = value.toarray() if sparse.issparse(value) else value
+    if value is not None and sparse.issparse(value):
+        value = value.toarray()
     shape = _SHAPES[name]
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.ndim != len(shape):
         raise AssetIntegrityError(f"{path.name} has no array {name!r}: it is not an SMPL body.", _REMEDY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,13 +42,15 @@ class Report:
     def to_dict(self) -> dict[str, object]:
         """Return one flat JSON object; NaN becomes None."""
         values = asdict(self.consistency) | (asdict(self.fit) if self.fit else {})
-        return {"clip": self.clip} | {name: None if value != value else value for name, value in values.items()}
+        named: dict[str, object] = {"clip": self.clip}
+        return named | {name: None if value != value else value for name, value in values.items()}
 
 
 def without_parts(model: LoadedModel, *, refine: bool, smoothing: bool) -> LoadedModel:
     """Return ``compact`` without its fit to the keypoints or its causal filter; changes the network in place."""
     if not refine:
-        model.network.person_head.refiner = Refiner(RefineConfig(steps=0))
+        person_head: Any = model.network.person_head
+        person_head.refiner = Refiner(RefineConfig(steps=0))
     session = replace(model.profile.session, causal_filter=None)
     return model if smoothing else replace(model, profile=replace(model.profile, session=session))
 
@@ -101,7 +104,7 @@ def reconstruct_beside_prior(
             for frame in reader:
                 prepared = session.prepare(frame.image)
                 (ahead,) = encode(session.model, [prepared])
-                tokens = ahead.tokens
+                tokens: Any = ahead.tokens
                 store.add(session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead))
                 with torch.inference_mode():
                     people = find_people(tokens.human, tokens.image_size, DecodeOptions())

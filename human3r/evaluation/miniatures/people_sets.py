@@ -139,7 +139,7 @@ def write_bedlam(root: Path) -> None:
         np.savez(folder / "cam" / f"{stem}.npz", intrinsics=K, pose=T_world_camera[place])
         labels = [_bedlam_label(person, place, T_world_camera[place]) for person in people]
         behind = _bedlam_label(people[0], place, T_world_camera[place])
-        behind["smplx_transl"] = behind["smplx_transl"] - (0.0, 0.0, 9.0)
+        behind["smplx_transl"] = np.asarray(behind["smplx_transl"]) - (0.0, 0.0, 9.0)
         _dump(folder / "smpl" / f"{stem}.pkl", [*labels, behind], protocol=4)
 
 

@@ -54,7 +54,7 @@ def _series(predicted: np.ndarray, truth: np.ndarray) -> dict[str, tuple[float, 
     positions, true_positions = predicted[:, :3, 3], truth[:, :3, 3]
     aligned = fit_similarity(positions, true_positions).apply(positions)
     path = (true_positions[:, 0], true_positions[:, 2], aligned[:, 0], aligned[:, 2])
-    columns = dict(zip(PATH_SERIES, path, strict=True))
+    columns: dict[str, np.ndarray] = dict(zip(PATH_SERIES, path, strict=True))
     columns["error_m"] = np.linalg.norm(aligned - true_positions, axis=-1)
     return {name: tuple(np.round(column, 6).tolist()) for name, column in columns.items()}
 

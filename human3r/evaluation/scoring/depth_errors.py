@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -132,8 +132,10 @@ def _scale_shift_exact(predicted: np.ndarray, truth: np.ndarray) -> tuple[float,
 
     center = _lower_median(truth) / max(abs(_lower_median(predicted)), 1e-9)
     width = 10.0 * max(abs(center), 1e-3)
+    best = 0.0
     for _ in range(_MAX_WIDENINGS):
-        best = float(minimize_scalar(cost, bounds=(-width, width), method="bounded", options={"xatol": 1e-10}).x)
+        found: Any = minimize_scalar(cost, bounds=(-width, width), method="bounded", options={"xatol": 1e-10})
+        best = float(found.x)
         if abs(best) < 0.99 * width:
             break
         width *= 10.0

@@ -7,7 +7,7 @@ than unlit materials. Times are seconds from the first processed frame.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -79,7 +79,7 @@ class _Clock:
         return self._known[key]
 
 
-def _rigid(T: np.ndarray) -> dict[str, list[float]]:
+def _rigid(T: np.ndarray) -> dict[str, Any]:
     """Return a rigid transform as the node properties ``rotation`` (xyzw) and ``translation``."""
     T = np.asarray(T, dtype=np.float64)
     return {"rotation": Rotation.from_matrix(T[:3, :3]).as_quat().tolist(), "translation": T[:3, 3].tolist()}

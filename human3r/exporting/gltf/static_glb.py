@@ -31,6 +31,10 @@ def write_static_glb(reconstruction: Reconstruction, path: Path, body: SmplxBody
 def static_glb_bytes(reconstruction: Reconstruction, body: SmplxBody) -> bytes:
     """Return the still scene as the bytes of a ``.glb`` file."""
     import trimesh
+    import trimesh.path
+    import trimesh.visual
+    import trimesh.visual.material
+    from trimesh.path.entities import Line
 
     T = reconstruction.T_gravity_world.astype(np.float64)
     scene = trimesh.Scene()
@@ -56,7 +60,7 @@ def static_glb_bytes(reconstruction: Reconstruction, body: SmplxBody) -> bytes:
         scene.add_geometry(cloud, node_name="scene_points", geom_name="scene_points")
     if reconstruction.num_frames > 1:
         centers = reconstruction.T_world_camera[:, :3, 3] @ T[:3, :3].T + T[:3, 3]
-        line = trimesh.path.entities.Line(np.arange(len(centers)), color=_PATH_COLOR)
+        line = Line(np.arange(len(centers)), color=_PATH_COLOR)
         route = trimesh.path.Path3D([line], vertices=centers, process=False)
         scene.add_geometry(route, node_name="camera_path", geom_name="camera_path")
     if not scene.geometry:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import struct
+from typing import Any
 
 import numpy as np
 
-JsonObject = dict[str, object]
+JsonObject = dict[str, Any]
 
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 POINTS, LINES, LINE_STRIP, TRIANGLES = 0, 1, 3, 4

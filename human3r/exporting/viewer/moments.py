@@ -10,7 +10,7 @@ import gzip
 import json
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -132,7 +132,7 @@ def _packed(head: dict[str, object], depth: np.ndarray, color: np.ndarray, strid
     return gzip.compress(raw, 5, mtime=0)
 
 
-def _head(reconstruction: Reconstruction, rect_px: tuple[float, float, float, float]) -> dict[str, object]:
+def _head(reconstruction: Reconstruction, rect_px: tuple[float, float, float, float]) -> dict[str, Any]:
     T_gravity_camera = reconstruction.T_gravity_world.astype(np.float64) @ reconstruction.T_world_camera
     K = reconstruction.K.astype(np.float64)
     lenses = np.stack([K[:, 0, 0], K[:, 1, 1], K[:, 0, 2], K[:, 1, 2]], axis=1)

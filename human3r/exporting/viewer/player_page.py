@@ -68,7 +68,7 @@ def _handler(page: bytes) -> type[BaseHTTPRequestHandler]:
             if is_page:
                 self.wfile.write(page)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Log nothing: the terminal belongs to the command."""
 
     return Handler

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -236,7 +236,7 @@ def live_send(server: viser.ViserServer) -> Send:
     """Return the way to a server's clients, present and future."""
     queue = server.scene._queue_scene_message, server.scene._websock_interface.queue_message
 
-    def send(message: object) -> None:
+    def send(message: Any) -> None:
         # Only messages about nodes carry an owner; marks do not.
         to_nodes, to_all = queue
         (to_nodes if hasattr(message, "owner") else to_all)(message)
@@ -250,7 +250,7 @@ class Recorder:
     def __init__(self, server: viser.ViserServer) -> None:
         self._serializer = server.get_scene_serializer()
 
-    def send(self, message: object) -> None:
+    def send(self, message: Any) -> None:
         """Add a message at the current time of the recording."""
         self._serializer._insert_message(message)
 
