@@ -5,12 +5,11 @@ Owns the order of the rotations (53 of the network, 55 of SMPL-X); poses skeleto
 
 from __future__ import annotations
 
-import roma
 import torch
 from torch import Tensor
 
 from human3r.bodies.smplx import SmplxBody, local_rotations
-from human3r.geometry.rigid import axis_angle_from_rotation
+from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
 from human3r.records import BodyParameters
 from human3r.skeleton import NUM_JOINT_ROTATIONS, Joint
 
@@ -101,7 +100,7 @@ def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, bo
     """
     rotation, translation = T_target_source[..., :3, :3], T_target_source[..., :3, 3]
     pelvis = body.rest_joints(parameters.betas, parameters.expression)[:, Joint.PELVIS]
-    orient = rotation @ roma.rotvec_to_rotmat(parameters.global_orient)
+    orient = rotation @ rotation_from_axis_angle(parameters.global_orient)
     moved = (rotation @ (pelvis + parameters.transl)[..., None])[..., 0] + translation
     changed = {
         name: getattr(parameters, name)

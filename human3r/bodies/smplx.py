@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 from smplx import lbs
 from torch import Tensor, nn
 
 from human3r.bodies.base import EMBEDDED_BODY_NAME, BodyArrays, BodyMesh
+from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.records import BodyParameters
 from human3r.skeleton import bone_vectors, forward_kinematics
 
@@ -146,7 +146,7 @@ def local_rotations(parameters: BodyParameters) -> Tensor:
         ],
         dim=1,
     )
-    return roma.rotvec_to_rotmat(axis_angle)
+    return rotation_from_axis_angle(axis_angle)
 
 
 def _regress_joints(regressor: np.ndarray, vertices: np.ndarray) -> Tensor:

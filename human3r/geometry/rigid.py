@@ -6,12 +6,16 @@ Rotations are matrices; axis-angle, six-dimensional and quaternion forms are con
 
 from __future__ import annotations
 
-import roma
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from human3r.skeleton import ArrayT
+
+_SMALL_ANGLE = 1e-6
+"""Radians; below, the axis of a rotation vector is lost in fp32 and its rotation is linear to rounding."""
+_SERIES_ANGLE = 1e-2
+"""Radians; below, the first neglected term of the series, 31 a^6 / 15120, is under 1e-14."""
 
 
 def rotation_from_6d(six_d: Tensor) -> Tensor:
@@ -41,23 +45,57 @@ def rotation_from_quaternion(quat_wxyz: Tensor) -> Tensor:
 
 
 def quaternion_from_rotation(rotation: Tensor) -> Tensor:
-    """Return unit quaternions ``... 4``, real part first and not negative, of rotations ``... 3 3``."""
-    quat_wxyz = roma.rotmat_to_unitquat(rotation).roll(1, dims=-1)
+    """Return unit quaternions ``... 4``, real part first and not negative, of rotations ``... 3 3``.
+
+    Source: Markley, Unit Quaternion from Rotation Matrix (doi 10.2514/1.31730), eq. 7 to 9.
+    """
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind(-1) for row in rotation.unbind(-2))
+    # Row i is 4 q_i q for the quaternion q = (x, y, z, w); the one with the largest q_i is the best conditioned.
+    multiples = torch.stack(
+        (
+            1 + xx - yy - zz, xy + yx, xz + zx, zy - yz,
+            xy + yx, 1 + yy - zz - xx, yz + zy, xz - zx,
+            xz + zx, yz + zy, 1 + zz - xx - yy, yx - xy,
+            zy - yz, xz - zx, yx - xy, 1 + xx + yy + zz,
+        ), dim=-1,
+    ).unflatten(-1, (4, 4))  # fmt: skip
+    best = multiples.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    quat_xyzw = multiples.take_along_dim(best, dim=-2)[..., 0, :]
+    quat_wxyz = (quat_xyzw / quat_xyzw.norm(dim=-1, keepdim=True)).roll(1, dims=-1)
     return torch.where(quat_wxyz[..., :1] < 0, -quat_wxyz, quat_wxyz)
 
 
 def rotation_from_axis_angle(axis_angle: Tensor) -> Tensor:
-    """Return the rotations ``... 3 3`` of rotation vectors ``... 3``, radians."""
-    if axis_angle.numel() == 0:
-        return axis_angle.new_zeros((*axis_angle.shape, 3))
-    return roma.rotvec_to_rotmat(axis_angle)
+    """Return the rotations ``... 3 3`` of rotation vectors ``... 3``, radians: Rodrigues' formula, linear near zero."""
+    angle = axis_angle.norm(dim=-1, keepdim=True)
+    is_small = angle < _SMALL_ANGLE
+    # The linear form is Rodrigues' with sin(a) = a and 1 - cos(a) = 0, applied to the vector itself.
+    x, y, z = torch.where(is_small, axis_angle, axis_angle / angle.clamp_min(_SMALL_ANGLE)).unbind(-1)
+    sine = torch.where(is_small, 1, angle.sin())[..., 0]
+    versine = torch.where(is_small, 0, 1 - angle.cos())[..., 0]
+    xs, ys, zs = x * sine, y * sine, z * sine
+    xx, yy, zz = x**2 * versine, y**2 * versine, z**2 * versine
+    xy, xz, yz = x * y * versine, x * z * versine, y * z * versine
+    rows = (
+        1 - yy - zz, xy - zs, xz + ys,
+        xy + zs, 1 - xx - zz, yz - xs,
+        xz - ys, yz + xs, 1 - xx - yy,
+    )  # fmt: skip
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
 def axis_angle_from_rotation(rotation: Tensor) -> Tensor:
     """Return rotation vectors ``... 3`` with angles in [0, pi] of rotations ``... 3 3``."""
-    if rotation.numel() == 0:
-        return rotation.new_zeros(rotation.shape[:-1])
-    return roma.rotmat_to_rotvec(rotation)
+    real, imaginary = quaternion_from_rotation(rotation).split((1, 3), dim=-1)
+    half_angle = torch.atan2(imaginary.norm(dim=-1, keepdim=True), real)
+    # half_angle / sin(half_angle), whose series is exact to rounding near zero
+    near_zero = half_angle < _SERIES_ANGLE
+    ratio = torch.where(
+        near_zero,
+        1 + half_angle**2 / 6 + 7 * half_angle**4 / 360,
+        half_angle / torch.where(near_zero, 1, half_angle.sin()),
+    )
+    return 2 * ratio * imaginary
 
 
 def rigid_transform(rotation: Tensor, translation: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
+from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.records import concatenate
@@ -144,7 +144,7 @@ def mirror_people(people: SimulatedPeople) -> SimulatedPeople:
 
 
 def _all_people(pairs: RenderedPeople, points: BodyPoints) -> SimulatedPeople:
-    rotations = roma.rotvec_to_rotmat(torch.from_numpy(pairs.rotvecs))
+    rotations = rotation_from_axis_angle(torch.from_numpy(pairs.rotvecs))
     betas, root = torch.from_numpy(pairs.betas), torch.from_numpy(pairs.root_camera)
     posed = points(rotations, betas)
     height, width = pairs.image_size.astype(np.float32).T

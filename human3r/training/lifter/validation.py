@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
 from human3r.geometry.alignment import fit_similarity
+from human3r.geometry.rigid import axis_angle_from_rotation
 from human3r.models.compact.people.body_points import BodyPoints
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, keypoint_features
 from human3r.models.compact.people.lifter import LiftedPeople
@@ -71,7 +71,8 @@ def _scores(lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints, ch
     lifted, truth = lifted.map(lambda field: field[chosen]), truth.map(lambda field: field[chosen])
     joints = points(lifted.joint_rotations, lifted.betas).joints
     depth = log_depth_error(lifted, truth).abs().exp() - 1
-    turn = roma.rotmat_geodesic_distance(lifted.joint_rotations[:, 0], truth.joint_rotations[:, 0]).rad2deg()
+    between = lifted.joint_rotations[:, 0].mT @ truth.joint_rotations[:, 0]
+    turn = axis_angle_from_rotation(between).norm(dim=-1).rad2deg()
     return LifterScores(
         people=len(turn),
         mpjpe_mm=1000 * float((joints - truth.joints).norm(dim=-1).mean()),

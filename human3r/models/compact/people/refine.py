@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import roma
 import torch
 from torch import Tensor, nn
 
+from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.body_points import KEYPOINT_JOINTS, OFFSET_CARRIERS, BodyPoints
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.models.compact.people.lifter import LiftedPeople
@@ -129,7 +129,7 @@ def _rotate_joints(local: Tensor, rotations: Tensor, turns: Tensor) -> Tensor:
     """Rotate every joint by ``turns`` (``P 22 3``, camera axes) and return new local rotations."""
     if local.shape[0] == 0:
         return local
-    own = roma.rotvec_to_rotmat(turns)
+    own = rotation_from_axis_angle(turns)
     above = parent_rotations(rotations)
     turned = above.transpose(-1, -2) @ own @ above @ local
     first = (own[:, 0] @ local[:, 0])[:, None]

@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import roma
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.convnets.convolution import maximum_filter
 from human3r.records import TensorRecord
 
@@ -141,7 +141,7 @@ def _refined(rotations: Tensor, focals: Tensor, edges: Edges, sigma: float) -> T
     weighted = jacobian * probability.flatten(1)[..., None]
     hessian = weighted.mT @ jacobian + _STIFFNESS * len(edges) * torch.eye(3).to(rotations)
     step = torch.linalg.solve(hessian, (weighted * residuals.sine.flatten(1)[..., None]).sum(1))
-    return roma.rotvec_to_rotmat(-step.clamp(-_MAX_STEP_RAD, _MAX_STEP_RAD)) @ rotations
+    return rotation_from_axis_angle(-step.clamp(-_MAX_STEP_RAD, _MAX_STEP_RAD)) @ rotations
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,8 @@ def _rotation_grid(like: Tensor) -> Tensor:
     """Return ``B 3 3`` rotations of a roughly upright camera; the directions repeat every quarter turn of yaw."""
     degrees = [torch.tensor(list(values), dtype=like.dtype) for values in (_ROLL_DEG, _PITCH_DEG, _YAW_DEG)]
     angles = torch.cartesian_prod(*degrees).deg2rad()
-    return roma.euler_to_rotmat("ZXY", angles).to(like.device)
+    roll, pitch, yaw = rotation_from_axis_angle(angles[..., None] * torch.eye(3)[[2, 0, 1]]).unbind(-3)
+    return (roll @ pitch @ yaw).to(like.device)
 
 
 def _is_crest(steepness: Tensor, normal: Tensor) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import roma
 import torch
 from torch import Tensor
+
+from human3r.geometry.rigid import rotation_from_axis_angle
 
 
 class RandomSource:
@@ -55,7 +56,7 @@ def axis_turn(axis: str, angle: Tensor) -> Tensor:
 
 def random_turn(rng: RandomSource, sigma: Tensor) -> Tensor:
     """Rotations about random axes, per-axis standard deviation ``sigma`` (any shape): ``... 3 3``."""
-    return roma.rotvec_to_rotmat(rng.normal(1.0, *sigma.shape, 3) * sigma[..., None])
+    return rotation_from_axis_angle(rng.normal(1.0, *sigma.shape, 3) * sigma[..., None])
 
 
 def minimal_turn(start: Tensor, end: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ def minimal_turn(start: Tensor, end: Tensor) -> Tensor:
     axis = torch.linalg.cross(start.expand_as(end), end, dim=-1)
     sine = axis.norm(dim=-1, keepdim=True)
     angle = torch.atan2(sine, (start * end).sum(-1, keepdim=True))
-    return roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-6) * angle)
+    return rotation_from_axis_angle(axis / sine.clamp_min(1e-6) * angle)
 
 
 def blend(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
