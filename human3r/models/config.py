@@ -82,7 +82,10 @@ class CompactConfig:
     """Transformer blocks on the stride-16 features of the frozen backbone."""
     encoder_heads: int = 4
     second_scale_px: int = 512
-    """Long side of the enlarged image in which small people are detected; 0 detects at one scale."""
+    """Long side of the enlarged image in which small people are detected, on frames with candidates; 0 detects at one
+    scale. Like the next field, part of the cost of people per frame; MoveNet MultiPose runs on every frame."""
+    max_cropped_people: int = 12
+    """MoveNet Thunder runs on crops of at most so many people per frame, largest first; 0 on none."""
     lifter_dim: int = 640
     lifter_depth: int = 4
     prompt_hidden: int = 256

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from human3r.errors import InputError
 from human3r.evaluation.consistency.fit import PriorFit, PriorKeypoints, measure_fit
@@ -18,8 +17,7 @@ from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.profile import COMPACT_PROFILE, profile_of
 from human3r.inference.recurrence import encode
 from human3r.inference.session import Session
-from human3r.models.compact.people.human_prior import find_people
-from human3r.models.compact.people.keypoints import DecodeOptions
+from human3r.models.compact.look_ahead import seen_people
 from human3r.models.compact.people.refine import RefineConfig, Refiner
 from human3r.refinement.finishing import FinishOptions, finish
 from human3r.results.reconstruction import Reconstruction
@@ -106,8 +104,7 @@ def reconstruct_beside_prior(
                 (ahead,) = encode(session.model, [prepared])
                 tokens: Any = ahead.tokens
                 store.add(session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead))
-                with torch.inference_mode():
-                    people = find_people(tokens.human, tokens.image_size, DecodeOptions())
+                people = seen_people(tokens)
                 pixels = pixels_in_source(people.keypoints_px, tokens.image_size, prepared.source_rect_px)
                 row = np.full(len(people), len(store) - 1)
                 rows.append((row, pixels.float().numpy(), people.keypoint_score.float().numpy()))

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from human3r.models.compact.people.human_prior import MoveNetFeatures, find_people
+from human3r.models.compact.people.human_prior import MoveNetFeatures
+from human3r.models.compact.people.keypoints import ImageKeypoints
 from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.compact.scene.point_head import KeypointMaskHead
 from human3r.models.parts import FrameTokens
@@ -21,7 +22,14 @@ class PeopleAhead:
     def __call__(self, tokens: FrameTokens) -> FrameTokens:
         """Decode the people of one encoded frame (batch 1) and predict their mask."""
         assert isinstance(tokens.human, MoveNetFeatures)
-        people = find_people(tokens.human, tokens.image_size, self._prompter.options)
+        people = self._prompter.find(tokens.human, tokens.image_size)
         with torch.autocast(tokens.image.tokens.device.type, enabled=False):
             mask = self._mask_head.mask_of(tokens.image, tokens.human, people, tokens.image_size)
         return replace(tokens, human=replace(tokens.human, people=people), person_mask=mask)
+
+
+def seen_people(tokens: FrameTokens) -> ImageKeypoints:
+    """Return whom ``PeopleAhead`` found in one encoded frame, network pixels."""
+    assert isinstance(tokens.human, MoveNetFeatures)
+    assert tokens.human.people is not None
+    return tokens.human.people

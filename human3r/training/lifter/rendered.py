@@ -26,6 +26,7 @@ from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
 from human3r.models.compact.people.human_prior import MoveNetPrior, find_people
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
+from human3r.models.compact.people.person_crops import PersonCropDetector
 from human3r.models.config import CompactConfig
 from human3r.skeleton import NUM_BODY_JOINTS
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, read_times
@@ -105,11 +106,11 @@ def detect_clips(clips: Path, output: Path, frames: int) -> int:
     seen = {str(name) for path in _part_paths(output) for name in _read_part(path)["seen"]}
     wanted = [(folder, index) for folder in clip_folders(clips) for index in _spread(len(read_times(folder)), frames)]
     wanted = [(folder, index) for folder, index in wanted if _name(folder, index) not in seen]
-    prior = load_prior()
+    detectors = load_detectors()
     number = len(_part_paths(output))
     for start in range(0, len(wanted), _FRAMES_PER_PART):
         block = wanted[start : start + _FRAMES_PER_PART]
-        rows = [row for folder, index in block for row in detect_frame(folder, index, prior)]
+        rows = [row for folder, index in block for row in detect_frame(folder, index, *detectors)]
         _write_part(output / f"part_{number:05d}.npz", rows, [_name(*frame) for frame in block])
         number += 1
         _LOG.info("%d of %d frames, %d people in the last %d", start + len(block), len(wanted), len(rows), len(block))
@@ -124,19 +125,22 @@ def _name(folder: Path, frame: int) -> str:
     return f"{folder.name}:{frame}"
 
 
-def load_prior() -> MoveNetPrior:
-    """Load the shipped detector, in the arithmetic that the program uses where the processor has it."""
-    prior = MoveNetPrior(CompactConfig())
-    weights = read_shards(COMPACT_FOLDER, "human_prior.")
-    prior.load_state_dict({name.removeprefix("human_prior."): values.float() for name, values in weights.items()})
+def load_detectors() -> tuple[MoveNetPrior, PersonCropDetector]:
+    """Load the shipped detectors of people and of their keypoints, in the arithmetic of the program."""
+    prior, crops = MoveNetPrior(CompactConfig()), PersonCropDetector(CompactConfig().max_cropped_people)
     dtype = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-    prior.network.to(dtype=dtype, memory_format=torch.channels_last)
-    fuse_convolutions(prior.network)
-    return prior.eval()
+    for module, prefix in ((prior, "human_prior."), (crops, "prompter.crop_detector.")):
+        weights = read_shards(COMPACT_FOLDER, prefix)
+        module.load_state_dict({name.removeprefix(prefix): values.float() for name, values in weights.items()})
+        module.network.to(dtype=dtype, memory_format=torch.channels_last)
+        fuse_convolutions(module.network)
+    return prior.eval(), crops.eval()
 
 
 @torch.no_grad()
-def detect_frame(folder: Path, frame: int, prior: MoveNetPrior) -> list[dict[str, np.ndarray]]:
+def detect_frame(
+    folder: Path, frame: int, prior: MoveNetPrior, crops: PersonCropDetector
+) -> list[dict[str, np.ndarray]]:
     """Return one row (``RenderedPeople`` without its first axis) per detection that is of somebody."""
     clip = read_clip(folder, (frame,))
     prepared = prepare_compact(clip.image[0])
@@ -153,7 +157,9 @@ def detect_frame(folder: Path, frame: int, prior: MoveNetPrior) -> list[dict[str
         "center_px": ((clip.K[0, :2, 2] + 0.5) * scale - 0.5).astype(np.float32),
     }
     rows = []
-    for row, person in match_detections(found, joints_px, clip.people.visible_fraction[0]):
+    pairs = match_detections(found, joints_px, clip.people.visible_fraction[0])
+    found = crops(prepared.image, found)
+    for row, person in pairs:
         seen = {
             "keypoints_px": found.keypoints_px[row].float().numpy(),
             "scores": found.keypoint_score[row].float().numpy(),

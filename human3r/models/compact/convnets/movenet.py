@@ -1,6 +1,6 @@
-"""MoveNet MultiPose: the frozen people detector of ``compact``.
+"""MoveNet: the frozen people detectors of ``compact``, MultiPose for whole frames and Thunder for crops of one person.
 
-Owns the network from pixels to its six head maps; ``keypoints.py`` decodes the maps. Weights are Google's
+Owns the networks from pixels to head maps; ``keypoints.py`` decodes the maps. Weights are Google's
 (Apache-2.0), converted by ``human3r.training.priors.convert_movenet``. Any input whose sides are multiples of 32 works.
 """
 
@@ -18,33 +18,15 @@ from human3r.records import TensorRecord
 NUM_KEYPOINTS = 17
 """COCO order: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; left before right."""
 
-_STEM_CHANNELS = 48
-_BLOCKS = (
-    # (expansion, output channels, stride), from the published graph: MobileNetV2 of width 1.5.
-    (1, 24, 1),
-    (6, 40, 2),
-    (6, 40, 1),
-    (6, 48, 2),
-    (6, 48, 1),
-    (6, 48, 1),
-    (6, 96, 2),
-    (6, 96, 1),
-    (6, 96, 1),
-    (6, 96, 1),
-    (6, 144, 1),
-    (6, 144, 1),
-    (6, 144, 1),
-    (6, 240, 2),
-    (6, 240, 1),
-    (6, 240, 1),
-    (6, 480, 1),
-)
-_LATERALS = {2: (40, 24), 5: (48, 32), 9: (96, 64)}
-"""Block index -> (its channels, channels of the feature pyramid at that stride)."""
 _LAST_CHANNELS = 1280
 _HEAD_CHANNELS = 96
 FEATURE_CHANNELS = 24
 """Channels of the stride-4 feature map."""
+_EXPANSIONS = (1, *(6,) * 16)
+_STRIDES = (1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1)
+_LATERAL_BLOCKS = (9, 5, 2)
+"""Blocks whose outputs join the feature pyramid, coarse to fine (strides 16, 8, 4)."""
+_PYRAMID_CHANNELS = (64, 32, 24)
 HEADS = {
     "center": 1,
     "box_scale": 2,
@@ -53,7 +35,29 @@ HEADS = {
     "keypoint_regression": 2 * NUM_KEYPOINTS,
     "keypoint_offset": 2 * NUM_KEYPOINTS,
 }
-"""Head name -> channels."""
+"""Head name -> channels, in the order of the published graph."""
+
+
+@dataclass(frozen=True)
+class MoveNetSizes:
+    """What differs between the published networks."""
+
+    stem: int
+    """Channels after the first convolution."""
+    blocks: tuple[int, ...]
+    """Channels after each of the 17 inverted residuals."""
+    heads: tuple[str, ...]
+    """Names of the heads, keys of ``HEADS``."""
+
+
+MULTIPOSE = MoveNetSizes(48, (24, 40, 40, *(48,) * 3, *(96,) * 4, *(144,) * 3, *(240,) * 3, 480), tuple(HEADS))
+"""MobileNetV2 of width 1.5, from the published graph."""
+THUNDER = MoveNetSizes(
+    56,
+    (32, 40, 40, *(56,) * 3, *(112,) * 4, *(168,) * 3, *(280,) * 3, 560),
+    ("center", "keypoint_heatmap", "keypoint_regression", "keypoint_offset"),
+)
+"""MobileNetV2 of width 1.75 for the one person in the middle of a square, from the published graph."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,9 @@ class MoveNetMaps(TensorRecord):
     center: Tensor
     """``B 1 h w`` probability of a person's center."""
     box_scale: Tensor
-    """``B 2 h w`` (height, width) of the person's box."""
+    """``B 2 h w`` (height, width) of the person's box; ``B 0 h w`` of a network for one person."""
     box_offset: Tensor
-    """``B 2 h w`` from the cell to the box center."""
+    """``B 2 h w`` from the cell to the box center; ``B 0 h w`` of a network for one person."""
     keypoint_heatmap: Tensor
     """``B 17 h w`` probability of each keypoint, of any person."""
     keypoint_regression: Tensor
@@ -77,14 +81,17 @@ class MoveNetMaps(TensorRecord):
 
 
 class FeaturePyramid(nn.Module):
-    """Three upsampling steps from stride 32 to stride 4, each adding a lateral 1x1 convolution."""
+    """Three upsampling steps from stride 32 to stride 4, each adding a lateral 1x1 convolution.
 
-    def __init__(self) -> None:
+    Args:
+        skips: Channels of the blocks at strides 16, 8 and 4.
+    """
+
+    def __init__(self, skips: tuple[int, ...]) -> None:
         super().__init__()
-        self.top = SameConv2d(_LAST_CHANNELS, 64)
-        laterals = [_LATERALS[index] for index in sorted(_LATERALS, reverse=True)]
-        self.lateral = nn.ModuleList(SameConv2d(before, after) for before, after in laterals)
-        widths = [after for _, after in laterals]
+        widths = _PYRAMID_CHANNELS
+        self.top = SameConv2d(_LAST_CHANNELS, widths[0])
+        self.lateral = nn.ModuleList(SameConv2d(skip, width) for skip, width in zip(skips, widths, strict=True))
         self.smooth = nn.ModuleList(
             SeparableConv2d(width, following)
             for width, following in zip(widths, [*widths[1:], FEATURE_CHANNELS], strict=True)
@@ -113,19 +120,24 @@ class PredictionHead(nn.Module):
 
 
 class MoveNet(nn.Module):
-    """MobileNetV2 (width 1.5), a feature pyramid to stride 4, and six CenterNet heads."""
+    """MobileNetV2, a feature pyramid to stride 4, and CenterNet heads.
 
-    def __init__(self) -> None:
+    Args:
+        sizes: Which of the published networks.
+    """
+
+    def __init__(self, sizes: MoveNetSizes = MULTIPOSE) -> None:
         super().__init__()
-        self.stem = SameConv2d(3, _STEM_CHANNELS, 3, 2, activation="relu6")
-        widths = [_STEM_CHANNELS, *(channels for _, channels, _ in _BLOCKS)]
+        self.stem = SameConv2d(3, sizes.stem, 3, 2, activation="relu6")
         self.blocks = nn.ModuleList(
             InvertedResidual(before, channels, expansion, 3, stride)
-            for before, (expansion, channels, stride) in zip(widths, _BLOCKS, strict=False)
+            for before, channels, expansion, stride in zip(
+                (sizes.stem, *sizes.blocks[:-1]), sizes.blocks, _EXPANSIONS, _STRIDES, strict=True
+            )
         )
-        self.last = SameConv2d(_BLOCKS[-1][1], _LAST_CHANNELS, activation="relu6")
-        self.pyramid = FeaturePyramid()
-        self.heads = nn.ModuleDict({name: PredictionHead(channels) for name, channels in HEADS.items()})
+        self.last = SameConv2d(sizes.blocks[-1], _LAST_CHANNELS, activation="relu6")
+        self.pyramid = FeaturePyramid(tuple(sizes.blocks[index] for index in _LATERAL_BLOCKS))
+        self.heads = nn.ModuleDict({name: PredictionHead(HEADS[name]) for name in sizes.heads})
 
     def forward(self, image: Tensor) -> MoveNetMaps:
         """Run the network.
@@ -140,10 +152,11 @@ class MoveNet(nn.Module):
         skips: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             hidden = block(hidden)
-            if index in _LATERALS:
+            if index in _LATERAL_BLOCKS:
                 skips.insert(0, hidden)
         features = self.pyramid(self.last(hidden), skips)
-        maps = {name: head(features).float() for name, head in self.heads.items()}
+        nothing = features.new_zeros((features.shape[0], 0, *features.shape[2:]), dtype=torch.float32)
+        maps = dict.fromkeys(HEADS, nothing) | {name: head(features).float() for name, head in self.heads.items()}
         for name in ("center", "keypoint_heatmap"):
             maps[name] = torch.sigmoid(maps[name])
         return MoveNetMaps(features=features.float(), **maps)

@@ -48,6 +48,8 @@ class MoveNetFeatures(BatchRecord):
     """At the size of the network image."""
     enlarged: tuple[EnlargedMaps, ...] = ()
     """Of the frames with candidates for small people."""
+    image: Tensor | None = None
+    """``B 3 H W`` network image in [-1, 1], for crops of single people."""
     people: ImageKeypoints | None = None
     """Decoded people of a single frame; None before decoding."""
 
@@ -56,7 +58,9 @@ class MoveNetFeatures(BatchRecord):
         if self.maps.center.shape[0] == 1:
             return self
         maps = self.maps.map(lambda values: values[index : index + 1])
-        return MoveNetFeatures(maps, tuple(replace(item, frame=0) for item in self.enlarged if item.frame == index))
+        image = None if self.image is None else self.image[index : index + 1]
+        enlarged = tuple(replace(item, frame=0) for item in self.enlarged if item.frame == index)
+        return MoveNetFeatures(maps, enlarged, image)
 
 
 class MoveNetPrior(nn.Module):
@@ -70,7 +74,7 @@ class MoveNetPrior(nn.Module):
 
     def encode_base(self, image: Tensor) -> MoveNetFeatures:
         """Encode ``B 3 H W`` in [-1, 1] at its own size only."""
-        return MoveNetFeatures(self.network(image.to(self.network.stem.weight.dtype)))
+        return MoveNetFeatures(self.network(image.to(self.network.stem.weight.dtype)), image=image)
 
     def forward(self, image: Tensor) -> MoveNetFeatures:
         """Encode ``B 3 H W`` in [-1, 1]."""

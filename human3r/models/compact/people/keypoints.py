@@ -83,7 +83,12 @@ def decode_people(
     half_size = maps.box_scale[0, :, rows, columns].T.clamp(min=0) / 2
     limit = cells.new_tensor([height, width])
     box = torch.cat([(box_center - half_size).clamp(min=0), torch.minimum(box_center + half_size, limit)], dim=-1)
-    keypoints, keypoint_score = _find_keypoints(maps, cells[:, None] + regression, box, options)
+    regressed = cells[:, None] + regression
+    keypoints, keypoint_score = (
+        find_keypoints(maps, regressed)
+        if options.weighting == "reciprocal"
+        else _find_keypoints_in_box(maps, regressed, box)
+    )
     people = ImageKeypoints(
         keypoints_px=_to_pixels(keypoints.flip(-1)),
         keypoint_score=keypoint_score,
@@ -153,29 +158,54 @@ def _find_centers(center: Tensor, options: DecodeOptions) -> tuple[Tensor, Tenso
     return rows[order], columns[order], score[order]
 
 
-def _find_keypoints(maps: MoveNetMaps, regressed: Tensor, box: Tensor, options: DecodeOptions) -> tuple[Tensor, Tensor]:
-    """Return ``P 17 2`` (y, x) in cells and ``P 17`` scores: the best cell near each regressed keypoint."""
+def find_keypoints(maps: MoveNetMaps, regressed: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best cell near each regressed place of P people, as ``DecodeOptions.weighting`` "reciprocal" has it.
+
+    Args:
+        maps: Head maps with a batch of one.
+        regressed: ``P 17 2`` (y, x) in cells.
+
+    Returns:
+        Keypoints ``P 17 2`` (y, x) in cells, and scores ``P 17``.
+    """
     heatmap = maps.keypoint_heatmap[0]
+    best = (heatmap / _squared_distance(regressed, heatmap).sqrt_().add_(1.8)).flatten(2).argmax(-1)
+    return _place(maps, best)
+
+
+def _find_keypoints_in_box(maps: MoveNetMaps, regressed: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what ``find_keypoints`` returns, as the published decoder of MultiPose has it; ``box`` is ``P 4``."""
+    heatmap = maps.keypoint_heatmap[0]
+    height, width = heatmap.shape[-2:]
+    rows = torch.arange(height, device=heatmap.device, dtype=heatmap.dtype)
+    columns = torch.arange(width, device=heatmap.device, dtype=heatmap.dtype)
+    inside_rows = (rows >= box[:, 0, None]) & (rows < box[:, 2, None])
+    inside_columns = (columns >= box[:, 1, None]) & (columns < box[:, 3, None])
+    inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+    near = torch.exp(-_squared_distance(regressed, heatmap) / (0.3 * min(height, width)))
+    score, best = (heatmap * near * inside).flatten(2).max(-1)
+    return _place(maps, best)[0], score
+
+
+def _squared_distance(regressed: Tensor, heatmap: Tensor) -> Tensor:
+    """Return ``P 17 h w`` from ``P 17 2`` (y, x) to every cell."""
     height, width = heatmap.shape[-2:]
     rows = torch.arange(height, device=heatmap.device, dtype=heatmap.dtype)
     columns = torch.arange(width, device=heatmap.device, dtype=heatmap.dtype)
     row_distance = (regressed[..., 0, None] - rows).square()
     column_distance = (regressed[..., 1, None] - columns).square()
-    squared = row_distance[..., :, None] + column_distance[..., None, :]
-    if options.weighting == "reciprocal":
-        weighted = heatmap / squared.sqrt_().add_(1.8)
-    else:
-        inside_rows = (rows >= box[:, 0, None]) & (rows < box[:, 2, None])
-        inside_columns = (columns >= box[:, 1, None]) & (columns < box[:, 3, None])
-        inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
-        weighted = heatmap * torch.exp(-squared / (0.3 * min(height, width))) * inside
-    best_value, best = weighted.flatten(2).max(-1)
-    best_rows, best_columns = best // width, best % width
+    return row_distance[..., :, None] + column_distance[..., None, :]
+
+
+def _place(maps: MoveNetMaps, best: Tensor) -> tuple[Tensor, Tensor]:
+    """Return exact places ``P 17 2`` (y, x) and heat map values of the cells ``best`` (``P 17``, flat indices)."""
+    heatmap = maps.keypoint_heatmap[0]
+    height, width = heatmap.shape[-2:]
+    rows, columns = best // width, best % width
     offsets = maps.keypoint_offset[0].reshape(NUM_KEYPOINTS, 2, height, width)
     joints = torch.arange(NUM_KEYPOINTS, device=heatmap.device).expand_as(best)
-    place = torch.stack([best_rows, best_columns], dim=-1) + offsets[joints, :, best_rows, best_columns]
-    score = heatmap[joints, best_rows, best_columns] if options.weighting == "reciprocal" else best_value
-    return place, score
+    place = torch.stack([rows, columns], dim=-1) + offsets[joints, :, rows, columns]
+    return place, heatmap[joints, rows, columns]
 
 
 def _is_plausible(people: ImageKeypoints, long_side_px: int, options: DecodeOptions) -> Tensor:

@@ -17,6 +17,7 @@ from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS
 from human3r.models.compact.people.human_prior import MoveNetFeatures, find_people
 from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES, keypoint_features, normalize_keypoints
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
+from human3r.models.compact.people.person_crops import PersonCropDetector
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.layers.blocks import Mlp
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
@@ -55,13 +56,19 @@ class KeypointPrompter(nn.Module):
     def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
         super().__init__()
         self.options = DecodeOptions()
+        self.crop_detector = PersonCropDetector(parts.max_cropped_people)
         self.patch_size = trunk.patch_size
         inputs = FEATURE_CHANNELS + NUM_KEYPOINT_FEATURES + trunk.token_dim
         self.fuse = Mlp(inputs, parts.prompt_hidden, trunk.decoder_dim)
 
+    def find(self, human: MoveNetFeatures, image_size: tuple[int, int]) -> ImageKeypoints:
+        """Return the people of one frame (batch 1), network pixels, with the keypoints of the crops."""
+        people = find_people(human, image_size, self.options)
+        return people if human.image is None else self.crop_detector(human.image[0], people)
+
     def forward(self, human: MoveNetFeatures, image: ImageFeatures, context: PromptContext) -> KeypointDetections:
         """Detect in one frame (batch 1)."""
-        people = find_people(human, context.image_size, self.options) if human.people is None else human.people
+        people = self.find(human, context.image_size) if human.people is None else human.people
         focal = prior_focal_px(context.image_size) if context.focal_px is None else context.focal_px
         center = people.score.new_tensor(principal_point(context.image_size))
         pose_features = keypoint_features(

@@ -1,4 +1,4 @@
-"""Reading the TensorFlow.js graph of MoveNet MultiPose."""
+"""Reading the TensorFlow.js graphs of MoveNet."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from human3r.errors import CheckpointError
-from human3r.models.compact.convnets.movenet import MoveNet
+from human3r.models.compact.convnets.movenet import MULTIPOSE, THUNDER, MoveNet, MoveNetSizes
 from human3r.training.priors.convert_movenet import read_graph_weights, source_names
 
 
-def test_every_parameter_has_exactly_one_source() -> None:
-    names = source_names()
+@pytest.mark.parametrize("sizes", [MULTIPOSE, THUNDER], ids=["multipose", "thunder"])
+def test_every_parameter_has_exactly_one_source(sizes: MoveNetSizes) -> None:
+    names = source_names(sizes)
 
-    assert names.keys() == MoveNet().state_dict().keys()
+    assert names.keys() == MoveNet(sizes).state_dict().keys()
     assert len(set(names.values())) == len(names)
 
 

@@ -9,12 +9,15 @@ import torch
 from safetensors.torch import load_file
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
-from human3r.models.compact.convnets.movenet import HEADS, MoveNet
+from human3r.models.compact.convnets.movenet import HEADS, THUNDER, MoveNet
 from human3r.models.compact.people.keypoints import DecodeOptions, decode_people
-from human3r.training.priors.convert_movenet import PARAMETER_PREFIX
+from human3r.models.compact.people.person_crops import decode_single
+from human3r.training.priors.convert_movenet import PARAMETER_PREFIX, THUNDER_PREFIX
 
 TOLERANCE = 2e-2
 """Head maps reach 33 cells and the recorded maps are fp16, which resolves 1.6e-2 there."""
+THUNDER_TOLERANCE = 4e-2
+"""The same where they reach 90 cells."""
 PROBABILITY_TOLERANCE = 5e-4
 """fp16 resolves 2.4e-4 just below 1."""
 KEYPOINT_TOLERANCE_PX = 1e-3
@@ -88,3 +91,40 @@ def test_frames_of_a_batch_do_not_touch_each_other(movenet: MoveNet, golden) -> 
         together = movenet(torch.cat([torch.zeros_like(image), image])).center[1:]
 
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def square() -> dict[str, torch.Tensor]:
+    return load_file(Path(__file__).parent / "thunder_golden.safetensors")
+
+
+@pytest.fixture(scope="module")
+def thunder_maps(square: dict[str, torch.Tensor]):
+    network = MoveNet(THUNDER)
+    weights = read_shards(COMPACT_FOLDER, THUNDER_PREFIX)
+    network.load_state_dict({name.removeprefix(THUNDER_PREFIX): values for name, values in weights.items()})
+    picture = square["picture"].repeat_interleave(2, 0).repeat_interleave(2, 1)
+    with torch.inference_mode():
+        return network.eval()((picture.float() * 0.00784302 - 1).permute(2, 0, 1)[None])
+
+
+@pytest.mark.parametrize("name", THUNDER.heads)
+def test_head_maps_of_thunder_equal_those_of_the_original_graph(thunder_maps, square, name: str) -> None:
+    expected = square[name].float().permute(0, 3, 1, 2)
+    tolerance = PROBABILITY_TOLERANCE if name in ("center", "keypoint_heatmap") else THUNDER_TOLERANCE
+
+    torch.testing.assert_close(getattr(thunder_maps, name)[..., ::4, ::4], expected, atol=tolerance, rtol=0)
+
+
+def test_keypoints_of_thunder_equal_those_of_the_original_decoder(thunder_maps, square) -> None:
+    expected = square["decoded"].reshape(17, 3)
+
+    keypoints, scores = decode_single(thunder_maps)
+
+    torch.testing.assert_close(keypoints[0], expected[:, [1, 0]] * 256 - 0.5, atol=KEYPOINT_TOLERANCE_PX, rtol=0)
+    torch.testing.assert_close(scores[0], expected[:, 2], atol=PROBABILITY_TOLERANCE, rtol=0)
+    assert (scores[0] > 0.3).sum() >= 12
+
+
+def test_a_network_for_one_person_has_no_boxes(thunder_maps) -> None:
+    assert thunder_maps.box_scale.shape[1] == thunder_maps.box_offset.shape[1] == 0
