@@ -88,6 +88,8 @@ class CompactConfig:
     """MoveNet Thunder runs on crops of at most so many people per frame, largest first; 0 on none."""
     lifter_dim: int = 640
     lifter_depth: int = 4
+    memory_width: int = 0
+    """Length of the lifter's recurrent state of one person; 0 builds no memory."""
     prompt_hidden: int = 256
     point_dim: int = 64
     """Channels of the point head at stride 8."""

@@ -84,7 +84,7 @@ class Human3R(nn.Module):
     @property
     def state_types(self) -> tuple[type[TensorRecord], ...]:
         """Classes of the heads' states, for snapshots."""
-        heads = (self.camera_head, self.lens_head, self.scale_head)
+        heads = (self.camera_head, self.lens_head, self.scale_head, self.person_head)
         return tuple(getattr(head, "state_type") for head in heads if hasattr(head, "state_type"))  # noqa: B009
 
     def encode(self, image: Tensor) -> FrameTokens:
@@ -169,7 +169,9 @@ class Human3R(nn.Module):
             points = self.point_head.predict_batch(decoded)
         results = []
         for index, (tokens, frame) in enumerate(zip(frames, decoded, strict=True)):
-            heads = replace(states[index + 1], camera_state=states[index].camera_state)
+            heads = replace(
+                states[index + 1], camera_state=states[index].camera_state, person_state=states[index].person_state
+            )
             prediction, states[index + 1] = self._predict(frame, tokens.person_mask, heads, points[index])
             results.append((prediction, states[index + 1]))
         return results
@@ -218,7 +220,7 @@ class Human3R(nn.Module):
             if self.lens_head is not None:
                 points, lens_state = self.lens_head(frame, points, person_mask, state.lens_state)
             points = self.camera_head.refine_focal(points, state.camera_state)
-            people = self.person_head(frame, points)
+            people, person_state = self.person_head(frame, points, state.person_state)
             scale_state = None
             if self.scale_head is not None:
                 points, scale_state = self.scale_head(frame, points, person_mask, people, state.scale_state)
@@ -246,6 +248,7 @@ class Human3R(nn.Module):
             camera_state=camera_state,
             scale_state=scale_state,
             lens_state=lens_state,
+            person_state=person_state,
         )
 
 

@@ -229,6 +229,8 @@ class RecurrentState(TensorRecord):
     """State of the scale head; None without history or without a scale head."""
     lens_state: TensorRecord | None = None
     """State of the lens head; None without history or without a lens head."""
+    person_state: TensorRecord | None = None
+    """State of the person head; None without history or of a head without memory."""
 
 
 class ImageEncoder(nn.Module):
@@ -247,7 +249,7 @@ Prompter = Callable[[BatchRecord, ImageFeatures, PromptContext], Detections]
 PointHead = Callable[[DecodedFrame], ScenePoints]
 MaskHead = Callable[[DecodedFrame], Tensor]
 """Return ``H W`` in [0, 1] at network pixels."""
-PersonHead = Callable[[DecodedFrame, ScenePoints], PersonParameters]
+PersonHead = Callable[[DecodedFrame, ScenePoints, TensorRecord | None], tuple[PersonParameters, TensorRecord | None]]
 """Predict the people of ``frame.detections``, in that order."""
 LensHead = Callable[[DecodedFrame, ScenePoints, Tensor, TensorRecord | None], tuple[ScenePoints, TensorRecord]]
 """From points, person mask ``H W`` and state to the points under the corrected focal length and the next state."""

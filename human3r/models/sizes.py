@@ -43,6 +43,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "parts.num_ray_blocks": _FEW_BLOCKS,
     "parts.second_scale_px": (0, 8192),
     "parts.max_cropped_people": (0, 64),
+    "parts.memory_width": (0, 4096),
     "parts.lifter_dim": _CHANNELS,
     "parts.lifter_depth": _BLOCKS,
     "parts.prompt_hidden": _CHANNELS,

@@ -155,16 +155,19 @@ class MlpPersonHead(nn.Module):
         self.register_buffer("mean_betas", torch.zeros(1, 10))
         self.register_buffer("mean_expression", torch.zeros(1, 10))
 
-    def forward(self, frame: DecodedFrame, points: ScenePoints) -> PersonParameters:
-        """Predict the people of ``frame.detections``."""
+    def forward(
+        self, frame: DecodedFrame, points: ScenePoints, state: TensorRecord | None
+    ) -> tuple[PersonParameters, None]:
+        """Predict the people of ``frame.detections``; this head has no state."""
         joined = torch.cat((frame.human_tokens, frame.detections.human_features.float()), dim=-1)
         six_d = self.rotations(joined) + self.mean_rotations
-        return PersonParameters(
+        people = PersonParameters(
             joint_rotations=rotation_from_6d(six_d.unflatten(-1, (NUM_JOINT_ROTATIONS, 6))),
             betas=self.betas(joined) + self.mean_betas,
             expression=self.expression(joined) + self.mean_expression,
             head_camera=exponential_points(self.translation(frame.human_tokens)),
         )
+        return people, None
 
 
 class ModulatedNorm(nn.Module):

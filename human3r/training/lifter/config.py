@@ -9,6 +9,7 @@ from human3r.training.lifter.mixing import RenderedMix
 from human3r.training.lifter.simulation.cameras import CameraMix
 from human3r.training.lifter.simulation.detector import DetectorMix
 from human3r.training.lifter.simulation.poses import PoseMix
+from human3r.training.lifter.simulation.sequences import SequenceMix
 from human3r.training.lifter.simulation.simulator import BodyMix
 
 ANNOTATION_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
@@ -39,7 +40,8 @@ class LifterTraining:
     output: str = "runs/lifter"
     """Folder for the checkpoint, the log and the weights."""
     start: str = ""
-    """A checkpoint whose averaged weights the run starts from; empty starts fresh."""
+    """A checkpoint whose averaged weights the run starts from, or ``shipped`` for the lifter of ``compact``; empty
+    starts fresh."""
     held_out: tuple[str, ...] = ()
     """Clips for validation only: names, or parts of names."""
     minutes: float = 60.0
@@ -54,6 +56,10 @@ class LifterTraining:
     ema: float = 0.999
     width: int = 640
     depth: int = 4
+    memory_width: int = 0
+    """Length of a person's state; 0 trains a lifter without memory."""
+    memory_only: bool = False
+    """Train the memory beside a lifter that stays as ``start`` has it."""
     seed: int = 0
     use_bf16: bool = True
     """bfloat16 products of the encoder, worth it on CPUs with such units."""
@@ -64,5 +70,6 @@ class LifterTraining:
     bodies: BodyMix = field(default_factory=BodyMix)
     cameras: CameraMix = field(default_factory=CameraMix)
     detector: DetectorMix = field(default_factory=DetectorMix)
+    sequence: SequenceMix = field(default_factory=SequenceMix)
     rendered: RenderedMix = field(default_factory=RenderedMix)
     losses: LossWeights = field(default_factory=LossWeights)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from human3r.models.compact.people.body_points import BodyPoints
 from human3r.models.compact.people.keypoint_encoder import keypoint_features
@@ -28,10 +28,14 @@ class LossWeights:
     log_depth: float = 1.5
     betas: float = 0.05
     sigma: float = 0.02
+    motion: float = 2.0
+    """Change of joints from frame to frame, sequences only."""
+    log_depth_motion: float = 4.0
+    """Change of the logarithm of the depth from frame to frame, sequences only."""
 
 
 def lifter_losses(
-    lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints, weights: LossWeights
+    lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints, weights: LossWeights, frames: int = 1
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the weighted sum and the mean of every term.
 
@@ -40,6 +44,7 @@ def lifter_losses(
         truth: What was simulated.
         points: The skeleton.
         weights: Weights.
+        frames: Consecutive rows of one person.
     """
     posed = points(lifted.joint_rotations, lifted.betas)
     size = keypoint_features(truth.people).size
@@ -60,10 +65,22 @@ def lifter_losses(
         "sigma": _laplace(angle.detach() / 3**0.5, lifted.rotation_sigma).mean(1)
         + _laplace(depth_error.detach().abs(), lifted.log_depth_sigma),
     }
+    if frames > 1:
+        error, pairs = posed.joints - truth.joints, truth.weight.unflatten(0, (-1, frames))
+        # Both frames must have been seen; the first frame of a window has none before it.
+        both = nn.functional.pad(pairs[:, 1:] * pairs[:, :-1], (1, 0)).flatten()
+        terms["motion"] = both * _change(error, frames).norm(dim=-1).mean(1)
+        terms["log_depth_motion"] = both * _change(depth_error, frames).abs()
     total_weight = truth.weight.sum().clamp_min(1.0)
     means = {name: (term * truth.weight).sum() / total_weight for name, term in terms.items()}
     total = sum((getattr(weights, name) * mean for name, mean in means.items()), torch.zeros(()))
     return total, {name: float(mean.detach()) for name, mean in means.items()}
+
+
+def _change(values: Tensor, frames: int) -> Tensor:
+    """Difference to the row before, 0 in the first of every ``frames`` rows."""
+    rows = values.unflatten(0, (-1, frames))
+    return torch.cat([torch.zeros_like(rows[:, :1]), rows[:, 1:] - rows[:, :-1]], dim=1).flatten(0, 1)
 
 
 def rotation_angles(lifted: LiftedPeople, truth: SimulatedPeople) -> Tensor:

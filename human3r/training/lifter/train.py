@@ -14,7 +14,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
+from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.atomic import whole_or_absent
 from human3r.bodies import load_body
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
@@ -29,8 +31,9 @@ from human3r.training.lifter.mixing import RenderedSampler, rendered_people
 from human3r.training.lifter.rendered import read_rendered
 from human3r.training.lifter.simulation.poses import PoseMix, PoseSampler
 from human3r.training.lifter.simulation.rotations import RandomSource
+from human3r.training.lifter.simulation.sequences import MotionSampler, SequenceSimulator, draw_forgotten, window_of
 from human3r.training.lifter.simulation.simulator import SimulatedPeople, Simulator
-from human3r.training.lifter.validation import HEADER, score_table
+from human3r.training.lifter.validation import HEADER, lift_every_way, score_table
 from human3r.training.loop import (
     load_checkpoint,
     load_optimizer,
@@ -75,6 +78,8 @@ class _Run:
     rng: RandomSource
     step: int = 0
     seconds: float = 0.0
+    state: Tensor | None = None
+    """``P width`` memory of the people that the next batch goes on with; None: it starts with new ones."""
 
 
 def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
@@ -96,9 +101,9 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     torch.manual_seed(config.seed)
     run = _start(config, points)
     _resume(run, output / _CHECKPOINT)
-    held_out = {
-        "": validation.sample(RandomSource(torch.Generator().manual_seed(config.seed + 1)), config.validation_people)
-    }
+    rows = config.sequence.length if config.memory_width else 1
+    unseen = RandomSource(torch.Generator().manual_seed(config.seed + 1))
+    held_out = {"": validation.sample(unseen, config.validation_people // rows)}
     if config.rendered.held_out:
         everybody = replace(config.rendered, keeps_exchanged=True)
         held_out["rendered, "] = rendered_people(read_rendered(Path(config.rendered.held_out)), points, everybody)
@@ -106,7 +111,8 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     batches = _batches(training, rendered, run.rng, config)
     while _progress(run, config) < 1:
         started = time.perf_counter()
-        terms = _train_step(run, config, next(batches))
+        truth, is_new = next(batches)
+        terms = _train_step(run, config, truth, is_new)
         run.step += 1
         run.seconds += time.perf_counter() - started
         if run.step % _LOG_EVERY == 0:
@@ -114,23 +120,35 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
             _LOG.info("step %d, %.1f min, %.0f people/s: %s", run.step, run.seconds / 60, _rate(run, config), parts)
         if run.seconds >= next_validation or _progress(run, config) >= 1:
             next_validation = run.seconds + 60 * config.validate_minutes
-            _validate(run, held_out, output / "validation.txt")
+            _validate(run, config, held_out, output / "validation.txt")
             _save_checkpoint(run, output / _CHECKPOINT)
             save_weights(run.average, config, output / "lifter.safetensors")
     return output / "lifter.safetensors"
 
 
 def _batches(
-    simulator: Simulator, rendered: RenderedSampler | None, rng: RandomSource, config: LifterTraining
-) -> Iterator[SimulatedPeople]:
-    """Draw several batches at once: the simulator's many small operations cost the same for eight times the people."""
+    simulator: Simulator | SequenceSimulator,
+    rendered: RenderedSampler | None,
+    rng: RandomSource,
+    config: LifterTraining,
+) -> Iterator[tuple[SimulatedPeople, bool]]:
+    """Draw several batches at once: the simulator's many small operations cost the same for eight times the people.
+
+    Yields:
+        People, and whether they are others than before (False: the frames after those of the last batch).
+    """
+    mix = config.sequence
     shown = round(config.batch * config.rendered.share) if rendered is not None else 0
     while True:
+        if isinstance(simulator, SequenceSimulator):
+            people = simulator.sample(rng, config.batch // mix.frames)
+            yield from ((window_of(people, mix, index), index == 0) for index in range(mix.windows))
+            continue
         people = simulator.sample(rng, _DRAWN_AT_ONCE * (config.batch - shown))
         # Poses come sorted by kind; every batch takes each eighth person and so the whole mix.
         for start in range(_DRAWN_AT_ONCE):
             batch = people.map(lambda values, start=start: values[start::_DRAWN_AT_ONCE])
-            yield batch if rendered is None else concatenate([batch, rendered.sample(rng, shown)])
+            yield (batch if rendered is None else concatenate([batch, rendered.sample(rng, shown)])), True
 
 
 def _build_sampler(config: LifterTraining, points: BodyPoints) -> RenderedSampler | None:
@@ -141,12 +159,13 @@ def _build_sampler(config: LifterTraining, points: BodyPoints) -> RenderedSample
     return RenderedSampler(people, points, config.bodies, mix.roll_deg)
 
 
-def build_simulators(config: LifterTraining, points: BodyPoints) -> tuple[Simulator, Simulator]:
+def build_simulators(
+    config: LifterTraining, points: BodyPoints
+) -> tuple[Simulator, Simulator] | tuple[SequenceSimulator, SequenceSimulator]:
     """Return the simulators of training and of validation; they share no motion clip."""
     motions = load_motions(config.motion or None, points.joint_template.double().numpy())
     held_out = [motion for motion in motions if any(name in motion.name for name in config.held_out)]
     kept = [motion for motion in motions if all(motion is not other for other in held_out)]
-    mixed = PoseSampler(kept, config.poses)
     # Validation: unseen clips as they were captured, and as many seated people as in training.
     plain = PoseMix(
         mocap=config.poses.mocap,
@@ -160,9 +179,13 @@ def build_simulators(config: LifterTraining, points: BodyPoints) -> tuple[Simula
         random_arm=0.0,
         noise=0.3,
     )
-    unseen = PoseSampler(held_out or kept, plain)
     rest = (config.bodies, config.cameras, config.detector)
-    return Simulator(points, mixed, *rest), Simulator(points, unseen, *rest)
+    if config.memory_width:
+        moving = MotionSampler(kept, config.poses), MotionSampler(held_out or kept, plain)
+        training, validation = (SequenceSimulator(points, sampler, *rest, config.sequence) for sampler in moving)
+        return training, validation
+    still = PoseSampler(kept, config.poses), PoseSampler(held_out or kept, plain)
+    return Simulator(points, still[0], *rest), Simulator(points, still[1], *rest)
 
 
 def save_weights(lifter: BodyLifter, config: LifterTraining, path: Path) -> None:
@@ -174,7 +197,7 @@ def save_weights(lifter: BodyLifter, config: LifterTraining, path: Path) -> None
     # What travels with the weights names no folder of the machine that made them.
     rendered = _without(asdict(config.rendered), ("pairs", "held_out"))
     settings = _without(asdict(config), ("motion", "body", "output", "start")) | {"rendered": rendered}
-    header = {"width": config.width, "depth": config.depth, "training": settings}
+    header = {"width": config.width, "depth": config.depth, "memory_width": config.memory_width, "training": settings}
     with whole_or_absent(path) as temporary:
         save_file(tensors, temporary, metadata={"lifter": json.dumps(header)})
 
@@ -184,15 +207,29 @@ def _without(settings: dict[str, object], folders: tuple[str, ...]) -> dict[str,
 
 
 def _start(config: LifterTraining, points: BodyPoints) -> _Run:
-    lifter = BodyLifter(points, config.width, config.depth)
-    average = BodyLifter(points, config.width, config.depth)
+    lifter = BodyLifter(points, config.width, config.depth, memory_width=config.memory_width)
+    average = BodyLifter(points, config.width, config.depth, memory_width=config.memory_width)
     if config.start:
         tables = {f"points.{name}": table for name, table in points.state_dict().items()}
-        lifter.load_state_dict(load_checkpoint(Path(config.start))[0]["average"] | tables)
+        lifter.load_state_dict(lifter.state_dict() | _start_weights(config.start) | tables)
     average.load_state_dict(lifter.state_dict())
     average.requires_grad_(False)
-    optimizer = torch.optim.AdamW(lifter.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    if config.memory_only:
+        assert lifter.memory is not None
+        lifter.requires_grad_(False)
+        lifter.memory.requires_grad_(True)
+    trained = [parameter for parameter in lifter.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
     return _Run(lifter, average, optimizer, RandomSource(torch.Generator().manual_seed(config.seed)))
+
+
+def _start_weights(start: str) -> dict[str, Tensor]:
+    """Return averaged weights of a checkpoint, or the shipped ones; a memory that they lack starts fresh."""
+    if start != "shipped":
+        return load_checkpoint(Path(start))[0]["average"]
+    prefix = "person_head.lifter."
+    shipped = {name.removeprefix(prefix): values for name, values in read_shards(COMPACT_FOLDER, prefix).items()}
+    return {name: values.float() for name, values in shipped.items() if name != "from_token.weight"}
 
 
 def _progress(run: _Run, config: LifterTraining) -> float:
@@ -200,13 +237,21 @@ def _progress(run: _Run, config: LifterTraining) -> float:
     return run.step / config.steps if config.steps else run.seconds / (60.0 * config.minutes)
 
 
-def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople) -> dict[str, float]:
+def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople, is_new: bool) -> dict[str, float]:
     rate = config.learning_rate * warmup_cosine(_progress(run, config), config.warmup, floor=0.01)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     with torch.autocast("cpu", torch.bfloat16, enabled=config.use_bf16):
-        lifted = run.lifter(truth.people)
-    loss, terms = lifter_losses(lifted, truth, run.lifter.points, config.losses)
+        if run.lifter.memory is None:
+            lifted, frames = run.lifter(truth.people), 1
+        else:
+            frames = config.sequence.frames
+            before = run.lifter.memory.initial_state(len(truth.weight) // frames) if is_new else run.state
+            forgotten = draw_forgotten(run.rng, config.sequence, len(before))
+            seen = truth.weight > 0
+            lifted, after = run.lifter.follow(truth.people, before, frames=frames, is_seen=seen, is_new=forgotten)
+            run.state = after.detach()
+    loss, terms = lifter_losses(lifted, truth, run.lifter.points, config.losses, frames)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(run.lifter.parameters(), 1.0)
@@ -217,11 +262,12 @@ def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople) -> di
 
 
 @torch.no_grad()
-def _validate(run: _Run, held_out: dict[str, SimulatedPeople], path: Path) -> None:
+def _validate(run: _Run, config: LifterTraining, held_out: dict[str, SimulatedPeople], path: Path) -> None:
     lines = [f"after {run.step} steps, {run.seconds / 60:.1f} minutes", HEADER]
     for source, people in held_out.items():
-        table = score_table(run.average(people.people), people, run.average.points)
-        lines += [f"{source + name:25s} {scores.row()}" for name, scores in table.items() if scores.people]
+        for how, lifted in lift_every_way(run.average, people, config.sequence.length).items():
+            table = score_table(lifted, people, run.average.points)
+            lines += [f"{source + how + name:30s} {scores.row()}" for name, scores in table.items()]
     _LOG.info("%s", "\n".join(lines))
     with path.open("a", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")

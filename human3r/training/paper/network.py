@@ -252,7 +252,7 @@ class TrainedNetwork(nn.Module):
             pointmap, confidence = split_points(cast(DptPointHead, network.point_head).dpt(frame.levels, image.grid))
             extras = cast(DptExtraHead, network.extra_head)(frame)
             translation, quat_wxyz = decode_camera(cast(MlpCameraHead, network.camera_head).mlp(frame.pose_token)[0])
-            people = network.person_head(frame, ScenePoints(pointmap, confidence, pointmap.new_zeros(())))
+            people, _ = network.person_head(frame, ScenePoints(pointmap, confidence, pointmap.new_zeros(())), None)
         dense = (pointmap, confidence, extras.pointmap_segment, extras.confidence_segment, extras.rgb)
         bodies = (people.joint_rotations, people.betas, people.expression, people.head_camera)
         return _full(decoded.state_tokens), decoded.pose_token, (*dense, translation, quat_wxyz, *bodies)

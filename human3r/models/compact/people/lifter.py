@@ -19,6 +19,7 @@ from human3r.models.compact.people.keypoint_encoder import (
     PersonKeypoints,
     keypoint_features,
 )
+from human3r.models.compact.people.person_memory import PersonMemory
 from human3r.models.layers.casting import Linear
 from human3r.records import TensorRecord
 from human3r.skeleton import NUM_BODY_JOINTS
@@ -55,12 +56,16 @@ class BodyLifter(nn.Module):
         depth: Number of its residual blocks.
         token_dim: Channels of the decoder's human tokens; 0 builds no connection. The connection starts at zero, so
             a lifter trained on keypoints alone predicts the same inside a network until the network is trained.
+        memory_width: Length of the recurrent state of one person; 0 builds no memory.
     """
 
-    def __init__(self, points: BodyPoints, dim: int = 640, depth: int = 4, token_dim: int = 0) -> None:
+    def __init__(
+        self, points: BodyPoints, dim: int = 640, depth: int = 4, token_dim: int = 0, memory_width: int = 0
+    ) -> None:
         super().__init__()
         self.points = points
         self.encoder = KeypointEncoder(dim, depth)
+        self.memory = PersonMemory(dim, memory_width) if memory_width else None
         self.from_keypoints = Linear(dim, NUM_OUTPUTS)
         self.from_token = Linear(token_dim, NUM_OUTPUTS, bias=False) if token_dim else None
         self._initialize()
@@ -79,11 +84,46 @@ class BodyLifter(nn.Module):
 
     def forward(self, people: PersonKeypoints, human_tokens: Tensor | None = None) -> LiftedPeople:
         """Lift P people; ``human_tokens`` is ``P token_dim``."""
-        features = keypoint_features(people)
-        outputs = self.from_keypoints(self.encoder(features.values))
+        inputs = keypoint_features(people)
+        outputs = self.from_keypoints(self.encoder(inputs.values))
+        return decode_outputs(self._with_tokens(outputs, human_tokens), inputs)
+
+    def follow(
+        self,
+        people: PersonKeypoints,
+        state: Tensor,
+        human_tokens: Tensor | None = None,
+        *,
+        frames: int = 1,
+        is_seen: Tensor | None = None,
+        is_new: Tensor | None = None,
+    ) -> tuple[LiftedPeople, Tensor]:
+        """Lift P people over T frames with memory.
+
+        Args:
+            people: ``P * T`` rows: all frames of the first person, then all of the second.
+            state: ``P width`` before the first frame.
+            human_tokens: ``P * T token_dim``.
+            frames: T.
+            is_seen: ``P * T`` bool; the state of an unseen person stays. None: all are seen.
+            is_new: ``P * T`` bool; states that are set to zero before a frame. None: none.
+
+        Returns:
+            The lifted people, ``P * T``, and the states after the last frame.
+        """
+        assert self.memory is not None
+        inputs = keypoint_features(people)
+        in_time = (state.shape[0], frames)
+        features = self.encoder(inputs.values).unflatten(0, in_time).transpose(0, 1)
+        seen, new = (None if mask is None else mask.unflatten(0, in_time).T for mask in (is_seen, is_new))
+        features, state = self.memory(features, state, seen, new)
+        outputs = self.from_keypoints(features.transpose(0, 1).flatten(0, 1))
+        return decode_outputs(self._with_tokens(outputs, human_tokens), inputs), state
+
+    def _with_tokens(self, outputs: Tensor, human_tokens: Tensor | None) -> Tensor:
         if self.from_token is not None and human_tokens is not None:
             outputs = outputs + self.from_token(human_tokens)
-        return decode_outputs(outputs.float(), features)
+        return outputs.float()
 
 
 def decode_outputs(outputs: Tensor, features: KeypointFeatures) -> LiftedPeople:

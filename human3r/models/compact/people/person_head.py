@@ -11,28 +11,45 @@ from torch import Tensor, nn
 from human3r.models.compact.people.body_points import BodyPoints
 from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, normalize_keypoints
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
+from human3r.models.compact.people.person_memory import PersonStates
 from human3r.models.compact.people.prompter import KeypointDetections, principal_point
 from human3r.models.compact.people.refine import Refiner
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.parts import DecodedFrame, PersonParameters, ScenePoints
+from human3r.records import TensorRecord
 from human3r.skeleton import NUM_BODY_JOINTS, NUM_JOINT_ROTATIONS, Joint
 
 
 class KeypointPersonHead(nn.Module):
     """A ``parts.PersonHead``."""
 
+    state_type = PersonStates
+
     def __init__(self, trunk: TrunkConfig, parts: CompactConfig) -> None:
         super().__init__()
-        self.lifter = BodyLifter(BodyPoints(), parts.lifter_dim, parts.lifter_depth, trunk.decoder_dim)
+        self.lifter = BodyLifter(
+            BodyPoints(), parts.lifter_dim, parts.lifter_depth, trunk.decoder_dim, parts.memory_width
+        )
         self.refiner = Refiner()
 
-    def forward(self, frame: DecodedFrame, points: ScenePoints) -> PersonParameters:
+    def forward(
+        self, frame: DecodedFrame, points: ScenePoints, state: TensorRecord | None
+    ) -> tuple[PersonParameters, PersonStates | None]:
         """Predict the people of ``frame.detections``, which must come from the compact prompter."""
         people = keypoints_in_camera(frame, points.focal_px)
-        lifted = self.lifter(people, frame.human_tokens)
+        if self.lifter.memory is None:
+            lifted, state = self.lifter(people, frame.human_tokens), None
+        else:
+            features = frame.detections.track_features
+            assert features is not None
+            nobody = PersonStates.nobody(features, self.lifter.memory.width)
+            memory = state if isinstance(state, PersonStates) else nobody
+            rows = memory.recall(features)
+            lifted, states = self.lifter.follow(people, memory.states_of(rows), frame.human_tokens)
+            state = memory.updated(rows, features, states)
         if not self.training:
             lifted = self.refiner(lifted, people, self.lifter.points)
-        return to_person_parameters(lifted, self.lifter.points)
+        return to_person_parameters(lifted, self.lifter.points), state
 
 
 def keypoints_in_camera(frame: DecodedFrame, focal_px: Tensor) -> PersonKeypoints:

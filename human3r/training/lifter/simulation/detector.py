@@ -53,6 +53,9 @@ class DetectorMix:
     """Shares of the detector's troubles."""
 
     noise: float = 1.0
+    """Factor on the error of joints in sight."""
+    slips: float = 1.0
+    """Factor on the probability of gross errors."""
     table_seated: float = 0.55
     """Share of seated people whose lower part is hidden by a table or another person."""
     table_other: float = 0.08
@@ -200,7 +203,7 @@ def _disturb(
     sigma = mix.noise * _SIGMA_TORSO * person * _factor(scores) * torso[:, None] + 0.5 * pixel[:, None]
     noisy = points + rng.normal(1.0, count, 17, 2) * sigma[..., None]
     noisy[:, list(_FACE)] += face_noise * torso[:, None, None]
-    slips = rng.chance(_SLIP.expand(count, 17) * mix.noise, count, 17)
+    slips = rng.chance(_SLIP.expand(count, 17) * mix.noise * mix.slips, count, 17)
     return torch.where(slips[..., None], noisy + rng.normal(0.5, count, 17, 2) * torso[:, None, None], noisy)
 
 

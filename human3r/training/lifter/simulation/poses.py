@@ -14,8 +14,8 @@ from human3r.training.lifter.simulation.limbs import random_arm, set_arm
 from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, blend, mirror, random_turn
 from human3r.training.motion import Motion
 
-_UPPER_BODY = [3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]
-_JOINT_NOISE_DEG = (3, 6, 6, 4, 6, 6, 4, 9, 9, 4, 6, 6, 8, 5, 5, 10, 11, 11, 10, 10, 17, 17)
+UPPER_BODY = [3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]
+JOINT_NOISE_DEG = (3, 6, 6, 4, 6, 6, 4, 9, 9, 4, 6, 6, 8, 5, 5, 10, 11, 11, 10, 10, 17, 17)
 """Standard deviation per joint of the noise at full strength. Source: prototype, 3 to 17 degrees."""
 SEATED = 1
 """Index of ``procedural.seated`` in ``KINDS``."""
@@ -74,7 +74,7 @@ class PoseSampler:
             if size:
                 parts.append(self._mocap(rng, size) if make is None else make(rng, size))
         rotations = torch.cat(parts)
-        sigma = torch.tensor(_JOINT_NOISE_DEG).deg2rad() * self.mix.noise
+        sigma = torch.tensor(JOINT_NOISE_DEG).deg2rad() * self.mix.noise
         strength = rng.uniform(0.0, 1.2, count, 1)
         rotations = rotations @ random_turn(rng, sigma * strength)
         flips = rng.chance(0.5, count)
@@ -86,7 +86,7 @@ class PoseSampler:
         rotations = self.frames[rng.choose(self.weights, count)].clone()
         other = self.frames[rng.choose(self.weights, count)]
         swaps = rng.chance(self.mix.swap_upper_body, count)
-        for joint in _UPPER_BODY:
+        for joint in UPPER_BODY:
             rotations[swaps, joint] = other[swaps, joint]
         mixes = rng.chance(self.mix.blend_frames, count)
         share = rng.uniform(0.0, 1.0, count, 1, 1, 1)[mixes]

@@ -78,9 +78,9 @@ class Simulator:
     def sample(self, rng: RandomSource, count: int) -> SimulatedPeople:
         """Draw ``count`` people."""
         rotations, kind = self.poses.sample(rng, count)
-        betas = self._betas(rng, count)
+        betas = draw_betas(rng, self.bodies, count)
         rest, faces = self.points.rest(betas)
-        offsets = self.points.keypoint_offsets + rng.normal(1.0, count, 17, 3) * _OFFSET_SIGMA_M[:, None]
+        offsets = draw_offsets(rng, self.points, count)
         upright = self.points.pose(rotations, rest, faces, offsets)
         everything = torch.cat([upright.joints, upright.keypoints], dim=1)
         low, high = everything.amin(dim=1), everything.amax(dim=1)
@@ -108,17 +108,23 @@ class Simulator:
             kind=kind,
         )
 
-    def _betas(self, rng: RandomSource, count: int) -> Tensor:
-        """Draw shapes; the smaller a child, the more childlike its proportions."""
-        betas = rng.normal(self.bodies.beta_sigma, count, 10).clamp(-2.5, 2.5)
-        betas[:, 0] = draw_grown_up(rng, self.bodies, count)
-        betas[:, 9] *= 0.3
-        stature = rng.uniform(*self.bodies.child_stature_m, count)
-        childlike = 4.0 * ((STATURE_M - stature) / 0.4).clamp(0, 1) + rng.normal(0.4, count)
-        is_child = rng.chance(self.bodies.share_children, count)
-        betas[:, 0] = torch.where(is_child, (stature - STATURE_M) / STATURE_M_PER_BETA, betas[:, 0])
-        betas[:, 9] = torch.where(is_child, childlike, betas[:, 9])
-        return betas
+
+def draw_offsets(rng: RandomSource, points: BodyPoints, count: int) -> Tensor:
+    """Draw where the annotators of ``count`` people click: ``P 17 3`` metres, in the axes of the offsets' carriers."""
+    return points.keypoint_offsets + rng.normal(1.0, count, 17, 3) * _OFFSET_SIGMA_M[:, None]
+
+
+def draw_betas(rng: RandomSource, bodies: BodyMix, count: int) -> Tensor:
+    """Draw shapes ``P 10``; the smaller a child, the more childlike its proportions."""
+    betas = rng.normal(bodies.beta_sigma, count, 10).clamp(-2.5, 2.5)
+    betas[:, 0] = draw_grown_up(rng, bodies, count)
+    betas[:, 9] *= 0.3
+    stature = rng.uniform(*bodies.child_stature_m, count)
+    childlike = 4.0 * ((STATURE_M - stature) / 0.4).clamp(0, 1) + rng.normal(0.4, count)
+    is_child = rng.chance(bodies.share_children, count)
+    betas[:, 0] = torch.where(is_child, (stature - STATURE_M) / STATURE_M_PER_BETA, betas[:, 0])
+    betas[:, 9] = torch.where(is_child, childlike, betas[:, 9])
+    return betas
 
 
 def draw_grown_up(rng: RandomSource, bodies: BodyMix, count: int) -> Tensor:
