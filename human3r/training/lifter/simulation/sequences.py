@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.body_points import MIRRORED_JOINTS, BodyPoints
 from human3r.models.compact.people.keypoint_encoder import PersonKeypoints
 from human3r.records import TensorRecord
@@ -187,14 +188,12 @@ class MotionSampler:
 
     def _noise(self, rng: RandomSource, seconds: Tensor) -> Tensor:
         """Turn every joint by a constant and a smooth part: ``P T 22 3 3``."""
-        import roma
-
         count, length = seconds.shape
         sigma = torch.tensor(JOINT_NOISE_DEG).deg2rad() * self.mix.noise * rng.uniform(0.0, 1.2, count, 1, 1)
         smooth = CorrelatedSource(rng.generator, smooth_factors(seconds, 0.6)).normal(1.0, count * length, 22, 3)
         steady = rng.normal(0.85, count, 1, 22, 3)
         vectors = (steady + 0.5 * smooth.unflatten(0, (count, length))) * sigma[..., None]
-        return roma.rotvec_to_rotmat(vectors)
+        return rotation_from_axis_angle(vectors)
 
     def _window(self, rng: RandomSource, seconds: Tensor) -> tuple[Tensor, Tensor]:
         """Return rotations ``P T 22 3 3`` and places ``P T 3`` of clips, run to and fro where they are short."""
