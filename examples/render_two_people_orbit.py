@@ -77,12 +77,12 @@ def main() -> None:
     renderer = Renderer(join_meshes([scene.mesh]), [actor.mesh for actor in actors], scene.bank, scene.lights, factor=3)
     focal = SIZE[1] / 2 / np.tan(np.radians(58) / 2)
     K = np.array([[focal, 0, SIZE[1] / 2 - 0.5], [0, focal, SIZE[0] / 2 - 0.5], [0, 0, 1.0]])
-    centre = np.mean([actor.joints[:, 0] for actor in actors], 0)
+    center = np.mean([actor.joints[:, 0] for actor in actors], 0)
     angle = np.radians(-28 + 74 * (time_s / SECONDS))
     exposure = None
     with VideoWriter(options.out, FPS / options.every, quality=25) as writer:
         for index in range(len(time_s)):
-            middle = np.array([centre[index, 0], 0.95, centre[index, 2]])
+            middle = np.array([center[index, 0], 0.95, center[index, 2]])
             offset = np.array([np.sin(angle[index]) * 4.4, 0.65, np.cos(angle[index]) * 4.4])
             T_scene_camera = look_at(middle + offset, middle)
             frame = renderer.render([actor.vertices[index] for actor in actors], K, T_scene_camera, SIZE)

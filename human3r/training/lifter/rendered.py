@@ -11,6 +11,7 @@ import io
 import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,7 +133,7 @@ def load_detectors() -> tuple[MoveNetPrior, PersonCropDetector]:
     for module, prefix in ((prior, "human_prior."), (crops, "prompter.crop_detector.")):
         weights = read_shards(COMPACT_FOLDER, prefix)
         module.load_state_dict({name.removeprefix(prefix): values.float() for name, values in weights.items()})
-        module.network.to(dtype=dtype, memory_format=torch.channels_last)
+        module.network.to(dtype=dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         fuse_convolutions(module.network)
     return prior.eval(), crops.eval()
 
@@ -209,12 +210,12 @@ def _truth(clip: SyntheticClip, person: int) -> dict[str, np.ndarray]:
     joints = (joints_world - clip.T_world_camera[0, :3, 3]) @ R_camera_world.T
     orient = Rotation.from_matrix(R_camera_world) * Rotation.from_rotvec(people.global_orient[0, person])
     return {
-        "person": np.int16(person),
+        "person": np.asarray(person, np.int16),
         "rotvecs": np.concatenate([orient.as_rotvec()[None], people.body_pose[0, person]]).astype(np.float32),
         "betas": people.betas[person].astype(np.float32),
         "root_camera": joints[0].astype(np.float32),
         "joints": (joints - joints[0]).astype(np.float32),
-        "visible": np.float32(people.visible_fraction[0, person]),
+        "visible": np.asarray(people.visible_fraction[0, person], np.float32),
         "is_joint_visible": people.is_joint_visible[0, person, :NUM_BODY_JOINTS],
     }
 
@@ -231,7 +232,7 @@ def _read_part(path: Path) -> dict[str, np.ndarray]:
 def _write_part(path: Path, rows: list[dict[str, np.ndarray]], seen: list[str]) -> None:
     """Write the rows, and which frames were looked at, also if nobody was in them."""
     names = [item.name for item in fields(RenderedPeople)] if rows else []
-    arrays = {name: np.stack([row[name] for row in rows]) for name in names}
+    arrays: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in names}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, seen=np.array(seen), **arrays)
     write_bytes(path, buffer.getvalue())

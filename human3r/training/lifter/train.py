@@ -246,7 +246,9 @@ def _train_step(run: _Run, config: LifterTraining, truth: SimulatedPeople, is_ne
             lifted, frames = run.lifter(truth.people), 1
         else:
             frames = config.sequence.frames
-            before = run.lifter.memory.initial_state(len(truth.weight) // frames) if is_new else run.state
+            before = run.state
+            if is_new or before is None:
+                before = run.lifter.memory.initial_state(len(truth.weight) // frames)
             forgotten = draw_forgotten(run.rng, config.sequence, len(before))
             seen = truth.weight > 0
             lifted, after = run.lifter.follow(truth.people, before, frames=frames, is_seen=seen, is_new=forgotten)

@@ -1,4 +1,4 @@
-"""Overlays: people are drawn where their joints project, in their colour, and the file keeps the clip's times."""
+"""Overlays: people are drawn where their joints project, in their color, and the file keeps the clip's times."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_people_are_drawn_where_their_joints_project(walk: Reconstruction, small
     assert 0.01 < changed.mean() < 0.4
 
 
-def test_each_person_has_the_colour_of_their_identity(walk: Reconstruction, small_body: SmplxBody) -> None:
+def test_each_person_has_the_color_of_their_identity(walk: Reconstruction, small_body: SmplxBody) -> None:
     frame = 6
     image = drawn(walk, small_body, frame, OverlayStyle(opacity=1.0, draw_labels=False)).astype(float)
     rows = np.flatnonzero(walk.person_frame == frame)

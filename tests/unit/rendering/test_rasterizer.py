@@ -12,9 +12,9 @@ SIZE = (120, 160)
 K = np.array([[140.0, 0, 79.5], [0, 140.0, 59.5], [0, 0, 1]])
 
 
-def sphere(centre: tuple[float, float, float], radius: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+def sphere(center: tuple[float, float, float], radius: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     mesh = trimesh.creation.icosphere(4, radius)
-    return np.asarray(mesh.vertices) + np.array(centre), np.asarray(mesh.faces)
+    return np.asarray(mesh.vertices) + np.array(center), np.asarray(mesh.faces)
 
 
 def draw(vertices: np.ndarray, faces: np.ndarray) -> Fragments:
@@ -42,9 +42,9 @@ def test_the_nearer_sphere_hides_the_farther_one() -> None:
     near, faces = sphere((0, 0, 2.0), 0.2)
     far, _ = sphere((0, 0, 4.0), 0.5)
     seen = draw(np.concatenate([far, near]), np.concatenate([faces, faces + len(far)]))
-    centre = np.flatnonzero(seen.pixel == 60 * SIZE[1] + 80)[0]
-    assert seen.face[centre] >= len(faces)
-    assert seen.depth[centre] == pytest.approx(1.8, abs=0.01)
+    center = np.flatnonzero(seen.pixel == 60 * SIZE[1] + 80)[0]
+    assert seen.face[center] >= len(faces)
+    assert seen.depth[center] == pytest.approx(1.8, abs=0.01)
 
 
 def test_closed_surfaces_have_no_pinholes() -> None:
@@ -65,9 +65,9 @@ def test_weights_rebuild_the_point_under_the_pixel() -> None:
     np.testing.assert_allclose(uv[:, 1], seen.pixel // SIZE[1], atol=0.02)
 
 
-@pytest.mark.parametrize("centre", [(0, 0, -2.0), (0, 0, 0.0), (50.0, 0, 2.0)])
-def test_what_is_behind_around_or_beside_the_camera_is_not_drawn(centre: tuple[float, float, float]) -> None:
-    assert len(draw(*sphere(centre)).pixel) == 0
+@pytest.mark.parametrize("center", [(0, 0, -2.0), (0, 0, 0.0), (50.0, 0, 2.0)])
+def test_what_is_behind_around_or_beside_the_camera_is_not_drawn(center: tuple[float, float, float]) -> None:
+    assert len(draw(*sphere(center)).pixel) == 0
 
 
 def test_a_body_that_fills_the_image_is_drawn_in_bounded_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,8 @@ class MoveNet(nn.Module):
                 skips.insert(0, hidden)
         features = self.pyramid(self.last(hidden), skips)
         nothing = features.new_zeros((features.shape[0], 0, *features.shape[2:]), dtype=torch.float32)
-        maps = dict.fromkeys(HEADS, nothing) | {name: head(features).float() for name, head in self.heads.items()}
+        maps: dict[str, Tensor] = {name: nothing for name in HEADS}
+        maps |= {name: head(features).float() for name, head in self.heads.items()}
         for name in ("center", "keypoint_heatmap"):
             maps[name] = torch.sigmoid(maps[name])
         return MoveNetMaps(features=features.float(), **maps)

@@ -223,7 +223,8 @@ class MotionSampler:
             set_arm(arms, side, random_arm(side, rng, count * _KEYS))
             moved = self._join(rng, arms.unflatten(0, (count, _KEYS)), seconds)[0].flatten(0, 1)
             where = rng.chance(self.mix.random_arm, count).repeat_interleave(length)
-            set_arm(flat, side, tuple(moved[:, joint + (side < 0)] for joint in (13, 16, 18)), where)
+            collar, shoulder, elbow = (moved[:, joint + (side < 0)] for joint in (13, 16, 18))
+            set_arm(flat, side, (collar, shoulder, elbow), where)
         return flat.unflatten(0, (count, length)), place
 
     def _posed(self, rng: RandomSource, kind: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
