@@ -1,7 +1,7 @@
 """One ``.npz`` per person with AMASS's field names, for Blender's SMPL-X add-on and motion tools.
 
-AMASS wants a z-up world, one shape per file and a pose in every frame; where a person was not seen between two
-sightings the last pose is held and ``observed`` is false.
+AMASS wants a z-up world, one shape per file and a pose in every row of a constant rate (``constant_rate``); where a
+person was not seen, ``observed`` is false.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 
 from human3r.atomic import whole_or_absent
 from human3r.bodies.placement import transform_parameters
+from human3r.exporting.constant_rate import constant_rate
 from human3r.results.posing import parameters_of_rows
 
 if TYPE_CHECKING:
@@ -41,37 +42,39 @@ def write_amass(reconstruction: Reconstruction, folder: Path, body: SmplxBody) -
 
 @torch.inference_mode()
 def amass_fields(reconstruction: Reconstruction, track: Track, body: SmplxBody) -> dict[str, np.ndarray]:
-    """Return AMASS's arrays for one identity, n frames from its first to its last sighting.
+    """Return AMASS's arrays for one identity, n rows from the clip's time 0 to its last sighting.
 
     ``poses`` is ``n 165``: root, 21 body, jaw, eyes, left hand, right hand as axis-angle; ``trans`` ``n 3`` in a z-up
     world whose floor is z = 0, meters.
     """
-    span = np.arange(track.frames[0], track.frames[-1] + 1)
-    latest = np.searchsorted(track.frames, span, side="right") - 1
+    clock = constant_rate(reconstruction.time_s, reconstruction.fps, track.frames)
     T_zup_world = torch.from_numpy((_T_ZUP_YUP @ reconstruction.T_gravity_world).astype(np.float32))
-    parameters = transform_parameters(parameters_of_rows(reconstruction, track.observations[latest]), T_zup_world, body)
-    root = parameters.global_orient.numpy()
-    pose_body = parameters.body_pose.reshape(len(span), -1).numpy()
-    pose_jaw = parameters.jaw_pose.numpy()
-    pose_eye = torch.cat([parameters.leye_pose, parameters.reye_pose], dim=1).numpy()
-    hands = torch.cat([parameters.left_hand_pose, parameters.right_hand_pose], dim=1)
-    pose_hand = hands.reshape(len(span), -1).numpy()
+    seen = transform_parameters(parameters_of_rows(reconstruction, track.observations), T_zup_world, body)
+    count = len(clock.rows_s)
+    root = clock.rotation_vectors(seen.global_orient[:, None].numpy())[:, 0]
+    pose_body = clock.rotation_vectors(seen.body_pose.numpy()).reshape(count, -1)
+    pose_jaw = clock.rotation_vectors(seen.jaw_pose[:, None].numpy())[:, 0]
+    eyes = torch.stack([seen.leye_pose, seen.reye_pose], dim=1)
+    pose_eye = clock.rotation_vectors(eyes.numpy()).reshape(count, -1)
+    hands = torch.cat([seen.left_hand_pose, seen.right_hand_pose], dim=1)
+    pose_hand = clock.rotation_vectors(hands.numpy()).reshape(count, -1)
+    time_s = reconstruction.time_s
     return {
         "surface_model_type": np.array("smplx"),
         "gender": np.array("neutral"),
-        "mocap_frame_rate": np.array(reconstruction.fps),
-        "mocap_time_length": np.array(len(span) / reconstruction.fps),
+        "mocap_frame_rate": np.array(float(clock.rate)),
+        "mocap_time_length": np.array(count / clock.rate),
         "betas": np.asarray(track.betas),
         "num_betas": np.array(len(track.betas)),
-        "trans": parameters.transl.numpy(),
+        "trans": clock.linear(seen.transl.numpy()),
         "poses": np.concatenate([root, pose_body, pose_jaw, pose_eye, pose_hand], axis=1),
         "root_orient": root,
         "pose_body": pose_body,
         "pose_hand": pose_hand,
         "pose_jaw": pose_jaw,
         "pose_eye": pose_eye,
-        "expression": parameters.expression.numpy(),
-        "observed": np.isin(span, track.frames),
-        "frame_index": reconstruction.frame_index[span],
-        "time_s": reconstruction.time_s[span],
+        "expression": clock.linear(seen.expression.numpy()),
+        "observed": clock.observed,
+        "frame_index": reconstruction.frame_index[clock.frames],
+        "time_s": time_s[clock.frames] if clock.is_native else time_s[0] + clock.rows_s,
     }

@@ -1,6 +1,7 @@
 """One ``.bvh`` per person: the 22 body joints as a motion-capture skeleton, for tools that read nothing newer.
 
-Centimeters, y up, channels in Z X Y order as most readers expect; frames between two sightings hold the last pose.
+Centimeters, y up, channels in Z X Y order as most readers expect; rows at a constant whole rate from the clip's time 0
+(``constant_rate``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_text
+from human3r.exporting.constant_rate import constant_rate
 from human3r.exporting.motion import PersonMotion, build_motion
 from human3r.skeleton import JOINT_NAMES, NUM_BODY_JOINTS
 
@@ -41,15 +43,16 @@ def bvh_text(motion: PersonMotion, parents: np.ndarray, reconstruction: Reconstr
     """Return the file of one person, in the y-up world whose floor is y = 0."""
     order: list[int] = []
     hierarchy = _hierarchy(motion.rest_joints * _CM_PER_M, parents, order)
-    span = np.arange(motion.frames[0], motion.frames[-1] + 1)
-    latest = np.searchsorted(motion.frames, span, side="right") - 1
+    clock = constant_rate(reconstruction.time_s, reconstruction.fps, motion.frames)
     T = reconstruction.T_gravity_world.astype(np.float64)
-    local = motion.R_parent_joint[latest][:, order].astype(np.float64)
+    local = motion.R_parent_joint[:, order].astype(np.float64)
     local[:, 0] = T[:3, :3] @ local[:, 0]
-    root = (motion.bones_world[latest, 0] @ T[:3, :3].T + T[:3, 3]) * _CM_PER_M
-    angles = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_euler("ZXY", degrees=True).reshape(len(span), -1)
+    vectors = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(*local.shape[:2], 3)
+    turns = Rotation.from_rotvec(clock.rotation_vectors(vectors).reshape(-1, 3))
+    root = clock.linear(motion.bones_world[:, 0] @ T[:3, :3].T + T[:3, 3]) * _CM_PER_M
+    angles = turns.as_euler("ZXY", degrees=True).reshape(len(root), -1)
     rows = [" ".join(f"{value:.5f}" for value in row) for row in np.concatenate([root, angles], axis=1)]
-    timing = f"MOTION\nFrames: {len(span)}\nFrame Time: {1 / reconstruction.fps:.8f}\n"
+    timing = f"MOTION\nFrames: {len(root)}\nFrame Time: {1 / clock.rate:.8f}\n"
     return "HIERARCHY\n" + "\n".join(hierarchy) + "\n" + timing + "\n".join(rows) + "\n"
 
 
