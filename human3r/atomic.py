@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from human3r.errors import DiskFullError
+from human3r.errors import DiskFullError, InputError
 
 
 @contextmanager
 def whole_or_absent(path: Path) -> Iterator[Path]:
     """Give a temporary path with the same ending in the same folder; it becomes ``path`` when the block succeeds.
 
+    Nothing half-written is left when it fails.
+
     Raises:
-        DiskFullError: The folder cannot be written; nothing half-written is left.
+        InputError: ``path`` is a folder, or may not be written.
+        DiskFullError: The file cannot be written for another reason.
     """
     temporary: Path | None = None
     try:
@@ -29,6 +32,8 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except (PermissionError, IsADirectoryError) as error:
+        raise InputError(f"Could not write {path.name}: {error.strerror}.", "Choose another place.") from error
     except OSError as error:
         message = f"Could not write {path.name}: {error.strerror or error}."
         raise DiskFullError(message, "Free some space or choose another folder.") from error

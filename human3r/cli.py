@@ -18,6 +18,7 @@ from human3r import __version__
 from human3r.errors import Cancelled, Human3RError, InputError
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_FILE_ERRORS = (PermissionError, IsADirectoryError, NotADirectoryError, FileNotFoundError, FileExistsError)
 _MODEL_HELP = "compact, a released name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
 _FORMATS_HELP = "comma-separated names such as npz,glb,mp4; an unknown name lists them all"
 _BODY_HELP = "licensed SMPLX_NEUTRAL.npz (default: the embedded body)"
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("HUMAN3R_DEBUG"):
             traceback.print_exc()
+        if isinstance(error, _FILE_ERRORS) and error.filename is not None:
+            text = f"{str(error.filename)!r} cannot be used ({error.strerror}). Check the path and its permissions."
+            return _fail(text, FAILED)
         return _fail(f"internal error: {type(error).__name__}: {error} (HUMAN3R_DEBUG=1 shows where).", FAILED)
 
 

@@ -9,10 +9,15 @@ from pathlib import Path
 
 from human3r.errors import InputError
 from human3r.exporting.bundle import load_matching_body
+from human3r.exporting.manifest import is_listed
 from human3r.exporting.viewer.moments import MOMENTS_NAME
 from human3r.results.reconstruction import Reconstruction
 
 _NPZ_NAME = "reconstruction.npz"
+
+
+def _result_file(path: Path) -> Path:
+    return path / _NPZ_NAME if path.is_dir() else path
 
 
 def load_result(path: Path) -> Reconstruction:
@@ -22,16 +27,17 @@ def load_result(path: Path) -> Reconstruction:
         InputError: There is no such file.
         FormatError: It is not a reconstruction.
     """
-    file = path / _NPZ_NAME if path.is_dir() else path
+    file = _result_file(path)
     if not file.is_file():
         raise InputError(f"There is no file {str(file)!r}.", "Give a reconstruction.npz or the folder it is in.")
     return Reconstruction.load(file)
 
 
-def _moments_beside(path: Path) -> Path | None:
-    """Return the points of single frames that ``reconstruct`` left beside a result, if any."""
-    file = (path if path.is_dir() else path.parent) / MOMENTS_NAME
-    return file if file.is_file() else None
+def moments_beside(path: Path) -> Path | None:
+    """Return the points of single frames beside a result if the folder's manifest lists both as they are."""
+    result = _result_file(path)
+    moments = result.with_name(MOMENTS_NAME)
+    return moments if is_listed(moments) and is_listed(result) else None
 
 
 def export(options: argparse.Namespace) -> int:
@@ -40,7 +46,7 @@ def export(options: argparse.Namespace) -> int:
 
     formats = check_formats(options.formats) if options.formats else None
     result = load_result(options.path)
-    body, moments = load_matching_body(options.body, result), _moments_beside(options.path)
+    body, moments = load_matching_body(options.body, result), moments_beside(options.path)
     if formats is None:
         print(export(result, options.output, body=body, clip=options.clip, moments=moments))
         return 0
@@ -57,7 +63,7 @@ def view(options: argparse.Namespace) -> int:
 
     result = load_result(options.path)
     body = load_matching_body(options.body, result)
-    with PlayerPage(result, body, port=options.port, moments=_moments_beside(options.path)) as page:
+    with PlayerPage(result, body, port=options.port, moments=moments_beside(options.path)) as page:
         print(f"{page.url} shows {options.path}; Ctrl-C ends.", flush=True)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +16,9 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from human3r.errors import InputError
+from human3r.errors import DiskFullError, InputError
 from human3r.exporting import DEFAULT_FORMATS, check_formats, write_all
+from human3r.exporting.manifest import remove_listed
 from human3r.exporting.viewer.moments import Moments
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.loading import load_model
@@ -28,6 +31,8 @@ from human3r.video.limits import DEFAULT_LIMITS, raise_limits
 from human3r.video.probe import ClipInfo
 
 _INTERRUPTED = 130
+_MIN_FREE_BYTES = 50_000_000
+"""Of the output folder's disk before a run; the files of a short clip need about as much."""
 _NO_MOMENTS = "scene.html has no points of single moments: they are not kept with a run that is taken up."
 
 
@@ -112,6 +117,7 @@ def reconstruct(options: argparse.Namespace) -> int:
             result = run_pipeline(clip, model, run_options, sinks=sinks, control=control)
         finally:
             progress.close()
+        remove_listed(folder, keep=clip)
         files = write_all(result, folder, formats, body=model.body, clip=clip, moments=moments)
     summary = summarize(result, model, time.perf_counter() - started)
     if moments is not None and progress.num_done_before:
@@ -122,11 +128,25 @@ def reconstruct(options: argparse.Namespace) -> int:
 
 
 def _output_folder(output: str | None, clip: Path) -> Path:
+    """Return the folder for the files, which is there and can be written; tried before the first frame.
+
+    Raises:
+        InputError: It cannot be made or written, or is not a folder.
+        DiskFullError: Its disk has hardly any space.
+    """
     folder = Path(output) if output else Path("out") / (clip.stem or "clip")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one.") from error
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be written ({error.strerror}).", "Choose another one.") from error
+    free = shutil.disk_usage(folder).free
+    if free < _MIN_FREE_BYTES:
+        message = f"The disk of {folder} has {free / 1e6:.0f} MB free; a run needs {_MIN_FREE_BYTES / 1e6:.0f} MB."
+        raise DiskFullError(message, "Free some space or choose another folder.")
     return folder
 
 

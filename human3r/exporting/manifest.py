@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from human3r.atomic import write_text
 
@@ -23,15 +24,53 @@ def write_manifest(folder: Path, files: Iterable[Path], *, extends: bool = False
         extends: Go on listing the other files of the manifest that is there.
     """
     manifest = folder / MANIFEST_NAME
-    entries: dict[str, dict[str, object]] = {}
-    if extends and manifest.is_file():
-        entries = {entry["name"]: entry for entry in json.loads(manifest.read_text(encoding="utf-8"))["files"]}
+    entries = _entries(folder) if extends else {}
     for path in files:
         name = path.relative_to(folder).as_posix()
         entries[name] = {"name": name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
     document = {"schema": MANIFEST_SCHEMA, "files": [entries[name] for name in sorted(entries)]}
     write_text(manifest, json.dumps(document, indent=1) + "\n")
     return manifest
+
+
+def is_listed(path: Path) -> bool:
+    """Return whether the manifest in the file's folder lists this file with its current contents."""
+    entry = _entries(path.parent).get(path.name)
+    return entry is not None and _listed_file(path.parent, path.name) and entry.get("sha256") == sha256_of(path)
+
+
+def remove_listed(folder: Path, keep: Path) -> None:
+    """Remove the files that the manifest of an earlier run names, then the manifest; nothing where there is none.
+
+    Args:
+        folder: The result folder; files outside it, links and folders are left alone.
+        keep: A file, or a folder with all its files, that stays although it may be listed: the clip of the new run.
+    """
+    entries = _entries(folder)
+    for name in entries:
+        if _listed_file(folder, name) and not (folder / name).resolve().is_relative_to(keep.resolve()):
+            (folder / name).unlink()
+    if entries:
+        (folder / MANIFEST_NAME).unlink()
+
+
+def _entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the entries of a folder's manifest by name; none where it is absent or not one of ours."""
+    try:
+        document = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+        entries = {entry["name"]: entry for entry in document["files"] if isinstance(entry["name"], str)}
+        return entries if document["schema"] == MANIFEST_SCHEMA else {}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+
+
+def _listed_file(folder: Path, name: str) -> bool:
+    """Return whether a name of a manifest is that of a regular file inside the folder, without links or ``..``."""
+    path = folder / name
+    try:
+        return not PurePath(name).is_absolute() and path.is_file() and path.resolve() == folder.resolve() / name
+    except (OSError, ValueError):
+        return False
 
 
 def sha256_of(path: Path) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float16, Float32, Float64, Int32, Int64, UInt8
 
 from human3r.atomic import whole_or_absent
-from human3r.errors import FormatError
+from human3r.errors import FormatError, InputError
 from human3r.records import Track
 from human3r.results.person_table import PersonColumns, columns_of
 
@@ -117,9 +117,13 @@ class Reconstruction(PersonColumns):
         """Write the file whole or not at all.
 
         Raises:
+            InputError: The name does not end in ``.npz``; ``human3r.export`` writes the other formats.
             DiskFullError: The disk has no room; no partial file is left.
         """
         path = Path(path)
+        if path.suffix.lower() != ".npz":
+            message = f"A reconstruction is saved as .npz, and the name is {path.name!r}."
+            raise InputError(message, "Use human3r.export for other endings.")
         arrays = {name: getattr(self, name) for name in columns_of(Reconstruction) if getattr(self, name) is not None}
         facts = {
             "schema": np.array(SCHEMA),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from human3r.errors import DiskFullError, FormatError
+from human3r.errors import DiskFullError, FormatError, ResourceError
 
 
 class RowSpool:
@@ -19,12 +19,19 @@ class RowSpool:
     Args:
         dtype: Structured type of one row.
         path: File that remains, and is continued if it exists; None is an unnamed file that vanishes with the process.
+
+    Raises:
+        ResourceError: The file cannot be created.
     """
 
     def __init__(self, dtype: np.dtype, path: Path | None = None) -> None:
         self.dtype = dtype
-        # The file stays open until ``close``.
-        self._file = tempfile.TemporaryFile(prefix="human3r-") if path is None else path.open("a+b")  # noqa: SIM115
+        try:
+            # The file stays open until ``close``.
+            self._file = tempfile.TemporaryFile(prefix="human3r-") if path is None else path.open("a+b")  # noqa: SIM115
+        except OSError as error:
+            message = f"A run's temporary files cannot be created ({error.strerror})."
+            raise ResourceError(message, "Set TMPDIR, or --keep-in, to a folder that can be written.") from error
         # A process that was killed may have left half a row.
         self._truncate(self._file.seek(0, os.SEEK_END) // dtype.itemsize)
 

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -105,6 +107,49 @@ def test_what_a_user_can_cause_is_one_sentence_and_the_right_exit_code(
     assert pattern in printed.err
     assert "Traceback" not in printed.err
     assert printed.out == ""
+
+
+def test_a_second_run_into_a_folder_leaves_nothing_of_the_first(clip, tmp_path, capsys):
+    arguments = ["reconstruct", str(clip), "-o", str(tmp_path), "--model", "tiny", "--max-frames", "2", "--formats"]
+    assert main([*arguments, "npz,ply,tum"]) == 0
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main([*arguments, "npz,json"]) == 0
+    files = ["cameras.json", "manifest.json", "notes.txt", "reconstruction.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    ("name", "fake", "code", "pattern"),
+    [
+        (
+            "tempfile.TemporaryFile",
+            PermissionError(13, "Permission denied"),
+            2,
+            "cannot be written (Permission",
+        ),
+        ("shutil.disk_usage", SimpleNamespace(free=7_000_000), 1, "has 7 MB free; a run needs 50 MB"),
+        (
+            "load_model",
+            PermissionError(13, "Permission denied", "w.pth"),
+            1,
+            "'w.pth' cannot be used (Permission",
+        ),
+    ],
+)
+def test_trouble_with_files_is_a_sentence_before_the_first_frame(
+    name, fake, code, pattern, clip, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(f"human3r.commands.run.{name}", Mock(side_effect=[fake]))
+    assert main(["reconstruct", str(clip), "-o", str(tmp_path / "out"), "--model", "tiny"]) == code
+    message = capsys.readouterr().err
+    assert pattern in message
+    assert "internal error" not in message
+
+
+def test_a_missing_temporary_folder_is_a_sentence(clip, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    assert main(["reconstruct", str(clip), "-o", str(tmp_path / "out"), "--model", "tiny"]) == 1
+    assert "Set TMPDIR" in capsys.readouterr().err
 
 
 def test_released_weights_that_are_not_here_say_where_to_get_them(clip, tmp_path, capsys, monkeypatch):

@@ -14,8 +14,10 @@ from synthetic_scene import prediction_of
 
 from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody
+from human3r.commands.results import moments_beside
 from human3r.errors import DiskFullError, InputError
 from human3r.exporting import FORMATS, check_formats, export, format_of, write_all
+from human3r.exporting.manifest import is_listed, remove_listed, write_manifest
 from human3r.exporting.viewer.moments import Moments
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
@@ -135,6 +137,75 @@ def test_the_points_of_another_run_are_left_out(
 
     page = export(moved, tmp_path / "scene.html", body=small_body, moments=tmp_path / "moments.bin")
     assert "__H3R_MOMENTS__=" not in page.read_text()
+
+
+def test_a_new_run_removes_what_the_manifest_names_inside_the_folder_and_nothing_else(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "out", tmp_path / "outside.txt"
+    (folder / "colmap").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (folder / "linked").symlink_to(tmp_path / "other")
+    (folder / "link.txt").symlink_to(outside)
+    mine = [folder / "notes.txt", folder / "overlay.mp4", outside, tmp_path / "other" / "a.txt"]
+    listed = [folder / "scene.glb", folder / "colmap" / "cameras.txt"]
+    for path in (*mine, *listed):
+        path.write_text("x")
+    names = ["scene.glb", "colmap/cameras.txt", "overlay.mp4", "gone.ply", "colmap", "", "\0", "a" * 5000]
+    names += ["../outside.txt", "colmap/../notes.txt", "link.txt", "linked/a.txt", str(outside)]
+    document = {"schema": "human3r-manifest/1", "files": [{"name": name} for name in names]}
+    (folder / "manifest.json").write_text(json.dumps(document))
+
+    remove_listed(folder, keep=folder / "overlay.mp4")
+    assert all(path.exists() for path in (*mine, folder / "link.txt"))
+    assert not any(path.exists() for path in (*listed, folder / "manifest.json"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"schema": "other/1", "files": [{"name": "a.txt"}]}', '{"files": [1]}']
+)
+def test_a_manifest_of_something_else_names_nothing(tmp_path: Path, text: str) -> None:
+    for name, content in (("manifest.json", text), ("a.txt", "x")):
+        (tmp_path / name).write_text(content)
+    remove_listed(tmp_path, keep=tmp_path / "clip.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "manifest.json"]
+    assert not is_listed(tmp_path / "a.txt")
+
+
+def test_only_a_file_that_the_manifest_lists_as_it_is_counts_as_listed(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.bin", tmp_path / "second.bin"
+    for path in (first, second):
+        path.write_bytes(b"as written")
+    write_manifest(tmp_path, [first])
+    assert is_listed(first)
+    assert not is_listed(second)
+    first.write_bytes(b"AS WRITTEN")
+    assert not is_listed(first)
+
+
+def test_points_beside_a_result_are_used_only_with_the_manifest_of_both(tmp_path: Path) -> None:
+    result, moments = tmp_path / "reconstruction.npz", tmp_path / "moments.bin"
+    result.write_bytes(b"result")
+    moments.write_bytes(b"points")
+    assert moments_beside(result) is None
+    write_manifest(tmp_path, [moments])
+    assert moments_beside(result) is None
+    write_manifest(tmp_path, [result, moments])
+    assert moments_beside(result) == moments_beside(tmp_path) == moments
+    result.write_bytes(b"another run's")
+    assert moments_beside(tmp_path) is None
+
+
+def test_saving_a_result_under_another_ending_names_the_function_that_does_it(
+    tmp_path: Path, walk: Reconstruction
+) -> None:
+    with pytest.raises(InputError, match=r"human3r\.export"):
+        walk.save(tmp_path / "walk.glb")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_the_place_of_the_file_is_a_typed_error(tmp_path: Path, walk: Reconstruction) -> None:
+    (tmp_path / "taken.npz").mkdir()
+    with pytest.raises(InputError, match=r"Could not write taken\.npz: Is a directory"):
+        walk.save(tmp_path / "taken.npz")
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
