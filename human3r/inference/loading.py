@@ -14,7 +14,8 @@ from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.precision import ComputePolicy, choose_policy
-from human3r.inference.profile import PAPER_PROFILE, profile_of
+from human3r.inference.profile import COMPACT_PROFILE, PAPER_PROFILE, profile_of
+from human3r.inference.threads import stage_threads
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.build import build_compact
 from human3r.models.compiled import PEOPLE_BUCKETS, compile_network
@@ -61,7 +62,8 @@ def load_model(
     profile = profile_of(network.config)
     policy = choose_policy(device, precision, profile)
     try:
-        network = prepare_network(network, policy)
+        with stage_threads(profile, policy.device):
+            network = prepare_network(network, policy)
     except torch.cuda.OutOfMemoryError as error:
         raise DeviceMemoryError(
             f"{name} does not fit into the memory of {policy.device}.", "Use --device cpu."
@@ -134,6 +136,7 @@ def _load_network(text: str, precision: Precision) -> tuple[str, Human3R, str]:
 
 
 def _load_compact() -> tuple[str, Human3R, str]:
-    network = build_compact(read_shards(COMPACT_FOLDER))
+    with stage_threads(COMPACT_PROFILE, torch.device("cpu")):
+        network = build_compact(read_shards(COMPACT_FOLDER))
     index = (COMPACT_FOLDER / "index.json").read_bytes()
     return "compact", network, hashlib.sha256(index).hexdigest()

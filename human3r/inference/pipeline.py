@@ -16,6 +16,7 @@ from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.loading import load_model
 from human3r.inference.resume import ResumableRun
 from human3r.inference.stream import Ended, Forward, ForwardEvent, Opened, ReconstructOptions, Stepped, forward
+from human3r.inference.threads import stage_threads
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction
@@ -173,7 +174,8 @@ class _Run:
             "warnings": list(dict.fromkeys([*self._warnings, *self._remarks(store, opened.info)])),
         }
         fps = rate_of(store.time_s.tolist(), default_fps=options.fps or opened.info.fps)
-        return finish(store, fps, meta, model.profile.finishing, model.body)
+        with stage_threads(model.profile, model.device):
+            return finish(store, fps, meta, model.profile.finishing, model.body)
 
     def _remarks(self, store: ResultStore, info: ClipInfo) -> list[str]:
         remarks = []

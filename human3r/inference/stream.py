@@ -10,13 +10,11 @@ consumer's own thread, which describes the frames. A stage owns its state, and h
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-
-import torch
 
 from human3r.errors import InputError
 from human3r.inference.loaded_model import LoadedModel
@@ -24,6 +22,7 @@ from human3r.inference.prefetch import prefetch
 from human3r.inference.profile import SessionOptions
 from human3r.inference.recurrence import Advanced, Ahead, SessionSnapshot, encode
 from human3r.inference.session import Session
+from human3r.inference.threads import stage_threads
 from human3r.records import Frame, FramePrediction
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits, check_smallest_side
 from human3r.video.preprocess import PreparedImage
@@ -157,7 +156,7 @@ def _advanced(
         (frame, prepared), ahead = item
         return recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead)
 
-    stages.enter_context(_half_of_the_threads(overlaps))
+    stages.enter_context(stage_threads(model.profile, model.device))
     frames = stages.enter_context(closing(prefetch(source, prepare, max(_PREPARED_AHEAD, batch_size))))
     if overlaps:
         # The next group is encoded while the frames of the last one still wait for their turn.
@@ -176,18 +175,3 @@ def _in_groups(
     waiting = iter(frames)
     while group := list(islice(waiting, batch_size)):
         yield from zip(group, look([prepared for _, prepared in group]), strict=True)
-
-
-@contextmanager
-def _half_of_the_threads(is_shared: bool) -> Iterator[None]:
-    """Give the encoder and the recurrence half of the cores each.
-
-    The operators of ``compact`` are too small to gain from sharing every one of them among all cores.
-    """
-    threads = torch.get_num_threads()
-    if is_shared:
-        torch.set_num_threads(max(1, threads // 2))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
