@@ -25,7 +25,7 @@ Groups = Mapping[str, Mapping[str, Tensor]]
 def save_checkpoint(path: Path, groups: Groups, **facts: object) -> None:
     """Write tensors by group and name, and JSON facts in the header; the file is whole or absent."""
     tensors = {
-        f"{group}.{name}": values.detach().cpu().clone()
+        f"{group}.{name}": values.detach().cpu().clone(memory_format=torch.contiguous_format)
         for group, named in groups.items()
         for name, values in named.items()
     }

@@ -74,9 +74,11 @@ def _annotation(path: Path, name: str, label: object, cameras_path: Path, camera
     gender = mapping.get("gender")
     if not isinstance(body, dict) or gender not in _GENDERS:
         raise FormatError(f"{path.name} has no body or gender for {name}.", _REMEDY)
-    frame_id = field(path, {"frame_id": np.ravel(mapping.get("frame_id", ()))}, "frame_id", (None,)).astype(np.int64)
+    frame_id = field(path, {"frame_id": np.ravel(np.asarray(mapping.get("frame_id")))}, "frame_id", (None,)).astype(
+        np.int64
+    )
     count = len(frame_id)
-    betas = np.atleast_2d(body.get("betas", ()))
+    betas = np.atleast_2d(np.asarray(body.get("betas")))
     if len(betas) not in (1, count):
         raise FormatError(f"{path.name} has {len(betas)} shapes for {count} frames of {name}.", _REMEDY)
     parts = [field(path, body, part, (count, size)) for part, size in (("global_orient", 3), ("body_pose", 63))]

@@ -20,7 +20,7 @@ from human3r.models.layers import attention
 from human3r.models.layers.rope import RotaryTable
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
 
-_FROZEN = ("human_prior.", "person_head.")
+_FROZEN = ("human_prior.", "prompter.crop_detector.", "person_head.")
 """The human prior is pretrained on real people; the lifter is trained separately."""
 TRUNK = "image_encoder.trunk."
 _FROZEN_TRUNK = tuple(f"{TRUNK}{part}" for part in ("stem.", "blocks.0.", "blocks.1.", "blocks.2."))

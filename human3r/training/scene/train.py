@@ -170,7 +170,8 @@ def start_network() -> Human3R:
     """Return ``compact`` with the frozen trunks of the package and initial weights elsewhere."""
     network = build_network(COMPACT)
     expected = network.state_dict()
-    shipped = read_shards(COMPACT_FOLDER, "human_prior.") | read_shards(COMPACT_FOLDER, "image_encoder.trunk.")
+    frozen = ("human_prior.", "prompter.crop_detector.", "image_encoder.trunk.")
+    shipped = {name: values for prefix in frozen for name, values in read_shards(COMPACT_FOLDER, prefix).items()}
     network.load_state_dict({name: values.to(expected[name].dtype) for name, values in shipped.items()}, strict=False)
     use_fast_convolutions(network)
     # Gradients of depthwise convolutions take half the time in fp32.
