@@ -60,6 +60,8 @@ class ModelProfile:
     """Motion model of the tracker; None compares features only, as the paper's tracker does."""
     cpu_batch_size: int = 1
     """Frames of a file that are encoded together on a CPU."""
+    gpu_batch_size: int = 4
+    """Frames of a file that pass encoders and point head together on a GPU: small batches leave it half idle."""
     overlaps_on_cpu: bool = False
     """On a CPU, encoder, recurrence and body placement each run in a thread of their own."""
     finishing: FinishOptions = field(default_factory=FinishOptions)

@@ -98,8 +98,6 @@ class Ended:
 
 _PREPARED_AHEAD = 3
 """Prepared frames that may wait for the network."""
-_GPU_BATCH = 4
-"""Frames of a file that go through encoders and point head together: small batches leave a GPU half idle."""
 _Item = tuple[Frame, PreparedImage]
 
 ForwardEvent = Opened | Stepped | Ended
@@ -149,7 +147,7 @@ def _advanced(
     model, recurrence = session.model, session.recurrence
     is_on_cpu = model.device.type == "cpu"
     overlaps = is_on_cpu and model.profile.overlaps_on_cpu
-    gpu_batch_size = _GPU_BATCH if model.network.can_step_together else 1
+    gpu_batch_size = model.profile.gpu_batch_size if model.network.can_step_together else 1
     batch_size = model.profile.cpu_batch_size if is_on_cpu else gpu_batch_size
 
     def advance(item: tuple[_Item, Ahead | None]) -> Advanced:
