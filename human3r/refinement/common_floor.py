@@ -12,16 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from human3r.geometry.rigid import transform_points
+from human3r.refinement.standing import is_standing
 from human3r.skeleton import Joint
 
-_LEGS = (
-    (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
-    (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
-)
 _FEET = (Joint.LEFT_FOOT, Joint.RIGHT_FOOT)
 _SOLE_M = 0.02
 """Height of SMPL-X's foot joints over the sole of a standing body."""
-_STRAIGHT_KNEE, _UPRIGHT = np.deg2rad(150), np.cos(np.deg2rad(30))
 
 _STATURE_SIGMA = 0.05
 """Logarithmic spread of the sizes of people whose proportions are known. Source: adults, 9 cm of 1.7 m."""
@@ -73,20 +69,6 @@ class FloorFit:
     """``3`` unit normal of the floor, world."""
     log_distance: np.ndarray
     """``N`` further change of the logarithm of each distance."""
-
-
-def is_standing(joints_gravity: np.ndarray) -> np.ndarray:
-    """Return which of ``N 22 3`` y-up bodies stand or walk: trunk upright, one leg straight below the hip."""
-    trunk = joints_gravity[:, Joint.NECK] - joints_gravity[:, Joint.PELVIS]
-    upright = trunk[:, 1] > _UPRIGHT * np.linalg.norm(trunk, axis=1)
-    straight = np.zeros(len(joints_gravity), dtype=bool)
-    for hip, knee, ankle in _LEGS:
-        thigh = joints_gravity[:, hip] - joints_gravity[:, knee]
-        shin = joints_gravity[:, ankle] - joints_gravity[:, knee]
-        lengths = np.linalg.norm(thigh, axis=1) * np.linalg.norm(shin, axis=1)
-        angle = np.arccos(np.clip((thigh * shin).sum(1) / np.maximum(lengths, 1e-9), -1, 1))
-        straight |= (angle > _STRAIGHT_KNEE) & (thigh[:, 1] > _UPRIGHT * np.linalg.norm(thigh, axis=1))
-    return upright & straight
 
 
 def fit_floor(stances: Stances, T_gravity_world: np.ndarray) -> FloorFit:

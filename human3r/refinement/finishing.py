@@ -15,10 +15,11 @@ from human3r.bodies import SmplxBody
 from human3r.geometry.camera import project
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import inverse_transform_points, transform_points
-from human3r.refinement.common_floor import Stances, fit_floor, is_standing
+from human3r.refinement.common_floor import Stances, fit_floor
 from human3r.refinement.identity_shapes import scaled_betas, with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.person_sizes import PersonSizes, StandingSoles, sizes_from_scene
+from human3r.refinement.standing import is_standing
 from human3r.results.person_table import PARAMETER_NAMES, PersonTable
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore

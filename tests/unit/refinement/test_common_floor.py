@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from human3r.refinement.common_floor import Stances, fit_floor, is_standing, weighted_median
+from human3r.refinement.common_floor import Stances, fit_floor, weighted_median
+from human3r.refinement.standing import is_standing
 
 _CAMERA_HEIGHT = 1.6
 _T_GRAVITY_WORLD = np.diag([1.0, -1.0, -1.0, 1.0])

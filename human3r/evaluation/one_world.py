@@ -1,0 +1,156 @@
+"""``python -m human3r.evaluation.one_world RESULTS``: do people stand on the scene that they are in?
+
+From ``reconstruction.npz`` alone, without truth. ``--before RESULT`` adds how far people's joints moved in the image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from human3r.errors import Human3RError
+from human3r.evaluation.consistency.run import find_inputs
+from human3r.geometry.rigid import transform_points
+from human3r.refinement.standing import FEET, is_in_image, is_standing, lower_sole, surface_below
+from human3r.results.reconstruction import Reconstruction
+from human3r.skeleton import NUM_BODY_JOINTS
+
+_ON_SCENE_M, _ON_FLOOR_M = 0.1, 0.05
+
+
+@dataclass(frozen=True)
+class OneWorld:
+    """Figures of one result over its standing people and frames; NaN where there are none."""
+
+    standing: int
+    """Observations of people who stand."""
+    on_scene_percent: float
+    """Lower sole within 10 cm of the scene under it, of those with a scene under it."""
+    on_scene_strict_percent: float
+    """The same of all who stand: no scene under the foot counts as a miss."""
+    gap_m: float
+    """Median height of the lower sole over the scene."""
+    has_floor_percent: float
+    """Feet inside the image with points of nearly one height under them."""
+    on_floor_percent: float
+    """Lower sole within 5 cm of the plane y = 0."""
+    skating_mm: float
+    """Step per frame of the slower foot, median."""
+    locked_skating_mm: float
+    """Step per frame of feet in contact (``foot_contact`` over .5) in both frames, 95th percentile."""
+    acceleration: float
+    """Mean over people, frames and joints, meters per second squared."""
+    moved_px: float = float("nan")
+    """Mean distance of the projected body joints from those of an earlier result."""
+
+
+def measure(result: Reconstruction, before: Reconstruction | None = None) -> OneWorld:
+    """Measure one result.
+
+    Args:
+        result: What is measured.
+        before: Another result of the same clip, for ``moved_px``.
+    """
+    T = result.T_gravity_world.astype(np.float64)
+    joints = transform_points(T, result.joints_world[:, :NUM_BODY_JOINTS].astype(np.float64))
+    points = transform_points(T, result.points_world.astype(np.float64))
+    stands = is_standing(joints)
+    soles, side = lower_sole(joints[stands])
+    below = surface_below(points, soles)
+    gap = soles[:, 1] - below.height
+    is_on_scene = np.abs(gap) < _ON_SCENE_M
+    pixels = result.joints_image_px[stands][np.arange(len(soles)), np.array(FEET)[side]]
+    height, width = result.image_size
+    is_seen = is_in_image(pixels, (int(height), int(width)))
+    return OneWorld(
+        standing=int(stands.sum()),
+        on_scene_percent=_percent(is_on_scene[np.isfinite(gap)]),
+        on_scene_strict_percent=_percent(is_on_scene),
+        gap_m=float(np.nanmedian(gap)) if np.isfinite(gap).any() else float("nan"),
+        has_floor_percent=_percent(below.is_floor[is_seen]),
+        on_floor_percent=_percent(np.abs(soles[:, 1]) < _ON_FLOOR_M),
+        **_motion(result, joints, stands),
+        moved_px=float("nan") if before is None else moved_px(result, before),
+    )
+
+
+def _motion(result: Reconstruction, joints: np.ndarray, stands: np.ndarray) -> dict[str, float]:
+    order = np.lexsort((result.person_frame, result.person_track))
+    track, frame, joints, stands = result.person_track[order], result.person_frame[order], joints[order], stands[order]
+    follows = (track[1:] == track[:-1]) & (frame[1:] == frame[:-1] + 1)
+    steps = 1000 * np.linalg.norm(np.diff(joints[:, FEET], axis=0), axis=-1)
+    both = follows & stands[1:] & stands[:-1]
+    skating, locked = steps[both].min(axis=1), np.zeros(0)
+    contact = getattr(result, "foot_contact", None)
+    if contact is not None:
+        touches = contact[order] > 0.5
+        locked = steps[follows[:, None] & touches[1:] & touches[:-1]]
+    middle = np.flatnonzero(follows[1:] & follows[:-1]) + 1
+    step_s = np.maximum(result.time_s[frame[middle + 1]] - result.time_s[frame[middle - 1]], 1e-3) / 2
+    second = np.linalg.norm(joints[middle + 1] - 2 * joints[middle] + joints[middle - 1], axis=-1)
+    return {
+        "skating_mm": float(np.median(skating)) if len(skating) else float("nan"),
+        "locked_skating_mm": float(np.percentile(locked, 95)) if len(locked) else float("nan"),
+        "acceleration": float((second / step_s[:, None] ** 2).mean()) if len(middle) else float("nan"),
+    }
+
+
+def moved_px(result: Reconstruction, before: Reconstruction) -> float:
+    """Return the mean image distance of body joints between two results, over people and frames of both."""
+    old_keys, new_keys = (
+        list(zip(one.person_frame.tolist(), one.person_track.tolist(), strict=True)) for one in (before, result)
+    )
+    rows = {key: row for row, key in enumerate(old_keys)}
+    pairs = [(row, rows[key]) for row, key in enumerate(new_keys) if key in rows]
+    if not pairs:
+        return float("nan")
+    new, old = np.array(pairs).T
+    moved = result.joints_image_px[new, :NUM_BODY_JOINTS] - before.joints_image_px[old, :NUM_BODY_JOINTS]
+    return float(np.linalg.norm(moved, axis=-1).mean())
+
+
+def _percent(values: np.ndarray) -> float:
+    return 100 * float(np.mean(values)) if len(values) else float("nan")
+
+
+def markdown_of(rows: dict[str, OneWorld]) -> str:
+    """Return a table with a row per result and their mean."""
+    names = [item.name for item in fields(OneWorld)]
+    lines = ["| result | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    values = np.array([[getattr(row, name) for name in names] for row in rows.values()], dtype=np.float64)
+    mean = [float(np.mean(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan for column in values.T]
+    for name, row in [*zip(rows, values.tolist(), strict=True), ("mean", mean)]:
+        lines.append(f"| {name} | " + " | ".join("-" if value != value else f"{value:.3g}" for value in row) + " |")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m human3r.evaluation.one_world", description=__doc__)
+    parser.add_argument("results", nargs="+", type=Path, help="reconstruction.npz files, or folders of them")
+    parser.add_argument("--before", type=Path, default=None, help="earlier result of the same clip")
+    parser.add_argument("--json", action="store_true", help="one JSON object per result instead of a table")
+    options = parser.parse_args(arguments)
+    try:
+        before = None if options.before is None else Reconstruction.load(options.before)
+        paths = [path for path in find_inputs(options.results) if path.suffix.lower() == ".npz"]
+        rows = {str(path): measure(Reconstruction.load(path), before) for path in paths}
+    except Human3RError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if options.json:
+        for path, row in rows.items():
+            named = {name: None if value != value else value for name, value in asdict(row).items()}
+            sys.stdout.write(json.dumps({"result": path, **named}) + "\n")
+    else:
+        sys.stdout.write(markdown_of(rows) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Who stands, where the soles are, and how high the scene is below them. NumPy, y-up frame, meters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from human3r.skeleton import Joint
+
+FEET = (Joint.LEFT_FOOT, Joint.RIGHT_FOOT)
+SOLE_M = 0.04
+"""Height of SMPL-X's foot joints over the sole of a standing body in shoes. Source: .042 to .046 in renders."""
+FLOOR_RADIUS_M = 0.4
+"""Points this near to a foot, horizontally, are the scene under it."""
+FLOOR_PERCENTILE = 30
+"""Of their heights: the rest is what stands on the floor."""
+MAX_FLOOR_SPREAD_M = 0.15
+"""Standard deviation of the heights under a foot above which they are furniture or walls, not a floor."""
+_MIN_POINTS = 8
+_MAX_POINTS = 200
+_LEGS = (
+    (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
+    (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
+)
+_STRAIGHT_KNEE, _UPRIGHT = np.deg2rad(150), np.cos(np.deg2rad(30))
+_BORDER_SHARE = 0.01
+"""Joints this close to the image's border (in long sides) may lie outside."""
+
+
+@dataclass(frozen=True)
+class SurfaceBelow:
+    """The scene under n positions."""
+
+    height: np.ndarray
+    """``n`` meters, ``FLOOR_PERCENTILE`` of the points near the position; NaN without points."""
+    spread: np.ndarray
+    """``n`` standard deviation of their heights; NaN without points."""
+
+    @property
+    def is_floor(self) -> np.ndarray:
+        """``n`` bool: there are points, of nearly one height."""
+        return self.spread < MAX_FLOOR_SPREAD_M
+
+
+def is_standing(joints_gravity: np.ndarray) -> np.ndarray:
+    """Return which of ``N 22 3`` y-up bodies stand or walk: trunk upright, one leg straight below the hip."""
+    trunk = joints_gravity[:, Joint.NECK] - joints_gravity[:, Joint.PELVIS]
+    upright = trunk[:, 1] > _UPRIGHT * np.linalg.norm(trunk, axis=1)
+    straight = np.zeros(len(joints_gravity), dtype=bool)
+    for hip, knee, ankle in _LEGS:
+        thigh = joints_gravity[:, hip] - joints_gravity[:, knee]
+        shin = joints_gravity[:, ankle] - joints_gravity[:, knee]
+        lengths = np.linalg.norm(thigh, axis=1) * np.linalg.norm(shin, axis=1)
+        angle = np.arccos(np.clip((thigh * shin).sum(1) / np.maximum(lengths, 1e-9), -1, 1))
+        straight |= (angle > _STRAIGHT_KNEE) & (thigh[:, 1] > _UPRIGHT * np.linalg.norm(thigh, axis=1))
+    return upright & straight
+
+
+def lower_sole(joints_gravity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower sole ``N 3`` of ``N J 3`` y-up bodies, and whether it is the left (0) or right one, ``N``."""
+    feet = joints_gravity[:, FEET]
+    side = feet[:, :, 1].argmin(axis=1)
+    return feet[np.arange(len(feet)), side] - np.array([0.0, SOLE_M, 0.0]), side
+
+
+def is_in_image(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Return which of ``... 2`` pixels are surely inside an image of (height, width)."""
+    height, width = image_size
+    margin = _BORDER_SHARE * max(height, width)
+    return np.all((pixels > margin) & (pixels < np.array([width, height]) - 1 - margin), axis=-1)
+
+
+def surface_below(points_gravity: np.ndarray, positions: np.ndarray) -> SurfaceBelow:
+    """Return the scene ``M 3`` under positions ``n 3``, both y-up."""
+    from scipy.spatial import KDTree
+
+    height, spread = np.full(len(positions), np.nan), np.full(len(positions), np.nan)
+    if len(points_gravity) == 0 or len(positions) == 0:
+        return SurfaceBelow(height, spread)
+    tree = KDTree(points_gravity[:, (0, 2)])
+    for row, near in enumerate(tree.query_ball_point(positions[:, (0, 2)], FLOOR_RADIUS_M)):
+        if len(near) >= _MIN_POINTS:
+            # Evenly thinned: statistics of a few hundred points cost little, wherever the cloud is dense.
+            heights = points_gravity[near[:: -(-len(near) // _MAX_POINTS)], 1]
+            height[row], spread[row] = np.percentile(heights, FLOOR_PERCENTILE), heights.std()
+    return SurfaceBelow(height, spread)
