@@ -168,6 +168,10 @@ class FramePrediction(TensorRecord):
     scene_ratio: Float[Tensor, "P 2"] | None = None
     """Logarithm of each body's distance over the scene's own, and trust in it (0 to 1); None where the scene is
     not brought to the scale of people."""
+    shot: int = 0
+    """Number of the shot, from 0; every shot has a world of its own."""
+    frame_name: str = ""
+    """File name of an image of a folder or zip; empty for the frames of a video."""
 
 
 @dataclass(frozen=True)

@@ -68,10 +68,14 @@ def write_colmap(reconstruction: Reconstruction, folder: Path) -> list[Path]:
     """Write ``cameras.txt``, ``images.txt`` and ``points3D.txt`` into ``folder`` (made if need be).
 
     COLMAP stores world to camera, quaternions as wxyz, and its pixel (0.5, 0.5) is the center of the top-left pixel.
-    Image names are ``frame_000123.png`` after the index in the source clip; images are not written.
+    Image names are those of the clip's files, or ``frame_000123.png`` after the index in the source video; images are
+    not written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     height, width = (int(side) for side in reconstruction.image_size)
+    names = reconstruction.frame_name
+    if names is None:
+        names = [f"frame_{index:06d}.png" for index in reconstruction.frame_index]
     cameras, images = ["# CAMERA_ID MODEL WIDTH HEIGHT fx fy cx cy"], ["# IMAGE_ID qw qx qy qz tx ty tz CAMERA_ID NAME"]
     for number, (K, T) in enumerate(zip(reconstruction.K, reconstruction.T_world_camera, strict=True), start=1):
         lens = (K[0, 0], K[1, 1], K[0, 2] + 0.5, K[1, 2] + 0.5)
@@ -79,9 +83,8 @@ def write_colmap(reconstruction: Reconstruction, folder: Path) -> list[Path]:
         T_camera_world = np.linalg.inv(T.astype(np.float64))
         x, y, z, w = Rotation.from_matrix(T_camera_world[:3, :3]).as_quat()
         pose = " ".join(f"{value:.9g}" for value in (w, x, y, z, *T_camera_world[:3, 3]))
-        source = int(reconstruction.frame_index[number - 1])
         # Every image has a second line of 2D points; ours are empty.
-        images += [f"{number} {pose} {number} frame_{source:06d}.png", ""]
+        images += [f"{number} {pose} {number} {names[number - 1]}", ""]
     points = ["# POINT3D_ID X Y Z R G B ERROR TRACK[]"]
     points += [
         f"{index} {x:.6g} {y:.6g} {z:.6g} {r} {g} {b} 0"

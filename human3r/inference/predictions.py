@@ -47,6 +47,28 @@ def source_intrinsics(
     return intrinsics_in_source(intrinsics(focal, network_size), network_size, prepared.source_rect_px)
 
 
+def with_square_pixels(K: Tensor, source_rect_px: tuple[float, float, float, float]) -> Tensor:
+    """Return ``3 3`` intrinsics with one focal length, and the principal point in the center of the picture.
+
+    Networks see frames squeezed to multiples of their patches, and their principal point lies on a whole pixel.
+    """
+    x0, y0, x1, y1 = source_rect_px
+    square = K.clone()
+    square[0, 0] = square[1, 1] = (K[0, 0] * K[1, 1]).sqrt()
+    square[0, 2], square[1, 2] = (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
+    return square
+
+
+def through_other_lens(prediction: NetworkPrediction, K_from: Tensor, K_to: Tensor) -> NetworkPrediction:
+    """Move points and people aside, at their depth, so that ``K_to`` shows them where ``K_from`` did."""
+    shear = (torch.linalg.inv(K_to) @ K_from).T.to(prediction.pointmap_camera)
+    return replace(
+        prediction,
+        pointmap_camera=prediction.pointmap_camera @ shear,
+        head_camera=prediction.head_camera @ shear.to(prediction.head_camera),
+    )
+
+
 def is_usable(prediction: NetworkPrediction, state: RecurrentState) -> bool:
     """Return whether camera, focal length and state are finite; one host synchronization."""
     parts = (prediction.T_segment_camera, prediction.focal_px, state.state_tokens, state.memory_slots)

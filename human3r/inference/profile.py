@@ -66,6 +66,8 @@ class ModelProfile:
     """On a CPU, encoder, recurrence and body placement each run in a thread of their own."""
     finishing: FinishOptions = field(default_factory=FinishOptions)
     """Refinement of a finished clip."""
+    squeezes_frames: bool = False
+    """The network's pixels are not square, by up to a few percent: its predictions are corrected for it."""
     needs_licensed_body: bool = True
     """Shapes were learned for SMPL-X: the embedded body approximates them."""
 
@@ -102,11 +104,13 @@ COMPACT_PROFILE = ModelProfile(
     # Single-frame false positives occur, and sizes are known from proportions only.
     finishing=FinishOptions(
         min_track_frames=3,
+        one_lens=True,
         one_shape=True,
         offline_smoothing=OfflineSmoothingOptions(),
         scene_sizes=True,
         common_floor=True,
     ),
+    squeezes_frames=True,
     needs_licensed_body=False,
 )
 

@@ -17,7 +17,14 @@ from human3r.errors import DeviceMemoryError, InputError
 from human3r.geometry.rigid import invert_rigid
 from human3r.inference.causal_filter import CausalFilterState
 from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.predictions import is_usable, scene_ratio_of, source_intrinsics, without_broken_people
+from human3r.inference.predictions import (
+    is_usable,
+    scene_ratio_of,
+    source_intrinsics,
+    through_other_lens,
+    with_square_pixels,
+    without_broken_people,
+)
 from human3r.inference.profile import SessionOptions
 from human3r.models.parts import FrameTokens, NetworkPrediction, RecurrentState
 from human3r.records import Camera, TensorRecord
@@ -46,6 +53,8 @@ class SessionSnapshot(TensorRecord):
     num_rejected: int = 0
     image_size: tuple[int, int] | None = None
     """(height, width) that every frame must have."""
+    shot: int = 0
+    """Number of the current shot."""
     filter_state: CausalFilterState | None = None
     """State of the causal filter, which ``describer`` owns; None inside a ``Recurrence``."""
 
@@ -73,6 +82,8 @@ class Advanced:
     time_s: float
     result: tuple[NetworkPrediction, Tensor, Tensor | None] | None
     """Prediction, identities, ``FramePrediction.scene_ratio``; None for a rejected frame."""
+    frame_name: str = ""
+    """See ``FramePrediction``."""
 
 
 @torch.inference_mode()
@@ -193,7 +204,10 @@ class Recurrence:
         if options.reset_interval and now.num_frames % options.reset_interval == 0:
             state, bank = self._restart_segment(tokens, state, bank, time_s)
             T_world_segment = T_world_camera
-        K = source_intrinsics(prediction.focal_px, tokens.image_size, prepared, now.last_camera)
+        K_network = source_intrinsics(prediction.focal_px, tokens.image_size, prepared, now.last_camera)
+        K = with_square_pixels(K_network, prepared.source_rect_px)
+        if self._model.profile.squeezes_frames:
+            prediction = through_other_lens(prediction, K_network, K)
         camera = Camera(K, T_world_camera.float(), prepared.source_size)
         after = replace(now, state=state, bank=bank, T_world_segment=T_world_segment, last_camera=camera)
         return (prediction, track_id, scene_ratio), after

@@ -67,6 +67,8 @@ class Describer:
             source_rect_px=prepared.source_rect_px,
             people_unfiltered=unfiltered,
             scene_ratio=scene_ratio,
+            shot=after.shot,
+            frame_name=advanced.frame_name,
         )
 
     def snapshot(self, advanced: Advanced) -> SessionSnapshot:

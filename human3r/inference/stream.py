@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -152,7 +152,7 @@ def _advanced(
 
     def advance(item: tuple[_Item, Ahead | None]) -> Advanced:
         (frame, prepared), ahead = item
-        return recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead)
+        return replace(recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead), frame_name=frame.name)
 
     stages.enter_context(stage_threads(model.profile, model.device))
     frames = stages.enter_context(closing(prefetch(source, prepare, max(_PREPARED_AHEAD, batch_size))))

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from human3r.bodies import SmplxBody
-from human3r.geometry.camera import project
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
-from human3r.geometry.rigid import inverse_transform_points, transform_points
+from human3r.geometry.rigid import transform_points
 from human3r.refinement.common_floor import Stances, fit_floor
 from human3r.refinement.identity_shapes import scaled_betas, with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.person_sizes import PersonSizes, StandingSoles, sizes_from_scene
+from human3r.refinement.shots import Cameras, describe_shots, with_one_lens
 from human3r.refinement.standing import is_standing
 from human3r.results.person_table import PARAMETER_NAMES, PersonTable
 from human3r.results.reconstruction import Reconstruction
@@ -30,8 +30,6 @@ _BORDER_SHARE = 0.01
 """Joints this close to the image's border (in long sides) may lie outside."""
 _MIN_TRACK_S = 0.09
 """False detections in real clips last a single frame; at 10 frames per second and fewer a second one confirms."""
-_NEAR_M = 0.05
-"""Joints nearer than this, or behind the camera, are projected as if at this depth."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,8 @@ class FinishOptions:
     min_track_frames: int = 1
     """Identities with fewer frames, and less than .09 s, are dropped as false detections; clips shorter than twice
     this keep everyone."""
+    one_lens: bool = False
+    """Give all frames of a shot their median focal length."""
     one_shape: bool = False
     """Give all observations of an identity its mean shape."""
     offline_smoothing: OfflineSmoothingOptions | None = None
@@ -50,24 +50,6 @@ class FinishOptions:
     ``offline_smoothing``."""
     common_floor: bool = False
     """Scale identities and correct distances so that standing feet share a floor."""
-
-
-@dataclass(frozen=True)
-class _Cameras:
-    """The cameras of T processed frames."""
-
-    K: np.ndarray
-    """``T 3 3``"""
-    T_world_camera: np.ndarray
-    """``T 4 4``"""
-    time_s: np.ndarray
-    """``T``"""
-    image_size: tuple[int, int]
-    """(height, width)"""
-
-    def project(self, joints_world: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Project ``N J 3`` joints, each row with the camera of its frame; returns ``N J 2`` pixels."""
-        return project_joints(joints_world, self.K[frames], self.T_world_camera[frames])
 
 
 def finish(
@@ -87,10 +69,12 @@ def finish(
         body: The people's body; without it shapes and distances stay as they are.
     """
     assert store.image_size is not None
-    cameras = _Cameras(store.K, store.T_world_camera, store.time_s, store.image_size)
-    scene = store.scene()
+    cameras = Cameras(store.K, store.T_world_camera, store.time_s, store.shot, store.image_size)
+    people, scene = store.people(), store.scene()
+    if options is not None and options.one_lens:
+        people, cameras = with_one_lens(people, cameras)
     people, cameras, points, scale = _refined(
-        store.people(), cameras, scene.points.astype(np.float64), options or FinishOptions(), body
+        people, cameras, scene.points.astype(np.float64), options or FinishOptions(), body
     )
     gravity = _gravity(people, cameras, points)
     if body is not None and options is not None and options.common_floor and len(people):
@@ -116,15 +100,17 @@ def finish(
         points_color=scene.colors.round().clip(0, 255),
         points_confidence=scene.confidence / np.maximum(scene.weight, 1),
         points_frame=scene.frame,
-        meta=dict(meta),
+        shot=cameras.shot,
+        frame_name=store.frame_name,
+        meta={**meta, "shots": describe_shots(cameras)},
         **{name: getattr(people, name) for name in PARAMETER_NAMES},
         **_depth_fields(store, scale),
     )
 
 
 def _refined(
-    people: PersonTable, cameras: _Cameras, points: np.ndarray, options: FinishOptions, body: SmplxBody | None
-) -> tuple[PersonTable, _Cameras, np.ndarray, float]:
+    people: PersonTable, cameras: Cameras, points: np.ndarray, options: FinishOptions, body: SmplxBody | None
+) -> tuple[PersonTable, Cameras, np.ndarray, float]:
     """Return people, cameras and scene points ``M 3`` after all but the common floor, and the factor on the scene."""
     if len(cameras.K) >= 2 * options.min_track_frames:
         people = _without_short_tracks(people, cameras.time_s, options.min_track_frames)
@@ -148,7 +134,7 @@ def _refined(
     return people, cameras, points * scale, float(scale)
 
 
-def _gravity(people: PersonTable, cameras: _Cameras, points: np.ndarray) -> np.ndarray:
+def _gravity(people: PersonTable, cameras: Cameras, points: np.ndarray) -> np.ndarray:
     joints, T_world_camera = people.joints_world, cameras.T_world_camera
     return estimate_gravity(
         GroundEvidence(
@@ -161,7 +147,7 @@ def _gravity(people: PersonTable, cameras: _Cameras, points: np.ndarray) -> np.n
     )
 
 
-def _feet_in_image(people: PersonTable, cameras: _Cameras) -> np.ndarray:
+def _feet_in_image(people: PersonTable, cameras: Cameras) -> np.ndarray:
     """Return ``N 2`` bool: the foot of an observation is in the image."""
     pixels = cameras.project(people.joints_world[:, _FEET], people.person_frame)
     height, width = cameras.image_size
@@ -169,7 +155,7 @@ def _feet_in_image(people: PersonTable, cameras: _Cameras) -> np.ndarray:
     return np.all((pixels > margin) & (pixels < np.array([width, height]) - 1 - margin), axis=-1)
 
 
-def _standing_soles(people: PersonTable, cameras: _Cameras, points: np.ndarray) -> StandingSoles:
+def _standing_soles(people: PersonTable, cameras: Cameras, points: np.ndarray) -> StandingSoles:
     """Return how high everybody's lower sole is along up, with the bodies of the stream."""
     T = _gravity(people, cameras, points).astype(np.float64)
     upright = transform_points(T, people.joints_world[:, :NUM_BODY_JOINTS].astype(np.float64))
@@ -180,7 +166,7 @@ def _standing_soles(people: PersonTable, cameras: _Cameras, points: np.ndarray) 
     return StandingSoles(np.where(stands, feet[rows, lower], np.nan), camera)
 
 
-def _on_common_floor(people: PersonTable, cameras: _Cameras, gravity: np.ndarray, body: SmplxBody) -> PersonTable:
+def _on_common_floor(people: PersonTable, cameras: Cameras, gravity: np.ndarray, body: SmplxBody) -> PersonTable:
     """Change sizes and distances so that the standing feet of the clip agree."""
     frames = people.person_frame
     stances = Stances(
@@ -214,13 +200,6 @@ def _shape_of_each(people: PersonTable, betas: np.ndarray) -> np.ndarray:
     """Return ``N 10``: the mean shape of each row's identity."""
     identities, means = _mean_shapes(people, betas)
     return means[np.searchsorted(identities, people.person_track)].astype(np.float32)
-
-
-def project_joints(joints_world: np.ndarray, K: np.ndarray, T_world_camera: np.ndarray) -> np.ndarray:
-    """Project ``N J 3`` joints with one camera per row (``N 3 3``, ``N 4 4``); returns ``N J 2`` pixels."""
-    joints_camera = inverse_transform_points(T_world_camera, joints_world)
-    joints_camera[..., 2] = np.maximum(joints_camera[..., 2], _NEAR_M)
-    return project(joints_camera, K)
 
 
 def _without_short_tracks(people: PersonTable, time_s: np.ndarray, min_frames: int) -> PersonTable:

@@ -1,4 +1,4 @@
-"""The result of a clip: one record of arrays, and its file ``reconstruction.npz`` (schema ``human3r/1``).
+"""The result of a clip: one record of arrays, and its file ``reconstruction.npz`` (schema ``human3r/2``).
 
 Owns the schema and nothing else: ``refinement.finishing`` builds the record, exporters and viewers read it.
 """
@@ -21,13 +21,15 @@ from human3r.errors import FormatError, InputError
 from human3r.records import Track
 from human3r.results.person_table import PersonColumns, columns_of
 
-SCHEMA = "human3r/1"
+SCHEMA = "human3r/2"
+_READABLE = ("human3r/1", SCHEMA)
+"""``human3r/1`` has no ``shot`` and no ``frame_name``: its clips are one shot."""
 
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 """What a damaged or hostile archive makes NumPy and zipfile raise (NotImplementedError is a RuntimeError)."""
 _COMPRESSION = 1
 """Of zlib. NumPy's level 6 takes twice the time on point clouds and saves one percent."""
-_OPTIONAL = ("depth", "depth_confidence", "depth_frame_index", "depth_crop")
+_OPTIONAL = ("shot", "depth", "depth_confidence", "depth_frame_index", "depth_crop", "frame_name")
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,8 +37,8 @@ class Reconstruction(PersonColumns):
     """People, camera path and scene of one clip, in one metric world frame.
 
     T processed frames, N person-observations (N may be 0), K identities, M fused scene points. World is the first
-    camera; OpenCV axes; meters, radians, seconds; pixels of the upright source frame. Arrays are converted to the
-    annotated types.
+    camera of the first shot with people; OpenCV axes; meters, radians, seconds; pixels of the upright source frame.
+    Arrays are converted to the annotated types.
     """
 
     fps: float
@@ -50,7 +52,7 @@ class Reconstruction(PersonColumns):
     K: Float32[np.ndarray, "T 3 3"]
     """Intrinsics in pixels at ``image_size``."""
     T_world_camera: Float32[np.ndarray, "T 4 4"]
-    """The first is the identity."""
+    """The first of the shot that the world is anchored on is the identity."""
     T_gravity_world: Float32[np.ndarray, "4 4"]
     """World to a y-up frame whose floor is y = 0 (estimated)."""
     joints_image_px: Float32[np.ndarray, "N 55 2"]
@@ -74,11 +76,18 @@ class Reconstruction(PersonColumns):
     """Index in the source clip of each depth map."""
     depth_crop: Float64[np.ndarray, " 4"] | None = None
     """(x0, y0, x1, y1) in source pixels; None where the maps cover the whole upright frame."""
+    shot: Int64[np.ndarray, " T"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Number of the shot of each frame, from 0; given as an empty array it is 0 everywhere. ``meta["shots"]`` describes
+    the shots."""
+    frame_name: np.ndarray | None = None
+    """``T`` str: the file name of each frame; None where the frames are those of a video."""
     meta: dict[str, object] = field(default_factory=dict)
     """Model name and sha256, body name, package version, source file name, options, warnings."""
 
     def __post_init__(self) -> None:
         axes: dict[str, int] = {}
+        if np.size(self.shot) == 0:
+            object.__setattr__(self, "shot", np.zeros(len(self.frame_index), np.int64))
         for name, (dtype, shape) in columns_of(Reconstruction).items():
             array = getattr(self, name)
             if array is None and name in _OPTIONAL:
@@ -91,6 +100,11 @@ class Reconstruction(PersonColumns):
                 if size != expected:
                     raise FormatError(f"Field {name!r} has shape {array.shape}, expected {shape}: {axis}={expected}.")
             object.__setattr__(self, name, array)
+        if self.frame_name is not None and (
+            self.frame_name.dtype.kind != "U" or self.frame_name.shape != self.frame_index.shape
+        ):
+            found = f"{self.frame_name.dtype} of shape {self.frame_name.shape}"
+            raise FormatError(f"Field 'frame_name' is {found}, expected {self.num_frames} strings.")
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -130,6 +144,8 @@ class Reconstruction(PersonColumns):
             "meta": np.array(json.dumps(self.meta, sort_keys=True)),
             "fps": np.array(self.fps, dtype=np.float64),
         }
+        if self.frame_name is not None:
+            arrays["frame_name"] = self.frame_name
         with whole_or_absent(path) as temporary, temporary.open("wb") as stream:
             _write_archive(stream, {**facts, **arrays})
 
@@ -138,7 +154,7 @@ class Reconstruction(PersonColumns):
         """Read and validate a file written by ``save``.
 
         Raises:
-            FormatError: The file is not a ``human3r/1`` reconstruction.
+            FormatError: The file is not a reconstruction of a known schema.
         """
         path = Path(path)
         try:
@@ -147,7 +163,7 @@ class Reconstruction(PersonColumns):
         except _UNREADABLE as error:
             message = f"{path.name} is not a reconstruction file ({error})."
             raise FormatError(message, "Give a reconstruction.npz.") from error
-        if str(arrays.get("schema", "")) != SCHEMA:
+        if str(arrays.get("schema", "")) not in _READABLE:
             raise FormatError(f"{path.name} has schema {str(arrays.get('schema', 'none'))!r}, expected {SCHEMA!r}.")
         required = {item.name for item in fields(cls)} - set(_OPTIONAL)
         missing = sorted(required - arrays.keys())
@@ -160,6 +176,7 @@ class Reconstruction(PersonColumns):
         return cls(
             fps=float(arrays["fps"]),
             meta=meta,
+            frame_name=arrays.get("frame_name"),
             **{name: arrays[name] for name in columns_of(Reconstruction) if name in arrays},
         )
 

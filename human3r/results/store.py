@@ -61,6 +61,7 @@ class ResultStore:
         self._folder = folder
         self._frames = RowSpool(_FRAME_ROW, self._file("frames"))
         self._people = RowSpool(PERSON_ROW, self._file("people"))
+        self._names = RowSpool(_NAME_BYTE, self._file("names"))
         self._maps: dict[str, RowSpool] = {}
         self._crop = (0.0, 0.0, 0.0, 0.0)
         self._scene = SceneAccumulator()
@@ -91,6 +92,20 @@ class ResultStore:
         """``T 4 4`` float32."""
         return self._frames.column("T_world_camera")
 
+    @property
+    def shot(self) -> np.ndarray:
+        """``T`` int64, number of the shot."""
+        return self._frames.column("shot")
+
+    @property
+    def frame_name(self) -> np.ndarray | None:
+        """``T`` str, file names of the frames; None where the frames are those of a video."""
+        if len(self._names) == 0:
+            return None
+        ends = np.cumsum(self._frames.column("name_bytes"))
+        encoded = self._names.rows()["byte"].tobytes()
+        return np.array([encoded[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)])
+
     def add(self, prediction: FramePrediction) -> None:
         """Add one frame.
 
@@ -103,6 +118,9 @@ class ResultStore:
         frame = np.zeros(1, _FRAME_ROW)
         frame["frame_index"], frame["time_s"] = prediction.frame_index, prediction.time_s
         frame["K"], frame["T_world_camera"] = camera.K.numpy(), camera.T_world_camera.numpy()
+        name = np.frombuffer(prediction.frame_name.encode(errors="replace"), _NAME_BYTE)
+        frame["shot"], frame["name_bytes"] = prediction.shot, len(name)
+        self._names.append(name)
         self._frames.append(frame)
         if len(prediction.people):
             self._people.append(person_rows(prediction, row))
@@ -154,6 +172,7 @@ class ResultStore:
         """
         self._frames.cut(checkpoint.num_frames)
         self._people.cut(checkpoint.num_people)
+        self._names.cut(int(self._frames.rows()["name_bytes"].sum()))
         if checkpoint.depth_shape is not None:
             self._open_maps(checkpoint.depth_shape)
             for spool in self._maps.values():
@@ -167,11 +186,20 @@ class ResultStore:
             spool.close()
 
     def _spools(self) -> tuple[RowSpool, ...]:
-        return self._frames, self._people, *self._maps.values()
+        return self._frames, self._people, self._names, *self._maps.values()
 
 
 _MAX_HALF = 65504
 """Largest float16."""
+_NAME_BYTE = np.dtype([("byte", "u1")])
+"""Names of all frames one after the other, UTF-8."""
 _FRAME_ROW = np.dtype(
-    [("frame_index", "<i8"), ("time_s", "<f8"), ("K", "<f4", (3, 3)), ("T_world_camera", "<f4", (4, 4))]
+    [
+        ("frame_index", "<i8"),
+        ("time_s", "<f8"),
+        ("shot", "<i8"),
+        ("name_bytes", "<i8"),
+        ("K", "<f4", (3, 3)),
+        ("T_world_camera", "<f4", (4, 4)),
+    ]
 )

@@ -58,6 +58,8 @@ def random_result(seed, num_frames, num_rows, num_points, with_depth):
         points_color=rng.integers(0, 256, (num_points, 3)),
         points_confidence=rng.uniform(1, 5, num_points),
         points_frame=rng.integers(0, num_frames, num_points),
+        shot=np.sort(rng.integers(0, 2, num_frames)),
+        frame_name=None if with_depth else np.array([f"image {index} ä.png" for index in range(num_frames)]),
         meta={"model": "none", "warnings": ["ä note"], "options": {"fps": None}},
         **rows,
         **depth,
@@ -91,7 +93,7 @@ def test_the_file_has_the_agreed_types_and_needs_no_pickle(tmp_path_factory, res
     path = tmp_path_factory.mktemp("result") / "r.npz"
     result.save(path)
     with np.load(path, allow_pickle=False) as archive:
-        assert str(archive["schema"]) == "human3r/1"
+        assert str(archive["schema"]) == "human3r/2"
         assert isinstance(json.loads(str(archive["meta"])), dict)
         assert archive["T_world_camera"].dtype == np.float32
         assert archive["points_color"].dtype == np.uint8

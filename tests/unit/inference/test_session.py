@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from human3r.errors import CheckpointError, InputError
+from human3r.geometry.camera import project
+from human3r.inference.predictions import through_other_lens, with_square_pixels
 from human3r.inference.session import Session
 from human3r.records import TensorRecord
 from human3r.video.preprocess import prepare_paper
@@ -165,8 +167,22 @@ def test_a_focal_length_in_network_pixels_becomes_one_of_the_source(tiny, monkey
     prediction = Session(tiny).step(image)
     # 768 x 512 becomes 256 x 171, of which the middle 160 rows are used: three source pixels per network pixel.
     assert prediction.source_rect_px == pytest.approx((0.0, 5 * 512 / 171, 768.0, 165 * 512 / 171))
-    assert prediction.camera.K[0, 0] == pytest.approx(600.0)
-    assert prediction.camera.K[0, 2] == pytest.approx(128.5 * 3 - 0.5)
+    K = prediction.camera.K
+    assert K[0, 0] == K[1, 1] == pytest.approx(200 * (3 * 512 / 171) ** 0.5)
+    assert K[0, 2] == pytest.approx(383.5)
+
+
+def test_another_lens_shows_points_and_people_in_the_same_pixels(tiny, frames):
+    advanced = Session(tiny).recurrence.advance(Session(tiny).prepare(frames[0]))
+    prediction = advanced.result[0]
+    K_from = torch.tensor([[310.0, 0, 100], [0, 290, 61], [0, 0, 1]])
+    K_to = with_square_pixels(K_from, (0.0, 0.0, 200.0, 120.0))
+    moved = through_other_lens(prediction, K_from, K_to)
+    assert K_to[0, 0] == K_to[1, 1]
+    before, after = project(prediction.pointmap_camera, K_from), project(moved.pointmap_camera, K_to)
+    assert torch.allclose(before, after, atol=1e-3)
+    assert torch.equal(prediction.pointmap_camera[..., 2], moved.pointmap_camera[..., 2])
+    assert torch.allclose(project(prediction.head_camera, K_from), project(moved.head_camera, K_to), atol=1e-2)
 
 
 def test_a_degenerate_focal_length_is_replaced(tiny, frames, monkeypatch):

@@ -150,3 +150,28 @@ def test_a_still_camera_is_asked_some_times_a_second_also_after_a_snapshot(small
 
     assert cloud.weight.max() == len(taken)
     assert np.median(cloud.points[:, 2]) == pytest.approx(np.mean([1 + row for row in taken]), abs=0.1)
+
+
+def test_names_of_image_files_survive_a_resumed_run(small_body, tmp_path):
+    names = ["a.png", "long name \u00e4.png", "b/c.png"]
+    store = ResultStore(tmp_path)
+    for seed, name in enumerate(names[:2]):
+        store.add(replace(wall(small_body, seed=seed), frame_name=name))
+    checkpoint = store.checkpoint()
+    store.add(replace(wall(small_body, seed=2), frame_name="lost.png"))
+    store.close()
+    again = ResultStore(tmp_path)
+    again.resume(checkpoint)
+    again.add(replace(wall(small_body, seed=2), frame_name=names[2]))
+    assert finish(again, 10.0, {}).frame_name.tolist() == names
+    again.close()
+
+
+def test_frames_of_a_video_have_no_names(small_body):
+    store = ResultStore()
+    store.add(wall(small_body))
+    result = finish(store, 10.0, {})
+    store.close()
+    assert result.frame_name is None
+    assert result.shot.tolist() == [0]
+    assert result.meta["shots"][0]["first_frame"] == 0
