@@ -11,7 +11,7 @@ import pytest
 
 from human3r.evaluation.one_world import main, measure
 from human3r.geometry.rigid import transform_points
-from human3r.refinement.finishing import project_joints
+from human3r.refinement.shots import project_joints
 from human3r.refinement.standing import SOLE_M, is_standing, lower_sole, surface_below
 from human3r.results.reconstruction import Reconstruction
 
