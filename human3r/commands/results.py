@@ -10,7 +10,7 @@ from pathlib import Path
 from human3r.errors import InputError
 from human3r.exporting.bundle import load_matching_body
 from human3r.exporting.manifest import is_listed
-from human3r.exporting.viewer.moments import MOMENTS_NAME
+from human3r.exporting.viewer.moments import MOMENTS_NAME, belongs_to
 from human3r.results.reconstruction import Reconstruction
 
 _NPZ_NAME = "reconstruction.npz"
@@ -63,7 +63,10 @@ def view(options: argparse.Namespace) -> int:
 
     result = load_result(options.path)
     body = load_matching_body(options.body, result)
-    with PlayerPage(result, body, port=options.port, moments=moments_beside(options.path)) as page:
+    moments = moments_beside(options.path)
+    if moments is not None and not belongs_to(moments, result):
+        moments = None
+    with PlayerPage(result, body, port=options.port, moments=moments) as page:
         print(f"{page.url} shows {options.path}; Ctrl-C ends.", flush=True)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

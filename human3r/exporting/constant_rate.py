@@ -11,10 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from human3r.errors import InputError
+
 _SUSTAINED_S = 0.5
 """The rate of the file is the highest that the clip keeps up for this long."""
 _STAMP_S = 1.01e-3
 """Error of a difference between two time stamps in milliseconds, as Matroska has them."""
+_MAX_ROWS, _MAX_ROWS_PER_FRAME = 100_000, 10
+"""Two frames a year apart must not become a file of a year."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,22 @@ class ConstantRate:
 
 
 def constant_rate(time_s: np.ndarray, fps: float, seen: np.ndarray) -> ConstantRate:
-    """Lay out the rows of a person seen in the processed frames ``seen``; ``fps`` counts for a clip of one frame."""
+    """Lay out the rows of a person seen in the processed frames ``seen``; ``fps`` counts for a clip of one frame.
+
+    Raises:
+        InputError: The clip's times ask for far more rows than it has frames.
+    """
     time_s = time_s - time_s[0]
     rate = _whole_rate(time_s, fps)
     slots = np.rint(time_s * rate).astype(np.int64)
     is_native = bool((slots == np.arange(len(slots))).all() and np.abs(time_s - slots / rate).max() <= _STAMP_S)
     seen_s = slots[seen] / rate if is_native else time_s[seen]
-    rows = np.arange(int(np.ceil(seen_s[-1] * rate - 1e-6)) + 1)
+    num_rows = int(np.ceil(seen_s[-1] * rate - 1e-6)) + 1
+    limit = _MAX_ROWS + _MAX_ROWS_PER_FRAME * len(time_s)
+    if num_rows > limit:
+        message = f"{seen_s[-1]:.0f} s at {rate} rows per second are {num_rows} rows; the limit is {limit}."
+        raise InputError(message, "Reconstruct a part of the clip.")
+    rows = np.arange(num_rows)
     latest = np.maximum(np.searchsorted(seen_s, rows / rate + 1e-6, side="right") - 1, 0)
     frames = np.searchsorted((time_s[1:] + time_s[:-1]) / 2, rows / rate)
     return ConstantRate(rate, is_native, seen_s, rows / rate, latest, frames, np.isin(rows, slots[seen]))

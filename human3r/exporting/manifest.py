@@ -13,6 +13,8 @@ from human3r.atomic import write_text
 MANIFEST_NAME = "manifest.json"
 MANIFEST_SCHEMA = "human3r-manifest/1"
 _CHUNK_BYTES = 1 << 20
+_MAX_BYTES = 4_000_000
+"""Of a manifest that is read: 20,000 files."""
 
 
 def write_manifest(folder: Path, files: Iterable[Path], *, extends: bool = False) -> Path:
@@ -57,7 +59,8 @@ def remove_listed(folder: Path, keep: Path) -> None:
 def _entries(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the entries of a folder's manifest by name; none where it is absent or not one of ours."""
     try:
-        document = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+        with (folder / MANIFEST_NAME).open("rb") as stream:
+            document = json.loads(stream.read(_MAX_BYTES))
         entries = {entry["name"]: entry for entry in document["files"] if isinstance(entry["name"], str)}
         return entries if document["schema"] == MANIFEST_SCHEMA else {}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):

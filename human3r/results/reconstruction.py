@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,14 +18,15 @@ from jaxtyping import Float16, Float32, Float64, Int32, Int64, UInt8
 from human3r.atomic import whole_or_absent
 from human3r.errors import FormatError, InputError
 from human3r.records import Track
+from human3r.results.array_archive import read_arrays
 from human3r.results.person_table import PersonColumns, columns_of
+from human3r.results.validation import check_values, parse_meta
 
 SCHEMA = "human3r/2"
 _READABLE = ("human3r/1", SCHEMA)
 """``human3r/1`` has no ``shot`` and no ``frame_name``: its clips are one shot."""
 
-_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-"""What a damaged or hostile archive makes NumPy and zipfile raise (NotImplementedError is a RuntimeError)."""
+_TEXT = np.dtype("U")
 _COMPRESSION = 1
 """Of zlib. NumPy's level 6 takes twice the time on point clouds and saves one percent."""
 _OPTIONAL = ("shot", "depth", "depth_confidence", "depth_frame_index", "depth_crop", "frame_name")
@@ -154,31 +154,23 @@ class Reconstruction(PersonColumns):
         """Read and validate a file written by ``save``.
 
         Raises:
-            FormatError: The file is not a reconstruction of a known schema.
+            FormatError: The file is not a reconstruction of a known schema, or holds values that cannot be.
         """
         path = Path(path)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except _UNREADABLE as error:
-            message = f"{path.name} is not a reconstruction file ({error})."
-            raise FormatError(message, "Give a reconstruction.npz.") from error
-        if str(arrays.get("schema", "")) not in _READABLE:
-            raise FormatError(f"{path.name} has schema {str(arrays.get('schema', 'none'))!r}, expected {SCHEMA!r}.")
-        required = {item.name for item in fields(cls)} - set(_OPTIONAL)
-        missing = sorted(required - arrays.keys())
-        if missing:
-            raise FormatError(f"{path.name} lacks {', '.join(missing)}.")
-        try:
-            meta = json.loads(str(arrays["meta"]))
-        except json.JSONDecodeError as error:
-            raise FormatError(f"The meta entry of {path.name} is not JSON.") from error
-        return cls(
+        schema = str(read_arrays(path, {"schema": (_TEXT, ())}, ["schema"])["schema"])
+        if schema not in _READABLE:
+            raise FormatError(f"{path.name} has schema {schema[:40]!r}, expected {SCHEMA!r}.")
+        columns = columns_of(cls)
+        layout = {"meta": (_TEXT, ()), "fps": (np.dtype(np.float64), ()), "frame_name": (_TEXT, ("T",)), **columns}
+        arrays = read_arrays(path, layout, layout.keys() - set(_OPTIONAL))
+        result = cls(
             fps=float(arrays["fps"]),
-            meta=meta,
+            meta=parse_meta(str(arrays["meta"])),
             frame_name=arrays.get("frame_name"),
-            **{name: arrays[name] for name in columns_of(Reconstruction) if name in arrays},
+            **{name: arrays[name] for name in columns if name in arrays},
         )
+        check_values(result)
+        return result
 
 
 def _write_archive(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from human3r.errors import FormatError
 from human3r.results.reconstruction import Reconstruction
@@ -32,14 +33,20 @@ _PERSON_COLUMNS = {
 
 def random_result(seed, num_frames, num_rows, num_points, with_depth):
     rng = np.random.default_rng(seed)
-    rows = {name: rng.normal(size=(num_rows, *shape)) for name, shape in _PERSON_COLUMNS.items()}
-    tracks = rng.integers(0, 4, num_rows)
+    # Four people at most in a frame, each once.
+    sightings = np.sort(rng.choice(4 * num_frames, min(num_rows, 4 * num_frames), replace=False))
+    rows = {name: rng.normal(size=(len(sightings), *shape)) for name, shape in _PERSON_COLUMNS.items()}
+    tracks = sightings % 4
+    T = np.tile(np.eye(4), (num_frames + 1, 1, 1))
+    T[:, :3, :3] = Rotation.random(num_frames + 1, rng=rng).as_matrix()
+    T[:, :3, 3] = rng.normal(size=(num_frames + 1, 3))
+    focal_px, center_px = rng.uniform(10, 900), rng.normal(size=2)
     depth = {}
     if with_depth:
         depth = {
             "depth": rng.uniform(0, 9, (num_frames, 3, 4)),
             "depth_confidence": rng.uniform(1, 9, (num_frames, 3, 4)),
-            "depth_frame_index": np.arange(num_frames),
+            "depth_frame_index": np.arange(num_frames) * 3,
             "depth_crop": np.array([1.5, 0, 20, 30]),
         }
     return Reconstruction(
@@ -47,10 +54,10 @@ def random_result(seed, num_frames, num_rows, num_points, with_depth):
         frame_index=np.arange(num_frames) * 3,
         time_s=np.arange(num_frames) / 7,
         image_size=np.array([30, 40]),
-        K=rng.normal(size=(num_frames, 3, 3)),
-        T_world_camera=rng.normal(size=(num_frames, 4, 4)),
-        T_gravity_world=rng.normal(size=(4, 4)),
-        person_frame=np.sort(rng.integers(0, num_frames, num_rows)),
+        K=np.tile([[focal_px, 0, center_px[0]], [0, focal_px, center_px[1]], [0, 0, 1]], (num_frames, 1, 1)),
+        T_world_camera=T[1:],
+        T_gravity_world=T[0],
+        person_frame=sightings // 4,
         person_track=tracks,
         track_id=np.unique(tracks),
         track_betas=rng.normal(size=(len(np.unique(tracks)), 10)),
@@ -58,7 +65,7 @@ def random_result(seed, num_frames, num_rows, num_points, with_depth):
         points_color=rng.integers(0, 256, (num_points, 3)),
         points_confidence=rng.uniform(1, 5, num_points),
         points_frame=rng.integers(0, num_frames, num_points),
-        shot=np.sort(rng.integers(0, 2, num_frames)),
+        shot=np.cumsum(rng.integers(0, 2, num_frames) * (np.arange(num_frames) > 0)),
         frame_name=None if with_depth else np.array([f"image {index} ä.png" for index in range(num_frames)]),
         meta={"model": "none", "warnings": ["ä note"], "options": {"fps": None}},
         **rows,

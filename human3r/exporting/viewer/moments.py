@@ -7,15 +7,20 @@ Depth and color per pixel of a coarse grid, gzipped; the player unprojects one f
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import math
 import struct
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from human3r.atomic import write_bytes
+from human3r.errors import FormatError
 from human3r.geometry.fusion import depth_edges
+from human3r.results.array_archive import unpacked_limit
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, trusted_pixels
 
 if TYPE_CHECKING:
@@ -28,6 +33,14 @@ MAX_RAW_BYTES = 24_000_000
 """Before compression, which halves it about; longer clips get coarser grids."""
 DEPTH_UNIT_M = 1e-3
 _BYTES_PER_POINT = 5
+_HEAD_BYTES_PER_FRAME = 1000
+"""Sixteen numbers take about 150."""
+_UNREADABLE = (
+    *(OSError, EOFError, zlib.error, struct.error),
+    *(ValueError, LookupError, TypeError, OverflowError, RecursionError, MemoryError),
+)
+"""What damage makes gzip, struct, json and wrong types raise."""
+_REMEDY = "Delete it, or ask for another copy of the folder."
 
 
 class Moments:
@@ -91,32 +104,73 @@ class Moments:
 
 
 def coarsened(content: bytes, max_bytes: int) -> bytes | None:
-    """Return a ``moments.bin`` with grids so coarse that it has at most ``max_bytes``; None: there are none."""
-    raw = gzip.decompress(content)
-    (length,) = struct.unpack_from("<I", raw, 4)
-    head = json.loads(raw[8 : 8 + length])
-    shape = len(head["frames"]), head["height"], head["width"]
-    count = int(np.prod(shape))
-    depth = np.frombuffer(raw, "<u2", count, 8 + length).reshape(shape)
-    color = np.frombuffer(raw, np.uint8, 3 * count, 8 + length + 2 * count).reshape(*shape, 3)
+    """Return a ``moments.bin`` with grids so coarse that it has at most ``max_bytes``; None: there are none.
+
+    Raises:
+        FormatError: The content is no ``moments.bin``.
+    """
+    head, depth, color = _unpacked(content)
     stride = 1
     while len(content) > max_bytes:
         stride = max(stride + 1, int(stride * np.sqrt(len(content) / max_bytes)))
-        if stride > min(shape[1:]):
+        if stride > min(depth.shape[1:]):
             return None
         content = _packed(head, depth, color, stride)
     return content
 
 
 def belongs_to(path: Path, reconstruction: Reconstruction) -> bool:
-    """Return whether a ``moments.bin`` was made with a result: the same frames, with the same cameras."""
-    with gzip.open(path) as stream:
-        (length,) = struct.unpack_from("<I", stream.read(8), 4)
-        own = json.loads(stream.read(length))["frames"]
+    """Return whether a ``moments.bin`` was made with a result: the same frames, with the same cameras.
+
+    Raises:
+        FormatError: The file is damaged.
+    """
+    own = _unpacked(path.read_bytes(), 1000 + _HEAD_BYTES_PER_FRAME * reconstruction.num_frames)[0]["frames"]
     wanted = _head(reconstruction, (0.0, 0.0, 0.0, 0.0))["frames"]
     return len(own) == len(wanted) and all(
         np.allclose(one[key], other[key], atol=1e-3) for one, other in zip(own, wanted, strict=True) for key in "KT"
     )
+
+
+def _unpacked(content: bytes, max_head_bytes: float = math.inf) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Return the header of a ``moments.bin``, depths ``T H W`` uint16 and colors ``T H W 3`` uint8."""
+    limit = unpacked_limit(len(content))
+    try:
+        with gzip.open(io.BytesIO(content)) as stream:
+            raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise FormatError(f"{MOMENTS_NAME} unpacks to more than {limit / 1e6:.0f} MB, the limit.", _REMEDY)
+        if raw[:4] != b"H3RM":
+            raise FormatError(f"{MOMENTS_NAME} does not begin with H3RM.", _REMEDY)
+        (length,) = struct.unpack_from("<I", raw, 4)
+        if length > max_head_bytes:
+            message = f"{MOMENTS_NAME} has a header of {length} bytes; this result needs at most {max_head_bytes:.0f}."
+            raise FormatError(message, _REMEDY)
+        head = json.loads(raw[8 : 8 + length])
+        _check_head(head)
+        shape = len(head["frames"]), head["height"], head["width"]
+        expected = 8 + length + math.prod(shape) * _BYTES_PER_POINT
+        if len(raw) != expected:
+            raise FormatError(f"{MOMENTS_NAME} unpacks to {len(raw)} bytes; its header says {expected}.", _REMEDY)
+    except _UNREADABLE as error:
+        raise FormatError(f"{MOMENTS_NAME} is damaged ({error!r:.80}).", _REMEDY) from error
+    count = math.prod(shape)
+    depth = np.frombuffer(raw, "<u2", count, 8 + length).reshape(shape)
+    return head, depth, np.frombuffer(raw, np.uint8, 3 * count, 8 + length + 2 * count).reshape(*shape, 3)
+
+
+def _check_head(head: dict[str, Any]) -> None:
+    """Raise ``FormatError``, or what wrong types lead to, unless a header has sizes and finite numbers."""
+    for name in ("height", "width"):
+        if type(head[name]) is not int or not 0 < head[name] <= MAX_POINTS_PER_FRAME:
+            message = f"The {name} in {MOMENTS_NAME} is {head[name]!r:.40}; it must be 1 to {MAX_POINTS_PER_FRAME}."
+            raise FormatError(message, _REMEDY)
+    rows = [head["rect"], *(frame["K"] for frame in head["frames"]), *(frame["T"] for frame in head["frames"])]
+    num_frames = len(head["frames"])
+    sizes = [4, *[4] * num_frames, *[12] * num_frames]
+    numbers = np.array([float(item) if type(item) in (int, float) else math.nan for row in rows for item in row])
+    if [len(row) for row in rows] != sizes or not np.isfinite(numbers).all():
+        raise FormatError(f"The cameras in {MOMENTS_NAME} are not 4 and 12 finite numbers each.", _REMEDY)
 
 
 def _packed(head: dict[str, object], depth: np.ndarray, color: np.ndarray, stride: int) -> bytes:

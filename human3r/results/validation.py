@@ -1,0 +1,168 @@
+"""What the values of a saved reconstruction must satisfy, so that viewers and exporters need no checks of their own.
+
+Types, shapes and sizes are checked by ``array_archive`` before. Depth maps may hold anything: nothing computes with
+them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from human3r.errors import FormatError
+
+if TYPE_CHECKING:
+    from human3r.results.reconstruction import Reconstruction
+
+MAX_IDENTITIES = 10_000
+MAX_SIDE_PX = 65_535
+"""Of a source frame."""
+MAX_COORDINATE_M = 1e6
+MAX_FPS = 100_000.0
+MAX_TIME_S = 1e8
+"""Three years."""
+_MAX_RADIANS = 1e3
+"""Of an axis-angle component; predictions are below 2 pi, but other programs may add turns."""
+_MAX_COEFFICIENT = 1e3
+"""Of shape and expression."""
+_MAX_PIXELS = 1e12
+"""Of a projected joint: one close to the camera's plane lies far outside."""
+_MAX_FOCAL_PX = 1e7
+_ORTHONORMAL = 0.1
+"""Tolerance of R R^T - I; float32 paths of long clips and of earlier versions drift."""
+_MAX_DEPTH = 32
+"""Nesting of ``meta``."""
+_TEXTS = ("model", "model_sha256", "body", "version", "source", "device", "precision")
+"""Entries of ``meta`` that are texts where they exist."""
+_ANGLES = (
+    "global_orient",
+    "body_pose",
+    "left_hand_pose",
+    "right_hand_pose",
+    "jaw_pose",
+    "leye_pose",
+    "reye_pose",
+)
+_REMEDY = "Run reconstruct again, or ask for another copy of the file."
+
+
+def check_values(result: Reconstruction) -> None:
+    """Check every array of a result.
+
+    Raises:
+        FormatError: A value is missing, out of range, not finite or contradicts another one; with value and limit.
+    """
+    _check_frames(result)
+    _check_cameras(result)
+    _check_people(result)
+    _check_scene(result)
+    _check_optional(result)
+
+
+def parse_meta(text: str) -> dict[str, Any]:
+    """Return the ``meta`` of a result.
+
+    Raises:
+        FormatError: It is not a JSON object, nests deeply, or a known entry has another type.
+    """
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise FormatError(f"The meta entry is not JSON ({error}).", _REMEDY) from error
+    if not isinstance(meta, dict):
+        raise FormatError(f"The meta entry is a {type(meta).__name__}, not an object.", _REMEDY)
+    level: list[Any] = [meta]
+    for _ in range(_MAX_DEPTH):
+        items = (item for node in level for item in (node.values() if isinstance(node, dict) else node))
+        level = [item for item in items if isinstance(item, (dict, list))]
+    if level:
+        raise FormatError(f"The meta entry nests deeper than {_MAX_DEPTH} levels.", _REMEDY)
+    for name in _TEXTS:
+        if not isinstance(meta.get(name, ""), str):
+            raise FormatError(f"The meta entry {name!r} is a {type(meta[name]).__name__}, not a text.", _REMEDY)
+    warnings = meta.get("warnings", [])
+    if not isinstance(warnings, list) or not all(isinstance(each, str) for each in warnings):
+        raise FormatError("The meta entry 'warnings' is not a list of texts.", _REMEDY)
+    return meta
+
+
+def _check_frames(result: Reconstruction) -> None:
+    if result.num_frames == 0:
+        raise FormatError("The reconstruction has 0 frames; it needs at least 1.", _REMEDY)
+    _check_range("fps", np.array(result.fps), 1e-6, MAX_FPS)
+    _check_range("frame_index", result.frame_index, 0, 2**53)
+    _check_range("time_s", result.time_s, 0, MAX_TIME_S)
+    _check_range("image_size", result.image_size, 1, MAX_SIDE_PX)
+    for name in ("frame_index", "time_s"):
+        values = getattr(result, name)
+        rises = np.diff(values) > 0
+        if not rises.all():
+            row = int(np.flatnonzero(~rises)[0])
+            raise FormatError(f"{name} does not rise: {values[row + 1]} follows {values[row]}.", _REMEDY)
+
+
+def _check_cameras(result: Reconstruction) -> None:
+    _check_range("K", result.K, -_MAX_FOCAL_PX, _MAX_FOCAL_PX)
+    _check_range("The focal length in K", result.K[:, (0, 1), (0, 1)], 1e-3, _MAX_FOCAL_PX)
+    _check_range("The last row of K", result.K[:, 2] - np.array([0, 0, 1]), -1e-6, 1e-6)
+    for name in ("T_world_camera", "T_gravity_world"):
+        T = getattr(result, name).reshape(-1, 4, 4)
+        _check_range(name, T, -MAX_COORDINATE_M, MAX_COORDINATE_M)
+        R = T[:, :3, :3].astype(np.float64)
+        _check_range(f"R R^T - I in {name}", R @ R.swapaxes(1, 2) - np.eye(3), -_ORTHONORMAL, _ORTHONORMAL)
+        _check_range(f"The determinant in {name}", np.linalg.det(R), 0.5, 2)
+        _check_range(f"The last row of {name}", T[:, 3] - np.array([0, 0, 0, 1]), -1e-6, 1e-6)
+
+
+def _check_people(result: Reconstruction) -> None:
+    _check_range("person_frame", result.person_frame, 0, result.num_frames - 1)
+    _check_range("person_track", result.person_track, 0, 2**53)
+    _check_range("person_score", result.person_score, -_MAX_COEFFICIENT, _MAX_COEFFICIENT)
+    for name in _ANGLES:
+        _check_range(name, getattr(result, name), -_MAX_RADIANS, _MAX_RADIANS)
+    for name in ("betas", "expression", "track_betas"):
+        _check_range(name, getattr(result, name), -_MAX_COEFFICIENT, _MAX_COEFFICIENT)
+    for name in ("transl", "joints_world"):
+        _check_range(name, getattr(result, name), -MAX_COORDINATE_M, MAX_COORDINATE_M)
+    _check_range("joints_image_px", result.joints_image_px, -_MAX_PIXELS, _MAX_PIXELS)
+    _check_range("The number of identities", np.array(len(result.track_id)), 0, MAX_IDENTITIES)
+    seen = np.unique(result.person_track)
+    if not np.array_equal(seen, np.sort(result.track_id)):
+        message = f"track_id lists {len(result.track_id)} identities that are not the {len(seen)} of person_track."
+        raise FormatError(message, _REMEDY)
+    sightings = np.stack([result.person_frame, result.person_track])
+    num_repeated = sightings.shape[1] - np.unique(sightings, axis=1).shape[1]
+    if num_repeated:
+        raise FormatError(f"{num_repeated} people are in one frame twice.", _REMEDY)
+
+
+def _check_scene(result: Reconstruction) -> None:
+    _check_range("points_world", result.points_world, -MAX_COORDINATE_M, MAX_COORDINATE_M)
+    _check_range("points_confidence", result.points_confidence, 0, float(np.finfo(np.float32).max))
+    _check_range("points_frame", result.points_frame, 0, result.num_frames - 1)
+
+
+def _check_optional(result: Reconstruction) -> None:
+    """Check what only some results have; ``shot``, ``foot_contact`` and ``frame_name`` came with ``human3r/2``."""
+    if result.depth_frame_index is not None:
+        strays = np.setdiff1d(result.depth_frame_index, result.frame_index)
+        if len(strays):
+            raise FormatError(f"depth_frame_index names frame {strays[0]}, which was not processed.", _REMEDY)
+    if result.depth_crop is not None:
+        _check_range("depth_crop", result.depth_crop, -MAX_SIDE_PX, 2 * MAX_SIDE_PX)
+    shot = getattr(result, "shot", None)
+    if shot is not None:
+        _check_range("The first shot", shot[:1], 0, 0)
+        _check_range("The step from shot to shot", np.diff(shot), 0, 1)
+    contact = getattr(result, "foot_contact", None)
+    if contact is not None:
+        _check_range("foot_contact", contact, 0, 1)
+
+
+def _check_range(name: str, values: np.ndarray, low: float, high: float) -> None:
+    is_good = (values >= low) & (values <= high)  # NaN is neither
+    if not is_good.all():
+        worst = values[~is_good].flat[0]
+        raise FormatError(f"{name} is {worst:.6g}; it must be from {low:.6g} to {high:.6g}.", _REMEDY)
