@@ -48,8 +48,8 @@ class Site:
     """What the routes serve."""
 
     store: ResultStore
-    live_port: Callable[[str], int | None]
-    """Return the loopback port of the live viewer with a token."""
+    live_url: Callable[[str], str | None]
+    """Return the address of the socket of the live viewer with a token."""
     health: Callable[[], dict[str, object]]
     """Facts for ``/healthz``: no token, no user data."""
     make: Callable[[RunFolder, str], None]
@@ -69,7 +69,7 @@ def build_routes(site: Site) -> list[BaseRoute]:
         return _page(request) if _is_safe(request, _RECORDING) else RedirectResponse(f"?{'='.join(_RECORDING)}")
 
     async def live(request: Request) -> Response:
-        if site.live_port(request.path_params["token"]) is None:
+        if site.live_url(request.path_params["token"]) is None:
             return _gone()
         return _page(request) if _is_safe(request, None) else RedirectResponse("./")
 
@@ -88,11 +88,11 @@ def build_routes(site: Site) -> list[BaseRoute]:
         return FileResponse(path, media_type=media_type, filename=name, content_disposition_type=kind, headers=_HEADERS)
 
     async def socket(browser: WebSocket) -> None:
-        port = site.live_port(browser.path_params["token"])
-        if port is None:
+        url = site.live_url(browser.path_params["token"])
+        if url is None:
             await browser.close(code=4404)
             return
-        await _proxy(browser, port)
+        await _proxy(browser, url)
 
     return [
         Route("/healthz", health),
@@ -133,13 +133,13 @@ def _gone() -> Response:
     return HTMLResponse(messages.EXPIRED_PAGE, status_code=404, headers=_HEADERS)
 
 
-async def _proxy(browser: WebSocket, port: int) -> None:
+async def _proxy(browser: WebSocket, url: str) -> None:
     """Connect the browser's socket with the loopback viewer's until one of them closes."""
     protocols = [websockets.Subprotocol(name) for name in browser.scope.get("subprotocols", [])]
     try:
         # Frames hold whole meshes, so no size limit; the peer is this process, so no compression or pings.
         upstream = await websockets.connect(
-            f"ws://127.0.0.1:{port}",
+            url,
             subprotocols=protocols or None,
             compression=None,
             max_size=None,

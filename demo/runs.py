@@ -175,10 +175,10 @@ class Runs:
         ready = tuple(path.name for path in folder.finished_files())
         return outcome_of(Reconstruction.load(arrays), folder, 0.0, ready)
 
-    def live_port(self, token: str) -> int | None:
-        """Return the loopback port of the live viewer of a run, or None when it is not open."""
+    def live_url(self, token: str) -> str | None:
+        """Return the address of the socket of a run's live viewer, or None when it is not open."""
         live = self._live
-        return live[1].port if live is not None and live[0] == token else None
+        return live[1].url if live is not None and live[0] == token else None
 
     def stop(self, session: str) -> None:
         """Request the end of a session's runs; files remain until they expire."""

@@ -96,7 +96,7 @@ class Demo:
         services = Services(self.settings, self.engine, self.runs, self.gallery, self.engine.model_names())
         page = build_page(services)
         page.queue(max_size=2 * self.settings.max_waiting)  # bounds requests; ``jobs`` bounds runs
-        site = Site(self.store, self.runs.live_port, self.health, self.make)
+        site = Site(self.store, self.runs.live_url, self.health, self.make)
         _, self.url, _ = page.launch(
             server_name=f"[{host}]" if ":" in host else host,
             server_port=self.settings.port,

@@ -1,12 +1,13 @@
 """A live viewer: a viser server whose scene grows while the model runs.
 
 What stays (bodies, points, lines) are viser's nodes; what moves is sent as one chunk of the motion tape per frame. The
-player keeps the tape, so that a visitor can seek in the past of a run. The server listens on loopback only and lives
-until ``close``.
+player keeps the tape, so that a visitor can seek in the past of a run. The server listens on loopback only, answers
+under its secret ``url`` only, and lives until ``close``.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import torch
 from human3r.bodies.smplx import local_rotations
 from human3r.exporting.motion import Skin, build_skin
 from human3r.exporting.viewer import scene as viser_scene
+from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
 from human3r.exporting.viewer.views import framing_view, top_view
 from human3r.geometry.fusion import depth_edges, voxel_keys
@@ -57,7 +59,8 @@ class LiveScene:
         self._num_clouds = 0
         self._lock = threading.Lock()
         self._is_closed = False
-        self._server = viser_scene.open_server(port)
+        self._token = secrets.token_urlsafe(16)
+        self._server = open_server(port, self._token)
         self._send = viser_scene.live_send(self._server)
         viser_scene.set_stage(self._server)
 
@@ -65,6 +68,11 @@ class LiveScene:
     def port(self) -> int:
         """Loopback port of the server."""
         return self._server.get_port()
+
+    @property
+    def url(self) -> str:
+        """Address of its socket; who does not know it gets nothing."""
+        return f"ws://127.0.0.1:{self.port}/{self._token}"
 
     @property
     def num_frames(self) -> int:
@@ -91,7 +99,7 @@ class LiveScene:
         with self._lock:
             if not self._is_closed:
                 self._is_closed = True
-                viser_scene.close_server(self._server)
+                close_server(self._server)
 
     def __enter__(self) -> LiveScene:
         return self

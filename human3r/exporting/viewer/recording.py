@@ -22,6 +22,7 @@ from human3r.exporting.scene_points import PointGroup, points_by_confidence
 from human3r.exporting.viewer import scene as viser_scene
 from human3r.exporting.viewer.moments import coarsened
 from human3r.exporting.viewer.player import player_page
+from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
 from human3r.exporting.viewer.views import framing_view, top_view
 from human3r.rendering.clip_frames import processed_frames
@@ -123,7 +124,7 @@ def _built(
 ) -> Iterator[tuple[viser.ViserServer, dict[str, object], list[TapeFrame]]]:
     """Build the scene on a server for the length of a ``with`` block: server, facts for the player, and frames."""
     thumbnails = _read_thumbnails(reconstruction, clip) if clip is not None else {}
-    server = viser_scene.open_server()
+    server = open_server()
     try:
         viser_scene.set_stage(server)
         frames = _add_people(server, reconstruction, body, thumbnails)
@@ -140,7 +141,7 @@ def _built(
             facts["views"] = {"world": world.to_dict(), "top": top_view(subject, view_direction).to_dict()}
         yield server, facts, frames
     finally:
-        viser_scene.close_server(server)
+        close_server(server)
 
 
 def _add_people(

@@ -6,8 +6,6 @@ y = 0. Tested with viser 1.1.1, which the requirements pin; viser is imported on
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -32,21 +30,6 @@ _QUANTUM = 2.0**14
 """Poses are rounded to 1/16384 (0.06 mm): the cut mantissas make recordings compress to half the size."""
 _LABEL_LIFT_M = 0.28
 _TRAIL_SIGMA_FRAMES = 2.0
-
-
-def open_server(port: int = 0) -> viser.ViserServer:
-    """Start a viser server on a loopback port (0 is any free one); end it with ``close_server``."""
-    import viser
-
-    # viser announces itself on standard output, where a command's JSON belongs.
-    with contextlib.redirect_stdout(io.StringIO()):
-        return viser.ViserServer(host="127.0.0.1", port=port, verbose=False)
-
-
-def close_server(server: viser.ViserServer) -> None:
-    """Stop a server and free its port and thread."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        server.stop()
 
 
 def set_stage(server: viser.ViserServer) -> None:

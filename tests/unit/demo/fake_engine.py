@@ -60,7 +60,7 @@ def make_reconstruction(num_frames: int, num_people: int = 1) -> Reconstruction:
 class FakeLiveScene:
     """A live viewer that only counts."""
 
-    port: int = 1
+    url: str = "ws://127.0.0.1:1/secret"
     frames: int = 0
     is_closed: bool = False
 

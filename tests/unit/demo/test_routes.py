@@ -24,19 +24,19 @@ def _make(folder: RunFolder, name: str) -> None:
 
 
 @pytest.fixture
-def live() -> dict[str, int]:
-    """Ports of the live viewers by token."""
+def live() -> dict[str, str]:
+    """Addresses of the live viewers by token."""
     return {}
 
 
 @pytest.fixture
-def client(store: ResultStore, live: dict[str, int]) -> TestClient:
+def client(store: ResultStore, live: dict[str, str]) -> TestClient:
     site = Site(store, live.get, lambda: {"status": "ok", "active_jobs": 0}, _make)
     return TestClient(Starlette(routes=build_routes(site)))
 
 
 @pytest.fixture
-def echo_port() -> Iterator[int]:
+def echo_url() -> Iterator[str]:
     """A loopback socket server that answers with what it got, on its own loop."""
     ready, loop = threading.Event(), asyncio.new_event_loop()
     found: list[int] = []
@@ -63,7 +63,7 @@ def echo_port() -> Iterator[int]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert ready.wait(60)
-    yield found[0]
+    yield f"ws://127.0.0.1:{found[0]}/secret"
     loop.call_soon_threadsafe(stop.set)
     thread.join(60)
     assert not thread.is_alive()
@@ -171,8 +171,8 @@ def test_a_player_may_have_view_parameters(client: TestClient, store: ResultStor
     assert answers == [307, 200]
 
 
-def test_a_live_viewer_takes_its_scene_from_its_own_socket_only(client: TestClient, live: dict[str, int]) -> None:
-    live["token"] = 1
+def test_a_live_viewer_takes_its_scene_from_its_own_socket_only(client: TestClient, live: dict[str, str]) -> None:
+    live["token"] = "ws://127.0.0.1:1/secret"
 
     asked = [
         f"/viewer/token/live/{query}"
@@ -184,9 +184,9 @@ def test_a_live_viewer_takes_its_scene_from_its_own_socket_only(client: TestClie
 
 
 def test_the_socket_of_a_live_viewer_reaches_it_with_its_protocol(
-    client: TestClient, live: dict[str, int], echo_port: int
+    client: TestClient, live: dict[str, str], echo_url: str
 ) -> None:
-    live["token"] = echo_port
+    live["token"] = echo_url
 
     with client.websocket_connect("/viewer/token/live", subprotocols=["viser-v1"]) as socket:
         socket.send_bytes(b"\x00\x01")
@@ -198,8 +198,8 @@ def test_the_socket_of_a_live_viewer_reaches_it_with_its_protocol(
 
 
 @pytest.mark.parametrize("token", ["unknown", "dead"])
-def test_the_socket_of_a_closed_viewer_is_refused(client: TestClient, live: dict[str, int], token: str) -> None:
-    live["dead"] = 1
+def test_the_socket_of_a_closed_viewer_is_refused(client: TestClient, live: dict[str, str], token: str) -> None:
+    live["dead"] = "ws://127.0.0.1:1/secret"
 
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(f"/viewer/{token}/live"):
         pass

@@ -138,7 +138,7 @@ def test_leaving_the_page_ends_the_run_and_its_live_viewer(runs: Runs, engine: F
 
     run.close()
 
-    assert runs.live_port(token) is None
+    assert runs.live_url(token) is None
     assert engine.live[0].is_closed
     assert jobs.counts() == (0, 0)
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+import viser
 from scipy.spatial.transform import Rotation
 from synthetic_scene import prediction_of
 from tape_reader import Chunk, chunk_in
+from websockets import InvalidStatus, Subprotocol
+from websockets.sync.client import connect
 
 from human3r.bodies import SmplxBody
 from human3r.exporting.viewer.live import LiveScene
@@ -100,6 +105,43 @@ def test_the_points_on_people_are_left_out(live: LiveScene, walk: Reconstruction
     prediction.person_mask[:] = 1.0
     live.add(prediction)
     assert not sent(live, "PointCloudMessage")
+
+
+@pytest.mark.parametrize(
+    ("path", "origin", "is_admitted"),
+    [
+        ("{token}", None, True),
+        ("{token}?a=b", None, True),
+        ("{token}", "http://127.0.0.1:8080", True),
+        ("{token}", "http://localhost", True),
+        ("{token}", "https://example.org", False),
+        ("{token}", "http://127.0.0.1.example.org", False),
+        ("{token}", "null", False),
+        ("", None, False),
+        ("{token}x", None, False),
+        ("guess", None, False),
+    ],
+)
+def test_only_who_knows_the_address_and_comes_from_here_is_admitted(
+    live: LiveScene, walk: Reconstruction, path: str, origin: str | None, is_admitted: bool
+) -> None:
+    live.add(prediction_of(walk, 0))
+    address = live.url.rpartition("/")[0] + "/" + path.format(token=live.url.rpartition("/")[2])
+    protocols = [Subprotocol(f"viser-v{viser.__version__}")]
+    try:
+        with connect(address, subprotocols=protocols, origin=origin, max_size=None, compression=None) as browser:
+            assert browser.recv(60)
+        answer = 101
+    except InvalidStatus as refused:
+        answer = refused.response.status_code
+    assert answer == (101 if is_admitted else 404)
+
+
+@pytest.mark.parametrize("path", ["", "index.html", "{token}"])
+def test_the_port_serves_no_files(live: LiveScene, path: str) -> None:
+    address = live.url.replace("ws:", "http:").rpartition("/")[0] + "/" + path.format(token=live.url.rpartition("/")[2])
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(address, timeout=60)
 
 
 def test_closing_frees_port_and_threads(small_body: SmplxBody, walk: Reconstruction) -> None:

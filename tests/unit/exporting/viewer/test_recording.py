@@ -15,6 +15,7 @@ from tape_reader import chunk_in
 from viser_file import Recording, read_recording
 
 from human3r.bodies import SmplxBody, load_body
+from human3r.exporting.viewer import recording as recording_module
 from human3r.exporting.viewer.recording import html_page, player_scene, record
 from human3r.palette import person_color
 from human3r.results.posing import posed_vertices
@@ -184,17 +185,15 @@ def test_a_hundred_frames_of_two_people_and_200k_points_stay_below_3_mb() -> Non
 def test_recording_leaves_no_port_open_and_prints_nothing(
     walk: Reconstruction, small_body: SmplxBody, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from human3r.exporting.viewer import scene as viser_scene
-
     ports = []
-    open_server = viser_scene.open_server
+    open_server = recording_module.open_server
 
     def remember(port: int = 0):
         server = open_server(port)
         ports.append(server.get_port())
         return server
 
-    monkeypatch.setattr(viser_scene, "open_server", remember)
+    monkeypatch.setattr(recording_module, "open_server", remember)
     record(walk, small_body)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", ports[0])) != 0
