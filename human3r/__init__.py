@@ -10,8 +10,9 @@
 Functions: ``load_model`` loads a network and its body model, ``reconstruct`` runs it over a clip, ``export`` writes a
 result for other tools, ``probe`` measures a clip, ``models_on_disk`` lists the models that can be loaded at once,
 ``draw_preview`` draws the people of one frame, ``player_page`` returns the HTML of the 4D player.
-Classes: ``Session`` runs a model frame by frame, ``FramePrediction`` is what a frame gives, ``Reconstruction`` what a
-clip gives, ``Human3RError`` the base of all errors. ``human3r/README.md`` explains frames, units and shapes.
+Classes: ``Session`` runs a model frame by frame, ``LiveStream`` on a source that does not wait; ``FramePrediction`` is
+what a frame gives, ``Reconstruction`` what a clip gives, ``Human3RError`` the base of all errors. ``human3r/README.md``
+explains frames, units and shapes.
 
 Names load on first use: importing the package is cheap, and the isolated media decoder, which is part of it, never
 loads torch.
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
     from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments
     from human3r.exporting.viewer.player import player_page
     from human3r.exporting.viewer.recording import PLAYER_SCENE_NAME, write_player_scene
+    from human3r.inference.budget import BudgetOptions
+    from human3r.inference.live import LiveStream
+    from human3r.inference.live_report import LiveReport
     from human3r.inference.loaded_model import LoadedModel
     from human3r.inference.loading import load_model
     from human3r.inference.pipeline import FrameSink, RunControl, reconstruct
@@ -68,6 +72,7 @@ if TYPE_CHECKING:
     from human3r.rendering.overlay import draw_preview
     from human3r.results.reconstruction import Reconstruction
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
+    from human3r.video.live_reader import LiveFrame, LiveReader
     from human3r.video.probe import ClipInfo, probe
     from human3r.video.reader import FrameReader
     from human3r.video.sampling import Sampling
@@ -106,6 +111,9 @@ _HOMES = {
     "human3r.exporting.viewer.moments": ("MOMENTS_NAME", "Moments"),
     "human3r.exporting.viewer.player": ("player_page",),
     "human3r.exporting.viewer.recording": ("PLAYER_SCENE_NAME", "write_player_scene"),
+    "human3r.inference.budget": ("BudgetOptions",),
+    "human3r.inference.live": ("LiveStream",),
+    "human3r.inference.live_report": ("LiveReport",),
     "human3r.inference.loaded_model": ("LoadedModel",),
     "human3r.inference.loading": ("load_model",),
     "human3r.inference.pipeline": ("FrameSink", "RunControl", "reconstruct"),
@@ -115,6 +123,7 @@ _HOMES = {
     "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
     "human3r.rendering.overlay": ("draw_preview",),
     "human3r.results.reconstruction": ("Reconstruction",),
+    "human3r.video.live_reader": ("LiveFrame", "LiveReader"),
     "human3r.video.limits": ("DEFAULT_LIMITS", "MediaLimits"),
     "human3r.video.probe": ("ClipInfo", "probe"),
     "human3r.video.reader": ("FrameReader",),
@@ -132,6 +141,7 @@ __all__ = [
     "AssetIntegrityError",
     "AssetMissingError",
     "BodyParameters",
+    "BudgetOptions",
     "Camera",
     "Cancelled",
     "CheckpointError",
@@ -147,7 +157,11 @@ __all__ = [
     "FrameSink",
     "Human3RError",
     "InputError",
+    "LiveFrame",
+    "LiveReader",
+    "LiveReport",
     "LiveScene",
+    "LiveStream",
     "LoadedModel",
     "MediaDecodeError",
     "MediaLimits",

@@ -5,13 +5,18 @@ Files of unknown origin are opened there: one that crashes or floods its reader 
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 """Working folder of a child: not the caller's, for ``python -m`` imports modules from there."""
+_PIPE_BYTES = 1 << 20
+_F_SETPIPE_SZ = 1031
 _PASSED_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 
 
@@ -24,6 +29,48 @@ def child_environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
+
+
+def start_child(module: str, request: Mapping[str, object], *, keeps_input: bool = False) -> subprocess.Popen[bytes]:
+    """Start a module that reads one JSON line from standard input and writes to standard output.
+
+    Args:
+        module: Its name.
+        request: The line.
+        keeps_input: Leave standard input open, for more.
+    """
+    process = subprocess.Popen(  # noqa: S603 - one of our own modules
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=child_environment(),
+        cwd=PACKAGE_ROOT,
+        # Ctrl-C in a terminal reaches the whole process group; stopping is the owner's decision.
+        start_new_session=True,
+        bufsize=0,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    _enlarge_pipe(process.stdout.fileno())
+    try:
+        process.stdin.write(json.dumps(dict(request)).encode() + b"\n")
+        if not keeps_input:
+            process.stdin.close()
+    except BrokenPipeError:
+        process.kill()
+        process.wait()
+    return process
+
+
+def _enlarge_pipe(descriptor: int) -> None:
+    """Let a whole small frame fit into the pipe: fewer process switches. Linux only, and only if allowed."""
+    if sys.platform != "linux":
+        return
+    import fcntl
+
+    with suppress(OSError):
+        fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def restrict_process(bounds: Mapping[str, int]) -> None:

@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"human3r {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
+    _add_live(commands)
     _add_result_commands(commands)
     _add_models(commands)
     _add_measuring(commands)
@@ -141,6 +142,30 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--snapshot-every", type=int, default=100, metavar="N", help="with --keep-in: frames lost at most (%(default)s)"
     )
+    _add_json(parser)
+
+
+def _add_live(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "live", "live.live", "follow a camera, a stream or a file at its own pace")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a camera's number or device, an rtsp:// or http:// address, or a file"
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", help="keep the result in this folder")
+    parser.add_argument("--formats", metavar="LIST", help=f"with -o; {_FORMATS_HELP}")
+    parser.add_argument("--no-view", dest="view", action="store_false", help="open no viewer")
+    parser.add_argument("--port", type=int, default=8080, help="of the viewer; 0 is any free one (%(default)s)")
+    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=80.0,
+        metavar="MS",
+        help="time per frame above which scene updates are thinned out (%(default)s ms)",
+    )
+    parser.add_argument("--model", default="auto", help=_MODEL_HELP)
+    parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
+    _add_device(parser)
+    _add_precision(parser)
     _add_json(parser)
 
 

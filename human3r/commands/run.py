@@ -106,7 +106,7 @@ def reconstruct(options: argparse.Namespace) -> int:
         raise InputError("The clip is an address; nothing is downloaded.", "Download it yourself and give the file.")
     if not clip.exists():
         raise InputError(f"There is no file {clip.name!r}.", "Check the path.")
-    folder = _output_folder(options.output, clip)
+    folder = output_folder(options.output, clip)
     model = load_model(options.model, options.device, options.precision, options.body, compiled=options.compile)
     progress = Progress()
     moments = Moments() if "html" in formats else None
@@ -127,7 +127,7 @@ def reconstruct(options: argparse.Namespace) -> int:
     return _INTERRUPTED if progress.is_stopped else 0
 
 
-def _output_folder(output: str | None, clip: Path) -> Path:
+def output_folder(output: str | None, clip: Path) -> Path:
     """Return the folder for the files, which is there and can be written; tried before the first frame.
 
     Raises:

@@ -106,8 +106,8 @@ class ResultStore:
         encoded = self._names.rows()["byte"].tobytes()
         return np.array([encoded[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)])
 
-    def add(self, prediction: FramePrediction) -> None:
-        """Add one frame.
+    def add(self, prediction: FramePrediction, *, with_scene: bool = True) -> None:
+        """Add one frame; ``with_scene`` False leaves the fused scene alone.
 
         Raises:
             DiskFullError: No room for the rows.
@@ -124,7 +124,8 @@ class ResultStore:
         self._frames.append(frame)
         if len(prediction.people):
             self._people.append(person_rows(prediction, row))
-        self._scene.add(prediction, row)
+        if with_scene:
+            self._scene.add(prediction, row)
         if self._with_depth:
             self._add_depth(prediction)
 

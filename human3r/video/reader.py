@@ -7,14 +7,10 @@ and ends it whatever happens. Only the frame being read is in memory; a slow con
 from __future__ import annotations
 
 import io
-import json
 import os
 import select
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from human3r.child_process import PACKAGE_ROOT, child_environment
+from human3r.child_process import start_child
 from human3r.errors import MediaDecodeError, MediaTooLargeError, error_from
 from human3r.records import Frame
 from human3r.video.framing import FramingError, read_message
@@ -30,8 +26,6 @@ from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling
 
-_PIPE_BYTES = 1 << 20
-_F_SETPIPE_SZ = 1031
 _POLL_S = 1.0
 _MAX_WAIT_FACTOR = 20
 
@@ -70,7 +64,7 @@ class FrameReader:
             "limits": limits.to_dict(),
             "probe_only": probe_only,
         }
-        self._process = _start_worker(request)
+        self._process = start_child("human3r.video.decode_worker", request)
         try:
             message, _ = self._receive()
             self.info = ClipInfo.from_dict({name: value for name, value in message.items() if name != "type"})
@@ -193,39 +187,6 @@ def _processor_s(pid: int) -> float | None:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return None
-
-
-def _start_worker(request: dict[str, object]) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "human3r.video.decode_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=child_environment(),
-        cwd=PACKAGE_ROOT,
-        # Ctrl-C in a terminal reaches the whole process group; stopping is the owner's decision.
-        start_new_session=True,
-        bufsize=0,
-    )
-    _enlarge_pipe(process)
-    assert process.stdin is not None
-    try:
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.close()
-    except BrokenPipeError:
-        process.kill()
-        process.wait()
-    return process
-
-
-def _enlarge_pipe(process: subprocess.Popen[bytes]) -> None:
-    """Let a whole small frame fit into the pipe: fewer process switches. Linux only, and only if allowed."""
-    if sys.platform != "linux" or process.stdout is None:
-        return
-    import fcntl
-
-    with suppress(OSError):
-        fcntl.fcntl(process.stdout.fileno(), _F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _is_readable(descriptor: int, timeout_s: float) -> bool:

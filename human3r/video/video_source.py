@@ -7,6 +7,7 @@ are known exactly; then frames are decoded in presentation order, turned upright
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 from typing import BinaryIO, cast
@@ -67,6 +68,8 @@ class VideoSource:
     ) -> None:
         self._stream, self._demuxer, self._limits, self._beat = stream, demuxer, limits, beat
         self.warnings: list[str] = []
+        self.only_key_frames = False
+        """Set while frames are read: the others are not decoded, so that a decoder that is too slow catches up."""
         with self._open() as container:
             video = _picture_stream(container)
             check_frame_size(video.codec_context.height, video.codec_context.width, limits)
@@ -202,6 +205,7 @@ class VideoSource:
                     # The decoder hands a packet's stamp on to its frame, whatever order the frames come in.
                     packet.pts = ranks[number] if number < len(ranks) else None
                 number += 1
+            video.codec_context.skip_frame = "NONKEY" if self.only_key_frames else "DEFAULT"
             try:
                 frames = packet.decode()
             except FFmpegError:
@@ -224,8 +228,20 @@ class VideoSource:
         ]
         return found[0] if len(found) == 1 else None
 
-    def frames(self) -> Iterator[SourceFrame]:
-        """Yield every chosen frame, upright."""
+    @property
+    def times_s(self) -> list[float]:
+        """Times of the chosen frames, seconds."""
+        return [self._timeline.times_s[index] for index in self.chosen]
+
+    def reduce_to(self, max_side_px: int) -> None:
+        """Deliver frames whose longer side is at most ``max_side_px``: scaled with the colors' conversion."""
+        scale = min(1.0, max_side_px / max(self._stored_size))
+        height, width = (max(1, round(side * scale)) for side in self._stored_size)
+        self._stored_size = height, width
+        self.info = replace(self.info, image_size=self._orientation.size(height, width))
+
+    def frames(self, is_wanted: Callable[[int], bool] = lambda index: True) -> Iterator[SourceFrame]:
+        """Yield every chosen frame, upright; ``is_wanted`` is asked before one is converted."""
         if not self.chosen:
             return
         wanted, last, delivered = set(self.chosen), self.chosen[-1], -1
@@ -233,7 +249,7 @@ class VideoSource:
         for index, frame in self._decode_from(self.chosen[0]):
             if index > last:
                 break
-            if index not in wanted or index <= delivered:
+            if index not in wanted or index <= delivered or not is_wanted(index):
                 continue
             has_changed_size |= (frame.height, frame.width) != self._coded_size
             delivered = index

@@ -286,3 +286,34 @@ def test_the_same_command_goes_on_after_a_kill(clip, tmp_path, capsys):
     assert found.frame_index.tolist() == [0, 1, 2]
     assert np.allclose(found.T_world_camera, expected.T_world_camera, atol=1e-5)
     assert np.allclose(found.joints_world, expected.joints_world, atol=1e-5)
+
+
+def test_live_plays_a_file_and_prints_one_json_object(clip, tmp_path, capsys):
+    arguments = ["live", str(clip), "--no-view", "--json", "--model", "tiny", "-o", str(tmp_path / "out")]
+    code = main([*arguments, "--formats", "npz,json"])
+    report = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert report["offered"] == 3
+    assert report["processed"] + report["dropped"] == 3
+    assert {"fps", "latency_median_s", "latency_p95_s"} <= report.keys()
+    result = Reconstruction.load(tmp_path / "out" / "reconstruction.npz")
+    assert result.num_frames == report["processed"]
+    assert "manifest.json" in report["files"]
+
+
+def test_an_interrupted_live_run_keeps_what_there_is(tmp_path):
+    clip = tmp_path / "long.mp4"
+    with VideoWriter(clip, fps=10, quality=10) as writer:
+        for index in range(600):
+            writer.append(np.full((48, 64, 3), (index % 256, 0, 0), np.uint8))
+    command = [sys.executable, "-m", "human3r", "live", str(clip), "--model", "tiny", "-o", str(tmp_path / "out")]
+    command += ["--formats", "npz", "--no-view", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "1frame" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert json.loads(output)["processed"] >= 1
+    assert (tmp_path / "out" / "reconstruction.npz").is_file()

@@ -37,6 +37,7 @@ VOXEL_M = 0.03
 POINT_SIZE_M = 0.02
 _FRAMES_PER_PATH = 4
 _CURRENT = "/camera/current"
+_NO_POINTS = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
 
 
 class LiveScene:
@@ -80,11 +81,11 @@ class LiveScene:
         return len(self._frames)
 
     @torch.inference_mode()
-    def add(self, prediction: FramePrediction) -> None:
-        """Show one more frame: people, camera, and the points that are new."""
+    def add(self, prediction: FramePrediction, *, with_scene: bool = True) -> None:
+        """Show one more frame: people, camera and, unless ``with_scene`` is False, the points that are new."""
         T_world_camera = prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64)
         joints = prediction.joints_world.detach().cpu().numpy().astype(np.float64)
-        points_world, colors = _background(prediction, T_world_camera)
+        points_world, colors = _background(prediction, T_world_camera) if with_scene else _NO_POINTS
         if self._T_gravity_world is None:
             self._T_gravity_world = _first_gravity(T_world_camera, points_world, joints)
             self._start_s = prediction.time_s

@@ -1,4 +1,4 @@
-"""A saved result as a page on this machine, for the command ``view``: the player of the web page."""
+"""The player as a page on this machine: a saved result for the command ``view``, a stream for ``live``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,39 @@ from human3r.errors import InputError
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+
+
+class LivePage:
+    """Serves the player of a growing scene on loopback; use it as a context manager.
+
+    Args:
+        body: The body model of the stream.
+        port: Loopback port; 0 is any free one.
+
+    Raises:
+        InputError: The port is taken.
+    """
+
+    def __init__(self, body: SmplxBody, port: int = 0) -> None:
+        from human3r.exporting.viewer.live import LiveScene
+        from human3r.exporting.viewer.player import player_page
+
+        self._page = _Served(player_page().encode(), port)
+        self.scene = LiveScene(body)
+        """Takes the predictions."""
+
+    @property
+    def url(self) -> str:
+        """Address of the page; viser's client connects to the socket that its query names."""
+        return f"http://127.0.0.1:{self._page.port}/?websocket=ws://127.0.0.1:{self.scene.port}"
+
+    def __enter__(self) -> LivePage:
+        self._page.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._page.stop()
+        self.scene.close()
 
 
 class PlayerPage:
@@ -32,26 +65,37 @@ class PlayerPage:
     ) -> None:
         from human3r.exporting.viewer.recording import html_page, player_scene
 
-        try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler, bind_and_activate=True)
-        except OSError as error:
-            raise InputError(f"Port {port} cannot be used ({error.strerror}).", "Choose another one.") from error
         points = moments.read_bytes() if moments is not None else None
-        self._server.RequestHandlerClass = _handler(
-            html_page(player_scene(reconstruction, body), moments=points).encode()
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever, name="human3r-view", daemon=True)
+        self._page = _Served(html_page(player_scene(reconstruction, body), moments=points).encode(), port)
 
     @property
     def url(self) -> str:
         """Address of the page."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._page.port}"
 
     def __enter__(self) -> PlayerPage:
-        self._thread.start()
+        self._page.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._page.stop()
+
+
+class _Served:
+    """One page on a loopback port."""
+
+    def __init__(self, page: bytes, port: int) -> None:
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(page), bind_and_activate=True)
+        except OSError as error:
+            raise InputError(f"Port {port} cannot be used ({error.strerror}).", "Choose another one.") from error
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="human3r-view", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -1,0 +1,153 @@
+"""``live``: a camera, an address or a file at its own pace, shown while it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+from tqdm import tqdm
+
+from human3r.commands.run import output_folder
+from human3r.errors import InputError
+from human3r.exporting import check_formats, write_all
+from human3r.exporting.manifest import remove_listed
+from human3r.exporting.viewer.moments import Moments
+from human3r.inference.budget import BudgetOptions
+from human3r.inference.live import LiveStream
+from human3r.inference.live_result import finish_live
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading import load_model
+from human3r.records import FramePrediction
+from human3r.results.store import ResultStore
+from human3r.video.live_reader import LiveReader, parse_source
+
+_INTERRUPTED = 130
+_FORMATS = "npz,glb,html,json"
+"""Default formats; those that need the clip are not offered, because a live source keeps none."""
+
+
+def live(options: argparse.Namespace) -> int:
+    """Run the command."""
+    source = parse_source(options.source)
+    if options.duration is not None and not options.duration > 0:
+        raise InputError(f"The duration is {options.duration} s; it must be more than 0.")
+    if not options.budget > 0:
+        raise InputError(f"The budget is {options.budget} ms per frame; it must be more than 0.")
+    formats = check_formats(options.formats or _FORMATS)
+    folder = output_folder(options.output, Path(source.name)) if options.output else None
+    with ExitStack() as stack:
+        reader = stack.enter_context(LiveReader(source, on_note=_say))
+        model = load_model(options.model, options.device, options.precision, options.body)
+        stream = stack.enter_context(LiveStream(model, reader, BudgetOptions(frame_s=options.budget / 1000)))
+        stream.warm_up(reader.first)
+        sinks = stack.enter_context(closing(_Sinks(model, options, keeps=folder is not None)))
+        interrupts = _run(stream, sinks, options.duration)
+        reader.close()
+        report = stream.report(reader.offered).to_dict()
+        if folder is not None and len(sinks.store):
+            files = sinks.write(folder, formats, source.name, reader.warnings)
+            report |= {"output": str(folder), "files": files}
+    _print(report, as_json=options.json)
+    return _INTERRUPTED if interrupts else 0
+
+
+def _run(stream: LiveStream, sinks: _Sinks, duration_s: float | None) -> int:
+    """Show and keep predictions until the source is over, the time is up or Ctrl-C; return the number of Ctrl-C."""
+    interrupts, end_s = [], time.monotonic() + duration_s if duration_s else None
+    with _on_interrupt(lambda: (interrupts.append(1), stream.stop())), sinks.progress(stream) as show:
+        for prediction in stream:
+            sinks.add(prediction, with_scene=stream.takes_scene)
+            show(prediction)
+            if end_s is not None and time.monotonic() >= end_s:
+                break
+    return len(interrupts)
+
+
+class _Sinks:
+    """The viewer and the tables of one run."""
+
+    def __init__(self, model: LoadedModel, options: argparse.Namespace, *, keeps: bool) -> None:
+        self._model = model
+        self._stack = ExitStack()
+        self._started_s = time.monotonic()
+        self.store = self._stack.enter_context(closing(ResultStore()))
+        self._moments = Moments()
+        self._keeps = keeps
+        self._scene = None
+        if options.view:
+            from human3r.exporting.viewer.player_page import LivePage
+
+            self._scene = self._stack.enter_context(LivePage(model.body, port=options.port))
+            print(f"{self._scene.url} shows {options.source}; Ctrl-C ends.", file=sys.stderr, flush=True)
+
+    def add(self, prediction: FramePrediction, *, with_scene: bool) -> None:
+        """Take the next frame."""
+        if self._keeps:
+            self.store.add(prediction, with_scene=with_scene)
+            self._moments.add(prediction)
+        if self._scene is not None:
+            self._scene.scene.add(prediction, with_scene=with_scene)
+
+    @staticmethod
+    @contextmanager
+    def progress(stream: LiveStream) -> Iterator[Callable[[FramePrediction], None]]:
+        """Show a line on standard error."""
+        interval_s = 0.2 if sys.stderr.isatty() else 5.0
+        with tqdm(unit="frame", file=sys.stderr, mininterval=interval_s) as bar:
+
+            def show(prediction: FramePrediction) -> None:
+                latency_ms = 1000 * stream.last_latency_s
+                bar.set_postfix_str(f"{latency_ms:.0f} ms, people={len(prediction.people)}", refresh=False)
+                bar.update()
+
+            yield show
+
+    def write(self, folder: Path, formats: Sequence[str], source: str, warnings: Sequence[str]) -> list[str]:
+        """Finish what was kept and write the files; return their names."""
+        model, store = self._model, self.store
+        result = finish_live(store, model, Path(source).name, time.monotonic() - self._started_s, warnings)
+        remove_listed(folder, keep=Path(source))
+        files = write_all(result, folder, formats, body=model.body, moments=self._moments)
+        return [path.relative_to(folder).as_posix() for path in files]
+
+    def close(self) -> None:
+        """Close the viewer and the tables."""
+        self._stack.close()
+
+
+@contextmanager
+def _on_interrupt(function: Callable[[], object]) -> Iterator[None]:
+    """Call a function at the first Ctrl-C; the second ends the program."""
+
+    def handle(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        function()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            signal.signal(signal.SIGINT, previous)
+
+
+def _say(note: str) -> None:
+    print(f"\nhuman3r: {note}", file=sys.stderr, flush=True)
+
+
+def _print(report: Mapping[str, object], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report, sort_keys=True))
+        return
+    median, p95 = report["latency_median_s"], report["latency_p95_s"]
+    latency = "" if median is None else f", latency {1000 * median:.0f} ms (p95 {1000 * p95:.0f})"  # type: ignore[operator]
+    print(
+        f"{report['processed']} of {report['offered']} frames, {report['fps']:.1f} per second{latency}"
+        + (f" -> {report['output']}" if "output" in report else "")
+    )

@@ -1,0 +1,172 @@
+"""Streams that do not wait: which frames are processed, what is counted, and what a late stream leaves out."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from human3r.errors import InputError
+from human3r.inference.budget import Budget, BudgetOptions
+from human3r.inference.handover import Handover
+from human3r.inference.live import LiveStream
+from human3r.inference.live_report import Timings
+from human3r.inference.session import Session
+
+
+@pytest.fixture(params=["alone", "overlapping"])
+def model(request, tiny):
+    return replace(tiny, profile=replace(tiny.profile, overlaps_on_cpu=request.param == "overlapping"))
+
+
+def in_step(frames, taken: threading.Semaphore):
+    """Yield every frame after the one before it was taken."""
+    for frame in frames:
+        yield frame
+        taken.acquire()
+
+
+def test_a_stream_that_keeps_up_is_the_session(model, frames):
+    taken = threading.Semaphore(0)
+    predictions = []
+    with LiveStream(model, in_step(frames[:5], taken)) as stream:
+        for prediction in stream:
+            predictions.append(prediction)
+            taken.release()
+    session = Session(model)
+    for prediction, frame in zip(predictions, frames[:5], strict=True):
+        expected = session.step(frame, prediction.time_s)
+        assert prediction.camera.T_world_camera.equal(expected.camera.T_world_camera)
+        assert prediction.people.track_id.equal(expected.people.track_id)
+    report = stream.report()
+    assert (report.offered, report.processed, report.dropped) == (5, 5, 0)
+
+
+def test_of_frames_that_came_meanwhile_only_the_newest_is_processed(model, frames):
+    came = threading.Event()
+
+    def burst():
+        yield frames[0]
+        assert came.wait(60)
+        yield from frames[1:]
+        came.clear()
+
+    processed = []
+    with LiveStream(model, burst()) as stream:
+        for prediction in stream:
+            if not processed:
+                came.set()
+                while came.is_set():
+                    pass
+            processed.append(prediction.frame_index)
+    report = stream.report()
+    assert processed[0] == 0
+    assert processed[-1] == len(frames) - 1
+    assert report.offered == len(frames)
+    assert report.processed == len(processed)
+    # While the consumer is held up, one frame may be in each of the two stages before it, and one waits.
+    assert report.dropped >= len(frames) - 4
+
+
+def test_stopping_ends_a_source_that_never_ends(model, frames):
+    def forever():
+        while True:
+            yield frames[0]
+
+    with LiveStream(model, forever()) as stream:
+        for _ in stream:
+            stream.stop()
+    assert 1 <= stream.report().processed <= 3
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("human3r-live")]
+
+
+def test_trouble_of_the_source_reaches_the_consumer(model, frames):
+    def broken():
+        yield frames[0]
+        raise InputError("The camera is gone.")
+
+    with LiveStream(model, broken()) as stream, pytest.raises(InputError, match="The camera is gone"):
+        list(stream)
+
+
+def test_trouble_of_the_model_reaches_the_consumer(model, frames):
+    with LiveStream(model, [frames[0][..., :2]]) as stream, pytest.raises(InputError, match="uint8 RGB"):
+        list(stream)
+
+
+def test_latencies_are_counted_by_the_millisecond():
+    timings = Timings()
+    for milliseconds in range(1, 101):
+        timings.add(milliseconds / 1000, timings.started_s + milliseconds)
+    report = timings.report(200)
+    assert report.latency_median_s == pytest.approx(0.050, abs=1e-3)
+    assert report.latency_p95_s == pytest.approx(0.095, abs=1e-3)
+    assert (report.processed, report.dropped) == (100, 100)
+    assert report.fps == pytest.approx(1.0)
+
+
+def test_a_report_without_frames_has_no_latency():
+    report = Timings().report(0)
+    assert report.latency_median_s is None
+    assert report.fps == 0
+
+
+def test_a_late_stream_thins_out_the_scene_and_a_fast_one_does_not():
+    budget = Budget(BudgetOptions(frame_s=0.1))
+    for index in range(30):
+        budget.add(0.2, index * 0.2)
+    late = [budget.takes_scene(index * 0.1) for index in range(10)]
+    assert late == [True, *[False] * 4, True, *[False] * 4]
+    for index in range(60):
+        budget.add(0.01, 10 + index * 0.1)
+    assert all(budget.takes_scene(20 + index * 0.1) for index in range(10))
+
+
+def test_the_level_of_a_budget_stays_between_its_marks():
+    budget = Budget(BudgetOptions(frame_s=0.1))
+    for index in range(50):
+        budget.add(0.2 if budget.level == 0 else 0.08, index * 0.2)
+    assert budget.level == 1
+
+
+def test_a_handover_replaces_what_waits_and_counts_it():
+    place: Handover[int] = Handover()
+    for number in (1, 2, 3):
+        place.replace(number)
+    assert (place.take(), place.num_replaced) == (3, 2)
+    place.close()
+    assert place.take() is None
+    assert not place.replace(4)
+
+
+def test_a_handover_gives_its_error_to_the_taker_after_the_last_item():
+    place: Handover[int] = Handover()
+    place.replace(1)
+    place.close(ValueError("no more"))
+    assert place.take() == 1
+    with pytest.raises(ValueError, match="no more"):
+        place.take()
+
+
+def test_frames_of_a_live_stream_are_numbered_in_the_order_they_came(model, frames):
+    with LiveStream(model, [np.ascontiguousarray(frames[0])]) as stream:
+        [prediction] = list(stream)
+    assert prediction.frame_index == 0
+    assert prediction.time_s >= 0
+
+
+def test_the_example_follows_a_clip(clip, capsys):
+    path = Path(__file__).resolve().parents[3] / "examples" / "04_live_frames.py"
+    spec = importlib.util.spec_from_file_location("live_frames", path)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    example.main(clip, "tiny")
+    printed = capsys.readouterr().out.splitlines()
+    assert "ms late" in printed[0]
+    assert printed[-1].startswith("LiveReport(offered=9, processed=")
