@@ -16,7 +16,6 @@ from synthetic_clips import corner_image
 
 from human3r.errors import InputError, MediaTooLargeError, UnsupportedMediaError
 from human3r.records import Frame
-from human3r.video import reader as reader_module
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits, raise_limits
 from human3r.video.probe import probe
 from human3r.video.reader import FrameReader
@@ -274,6 +273,6 @@ def test_a_decoder_that_makes_progress_or_gets_no_processor_is_not_ended(tmp_pat
     def popen(_: list[str], **options: object) -> subprocess.Popen[bytes]:
         return start(command, **options)
 
-    monkeypatch.setattr(reader_module.subprocess, "Popen", popen)
+    monkeypatch.setattr(subprocess, "Popen", popen)
     with FrameReader(tmp_path, limits=MediaLimits(silence_s=1)) as reader:
         assert list(reader) == []
