@@ -20,11 +20,16 @@ _F_SETPIPE_SZ = 1031
 _PASSED_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 
 
+def search_path() -> str:
+    """Return a ``PYTHONPATH`` with which a child finds this package, and what its owner finds."""
+    return os.pathsep.join(filter(None, (str(PACKAGE_ROOT), os.environ.get("PYTHONPATH"))))
+
+
 def child_environment() -> dict[str, str]:
     """Return the few variables that a child needs; tokens and passwords of the owner are not among them."""
     return {
         **{name: value for name, value in os.environ.items() if name in _PASSED_ENVIRONMENT},
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")))),
+        "PYTHONPATH": search_path(),
         # A pool of BLAS threads would reserve most of the child's address space.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",

@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"human3r {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
+    _add_batch(commands)
     _add_live(commands)
     _add_result_commands(commands)
     _add_models(commands)
@@ -107,6 +108,51 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "reconstruct", "run.reconstruct", "turn one clip into a 4D scene")
     parser.add_argument("clip", metavar="CLIP", help="video, GIF, image, folder of images or zip of images")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for the files (default: out/NAME)")
+    _add_run_settings(parser)
+    parser.add_argument(
+        "--keep-in",
+        type=Path,
+        metavar="DIR",
+        help="keep the run in this folder while it lasts: after a stop or a crash the same command goes on",
+    )
+    parser.add_argument(
+        "--snapshot-every", type=int, default=100, metavar="N", help="with --keep-in: frames lost at most (%(default)s)"
+    )
+    _add_json(parser)
+
+
+def _add_batch(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "batch",
+        "batch.command.batch",
+        "turn many clips into 4D scenes; the same command goes on after a stop",
+    )
+    parser.add_argument(
+        "clips",
+        metavar="CLIP",
+        nargs="+",
+        help="a clip, a pattern such as 'shoot/**/*.mp4', a folder with clips below it, or an fsspec URL of these",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        required=True,
+        help="path or fsspec URL: a folder per clip, and batch.json",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="clips at a time (default: as many as cores and free memory allow)"
+    )
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="run on the Ray cluster at this address; 'local' starts one on this machine"
+    )
+    _add_run_settings(parser)
+    _add_json(parser)
+
+
+def _add_run_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the fields of ``RunSettings``."""
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
     _add_device(parser)
@@ -133,16 +179,6 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="compile a paper network first: minutes once, for long clips on a GPU",
     )
-    parser.add_argument(
-        "--keep-in",
-        type=Path,
-        metavar="DIR",
-        help="keep the run in this folder while it lasts: after a stop or a crash the same command goes on",
-    )
-    parser.add_argument(
-        "--snapshot-every", type=int, default=100, metavar="N", help="with --keep-in: frames lost at most (%(default)s)"
-    )
-    _add_json(parser)
 
 
 def _add_live(commands: argparse._SubParsersAction) -> None:

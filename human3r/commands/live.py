@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from human3r.commands.run import output_folder
+from human3r.commands.run_settings import make_output_folder
 from human3r.errors import InputError
 from human3r.exporting import check_formats, write_all
 from human3r.exporting.manifest import remove_listed
@@ -40,7 +40,7 @@ def live(options: argparse.Namespace) -> int:
     if not options.budget > 0:
         raise InputError(f"The budget is {options.budget} ms per frame; it must be more than 0.")
     formats = check_formats(options.formats or _FORMATS)
-    folder = output_folder(options.output, Path(source.name)) if options.output else None
+    folder = make_output_folder(Path(options.output)) if options.output else None
     with ExitStack() as stack:
         reader = stack.enter_context(LiveReader(source, on_note=_say))
         model = load_model(options.model, options.device, options.precision, options.body)

@@ -56,14 +56,31 @@ def remove_listed(folder: Path, keep: Path) -> None:
         (folder / MANIFEST_NAME).unlink()
 
 
-def _entries(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the entries of a folder's manifest by name; none where it is absent or not one of ours."""
+def is_whole(folder: Path) -> bool:
+    """Return whether a folder has a manifest, and every file that it lists with its contents."""
+    entries = _entries(folder)
+    return bool(entries) and all(
+        _listed_file(folder, name) and entry.get("sha256") == sha256_of(folder / name)
+        for name, entry in entries.items()
+    )
+
+
+def manifest_entries(text: str | bytes) -> dict[str, dict[str, Any]]:
+    """Return the entries of a manifest by name; none where it is not one of ours."""
     try:
-        with (folder / MANIFEST_NAME).open("rb") as stream:
-            document = json.loads(stream.read(_MAX_BYTES))
+        document = json.loads(text)
         entries = {entry["name"]: entry for entry in document["files"] if isinstance(entry["name"], str)}
         return entries if document["schema"] == MANIFEST_SCHEMA else {}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
+
+
+def _entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the entries of a folder's manifest by name; none where it is absent."""
+    try:
+        with (folder / MANIFEST_NAME).open("rb") as stream:
+            return manifest_entries(stream.read(_MAX_BYTES))
+    except OSError:
         return {}
 
 

@@ -139,7 +139,7 @@ def test_a_second_run_into_a_folder_leaves_nothing_of_the_first(clip, tmp_path, 
 def test_trouble_with_files_is_a_sentence_before_the_first_frame(
     name, fake, code, pattern, clip, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(f"human3r.commands.run.{name}", Mock(side_effect=[fake]))
+    monkeypatch.setattr(f"human3r.commands.run_settings.{name}", Mock(side_effect=[fake]))
     assert main(["reconstruct", str(clip), "-o", str(tmp_path / "out"), "--model", "tiny"]) == code
     message = capsys.readouterr().err
     assert pattern in message

@@ -1,0 +1,164 @@
+"""Run a batch on this machine: worker processes, as many as cores and memory allow."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from human3r.assets.registry import WEIGHT_SUFFIXES, find_weights
+from human3r.child_process import search_path
+from human3r.commands.batch.tasks import ClipTask, Line
+from human3r.commands.run_settings import RunSettings
+
+_BASE_BYTES = 1_500_000_000
+"""Of a worker with ``compact``: its largest resident size on the examples was 1.1 GB."""
+_BYTES_PER_WEIGHT_BYTE = 2
+"""The weights as they are read, and the packed copy."""
+
+
+def bytes_per_worker(settings: RunSettings) -> int:
+    """Return the memory that a worker may take."""
+    is_path = settings.model.endswith(WEIGHT_SUFFIXES)
+    weights = Path(settings.model) if is_path else find_weights(settings.model)
+    size = weights.stat().st_size if weights is not None and weights.is_file() else 0
+    return _BASE_BYTES + _BYTES_PER_WEIGHT_BYTE * size
+
+
+def fitting_workers(settings: RunSettings) -> int:
+    """Return how many clips may run at a time: one per GPU, else what cores and free memory allow, at least one."""
+    if settings.device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.device_count()
+    free = available_bytes()
+    by_memory = num_cores() if free is None else free // bytes_per_worker(settings)
+    return max(1, min(num_cores(), by_memory))
+
+
+def num_cores() -> int:
+    """Return the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that is free for new processes, or None where the system does not tell.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are.
+    """
+    found = []
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        # Of a container: limit and use, page cache included. Source: Linux, cgroup-v2.
+        group = root / "sys/fs/cgroup"
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        cached = [line.split()[1] for line in (group / "memory.stat").read_text().splitlines() if line[:5] == "file "]
+        if limit != "max":
+            found.append(int(limit) - int(used) + sum(map(int, cached)))
+    except (OSError, ValueError, IndexError):
+        pass
+    return max(0, min(found)) if found else None
+
+
+def run_locally(tasks: Sequence[ClipTask], num_workers: int) -> Generator[Line, None, None]:
+    """Run tasks and yield their lines as they end; closing the iterator ends the workers."""
+    waiting: queue.SimpleQueue[ClipTask] = queue.SimpleQueue()
+    for task in tasks:
+        waiting.put(task)
+    lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
+    workers = [_Worker(index, num_workers) for index in range(min(num_workers, len(tasks)))]
+    threads = [threading.Thread(target=worker.run_all, args=(waiting, lines), daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in tasks:
+            yield lines.get()
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+class _Worker:
+    """Owner of one worker process, which is started again after a clip that ended it.
+
+    Args:
+        index: Number of the worker.
+        num_workers: Workers that share this machine.
+    """
+
+    def __init__(self, index: int, num_workers: int) -> None:
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": search_path(),
+            "OMP_NUM_THREADS": str(max(1, num_cores() // num_workers)),
+        }
+        if "CUDA_VISIBLE_DEVICES" not in os.environ and torch.cuda.is_available():
+            self._environment["CUDA_VISIBLE_DEVICES"] = str(index % torch.cuda.device_count())
+        self._process: subprocess.Popen[str] | None = None
+        self._is_closed, self._lock = False, threading.Lock()
+
+    def run_all(self, waiting: queue.SimpleQueue[ClipTask], lines: queue.SimpleQueue[Line]) -> None:
+        """Run tasks until none is waiting."""
+        while not self._is_closed:
+            try:
+                task = waiting.get_nowait()
+            except queue.Empty:
+                return self.close()
+            lines.put(self._run(task))
+
+    def _run(self, task: ClipTask) -> Line:
+        process = self._started()
+        if process is None:
+            return task.line("waiting")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(asdict(task)) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+        except (OSError, ValueError):
+            process.kill()
+            return task.line("failed", error=_describe_end(process.wait()))
+
+    def _started(self) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self._is_closed:
+                return None
+            if self._process is None or self._process.poll() is not None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "human3r.commands.batch.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=None if os.environ.get("HUMAN3R_DEBUG") else subprocess.DEVNULL,
+                    env=self._environment,
+                    text=True,
+                    # Ctrl-C in a terminal reaches the whole process group; stopping is the owner's decision.
+                    start_new_session=True,
+                )
+            return self._process
+
+    def close(self) -> None:
+        """End the process, in the middle of a clip if need be."""
+        with self._lock:
+            self._is_closed = True
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+
+
+def _describe_end(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "The process was killed, which is what happens when memory runs out. Use fewer workers."
+    return f"The process ended with code {code} (-N is signal N). Run this clip alone to see why."

@@ -1,0 +1,92 @@
+"""Files and folders by path or fsspec URL, such as ``clips/a.mp4`` or ``s3://bucket/clips``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
+
+from human3r.atomic import write_text
+from human3r.errors import InputError
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder, which need not exist."""
+
+    files: AbstractFileSystem
+    path: str
+    """Absolute, without the protocol."""
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        """Resolve a path or URL.
+
+        Raises:
+            InputError: The protocol is unknown, or its package is not installed.
+        """
+        try:
+            return cls(*url_to_fs(text))
+        except (ValueError, ImportError) as error:
+            raise InputError(f"{text!r} cannot be opened ({error}).", "Check the address.") from error
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on a disk of this machine."""
+        return isinstance(self.files, LocalFileSystem)
+
+    @property
+    def address(self) -> str:
+        """The path, or the URL where it is elsewhere."""
+        return self.path if self.is_local else str(self.files.unstrip_protocol(self.path))
+
+    def child(self, name: str) -> Place:
+        """Return a file or folder inside."""
+        return Place(self.files, f"{self.path.rstrip('/')}/{name}")
+
+    def read(self) -> bytes:
+        """Return the contents; raises ``OSError`` where there are none."""
+        content = self.files.cat_file(self.path)
+        return content.encode() if isinstance(content, str) else content
+
+    def write(self, text: str) -> None:
+        """Write UTF-8 text, on this machine whole or not at all; the folder is made."""
+        if self.is_local:
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            write_text(Path(self.path), text)
+        else:
+            self.files.pipe_file(self.path, text.encode())
+
+    @contextmanager
+    def fetched(self) -> Iterator[Path]:
+        """Give a path on this machine with the contents: its own, or a copy for the time of the block."""
+        if self.is_local:
+            yield Path(self.path)
+            return
+        with TemporaryDirectory(prefix="human3r-clip-") as folder:
+            copy = Path(folder) / Path(self.path).name
+            self.files.get(self.path, str(copy), recursive=self.files.isdir(self.path))
+            yield copy
+
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """Give a path on this machine for the files of a folder: its own, or one to ``upload`` from."""
+        if self.is_local:
+            yield Path(self.path)
+            return
+        with TemporaryDirectory(prefix="human3r-output-") as folder:
+            yield Path(folder)
+
+    def upload(self, folder: Path, files: list[Path]) -> None:
+        """Copy files of a staged folder here, in their order."""
+        if not self.is_local:
+            for path in files:
+                target = self.child(path.relative_to(folder).as_posix())
+                self.files.makedirs(target.path.rpartition("/")[0], exist_ok=True)
+                self.files.put_file(str(path), target.path)

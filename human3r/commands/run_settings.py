@@ -1,0 +1,153 @@
+"""The options that ``reconstruct`` and ``batch`` share, and one clip to files with them."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from human3r.assets.registry import WEIGHT_SUFFIXES
+from human3r.errors import DiskFullError, InputError
+from human3r.exporting import DEFAULT_FORMATS, check_formats, write_all
+from human3r.exporting.manifest import remove_listed
+from human3r.exporting.viewer.moments import Moments
+from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading import load_model
+from human3r.inference.pipeline import FrameSink, RunControl
+from human3r.inference.pipeline import reconstruct as run_pipeline
+from human3r.inference.stream import ReconstructOptions
+from human3r.results.reconstruction import Reconstruction
+from human3r.video.limits import DEFAULT_LIMITS, raise_limits
+
+_MIN_FREE_BYTES = 50_000_000
+"""Of the output folder's disk before a run; the files of a short clip need about as much."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How clips are run, in the words of the command line: plain values that cross process borders as JSON."""
+
+    model: str
+    device: str
+    precision: str
+    body: str | None
+    compile: bool
+    start: float
+    duration: float | None
+    fps: float | None
+    max_frames: int | None
+    limit: Sequence[str]
+    use_ttt3r: bool | None
+    reset_interval: int | None
+    save_depth: bool
+    formats: str | None
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> RunSettings:
+        """Take the settings from parsed options."""
+        return cls(**{each.name: getattr(options, each.name) for each in fields(cls)})
+
+    def with_absolute_paths(self) -> RunSettings:
+        """Return settings that mean the same in every working folder."""
+        model = str(Path(self.model).absolute()) if self.model.endswith(WEIGHT_SUFFIXES) else self.model
+        return replace(self, model=model, body=None if self.body is None else str(Path(self.body).absolute()))
+
+    def wanted_formats(self) -> list[str]:
+        """Return the names of the formats; raises ``InputError`` for one that does not exist."""
+        return check_formats(self.formats or DEFAULT_FORMATS)
+
+    def run_options(self) -> ReconstructOptions:
+        """Return the options of a run; raises ``InputError`` for a value that makes no sense."""
+        return ReconstructOptions(
+            start_s=self.start,
+            duration_s=self.duration,
+            fps=self.fps,
+            max_frames=self.max_frames,
+            use_ttt3r=self.use_ttt3r,
+            reset_interval=self.reset_interval,
+            save_depth=self.save_depth,
+            limits=raise_limits(DEFAULT_LIMITS, list(self.limit)),
+        )
+
+    def check(self) -> None:
+        """Raise ``InputError`` for a setting that no clip can be run with."""
+        self.wanted_formats()
+        self.run_options()
+
+    def load_model(self) -> LoadedModel:
+        """Load the model; see ``load_model`` for what is raised."""
+        return load_model(self.model, self.device, self.precision, self.body, compiled=self.compile)
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """What one clip became."""
+
+    result: Reconstruction
+    files: list[Path]
+    """In writing order, the manifest last."""
+
+
+def reconstruct_into(
+    folder: Path,
+    clip: Path,
+    model: LoadedModel,
+    options: ReconstructOptions,
+    formats: Sequence[str],
+    *,
+    sinks: Sequence[FrameSink] = (),
+    control: RunControl | None = None,
+) -> ClipFiles:
+    """Run one clip and write the wanted formats into a folder, in place of those that an earlier run left there.
+
+    Raises:
+        Human3RError: See ``human3r.inference.pipeline.reconstruct`` and ``write_all``.
+    """
+    moments = Moments() if "html" in formats else None
+    if moments is not None:
+        sinks = (moments, *sinks)
+    result = run_pipeline(clip, model, options, sinks=sinks, control=control)
+    remove_listed(folder, keep=clip)
+    return ClipFiles(result, write_all(result, folder, formats, body=model.body, clip=clip, moments=moments))
+
+
+def make_output_folder(folder: Path) -> Path:
+    """Return the folder for the files, which is there and can be written; tried before the first frame.
+
+    Raises:
+        InputError: It cannot be made or written, or is not a folder.
+        DiskFullError: Its disk has hardly any space.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one.") from error
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be written ({error.strerror}).", "Choose another one.") from error
+    free = shutil.disk_usage(folder).free
+    if free < _MIN_FREE_BYTES:
+        message = f"The disk of {folder} has {free / 1e6:.0f} MB free; a run needs {_MIN_FREE_BYTES / 1e6:.0f} MB."
+        raise DiskFullError(message, "Free some space or choose another folder.")
+    return folder
+
+
+def summarize(result: Reconstruction, model: LoadedModel, seconds: float) -> dict[str, object]:
+    """Return the plain numbers of a run; ``seconds`` is all of it, loading and writing included."""
+    return {
+        "frames": result.num_frames,
+        "people": len(result.track_id),
+        "observations": len(result.person_frame),
+        "points": len(result.points_world),
+        "fps": result.fps,
+        "seconds": round(seconds, 3),
+        "seconds_per_frame": round(float(result.meta["seconds"]) / result.num_frames, 4),  # type: ignore[arg-type]
+        "model": model.name,
+        "device": str(model.device),
+        "precision": model.precision,
+        "warnings": result.meta["warnings"],
+    }
