@@ -196,7 +196,7 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
         type=float,
         default=80.0,
         metavar="MS",
-        help="time per frame above which scene updates are thinned out (%(default)s ms)",
+        help="time per frame above which scene updates, then crops of still people are thinned out (%(default)s ms)",
     )
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)

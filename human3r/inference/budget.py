@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from human3r.models.parts import FULL_EFFORT, Effort
+
 SCENE_INTERVAL_S = 0.5
 """Time between two updates of the scene while they are thinned out."""
+_SECOND_LOOK_INTERVAL = 4
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,15 @@ class BudgetOptions:
     """The level falls when the average is below this share of the budget."""
 
 
-LEVELS = ("everything", "the scene twice a second")
+LEVELS = ("everything", "the scene twice a second", "second looks at still people every fourth frame")
 """What is done at each level; a level leaves out all that the ones before it do."""
 
 
 class Budget:
     """Decides from measured times how much effort the next frame gets.
 
-    What is left out, in this order: most updates of the scene. The recurrence is never left out.
+    What is left out, in this order: most updates of the scene; most second looks at people who hardly moved. The
+    recurrence is never left out.
 
     Args:
         options: Limits and time constants.
@@ -58,7 +62,13 @@ class Budget:
         change = int(self.average_s > limit_s) - int(self.average_s < self.options.margin * limit_s)
         level = min(max(self.level + change, 0), len(LEVELS) - 1)
         if level != self.level:
-            self.level, self._changed_s = level, now_s
+            # What came before the change says nothing about its effect.
+            self.level, self._changed_s, self.average_s = level, now_s, None
+
+    @property
+    def effort(self) -> Effort:
+        """What encoding the next frame may cost."""
+        return FULL_EFFORT if self.level < 2 else Effort(second_look_interval=_SECOND_LOOK_INTERVAL)
 
     def takes_scene(self, time_s: float) -> bool:
         """Return whether a frame at ``time_s`` updates the scene; asked once per frame."""

@@ -19,9 +19,10 @@ from human3r.inference.budget import Budget, BudgetOptions
 from human3r.inference.handover import Handover
 from human3r.inference.live_report import LiveReport, Timings
 from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.recurrence import Advanced, Ahead, encode
+from human3r.inference.recurrence import Advanced, Ahead, encode_live
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
+from human3r.models.parts import FULL_EFFORT
 from human3r.records import Frame, FramePrediction
 from human3r.video.live_reader import LiveFrame
 from human3r.video.preprocess import PreparedImage
@@ -165,10 +166,13 @@ class LiveStream:
 
     def _encode(self) -> None:
         try:
+            ahead = None
             while (frame := self._newest.take()) is not None:
                 started_s = time.monotonic()
                 prepared = self._session.prepare(frame.image)
-                item = _Item(frame, prepared, encode(self._model, [prepared])[0])
+                effort = FULL_EFFORT if self.budget is None else self.budget.effort
+                ahead = encode_live(self._model, prepared, ahead, effort)
+                item = _Item(frame, prepared, ahead)
                 item.timed(started_s)
                 if not self._encoded.give(item):
                     return

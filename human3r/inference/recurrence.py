@@ -26,7 +26,7 @@ from human3r.inference.predictions import (
     without_broken_people,
 )
 from human3r.inference.profile import SessionOptions
-from human3r.models.parts import FrameTokens, NetworkPrediction, RecurrentState
+from human3r.models.parts import Effort, FrameTokens, NetworkPrediction, RecurrentState
 from human3r.records import Camera, TensorRecord
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PreparedImage
@@ -84,6 +84,18 @@ class Advanced:
     """Prediction, identities, ``FramePrediction.scene_ratio``; None for a rejected frame."""
     frame_name: str = ""
     """See ``FramePrediction``."""
+
+
+@torch.inference_mode()
+def encode_live(model: LoadedModel, frame: PreparedImage, previous: Ahead | None, effort: Effort) -> Ahead:
+    """Run the stateless half of the network on one frame of a live stream; see ``Human3R.encode``.
+
+    Raises:
+        DeviceMemoryError: The device's memory is too small.
+    """
+    with _within_device_memory(frame), model.policy.autocast():
+        image = frame.image[None].to(model.device)
+        return Ahead(model.network.encode(image, None if previous is None else previous.tokens, effort))
 
 
 @torch.inference_mode()

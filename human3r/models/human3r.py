@@ -18,9 +18,11 @@ from human3r.models.decoder import DualDecoder
 from human3r.models.layers.rope_complex import interleave_rotary_channels
 from human3r.models.memory import PoseMemory
 from human3r.models.parts import (
+    FULL_EFFORT,
     BatchedPointHead,
     CameraHead,
     DecodedFrame,
+    Effort,
     ExtraHead,
     FrameTokens,
     HumanPrior,
@@ -87,11 +89,16 @@ class Human3R(nn.Module):
         heads = (self.camera_head, self.lens_head, self.scale_head, self.person_head)
         return tuple(getattr(head, "state_type") for head in heads if hasattr(head, "state_type"))  # noqa: B009
 
-    def encode(self, image: Tensor) -> FrameTokens:
-        """Encode ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them. Stateless."""
+    def encode(self, image: Tensor, previous: FrameTokens | None = None, effort: Effort = FULL_EFFORT) -> FrameTokens:
+        """Encode ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them.
+
+        Stateless, except that less than full effort takes from ``previous``, the frame before, what has hardly changed.
+        """
         height, width = image.shape[-2:]
         tokens = FrameTokens(self.image_encoder(image), self.human_prior(image), (height, width))
-        return tokens if self.look_ahead is None or image.shape[0] > 1 else self.look_ahead(tokens)
+        if self.look_ahead is None or image.shape[0] > 1:
+            return tokens
+        return self.look_ahead(tokens, previous, effort)
 
     def encode_each(self, images: Tensor) -> list[FrameTokens]:
         """Encode ``B 3 H W`` frames in one batch; equal to ``encode`` of each up to the order of sums."""
@@ -99,7 +106,7 @@ class Human3R(nn.Module):
         if images.shape[0] == 1:
             return [batch]
         each = [batch.select(index) for index in range(images.shape[0])]
-        return each if self.look_ahead is None else [self.look_ahead(tokens) for tokens in each]
+        return each if self.look_ahead is None else [self.look_ahead(tokens, None, FULL_EFFORT) for tokens in each]
 
     def use_complex_rope(self) -> None:
         """Rotate queries and keys by complex products, the fastest way on a CPU. For inference only, and once."""

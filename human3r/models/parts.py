@@ -58,6 +58,17 @@ class FrameTokens(TensorRecord):
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What encoding a frame of a live stream may cost."""
+
+    second_look_interval: int = 1
+    """People who hardly move get a second look every so many frames; 1 is every frame."""
+
+
+FULL_EFFORT = Effort()
+
+
+@dataclass(frozen=True)
 class PromptContext(TensorRecord):
     """Input of the prompter beside the frame itself."""
 
@@ -242,8 +253,9 @@ class ImageEncoder(nn.Module):
 
 HumanPrior = Callable[[Tensor], BatchRecord]
 """From ``B 3 H W`` in [-1, 1] to a record of the prior's own class."""
-LookAhead = Callable[[FrameTokens], FrameTokens]
-"""Complete the tokens of one frame (batch 1) with what else needs no recurrent state."""
+LookAhead = Callable[[FrameTokens, FrameTokens | None, Effort], FrameTokens]
+"""Complete the tokens of one frame (batch 1) with what else needs no recurrent state; with little effort, from the
+completed tokens of the frame before."""
 Prompter = Callable[[BatchRecord, ImageFeatures, PromptContext], Detections]
 """Detect people in one frame (batch 1) and make their prompts: the only place of ``step`` that waits for a device."""
 PointHead = Callable[[DecodedFrame], ScenePoints]

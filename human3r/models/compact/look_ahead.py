@@ -10,7 +10,7 @@ from human3r.models.compact.people.human_prior import MoveNetFeatures
 from human3r.models.compact.people.keypoints import ImageKeypoints
 from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.compact.scene.point_head import KeypointMaskHead
-from human3r.models.parts import FrameTokens
+from human3r.models.parts import FULL_EFFORT, Effort, FrameTokens
 
 
 class PeopleAhead:
@@ -19,13 +19,16 @@ class PeopleAhead:
     def __init__(self, prompter: KeypointPrompter, mask_head: KeypointMaskHead) -> None:
         self._prompter, self._mask_head = prompter, mask_head
 
-    def __call__(self, tokens: FrameTokens) -> FrameTokens:
+    def __call__(
+        self, tokens: FrameTokens, previous: FrameTokens | None = None, effort: Effort = FULL_EFFORT
+    ) -> FrameTokens:
         """Decode the people of one encoded frame (batch 1) and predict their mask."""
         assert isinstance(tokens.human, MoveNetFeatures)
-        people = self._prompter.find(tokens.human, tokens.image_size)
+        before = previous.human.looks if previous is not None and isinstance(previous.human, MoveNetFeatures) else None
+        people, looks = self._prompter.look(tokens.human, tokens.image_size, before, effort.second_look_interval)
         with torch.autocast(tokens.image.tokens.device.type, enabled=False):
             mask = self._mask_head.mask_of(tokens.image, tokens.human, people, tokens.image_size)
-        return replace(tokens, human=replace(tokens.human, people=people), person_mask=mask)
+        return replace(tokens, human=replace(tokens.human, people=people, looks=looks), person_mask=mask)
 
 
 def seen_people(tokens: FrameTokens) -> ImageKeypoints:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from human3r.models.compact.convnets.convolution import maximum_filter
 from human3r.models.compact.convnets.movenet import MoveNet, MoveNetMaps
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints, decode_people, join_scales
+from human3r.models.compact.people.second_look import Looks
 from human3r.models.config import CompactConfig
 from human3r.models.parts import BatchRecord
 from human3r.records import TensorRecord
@@ -52,6 +53,8 @@ class MoveNetFeatures(BatchRecord):
     """``B 3 H W`` network image in [-1, 1], for crops of single people."""
     people: ImageKeypoints | None = None
     """Decoded people of a single frame; None before decoding."""
+    looks: Looks | None = None
+    """The crops that ``people`` rest on."""
 
     def select(self, index: int) -> MoveNetFeatures:
         """Return the maps of frame ``index`` alone, batch axis kept."""

@@ -18,6 +18,7 @@ from human3r.models.compact.people.human_prior import MoveNetFeatures, find_peop
 from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES, keypoint_features, normalize_keypoints
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
 from human3r.models.compact.people.person_crops import PersonCropDetector
+from human3r.models.compact.people.second_look import Looks, look_again
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.layers.blocks import Mlp
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
@@ -63,8 +64,16 @@ class KeypointPrompter(nn.Module):
 
     def find(self, human: MoveNetFeatures, image_size: tuple[int, int]) -> ImageKeypoints:
         """Return the people of one frame (batch 1), network pixels, with the keypoints of the crops."""
+        return self.look(human, image_size)[0]
+
+    def look(
+        self, human: MoveNetFeatures, image_size: tuple[int, int], before: Looks | None = None, interval: int = 1
+    ) -> tuple[ImageKeypoints, Looks | None]:
+        """Return the people of ``find``, and the crops that they rest on; see ``look_again``."""
         people = find_people(human, image_size, self.options)
-        return people if human.image is None else self.crop_detector(human.image[0], people)
+        if human.image is None:
+            return people, None
+        return look_again(self.crop_detector, human.image[0], people, before, interval)
 
     def forward(self, human: MoveNetFeatures, image: ImageFeatures, context: PromptContext) -> KeypointDetections:
         """Detect in one frame (batch 1)."""
