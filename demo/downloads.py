@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from demo.storage import RunFolder
 from human3r import (
     EXPORT_FORMATS,
+    KEYFRAMES_NAME,
     MANIFEST_NAME,
     MOMENTS_NAME,
     PLAYER_SCENE_NAME,
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 EVERYTHING = "everything.zip"
 _FORMATS = {item.file: item for item in EXPORT_FORMATS}
-_PLAYER_FILES = (MOMENTS_NAME, PLAYER_SCENE_NAME)
-"""Read by the page's own viewer, and offered to nobody."""
+_PLAYER_FILES = (MOMENTS_NAME, PLAYER_SCENE_NAME, KEYFRAMES_NAME)
+"""Read by the page's own viewer and exporters, and offered to nobody."""
 WITH_RUN = ("scene.glb", "overlay.mp4")
 """Written right after the result is shown; ``reconstruction.npz`` and the player's scene are written before."""
 FOR_PROGRAMS = (
@@ -55,5 +56,6 @@ def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Pat
     elif _FORMATS[name].needs == "clip" and clip is None:
         return False
     else:
-        export(result, path, body=body, clip=clip, moments=folder.path / MOMENTS_NAME)
+        moments, keyframes = folder.path / MOMENTS_NAME, folder.path / KEYFRAMES_NAME
+        export(result, path, body=body, clip=clip, moments=moments, keyframes=keyframes)
     return True

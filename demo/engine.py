@@ -117,7 +117,7 @@ class Engine:
     def reconstruct(
         self, request: RunRequest, sinks: Sequence[FrameSink], control: RunControl, folder: RunFolder
     ) -> Reconstruction:
-        """Run a model and write the moments into the folder; a stopped run returns the frames so far.
+        """Run a model and write moments and keyframes into the folder; a stopped run returns the frames so far.
 
         Raises:
             InputError: The clip or an option cannot be used.
@@ -125,17 +125,18 @@ class Engine:
         """
         assert request.clip is not None  # ``Runs`` refuses requests without one
         started = time.perf_counter()
-        moments = human3r.Moments()
+        moments, keyframes = human3r.Moments(), human3r.KeyframeCollector()
         result = human3r.reconstruct(
             request.clip,
             self._model(request.model),
             replace(request.options, limits=LIMITS),
-            sinks=(moments, *sinks),
+            sinks=(moments, keyframes, *sinks),
             control=control,
             forward=self._forward,
         )
         self._update_speed((time.perf_counter() - started) / result.num_frames)
         moments.write(folder.path / human3r.MOMENTS_NAME, result)
+        human3r.save_keyframes(folder.path / human3r.KEYFRAMES_NAME, keyframes.finish(), result)
         return result
 
     def export(self, result: Reconstruction, clip: Path | None, folder: RunFolder, name: str) -> bool:

@@ -16,7 +16,7 @@ from demo.engine import Engine
 from demo.page import messages
 from demo.runs import Outcome, outcome_of
 from demo.storage import ResultStore, RunFolder
-from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME, Reconstruction
+from human3r import KEYFRAMES_NAME, MOMENTS_NAME, PLAYER_SCENE_NAME, Reconstruction
 
 ROOT = Path(__file__).parent.parent / "examples"
 
@@ -36,7 +36,7 @@ class Example:
         return ROOT / f"{self.slug}.mp4"
 
     def precomputed(self, ending: str) -> Path:
-        """Return the result (``.npz``), its points of single frames (``.moments.bin``) or the thumbnail (``.jpg``)."""
+        """Return a precomputed file: the result, its keyframes (``.surface.npz``), its moments or the thumbnail."""
         return ROOT / "precomputed" / f"{self.slug}{ending}"
 
     @property
@@ -105,6 +105,8 @@ class Gallery:
         if example.precomputed(".moments.bin").is_file():
             shutil.copyfile(example.precomputed(".moments.bin"), folder.path / MOMENTS_NAME)
             ready.append(MOMENTS_NAME)
+        if example.precomputed(".surface.npz").is_file():
+            shutil.copyfile(example.precomputed(".surface.npz"), folder.path / KEYFRAMES_NAME)
         for name in (PLAYER_SCENE_NAME, "overlay.mp4"):
             if self._engine.export(result, example.clip, folder, name):
                 ready.append(name)

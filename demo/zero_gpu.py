@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -74,7 +74,8 @@ class ZeroGpuForward:
             torch.set_num_threads(1)
             try:
                 for event in human3r.forward(Path(clip), model, options, None):
-                    yield pack(event)
+                    # Source frames stay behind: pickling them would take longer than the network.
+                    yield pack(replace(event, source=None) if hasattr(event, "source") else event)
             except human3r.Human3RError as error:  # spaces keeps the class name of other errors only
                 yield error.code, error.message, error.remedy
 

@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from human3r.records import BodyParameters, Camera, Frame, FramePrediction, People, Track
     from human3r.rendering.overlay import draw_preview
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.keyframe_file import KEYFRAMES_NAME, save_keyframes
+    from human3r.surface.keyframes import KeyframeCollector
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
     from human3r.video.live_reader import LiveFrame, LiveReader
     from human3r.video.probe import ClipInfo, probe
@@ -123,6 +125,8 @@ _HOMES = {
     "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
     "human3r.rendering.overlay": ("draw_preview",),
     "human3r.results.reconstruction": ("Reconstruction",),
+    "human3r.surface.keyframe_file": ("KEYFRAMES_NAME", "save_keyframes"),
+    "human3r.surface.keyframes": ("KeyframeCollector",),
     "human3r.video.live_reader": ("LiveFrame", "LiveReader"),
     "human3r.video.limits": ("DEFAULT_LIMITS", "MediaLimits"),
     "human3r.video.probe": ("ClipInfo", "probe"),
@@ -134,6 +138,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "DEFAULT_LIMITS",
     "EXPORT_FORMATS",
+    "KEYFRAMES_NAME",
     "MANIFEST_NAME",
     "MOMENTS_NAME",
     "PLAYER_SCENE_NAME",
@@ -157,6 +162,7 @@ __all__ = [
     "FrameSink",
     "Human3RError",
     "InputError",
+    "KeyframeCollector",
     "LiveFrame",
     "LiveReader",
     "LiveReport",
@@ -189,6 +195,7 @@ __all__ = [
     "player_page",
     "probe",
     "reconstruct",
+    "save_keyframes",
     "write_all",
     "write_manifest",
     "write_player_scene",

@@ -20,6 +20,7 @@ from human3r.errors import Cancelled, Human3RError, InputError
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _FILE_ERRORS = (PermissionError, IsADirectoryError, NotADirectoryError, FileNotFoundError, FileExistsError)
 _MODEL_HELP = "compact, a released name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
+_POINTS_HELP = "show the scene's points beside its surface"
 _FORMATS_HELP = "comma-separated names such as npz,glb,mp4; an unknown name lists them all"
 _BODY_HELP = "licensed SMPLX_NEUTRAL.npz (default: the embedded body)"
 
@@ -174,6 +175,7 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reset-interval", type=int, metavar="N", help="restart the state every N frames; 0 never")
     parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
+    parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
     parser.add_argument(
         "--compile",
         action="store_true",
@@ -218,6 +220,7 @@ def _add_result_commands(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--formats", metavar="LIST", help=f"write these into the folder; {_FORMATS_HELP}")
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
     parser.add_argument("--clip", metavar="CLIP", type=Path, help="the source clip: needed for .mp4")
+    parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
 
 
 def _add_models(commands: argparse._SubParsersAction) -> None:

@@ -16,6 +16,7 @@ from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import PARENTS
+from human3r.surface.keyframes import Keyframe, encode_jpeg
 
 RING, HEIGHT_M = 8, 1.5
 
@@ -155,6 +156,21 @@ def prediction_of(reconstruction: Reconstruction, frame: int, size: tuple[int, i
         image=torch.from_numpy(color),
         source_rect_px=image_rect,
     )
+
+
+def slanted_plane(height: int, width: int) -> np.ndarray:
+    """Depth of a floor-like plane, 2 m near the lower border, 6 m near the upper."""
+    return (1 / np.linspace(1 / 6, 1 / 2, height))[:, None].repeat(width, axis=1).astype(np.float32)
+
+
+def keyframe_of(reconstruction: Reconstruction, row: int, depth: np.ndarray) -> Keyframe:
+    """Return a keyframe whose picture's red and green say where a pixel is."""
+    height, width = (int(side) for side in reconstruction.image_size)
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[..., 0] = np.linspace(0, 255, width)
+    picture[..., 1] = np.linspace(0, 255, height)[:, None]
+    rect = (0.0, 0.0, float(width), float(height))
+    return Keyframe(int(reconstruction.frame_index[row]), depth.astype(np.float16), rect, encode_jpeg(picture, 98))
 
 
 def _look(reconstruction: Reconstruction, frame: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

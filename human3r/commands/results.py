@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 from human3r.errors import InputError
 from human3r.exporting.bundle import load_matching_body
+from human3r.exporting.formats import SURFACE_FORMATS, format_of
 from human3r.exporting.manifest import is_listed
 from human3r.exporting.viewer.moments import MOMENTS_NAME, belongs_to
 from human3r.results.reconstruction import Reconstruction
+from human3r.surface.keyframe_file import KEYFRAMES_NAME
 
 _NPZ_NAME = "reconstruction.npz"
 
@@ -33,11 +36,11 @@ def load_result(path: Path) -> Reconstruction:
     return Reconstruction.load(file)
 
 
-def moments_beside(path: Path) -> Path | None:
-    """Return the points of single frames beside a result if the folder's manifest lists both as they are."""
+def file_beside(path: Path, name: str) -> Path | None:
+    """Return a file of the same run beside a result if the folder's manifest lists both as they are."""
     result = _result_file(path)
-    moments = result.with_name(MOMENTS_NAME)
-    return moments if is_listed(moments) and is_listed(result) else None
+    file = result.with_name(name)
+    return file if is_listed(file) and is_listed(result) else None
 
 
 def export(options: argparse.Namespace) -> int:
@@ -46,13 +49,22 @@ def export(options: argparse.Namespace) -> int:
 
     formats = check_formats(options.formats) if options.formats else None
     result = load_result(options.path)
-    body, moments = load_matching_body(options.body, result), moments_beside(options.path)
+    given = {
+        "body": load_matching_body(options.body, result),
+        "clip": options.clip,
+        "moments": file_beside(options.path, MOMENTS_NAME),
+        "keyframes": file_beside(options.path, KEYFRAMES_NAME),
+        "with_points": options.points,
+    }
+    wanted = formats or [format_of(options.output).name]
+    if given["keyframes"] is None and SURFACE_FORMATS.intersection(wanted):
+        print(f"note: the scene is exported as points: {KEYFRAMES_NAME} of its run is not there.", file=sys.stderr)
     if formats is None:
-        print(export(result, options.output, body=body, clip=options.clip, moments=moments))
+        print(export(result, options.output, **given))
         return 0
     folder = options.path if options.path.is_dir() else options.path.parent
     extends = options.output.resolve() == folder.resolve()
-    files = write_all(result, options.output, formats, body=body, clip=options.clip, moments=moments, extends=extends)
+    files = write_all(result, options.output, formats, **given, extends=extends)
     print("\n".join(str(path) for path in files))
     return 0
 
@@ -63,7 +75,7 @@ def view(options: argparse.Namespace) -> int:
 
     result = load_result(options.path)
     body = load_matching_body(options.body, result)
-    moments = moments_beside(options.path)
+    moments = file_beside(options.path, MOMENTS_NAME)
     if moments is not None and not belongs_to(moments, result):
         moments = None
     with PlayerPage(result, body, port=options.port, moments=moments) as page:

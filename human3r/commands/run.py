@@ -91,7 +91,16 @@ def reconstruct(options: argparse.Namespace) -> int:
     control = RunControl(lambda: progress.is_stopped, progress.start)
     with _interruptible(progress):
         try:
-            done = reconstruct_into(folder, clip, model, run_options, formats, sinks=(progress,), control=control)
+            done = reconstruct_into(
+                folder,
+                clip,
+                model,
+                run_options,
+                formats,
+                sinks=(progress,),
+                control=control,
+                with_points=options.points,
+            )
         finally:
             progress.close()
     summary = summarize(done.result, model, time.perf_counter() - started)

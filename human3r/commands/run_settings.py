@@ -12,6 +12,7 @@ from pathlib import Path
 from human3r.assets.registry import WEIGHT_SUFFIXES
 from human3r.errors import DiskFullError, InputError
 from human3r.exporting import DEFAULT_FORMATS, check_formats, write_all
+from human3r.exporting.formats import SURFACE_FORMATS
 from human3r.exporting.manifest import remove_listed
 from human3r.exporting.viewer.moments import Moments
 from human3r.inference.loaded_model import LoadedModel
@@ -20,6 +21,7 @@ from human3r.inference.pipeline import FrameSink, RunControl
 from human3r.inference.pipeline import reconstruct as run_pipeline
 from human3r.inference.stream import ReconstructOptions
 from human3r.results.reconstruction import Reconstruction
+from human3r.surface.keyframes import KeyframeCollector
 from human3r.video.limits import DEFAULT_LIMITS, raise_limits
 
 _MIN_FREE_BYTES = 50_000_000
@@ -44,6 +46,8 @@ class RunSettings:
     reset_interval: int | None
     save_depth: bool
     formats: str | None
+    points: bool = False
+    """Show the scene's points beside its surface."""
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> RunSettings:
@@ -100,6 +104,7 @@ def reconstruct_into(
     *,
     sinks: Sequence[FrameSink] = (),
     control: RunControl | None = None,
+    with_points: bool = False,
 ) -> ClipFiles:
     """Run one clip and write the wanted formats into a folder, in place of those that an earlier run left there.
 
@@ -107,11 +112,21 @@ def reconstruct_into(
         Human3RError: See ``human3r.inference.pipeline.reconstruct`` and ``write_all``.
     """
     moments = Moments() if "html" in formats else None
-    if moments is not None:
-        sinks = (moments, *sinks)
+    keyframes = KeyframeCollector() if SURFACE_FORMATS.intersection(formats) else None
+    sinks = [sink for sink in (moments, keyframes, *sinks) if sink is not None]
     result = run_pipeline(clip, model, options, sinks=sinks, control=control)
     remove_listed(folder, keep=clip)
-    return ClipFiles(result, write_all(result, folder, formats, body=model.body, clip=clip, moments=moments))
+    files = write_all(
+        result,
+        folder,
+        formats,
+        body=model.body,
+        clip=clip,
+        moments=moments,
+        keyframes=keyframes,
+        with_points=with_points,
+    )
+    return ClipFiles(result, files)
 
 
 def make_output_folder(folder: Path) -> Path:

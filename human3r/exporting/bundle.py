@@ -12,6 +12,9 @@ from human3r.errors import InputError
 from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, ExportSource, check_formats, format_of
 from human3r.exporting.manifest import write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
+from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_keyframes, save_keyframes
+from human3r.surface.keyframes import Keyframe, KeyframeCollector
+from human3r.surface.sheets import LazySurface
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -29,6 +32,8 @@ def write_all(
     body: SmplxBody,
     clip: str | Path | None = None,
     moments: Moments | Path | None = None,
+    keyframes: KeyframeCollector | Path | None = None,
+    with_points: bool = False,
     progress: Progress | None = None,
     extends: bool = False,
 ) -> list[Path]:
@@ -42,6 +47,9 @@ def write_all(
         clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
         moments: Points of single frames, for ``html``: collected in the run, which are then kept as ``moments.bin``
             beside it, or the file of an earlier run.
+        keyframes: What the scene's surface is built from: collected in the run, which are then kept as ``surface.npz``
+            beside it, or the file of an earlier run. Without them the scene is its points.
+        with_points: Show the points beside the surface.
         progress: Called before every format and once at the end.
         extends: The folder holds files of the same result already, and the manifest goes on listing them.
 
@@ -55,11 +63,22 @@ def write_all(
     folder = Path(folder)
     wanted = [each for each in EXPORT_FORMATS if each.name in check_formats(formats)]
     file = moments if isinstance(moments, Path) else None
-    source = ExportSource(reconstruction, body, Path(clip) if clip is not None else None, _of_run(file, reconstruction))
+    views = _keyframes(keyframes, reconstruction)
+    source = ExportSource(
+        reconstruction,
+        body,
+        Path(clip) if clip is not None else None,
+        _of_run(file, reconstruction),
+        LazySurface(reconstruction, views),
+        with_points,
+    )
     for each in wanted:
         each.check(source)
     _make_folder(folder)
     written: list[Path] = []
+    if isinstance(keyframes, KeyframeCollector) and views:
+        save_keyframes(folder / KEYFRAMES_NAME, views, reconstruction)
+        written.append(folder / KEYFRAMES_NAME)
     for done, each in enumerate(wanted):
         if progress is not None:
             progress(done, len(wanted), each.name)
@@ -100,6 +119,8 @@ def export(
     body: SmplxBody | None = None,
     clip: str | Path | None = None,
     moments: Path | None = None,
+    keyframes: Path | None = None,
+    with_points: bool = False,
 ) -> Path:
     """Write one file in the format that the end of its name selects; its folder is made if necessary.
 
@@ -109,6 +130,8 @@ def export(
         body: The body model that the parameters belong to; None is the embedded one.
         clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
         moments: ``moments.bin`` of the same run, for ``.html``; ignored where it is another run's.
+        keyframes: ``surface.npz`` of the same run, for the scene's surface; ignored where it is another run's.
+        with_points: Show the points beside the surface.
 
     Raises:
         InputError: No format has this ending, the format needs the clip and none is given, or the parameters belong to
@@ -118,13 +141,25 @@ def export(
     path = Path(path)
     body = body or load_matching_body(None, reconstruction)
     source = ExportSource(
-        reconstruction, body, Path(clip) if clip is not None else None, _of_run(moments, reconstruction)
+        reconstruction,
+        body,
+        Path(clip) if clip is not None else None,
+        _of_run(moments, reconstruction),
+        LazySurface(reconstruction, _keyframes(keyframes, reconstruction)),
+        with_points,
     )
     selected = format_of(path)
     selected.check(source)
     _make_folder(path.parent)
     selected.write_file(source, path)
     return path
+
+
+def _keyframes(keyframes: KeyframeCollector | Path | None, reconstruction: Reconstruction) -> list[Keyframe]:
+    """Return the keyframes of a run; none where the file is missing or another run's."""
+    if isinstance(keyframes, KeyframeCollector):
+        return keyframes.finish()
+    return load_keyframes(keyframes, reconstruction) if keyframes is not None and keyframes.is_file() else []
 
 
 def _of_run(moments: Path | None, reconstruction: Reconstruction) -> Path | None:

@@ -19,11 +19,13 @@ from human3r.exporting.bvh import write_bvh
 from human3r.exporting.cameras import write_cameras_json, write_colmap, write_tum
 from human3r.exporting.gltf.glb import write_glb
 from human3r.exporting.gltf.static_glb import write_static_glb
+from human3r.exporting.obj import write_obj
 from human3r.exporting.ply import write_ply
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.sheets import LazySurface, Sheet
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,15 @@ class ExportSource:
     """The source clip; the cameras of the viewer formats show its pictures where it is given."""
     moments: Path | None = None
     """``moments.bin`` of the same run; ``html`` embeds it where it is given."""
+    surface: LazySurface | None = None
+    """The scene's surface; without it the scene is its points."""
+    with_points: bool = False
+    """Show the points beside the surface."""
+
+    @property
+    def sheets(self) -> list[Sheet]:
+        """The pieces of the scene's surface; none where there is no surface."""
+        return self.surface.sheets if self.surface is not None else []
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,9 @@ class ExportFormat:
     """Of a format of several files: the subfolder of a result folder; None for a format of one file."""
     endings: tuple[str, ...] = ()
     """Ends of file names that select the format; by default the ending of ``file``."""
+    main: str = ""
+    """Of a format of several files that belong together: the ending of the one that names the others, which are put
+    beside it."""
 
     def write_into(self, source: ExportSource, folder: Path) -> list[Path]:
         """Write the format into a result folder under its usual names and return the files."""
@@ -86,6 +100,9 @@ class ExportFormat:
             files = list(Path(name).iterdir())
             if path.suffix.lower() == ".zip":
                 write_zip(path, files, Path(name))
+            elif path.suffix.lower() == self.main:
+                for file in files:
+                    write_bytes(path if file.suffix == self.main else path.with_name(file.name), file.read_bytes())
             elif len(files) == 1:
                 write_bytes(path, files[0].read_bytes())
             else:
@@ -132,22 +149,34 @@ def _bodies(write: Callable[[Reconstruction, Path, SmplxBody], object]) -> Calla
     return lambda source, path: write(source.reconstruction, path, source.body)
 
 
+def _scene(write: Callable[..., object]) -> Callable[[ExportSource, Path], object]:
+    """Adapt a writer of bodies and the scene."""
+    return lambda source, path: write(
+        source.reconstruction, path, source.body, source.sheets, with_points=source.with_points
+    )
+
+
+def _write_obj(source: ExportSource, path: Path) -> None:
+    write_obj(source.reconstruction, path, source.body, source.sheets)
+
+
 def _write_npz(source: ExportSource, path: Path) -> None:
     source.reconstruction.save(path)
 
 
 _DEFAULT = True
 _NPZ = "everything as arrays: SMPL-X parameters, cameras, points"
-_GLB = "animated people, camera and points: Blender, three.js, model viewers"
+_GLB = "animated people, camera and scene: Blender, three.js, model viewers"
 _STILL = "the scene as a still, for viewers without animation"
 _AMASS = "one SMPL-X motion per person with AMASS's field names"
 _BVH = "one skeleton animation per person, for motion-capture tools"
+_OBJ = "the scene and its people as a still, with textures; opens in every 3D program"
 _COLMAP = "cameras and points as a COLMAP text model"
 EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat("npz", "reconstruction.npz", _NPZ, _write_npz, _DEFAULT),
-    ExportFormat("glb", "scene.glb", _GLB, _bodies(write_glb), _DEFAULT),
+    ExportFormat("glb", "scene.glb", _GLB, _scene(write_glb), _DEFAULT),
     ExportFormat(
-        "static_glb", "scene_static.glb", _STILL, _bodies(write_static_glb), _DEFAULT, endings=("_static.glb",)
+        "static_glb", "scene_static.glb", _STILL, _scene(write_static_glb), _DEFAULT, endings=("_static.glb",)
     ),
     ExportFormat("json", "cameras.json", "path and intrinsics of every frame", _arrays(write_cameras_json), _DEFAULT),
     ExportFormat("ply", "points.ply", "the scene points without people", _arrays(write_ply), _DEFAULT),
@@ -162,12 +191,15 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat("html", "scene.html", "the 4D viewer as one file that opens without a network", _write_html, _DEFAULT),
     ExportFormat("amass", "amass.zip", _AMASS, _bodies(write_amass), folder=".", endings=("amass.zip", "amass.npz")),
     ExportFormat("bvh", "bvh.zip", _BVH, _bodies(write_bvh), folder=".", endings=("bvh.zip", ".bvh")),
+    ExportFormat("obj", "obj.zip", _OBJ, _write_obj, folder="obj", endings=("obj.zip", ".obj"), main=".obj"),
     ExportFormat("tum", "cameras_tum.txt", "the camera path as TUM RGB-D tools and evo read it", _arrays(write_tum)),
     ExportFormat("colmap", "colmap.zip", _COLMAP, _arrays(write_colmap), folder="colmap", endings=("colmap.zip",)),
 )
 """Every format, in writing order: a crash in a later one leaves the arrays."""
 FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
 """Their names."""
+SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj"})
+"""Those that show the scene's surface."""
 DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
 """What ``reconstruct`` writes unless formats are named."""
 

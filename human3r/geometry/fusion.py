@@ -126,3 +126,12 @@ def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
             view[shift:] |= source[:-shift]
             view[:-shift] |= source[shift:]
     return grown
+
+
+def connected_parts(mask: np.ndarray) -> np.ndarray:
+    """Return ``H W`` numbers from 1 of the connected parts of a bool mask; 0 is outside."""
+    from scipy.ndimage import label
+
+    parts = np.empty(mask.shape, dtype=np.int32)
+    label(mask, output=parts)
+    return parts

@@ -8,7 +8,9 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from human3r._version import __version__
 from human3r.errors import Cancelled, InputError
@@ -32,6 +34,18 @@ class FrameSink(Protocol):
 
     def add(self, prediction: FramePrediction) -> None:
         """Take the next frame."""
+        ...
+
+
+@runtime_checkable
+class SourceSink(FrameSink, Protocol):
+    """A sink that wants the source frames as well."""
+
+    def add_source(self, image: np.ndarray) -> None:
+        """Take the upright source frame ``H W 3`` uint8 of the prediction that was added last.
+
+        Not called where frames stay in another process.
+        """
         ...
 
 
@@ -137,6 +151,8 @@ class _Run:
                     self._resumable.save(event.snapshot, store)
                 for sink in sinks:
                     sink.add(event.prediction)
+                    if event.source is not None and isinstance(sink, SourceSink):
+                        sink.add_source(event.source)
             elif isinstance(event, Ended):
                 self._warnings = event.warnings
                 return

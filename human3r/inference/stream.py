@@ -16,6 +16,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from human3r.errors import InputError
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.prefetch import prefetch
@@ -86,6 +88,8 @@ class Stepped:
     """Blank or unusable frames so far."""
     snapshot: SessionSnapshot | None = None
     """The session after this frame, where one was due."""
+    source: np.ndarray | None = None
+    """``H W 3`` uint8, the upright source frame; None where it stayed in another process."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +131,11 @@ def forward(
     def prepare(frame: Frame) -> _Item:
         return frame, session.prepare(frame.image)
 
-    def finish(advanced: Advanced) -> Stepped:
+    def finish(item: tuple[Advanced, np.ndarray]) -> Stepped:
+        advanced, source = item
         prediction, after = session.describer.describe(advanced), advanced.after
         is_due = options.keep_in is not None and after.num_frames % options.snapshot_every == 0
-        return Stepped(prediction, after.num_rejected, session.describer.snapshot(advanced) if is_due else None)
+        return Stepped(prediction, after.num_rejected, session.describer.snapshot(advanced) if is_due else None, source)
 
     with FrameReader(clip, options.sampling, options.limits) as reader, ExitStack() as stages:
         check_smallest_side(reader.info.image_size)
@@ -142,17 +147,18 @@ def forward(
 
 def _advanced(
     stages: ExitStack, source: Iterable[Frame], prepare: Callable[[Frame], _Item], session: Session
-) -> Iterable[Advanced]:
-    """Start the stages before the last one, and return their output; ``stages`` ends them."""
+) -> Iterable[tuple[Advanced, np.ndarray]]:
+    """Start the stages before the last one, and return their output, with source frames; ``stages`` ends them."""
     model, recurrence = session.model, session.recurrence
     is_on_cpu = model.device.type == "cpu"
     overlaps = is_on_cpu and model.profile.overlaps_on_cpu
     gpu_batch_size = model.profile.gpu_batch_size if model.network.can_step_together else 1
     batch_size = model.profile.cpu_batch_size if is_on_cpu else gpu_batch_size
 
-    def advance(item: tuple[_Item, Ahead | None]) -> Advanced:
+    def advance(item: tuple[_Item, Ahead | None]) -> tuple[Advanced, np.ndarray]:
         (frame, prepared), ahead = item
-        return replace(recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead), frame_name=frame.name)
+        advanced = recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead)
+        return replace(advanced, frame_name=frame.name), frame.image
 
     stages.enter_context(stage_threads(model.profile, model.device))
     frames = stages.enter_context(closing(prefetch(source, prepare, max(_PREPARED_AHEAD, batch_size))))

@@ -64,7 +64,8 @@ def finish(
     Args:
         store: At least one frame.
         fps: Processed frames per second.
-        meta: Goes into the result's ``meta``.
+        meta: Goes into the result's ``meta``, with ``depth_scale``, the factor from the network's depths to the
+            result's.
         options: Refinements.
         body: The people's body; without it shapes and distances stay as they are.
     """
@@ -102,7 +103,7 @@ def finish(
         points_frame=scene.frame,
         shot=cameras.shot,
         frame_name=store.frame_name,
-        meta={**meta, "shots": describe_shots(cameras)},
+        meta={**meta, "shots": describe_shots(cameras), "depth_scale": scale},
         **{name: getattr(people, name) for name in PARAMETER_NAMES},
         **_depth_fields(store, scale),
     )

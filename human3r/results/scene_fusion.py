@@ -93,6 +93,20 @@ class SceneAccumulator:
         return self._cloud
 
 
+def is_still(
+    T_world_before: np.ndarray, T_world_camera: np.ndarray, median_depth: float, *, slack: float = 1.0
+) -> bool:
+    """Return whether a camera that sees surfaces at ``median_depth`` (meters) still sees them in the same pixels.
+
+    With ``slack`` it may have moved that many times further.
+    """
+    shift = np.linalg.norm(T_world_camera[:3, 3] - T_world_before[:3, 3])
+    turn = T_world_before[:3, :3].T @ T_world_camera[:3, :3]
+    # The antisymmetric part is accurate for small angles, where the trace's arc cosine is not.
+    angle = 0.5 * np.linalg.norm([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
+    return bool(shift < slack * _STILL_SHIFT * median_depth and angle < slack * _STILL_ROTATION)
+
+
 class _StillView:
     """Running per-pixel average of what a camera that does not move sees."""
 
@@ -125,13 +139,7 @@ class _StillView:
         return view
 
     def is_still(self, T_world_camera: np.ndarray, shape: tuple[int, ...]) -> bool:
-        if shape != self._shape:
-            return False
-        shift = np.linalg.norm(T_world_camera[:3, 3] - self._T_world_camera[:3, 3])
-        turn = self._T_world_camera[:3, :3].T @ T_world_camera[:3, :3]
-        # The antisymmetric part is accurate for small angles, where the trace's arc cosine is not.
-        angle = 0.5 * np.linalg.norm([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-        return bool(shift < _STILL_SHIFT * self._median_depth and angle < _STILL_ROTATION)
+        return shape == self._shape and is_still(self._T_world_camera, T_world_camera, self._median_depth)
 
     def add(
         self, pointmap: np.ndarray, confidence: np.ndarray, image: np.ndarray, is_seen: np.ndarray, row: int

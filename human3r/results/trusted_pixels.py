@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
-from human3r.geometry.fusion import dilate
+from human3r.geometry.fusion import connected_parts, dilate
 from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import FramePrediction
 from human3r.skeleton import NUM_BODY_JOINTS, Joint, parent_joints
 
 EDGE_TOLERANCE = 0.08
 """Relative depth step between neighboring pixels that separates two surfaces; see ``geometry.fusion.depth_edges``."""
-_DROPPED_CONFIDENCE = 0.15
-"""The least confident share of every frame's pixels is dropped; confidence has no unit across networks."""
+_MIN_CONFIDENCE = 0.02
+"""Least confidence above 1, over the median's; confidence has no unit across networks."""
+_SKY_CONFIDENCE = 0.25
+"""The same for pixels that look like sky: bright, gray or blue, without texture, and connected to the upper border."""
+_SKY_DEPTH = 1.4
+"""Depth of sky at least, over the median's: networks put it behind everything else."""
+_SKY_BRIGHTNESS, _SKY_BLUE, _SKY_TEXTURE = 120, -8, 10
+"""Green at least; blue minus red at least; largest difference of green from its surroundings. Of 255."""
+_SKY_WINDOW_PX = 5
 _MIN_DEPTH_M, _MAX_DEPTH_M = 0.05, 80.0
 """Surfaces beyond are sky or errors."""
 _PERSON_THRESHOLD = 0.3
 """Probability from which on a pixel shows a person."""
+_MIN_PERSON = 5e-4
+"""Specks of the person mask that cover less of the image, away from every skeleton, are no people."""
 _MASK_GROWTH = 0.02
 """Person masks grow by this fraction of the image: their borders are soft."""
 _LIMB_RADIUS_M, _TRUNK_RADIUS_M, _HEAD_RADIUS_M = 0.12, 0.24, 0.2
 """Half widths with clothes."""
+_BODY_DEPTH = 1.2
+"""A body's surface as the network sees it is at most this much farther than its bones: their scales differ."""
 _TRUNK = (
     *(Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.SPINE1, Joint.SPINE2, Joint.SPINE3),
     *(Joint.NECK, Joint.LEFT_COLLAR, Joint.RIGHT_COLLAR),
@@ -37,31 +49,55 @@ def trusted_pixels(prediction: FramePrediction) -> np.ndarray:
     is_trusted = (confidence > 0) & (depth > _MIN_DEPTH_M) & (depth < _MAX_DEPTH_M)
     if not is_trusted.any():
         return is_trusted
-    # A quarter of the rows gives nearly the quantile of all of them.
-    is_trusted &= confidence >= np.quantile(confidence[::4], _DROPPED_CONFIDENCE)
+    # A quarter of the rows gives nearly the median of all of them.
+    middle = max(float(np.median(confidence[::4])) - 1, 0.0)
+    is_trusted &= confidence >= 1 + _MIN_CONFIDENCE * middle
+    is_far = depth > _SKY_DEPTH * np.median(depth[::4])
+    is_trusted &= ~_sky(prediction.image.numpy(), is_far & (confidence < 1 + _SKY_CONFIDENCE * middle))
     # Depths within bounds are finite; a sum is finite where both terms are.
     return is_trusted & np.isfinite(pointmap[..., 0] + pointmap[..., 1])
+
+
+def _sky(image: np.ndarray, is_doubtful: np.ndarray) -> np.ndarray:
+    """Return ``h w`` bool: those of the doubtful pixels that look like sky, which has no depth."""
+    red, green, blue = (image[..., channel].astype(np.float32) for channel in range(3))
+    is_candidate = is_doubtful & (green > _SKY_BRIGHTNESS) & (blue - red > _SKY_BLUE)
+    if not is_candidate[0].any():
+        return np.zeros_like(is_doubtful)
+    is_candidate &= np.abs(green - uniform_filter(green, _SKY_WINDOW_PX)) < _SKY_TEXTURE
+    parts = connected_parts(is_candidate)
+    return is_candidate & np.isin(parts, np.unique(parts[0]))
 
 
 def scene_pixels(prediction: FramePrediction) -> np.ndarray:
     """Return ``h w`` bool: trusted pixels that show no person, by the person mask and by the posed skeletons."""
     is_scene = trusted_pixels(prediction)
-    if not is_scene.any():
-        return is_scene
-    is_person = prediction.person_mask.numpy() > _PERSON_THRESHOLD
+    return is_scene & ~person_pixels(prediction) if is_scene.any() else is_scene
+
+
+def person_pixels(prediction: FramePrediction) -> np.ndarray:
+    """Return ``h w`` bool: pixels that may show a person, by the person mask and by the posed skeletons."""
+    is_person, is_body = prediction.person_mask.numpy() > _PERSON_THRESHOLD, people_pixels(prediction)
     if is_person.any():
-        is_scene &= ~dilate(is_person, max(1, round(_MASK_GROWTH * max(is_person.shape))))
-    return is_scene & ~people_pixels(prediction)
+        parts = connected_parts(is_person)
+        is_kept = np.bincount(parts.reshape(-1)) >= _MIN_PERSON * parts.size
+        is_kept[parts[is_body]] = True
+        is_kept[0] = False
+        is_person = dilate(is_kept[parts], max(1, round(_MASK_GROWTH * max(is_person.shape))))
+    return is_person | is_body
 
 
 def people_pixels(prediction: FramePrediction) -> np.ndarray:
-    """Return ``h w`` bool: pixels within a body's width of a projected bone."""
+    """Return ``h w`` bool: pixels within a body's width of a projected bone whose surface is not far behind it."""
     height, width = prediction.person_mask.shape
     if len(prediction.people) == 0:
         return np.zeros((height, width), dtype=bool)
-    centers, radii = _discs(prediction, (height, width))
+    centers, radii, bone_depth = _discs(prediction, (height, width))
     shape = (-(-height // _CELL_PX), -(-width // _CELL_PX))
     covered = np.zeros(shape, dtype=bool)
+    depth = prediction.pointmap_camera[_CELL_PX // 2 :: _CELL_PX, _CELL_PX // 2 :: _CELL_PX, 2].numpy()
+    depth = np.pad(depth, [(0, full - part) for full, part in zip(shape, depth.shape, strict=True)], mode="edge")
+    farthest = bone_depth * _BODY_DEPTH + _TRUNK_RADIUS_M
     # In cells, whose centers are whole numbers.
     centers, radii = centers / _CELL_PX - 0.5, radii / _CELL_PX
     limit = np.array([shape[1], shape[0]])
@@ -72,12 +108,12 @@ def people_pixels(prediction: FramePrediction) -> np.ndarray:
     for index, ((left, top), (right, bottom)) in enumerate(zip(low, high, strict=True)):
         # Only the cells of the disc's square are touched: the cost follows the people's size, not the image's.
         inside = squared_y[index, top:bottom, None] < -squared_x[index, left:right]
-        covered[top:bottom, left:right] |= inside
+        covered[top:bottom, left:right] |= inside & ~(depth[top:bottom, left:right] > farthest[index])
     return covered.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:height, :width]
 
 
-def _discs(prediction: FramePrediction, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``n 2`` (x, y) centers and ``n`` radii, both in network pixels."""
+def _discs(prediction: FramePrediction, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ``n 2`` (x, y) centers and ``n`` radii, both in network pixels, and ``n`` depths in meters."""
     camera = prediction.camera
     T = camera.T_world_camera.numpy()
     joints = prediction.joints_world[:, :NUM_BODY_JOINTS].numpy()
@@ -96,4 +132,4 @@ def _discs(prediction: FramePrediction, size: tuple[int, int]) -> tuple[np.ndarr
     centers = (source + 0.5 - np.array([x0, y0], dtype=np.float32)) * scale - 0.5
     radii = radius_m * K[0, 0] * scale[0] / depth + _CELL_PX / 2
     is_ahead = along[..., 2] > _NEAR_M
-    return centers[is_ahead], radii[is_ahead]
+    return centers[is_ahead], radii[is_ahead], depth[is_ahead]

@@ -98,7 +98,14 @@ def _run(task: ClipTask, started: float) -> dict[str, object]:
     model = _loaded(settings.model, settings.device, settings.precision, settings.body, settings.compile)
     with clip.fetched() as source, output.staged() as folder:
         make_output_folder(folder)
-        done = reconstruct_into(folder, source, model, settings.run_options(), settings.wanted_formats())
+        done = reconstruct_into(
+            folder,
+            source,
+            model,
+            settings.run_options(),
+            settings.wanted_formats(),
+            with_points=settings.points,
+        )
         summary = summarize(done.result, model, time.perf_counter() - started)
         summary["files"] = [path.relative_to(folder).as_posix() for path in done.files[:-1]]
         record = folder / TASK_NAME

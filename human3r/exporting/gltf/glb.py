@@ -1,8 +1,8 @@
 """``scene.glb``: the whole clip as one animated glTF 2.0 file.
 
-Skinned people with constant shape, the camera path, an animated camera that carries its frustum, and the fused scene
-points, in the y-up world whose floor is y = 0. Opens in three.js, Blender and model-viewer without extensions other
-than unlit materials. Times are seconds from the first processed frame.
+Skinned people with constant shape, the camera path, an animated camera that carries its frustum, and the scene as
+textured surfaces (or points), in the y-up world whose floor is y = 0. Opens in three.js, Blender and model-viewer
+without extensions other than unlit materials. Times are seconds from the first processed frame.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from human3r.palette import person_color, srgb_to_linear
 from human3r.skeleton import JOINT_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.sheets import Sheet
 
 FRUSTUM_DEPTH_M = 0.25
 _OPENCV_FROM_GLTF_CAMERA = np.diag([1.0, -1.0, -1.0])
@@ -44,13 +46,29 @@ _STILL_M = 2e-5
 _NEAR_M, _FAR_M = 0.02, 200.0
 
 
-def write_glb(reconstruction: Reconstruction, path: Path, body: SmplxBody) -> None:
-    """Write the animated scene whole or not at all."""
-    write_bytes(path, glb_bytes(reconstruction, body))
+def write_glb(
+    reconstruction: Reconstruction,
+    path: Path,
+    body: SmplxBody,
+    surface: Sequence[Sheet] = (),
+    *,
+    with_points: bool = False,
+) -> None:
+    """Write the animated scene whole or not at all; the arguments are those of ``glb_bytes``."""
+    write_bytes(path, glb_bytes(reconstruction, body, surface, with_points=with_points))
 
 
-def glb_bytes(reconstruction: Reconstruction, body: SmplxBody) -> bytes:
-    """Return the animated scene as the bytes of a ``.glb`` file."""
+def glb_bytes(
+    reconstruction: Reconstruction, body: SmplxBody, surface: Sequence[Sheet] = (), *, with_points: bool = False
+) -> bytes:
+    """Return the animated scene as the bytes of a ``.glb`` file.
+
+    Args:
+        reconstruction: What to write.
+        body: The body model that the parameters belong to.
+        surface: The scene's surface; without it the scene is its points.
+        with_points: Write the points beside the surface.
+    """
     gltf = GltfWriter("Human3R")
     gltf.asset["extras"] = {"fps": reconstruction.fps, "up": "+y", "unit": "metre"}
     world = gltf.add_node(name="world", **_rigid(reconstruction.T_gravity_world))
@@ -58,7 +76,9 @@ def glb_bytes(reconstruction: Reconstruction, body: SmplxBody) -> bytes:
     _add_people(gltf, world, clock, reconstruction, body)
     if reconstruction.num_frames:
         _add_camera(gltf, world, clock, reconstruction)
-    if len(reconstruction.points_world):
+    for sheet in surface:
+        _add_sheet(gltf, sheet)
+    if len(reconstruction.points_world) and (with_points or not surface):
         _add_points(gltf, reconstruction)
     return gltf.to_glb("Human3R reconstruction", "clip")
 
@@ -85,10 +105,14 @@ def _rigid(T: np.ndarray) -> dict[str, Any]:
     return {"rotation": Rotation.from_matrix(T[:3, :3]).as_quat().tolist(), "translation": T[:3, 3].tolist()}
 
 
-def _unlit_material(gltf: GltfWriter, name: str, color_srgb: tuple[float, float, float]) -> int:
+def _unlit_material(
+    gltf: GltfWriter, name: str, color_srgb: tuple[float, float, float], texture: int | None = None
+) -> int:
     gltf.extensions_used.add("KHR_materials_unlit")
     base = [*srgb_to_linear(np.array(color_srgb)).tolist(), 1.0]
-    appearance = {"baseColorFactor": base, "metallicFactor": 0.0, "roughnessFactor": 1.0}
+    appearance: dict[str, object] = {"baseColorFactor": base, "metallicFactor": 0.0, "roughnessFactor": 1.0}
+    if texture is not None:
+        appearance["baseColorTexture"] = {"index": texture}
     return gltf.add("materials", name=name, pbrMetallicRoughness=appearance, extensions={"KHR_materials_unlit": {}})
 
 
@@ -257,6 +281,23 @@ def _frustum_lines(half_width: float, half_height: float) -> np.ndarray:
     for index, corner in enumerate(corners):
         ends += [(0.0, 0.0, 0.0), corner, corner, corners[(index + 1) % 4]]
     return np.array(ends, dtype=np.float32)
+
+
+def _add_sheet(gltf: GltfWriter, sheet: Sheet) -> None:
+    """Add one piece of the scene's surface, around its centroid."""
+    centroid = sheet.vertices.mean(axis=0, dtype=np.float64)
+    index_dtype = np.uint16 if len(sheet.vertices) <= np.iinfo(np.uint16).max else np.uint32
+    primitive = {
+        "attributes": {
+            "POSITION": gltf.add_array((sheet.vertices - centroid).astype(np.float32), ARRAY_BUFFER, bounds=True),
+            "TEXCOORD_0": gltf.add_array(sheet.uv, ARRAY_BUFFER),
+        },
+        "indices": gltf.add_array(sheet.faces.astype(index_dtype).reshape(-1), ELEMENT_ARRAY_BUFFER),
+        "material": _unlit_material(gltf, sheet.name, (1.0, 1.0, 1.0), gltf.add_texture(sheet.texture)),
+        "mode": TRIANGLES,
+    }
+    mesh = gltf.add("meshes", name=sheet.name, primitives=[primitive])
+    gltf.add_node(name=sheet.name, mesh=mesh, translation=centroid.tolist())
 
 
 def _add_points(gltf: GltfWriter, reconstruction: Reconstruction) -> None:

@@ -16,6 +16,7 @@ JsonObject = dict[str, Any]
 
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 POINTS, LINES, LINE_STRIP, TRIANGLES = 0, 1, 3, 4
+LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP = 9729, 9987, 33071
 
 _COMPONENT = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
 _TYPE = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
@@ -86,6 +87,14 @@ class GltfWriter:
         }
         accessor: JsonObject = {"componentType": _COMPONENT["f4"], "count": len(vectors), "type": "VEC3"}
         return self.add("accessors", **accessor, **_bounds(vectors), sparse=sparse)
+
+    def add_texture(self, jpeg: bytes) -> int:
+        """Append a JPEG and a texture that shows it, unrepeated; return the texture's index."""
+        view = self._add_view(np.frombuffer(jpeg, dtype=np.uint8), None)
+        image = self.add("images", bufferView=view, mimeType="image/jpeg")
+        if "samplers" not in self._parts:
+            self.add("samplers", magFilter=LINEAR, minFilter=LINEAR_MIPMAP_LINEAR, wrapS=CLAMP, wrapT=CLAMP)
+        return self.add("textures", sampler=0, source=image)
 
     def _add_view(self, array: np.ndarray, target: int | None) -> int:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))

@@ -14,11 +14,11 @@ from synthetic_scene import prediction_of
 
 from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody
-from human3r.commands.results import moments_beside
+from human3r.commands.results import file_beside
 from human3r.errors import DiskFullError, InputError
 from human3r.exporting import FORMATS, check_formats, export, format_of, write_all
 from human3r.exporting.manifest import is_listed, remove_listed, write_manifest
-from human3r.exporting.viewer.moments import Moments
+from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
@@ -185,13 +185,13 @@ def test_points_beside_a_result_are_used_only_with_the_manifest_of_both(tmp_path
     result, moments = tmp_path / "reconstruction.npz", tmp_path / "moments.bin"
     result.write_bytes(b"result")
     moments.write_bytes(b"points")
-    assert moments_beside(result) is None
+    assert file_beside(result, MOMENTS_NAME) is None
     write_manifest(tmp_path, [moments])
-    assert moments_beside(result) is None
+    assert file_beside(result, MOMENTS_NAME) is None
     write_manifest(tmp_path, [result, moments])
-    assert moments_beside(result) == moments_beside(tmp_path) == moments
+    assert file_beside(result, MOMENTS_NAME) == file_beside(tmp_path, MOMENTS_NAME) == moments
     result.write_bytes(b"another run's")
-    assert moments_beside(tmp_path) is None
+    assert file_beside(tmp_path, MOMENTS_NAME) is None
 
 
 def test_saving_a_result_under_another_ending_names_the_function_that_does_it(

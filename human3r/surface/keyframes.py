@@ -1,0 +1,216 @@
+"""Gathers keyframes in a run: depth and picture of every new view, without people, in bounded memory.
+
+A camera that stands gives one keyframe, the median of looks spread over the clip; a camera that moves gives one for
+every view that the others do not show.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from human3r.results.scene_fusion import is_still
+from human3r.results.trusted_pixels import person_pixels, trusted_pixels
+from human3r.surface.clean_plate import median_depth, median_picture
+from human3r.surface.looks import Lens, Look
+
+if TYPE_CHECKING:
+    from human3r.records import FramePrediction
+
+MAX_PICTURE_PX = 2048
+"""Longer side of a keyframe's picture."""
+MAX_KEYFRAMES = 24
+"""When there are more, every second is dropped and new ones must show more."""
+MAX_LOOKS = 12
+"""At one view; when there are more, every second is dropped and the others come half as often."""
+_FIRST_INTERVAL_S = 0.1
+_NEAR_SLACK = 25.0
+"""Frames of a camera that moved up to this many times further than a still one are looks at the same view."""
+_NEW_SHARE = 0.25
+"""A view is new when this share of what it shows is in no other keyframe."""
+_MORE_NEW = 1.5
+"""Factor on the share whenever keyframes were dropped."""
+_PROBE_STEP_PX = 8
+"""Every eighth row and column of a frame tells whether its view is new."""
+_SAME_DEPTH = 0.3
+"""A keyframe shows a point if it has a surface within this fraction of the point's depth."""
+_MUCH_NEARER = 0.5
+"""What is seen from less than this fraction of a keyframe's distance is new."""
+_JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """One view of the scene without people."""
+
+    frame_index: int
+    """Frame of the source clip whose camera sees this view."""
+    depth: np.ndarray
+    """``h w`` float16: camera z as the network gives it, meters; 0 where nobody saw the scene."""
+    rect_px: tuple[float, float, float, float]
+    """(x0, y0, x1, y1) of the source frame that ``depth`` covers, pixel edges."""
+    picture: bytes
+    """JPEG of the whole upright frame, at most ``MAX_PICTURE_PX`` long."""
+
+
+@dataclass
+class _View:
+    """A keyframe in the making."""
+
+    frame_index: int
+    shot: int
+    lens: Lens
+    depth: np.ndarray
+    """Of the first look."""
+    median_depth: float
+    looks: list[Look] = field(default_factory=list)
+    interval_s: float = _FIRST_INTERVAL_S
+    last_s: float = -np.inf
+
+    def is_near(self, T_world_camera: np.ndarray) -> bool:
+        """Return whether a camera is so near that its frames are looks at this view."""
+        return is_still(self.lens.T_world_camera, T_world_camera, self.median_depth, slack=_NEAR_SLACK)
+
+    def add(self, look: Look, time_s: float) -> None:
+        if len(self.looks) == MAX_LOOKS:
+            self.looks = self.looks[::2]
+            self.interval_s *= 2
+        self.looks.append(look)
+        self.last_s = time_s
+
+    def shows(self, points_world: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """Return ``n`` bool: the view shows points that another frame sees from ``distance``, about as well."""
+        height, width = self.depth.shape
+        row, column, z = self.lens.project(points_world, (height, width))
+        row, column = np.round(row), np.round(column)
+        is_inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        here = self.depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
+        return is_inside & (np.abs(here - z) < _SAME_DEPTH * z) & (distance > _MUCH_NEARER * z)
+
+    def finish(self) -> Keyframe:
+        first = self.looks[0]
+        is_still = all(look.is_still(self.lens, self.median_depth) for look in self.looks)
+        looks = (
+            self.looks if is_still else [first, *(look.seen_from(self.lens, first.depth) for look in self.looks[1:])]
+        )
+        depth = median_depth(_leveled([look.depth for look in looks]))
+        hidden = [self._on_picture(look.is_hidden, look.picture.shape) for look in looks]
+        picture = median_picture([look.picture for look in looks], hidden)
+        if not is_still:
+            # The frame itself is sharp, which the middle of others that moved is not.
+            picture = np.where(hidden[0][..., None], picture, first.picture)
+        return Keyframe(self.frame_index, depth.astype(np.float16), self.lens.rect_px, encode_jpeg(picture))
+
+    def _on_picture(self, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return a mask ``h w`` on the pixels of a picture of the whole frame."""
+        x0, y0, x1, y1 = self.lens.rect_px
+        u = (np.arange(shape[1]) + 0.5) / shape[1] * self.lens.image_size[1]
+        v = (np.arange(shape[0]) + 0.5) / shape[0] * self.lens.image_size[0]
+        column = np.floor((u - x0) / (x1 - x0) * mask.shape[1]).clip(0, mask.shape[1] - 1).astype(int)
+        row = np.floor((v - y0) / (y1 - y0) * mask.shape[0]).clip(0, mask.shape[0] - 1).astype(int)
+        return mask[row[:, None], column]
+
+
+def _leveled(depths: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return depth maps of one view at their middle scale: single frames differ, early ones by up to a half."""
+    first = depths[0]
+    factors = []
+    for depth in depths:
+        is_common = (depth > 0) & (first > 0)
+        factors.append(float(np.median(first[is_common] / depth[is_common])) if is_common.any() else 1.0)
+    middle = float(np.median(factors))
+    return [depth * np.float32(factor / middle) for depth, factor in zip(depths, factors, strict=True)]
+
+
+class KeyframeCollector:
+    """Takes the frames of a run and keeps its keyframes; ``finish`` returns them."""
+
+    def __init__(self) -> None:
+        self._finished: list[Keyframe] = []
+        self._views: list[_View] = []
+        """All of them; those before the last are finished and have no looks."""
+        self._new_share = _NEW_SHARE
+        self._awaits_source = False
+
+    def add(self, prediction: FramePrediction) -> None:
+        """Take the next frame."""
+        self._awaits_source = False
+        lens = lens_of(prediction)
+        view = self._views[-1] if self._views else None
+        is_same_shot = view is not None and view.shot == prediction.shot
+        is_near = view is not None and is_same_shot and view.is_near(lens.T_world_camera)
+        if view is not None and is_near and 0 <= prediction.time_s - view.last_s < view.interval_s:
+            return
+        is_person = person_pixels(prediction)
+        depth = np.where(trusted_pixels(prediction) & ~is_person, prediction.pointmap_camera[..., 2].numpy(), 0)
+        if not depth.any():
+            return
+        if view is None or not is_near:
+            if is_same_shot and not self._is_new(prediction.shot, lens, depth):
+                return
+            view = self._begin(prediction, lens, depth)
+        view.add(Look(depth.astype(np.float32), is_person, prediction.image.numpy(), lens), prediction.time_s)
+        self._awaits_source = True
+
+    def add_source(self, image: np.ndarray) -> None:
+        """Take the upright source frame ``H W 3`` uint8 of the frame that was added last."""
+        if self._awaits_source:
+            looks = self._views[-1].looks
+            looks[-1] = replace(looks[-1], picture=_shrunk(image))
+            self._awaits_source = False
+
+    def finish(self) -> list[Keyframe]:
+        """Return the keyframes so far, in order; more frames may follow."""
+        return [*self._finished, *(view.finish() for view in self._views[-1:])]
+
+    def _begin(self, prediction: FramePrediction, lens: Lens, depth: np.ndarray) -> _View:
+        self._finished = self.finish()
+        for view in self._views:
+            view.looks = []
+        if len(self._views) == MAX_KEYFRAMES:
+            self._finished, self._views = self._finished[::2], self._views[::2]
+            self._new_share = min(_MORE_NEW * self._new_share, 0.9)
+        middle = float(np.median(depth[depth > 0]))
+        self._views.append(_View(prediction.frame_index, prediction.shot, lens, depth, middle))
+        return self._views[-1]
+
+    def _is_new(self, shot: int, lens: Lens, depth: np.ndarray) -> bool:
+        is_probe = np.zeros(depth.shape, dtype=bool)
+        is_probe[_PROBE_STEP_PX // 2 :: _PROBE_STEP_PX, _PROBE_STEP_PX // 2 :: _PROBE_STEP_PX] = True
+        is_probe &= depth > 0
+        if not is_probe.any():
+            return False
+        points, distance = lens.points(depth)[is_probe], depth[is_probe]
+        is_shown = np.zeros(len(points), dtype=bool)
+        for view in (view for view in reversed(self._views) if view.shot == shot):
+            is_shown |= view.shows(points, distance)
+            if np.mean(~is_shown) < self._new_share:
+                return False
+        return True
+
+
+def lens_of(prediction: FramePrediction) -> Lens:
+    """Return the camera of a frame."""
+    camera = prediction.camera
+    T_world_camera, K = (matrix.numpy().astype(np.float64) for matrix in (camera.T_world_camera, camera.K))
+    return Lens(T_world_camera, K, prediction.source_rect_px, camera.image_size)
+
+
+def encode_jpeg(picture: np.ndarray, quality: int = _JPEG_QUALITY) -> bytes:
+    """Return ``H W 3`` uint8 as JPEG."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    longest = max(image.shape[:2])
+    if longest <= MAX_PICTURE_PX:
+        return image
+    height, width = (max(1, round(side * MAX_PICTURE_PX / longest)) for side in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX, reducing_gap=2))

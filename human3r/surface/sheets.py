@@ -1,0 +1,231 @@
+"""Textured surfaces of a finished result: one sheet per keyframe, without what a better sheet shows already."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from human3r.geometry.fusion import connected_parts, dilate
+from human3r.geometry.rigid import transform_points
+from human3r.surface.flatness import flattened, sloping
+from human3r.surface.grid_mesh import GridMesh, triangulate
+from human3r.surface.keyframes import Keyframe, encode_jpeg
+from human3r.surface.looks import Lens
+from human3r.surface.outlines import sharpened
+
+if TYPE_CHECKING:
+    from human3r.results.reconstruction import Reconstruction
+
+DepthCorrection = Callable[[np.ndarray, int], np.ndarray]
+"""Takes depths ``h w`` of a keyframe (0 is unknown) and its row among the processed frames; returns the final ones."""
+
+MAX_TRIANGLES = 240_000
+"""Of all sheets together; larger surfaces are built more coarsely."""
+_COARSER = 1.5
+_MAX_TEXTURE_PIXELS = 9_000_000
+"""Of all textures together, about 3 MB."""
+_TEXTURE_QUALITY = 85
+_MAX_SHARPENED = 4
+"""With more keyframes each is meshed at the network's resolution."""
+_MIN_ISLAND = 4e-4
+"""Pieces that cover less of the image than this are left out."""
+_AGREES = 0.9
+"""A surface at this fraction of a point's depth or behind it shows the point, or empty space instead of it."""
+_TIE = 0.97
+"""Of two sheets that see a point from distances with a ratio this close to 1, the earlier one keeps it."""
+_SEAM_PX = 2
+"""Sheets overlap by this much."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One textured piece of the scene in the y-up world whose floor is y = 0; seen from its front only."""
+
+    name: str
+    """``scene_<shot>_<number>``"""
+    vertices: np.ndarray
+    """``V 3`` float32, meters."""
+    uv: np.ndarray
+    """``V 2`` float32 in [0, 1], from the texture's top left corner."""
+    faces: np.ndarray
+    """``F 3`` int32, counter-clockwise seen from the camera."""
+    texture: bytes
+    """JPEG."""
+
+
+class LazySurface:
+    """The surface of a result, built when it is first asked for.
+
+    Args:
+        reconstruction: The result.
+        keyframes: Of the same run; none give no surface.
+    """
+
+    def __init__(self, reconstruction: Reconstruction, keyframes: Sequence[Keyframe] = ()) -> None:
+        self._reconstruction, self._keyframes = reconstruction, keyframes
+
+    @cached_property
+    def sheets(self) -> list[Sheet]:
+        """The sheets, in the order of their keyframes."""
+        return build_surface(self._reconstruction, self._keyframes)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A keyframe in the result."""
+
+    lens: Lens
+    shot: int
+    depth: np.ndarray
+    """``h w`` float32 meters, 0 where nothing is shown."""
+    picture: np.ndarray
+    """``H W 3`` uint8"""
+
+
+def scaled_depth(reconstruction: Reconstruction) -> DepthCorrection:
+    """Return the correction that a result's depths had when the run was finished: a common factor."""
+    factor = np.float32(reconstruction.meta.get("depth_scale", 1.0))  # type: ignore[arg-type]
+    return lambda depth, row: depth * factor
+
+
+def build_surface(
+    reconstruction: Reconstruction,
+    keyframes: Sequence[Keyframe],
+    *,
+    correct_depth: DepthCorrection | None = None,
+    max_triangles: int = MAX_TRIANGLES,
+) -> list[Sheet]:
+    """Build the scene's surface.
+
+    Args:
+        reconstruction: The result; its cameras place the keyframes.
+        keyframes: Of the same run; those of frames that the result lacks are left out.
+        correct_depth: From the network's depths to the result's; by default ``scaled_depth``.
+        max_triangles: Limit of all sheets together.
+    """
+    parts = _parts(reconstruction, keyframes, correct_depth or scaled_depth(reconstruction))
+    shown = [_without_islands(_without_better(parts, index)) for index in range(len(parts))]
+    kept = [index for index, depth in enumerate(shown) if depth.any()]
+    factor = 2 if len(kept) <= _MAX_SHARPENED else 1
+    maps = [sharpened(flattened(shown[index]), parts[index].picture, factor) for index in kept]
+    slopes = [sloping(shown[index]).repeat(factor, axis=0).repeat(factor, axis=1) / factor for index in kept]
+    meshes = _meshes([parts[index].lens for index in kept], maps, slopes, max_triangles)
+    pixels = sum(parts[index].picture[..., 0].size for index in kept)
+    shrinking = min(1.0, (_MAX_TEXTURE_PIXELS / max(pixels, 1)) ** 0.5)
+    return [
+        _sheet(
+            f"scene_{parts[index].shot}_{number}",
+            parts[index],
+            depth.shape,
+            mesh,
+            shrinking,
+            reconstruction.T_gravity_world,
+        )
+        for number, (index, depth, mesh) in enumerate(zip(kept, maps, meshes, strict=True))
+        if len(mesh.faces)
+    ]
+
+
+def _parts(
+    reconstruction: Reconstruction, keyframes: Sequence[Keyframe], correct_depth: DepthCorrection
+) -> list[_Part]:
+    row_of = {int(index): row for row, index in enumerate(reconstruction.frame_index)}
+    height, width = (int(side) for side in reconstruction.image_size)
+    parts = []
+    for keyframe in keyframes:
+        if keyframe.frame_index not in row_of:
+            continue
+        row = row_of[keyframe.frame_index]
+        lens = Lens(
+            reconstruction.T_world_camera[row].astype(np.float64),
+            reconstruction.K[row].astype(np.float64),
+            keyframe.rect_px,
+            (height, width),
+        )
+        depth = correct_depth(keyframe.depth.astype(np.float32), row).astype(np.float32)
+        parts.append(
+            _Part(
+                lens,
+                int(reconstruction.shot[row]),
+                depth,
+                np.asarray(Image.open(io.BytesIO(keyframe.picture)).convert("RGB")),
+            )
+        )
+    return parts
+
+
+def _without_better(parts: Sequence[_Part], index: int) -> np.ndarray:
+    """Return the depths of a part without those that another part shows from nearer."""
+    part = parts[index]
+    is_known = part.depth > 0
+    if len(parts) == 1 or not is_known.any():
+        return part.depth
+    points, own = part.lens.points(part.depth)[is_known], part.depth[is_known]
+    is_better = np.zeros(len(own), dtype=bool)
+    for other_index, other in enumerate(parts):
+        if other_index == index or other.shot != part.shot:
+            continue
+        row, column, z = other.lens.project(points, other.depth.shape)
+        row, column = np.round(row), np.round(column)
+        height, width = other.depth.shape
+        is_inside = (z > 0) & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        there = other.depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
+        is_nearer = z < own * (1 / _TIE if other_index < index else _TIE)
+        is_better |= is_inside & is_nearer & (there > _AGREES * z)
+    is_left = is_known.copy()
+    is_left[is_known] = ~is_better
+    return np.where(dilate(is_left, _SEAM_PX), part.depth, 0)
+
+
+def _without_islands(depth: np.ndarray) -> np.ndarray:
+    pieces = connected_parts(depth > 0)
+    is_large = np.bincount(pieces.reshape(-1)) >= _MIN_ISLAND * pieces.size
+    is_large[0] = False
+    return np.where(is_large[pieces], depth, 0)
+
+
+def _meshes(
+    lenses: Sequence[Lens], maps: Sequence[np.ndarray], slopes: Sequence[np.ndarray], max_triangles: int
+) -> list[GridMesh]:
+    cells_px = [(lens.rect_px[2] - lens.rect_px[0]) / depth.shape[1] for lens, depth in zip(lenses, maps, strict=True)]
+    coarseness = 1.0
+    while True:
+        meshes = [triangulate(*each, coarseness) for each in zip(maps, cells_px, slopes, strict=True)]
+        if sum(len(mesh.faces) for mesh in meshes) <= max_triangles or coarseness > 100:
+            return meshes
+        coarseness *= _COARSER
+
+
+def _sheet(
+    name: str, part: _Part, shape: tuple[int, ...], mesh: GridMesh, shrinking: float, T_gravity_world: np.ndarray
+) -> Sheet:
+    lens = part.lens
+    u, v = lens.pixels(shape)
+    x = (u[mesh.column] - lens.K[0, 2]) / lens.K[0, 0] * mesh.depth
+    y = (v[mesh.row] - lens.K[1, 2]) / lens.K[1, 1] * mesh.depth
+    T = T_gravity_world.astype(np.float64) @ lens.T_world_camera
+    vertices = transform_points(T, np.stack([x, y, mesh.depth], axis=1))
+    # The texture is cut to what is shown; both are in shares of the source frame.
+    image_height, image_width = lens.image_size
+    place = np.stack([(u[mesh.texture_column] + 0.5) / image_width, (v[mesh.texture_row] + 0.5) / image_height], axis=1)
+    height, width = part.picture.shape[:2]
+    low = np.floor(place.min(axis=0) * (width, height)).astype(int)
+    high = np.ceil(place.max(axis=0) * (width, height)).astype(int)
+    uv = (place * (width, height) - low) / np.maximum(high - low, 1)
+    texture = Image.fromarray(part.picture[low[1] : high[1], low[0] : high[0]])
+    if shrinking < 1:
+        size = max(1, round(texture.width * shrinking)), max(1, round(texture.height * shrinking))
+        texture = texture.resize(size, Image.Resampling.BOX)
+    return Sheet(
+        name=name,
+        vertices=vertices.astype(np.float32),
+        uv=uv.clip(0, 1).astype(np.float32),
+        faces=mesh.faces,
+        texture=encode_jpeg(np.asarray(texture), _TEXTURE_QUALITY),
+    )

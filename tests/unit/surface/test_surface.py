@@ -1,0 +1,128 @@
+"""The scene as surfaces: whole, cut where depth steps, without people, and where the camera saw it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from synthetic_scene import keyframe_of, prediction_of, slanted_plane, walking_reconstruction
+
+from human3r.bodies import SmplxBody
+from human3r.errors import FormatError
+from human3r.rendering.rasterizer import rasterize
+from human3r.results.reconstruction import Reconstruction
+from human3r.surface.clean_plate import median_depth, median_picture
+from human3r.surface.grid_mesh import triangulate
+from human3r.surface.keyframe_file import load_keyframes, save_keyframes
+from human3r.surface.keyframes import KeyframeCollector
+from human3r.surface.sheets import Sheet, build_surface
+
+H, W = 48, 64
+
+
+@pytest.fixture
+def walk(small_body: SmplxBody) -> Reconstruction:
+    return walking_reconstruction(small_body, num_frames=6)
+
+
+def seen_by_camera(walk: Reconstruction, row: int, sheet: Sheet) -> tuple[np.ndarray, np.ndarray]:
+    """Return depth ``H W`` (0: nothing) and color ``H W 3`` of a sheet in a frame's own camera."""
+    T = walk.T_gravity_world.astype(np.float64) @ walk.T_world_camera[row]
+    vertices = (sheet.vertices - T[:3, 3]) @ T[:3, :3]
+    size = (int(walk.image_size[0]), int(walk.image_size[1]))
+    found = rasterize(vertices, sheet.faces, walk.K[row], size)
+    texture = np.asarray(Image.open(io.BytesIO(sheet.texture))).astype(np.float32)
+    uv = (sheet.uv[sheet.faces[found.face]] * found.barycentric[..., None]).sum(axis=1)
+    place = (uv * (texture.shape[1], texture.shape[0]) - 0.5).round().astype(int)
+    depth, color = np.zeros(size[0] * size[1]), np.zeros((size[0] * size[1], 3))
+    depth[found.pixel] = found.depth
+    color[found.pixel] = texture[place[:, 1].clip(0, len(texture) - 1), place[:, 0].clip(0, texture.shape[1] - 1)]
+    return depth.reshape(size), color.reshape(*size, 3)
+
+
+def test_a_plane_is_few_triangles_where_the_camera_saw_it(walk: Reconstruction) -> None:
+    sheet = build_surface(walk, [keyframe_of(walk, 2, slanted_plane(H, W))])[0]
+    assert len(sheet.faces) < H * W
+    depth, color = seen_by_camera(walk, 2, sheet)
+    covered = depth > 0
+    assert covered.mean() > 0.95
+    rows = (np.arange(depth.shape[0]) + 0.5) / depth.shape[0] * H - 0.5
+    expected = 1 / np.interp(rows, np.arange(H), 1 / slanted_plane(H, W)[:, 0])
+    assert np.abs(depth / expected[:, None] - 1)[covered].max() < 0.02
+    # Colors say from which pixel of the frame the texture comes.
+    step_px = max(walk.image_size) / 255
+    columns = np.arange(depth.shape[1])[None, :].repeat(depth.shape[0], axis=0)
+    assert np.abs(color[..., 0] * (depth.shape[1] - 1) / 255 - columns)[covered].max() < 2 + 4 * step_px
+
+
+def test_depth_steps_are_cut_and_show_no_gap_from_the_camera() -> None:
+    depth = np.full((H, W), 5.0, np.float32)
+    depth[10:30, 20:40] = 2.0
+    mesh = triangulate(depth, 1.0)
+    corners = mesh.depth[mesh.faces]
+    assert (corners.max(axis=1) <= 1.06 * corners.min(axis=1)).all()
+    vertices = np.stack([mesh.column * mesh.depth, mesh.row * mesh.depth, mesh.depth], axis=1)
+    assert len(rasterize(vertices, mesh.faces, np.eye(3), (H, W)).pixel) >= 0.99 * (H - 1) * (W - 1)
+
+
+def test_unknown_pixels_are_holes() -> None:
+    depth = np.full((H, W), 3.0, np.float32)
+    depth[8:24, 8:40] = 0
+    mesh = triangulate(depth, 1.0)
+    assert (depth[mesh.row, mesh.column] > 0).all()
+    vertices = np.stack([mesh.column * mesh.depth, mesh.row * mesh.depth, mesh.depth], axis=1)
+    pixel = rasterize(vertices, mesh.faces, np.eye(3), (H, W)).pixel
+    assert not np.isin(pixel, np.flatnonzero(depth == 0)).any()
+
+
+@pytest.mark.parametrize("num_hidden", [0, 1, 4])
+def test_the_median_picture_is_that_of_the_looks_that_count(num_hidden: int) -> None:
+    rng = np.random.default_rng(num_hidden)
+    pictures = rng.integers(0, 255, (5, 6, 7, 3), dtype=np.uint8)
+    hidden = np.zeros((5, 6, 7), dtype=bool)
+    hidden[:num_hidden] = True
+    seen = np.sort(pictures[num_hidden:], axis=0)
+    middle = median_picture(list(pictures), list(hidden))
+    assert ((middle >= seen[(len(seen) - 1) // 2]) & (middle <= seen[len(seen) // 2])).all()
+
+
+def test_the_median_depth_ignores_the_unknown() -> None:
+    depths = [np.array([[value, 0.0]]) for value in (1.0, 0.0, 3.0)]
+    assert median_depth(depths).tolist() == [[1.0, 0.0]]
+
+
+def test_keyframes_of_another_run_are_not_used(walk: Reconstruction, tmp_path: Path) -> None:
+    keyframes = [keyframe_of(walk, 0, slanted_plane(H, W))]
+    save_keyframes(tmp_path / "surface.npz", keyframes, walk)
+    same = load_keyframes(tmp_path / "surface.npz", walk)
+    assert [each.picture for each in same] == [keyframes[0].picture]
+    assert np.array_equal(same[0].depth, keyframes[0].depth)
+    other = replace(walk, frame_index=walk.frame_index + 1)
+    assert load_keyframes(tmp_path / "surface.npz", other) == []
+
+
+def test_a_damaged_file_is_one_sentence(walk: Reconstruction, tmp_path: Path) -> None:
+    (tmp_path / "surface.npz").write_bytes(b"PK damaged")
+    with pytest.raises(FormatError, match=r"surface\.npz"):
+        load_keyframes(tmp_path / "surface.npz", walk)
+
+
+def test_a_standing_camera_gives_one_keyframe_and_a_turn_another(walk: Reconstruction) -> None:
+    collector = KeyframeCollector()
+    first = prediction_of(walk, 0, (H, W))
+    height, width = first.camera.image_size
+    for number in range(4):
+        collector.add(replace(first, time_s=0.2 * number, frame_index=number))
+        collector.add_source(np.full((height, width, 3), 50 + number, np.uint8))
+    assert [keyframe.frame_index for keyframe in collector.finish()] == [0]
+    turn = torch.tensor([[0.0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]])
+    turned = replace(first.camera, T_world_camera=first.camera.T_world_camera @ turn)
+    collector.add(replace(first, camera=turned, time_s=1.0, frame_index=9))
+    keyframes = collector.finish()
+    assert [keyframe.frame_index for keyframe in keyframes] == [0, 9]
+    assert Image.open(io.BytesIO(keyframes[0].picture)).size == (width, height)
