@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from human3r import Reconstruction, SmplxBody
 
 EVERYTHING = "everything.zip"
-_FORMATS = {item.file: item for item in EXPORT_FORMATS}
+_FORMATS = {item.file: item for item in EXPORT_FORMATS if item.is_installed}
 _PLAYER_FILES = (MOMENTS_NAME, PLAYER_SCENE_NAME, KEYFRAMES_NAME)
 """Read by the page's own viewer and exporters, and offered to nobody."""
 WITH_RUN = ("scene.glb", "overlay.mp4")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from human3r.atomic import write_bytes
-from human3r.errors import InputError
+from human3r.errors import InputError, ResourceError
 from human3r.exporting.amass import write_amass
 from human3r.exporting.archive import write_zip
 from human3r.exporting.bvh import write_bvh
@@ -66,6 +67,8 @@ class ExportFormat:
     """Written by ``reconstruct`` unless formats are named."""
     needs: Literal["", "clip"] = ""
     """What must be given beside the reconstruction and its body."""
+    extra: tuple[str, str] | None = None
+    """Module of an optional package without which it cannot be written, and the extra of human3r that installs it."""
     folder: str | None = None
     """Of a format of several files: the subfolder of a result folder; None for a format of one file."""
     endings: tuple[str, ...] = ()
@@ -73,6 +76,11 @@ class ExportFormat:
     main: str = ""
     """Of a format of several files that belong together: the ending of the one that names the others, which are put
     beside it."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the optional package that the format takes is there."""
+        return self.extra is None or find_spec(self.extra[0]) is not None
 
     def write_into(self, source: ExportSource, folder: Path) -> list[Path]:
         """Write the format into a result folder under its usual names and return the files."""
@@ -113,6 +121,14 @@ class ExportFormat:
         """Raise ``InputError`` if something that the format needs is not given."""
         if self.needs == "clip" and source.clip is None:
             raise InputError(f"The format {self.name} needs the source clip.", f"Give the clip, or omit {self.name}.")
+        self.check_installed()
+
+    def check_installed(self) -> None:
+        """Raise ``ResourceError`` if the optional package that the format takes is missing."""
+        if self.extra is not None and not self.is_installed:
+            module, extra = self.extra
+            message = f"The format {self.name} needs the Python module {module}, which is not installed."
+            raise ResourceError(message, f"Run 'pip install human3r[{extra}]', or omit {self.name}.")
 
 
 def _write_viser(source: ExportSource, path: Path) -> None:
@@ -160,6 +176,12 @@ def _write_obj(source: ExportSource, path: Path) -> None:
     write_obj(source.reconstruction, path, source.body, source.sheets)
 
 
+def _write_usdz(source: ExportSource, path: Path) -> None:
+    from human3r.exporting.usd.usdz import write_usdz
+
+    write_usdz(source.reconstruction, path, source.body, source.sheets)
+
+
 def _write_npz(source: ExportSource, path: Path) -> None:
     source.reconstruction.save(path)
 
@@ -171,6 +193,7 @@ _STILL = "the scene as a still, for viewers without animation"
 _AMASS = "one SMPL-X motion per person with AMASS's field names"
 _BVH = "one skeleton animation per person, for motion-capture tools"
 _OBJ = "the scene and its people as a still, with textures; opens in every 3D program"
+_USDZ = "animated people, camera and surface: AR on iPhones, Blender, Omniverse"
 _COLMAP = "cameras and points as a COLMAP text model"
 EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat("npz", "reconstruction.npz", _NPZ, _write_npz, _DEFAULT),
@@ -192,13 +215,14 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat("amass", "amass.zip", _AMASS, _bodies(write_amass), folder=".", endings=("amass.zip", "amass.npz")),
     ExportFormat("bvh", "bvh.zip", _BVH, _bodies(write_bvh), folder=".", endings=("bvh.zip", ".bvh")),
     ExportFormat("obj", "obj.zip", _OBJ, _write_obj, folder="obj", endings=("obj.zip", ".obj"), main=".obj"),
+    ExportFormat("usdz", "scene.usdz", _USDZ, _write_usdz, extra=("pxr", "usd")),
     ExportFormat("tum", "cameras_tum.txt", "the camera path as TUM RGB-D tools and evo read it", _arrays(write_tum)),
     ExportFormat("colmap", "colmap.zip", _COLMAP, _arrays(write_colmap), folder="colmap", endings=("colmap.zip",)),
 )
 """Every format, in writing order: a crash in a later one leaves the arrays."""
 FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
 """Their names."""
-SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj"})
+SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj", "usdz"})
 """Those that show the scene's surface."""
 DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
 """What ``reconstruct`` writes unless formats are named."""
@@ -213,6 +237,7 @@ def check_formats(formats: str | Iterable[str]) -> list[str]:
 
     Raises:
         InputError: A format does not exist, or none is named.
+        ResourceError: The optional package that a format takes is not installed.
     """
     given = formats.split(",") if isinstance(formats, str) else formats
     wanted = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in given]
@@ -222,7 +247,10 @@ def check_formats(formats: str | Iterable[str]) -> list[str]:
         raise InputError(f"Unknown format {', '.join(unknown)}.", known)
     if not any(wanted):
         raise InputError("No format is named.", known)
-    return [name for name in FORMATS if name in wanted]
+    chosen = [each for each in EXPORT_FORMATS if each.name in wanted]
+    for each in chosen:
+        each.check_installed()
+    return [each.name for each in chosen]
 
 
 def format_of(path: Path) -> ExportFormat:

@@ -1,7 +1,7 @@
 """One person of a reconstruction as a skinned figure: rest mesh, skeleton, and a pose per seen frame.
 
-Shared by the formats that animate bones (GLB, viser, BVH). The shape of a person is constant over time (the track's);
-what the bones alone cannot say (face, pose correctives) is left to ``corrections``.
+Shared by the formats that animate bones (GLB, USDZ, viser, BVH). The shape of a person is constant over time (the
+track's); what the bones alone cannot say (face, pose correctives) is left to ``corrections``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NUM_INFLUENCES = 4
 """Bones per vertex that core glTF promises and that viser reads."""
+OPENCV_FROM_GL_CAMERA = np.diag([1.0, -1.0, -1.0])
+"""Cameras of glTF and USD look along -z with y up; ours along +z with y down."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,14 @@ from human3r.exporting.gltf.writer import (
     TRIANGLES,
     GltfWriter,
 )
-from human3r.exporting.motion import PersonMotion, Skin, build_motion, build_skin, continuous_quat_xyzw
+from human3r.exporting.motion import (
+    OPENCV_FROM_GL_CAMERA,
+    PersonMotion,
+    Skin,
+    build_motion,
+    build_skin,
+    continuous_quat_xyzw,
+)
 from human3r.exporting.scene_points import thinned_points
 from human3r.geometry.mesh import vertex_normals
 from human3r.palette import person_color, srgb_to_linear
@@ -38,8 +45,6 @@ if TYPE_CHECKING:
     from human3r.surface.sheets import Sheet
 
 FRUSTUM_DEPTH_M = 0.25
-_OPENCV_FROM_GLTF_CAMERA = np.diag([1.0, -1.0, -1.0])
-"""glTF cameras look along -z with y up; ours along +z with y down."""
 _STEP_LEAD_S = 1e-3
 """Presence switches this much before its frame: a float32 key may round to just after the time a player asks for."""
 _STILL_M = 2e-5
@@ -255,7 +260,7 @@ def _add_camera(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
         "znear": _NEAR_M,
         "zfar": _FAR_M,
     }
-    quats = continuous_quat_xyzw(T[:, :3, :3] @ _OPENCV_FROM_GLTF_CAMERA)
+    quats = continuous_quat_xyzw(T[:, :3, :3] @ OPENCV_FROM_GL_CAMERA)
     node = gltf.add_node(
         world,
         name="camera",

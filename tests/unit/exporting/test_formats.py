@@ -15,12 +15,14 @@ from synthetic_scene import prediction_of
 from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody
 from human3r.commands.results import file_beside
-from human3r.errors import DiskFullError, InputError
-from human3r.exporting import FORMATS, check_formats, export, format_of, write_all
+from human3r.errors import DiskFullError, InputError, ResourceError
+from human3r.exporting import EXPORT_FORMATS, check_formats, export, format_of, write_all
 from human3r.exporting.manifest import is_listed, remove_listed, write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
+
+FORMATS = [each.name for each in EXPORT_FORMATS if each.is_installed]
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_all_formats_are_written_and_listed(
         assert entry["bytes"] == len(content)
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
     assert steps[-1] == (len(FORMATS), len(FORMATS), "")
-    assert [name for _, _, name in steps[:-1]] == list(FORMATS)
+    assert [name for _, _, name in steps[:-1]] == FORMATS
 
 
 def test_an_unknown_format_is_named_before_anything_is_written(
@@ -211,6 +213,15 @@ def test_a_folder_in_the_place_of_the_file_is_a_typed_error(tmp_path: Path, walk
 def test_an_unknown_ending_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
     with pytest.raises(InputError, match=r"\.xyz"):
         export(walk, tmp_path / "a.xyz", body=small_body)
+
+
+def test_a_format_whose_package_is_missing_says_so_before_anything_is_written(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("human3r.exporting.formats.find_spec", lambda name: None)
+    with pytest.raises(ResourceError, match=r"pxr.*human3r\[usd\]"):
+        write_all(walk, tmp_path / "out", "npz, usdz", body=small_body)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
