@@ -221,6 +221,7 @@ def _add_result_commands(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
     parser.add_argument("--clip", metavar="CLIP", type=Path, help="the source clip: needed for .mp4")
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
+    parser.add_argument("--person", metavar="ID", type=int, help="this identity alone, without the scene")
 
 
 def _add_models(commands: argparse._SubParsersAction) -> None:

@@ -49,15 +49,18 @@ def export(options: argparse.Namespace) -> int:
 
     formats = check_formats(options.formats) if options.formats else None
     result = load_result(options.path)
+    is_alone = options.person is not None
+    if is_alone:
+        result = result.only(options.person)
     given = {
         "body": load_matching_body(options.body, result),
         "clip": options.clip,
-        "moments": file_beside(options.path, MOMENTS_NAME),
-        "keyframes": file_beside(options.path, KEYFRAMES_NAME),
+        "moments": None if is_alone else file_beside(options.path, MOMENTS_NAME),
+        "keyframes": None if is_alone else file_beside(options.path, KEYFRAMES_NAME),
         "with_points": options.points,
     }
     wanted = formats or [format_of(options.output).name]
-    if given["keyframes"] is None and SURFACE_FORMATS.intersection(wanted):
+    if not is_alone and given["keyframes"] is None and SURFACE_FORMATS.intersection(wanted):
         print(f"note: the scene is exported as points: {KEYFRAMES_NAME} of its run is not there.", file=sys.stderr)
     if formats is None:
         print(export(result, options.output, **given))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -126,6 +126,23 @@ class Reconstruction(PersonColumns):
             Track(int(identity), betas, self.person_frame[observations], observations)
             for identity, betas, observations in zip(self.track_id, self.track_betas, rows, strict=True)
         ]
+
+    def only(self, track_id: int) -> Reconstruction:
+        """Return one identity with the camera, without the scene.
+
+        Raises:
+            InputError: There is no such identity.
+        """
+        if track_id not in self.track_id:
+            known = ", ".join(map(str, self.track_id.tolist())) or "none"
+            raise InputError(f"There is no person {track_id}.", f"The identities of this result are: {known}.")
+        rows = {"N": self.person_track == track_id, "K": self.track_id == track_id, "M": slice(0), "D": slice(0)}
+        kept = {
+            name: getattr(self, name)[rows[shape[0]]]
+            for name, (_, shape) in columns_of(Reconstruction).items()
+            if shape[0] in rows and getattr(self, name) is not None
+        }
+        return replace(self, **kept)
 
     def save(self, path: str | Path) -> None:
         """Write the file whole or not at all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from gltf_player import GltfPlayer
 from synthetic_scene import stand_in_body, walking_reconstruction
 
 from human3r.bodies import SmplxBody, load_body
+from human3r.cli import main
 from human3r.exporting.gltf.glb import glb_bytes
 from human3r.results.posing import posed_vertices, rows_of_frame
 from human3r.results.reconstruction import Reconstruction
@@ -135,3 +137,17 @@ def test_a_single_frame_is_a_valid_scene(small_body: SmplxBody) -> None:
     reconstruction = walking_reconstruction(small_body, num_frames=1)
     player = GltfPlayer(glb_bytes(reconstruction, small_body))
     assert worst_vertex_error(player, reconstruction, small_body, 0) < TOLERANCE_M
+
+
+def test_one_person_alone(walk: Reconstruction, tmp_path: Path) -> None:
+    replace(walk, meta={}).save(tmp_path / "clip.npz")
+    output = tmp_path / "second.glb"
+    assert main(["export", str(tmp_path), "-o", str(output), "--person", "2"]) == 2, "no such file"
+    assert main(["export", str(tmp_path / "clip.npz"), "-o", str(output), "--person", "7"]) == 2, "no such person"
+    assert not output.exists()
+    assert main(["export", str(tmp_path / "clip.npz"), "-o", str(output), "--person", "2"]) == 0
+    names = {node.get("name") for node in GltfPlayer(output.read_bytes()).document["nodes"]}
+    assert {"person_2", "camera"} < names
+    assert not {"person_1", "scene_points"} & names
+    alone = walk.only(2)
+    assert len(alone.person_frame) == (walk.person_track == 2).sum() > 0
