@@ -14,8 +14,8 @@ from pathlib import Path
 
 from demo.engine import Engine
 from demo.page import messages
-from demo.runs import Outcome, outcome_of
 from demo.storage import ResultStore, RunFolder
+from demo.updates import Outcome, outcome_of
 from human3r import KEYFRAMES_NAME, MOMENTS_NAME, PLAYER_SCENE_NAME, Reconstruction
 
 ROOT = Path(__file__).parent.parent / "examples"
@@ -81,6 +81,10 @@ class Gallery:
                     return None
                 self._open[example.slug] = outcome
             return self._open[example.slug]
+
+    def opened(self, example: Example) -> Outcome | None:
+        """Return the result of an example if it is prepared already."""
+        return self._open.get(example.slug)
 
     def open_all(self) -> None:
         """Prepare every example, so that the first click finds it ready."""

@@ -67,14 +67,14 @@ class JobQueue:
         self._jobs: list[Job] = []
 
     @contextmanager
-    def slot(self, owner: Visitor) -> Iterator[Job]:
-        """Hold a position in the queue for the duration of a ``with`` block.
+    def slot(self, owner: Visitor, stopped: threading.Event | None = None) -> Iterator[Job]:
+        """Hold a position in the queue for the duration of a ``with`` block; ``stopped`` ends the job when it is set.
 
         Raises:
             QueueFullError: ``max_waiting`` jobs are waiting already.
             VisitorLimitError: The visitor has ``max_per_visitor`` jobs already.
         """
-        job = Job(owner)
+        job = Job(owner, stopped or threading.Event())
         with self._changed:
             num_own = sum(other.owner.key == owner.key for other in self._jobs)
             if owner.key is not None and num_own >= self._max_per_visitor:

@@ -1,16 +1,18 @@
 """One run, from the clip to the files: waits its turn, works in a thread, and reports its progress.
 
-``Runs.start`` is a generator of updates, which the page and the API consume alike. Closing it early stops the run.
+A page launches a run and follows its feed, also after a reload. A program iterates over ``Runs.start``; closing it
+early stops the run.
 """
 
 from __future__ import annotations
 
 import contextvars
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +21,10 @@ import numpy as np
 
 from demo.downloads import FOR_PROGRAMS, WITH_RUN
 from demo.engine import Engine, RunRequest
-from demo.jobs import Job, JobQueue, QueueFullError, Visitor, VisitorLimitError
+from demo.jobs import JobQueue, QueueFullError, Visitor, VisitorLimitError
 from demo.page import messages
 from demo.storage import ResultStore, RunFolder
+from demo.updates import Feed, Outcome, Update, outcome_of
 from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME, Cancelled, Human3RError, InputError, Reconstruction, RunControl
 
 if TYPE_CHECKING:
@@ -30,50 +33,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _QUEUE_UPDATE_S = 0.5
 _PREVIEW_INTERVAL_S = 0.3
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished run."""
-
-    folder: RunFolder
-    frames: int
-    people: int
-    """Number of identities."""
-    fps: float
-    """Of the result."""
-    seconds: float
-    """Duration of the run."""
-    warnings: tuple[str, ...] = ()
-    ready: tuple[str, ...] = ()
-    """Files that exist already."""
-    image_size: tuple[int, int] = (0, 0)
-    """(height, width) of the clip."""
-
-    @property
-    def text(self) -> str:
-        """The line above the viewer."""
-        return messages.finished(self.frames, self.people, self.frames / self.fps)
-
-
-@dataclass(frozen=True)
-class Update:
-    """A change of the page; a field that is None changes nothing."""
-
-    text: str
-    fraction: float | None = None
-    """Completed fraction of the run, [0, 1]."""
-    preview: np.ndarray | None = None
-    """``H W 3`` uint8, the current frame with its people."""
-    live_token: str | None = None
-    """A live viewer has opened under this token."""
-    outcome: Outcome | None = None
-    is_complete: bool = False
-    """The outcome was published before, and all of its files are ready now."""
-    problem: str | None = None
-    """The run ended with this sentence and no result."""
-    note: str | None = None
-    """A remark about a valid result."""
 
 
 @dataclass
@@ -105,6 +64,27 @@ class _Progress:
         )
 
 
+@dataclass(eq=False)
+class Run:
+    """A run that waits or works."""
+
+    token: str
+    """Of its folder, its live viewer and its result."""
+    owner: Visitor
+    """Who started it."""
+    feed: Feed = field(default_factory=Feed)
+    """Its updates; the last one has an ``outcome`` or a ``problem``."""
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Set when the run shall end after the current frame."""
+    is_abandoned: bool = False
+    """Nobody wants the result: it is not written."""
+
+    def abandon(self) -> None:
+        """Stop without a result."""
+        self.is_abandoned = True
+        self.stopped.set()
+
+
 class Runs:
     """Starts runs, of which one is active at a time.
 
@@ -120,36 +100,72 @@ class Runs:
         self._store = store
         self._executor = ThreadPoolExecutor(1, "human3r-run")  # one run is active at a time
         self._live: tuple[str, LiveScene] | None = None
+        self._threads: dict[Run, threading.Thread] = {}
 
     def close(self) -> None:
-        """Stop the active run and wait for its end."""
+        """Stop every run and wait for their ends."""
         self._jobs.stop()
+        for thread in list(self._threads.values()):
+            thread.join()
         self._executor.shutdown()
 
-    def start(self, request: RunRequest, owner: Visitor, *, for_program: bool = False) -> Iterator[Update]:
-        """Yield updates until the last one, which has an ``outcome`` or a ``problem``.
+    def launch(self, request: RunRequest, owner: Visitor, *, for_program: bool = False) -> Run:
+        """Start a run in the background.
 
         Args:
             request: The clip, the model and the options.
             owner: Who asks; ``stop(owner.session)`` ends the run.
             for_program: Write all files before the end instead of on demand.
         """
+        folder = self._store.open(owner.session)
+        run = Run(folder.token, owner)
+        # The request's context is copied: a Space that lends GPUs identifies the visitor by it.
+        target = partial(contextvars.copy_context().run, self._drive, run, request, folder, for_program)
+        self._threads[run] = threading.Thread(target=target, name="human3r-run-feed", daemon=True)
+        self._threads[run].start()
+        return run
+
+    def start(self, request: RunRequest, owner: Visitor, *, for_program: bool = False) -> Iterator[Update]:
+        """Launch a run and yield its updates; closing the generator abandons the run and waits for its end."""
+        run = self.launch(request, owner, for_program=for_program)
+        thread = self._threads.get(run)
+        try:
+            yield from run.feed.watch()
+        except BaseException:  # such as GeneratorExit when a program has left
+            run.abandon()
+            raise
+        finally:
+            if thread is not None:
+                thread.join()
+
+    def _drive(self, run: Run, request: RunRequest, folder: RunFolder, for_program: bool) -> None:
+        """Publish every update of a run; a run without a result leaves no folder."""
+        has_result = False
+        try:
+            with self._store.in_use(folder.token, restart_ttl=True):
+                for update in self._updates(run, request, folder, for_program):
+                    has_result |= update.outcome is not None
+                    run.feed.publish(update)
+        finally:
+            if not has_result:
+                self._store.remove(folder.token)
+            self._threads.pop(run, None)
+            run.feed.end()
+
+    def _updates(self, run: Run, request: RunRequest, folder: RunFolder, for_program: bool) -> Iterator[Update]:
         if request.clip is None:
             yield Update("", problem=messages.NO_CLIP)
             return
         try:
-            with self._jobs.slot(owner) as job:
+            kept = replace(request, clip=folder.keep_clip(request.clip))
+            with self._jobs.slot(run.owner, run.stopped) as job:
                 while (before := self._jobs.wait_turn(job, _QUEUE_UPDATE_S)) and not job.stopped.is_set():
                     yield Update(messages.waiting(before))
                 if job.stopped.is_set():
-                    yield Update("", problem=messages.STOPPED_EMPTY)
-                    return
+                    raise Cancelled(-1)
                 yield Update(messages.LOADING, 0.0)
                 self._engine.load(request.model)
-                folder = self._store.open(owner.session)
-                with self._store.in_use(folder.token, restart_ttl=True):
-                    kept = replace(request, clip=folder.keep_clip(request.clip))
-                    yield from self._work(kept, job, folder, for_program)
+                yield from self._work(kept, run, folder, for_program)
         except VisitorLimitError as error:
             yield Update("", problem=messages.visitor_limit(error.args[0]))
         except QueueFullError as error:
@@ -162,6 +178,10 @@ class Runs:
             yield Update("", problem=str(error))
         except Exception:
             yield Update("", problem=messages.log_internal_error(_LOG))
+
+    def running(self, token: str) -> Run | None:
+        """Return a run that waits or works, by its token."""
+        return next((run for run in list(self._threads) if run.token == token), None)
 
     def find(self, token: str) -> Outcome | None:
         """Return a finished result by its token, or None when it does not exist or has expired."""
@@ -184,33 +204,25 @@ class Runs:
         """Request the end of a session's runs; files remain until they expire."""
         self._jobs.stop(session)
 
-    def _work(self, request: RunRequest, job: Job, folder: RunFolder, for_program: bool) -> Iterator[Update]:
+    def _work(self, request: RunRequest, run: Run, folder: RunFolder, for_program: bool) -> Iterator[Update]:
         started = time.monotonic()
+        scene = self._engine.open_live()
+        self._live = folder.token, scene
         try:
-            scene = self._engine.open_live()
-            self._live = folder.token, scene
             yield Update(messages.READING, 0.0, live_token=folder.token)
             progress = _Progress()
-            control = RunControl(job.stopped.is_set, progress.start)
-            # The request's context is copied: a Space that lends GPUs identifies the visitor by it.
-            run = partial(contextvars.copy_context().run, self._engine.reconstruct)
-            future = self._executor.submit(run, request, [scene, progress], control, folder)
-            try:
-                yield from self._watch(progress, future, job)
-            except BaseException:  # such as GeneratorExit when the page was closed
-                job.stopped.set()
-                wait([future])
-                raise
+            control = RunControl(run.stopped.is_set, progress.start)
+            work = partial(contextvars.copy_context().run, self._engine.reconstruct)
+            future = self._executor.submit(work, request, [scene, progress], control, folder)
+            yield from self._watch(progress, future, run)
             result = future.result()
+            if run.is_abandoned:
+                raise Cancelled(progress.frames_done)
             yield Update(messages.WRITING, 1.0)
             seconds = time.monotonic() - started
-            note = messages.STOPPED if job.stopped.is_set() else note_for_people(len(result.track_id))
             for is_complete, ready in self._write(result, request.clip, folder, for_program):
                 outcome = outcome_of(result, folder, seconds, ready)
-                yield Update(outcome.text, outcome=outcome, is_complete=is_complete, note=note)
-        except BaseException:
-            self._store.remove(folder.token)
-            raise
+                yield Update(outcome.text, outcome=outcome, is_complete=is_complete, note=outcome.note)
         finally:
             self._close_live()
 
@@ -219,11 +231,11 @@ class Runs:
         if live is not None:
             live[1].close()
 
-    def _watch(self, progress: _Progress, future: Future[Reconstruction], job: Job) -> Iterator[Update]:
+    def _watch(self, progress: _Progress, future: Future[Reconstruction], run: Run) -> Iterator[Update]:
         shown = 0
         while not future.done():
             wait([future], _PREVIEW_INTERVAL_S)
-            if job.stopped.is_set():
+            if run.stopped.is_set():
                 yield Update(messages.STOPPING, 1.0)
                 wait([future])
                 return
@@ -243,24 +255,3 @@ class Runs:
                 if name not in ready and self._engine.export(result, clip, folder, name):
                     ready.append(name)
             yield is_complete, tuple(ready)
-
-
-def note_for_people(num_people: int) -> str | None:
-    """Return the remark about a result without people."""
-    return None if num_people else messages.NO_PEOPLE
-
-
-def outcome_of(result: Reconstruction, folder: RunFolder, seconds: float, ready: tuple[str, ...]) -> Outcome:
-    """Return the facts about a result that the page and the API show."""
-    warnings = result.meta.get("warnings", ())
-    height, width = (int(value) for value in result.image_size)
-    return Outcome(
-        folder=folder,
-        frames=result.num_frames,
-        people=len(result.track_id),
-        fps=result.fps,
-        seconds=seconds,
-        warnings=tuple(str(item) for item in warnings) if isinstance(warnings, list | tuple) else (),
-        ready=ready,
-        image_size=(height, width),
-    )

@@ -93,7 +93,7 @@ class Demo:
             OSError: The port is taken.
         """
         host = self.settings.host
-        services = Services(self.settings, self.engine, self.runs, self.gallery, self.engine.model_names())
+        services = Services(self.settings, self.engine, self.runs, self.store, self.gallery, self.engine.model_names())
         page = build_page(services)
         page.queue(max_size=2 * self.settings.max_waiting)  # bounds requests; ``jobs`` bounds runs
         site = Site(self.store, self.runs.live_url, self.health, self.make)

@@ -49,6 +49,8 @@ class Settings:
     """Maximum number of stored results; the oldest is removed first."""
     file_ttl_s: float = 60 * 60
     """Time to live of a result and its files."""
+    reload_grace_s: float = 15
+    """A run ends when no page has shown it for this long: enough for a reload."""
     sweep_every_s: float = 30
     """Interval between removals of expired results."""
 

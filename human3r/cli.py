@@ -229,7 +229,7 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_json(_command(actions, "list", "models.list_models", "what exists, its license, and whether it is here"))
     parser = _command(actions, "download", "models.download", "fetch released weights from the hub")
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="one that 'models list' shows with an address")
     parser.add_argument("--revision", metavar="COMMIT", help="commit of the hub repository, 40 hexadecimal digits")
     parser = _command(actions, "convert", "models.convert", "turn a released .pth into .safetensors, strictly")
     parser.add_argument("checkpoint", metavar="PTH", type=Path)

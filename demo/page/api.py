@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,15 @@ import gradio as gr
 from demo.engine import Engine, RunRequest
 from demo.examples import Gallery
 from demo.jobs import Visitor
-from demo.runs import Runs, Update
+from demo.runs import Runs
 from demo.settings import Settings
+from demo.storage import ResultStore
+from demo.updates import Update
 from human3r import InputError, ReconstructOptions
 
+VISITOR_COOKIE = "h3r_visitor"
+_VISITOR = re.compile(r"[a-f0-9-]{32,40}")
+_AT_MOST = "At most … frames"
 _ApiValue = tuple[dict[str, object], list[str] | None]
 
 
@@ -26,6 +32,7 @@ class Services:
     settings: Settings
     engine: Engine
     runs: Runs
+    store: ResultStore
     gallery: Gallery
     model_names: tuple[str, ...]
 
@@ -43,11 +50,11 @@ def read_request(settings: Settings, model_names: Sequence[str], clip: str | Non
         InputError: A value is outside its range, or the model is not offered.
     """
     *numbers, model, ttt3r, reset = values
-    labels = ("start", "duration", "frame rate", "number of frames", "reset interval")
+    labels = ("Start", "Length", "Frames per second", _AT_MOST, "Restart memory every … frames")
     start, duration, fps, frames, reset = (_number(*pair) for pair in zip(labels, (*numbers, reset), strict=True))
     max_frames = int(frames) or settings.default_frames
     if max_frames > settings.max_frames:
-        message = f"The number of frames is {max_frames}; this page allows 1 to {settings.max_frames}."
+        message = f"{_AT_MOST} must be up to {settings.max_frames}; it is {max_frames}."
         raise InputError(message, "Choose fewer.")
     options = ReconstructOptions(
         start_s=start,
@@ -74,15 +81,20 @@ def _number(label: str, value: object) -> float:
     try:
         number = float(value or 0)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise InputError(f"The {label} is {value!r}, which is not a number.", "Use 0 for the default.") from None
+        raise InputError(f"{label} must be a number, not {value!r}.", "Use 0 for the default.") from None
     if not 0 <= number < float("inf"):
-        raise InputError(f"The {label} is {value}; it must be 0 or more.", "Use 0 for the default.")
+        raise InputError(f"{label} must be 0 or more.", "Use 0 for the default.")
     return number
 
 
 def visitor_of(request: gr.Request) -> Visitor:
-    """Return who sent a request; behind a proxy that uvicorn trusts, the address is that of its client."""
-    return Visitor(str(request.session_hash), request.client.host if request.client else "")
+    """Return who sent a request; behind a proxy that uvicorn trusts, the address is that of its client.
+
+    The page's script sets a random cookie, so that a visitor is the same after a reload; a program has none.
+    """
+    name = request.cookies.get(VISITOR_COOKIE, "")
+    session = name if _VISITOR.fullmatch(name) else str(request.session_hash)
+    return Visitor(session, request.client.host if request.client else "")
 
 
 def number_field(value: float, **options: Any) -> gr.Number:

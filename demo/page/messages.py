@@ -10,16 +10,17 @@ TAGLINE = "Everyone, the place and the camera in 4D, from one ordinary video."
 NO_CLIP = "There is no clip yet. Choose a video, a GIF, an image or a zip of images, or open an example."
 NO_PEOPLE = "Nobody was found in this clip, so the result shows the scene and the camera path only."
 STOPPING = "Stopping after this frame"
-STOPPED = "Stopped. The result holds the frames that were finished."
 STOPPED_EMPTY = "Stopped before the first frame was finished, so there is no result."
+STOPPED_FOR_EXAMPLE = "Your run was stopped to open this example."
+DELETED = "Deleted. The files of this result are gone."
 EARLIER_WEIGHTS = "An earlier version of the model made this example; press Reconstruct to run the present one."
 WAITING_HINT = "Your run starts by itself. Keep this page open."
 STILL_READING = "Your other clips are still being read. Try again in a few seconds."
 LOADING = "Loading the model"
 READING = "Reading the clip"
 WRITING = "Writing the result"
-EMPTY_TITLE = "Nothing here yet"
-EMPTY_TEXT = "Add a clip, or open an example: the people, the place and the camera path appear here."
+EMPTY_TEXT = "See people, place and camera in 3D. Open an example or add a clip."
+DROP = "Drop a video here, or choose one"
 EXPIRED = "This result does not exist or has expired. Reconstruct the clip again to see it."
 EXPIRED_PAGE = (
     "<!doctype html><meta charset=utf-8><title>Expired</title><style>body{font:16px/1.5 system-ui,sans-serif;"
@@ -37,7 +38,9 @@ def count(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration such as ``3 s``, ``1 min 20 s`` or ``2 h 5 min``."""
+    """Return a duration such as ``0.4 s``, ``3 s``, ``1 min 20 s`` or ``2 h 5 min``."""
+    if 0.05 < seconds < 0.95:
+        return f"{seconds:.1f} s"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -46,6 +49,18 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def lifetime(seconds: float) -> str:
+    """Return a time to live such as ``1 hour`` or ``15 minutes``."""
+    minutes = max(1, round(seconds / 60))
+    return count(minutes // 60, "hour") if minutes % 60 == 0 else count(minutes, "minute")
+
+
+def every(step: int) -> str:
+    """Return ``every frame``, ``every second frame``, ..., ``every 12th frame``."""
+    ordinals = {1: "", 2: "second ", 3: "third ", 4: "fourth ", 5: "fifth "}
+    return f"every {ordinals.get(step, f'{step}th ')}frame"
 
 
 def progress(frames_done: int, frames_total: int, people: int, frames_per_s: float) -> str:
@@ -77,6 +92,11 @@ def visitor_limit(own_jobs: int) -> str:
 def finished(frames: int, people: int, seconds: float) -> str:
     """Return the line above a finished result."""
     return f"{count(frames, 'frame')} · {count(people, 'person')} · {duration(seconds)} of video"
+
+
+def made_earlier(step: int) -> str:
+    """Return how the result of an example came about."""
+    return f"made earlier from {every(step)}"
 
 
 def log_internal_error(log: logging.Logger) -> str:

@@ -18,7 +18,7 @@ from demo.page import messages
 from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME
 
 if TYPE_CHECKING:
-    from demo.runs import Outcome
+    from demo.updates import Outcome
     from human3r import ClipInfo, Sampling
 
 _LOGO = (
@@ -51,25 +51,35 @@ def clip_label() -> str:
 def clip_line(
     clip: ClipInfo, frames: int, sampling: Sampling, seconds_per_frame: float | None, preview: np.ndarray | None = None
 ) -> str:
-    """Return ``12.0 s, 1080x1920, rotated 90°; 60 frames at 5 fps; about 20 s``, a frame and the clip's warnings."""
+    """Return ``12.0 s, 1080x1920; 230 frames, takes about 3 min``, a frame of the clip and its warnings.
+
+    A part of the clip is ``3 of 75 frames, at 10 fps``.
+    """
     height, width = clip.image_size
     facts = [f"{clip.duration_s:.1f} s", f"{width}x{height}"]
     if clip.rotation_deg:
         facts.append(f"rotated {clip.rotation_deg}°")
     if clip.kind == "image":
         facts = ["one image", f"{width}x{height}"]
-    fps = round(clip.fps if sampling.fps is None else min(sampling.fps, clip.fps), 2)
-    parts = [
-        ", ".join(facts),
-        f"{messages.count(frames, 'frame')} at {fps:g} fps" if frames > 1 else "1 frame",
-    ]
+    used = messages.count(frames, "frame")
+    if frames < clip.num_frames:
+        fps = round(clip.fps if sampling.fps is None else min(sampling.fps, clip.fps), 2)
+        used = f"{frames} of {clip.num_frames} frames, at {fps:g} fps"
     if seconds_per_frame:
-        parts.append(f"about {messages.duration(frames * seconds_per_frame + 2)}")
-    if frames == sampling.max_frames and frames < clip.num_frames:
-        parts[1] += f" of {clip.num_frames}"
-    warnings = "".join(f'<p class="h3-warning">{escape(text)}</p>' for text in clip.warnings)
+        used += f", takes about {messages.duration(frames * seconds_per_frame + 2)}"
+    return _peek(f"{', '.join(facts)}; {used}", clip.warnings, preview)
+
+
+def example_line(clip: ClipInfo, step: int, preview: np.ndarray | None = None) -> str:
+    """Return the line of an example whose result was made before, from every ``step``-th frame."""
+    height, width = clip.image_size
+    return _peek(f"{clip.duration_s:.1f} s, {width}x{height}; {messages.made_earlier(step)}", (), preview)
+
+
+def _peek(text: str, warnings: tuple[str, ...], preview: np.ndarray | None) -> str:
+    remarks = "".join(f'<p class="h3-warning">{escape(each)}</p>' for each in warnings)
     picture = "" if preview is None else f'<img alt="A frame of the clip" src="{_data_url(preview)}">'
-    return f'<div class="h3-peek">{picture}<p class="h3-facts">{escape("; ".join(parts))}</p></div>{warnings}'
+    return f'<div class="h3-peek">{picture}<p class="h3-facts">{escape(text)}</p></div>{remarks}'
 
 
 def problem(sentence: str) -> str:
@@ -77,8 +87,10 @@ def problem(sentence: str) -> str:
     return f'<p class="h3-problem" role="alert">{escape(sentence)}</p>'
 
 
-def status(text: str, fraction: float | None = None, note: str | None = None, *, busy: bool = False) -> str:
-    """Return the line above the viewer, with a progress bar while a run is active."""
+def status(
+    text: str, fraction: float | None = None, note: str | None = None, *, busy: bool = False, link: str | None = None
+) -> str:
+    """Return the line above the viewer, with a progress bar while a run is active; ``link`` belongs to the note."""
     if not text and not note:
         return ""
     bar = ""
@@ -86,34 +98,36 @@ def status(text: str, fraction: float | None = None, note: str | None = None, *,
         width = "" if fraction is None else f' style="width:{100 * fraction:.1f}%"'
         kind = "h3-bar h3-bar-unknown" if fraction is None else "h3-bar"
         bar = f'<div class="{kind}" role="progressbar" aria-label="Progress"><i{width}></i></div>'
-    remark = f'<p class="h3-note">{escape(note)}</p>' if note else ""
+    more = f' <a href="{escape(link)}">Open what it had</a>' if link else ""
+    remark = f'<p class="h3-note">{escape(note)}{more}</p>' if note else ""
     return f'<div class="h3-status" aria-live="polite"><p>{escape(text)}</p>{bar}</div>{remark}'
 
 
-def empty_viewer() -> str:
-    """Return the viewer area before the first run."""
-    return (
-        f'<div class="h3-viewer h3-empty">{_EMPTY_PICTURE}<h2>{messages.EMPTY_TITLE}</h2>'
-        f"<p>{messages.EMPTY_TEXT}</p></div>"
-    )
+def empty_viewer(address: str | None = None) -> str:
+    """Return the viewer area while nothing is shown."""
+    return _viewer(f"{_EMPTY_PICTURE}<p>{messages.EMPTY_TEXT}</p>", address, "h3-empty")
 
 
-def working_viewer(text: str) -> str:
+def working_viewer(text: str, address: str | None = None) -> str:
     """Return the viewer area of a run without a live viewer."""
-    return f'<div class="h3-viewer h3-empty h3-working">{_EMPTY_PICTURE}<p>{escape(text)}</p></div>'
+    return _viewer(f"{_EMPTY_PICTURE}<p>{escape(text)}</p>", address, "h3-empty h3-working")
 
 
-def live_viewer(token: str) -> str:
+def live_viewer(token: str, address: str | None = None) -> str:
     """Return the live viewer of a run."""
-    return f'<div class="h3-viewer">{_frame(f"./viewer/{token}/live/", "Live 4D viewer: the run while it grows")}</div>'
+    return _viewer(_frame(f"./viewer/{token}/live/", "Live 4D viewer: the run while it grows"), address)
 
 
-def recorded_viewer(outcome: Outcome) -> str:
+def recorded_viewer(outcome: Outcome, address: str | None = None) -> str:
     """Return the player of a finished run."""
-    return (
-        f'<div class="h3-viewer" data-h3="recording" data-token="{outcome.folder.token}">'
-        f"{_frame(_player_address(outcome), '4D viewer: people, scene and camera path over time')}</div>"
-    )
+    title = "4D viewer: people, scene and camera path over time"
+    return _viewer(_frame(_player_address(outcome), title), address, kind=' data-h3="recording"')
+
+
+def _viewer(content: str, address: str | None, state: str = "", kind: str = "") -> str:
+    """Return the viewer area; ``page.js`` keeps the query ``address`` in the page's own address."""
+    query = "" if address is None else f' data-address="{escape(address)}"'
+    return f'<div class="{" ".join(["h3-viewer", *state.split()])}"{kind}{query}>{content}</div>'
 
 
 def _player_address(outcome: Outcome) -> str:
@@ -155,8 +169,8 @@ def _side(content: str) -> str:
     return f'<figure class="h3-side">{content}</figure>'
 
 
-def result(outcome: Outcome) -> str:
-    """Return the downloads of a result, and the link to it."""
+def result(outcome: Outcome, address: str | None = None, *, is_own: bool = False) -> str:
+    """Return the downloads of a result, the link to it, and for its owner a button that deletes it."""
     offered = {*outcome.ready, *ON_DEMAND}
     token = outcome.folder.token
     buttons = "".join(
@@ -166,10 +180,11 @@ def result(outcome: Outcome) -> str:
     more = "".join(f"<dt>{_download(token, name)}</dt><dd>{escape(DESCRIPTIONS[name])}</dd>" for name in others)
     remarks = f'<p class="h3-remarks">{escape(" ".join(outcome.warnings))}</p>' if outcome.warnings else ""
     ttl_s = outcome.folder.ttl_s
-    life = "" if ttl_s is None else f" (works for {messages.duration(ttl_s)})"
-    share = (
-        f'<button type="button" class="h3-link" data-h3="copy" data-path="./?result={token}">Copy link{life}</button>'
-    )
+    life = "" if ttl_s is None else f" · kept for {messages.lifetime(ttl_s)}"
+    query = address or f"result={token}"
+    share = f'<button type="button" class="h3-link" data-h3="copy" data-path="./?{query}">Copy link{life}</button>'
+    if is_own and ttl_s is not None:
+        share += '<button type="button" class="h3-link h3-remove" data-h3="delete">Delete now</button>'
     return (
         f'<section class="h3-result"><div class="h3-downloads"><h2>Download</h2><ul>{buttons}</ul>{share}</div>'
         f'<details class="h3-more"><summary>More formats</summary><dl>{more}</dl></details>{remarks}</section>'

@@ -18,8 +18,12 @@ def known_asset(name: str) -> Asset:
     Raises:
         InputError: There is no such model.
     """
+    return _named(name, list(ASSETS))
+
+
+def _named(name: str, names: list[str]) -> Asset:
     if name not in ASSETS:
-        raise InputError(f"The model {name!r} is unknown.", f"Choose {', '.join(ASSETS)}.")
+        raise InputError(f"The model {name!r} is unknown.", f"Choose {', '.join(names)}.")
     return ASSETS[name]
 
 
@@ -67,7 +71,7 @@ def download(options: argparse.Namespace) -> int:
     from human3r.assets.conversion.convert import convert_checkpoint
     from human3r.assets.download import download_weights
 
-    asset = known_asset(options.name)
+    asset = _named(options.name, [each.name for each in ASSETS.values() if not each.is_embedded])
     if asset.is_embedded:
         print(f"{asset.name} needs no download.")
         return 0

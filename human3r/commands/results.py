@@ -82,7 +82,7 @@ def view(options: argparse.Namespace) -> int:
     if moments is not None and not belongs_to(moments, result):
         moments = None
     with PlayerPage(result, body, port=options.port, moments=moments) as page:
-        print(f"{page.url} shows {options.path}; Ctrl-C ends.", flush=True)
+        print(f"Showing {str(options.path)!r} at {page.url}. Press Ctrl+C to stop.", flush=True)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
     return 0

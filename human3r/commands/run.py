@@ -111,6 +111,10 @@ def reconstruct(options: argparse.Namespace) -> int:
     return _INTERRUPTED if progress.is_stopped else 0
 
 
+def _count(number: object, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
 def _report(summary: dict[str, object], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary, sort_keys=True))
@@ -118,6 +122,7 @@ def _report(summary: dict[str, object], *, as_json: bool) -> None:
     for warning in summary["warnings"]:  # type: ignore[attr-defined]
         print(f"note: {warning}", file=sys.stderr)
     print(
-        f"{summary['frames']} frames, {summary['people']} people, {summary['points']} scene points "
+        f"{_count(summary['frames'], 'frame', 'frames')}, {_count(summary['people'], 'person', 'people')}, "
+        f"{summary['points']} scene points "
         f"in {summary['seconds']:.1f} s -> {summary['output']}"
     )

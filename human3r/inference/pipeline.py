@@ -165,7 +165,7 @@ class _Run:
             return Cancelled(-1)
         if info.num_selected == 0:
             return InputError(
-                f"The start at {self._options.start_s:.1f} s is behind the end of the clip ({info.duration_s:.1f} s).",
+                f"The start at {self._options.start_s:.1f} s is after the end of the clip ({info.duration_s:.1f} s).",
                 "Choose an earlier start.",
             )
         return InputError("None of the chosen frames could be decoded.", "Export the clip again.")

@@ -169,7 +169,7 @@ def open_page(chromium) -> Iterator[object]:
         page.set_default_timeout(BROWSER_LIMIT_MS)
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.goto(url)
+        page.goto(url if "?" in url else f"{url}?example=")  # nothing plays at first
         page.get_by_role("button", name="Reconstruct").wait_for()
         return page
 

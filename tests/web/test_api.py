@@ -74,9 +74,9 @@ def test_what_a_program_can_call_is_named_and_nothing_else_is_offered(app) -> No
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"start": "soon"}, "The start is 'soon', which is not a number"),
-        ({"fps": -1}, "The frame rate is -1; it must be 0 or more"),
-        ({"max_frames": 10**9}, "The number of frames is 1000000000"),
+        ({"start": "soon"}, "Start must be a number, not 'soon'"),
+        ({"fps": -1}, "Frames per second must be 0 or more"),
+        ({"max_frames": 10**9}, "At most … frames must be up to 600; it is 1000000000"),
         ({"clip": None}, "There is no clip yet"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_file_that_is_no_clip_is_one_sentence_and_the_server_goes_on(page, app
     assert (health["status"], health["active_jobs"], health["queued_jobs"]) == ("ok", 0, 0)
 
 
-def test_a_run_behind_a_proxy_grows_live_stops_keeps_what_there_is_and_frees_the_viewer(
+def test_a_run_behind_a_proxy_grows_live_outlives_a_reload_stops_and_frees_the_viewer(
     slow_page, slow_app, proxy, long_clip: Path
 ) -> None:
     page, url = slow_page, slow_app.url
@@ -151,11 +151,15 @@ def test_a_run_behind_a_proxy_grows_live_stops_keeps_what_there_is_and_frees_the
     assert len(places) == 2
     assert {address for address, _ in places} <= LOOPBACK
 
+    page.reload()
+    page.locator(".h3-status", has_text="frame ").wait_for()
+    page.locator(".h3-side img").wait_for()
+    assert viewer_token(page) == token
     page.get_by_role("button", name="Stop").click()
     player = paused_player(page)
 
-    assert "Stopped." in page.locator(".h3-note").inner_text()
     frames = int(page.locator(".h3-status").inner_text().split(" frame")[0])
+    assert page.locator(".h3-note").inner_text() == f"Stopped after {frames} of {DEFAULT_FRAMES} frames."
     assert 0 < frames < DEFAULT_FRAMES
     eventually(page, lambda: _status_of(f"{url}viewer/{token}/live/") == 404, "the live viewer is still there")
     eventually(page, lambda: _health(url)["active_jobs"] == 0, "the run goes on")

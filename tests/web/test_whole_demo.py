@@ -128,7 +128,9 @@ def test_a_tour_of_the_timeline_with_overlay_in_step_both_ways_and_hidden_people
     )
 
     # Without the scene: its points may have a person's color.
-    player.evaluate("[...document.querySelectorAll('button')].find(b => b.textContent === 'Whole scene').click()")
+    player.evaluate(
+        "[...document.querySelectorAll('button')].find(b => b.textContent === 'Scene without people').click()"
+    )
     tracks = player.evaluate("window.h3r.player.scene.people.map(person => person.id)")
     shown = {track: share_of_hue(seek(page, player, 0.5 * last_s(player)), track) for track in tracks}
     track = max(shown, key=shown.get)

@@ -66,11 +66,19 @@
     }
   }, true);
 
-  // The address holds the token of the shown result, so that a reload shows it again.
-  function remember(token) {
-    const address = new URL(location.href);
-    if (token) address.searchParams.set("result", token); else address.searchParams.delete("result");
+  // The address names what is shown, so that a reload shows it again; the cookie says that it is the same visitor.
+  function remember(viewer) {
+    if (!viewer || viewer.dataset.address === undefined) return;
+    const address = new URL(location.href), named = new URLSearchParams(viewer.dataset.address);
+    for (const name of ["result", "example"]) {
+      if (named.has(name)) address.searchParams.set(name, named.get(name)); else address.searchParams.delete(name);
+    }
     if (address.href !== location.href) history.replaceState(null, "", address);
+  }
+  if (!/(^|; )h3r_visitor=/.test(document.cookie)) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    const name = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    document.cookie = "h3r_visitor=" + name + "; SameSite=Lax; path=" + location.pathname;
   }
 
   // On a phone the viewer is below the controls, and errors are above: scroll to them.
@@ -80,8 +88,7 @@
   new MutationObserver((changes) => {
     const isNew = (selector) => changes.some((change) => [...change.addedNodes].some((node) =>
       node.querySelector && (node.matches(selector) || node.querySelector(selector))));
-    const result = find("recording");
-    if (result) remember(result.dataset.token);
+    remember(document.querySelector(".h3-viewer"));
     if (isNew(".h3-problem")) show(document.querySelector(".h3-problem"), "center");
     if (!isNew("iframe")) return;
     viewerFrame = ownSeek_s = null;
@@ -96,6 +103,9 @@
     if (button.dataset.h3 === "theme") {
       const isDark = document.body.classList.toggle("dark");
       send({ h3r: "theme", dark: isDark });
+    }
+    if (button.dataset.h3 === "delete" && window.confirm("Delete this result and its files now?")) {
+      document.getElementById("h3-delete").click();
     }
     if (button.dataset.h3 === "copy") {
       const address = new URL(button.dataset.path, document.baseURI).href;

@@ -111,7 +111,10 @@ class FakeEngine:
             done += 1
             if self.gate is not None:
                 self.gate.wait(60)
-        return make_reconstruction(done, self.num_people)
+        result = make_reconstruction(done, self.num_people)
+        if done < self.num_frames:
+            result.meta["warnings"] = [f"Stopped after {done} of {self.num_frames} frames."]
+        return result
 
     def open_live(self) -> FakeLiveScene:
         self.live.append(FakeLiveScene())

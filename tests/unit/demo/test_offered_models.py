@@ -42,9 +42,9 @@ def test_nothing_and_auto_stand_for_the_default(model: object) -> None:
 def test_the_api_answers_the_same_for_files_that_exist_and_that_do_not(
     engine: FakeEngine, runs: Runs, store: ResultStore, visited: list[str]
 ) -> None:
-    services = Services(Settings(), engine, runs, Gallery(engine, store), engine.model_names())
+    services = Services(Settings(), engine, runs, store, Gallery(engine, store), engine.model_names())
     reconstruct = _endpoint(services)
-    request = SimpleNamespace(session_hash="someone", client=None)
+    request = SimpleNamespace(session_hash="someone", client=None, cookies={})
     answers = set()
     for path in visited:
         with pytest.raises(Exception, match="does not offer") as refusal:

@@ -65,7 +65,7 @@ def test_stop_keeps_the_frames_that_were_finished(runs: Runs, engine: FakeEngine
             engine.gate.set()
 
     assert 0 < update.outcome.frames < 1000
-    assert update.note == messages.STOPPED
+    assert update.note == f"Stopped after {update.outcome.frames} of 1000 frames."
 
 
 def test_a_clip_without_people_is_a_result_with_a_note(runs: Runs, engine: FakeEngine) -> None:
@@ -124,6 +124,7 @@ def test_a_second_visitor_waits_and_is_told(runs: Runs, engine: FakeEngine) -> N
     told = next(second)
     runs.stop("second")
     *_, end = second
+    engine.gate.set()
     first.close()
 
     assert told.text == "Waiting: 1 run before yours"

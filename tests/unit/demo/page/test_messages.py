@@ -11,7 +11,7 @@ from demo.page import messages
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"), [(0.4, "0 s"), (3.2, "3 s"), (80, "1 min 20 s"), (120, "2 min"), (7500, "2 h 5 min")]
+    ("seconds", "expected"), [(0.4, "0.4 s"), (3.2, "3 s"), (80, "1 min 20 s"), (120, "2 min"), (7500, "2 h 5 min")]
 )
 def test_a_duration_is_said_as_a_person_says_it(seconds: float, expected: str) -> None:
     assert messages.duration(seconds) == expected

@@ -11,11 +11,12 @@ from gradio.route_utils import delete_files_created_by_app
 from demo.engine import RunRequest
 from demo.examples import EXAMPLES, Gallery
 from demo.page import panels
+from demo.page.actions import changes_of
 from demo.page.api import Services, read_request
-from demo.page.ui import _changes, build_page
-from demo.runs import Update, outcome_of
+from demo.page.ui import build_page
 from demo.settings import Settings
 from demo.storage import ResultStore
+from demo.updates import Update, outcome_of
 from human3r import InputError, ReconstructOptions, Sampling
 
 NAMES = ("compact", "other")
@@ -58,13 +59,13 @@ def test_the_line_under_the_upload_says_what_will_be_used() -> None:
 
     line = panels.clip_line(clip, 60, Sampling(), 0.3)
 
-    assert "12.0 s, 64x48, rotated 90°; 60 frames at 5 fps; about 20 s" in line
+    assert "12.0 s, 64x48, rotated 90°; 60 frames, takes about 20 s" in line
 
 
 def test_a_clip_that_is_cut_says_how_much_of_it_is_used() -> None:
     clip = FakeEngine(num_frames=60).probe(Path("clip.mp4"))
 
-    assert "20 frames at 5 fps of 60" in panels.clip_line(clip, 20, Sampling(max_frames=20), None)
+    assert "20 of 60 frames, at 5 fps" in panels.clip_line(clip, 20, Sampling(max_frames=20), None)
 
 
 def test_text_from_a_file_cannot_become_markup() -> None:
@@ -75,7 +76,7 @@ def test_text_from_a_file_cannot_become_markup() -> None:
 def test_scene_glb_is_the_first_download_and_the_arrays_the_second(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "player.viser"))
 
-    markup = _changes(Update("done", outcome=outcome))[4]
+    markup = changes_of(Update("done", outcome=outcome))[4]
 
     names = [part.split('"')[0] for part in markup.split('download="')[1:]]
     assert names[:2] == ["scene.glb", "reconstruction.npz"]
@@ -87,23 +88,23 @@ def test_the_link_of_a_result_says_how_long_it_lives_and_an_example_has_no_end(s
     examples = outcome_of(make_reconstruction(3), store.open(""), 1.0, ())
 
     assert (
-        f'data-path="./?result={visitors.folder.token}">Copy link (works for '
-        in _changes(Update("", outcome=visitors))[4]
+        f'data-path="./?result={visitors.folder.token}">Copy link · kept for 1 hour<'
+        in changes_of(Update("", outcome=visitors))[4]
     )
-    assert ">Copy link<" in _changes(Update("", outcome=examples))[4]
+    assert ">Copy link<" in changes_of(Update("", outcome=examples))[4]
 
 
 def test_points_of_single_frames_are_offered_where_a_run_has_kept_them(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("moments.bin",))
 
     assert "&amp;moments=1" in panels.recorded_viewer(outcome)
-    assert "moments.bin" not in _changes(Update("", outcome=outcome))[4]
+    assert "moments.bin" not in changes_of(Update("", outcome=outcome))[4]
 
 
 def test_every_format_is_offered_with_what_it_is_for(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz", "player.viser"))
 
-    markup = _changes(Update("", outcome=outcome))[4]
+    markup = changes_of(Update("", outcome=outcome))[4]
 
     for name in ("everything.zip", "bvh.zip", "amass.zip", "colmap.zip", "cameras_tum.txt", "scene_static.glb"):
         assert f'download="{name}"' in markup
@@ -121,13 +122,13 @@ def test_the_viewer_of_a_result_is_an_iframe_with_a_relative_address(store: Resu
 def test_the_player_is_not_reloaded_when_only_downloads_were_added(store: ResultStore) -> None:
     outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz",))
 
-    viewer = _changes(Update("done", outcome=outcome, is_complete=True))[2]
+    viewer = changes_of(Update("done", outcome=outcome, is_complete=True))[2]
 
     assert viewer == {"__type__": "update"}
 
 
 def test_an_error_gives_the_buttons_back() -> None:
-    *_, reconstruct, stop = _changes(Update("", problem="No."))
+    *_, reconstruct, stop = changes_of(Update("", problem="No."))
 
     assert (reconstruct["interactive"], stop["interactive"]) == (True, False)
 
@@ -136,7 +137,7 @@ def test_the_tiles_keep_their_pictures_when_the_files_of_visitors_go(
     engine: FakeEngine, runs, store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    page = build_page(Services(Settings(), engine, runs, Gallery(engine, store), ("auto",)))
+    page = build_page(Services(Settings(), engine, runs, store, Gallery(engine, store), ("auto",)))
     icons = [Path(block.icon["path"]) for block in page.blocks.values() if getattr(block, "icon", None)]
 
     delete_files_created_by_app(page, age=0)
