@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import gradio as gr
@@ -142,9 +143,18 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
     """
     os.environ.setdefault("FORWARDED_ALLOW_IPS", ",".join(settings.trusted_proxies))  # read by uvicorn
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl+C: a service manager's stop cleans up, too
-    with Demo(settings, engine or Engine(settings.model, settings.body, find_spaces())) as demo:
+    given = os.environ.get("GRADIO_TEMP_DIR")
+    places = (None, Path(given) if given else None)
+    for place in places:
+        human3r.reclaim(place)
+    with ExitStack() as stack:
+        # Gradio keeps uploads beyond its end; in a folder of this process they are reclaimed even after a kill.
+        os.environ["GRADIO_TEMP_DIR"] = str(stack.enter_context(human3r.temporary_folder(places[-1])))
+        demo = stack.enter_context(Demo(settings, engine or Engine(settings.model, settings.body, find_spaces())))
         try:
             page = demo.launch()
+        except KeyboardInterrupt:  # stopped before it was up
+            return 0
         except OSError as error:
             print(f"{error} Choose another port with --port.", file=sys.stderr)
             return 1

@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from human3r import temporary_folder
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
@@ -79,7 +80,8 @@ class ResultStore:
         self._lock = threading.Lock()
         self._folders: dict[str, RunFolder] = {}
         self._in_use: Counter[str] = Counter()
-        self._root = Path(tempfile.mkdtemp(prefix="human3r-demo-"))
+        self._folder = ExitStack()
+        self._root = self._folder.enter_context(temporary_folder())
 
     def __enter__(self) -> ResultStore:
         return self
@@ -91,7 +93,7 @@ class ResultStore:
         """Remove everything."""
         with self._lock:
             self._folders.clear()
-        shutil.rmtree(self._root, ignore_errors=True)
+        self._folder.close()
 
     def open(self, owner: str) -> RunFolder:
         """Create an empty folder for a session; the oldest unused one is removed when there are too many."""

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.keyframe_file import KEYFRAMES_NAME, save_keyframes
     from human3r.surface.keyframes import KeyframeCollector
+    from human3r.temporary import reclaim, temporary_folder
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
     from human3r.video.live_reader import LiveFrame, LiveReader
     from human3r.video.probe import ClipInfo, probe
@@ -128,6 +129,7 @@ _HOMES = {
     "human3r.surface.keyframe_file": ("KEYFRAMES_NAME", "save_keyframes"),
     "human3r.surface.keyframes": ("KeyframeCollector",),
     "human3r.video.live_reader": ("LiveFrame", "LiveReader"),
+    "human3r.temporary": ("reclaim", "temporary_folder"),
     "human3r.video.limits": ("DEFAULT_LIMITS", "MediaLimits"),
     "human3r.video.probe": ("ClipInfo", "probe"),
     "human3r.video.reader": ("FrameReader",),
@@ -194,8 +196,10 @@ __all__ = [
     "models_on_disk",
     "player_page",
     "probe",
+    "reclaim",
     "reconstruct",
     "save_keyframes",
+    "temporary_folder",
     "write_all",
     "write_manifest",
     "write_player_scene",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from human3r.errors import DiskFullError, InputError
+from human3r.temporary import temporary_file, temporary_folder
 
 
 @contextmanager
@@ -22,39 +22,30 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
         InputError: ``path`` is a folder, or may not be written.
         DiskFullError: The file cannot be written for another reason.
     """
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        temporary = Path(name)
-        os.close(handle)
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with temporary_file(path) as temporary:
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except (PermissionError, IsADirectoryError) as error:
         raise InputError(f"Could not write {path.name}: {error.strerror}.", "Choose another place.") from error
     except OSError as error:
         message = f"Could not write {path.name}: {error.strerror or error}."
         raise DiskFullError(message, "Free some space or choose another folder.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_or_absent_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``path``; it replaces ``path`` when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial_", dir=path.parent))
-    try:
+    with temporary_folder(path.parent, is_hidden=True) as partial:
         yield partial
         partial.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)
         partial.replace(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

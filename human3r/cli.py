@@ -8,14 +8,18 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 from human3r import __version__
 from human3r.errors import Cancelled, Human3RError, InputError
+from human3r.temporary import reclaim
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _FILE_ERRORS = (PermissionError, IsADirectoryError, NotADirectoryError, FileNotFoundError, FileExistsError)
@@ -32,6 +36,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rest and options.command != "synth":
         parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
     logging.basicConfig(level=logging.DEBUG if os.environ.get("HUMAN3R_DEBUG") else logging.WARNING)
+    reclaim()
+    with _ends_cleanly():
+        return _run(options)
+
+
+@contextmanager
+def _ends_cleanly() -> Iterator[None]:
+    """Let a service manager's stop, or a closed terminal, clean up as Ctrl-C does."""
+    handled = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        handled = []
+    handled = [number for number in handled if signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         # Every command is a function in human3r.commands: loaded only now, so that --help costs nothing.
         module, function = options.run.rsplit(".", 1)

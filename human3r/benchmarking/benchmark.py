@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 import resource
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ from human3r.models.paper.dinov2 import HumanTokens
 from human3r.models.paper.prompts import HeadPrompter, suppress_non_maxima
 from human3r.models.precision import Precision, set_precision
 from human3r.records import FramePrediction
+from human3r.temporary import temporary_folder
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 from human3r.video.writer import VideoWriter
@@ -80,8 +80,8 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
             f"{options.num_frames} timed and {options.warmup_frames} warm-up frames: both must be 1 or more."
         )
     model, weights = _load(options)
-    with tempfile.TemporaryDirectory(prefix="human3r-benchmark-") as folder:
-        clip = options.clip or _write_pattern(Path(folder) / "pattern.mp4", options)
+    with temporary_folder() as folder:
+        clip = options.clip or _write_pattern(folder / "pattern.mp4", options)
         num_needed = options.num_frames + options.warmup_frames
         with FrameReader(clip, Sampling(max_frames=num_needed)) as reader:
             frames = [frame.image for frame in reader]

@@ -5,7 +5,6 @@ Parts are timed by wrapping the methods of one session and its network while it 
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from human3r.inference.session import Session
 from human3r.models.human3r import Human3R
 from human3r.refinement.finishing import finish
 from human3r.results.store import ResultStore
+from human3r.temporary import temporary_folder
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 
@@ -110,7 +110,7 @@ def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: i
     session, clock, store = Session(model), PartClock(model.device), ResultStore()
     with ExitStack() as stack:
         stack.callback(store.close)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="human3r-breakdown-")))
+        folder = stack.enter_context(temporary_folder())
         for owner, method, name in _watched(session, model.network):
             stack.enter_context(clock.wrapped(owner, method, name))
         for index, frame in enumerate(frames):

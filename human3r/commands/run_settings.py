@@ -21,6 +21,7 @@ from human3r.inference.pipeline import FrameSink, RunControl
 from human3r.inference.pipeline import reconstruct as run_pipeline
 from human3r.inference.stream import ReconstructOptions
 from human3r.results.reconstruction import Reconstruction
+from human3r.temporary import reclaim
 from human3r.surface.keyframes import KeyframeCollector
 from human3r.video.limits import DEFAULT_LIMITS, raise_limits
 
@@ -132,6 +133,8 @@ def reconstruct_into(
 def make_output_folder(folder: Path) -> Path:
     """Return the folder for the files, which is there and can be written; tried before the first frame.
 
+    What a killed run left there is removed.
+
     Raises:
         InputError: It cannot be made or written, or is not a folder.
         DiskFullError: Its disk has hardly any space.
@@ -140,6 +143,7 @@ def make_output_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one.") from error
+    reclaim(folder)
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:

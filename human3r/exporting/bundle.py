@@ -15,6 +15,7 @@ from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
 from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_keyframes, save_keyframes
 from human3r.surface.keyframes import Keyframe, KeyframeCollector
 from human3r.surface.sheets import LazySurface
+from human3r.temporary import reclaim
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -172,3 +173,4 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one.") from error
+    reclaim(folder)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from human3r.atomic import write_bytes
@@ -22,6 +21,7 @@ from human3r.exporting.gltf.glb import write_glb
 from human3r.exporting.gltf.static_glb import write_static_glb
 from human3r.exporting.obj import write_obj
 from human3r.exporting.ply import write_ply
+from human3r.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -87,11 +87,11 @@ class ExportFormat:
         if self.folder is None:
             self.write_file(source, folder / self.file)
             return [folder / self.file]
-        with TemporaryDirectory(dir=folder, prefix=".") as name:
-            self.write(source, Path(name))
+        with temporary_folder(folder, is_hidden=True) as made:
+            self.write(source, made)
             target = folder / self.folder
             target.mkdir(exist_ok=True)
-            return [path.replace(target / path.name) for path in sorted(Path(name).iterdir())]
+            return [path.replace(target / path.name) for path in sorted(made.iterdir())]
 
     def write_file(self, source: ExportSource, path: Path) -> None:
         """Write the format as one file, whole or not at all; several files are packed if ``path`` is a zip.
@@ -103,11 +103,11 @@ class ExportFormat:
         if self.folder is None:
             self.write(source, path)
             return
-        with TemporaryDirectory(prefix="human3r-export-") as name:
-            self.write(source, Path(name))
-            files = list(Path(name).iterdir())
+        with temporary_folder() as made:
+            self.write(source, made)
+            files = list(made.iterdir())
             if path.suffix.lower() == ".zip":
-                write_zip(path, files, Path(name))
+                write_zip(path, files, made)
             elif path.suffix.lower() == self.main:
                 for file in files:
                     write_bytes(path if file.suffix == self.main else path.with_name(file.name), file.read_bytes())

@@ -13,8 +13,9 @@ from human3r.inference.recurrence import SessionSnapshot
 from human3r.inference.snapshot import RunSnapshot, read_snapshot, write_snapshot
 from human3r.inference.stream import ReconstructOptions
 from human3r.results.store import ResultStore
+from human3r.temporary import reclaim
 
-RUN_FILES = ("snapshot.safetensors", ".snapshot.safetensors.*", "*.rows")
+RUN_FILES = ("snapshot.safetensors", "*.rows")
 """Files of an unfinished run."""
 
 
@@ -38,6 +39,7 @@ class ResumableRun:
         self._identity = _identity(clip, model, options)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            reclaim(folder)
         except OSError as error:
             raise DiskFullError(f"The folder {folder.name!r} cannot be created ({error.strerror}).") from error
         found = read_snapshot(folder, model.network.state_types)

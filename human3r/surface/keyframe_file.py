@@ -90,6 +90,6 @@ def _checked_picture(picture: bytes) -> bytes:
             if max(image.size) <= MAX_PICTURE_PX:
                 return picture
             reason = f"is {image.width} x {image.height} pixels"
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = f"cannot be read ({error})"
     raise FormatError(f"A picture in {KEYFRAMES_NAME} {reason}.", _REMEDY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from human3r.errors import DiskFullError, InputError
+from human3r.temporary import temporary_file
 
 _CLOCK = 90_000
 """Ticks per second of the time stamps; divides all usual frame rates. Source: ISO/IEC 13818-1 (MPEG clock)."""
@@ -34,10 +35,9 @@ class VideoWriter:
         import av
 
         self._path = Path(path)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".mp4")
-        os.close(handle)
-        self._temporary = Path(name)
-        self._container = av.open(name, mode="w", format="mp4", options={"movflags": "+faststart"})
+        self._stack = ExitStack()
+        self._temporary = self._stack.enter_context(temporary_file(self._path))
+        self._container = av.open(str(self._temporary), mode="w", format="mp4", options={"movflags": "+faststart"})
         self._fps, self._quality = fps, quality
         self._stream = None
         self._last_pts = -1
@@ -92,7 +92,7 @@ class VideoWriter:
         except OSError as error:
             raise _disk_error(self._path, error) from error
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._stack.close()
 
     def abort(self) -> None:
         """Drop everything written so far."""
@@ -102,7 +102,7 @@ class VideoWriter:
             # The trailer of a file that is thrown away anyway could not be written.
             self.num_frames = 0
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._stack.close()
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from human3r.assets.conversion.child import Kind, convert_in_child
 from human3r.assets.conversion.inert_pickle import Inert
 from human3r.atomic import whole_or_absent
 from human3r.errors import FormatError
+from human3r.temporary import temporary_folder
 
 _NODES = "nodes"
 
@@ -45,8 +45,8 @@ def read_foreign_tensors(path: Path) -> Any:
 
 
 def _read(path: Path, kind: Kind) -> Any:
-    with TemporaryDirectory(prefix="human3r-") as folder:
-        target = Path(folder) / "arrays.npz"
+    with temporary_folder() as folder:
+        target = folder / "arrays.npz"
         convert_in_child(kind, path, target)
         try:
             with np.load(target, allow_pickle=False) as archive:
