@@ -76,13 +76,16 @@ def view(options: argparse.Namespace) -> int:
     """Run the command ``view``: serve until interrupted."""
     from human3r.exporting.viewer.player_page import PlayerPage
 
+    name = str(options.path)
+    print(f"Reading {name!r} ...", file=sys.stderr, flush=True)
     result = load_result(options.path)
+    print(f"Preparing {result.num_frames} frames ...", file=sys.stderr, flush=True)
     body = load_matching_body(options.body, result)
     moments = file_beside(options.path, MOMENTS_NAME)
     if moments is not None and not belongs_to(moments, result):
         moments = None
     with PlayerPage(result, body, port=options.port, moments=moments) as page:
-        print(f"Showing {str(options.path)!r} at {page.url}. Press Ctrl+C to stop.", flush=True)
+        print(f"Showing {name!r} at {page.url}. Press Ctrl+C to stop.", flush=True)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
     return 0

@@ -21,8 +21,8 @@ from human3r.inference.pipeline import FrameSink, RunControl
 from human3r.inference.pipeline import reconstruct as run_pipeline
 from human3r.inference.stream import ReconstructOptions
 from human3r.results.reconstruction import Reconstruction
-from human3r.temporary import reclaim
 from human3r.surface.keyframes import KeyframeCollector
+from human3r.temporary import reclaim
 from human3r.video.limits import DEFAULT_LIMITS, raise_limits
 
 _MIN_FREE_BYTES = 50_000_000

@@ -17,7 +17,7 @@ from synthetic_scene import prediction_of
 from human3r.errors import FormatError, Human3RError, InputError
 from human3r.exporting.bundle import export
 from human3r.exporting.manifest import MANIFEST_NAME, write_manifest
-from human3r.exporting.viewer.moments import Moments, belongs_to, coarsened
+from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to, coarsened
 from human3r.results.reconstruction import Reconstruction
 
 NAN, INF = float("nan"), float("inf")
@@ -359,9 +359,9 @@ def test_damaged_moments_are_refused_in_bounded_memory(walk, moments, tmp_path, 
 def test_a_damaged_manifest_lists_nothing(walk, tmp_path, content):
     walk.save(tmp_path / "reconstruction.npz")
     (tmp_path / MANIFEST_NAME).write_bytes(content)
-    from human3r.commands.results import moments_beside
+    from human3r.commands.results import file_beside
 
-    assert moments_beside(tmp_path) is None
+    assert file_beside(tmp_path, MOMENTS_NAME) is None
     write_manifest(tmp_path, [tmp_path / "reconstruction.npz"], extends=True)
 
 

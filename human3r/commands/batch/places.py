@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -14,6 +13,7 @@ from fsspec.spec import AbstractFileSystem
 
 from human3r.atomic import write_text
 from human3r.errors import InputError
+from human3r.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Place:
         if self.is_local:
             yield Path(self.path)
             return
-        with TemporaryDirectory(prefix="human3r-clip-") as folder:
-            copy = Path(folder) / Path(self.path).name
+        with temporary_folder() as folder:
+            copy = folder / Path(self.path).name
             self.files.get(self.path, str(copy), recursive=self.files.isdir(self.path))
             yield copy
 
@@ -80,8 +80,8 @@ class Place:
         if self.is_local:
             yield Path(self.path)
             return
-        with TemporaryDirectory(prefix="human3r-output-") as folder:
-            yield Path(folder)
+        with temporary_folder() as folder:
+            yield folder
 
     def upload(self, folder: Path, files: list[Path]) -> None:
         """Copy files of a staged folder here, in their order."""
