@@ -6,15 +6,20 @@ FROM python:3.11-slim
 ARG TORCH_INDEX=
 
 WORKDIR /srv/human3r
-COPY packages.txt requirements.txt ./
+COPY packages.txt requirements.txt requirements.lock ./
 # packages.txt is the list that a Space installs, too. Versions of system packages come with the base image's release.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && xargs -a packages.txt apt-get install -y --no-install-recommends \
     && rm -rf /var/lib/apt/lists/*
-# torch comes first, and the second command then keeps it.
-RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "torch==2.13.*" \
-    && pip install --no-cache-dir -r requirements.txt
+# The lock is for the wheels of the package index on x86-64, CUDA included; wheels of another index have other hashes.
+# There torch comes first, and the second command then keeps it.
+RUN if [ -z "${TORCH_INDEX}" ] && [ "$(uname -m)" = x86_64 ]; then \
+        pip install --no-cache-dir --require-hashes -r requirements.lock; \
+    else \
+        pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "torch==2.13.*" \
+        && pip install --no-cache-dir -r requirements.txt; \
+    fi
 
 COPY app.py README.md NOTICE LICENSE ./
 COPY human3r human3r

@@ -60,6 +60,15 @@ def test_every_dependency_is_bounded_from_below_and_comes_from_an_index() -> Non
         assert any(part.operator in (">=", "==", "~=") for part in item.specifier), item.name
 
 
+def test_the_lock_of_the_container_names_a_version_and_hashes_for_every_requirement() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    locked = dict(re.findall(r"^([a-z0-9.-]+)==(\S+) \\\n    --hash=sha256:", lock, re.MULTILINE))
+
+    assert len(locked) == len(re.findall(r"^[a-z0-9]", lock, re.MULTILINE))
+    for item in requirements():
+        assert locked[item.name.replace("_", "-")] in item.specifier
+
+
 def test_the_python_of_the_container_is_one_that_the_project_supports(recipe: list[list[str]]) -> None:
     image = next(words[1] for words in recipe if words[0] == "FROM")
     version = Version(image.split(":")[1].split("-")[0])
