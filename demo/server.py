@@ -147,6 +147,11 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
     places = (None, Path(given) if given else None)
     for place in places:
         human3r.reclaim(place)
+    try:
+        human3r.check_model(settings.model)
+    except human3r.Human3RError as error:
+        print(error, file=sys.stderr)
+        return 2
     with ExitStack() as stack:
         # Gradio keeps uploads beyond its end; in a folder of this process they are reclaimed even after a kill.
         os.environ["GRADIO_TEMP_DIR"] = str(stack.enter_context(human3r.temporary_folder(places[-1])))
@@ -155,8 +160,9 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
             page = demo.launch()
         except KeyboardInterrupt:  # stopped before it was up
             return 0
-        except OSError as error:
-            print(f"{error} Choose another port with --port.", file=sys.stderr)
+        except OSError:  # Gradio's sentence names its own options
+            taken = f"port {settings.port} is" if settings.port else "ports 7860 to 7959 are"
+            print(f"The {taken} in use on {settings.host}. Choose another one with --port.", file=sys.stderr)
             return 1
         page.block_thread()
     return 0

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from human3r._version import __version__
 
 if TYPE_CHECKING:
-    from human3r.assets.registry import models_on_disk
+    from human3r.assets.registry import check_model, models_on_disk
     from human3r.bodies.smplx import SmplxBody
     from human3r.errors import (
         AssetError,
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from human3r.video.sampling import Sampling
 
 _HOMES = {
-    "human3r.assets.registry": ("models_on_disk",),
+    "human3r.assets.registry": ("check_model", "models_on_disk"),
     "human3r.bodies.smplx": ("SmplxBody",),
     "human3r.errors": (
         "AssetError",
@@ -187,6 +187,7 @@ __all__ = [
     "Track",
     "UnsupportedMediaError",
     "__version__",
+    "check_model",
     "draw_preview",
     "error_from",
     "export",

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from human3r.errors import AssetMissingError, InputError
+
 WEIGHT_SUFFIXES = (".safetensors", ".pth")
 _HOME_VARIABLE = "HUMAN3R_HOME"
 
@@ -97,6 +99,28 @@ def find_weights(name: str) -> Path | None:
     if asset.file_name:
         candidates.append(weights_folder() / asset.file_name)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def check_model(name_or_path: str) -> None:
+    """Raise unless the weights of a model are on this machine; nothing is read.
+
+    Raises:
+        InputError: An unknown name.
+        AssetMissingError: The weights are not there; the remedy says where to get them.
+    """
+    asset, path = ASSETS.get(name_or_path), Path(name_or_path)
+    if asset is not None:
+        if not asset.is_embedded and find_weights(asset.name) is None:
+            raise AssetMissingError(
+                f"The weights of {asset.name} are not on this machine.",
+                f"Run 'python -m human3r models download {asset.name}', or put {asset.file_name} from the hub "
+                f"repository {asset.repository} into {weights_folder()}.",
+            )
+    elif name_or_path.endswith(WEIGHT_SUFFIXES) or "/" in name_or_path:
+        if not path.is_file():
+            raise AssetMissingError(f"There is no weight file {path.name!r}.", "Check the path.")
+    elif name_or_path != "auto":
+        raise InputError(f"The model {name_or_path!r} is unknown.", f"Choose {', '.join(ASSETS)}, or give a path.")
 
 
 def models_on_disk() -> tuple[str, ...]:

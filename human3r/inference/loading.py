@@ -9,9 +9,9 @@ import torch
 
 from human3r.assets.body_file import open_body
 from human3r.assets.conversion.convert import load_network, weights_hash
-from human3r.assets.registry import ASSETS, WEIGHT_SUFFIXES, find_weights, weights_folder
+from human3r.assets.registry import check_model, find_weights
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
-from human3r.errors import AssetMissingError, DeviceMemoryError, InputError
+from human3r.errors import DeviceMemoryError
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.precision import ComputePolicy, choose_policy
 from human3r.inference.profile import COMPACT_PROFILE, PAPER_PROFILE, profile_of
@@ -55,8 +55,7 @@ def load_model(
     text = str(name_or_path)
     if text == "auto":
         text = _best_available(device)
-    if text not in ASSETS and not _looks_like_path(text):
-        raise InputError(f"The model {text!r} is unknown.", f"Choose {', '.join(ASSETS)}, or give a path.")
+    check_model(text)
     smplx_body = open_body(body)
     name, network, sha256 = _load_network(text, choose_policy(device, precision, PAPER_PROFILE).precision)
     profile = profile_of(network.config)
@@ -105,10 +104,6 @@ def _best_available(device: str) -> str:
     return "compact"
 
 
-def _looks_like_path(text: str) -> bool:
-    return text.endswith(WEIGHT_SUFFIXES) or "/" in text
-
-
 def _load_network(text: str, precision: Precision) -> tuple[str, Human3R, str]:
     """Return (name, network on the CPU, sha256 of the weights)."""
     if text == "tiny":
@@ -121,17 +116,9 @@ def _load_network(text: str, precision: Precision) -> tuple[str, Human3R, str]:
         return _load_compact()
     if text in PRESETS:
         path = find_weights(text)
-        if path is None:
-            asset = ASSETS[text]
-            raise AssetMissingError(
-                f"The weights of {text} are not on this machine.",
-                f"Run 'python -m human3r models download {text}', or put {asset.file_name} from the hub repository "
-                f"{asset.repository} into {weights_folder()}.",
-            )
+        assert path is not None  # ``check_model`` has found it
         return text, load_network(path, precision=precision), weights_hash(path)
     path = Path(text)
-    if not path.is_file():
-        raise AssetMissingError(f"There is no weight file {path.name!r}.", "Check the path.")
     return path.stem, load_network(path, precision=precision), weights_hash(path)
 
 

@@ -26,7 +26,7 @@ START_LIMIT_S = 600
 PREFIX = "/some/place"
 STARTS = 4
 """A free port can be taken by somebody else before the app binds it."""
-PORT_TAKEN = "Cannot find empty port"
+PORT_TAKEN = "in use"
 LONG_CLIP_FRAMES = 400
 BROWSER_LIMIT_MS = 600_000
 """No test measures with it; a busy machine that draws in software needs minutes for what takes seconds."""
