@@ -13,6 +13,7 @@ from human3r import (
     MOMENTS_NAME,
     PLAYER_SCENE_NAME,
     export,
+    load_surface,
     write_manifest,
     write_player_scene,
     write_zip,
@@ -52,7 +53,8 @@ def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Pat
             path, [file for file in folder.finished_files() if file.name not in (name, *_PLAYER_FILES)], folder.path
         )
     elif name == PLAYER_SCENE_NAME:
-        write_player_scene(result, path, body, clip=clip)
+        surface = load_surface(folder.path / KEYFRAMES_NAME, result)
+        write_player_scene(result, path, body, clip=clip, surface=surface.sheets)
     elif _FORMATS[name].needs == "clip" and clip is None:
         return False
     else:

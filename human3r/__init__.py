@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from human3r.records import BodyParameters, Camera, Frame, FramePrediction, People, Track
     from human3r.rendering.overlay import draw_preview
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.keyframe_file import KEYFRAMES_NAME, save_keyframes
+    from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface, save_keyframes
     from human3r.surface.keyframes import KeyframeCollector
     from human3r.temporary import reclaim, temporary_folder
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
@@ -126,7 +126,7 @@ _HOMES = {
     "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
     "human3r.rendering.overlay": ("draw_preview",),
     "human3r.results.reconstruction": ("Reconstruction",),
-    "human3r.surface.keyframe_file": ("KEYFRAMES_NAME", "save_keyframes"),
+    "human3r.surface.keyframe_file": ("KEYFRAMES_NAME", "load_surface", "save_keyframes"),
     "human3r.surface.keyframes": ("KeyframeCollector",),
     "human3r.video.live_reader": ("LiveFrame", "LiveReader"),
     "human3r.temporary": ("reclaim", "temporary_folder"),
@@ -194,6 +194,7 @@ __all__ = [
     "format_of",
     "forward",
     "load_model",
+    "load_surface",
     "models_on_disk",
     "player_page",
     "probe",

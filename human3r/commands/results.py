@@ -14,7 +14,7 @@ from human3r.exporting.formats import SURFACE_FORMATS, format_of
 from human3r.exporting.manifest import is_listed
 from human3r.exporting.viewer.moments import MOMENTS_NAME, belongs_to
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.keyframe_file import KEYFRAMES_NAME
+from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface
 
 _NPZ_NAME = "reconstruction.npz"
 
@@ -84,7 +84,8 @@ def view(options: argparse.Namespace) -> int:
     moments = file_beside(options.path, MOMENTS_NAME)
     if moments is not None and not belongs_to(moments, result):
         moments = None
-    with PlayerPage(result, body, port=options.port, moments=moments) as page:
+    surface = load_surface(file_beside(options.path, KEYFRAMES_NAME), result).sheets
+    with PlayerPage(result, body, port=options.port, moments=moments, surface=surface) as page:
         print(f"Showing {name!r} at {page.url}. Press Ctrl+C to stop.", flush=True)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

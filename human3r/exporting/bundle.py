@@ -12,8 +12,8 @@ from human3r.errors import InputError
 from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, ExportSource, check_formats, format_of
 from human3r.exporting.manifest import write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
-from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_keyframes, save_keyframes
-from human3r.surface.keyframes import Keyframe, KeyframeCollector
+from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface, save_keyframes
+from human3r.surface.keyframes import KeyframeCollector
 from human3r.surface.sheets import LazySurface
 from human3r.temporary import reclaim
 
@@ -64,20 +64,20 @@ def write_all(
     folder = Path(folder)
     wanted = [each for each in EXPORT_FORMATS if each.name in check_formats(formats)]
     file = moments if isinstance(moments, Path) else None
-    views = _keyframes(keyframes, reconstruction)
+    views = keyframes.finish() if isinstance(keyframes, KeyframeCollector) else []
     source = ExportSource(
         reconstruction,
         body,
         Path(clip) if clip is not None else None,
         _of_run(file, reconstruction),
-        LazySurface(reconstruction, views),
+        load_surface(keyframes, reconstruction) if isinstance(keyframes, Path) else LazySurface(reconstruction, views),
         with_points,
     )
     for each in wanted:
         each.check(source)
     _make_folder(folder)
     written: list[Path] = []
-    if isinstance(keyframes, KeyframeCollector) and views:
+    if views:
         save_keyframes(folder / KEYFRAMES_NAME, views, reconstruction)
         written.append(folder / KEYFRAMES_NAME)
     for done, each in enumerate(wanted):
@@ -146,7 +146,7 @@ def export(
         body,
         Path(clip) if clip is not None else None,
         _of_run(moments, reconstruction),
-        LazySurface(reconstruction, _keyframes(keyframes, reconstruction)),
+        load_surface(keyframes, reconstruction),
         with_points,
     )
     selected = format_of(path)
@@ -154,13 +154,6 @@ def export(
     _make_folder(path.parent)
     selected.write_file(source, path)
     return path
-
-
-def _keyframes(keyframes: KeyframeCollector | Path | None, reconstruction: Reconstruction) -> list[Keyframe]:
-    """Return the keyframes of a run; none where the file is missing or another run's."""
-    if isinstance(keyframes, KeyframeCollector):
-        return keyframes.finish()
-    return load_keyframes(keyframes, reconstruction) if keyframes is not None and keyframes.is_file() else []
 
 
 def _of_run(moments: Path | None, reconstruction: Reconstruction) -> Path | None:

@@ -134,13 +134,14 @@ class ExportFormat:
 def _write_viser(source: ExportSource, path: Path) -> None:
     from human3r.exporting.viewer.recording import write_viser
 
-    write_viser(source.reconstruction, path, source.body, clip=source.clip)
+    write_viser(source.reconstruction, path, source.body, clip=source.clip, surface=source.sheets)
 
 
 def _write_html(source: ExportSource, path: Path) -> None:
     from human3r.exporting.viewer.recording import write_html
 
-    write_html(source.reconstruction, path, source.body, clip=source.clip, moments=source.moments)
+    reconstruction, body, clip = source.reconstruction, source.body, source.clip
+    write_html(reconstruction, path, body, clip=clip, moments=source.moments, surface=source.sheets)
 
 
 def _write_overlay(source: ExportSource, path: Path) -> None:
@@ -222,7 +223,7 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
 """Every format, in writing order: a crash in a later one leaves the arrays."""
 FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
 """Their names."""
-SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj", "usdz"})
+SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj", "usdz", "viser", "html"})
 """Those that show the scene's surface."""
 DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
 """What ``reconstruct`` writes unless formats are named."""

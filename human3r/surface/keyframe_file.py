@@ -14,6 +14,7 @@ from human3r.atomic import whole_or_absent
 from human3r.errors import FormatError
 from human3r.results.array_archive import read_arrays
 from human3r.surface.keyframes import MAX_KEYFRAMES, MAX_PICTURE_PX, Keyframe
+from human3r.surface.sheets import LazySurface
 
 if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
@@ -52,6 +53,16 @@ def save_keyframes(path: Path, keyframes: Sequence[Keyframe], reconstruction: Re
     }
     with whole_or_absent(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+
+def load_surface(path: Path | None, reconstruction: Reconstruction) -> LazySurface:
+    """Return the surface of a result from its file; without the file, or where it is another result's, it is empty.
+
+    Raises:
+        FormatError: The file is damaged.
+    """
+    is_there = path is not None and path.is_file()
+    return LazySurface(reconstruction, load_keyframes(path, reconstruction) if path is not None and is_there else ())
 
 
 def load_keyframes(path: Path, reconstruction: Reconstruction) -> list[Keyframe]:

@@ -14,12 +14,12 @@ from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_bytes
 from human3r.exporting.gltf.corrections import Corrections, build_corrections
+from human3r.exporting.gltf.scene import add_points, add_sheet, unlit_material
 from human3r.exporting.gltf.writer import (
     ARRAY_BUFFER,
     ELEMENT_ARRAY_BUFFER,
     LINE_STRIP,
     LINES,
-    POINTS,
     TRIANGLES,
     GltfWriter,
 )
@@ -31,7 +31,6 @@ from human3r.exporting.motion import (
     build_skin,
     continuous_quat_xyzw,
 )
-from human3r.exporting.scene_points import thinned_points
 from human3r.geometry.mesh import vertex_normals
 from human3r.palette import person_color, srgb_to_linear
 from human3r.skeleton import JOINT_NAMES
@@ -82,9 +81,9 @@ def glb_bytes(
     if reconstruction.num_frames:
         _add_camera(gltf, world, clock, reconstruction)
     for sheet in surface:
-        _add_sheet(gltf, sheet)
+        add_sheet(gltf, sheet)
     if len(reconstruction.points_world) and (with_points or not surface):
-        _add_points(gltf, reconstruction)
+        add_points(gltf, reconstruction)
     return gltf.to_glb("Human3R reconstruction", "clip")
 
 
@@ -108,17 +107,6 @@ def _rigid(T: np.ndarray) -> dict[str, Any]:
     """Return a rigid transform as the node properties ``rotation`` (xyzw) and ``translation``."""
     T = np.asarray(T, dtype=np.float64)
     return {"rotation": Rotation.from_matrix(T[:3, :3]).as_quat().tolist(), "translation": T[:3, 3].tolist()}
-
-
-def _unlit_material(
-    gltf: GltfWriter, name: str, color_srgb: tuple[float, float, float], texture: int | None = None
-) -> int:
-    gltf.extensions_used.add("KHR_materials_unlit")
-    base = [*srgb_to_linear(np.array(color_srgb)).tolist(), 1.0]
-    appearance: dict[str, object] = {"baseColorFactor": base, "metallicFactor": 0.0, "roughnessFactor": 1.0}
-    if texture is not None:
-        appearance["baseColorTexture"] = {"index": texture}
-    return gltf.add("materials", name=name, pbrMetallicRoughness=appearance, extensions={"KHR_materials_unlit": {}})
 
 
 def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Reconstruction, body: SmplxBody) -> None:
@@ -247,7 +235,7 @@ def _add_camera(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
     """Add the path as a line strip, and the camera with its frustum, animated."""
     T = reconstruction.T_world_camera.astype(np.float64)
     positions = T[:, :3, 3].astype(np.float32)
-    path_material = _unlit_material(gltf, "camera_path", (1.0, 0.55, 0.1))
+    path_material = unlit_material(gltf, "camera_path", (1.0, 0.55, 0.1))
     if len(positions) > 1:
         path = gltf.add_array(positions, ARRAY_BUFFER, bounds=True)
         strip = {"attributes": {"POSITION": path}, "material": path_material, "mode": LINE_STRIP}
@@ -286,39 +274,3 @@ def _frustum_lines(half_width: float, half_height: float) -> np.ndarray:
     for index, corner in enumerate(corners):
         ends += [(0.0, 0.0, 0.0), corner, corner, corners[(index + 1) % 4]]
     return np.array(ends, dtype=np.float32)
-
-
-def _add_sheet(gltf: GltfWriter, sheet: Sheet) -> None:
-    """Add one piece of the scene's surface, around its centroid."""
-    centroid = sheet.vertices.mean(axis=0, dtype=np.float64)
-    index_dtype = np.uint16 if len(sheet.vertices) <= np.iinfo(np.uint16).max else np.uint32
-    primitive = {
-        "attributes": {
-            "POSITION": gltf.add_array((sheet.vertices - centroid).astype(np.float32), ARRAY_BUFFER, bounds=True),
-            "TEXCOORD_0": gltf.add_array(sheet.uv, ARRAY_BUFFER),
-        },
-        "indices": gltf.add_array(sheet.faces.astype(index_dtype).reshape(-1), ELEMENT_ARRAY_BUFFER),
-        "material": _unlit_material(gltf, sheet.name, (1.0, 1.0, 1.0), gltf.add_texture(sheet.texture)),
-        "mode": TRIANGLES,
-    }
-    mesh = gltf.add("meshes", name=sheet.name, primitives=[primitive])
-    gltf.add_node(name=sheet.name, mesh=mesh, translation=centroid.tolist())
-
-
-def _add_points(gltf: GltfWriter, reconstruction: Reconstruction) -> None:
-    """Add the fused points around their centroid, with linear colors in 16 bits (8 would band in the dark)."""
-    points, colors = thinned_points(reconstruction)
-    centroid = points.mean(axis=0, dtype=np.float64)
-    positions = (points - centroid).astype(np.float32)
-    rgba = np.full((len(positions), 4), np.iinfo(np.uint16).max, dtype=np.uint16)
-    rgba[:, :3] = np.round(srgb_to_linear(colors / 255) * np.iinfo(np.uint16).max)
-    primitive = {
-        "attributes": {
-            "POSITION": gltf.add_array(positions, ARRAY_BUFFER, bounds=True),
-            "COLOR_0": gltf.add_array(rgba, ARRAY_BUFFER, normalized=True),
-        },
-        "material": _unlit_material(gltf, "scene_points", (1.0, 1.0, 1.0)),
-        "mode": POINTS,
-    }
-    mesh = gltf.add("meshes", name="scene_points", primitives=[primitive])
-    gltf.add_node(name="scene_points", mesh=mesh, translation=centroid.tolist())

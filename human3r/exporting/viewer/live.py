@@ -19,7 +19,7 @@ from human3r.exporting.motion import Skin, build_skin
 from human3r.exporting.viewer import scene as viser_scene
 from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
-from human3r.exporting.viewer.views import framing_view, top_view
+from human3r.exporting.viewer.views import Content, framing_view, top_view
 from human3r.geometry.fusion import depth_edges, voxel_keys
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import transform_points
@@ -187,12 +187,11 @@ class LiveScene:
     def _views(self, frame: TapeFrame, points: np.ndarray) -> dict[str, object]:
         """Frame whoever is there at first, and return the views that can be chosen."""
         bodies = [pose.positions[:NUM_BODY_JOINTS] for pose in frame.bodies.values()]
-        surroundings = points if len(points) else frame.T_gravity_camera[None, :3, 3]
-        subject = np.concatenate(bodies) if bodies else surroundings
-        view_direction = frame.T_gravity_camera[:3, 2]
-        world = framing_view(subject, view_direction)
+        people = np.concatenate(bodies) if bodies else np.zeros((0, 3))
+        content = Content(people, points, frame.T_gravity_camera[None])
+        world = framing_view(content)
         viser_scene.set_initial_camera(self._server, world)
-        return {"world": world.to_dict(), "top": top_view(subject, view_direction).to_dict()}
+        return {"world": world.to_dict(), "top": top_view(content).to_dict()}
 
 
 def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from human3r.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.sheets import Sheet
 
 
 class LivePage:
@@ -55,18 +58,25 @@ class PlayerPage:
         body: The body model that the parameters are for.
         port: Loopback port; 0 is any free one.
         moments: ``moments.bin`` of the same result, or None.
+        surface: The scene's surface; without it the scene is its points.
 
     Raises:
         InputError: The port is taken.
     """
 
     def __init__(
-        self, reconstruction: Reconstruction, body: SmplxBody, port: int = 0, moments: Path | None = None
+        self,
+        reconstruction: Reconstruction,
+        body: SmplxBody,
+        port: int = 0,
+        moments: Path | None = None,
+        surface: Sequence[Sheet] = (),
     ) -> None:
         from human3r.exporting.viewer.recording import html_page, player_scene
 
         points = moments.read_bytes() if moments is not None else None
-        self._page = _Served(html_page(player_scene(reconstruction, body), moments=points).encode(), port)
+        scene = player_scene(reconstruction, body, surface=surface)
+        self._page = _Served(html_page(scene, moments=points).encode(), port)
 
     @property
     def url(self) -> str:

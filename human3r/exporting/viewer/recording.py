@@ -8,7 +8,7 @@ disk without a network. Each person has one shape, the track's.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import numpy as np
 
 from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
+from human3r.exporting.gltf.scene import sheet_glb
 from human3r.exporting.motion import build_motion, build_skin
 from human3r.exporting.scene_points import PointGroup, points_by_confidence
 from human3r.exporting.viewer import scene as viser_scene
@@ -24,7 +25,7 @@ from human3r.exporting.viewer.moments import coarsened
 from human3r.exporting.viewer.player import player_page
 from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
-from human3r.exporting.viewer.views import framing_view, top_view
+from human3r.exporting.viewer.views import Content, framing_view, top_view
 from human3r.rendering.clip_frames import processed_frames
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.sheets import Sheet
 
 PLAYER_SCENE_NAME = "player.viser"
 """The player's scene in the folder of a result that a page shows."""
@@ -52,16 +54,28 @@ _CURRENT = "/camera/current"
 _MIN_FRAME_S = 1e-3
 
 
-def write_viser(reconstruction: Reconstruction, path: Path, body: SmplxBody, *, clip: Path | None = None) -> None:
+def write_viser(
+    reconstruction: Reconstruction,
+    path: Path,
+    body: SmplxBody,
+    *,
+    clip: Path | None = None,
+    surface: Sequence[Sheet] = (),
+) -> None:
     """Write the recording for viser clients, whole or not at all; with the clip, the cameras show its pictures."""
-    write_bytes(path, record(reconstruction, body, clip=clip))
+    write_bytes(path, record(reconstruction, body, clip=clip, surface=surface))
 
 
 def write_player_scene(
-    reconstruction: Reconstruction, path: Path, body: SmplxBody, *, clip: Path | None = None
+    reconstruction: Reconstruction,
+    path: Path,
+    body: SmplxBody,
+    *,
+    clip: Path | None = None,
+    surface: Sequence[Sheet] = (),
 ) -> None:
     """Write the scene of our player, whole or not at all; with the clip, the cameras show its pictures."""
-    write_bytes(path, player_scene(reconstruction, body, clip=clip))
+    write_bytes(path, player_scene(reconstruction, body, clip=clip, surface=surface))
 
 
 def write_html(
@@ -71,6 +85,7 @@ def write_html(
     *,
     clip: Path | None = None,
     moments: Path | None = None,
+    surface: Sequence[Sheet] = (),
 ) -> None:
     """Write the self-contained page, whole or not at all.
 
@@ -80,9 +95,10 @@ def write_html(
         body: The body model that the parameters belong to.
         clip: The source clip, for the cameras' pictures.
         moments: A ``moments.bin`` of the same run, embedded if it is given.
+        surface: The scene's surface; without it the scene is its points.
     """
     fitting = coarsened(moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if moments is not None else None
-    write_text(path, html_page(player_scene(reconstruction, body, clip=clip), moments=fitting))
+    write_text(path, html_page(player_scene(reconstruction, body, clip=clip, surface=surface), moments=fitting))
 
 
 def html_page(scene: bytes, *, moments: bytes | None = None) -> str:
@@ -97,9 +113,11 @@ def html_page(scene: bytes, *, moments: bytes | None = None) -> str:
     return player_page(f'<script>window.__VISER_EMBED_DATA__="{embedded}";{extra}</script>')
 
 
-def record(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None) -> bytes:
+def record(
+    reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None, surface: Sequence[Sheet] = ()
+) -> bytes:
     """Return the scene with its motion as timed messages of viser: the bytes of a ``.viser`` file."""
-    with _built(reconstruction, body, clip) as (server, _, frames):
+    with _built(reconstruction, body, clip, surface) as (server, _, frames):
         recorder = viser_scene.Recorder(server)
         durations = np.append(np.diff(reconstruction.time_s), 1.0 / reconstruction.fps)
         present: dict[int, bool] = {}
@@ -110,9 +128,11 @@ def record(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None
         return recorder.finish()
 
 
-def player_scene(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None) -> bytes:
+def player_scene(
+    reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None, surface: Sequence[Sheet] = ()
+) -> bytes:
     """Return what does not move as a recording without duration, with the motion tape in its last message."""
-    with _built(reconstruction, body, clip) as (server, facts, frames):
+    with _built(reconstruction, body, clip, surface) as (server, facts, frames):
         recorder = viser_scene.Recorder(server)
         send_chunk(recorder.send, TapeWriter().chunk(frames, facts))
         return recorder.finish()
@@ -120,7 +140,7 @@ def player_scene(reconstruction: Reconstruction, body: SmplxBody, *, clip: Path 
 
 @contextmanager
 def _built(
-    reconstruction: Reconstruction, body: SmplxBody, clip: Path | None
+    reconstruction: Reconstruction, body: SmplxBody, clip: Path | None, surface: Sequence[Sheet]
 ) -> Iterator[tuple[viser.ViserServer, dict[str, object], list[TapeFrame]]]:
     """Build the scene on a server for the length of a ``with`` block: server, facts for the player, and frames."""
     thumbnails = _read_thumbnails(reconstruction, clip) if clip is not None else {}
@@ -129,16 +149,16 @@ def _built(
         viser_scene.set_stage(server)
         frames = _add_people(server, reconstruction, body, thumbnails)
         bands = points_by_confidence(reconstruction, NUM_POINT_BANDS)
-        facts = _add_points(server, bands)
+        facts = _add_points(server, bands, is_visible=not surface)
+        facts["surface"] = _add_surface(server, surface)
         _add_cameras(server, reconstruction, frames, thumbnails)
         height, width = (float(side) for side in reconstruction.image_size)
         facts |= {"fps": round(float(reconstruction.fps), 6), "aspect": width / height}
         if frames:
-            view_direction = frames[0].T_gravity_camera[:3, 2]
-            subject = _subject(frames, [group.points for band in bands for group in band])
-            world = framing_view(subject, view_direction)
+            content = _content(frames, [group.points for band in bands for group in band])
+            world = framing_view(content)
             viser_scene.set_initial_camera(server, world)
-            facts["views"] = {"world": world.to_dict(), "top": top_view(subject, view_direction).to_dict()}
+            facts["views"] = {"world": world.to_dict(), "top": top_view(content).to_dict()}
         yield server, facts, frames
     finally:
         close_server(server)
@@ -187,14 +207,22 @@ def _send_frame(send: viser_scene.Send, frame: TapeFrame, everyone: list[int], p
         viser_scene.set_frustum_image(send, _CURRENT, frame.picture)
 
 
-def _add_points(server: viser.ViserServer, bands: list[list[PointGroup]]) -> dict[str, object]:
+def _add_surface(server: viser.ViserServer, surface: Sequence[Sheet]) -> list[str]:
+    """Add the pieces of the scene's surface and return the names of their nodes."""
+    names = [f"/scene/{sheet.name}" for sheet in surface]
+    for name, sheet in zip(names, surface, strict=True):
+        viser_scene.add_surface(server, name, sheet_glb(sheet))
+    return names
+
+
+def _add_points(server: viser.ViserServer, bands: list[list[PointGroup]], *, is_visible: bool) -> dict[str, object]:
     """Add a node for every band, with its groups in it, and return what the player needs to know about them."""
     sizes_m = [group.size_m for band in bands for group in band]
     middle_m = round(float(np.median(sizes_m)), 3) if sizes_m else _MOMENT_POINT_SIZE_M
     names, nodes = [], []
     for number, band in enumerate(bands, start=1):
         names.append(f"/points/confidence_{number}_of_{len(bands)}")
-        server.scene.add_frame(names[-1], show_axes=False)
+        server.scene.add_frame(names[-1], show_axes=False, visible=is_visible)
         for index, group in enumerate(band):
             name = f"{names[-1]}/distance_{index}"
             viser_scene.add_points(server, name, group.points, group.colors, group.size_m)
@@ -238,14 +266,14 @@ def _add_cameras(
     )
 
 
-def _subject(frames: list[TapeFrame], points: list[np.ndarray]) -> np.ndarray:
-    """Return the points ``n 3`` that a view should frame: the people; without people, the scene or the cameras."""
+def _content(frames: list[TapeFrame], points: list[np.ndarray]) -> Content:
+    """Return what views should show."""
     bodies = [pose.positions[:NUM_BODY_JOINTS] for frame in frames for pose in frame.bodies.values()]
-    if bodies:
-        return np.concatenate(bodies)
-    if points:
-        return np.concatenate(points).astype(np.float64)
-    return np.array([frame.T_gravity_camera[:3, 3] for frame in frames])
+    return Content(
+        people=np.concatenate(bodies) if bodies else np.zeros((0, 3)),
+        scene=np.concatenate(points).astype(np.float64) if points else np.zeros((0, 3)),
+        T_gravity_camera=np.stack([frame.T_gravity_camera for frame in frames]),
+    )
 
 
 def _read_thumbnails(reconstruction: Reconstruction, clip: Path) -> dict[int, np.ndarray]:

@@ -215,6 +215,11 @@ def add_points(
     )
 
 
+def add_surface(server: viser.ViserServer, name: str, glb: bytes) -> None:
+    """Add a piece of the scene's surface; its colors are the clip's, and no light or shadow changes them."""
+    server.scene.add_glb(name, glb, cast_shadow=False, receive_shadow=False)
+
+
 def live_send(server: viser.ViserServer) -> Send:
     """Return the way to a server's clients, present and future."""
     queue = server.scene._queue_scene_message, server.scene._websock_interface.queue_message

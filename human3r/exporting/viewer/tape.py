@@ -53,6 +53,8 @@ class TapeFrame:
     """JPEG that the camera shows from now on."""
     points: str | None = None
     """Name of a point cloud that has come with this frame."""
+    surface: str | None = None
+    """Name of a piece of the scene's surface that has come with this frame."""
 
 
 @dataclass
@@ -83,6 +85,7 @@ class TapeWriter:
             "half_heights": [round(frame.half_height, 5) for frame in frames],
             "people": [{"id": track, "color": person_color(track)} for track in self.people],
             "points": [frame.points for frame in frames if frame.points],
+            "surface": [frame.surface for frame in frames if frame.surface],
             "bodies": [{"id": track, "frames": indices} for track, indices in rows.items()],
             "pictures": [(index, len(picture)) for index, picture in pictures],
         }

@@ -9,9 +9,15 @@ import numpy as np
 FIELD_OF_VIEW_RAD = 0.85
 """Vertical field of view of the viewer; viser's own 75 degrees make people near the edge look bent."""
 _TOP_FIELD_OF_VIEW_RAD = 0.8
-_MIN_HALF_WIDTH_M = 2.0
-_ROOM = 1.15
-"""Around a subject, for hands, feet and the labels over heads."""
+_TURNS, _LIFTS = np.deg2rad([24, -24, 36, -36, 48, -48]), np.deg2rad([20, 30])
+"""How far the first view may be turned aside and look down; the first pair that shows everything is taken."""
+_CLEAR = 0.03
+"""Enough room between people and the camera's picture, radians."""
+_CAMERA_RADIUS_M = 0.35
+"""The drawn camera lies within."""
+_ROOM = 1.25
+"""Around what is shown, for hands, feet, labels over heads, and panels."""
+_MIN_DISTANCE_M, _MIN_HEIGHT_M = 2.5, 5.0
 
 
 @dataclass(frozen=True)
@@ -32,38 +38,98 @@ class View:
         return asdict(self)
 
 
-def framing_view(subject: np.ndarray, view_direction: np.ndarray) -> View:
-    """Choose a three-quarter view of a subject.
+@dataclass(frozen=True)
+class Content:
+    """What there is to see, in the y-up world."""
 
-    Args:
-        subject: ``n 3`` points to frame, y up, meters; at least one.
-        view_direction: ``3`` direction in which the filming camera looks.
+    people: np.ndarray
+    """``n 3`` joints of everyone at all times; may be empty."""
+    scene: np.ndarray
+    """``M 3`` points of the scene; may be empty."""
+    T_gravity_camera: np.ndarray
+    """``T 4 4`` filming cameras, at least one."""
+
+    @property
+    def cameras(self) -> np.ndarray:
+        """``T 3`` positions of the filming camera."""
+        return self.T_gravity_camera[:, :3, 3]
+
+    @property
+    def forward(self) -> np.ndarray:
+        """``3`` level direction in which the filming camera looks at first."""
+        direction = self.T_gravity_camera[0, :3, 2] * (1, 0, 1)
+        length = np.linalg.norm(direction)
+        return direction / length if length > 1e-3 else np.array([0.0, 0.0, -1.0])
+
+    @property
+    def subject(self) -> np.ndarray:
+        """``n 3`` people, or without people the scene nearby, or the cameras."""
+        if len(self.people):
+            return _without_outliers(self.people)
+        if len(self.scene):
+            distance = np.linalg.norm(self.scene - self.cameras[0], axis=1)
+            return _without_outliers(self.scene[distance <= np.median(distance)])
+        return self.cameras
+
+
+def framing_view(content: Content) -> View:
+    """Choose the first view: from behind and above the filming camera, aside; people, camera and what is behind them.
+
+    Nothing was seen behind the camera, so no wall stands between the viewer and the people.
     """
-    low, high = np.quantile(subject, 0.05, axis=0), np.quantile(subject, 0.95, axis=0)
-    center = (low + high) / 2
-    radius = max(float(np.linalg.norm(high - low)) / 2, 1.0)
-    flat = np.array([view_direction[0], 0.0, view_direction[2]])
-    flat = flat / np.linalg.norm(flat) if np.linalg.norm(flat) > 1e-3 else np.array([0.0, 0.0, -1.0])
-    turn = np.deg2rad(22)
-    sideways = np.array([flat[2], 0.0, -flat[0]])
-    backwards = -np.cos(turn) * flat + np.sin(turn) * sideways
-    distance = _ROOM * radius / np.tan(FIELD_OF_VIEW_RAD / 2)
-    position = center + distance * (backwards + np.array([0.0, 0.38, 0.0]))
+    options = [_behind(content, turn, lift) for lift in _LIFTS for turn in _TURNS]
+    return max(options, key=lambda view: min(_clearance(content, view), _CLEAR))
+
+
+def _behind(content: Content, turn: float, lift: float) -> View:
+    """Return a view from behind the filming camera, turned aside about what is shown and lifted over it."""
+    shown = np.concatenate([content.subject, content.cameras])
+    forward, sideways = content.forward, np.cross(content.forward, (0.0, 1.0, 0.0))
+    middle, people = (shown.min(axis=0) + shown.max(axis=0)) / 2, content.subject.mean(axis=0)
+    center = (middle + people) / 2  # visitors turn about it
+    towards = np.cos(lift) * (np.cos(turn) * forward + np.sin(turn) * sideways) - np.sin(lift) * np.array([0, 1, 0])
+    distance = _distance(shown - center, towards, np.array([0.0, 1.0, 0.0]), FIELD_OF_VIEW_RAD)
+    position = center - distance * towards
     return View(_listed(position), _listed(center), (0.0, 1.0, 0.0), FIELD_OF_VIEW_RAD)
 
 
-def top_view(subject: np.ndarray, view_direction: np.ndarray) -> View:
-    """Look straight down on a subject ``n 3``, with the filming camera's forward direction up in the picture."""
-    low, high = np.quantile(subject, 0.02, axis=0), np.quantile(subject, 0.98, axis=0)
-    center = (low + high) / 2
-    half_width = max(_MIN_HALF_WIDTH_M, float(np.linalg.norm((high - low)[[0, 2]])))
-    up = np.array([view_direction[0], 0.0, view_direction[2]])
-    if np.linalg.norm(up) < 1e-3:  # the camera itself looks straight down
-        up = np.array([0.0, 0.0, -1.0])
-    height = 1.5 * half_width / np.tan(_TOP_FIELD_OF_VIEW_RAD / 2)
+def _clearance(content: Content, view: View) -> float:
+    """Return the angle between people and the drawn camera, radians; negative where it hides them."""
+    if len(content.people) == 0:
+        return _CLEAR
+    position = np.array(view.position)
+    to_people, to_camera = content.people - position, content.cameras[0] - position
+    distance = np.linalg.norm(to_camera)
+    cosine = to_people @ to_camera / np.maximum(np.linalg.norm(to_people, axis=1) * distance, 1e-9)
+    return float(np.arccos(np.clip(cosine, -1, 1)).min() - _CAMERA_RADIUS_M / max(distance, 1e-9))
+
+
+def top_view(content: Content) -> View:
+    """Look straight down on everything, with the filming camera's forward direction up in the picture."""
+    parts = [content.subject, content.cameras]
+    if len(content.scene):
+        parts.append(_without_outliers(content.scene))
+    shown = np.concatenate(parts)
+    center = (shown.min(axis=0) + shown.max(axis=0)) / 2
+    down, forward = np.array([0.0, -1.0, 0.0]), content.forward
+    height = max(_distance(shown - center, down, forward, _TOP_FIELD_OF_VIEW_RAD), _MIN_HEIGHT_M)
     # A hair off the vertical: straight down, the client's orbit control has no sideways.
-    position = center + np.array([0.0, height, 0.0]) - 0.01 * height * up / np.linalg.norm(up)
-    return View(_listed(position), _listed(center), _listed(up / np.linalg.norm(up)), _TOP_FIELD_OF_VIEW_RAD)
+    position = center - height * down - 0.01 * height * forward
+    return View(_listed(position), _listed(center), _listed(forward), _TOP_FIELD_OF_VIEW_RAD)
+
+
+def _distance(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray, fov: float) -> float:
+    """Return how far from a center a viewer sees all points at ``offsets`` from it, ``n 3``, in a square picture."""
+    right = np.cross(towards, up)
+    right /= np.linalg.norm(right)
+    across = np.abs(np.stack([offsets @ right, offsets @ np.cross(right, towards)])).max(axis=0)
+    # A point is in the picture if it is at most this far from the axis, per meter of its own distance.
+    return max(float(np.max(_ROOM * across / np.tan(fov / 2) - offsets @ towards)), _MIN_DISTANCE_M)
+
+
+def _without_outliers(points: np.ndarray) -> np.ndarray:
+    low, high = np.quantile(points, 0.02, axis=0), np.quantile(points, 0.98, axis=0)
+    return np.clip(points, low, high)
 
 
 def _listed(vector: np.ndarray) -> tuple[float, float, float]:

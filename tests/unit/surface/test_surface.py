@@ -16,6 +16,7 @@ from human3r.bodies import SmplxBody
 from human3r.errors import FormatError
 from human3r.rendering.rasterizer import rasterize
 from human3r.results.reconstruction import Reconstruction
+from human3r.surface.__main__ import measure
 from human3r.surface.clean_plate import median_depth, median_picture
 from human3r.surface.grid_mesh import triangulate
 from human3r.surface.keyframe_file import load_keyframes, save_keyframes
@@ -104,6 +105,14 @@ def test_keyframes_of_another_run_are_not_used(walk: Reconstruction, tmp_path: P
     assert np.array_equal(same[0].depth, keyframes[0].depth)
     other = replace(walk, frame_index=walk.frame_index + 1)
     assert load_keyframes(tmp_path / "surface.npz", other) == []
+
+
+def test_a_whole_plane_is_measured_as_covered(walk: Reconstruction, tmp_path: Path) -> None:
+    walk.save(tmp_path / "reconstruction.npz")
+    save_keyframes(tmp_path / "surface.npz", [keyframe_of(walk, 0, slanted_plane(H, W))], walk)
+    measured = measure(tmp_path / "reconstruction.npz", tmp_path / "surface.npz")
+    assert measured["covered"] > 0.9
+    assert 0 < measured["triangles"] < 4 * H * W
 
 
 def test_a_damaged_file_is_one_sentence(walk: Reconstruction, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
   "use strict";
   const FOLLOW_DISTANCE_M = 3.6;
   const PICTURE_NODE = "/camera";
+  const OPENING_S = 7, OPENING_TURN = 0.35;  // the opening move: seconds, radians
 
   function rotate(wxyz, v) {
     const [w, x, y, z] = wxyz;
@@ -20,6 +21,7 @@
       this.subject = null;
       this.showsCameras = true;
       this.onFreed = () => {};
+      this._openUntilTouched();
       // A drag frees the viewer from the filming camera, where it is.
       h3r.client.canvas.addEventListener("pointerdown", () => {
         if (this.mode === "camera") { this._set("world"); this.onFreed(); }
@@ -52,6 +54,25 @@
       }
       if (this.mode === "camera") this._enterCamera();
       this.stage.setVisible(PICTURE_NODE, this.showsCameras && this.mode !== "camera");
+    }
+
+    // At first the viewer moves slowly around the scene to where the first view is, until the first touch.
+    _openUntilTouched() {
+      const view = this.scene.views && this.scene.views.world;
+      if (!view || this.scene.is_live || h3r.drawsInSoftware || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+      const start = performance.now(), offset = plus(view.position, view.look_at, -1);
+      const stop = () => { this._opens = false; events.forEach((name) => window.removeEventListener(name, stop, true)); };
+      const events = ["pointerdown", "wheel", "keydown", "touchstart"];
+      events.forEach((name) => window.addEventListener(name, stop, true));
+      this._opens = true;
+      const move = (now) => {
+        if (!this._opens || this.mode !== "world") return;
+        const left = 1 - Math.min(1, Math.max(0, now - start) / (1000 * OPENING_S)), turn = OPENING_TURN * left * left * left;
+        const [x, y, z] = offset, c = Math.cos(turn), s = Math.sin(turn);
+        h3r.client.stand(plus(view.look_at, [c * x + s * z, y, c * z - s * x]), view.look_at, view.up, false);
+        if (left > 0) requestAnimationFrame(move); else stop();
+      };
+      requestAnimationFrame(move);
     }
 
     _go(mode, view) {

@@ -17,6 +17,19 @@
       client().requestRender();
     },
 
+    // Show a surface in the clip's own colors: the client's tone mapping is for its lights. It loads in its own time.
+    keepColors(name, attempts = 600) {
+      let isThere = false;
+      const node = client().nodeRefFromName[name];
+      if (node) node.traverse(({ material }) => {
+        if (!material || !material.map) return;
+        material.toneMapped = false;
+        material.needsUpdate = isThere = true;
+      });
+      if (isThere) client().requestRender();
+      else if (attempts > 0) setTimeout(() => h3r.client.keepColors(name, attempts - 1), 100);
+    },
+
     // Stand at a position and look at a point; coordinates are the scene's.
     stand(position, look_at, up, isSmooth) {
       const { camera, cameraControl } = client();

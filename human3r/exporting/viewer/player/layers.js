@@ -8,7 +8,9 @@
       this.player = player;
       this.stage = player.stage;
       this.dropped = 0;
-      this.isSceneSeen = true;
+      this.hasSurface = player.scene.surface.length > 0;
+      this.isSurfaceSeen = true;
+      this.arePointsSeen = !this.hasSurface;
       this.pointSize = null;  // meters; null: as they came
       this._known = new Set();
       const button = make(player.root, "button", "h3p-gear h3p-card", { type: "button", label: "People and layers", title: "People and layers", expanded: "false" }, icon("layers"));
@@ -24,15 +26,17 @@
       this._toggle(layers, "Labels", (isOn) => { this.stage.labels = isOn; });
       this._toggle(layers, "Trails", (isOn) => { this.trails = isOn; this._showTrails(); });
       this._toggle(layers, "Cameras", (isOn) => { player.views.showsCameras = isOn; });
-      this._toggle(layers, "Floor", (isOn) => this.stage.setVisible("/floor", isOn));
+      // A surface has a ground of its own.
+      if (this.hasSurface) this.stage.setVisible("/floor", false);
+      this._toggle(layers, "Floor", (isOn) => this.stage.setVisible("/floor", isOn), !this.hasSurface);
       this.trails = true;
-      if (player.scene.point_bands.length || player.isLive || h3r.Moments.areThere()) this._buildPoints(panel);
+      if (player.scene.point_bands.length || this.hasSurface || player.isLive || h3r.Moments.areThere()) this._buildScene(panel);
       this.grow();
     }
 
     // Take up who and what has come since the last call.
     grow() {
-      const { people, point_bands } = this.player.scene;
+      const { people, point_bands, surface } = this.player.scene;
       this.nobody.hidden = people.length > 0;
       for (const person of people) {
         if (this._known.has(person.id)) continue;
@@ -43,8 +47,14 @@
       for (const name of point_bands) {
         if (this._known.has(name)) continue;
         this._known.add(name);
-        if (!this.isSceneSeen) this.stage.setVisible(name, false);
+        if (!this.arePointsSeen) this.stage.setVisible(name, false);
         if (this.pointSize !== null) this._resize();
+      }
+      for (const name of surface) {
+        if (this._known.has(name)) continue;
+        this._known.add(name);
+        this.stage.setVisible(name, this.isSurfaceSeen);
+        h3r.client.keepColors(name);
       }
     }
 
@@ -70,15 +80,24 @@
       follow.onclick = () => this.player.follow(person.id);
     }
 
-    _buildPoints(panel) {
-      make(panel, "h2", "", { textContent: "Points" });
+    _buildScene(panel) {
+      make(panel, "h2", "", { textContent: "Scene" });
       const scene = this.player.scene, chips = make(panel, "div", "h3p-chips", {});
-      const apply = () => scene.point_bands.forEach((name, band) => this.stage.setVisible(name, this.isSceneSeen && band >= this.dropped));
-      const hasScene = scene.point_bands.length || this.player.isLive;
-      const whole = hasScene && this._toggle(chips, "Whole scene", (isOn) => { this.isSceneSeen = isOn; apply(); });
+      const showPoints = () => scene.point_bands.forEach((name, band) => this.stage.setVisible(name, this.arePointsSeen && band >= this.dropped));
+      const showSurface = () => scene.surface.forEach((name) => this.stage.setVisible(name, this.isSurfaceSeen));
+      const whole = [];
+      if (this.hasSurface) whole.push(this._toggle(chips, "Surface", (isOn) => { this.isSurfaceSeen = isOn; showSurface(); }));
+      if (scene.point_bands.length || this.player.isLive) {
+        whole.push(this._toggle(chips, this.hasSurface ? "Points" : "Whole scene", (isOn) => { this.arePointsSeen = isOn; showPoints(); }, this.arePointsSeen));
+      }
       if (h3r.Moments.areThere()) {
+        let before = [];
         this._toggle(chips, "This moment", (isOn) => {
-          if (whole && isOn === (whole.getAttribute("aria-pressed") === "true")) whole.click();
+          // In place of the whole scene, and the real people in place of the bodies.
+          const isPressed = (chip) => chip.getAttribute("aria-pressed") === "true";
+          if (isOn) before = whole.filter(isPressed);
+          before.filter((chip) => isPressed(chip) === isOn).forEach((chip) => chip.click());
+          this.stage.showsBodies = !isOn;
           return this.player.moments.turn(isOn);
         }, false);
       }
@@ -90,7 +109,7 @@
       const count = scene.point_bands.length;
       if (count > 1 && !this.player.isLive) {
         this._range(panel, "Confidence", 1, count, count, (value) => Math.round(100 * value / count) + " %",
-          (value) => { this.dropped = count - value; apply(); });
+          (value) => { this.dropped = count - value; showPoints(); });
       }
     }
 

@@ -23,6 +23,7 @@
       this.tape = tape;
       this.times_s = tape.scene.times_s;
       this.labels = true;
+      this.showsBodies = true;     // false where the real people are shown in their place
       this.frame = 0;
       this.part = 0;
       this._sent = new Map();      // what the client has got
@@ -103,7 +104,7 @@
 
     _showBody(id, track) {
       const rows = this._rows(track), isPresent = rows !== null && rows.isPresent;
-      this._setVisible(person(id) + "/body", isPresent);
+      this._setVisible(person(id) + "/body", isPresent && this.showsBodies);
       this._setVisible(person(id) + "/label", isPresent && this.labels);
       if (rows) this._once(person(id), rows.at, () => this._pose(id, rows));
     }

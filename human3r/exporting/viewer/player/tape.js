@@ -57,7 +57,7 @@
 
     _open(facts) {
       if (this.scene) return;
-      this.scene = { fps: 10, times_s: [], half_height: [], people: [], point_bands: [], point_nodes: [],
+      this.scene = { fps: 10, times_s: [], half_height: [], people: [], point_bands: [], point_nodes: [], surface: [],
         point_size_m: 0.02, is_live: false, ...facts };
     }
 
@@ -70,6 +70,7 @@
         scene.point_bands.push(name);
         scene.point_nodes.push({ name, scale: 1 });
       }
+      scene.surface.push(...header.surface);
       const last_s = scene.times_s[scene.times_s.length - 1];
       if (scene.is_live && last_s > 0) scene.fps = (scene.times_s.length - 1) / last_s;
     }

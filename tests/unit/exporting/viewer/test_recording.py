@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from synthetic_scene import walking_reconstruction
+from synthetic_scene import keyframe_of, slanted_plane, walking_reconstruction
 from tape_reader import chunk_in
 from viser_file import Recording, read_recording
 
@@ -20,6 +20,7 @@ from human3r.exporting.viewer.recording import html_page, player_scene, record
 from human3r.palette import person_color
 from human3r.results.posing import posed_vertices
 from human3r.results.reconstruction import Reconstruction
+from human3r.surface.sheets import build_surface
 from human3r.video.writer import VideoWriter
 
 
@@ -144,7 +145,12 @@ def test_the_scene_is_upright_with_a_floor_and_a_view_of_the_people(recording: R
     look_at = np.array(recording.of_type("SetCameraLookAtMessage")[-1][1]["look_at"])
     T = walk.T_gravity_world
     people = walk.joints_world[:, 0] @ T[:3, :3].T + T[:3, 3]
-    assert np.linalg.norm(look_at - people.mean(axis=0)) < 0.7
+    camera = (T @ walk.T_world_camera[0])[:3, 3]
+    towards = (look_at - position) / np.linalg.norm(look_at - position)
+    shown = np.vstack([people, camera]) - position
+    assert position[1] > people[:, 1].max()
+    # Within the field of view, which is the narrower one from top to bottom.
+    assert (np.arccos(shown @ towards / np.linalg.norm(shown, axis=1)) < 0.85 / 2).all()
     assert position[1] > look_at[1]
     assert 2 < np.linalg.norm(position - look_at) < 20
 
@@ -205,3 +211,13 @@ def test_the_page_holds_the_moments_that_are_given(recording: Recording) -> None
     assert "Z2l2ZW4gbW9tZW50cw==" in page
     assert page.index("__VISER_EMBED_DATA__") < page.index("</head>")
     assert "__H3R_MOMENTS__=" not in html_page(b"scene")
+
+
+def test_the_surface_is_there_and_the_points_are_hidden(walk: Reconstruction, small_body: SmplxBody) -> None:
+    surface = build_surface(walk, [keyframe_of(walk, 0, slanted_plane(48, 64))])
+    recording = read_recording(player_scene(walk, small_body, surface=surface))
+    assert [message["name"] for _, message in recording.of_type("GlbMessage")] == ["/scene/scene_0_0"]
+    hidden = {m["name"] for _, m in recording.of_type("SetSceneNodeVisibilityMessage") if not m["visible"]}
+    bands = [m["name"] for _, m in recording.of_type("FrameMessage") if m["name"].startswith("/points/")]
+    assert bands
+    assert hidden >= set(bands)

@@ -1,0 +1,70 @@
+"""The scene in glTF: textured sheets and points, with the light of the clip (unlit materials)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from human3r.exporting.gltf.writer import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, POINTS, TRIANGLES, GltfWriter
+from human3r.exporting.scene_points import thinned_points
+from human3r.palette import srgb_to_linear
+
+if TYPE_CHECKING:
+    from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.sheets import Sheet
+
+
+def sheet_glb(sheet: Sheet) -> bytes:
+    """Return one piece of the scene's surface as the bytes of a ``.glb`` file."""
+    gltf = GltfWriter("Human3R")
+    add_sheet(gltf, sheet)
+    return gltf.to_glb(sheet.name, "")
+
+
+def unlit_material(
+    gltf: GltfWriter, name: str, color_srgb: tuple[float, float, float], texture: int | None = None
+) -> int:
+    """Add a material that shows a color, or a texture, as it is; return its index."""
+    gltf.extensions_used.add("KHR_materials_unlit")
+    base = [*srgb_to_linear(np.array(color_srgb)).tolist(), 1.0]
+    appearance: dict[str, object] = {"baseColorFactor": base, "metallicFactor": 0.0, "roughnessFactor": 1.0}
+    if texture is not None:
+        appearance["baseColorTexture"] = {"index": texture}
+    return gltf.add("materials", name=name, pbrMetallicRoughness=appearance, extensions={"KHR_materials_unlit": {}})
+
+
+def add_sheet(gltf: GltfWriter, sheet: Sheet) -> None:
+    """Add one piece of the scene's surface, around its centroid."""
+    centroid = sheet.vertices.mean(axis=0, dtype=np.float64)
+    index_dtype = np.uint16 if len(sheet.vertices) <= np.iinfo(np.uint16).max else np.uint32
+    primitive = {
+        "attributes": {
+            "POSITION": gltf.add_array((sheet.vertices - centroid).astype(np.float32), ARRAY_BUFFER, bounds=True),
+            "TEXCOORD_0": gltf.add_array(sheet.uv, ARRAY_BUFFER),
+        },
+        "indices": gltf.add_array(sheet.faces.astype(index_dtype).reshape(-1), ELEMENT_ARRAY_BUFFER),
+        "material": unlit_material(gltf, sheet.name, (1.0, 1.0, 1.0), gltf.add_texture(sheet.texture)),
+        "mode": TRIANGLES,
+    }
+    mesh = gltf.add("meshes", name=sheet.name, primitives=[primitive])
+    gltf.add_node(name=sheet.name, mesh=mesh, translation=centroid.tolist())
+
+
+def add_points(gltf: GltfWriter, reconstruction: Reconstruction) -> None:
+    """Add the fused points around their centroid, with linear colors in 16 bits (8 would band in the dark)."""
+    points, colors = thinned_points(reconstruction)
+    centroid = points.mean(axis=0, dtype=np.float64)
+    positions = (points - centroid).astype(np.float32)
+    rgba = np.full((len(positions), 4), np.iinfo(np.uint16).max, dtype=np.uint16)
+    rgba[:, :3] = np.round(srgb_to_linear(colors / 255) * np.iinfo(np.uint16).max)
+    primitive = {
+        "attributes": {
+            "POSITION": gltf.add_array(positions, ARRAY_BUFFER, bounds=True),
+            "COLOR_0": gltf.add_array(rgba, ARRAY_BUFFER, normalized=True),
+        },
+        "material": unlit_material(gltf, "scene_points", (1.0, 1.0, 1.0)),
+        "mode": POINTS,
+    }
+    mesh = gltf.add("meshes", name="scene_points", primitives=[primitive])
+    gltf.add_node(name="scene_points", mesh=mesh, translation=centroid.tolist())
