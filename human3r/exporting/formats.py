@@ -231,7 +231,7 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
 """Every format, in writing order: a crash in a later one leaves the arrays."""
 FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
 """Their names."""
-SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj", "usdz", "viser", "html"})
+SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj", "usdz", "rrd", "viser", "html"})
 """Those that show the scene's surface."""
 DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
 """What ``reconstruct`` writes unless formats are named."""
