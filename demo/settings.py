@@ -47,6 +47,10 @@ class Settings:
     """Maximum number of queued or active runs of one address; without bound on this machine itself."""
     max_results: int = 64
     """Maximum number of stored results; the oldest is removed first."""
+    max_live_s: float = 2 * 60
+    """Longest recording of a live run, seconds."""
+    live_patience_s: float = 30
+    """Time within which a lost socket of a live run can come back, seconds."""
     file_ttl_s: float = 60 * 60
     """Time to live of a result and its files."""
     reload_grace_s: float = 15
