@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -77,8 +77,8 @@ class LazySurface:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A keyframe in the result."""
+class Part:
+    """A keyframe in the world."""
 
     lens: Lens
     shot: int
@@ -86,6 +86,12 @@ class _Part:
     """``h w`` float32 meters, 0 where nothing is shown."""
     picture: np.ndarray
     """``H W 3`` uint8"""
+
+    @classmethod
+    def of(cls, keyframe: Keyframe, lens: Lens, shot: int) -> Part:
+        """Place a keyframe, its depths as they are."""
+        picture = np.asarray(Image.open(io.BytesIO(keyframe.picture)).convert("RGB"))
+        return cls(lens, shot, keyframe.depth.astype(np.float32), picture)
 
 
 def scaled_depth(reconstruction: Reconstruction) -> DepthCorrection:
@@ -110,8 +116,20 @@ def build_surface(
         max_triangles: Limit of all sheets together.
     """
     parts = _parts(reconstruction, keyframes, correct_depth or scaled_depth(reconstruction))
-    shown = [_without_islands(_without_better(parts, index)) for index in range(len(parts))]
-    kept = [index for index, depth in enumerate(shown) if depth.any()]
+    return sheets_of(parts, reconstruction.T_gravity_world, max_triangles=max_triangles)
+
+
+def sheets_of(
+    parts: Sequence[Part],
+    T_gravity_world: np.ndarray,
+    *,
+    only: int | None = None,
+    max_triangles: int = MAX_TRIANGLES,
+) -> list[Sheet]:
+    """Build the sheets of parts, each without what a better one shows; with ``only``, that of one part at most."""
+    wanted = range(len(parts)) if only is None else (only,)
+    shown = {index: _without_islands(_without_better(parts, index)) for index in wanted}
+    kept = [index for index, depth in shown.items() if depth.any()]
     factor = 2 if len(kept) <= _MAX_SHARPENED else 1
     maps = [sharpened(flattened(shown[index]), parts[index].picture, factor) for index in kept]
     slopes = [sloping(shown[index]).repeat(factor, axis=0).repeat(factor, axis=1) / factor for index in kept]
@@ -119,22 +137,13 @@ def build_surface(
     pixels = sum(parts[index].picture[..., 0].size for index in kept)
     shrinking = min(1.0, (_MAX_TEXTURE_PIXELS / max(pixels, 1)) ** 0.5)
     return [
-        _sheet(
-            f"scene_{parts[index].shot}_{number}",
-            parts[index],
-            depth.shape,
-            mesh,
-            shrinking,
-            reconstruction.T_gravity_world,
-        )
+        _sheet(f"scene_{parts[index].shot}_{number}", parts[index], depth.shape, mesh, shrinking, T_gravity_world)
         for number, (index, depth, mesh) in enumerate(zip(kept, maps, meshes, strict=True))
         if len(mesh.faces)
     ]
 
 
-def _parts(
-    reconstruction: Reconstruction, keyframes: Sequence[Keyframe], correct_depth: DepthCorrection
-) -> list[_Part]:
+def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe], correct_depth: DepthCorrection) -> list[Part]:
     row_of = {int(index): row for row, index in enumerate(reconstruction.frame_index)}
     height, width = (int(side) for side in reconstruction.image_size)
     parts = []
@@ -148,19 +157,12 @@ def _parts(
             keyframe.rect_px,
             (height, width),
         )
-        depth = correct_depth(keyframe.depth.astype(np.float32), row).astype(np.float32)
-        parts.append(
-            _Part(
-                lens,
-                int(reconstruction.shot[row]),
-                depth,
-                np.asarray(Image.open(io.BytesIO(keyframe.picture)).convert("RGB")),
-            )
-        )
+        part = Part.of(keyframe, lens, int(reconstruction.shot[row]))
+        parts.append(replace(part, depth=correct_depth(part.depth, row).astype(np.float32)))
     return parts
 
 
-def _without_better(parts: Sequence[_Part], index: int) -> np.ndarray:
+def _without_better(parts: Sequence[Part], index: int) -> np.ndarray:
     """Return the depths of a part without those that another part shows from nearer."""
     part = parts[index]
     is_known = part.depth > 0
@@ -203,7 +205,7 @@ def _meshes(
 
 
 def _sheet(
-    name: str, part: _Part, shape: tuple[int, ...], mesh: GridMesh, shrinking: float, T_gravity_world: np.ndarray
+    name: str, part: Part, shape: tuple[int, ...], mesh: GridMesh, shrinking: float, T_gravity_world: np.ndarray
 ) -> Sheet:
     lens = part.lens
     u, v = lens.pixels(shape)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from human3r.bodies.smplx import local_rotations
+from human3r.exporting.gltf.scene import sheet_glb
 from human3r.exporting.motion import Skin, build_skin
 from human3r.exporting.viewer import scene as viser_scene
 from human3r.exporting.viewer.server import close_server, open_server
@@ -25,6 +26,7 @@ from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import transform_points
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, scene_pixels
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
+from human3r.surface.growing import GrowingSurface
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -58,6 +60,12 @@ class LiveScene:
         self._T_gravity_world: np.ndarray | None = None
         self._start_s = 0.0
         self._num_clouds = 0
+        self._surface = GrowingSurface()
+        self._sheets: dict[int, str] = {}
+        """Node of each view's sheet."""
+        self._num_sheets = 0
+        self._is_unchecked = False
+        """The surface may have grown with the last frame."""
         self._lock = threading.Lock()
         self._is_closed = False
         self._token = secrets.token_urlsafe(16)
@@ -91,9 +99,38 @@ class LiveScene:
             self._start_s = prediction.time_s
         T = self._T_gravity_world
         points = points_world @ T[:3, :3].T + T[:3, 3]
+        self._grow()
+        if with_scene:
+            self._surface.add(prediction)
+            self._is_unchecked = True
         with self._lock:
             if not self._is_closed:
                 self._append(prediction, T, points, colors)
+
+    def add_source(self, image: np.ndarray) -> None:
+        """Take the source frame ``H W 3`` uint8 of the frame that was added last: the surface shows it."""
+        if self._is_unchecked:
+            self._surface.add_source(image)
+            self._grow()
+
+    def _grow(self) -> None:
+        """Show the piece of the surface that has changed, if any."""
+        if not self._is_unchecked or self._T_gravity_world is None:
+            return
+        self._is_unchecked = False
+        grown = self._surface.grown(self._T_gravity_world)
+        if grown is None:
+            return
+        number, sheet = grown
+        before, name = self._sheets.get(number), f"/scene/live_{self._num_sheets:05d}"
+        self._sheets[number], self._num_sheets = name, self._num_sheets + 1
+        with self._lock:
+            if self._is_closed:
+                return
+            viser_scene.add_surface(self._server, name, sheet_glb(sheet))
+            if before is not None:
+                self._server.scene.remove_by_name(before)
+            send_chunk(self._send, self._tape.chunk([], surface=[(name, before)]))
 
     def close(self) -> None:
         """Stop the server; closing twice is harmless."""
