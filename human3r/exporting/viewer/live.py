@@ -17,6 +17,7 @@ import torch
 from human3r.bodies.smplx import local_rotations
 from human3r.exporting.gltf.scene import sheet_glb
 from human3r.exporting.motion import Skin, build_skin
+from human3r.exporting.scene_points import footprint_m
 from human3r.exporting.viewer import scene as viser_scene
 from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
@@ -37,6 +38,8 @@ MAX_NEW_POINTS_PER_FRAME = 20_000
 VOXEL_M = 0.03
 """Points that fall into a cube that already has one are not sent again."""
 POINT_SIZE_M = 0.02
+"""At least; points are drawn at their own footprint, and a little larger than in the finished result."""
+_FOOTPRINTS = 1.4
 _FRAMES_PER_PATH = 4
 _CURRENT = "/camera/current"
 _NO_POINTS = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
@@ -155,7 +158,7 @@ class LiveScene:
             T_gravity_camera=T @ prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64),
             bodies=self._poses(prediction, T),
             picture=viser_scene.jpeg(picture),
-            points=self._add_cloud(*self._only_new(points, colors)),
+            points=self._add_cloud(prediction, *self._only_new(points, colors)),
         )
         self._frames.append(frame)
         scene = None
@@ -205,13 +208,18 @@ class LiveScene:
         self._occupied = np.union1d(self._occupied, keys[fresh])
         return points[first[fresh]], colors[first[fresh]]
 
-    def _add_cloud(self, points: np.ndarray, colors: np.ndarray) -> str | None:
+    def _add_cloud(self, prediction: FramePrediction, points: np.ndarray, colors: np.ndarray) -> str | None:
         """Add points as a node of their own and return its name; no points are no node."""
         if len(points) == 0:
             return None
         name = f"/points/{self._num_clouds:05d}"
         self._num_clouds += 1
-        viser_scene.add_points(self._server, name, points, colors, POINT_SIZE_M)
+        assert self._T_gravity_world is not None
+        T = self._T_gravity_world @ prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64)
+        distance_m = np.linalg.norm(points - T[:3, 3], axis=1)
+        pixels = (prediction.source_rect_px[2] - prediction.source_rect_px[0]) / prediction.confidence.shape[1]
+        size_m = _FOOTPRINTS * float(np.median(footprint_m(distance_m, float(prediction.camera.K[0, 0]), pixels)))
+        viser_scene.add_points(self._server, name, points, colors, max(POINT_SIZE_M, size_m))
         return name
 
     def _draw_paths(self, frame: TapeFrame) -> None:
