@@ -41,7 +41,7 @@ class Settings:
     """Maximum number of frames of a run."""
     default_frames: int = 300
     """Default limit of the frames of a run."""
-    max_waiting: int = 16
+    max_waiting: int = 32
     """Maximum number of queued runs."""
     max_per_visitor: int = 3
     """Maximum number of queued or active runs of one address; without bound on this machine itself."""
