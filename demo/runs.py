@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from human3r import ClipInfo, FramePrediction, LiveScene
 
 _LOG = logging.getLogger(__name__)
-_NICENESS = 10
-"""Of a run's threads; requests have 0."""
+_NICENESS = 3
+"""Of a run's threads; requests have 0. More would leave too little beside other busy programs, such as a browser."""
 _QUEUE_UPDATE_S = 0.5
 _PREVIEW_INTERVAL_S = 0.3
 

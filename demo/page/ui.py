@@ -121,6 +121,7 @@ def _options(services: Services) -> list[_Option]:
         ttt3r = gr.Checkbox(False, label="Steadier on long clips (TTT3R)")
         names = list(services.model_names)
         model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
+        model.preprocess = lambda payload: payload  # ``read_request`` checks it, in the page's words
     return [start, duration, fps, frames, model, ttt3r, reset]
 
 
