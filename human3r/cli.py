@@ -199,6 +199,9 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
         "--use-ttt3r", action="store_true", default=None, help="gate state updates: steadier on long clips"
     )
     parser.add_argument("--reset-interval", type=int, metavar="N", help="restart the state every N frames; 0 never")
+    parser.add_argument(
+        "--no-cuts", dest="cuts", action="store_false", help="take the clip for one shot, whatever it shows"
+    )
     parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)

@@ -77,6 +77,8 @@ class Frame:
     """Presentation time in seconds from the start of the clip."""
     name: str = ""
     """File name of an image of a folder or zip; empty for the frames of a video."""
+    begins_shot: bool = False
+    """Whether what was shown before ends here: a cut, or a picture of another size."""
 
 
 @dataclass(frozen=True)

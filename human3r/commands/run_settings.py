@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
+
 from human3r.assets.registry import WEIGHT_SUFFIXES
 from human3r.errors import DiskFullError, InputError
 from human3r.exporting import DEFAULT_FORMATS, check_formats, write_all
@@ -45,6 +47,7 @@ class RunSettings:
     limit: Sequence[str]
     use_ttt3r: bool | None
     reset_interval: int | None
+    cuts: bool
     save_depth: bool
     formats: str | None
     points: bool = False
@@ -73,6 +76,7 @@ class RunSettings:
             max_frames=self.max_frames,
             use_ttt3r=self.use_ttt3r,
             reset_interval=self.reset_interval,
+            finds_cuts=self.cuts,
             save_depth=self.save_depth,
             limits=raise_limits(DEFAULT_LIMITS, list(self.limit)),
         )
@@ -162,6 +166,7 @@ def summarize(result: Reconstruction, model: LoadedModel, seconds: float) -> dic
         "people": len(result.track_id),
         "observations": len(result.person_frame),
         "points": len(result.points_world),
+        "shots": len(np.unique(result.shot)),
         "fps": result.fps,
         "seconds": round(seconds, 3),
         "seconds_per_frame": round(float(result.meta["seconds"]) / result.num_frames, 4),  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -60,15 +61,22 @@ def voxel_keys(points: np.ndarray, voxel_m: float) -> np.ndarray:
     return (cells[:, 0] << (2 * _KEY_BITS)) | (cells[:, 1] << _KEY_BITS) | cells[:, 2]
 
 
-def fuse_voxels(cloud: PointCloud, voxel_m: float) -> PointCloud:
-    """Merge all points of each voxel into their confidence-weighted mean; order is by voxel."""
+def fuse_voxels(cloud: PointCloud, voxel_m: float, first_frames: Sequence[int] = (0,)) -> PointCloud:
+    """Merge all points of each voxel into their confidence-weighted mean; order is by shot and voxel.
+
+    Args:
+        cloud: The points.
+        voxel_m: Side of a voxel.
+        first_frames: Of the shots, ascending; points of different shots are never merged.
+    """
     if len(cloud) == 0:
         return cloud
-    keys = voxel_keys(cloud.points, voxel_m)
+    keys, shot = voxel_keys(cloud.points, voxel_m), np.searchsorted(first_frames, cloud.frame, side="right")
     # Most confident first inside a voxel: its frame stands for the fused point.
-    order = np.lexsort((-cloud.confidence, keys))
-    keys = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    order = np.lexsort((-cloud.confidence, keys, shot))
+    keys, shot = keys[order], shot[order]
+    is_first = (keys[1:] != keys[:-1]) | (shot[1:] != shot[:-1])
+    starts = np.flatnonzero(np.concatenate([[True], is_first]))
     confidence = cloud.confidence[order].astype(np.float64)
     total = np.add.reduceat(confidence, starts)
     share = np.maximum(confidence, 1e-12)
@@ -86,12 +94,17 @@ def fuse_voxels(cloud: PointCloud, voxel_m: float) -> PointCloud:
     )
 
 
-def fuse_to_limit(cloud: PointCloud, voxel_m: float, max_points: int) -> tuple[PointCloud, float]:
-    """Fuse, with larger voxels until at most ``max_points`` are left; returns the cloud and the voxel side used."""
-    fused = fuse_voxels(cloud, voxel_m)
+def fuse_to_limit(
+    cloud: PointCloud, voxel_m: float, max_points: int, first_frames: Sequence[int] = (0,)
+) -> tuple[PointCloud, float]:
+    """Fuse, with larger voxels until at most ``max_points`` are left; returns the cloud and the voxel side used.
+
+    See ``fuse_voxels`` for ``first_frames``.
+    """
+    fused = fuse_voxels(cloud, voxel_m, first_frames)
     while len(fused) > max_points:
         voxel_m *= max(_COARSEN, min(4.0, (len(fused) / max_points) ** 0.5))
-        fused = fuse_voxels(fused, voxel_m)
+        fused = fuse_voxels(fused, voxel_m, first_frames)
     return fused, voxel_m
 
 

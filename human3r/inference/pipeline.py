@@ -183,6 +183,7 @@ class _Run:
             "options": {
                 **asdict(options.sampling),
                 **asdict(opened.session_options),
+                "finds_cuts": options.finds_cuts,
                 "save_depth": options.save_depth,
             },
             "clip": opened.info.to_dict(),
@@ -200,6 +201,9 @@ class _Run:
             remarks.append(f"Stopped after {used} of {info.num_selected} frames.")
         elif used < available:
             remarks.append(f"Used {used} of {available} frames.")
+        num_shots = len(np.unique(store.shot))
+        if num_shots > 1:
+            remarks.append(f"The clip has {num_shots} shots; each was reconstructed by itself.")
         if self._num_rejected:
             remarks.append(f"{self._num_rejected} blank or unusable frames were skipped.")
         if len(store.people()) == 0:

@@ -155,6 +155,8 @@ class Recurrence:
         time_s: float | None = None,
         frame_index: int | None = None,
         ahead: Ahead | None = None,
+        *,
+        begins_shot: bool = False,
     ) -> Advanced:
         """Run network and tracker on the next frame; see ``Session.step``.
 
@@ -163,12 +165,13 @@ class Recurrence:
             time_s: Seconds from the start of the clip; None counts 30 frames per second.
             frame_index: Index in the source clip; None counts the frames.
             ahead: From ``encode`` or ``look_ahead``; None encodes the frame now.
+            begins_shot: Forget state, world and lens first, and all but the appearance of people.
 
         Raises:
             InputError: The frame has another size than the first.
             DeviceMemoryError: The device's memory is too small; the recurrence is unchanged.
         """
-        now = self.now
+        now = self._next_shot() if begins_shot else self.now
         if now.image_size not in (None, prepared.source_size):
             raise InputError(
                 f"The frame is {_size(prepared.source_size)}, the stream is {_size(now.image_size)}.",
@@ -189,6 +192,12 @@ class Recurrence:
             advanced = Advanced(after, prepared, frame_index, time_s, (prediction, track_id.cpu(), scene_ratio))
         self.now = after
         return advanced
+
+    def _next_shot(self) -> SessionSnapshot:
+        now = self.now
+        state = self._model.network.initial_state().to(self._model.device)
+        bank = now.bank.after_cut()
+        return replace(now, state=state, bank=bank, T_world_segment=None, last_camera=None, shot=now.shot + 1)
 
     def _reject(self, now: SessionSnapshot, prepared: PreparedImage, frame_index: int, time_s: float) -> Advanced:
         self.now = replace(now, num_rejected=now.num_rejected + 1)

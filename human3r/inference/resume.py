@@ -88,6 +88,7 @@ def _identity(clip: Path, model: LoadedModel, options: ReconstructOptions) -> di
         "sampling": asdict(options.sampling),
         "use_ttt3r": options.use_ttt3r,
         "reset_interval": options.reset_interval,
+        "finds_cuts": options.finds_cuts,
         "save_depth": options.save_depth,
     }
     return json.loads(json.dumps(identity))

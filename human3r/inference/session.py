@@ -29,15 +29,18 @@ class Describer:
     Args:
         model: The model.
         filter_state: Where the filter begins; None is before the first frame.
+        shot: Number of the shot that it belongs to.
     """
 
-    def __init__(self, model: LoadedModel, filter_state: CausalFilterState | None = None) -> None:
-        self._body, self.filter_state = model.body, filter_state
+    def __init__(self, model: LoadedModel, filter_state: CausalFilterState | None = None, shot: int = 0) -> None:
+        self._body, self.filter_state, self._shot = model.body, filter_state, shot
 
     @torch.inference_mode()
     def describe(self, advanced: Advanced) -> FramePrediction:
         """Return the prediction of a frame; every frame once, in order."""
         prepared, after, body = advanced.prepared, advanced.after, self._body
+        if after.shot != self._shot:
+            self.filter_state, self._shot = None, after.shot
         height, width = prepared.image_uint8.shape[:2]
         camera = after.last_camera or Camera(default_intrinsics(prepared), torch.eye(4), prepared.source_size)
         people, unfiltered, scene_ratio = empty_people(), None, None
@@ -126,7 +129,12 @@ class Session:
         return PREPARE[config.preprocess](np.ascontiguousarray(frame_rgb), config.image_size)
 
     def step(
-        self, frame_rgb: np.ndarray, time_s: float | None = None, frame_index: int | None = None
+        self,
+        frame_rgb: np.ndarray,
+        time_s: float | None = None,
+        frame_index: int | None = None,
+        *,
+        begins_shot: bool = False,
     ) -> FramePrediction:
         """Process the next frame of the stream.
 
@@ -137,12 +145,13 @@ class Session:
             frame_rgb: ``H W 3`` uint8 RGB, upright, of the same size every time.
             time_s: Seconds from the start of the clip; None counts 30 frames per second.
             frame_index: Index in the source clip; None counts the frames.
+            begins_shot: What was shown before ends here: the frame is the first of a new world.
 
         Raises:
             InputError: The frame has a wrong shape or type, or another size than the first.
             DeviceMemoryError: The device's memory is too small; the session is unchanged.
         """
-        return self.step_prepared(self.prepare(frame_rgb), time_s, frame_index)
+        return self.step_prepared(self.prepare(frame_rgb), time_s, frame_index, begins_shot=begins_shot)
 
     def step_prepared(
         self,
@@ -150,9 +159,12 @@ class Session:
         time_s: float | None = None,
         frame_index: int | None = None,
         ahead: Ahead | None = None,
+        *,
+        begins_shot: bool = False,
     ) -> FramePrediction:
         """Process the next frame, prepared and perhaps encoded before; see ``step``."""
-        return self.describer.describe(self.recurrence.advance(prepared, time_s, frame_index, ahead))
+        advanced = self.recurrence.advance(prepared, time_s, frame_index, ahead, begins_shot=begins_shot)
+        return self.describer.describe(advanced)
 
     def snapshot(self) -> SessionSnapshot:
         """Return the complete state of the session; later frames do not change it."""
@@ -175,5 +187,5 @@ class Session:
         moved = replace(snapshot, state=snapshot.state.to(model.device), bank=snapshot.bank.to(model.device))
         moved = moved.map(lambda tensor: tensor.clone())
         session.recurrence = Recurrence(model, moved)
-        session.describer = Describer(model, moved.filter_state)
+        session.describer = Describer(model, moved.filter_state, moved.shot)
         return session

@@ -31,6 +31,7 @@ from human3r.video.preprocess import PreparedImage
 from human3r.video.probe import ClipInfo
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
+from human3r.video.shots import find_shots
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class ReconstructOptions:
     """Gate state updates (steadier on long clips); None takes the model's default."""
     reset_interval: int | None = None
     """Reset the state after this many frames; None takes the model's default, 0 never resets."""
+    finds_cuts: bool = True
+    """Divide the clip into shots, each with a world of its own; False takes it for one shot."""
     save_depth: bool = False
     """Keep a depth map per frame in the result."""
     limits: MediaLimits = DEFAULT_LIMITS
@@ -140,7 +143,8 @@ def forward(
     with FrameReader(clip, options.sampling, options.limits) as reader, ExitStack() as stages:
         check_smallest_side(reader.info.image_size)
         yield Opened(reader.info, session.options)
-        source = islice(reader, session.num_frames, None)
+        frames = find_shots(reader) if options.finds_cuts else reader
+        source = islice(frames, session.num_frames, None)
         yield from map(finish, _advanced(stages, source, prepare, session))
         yield Ended(tuple(reader.warnings))
 
@@ -157,7 +161,7 @@ def _advanced(
 
     def advance(item: tuple[_Item, Ahead | None]) -> tuple[Advanced, np.ndarray]:
         (frame, prepared), ahead = item
-        advanced = recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead)
+        advanced = recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead, begins_shot=frame.begins_shot)
         return replace(advanced, frame_name=frame.name), frame.image
 
     stages.enter_context(stage_threads(model.profile, model.device))

@@ -6,7 +6,7 @@ causal filter only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,16 @@ from human3r.refinement.common_floor import Stances, fit_floor
 from human3r.refinement.identity_shapes import scaled_betas, with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.person_sizes import PersonSizes, StandingSoles, sizes_from_scene
-from human3r.refinement.shots import Cameras, describe_shots, with_one_lens
+from human3r.refinement.shots import (
+    Cameras,
+    Shot,
+    anchor_of,
+    describe_shots,
+    in_world_of,
+    join,
+    split,
+    with_one_lens,
+)
 from human3r.refinement.standing import is_standing
 from human3r.results.person_table import PARAMETER_NAMES, PersonTable
 from human3r.results.reconstruction import Reconstruction
@@ -28,6 +37,8 @@ from human3r.skeleton import NUM_BODY_JOINTS, Joint
 _FEET = (Joint.LEFT_FOOT, Joint.RIGHT_FOOT)
 _BORDER_SHARE = 0.01
 """Joints this close to the image's border (in long sides) may lie outside."""
+_MAX_STILL_CHANGE = 1.0
+"""Mean difference of gray levels from the first frame, up to which a shot is a still picture."""
 _MIN_TRACK_S = 0.09
 """False detections in real clips last a single frame; at 10 frames per second and fewer a second one confirms."""
 
@@ -64,23 +75,24 @@ def finish(
     Args:
         store: At least one frame.
         fps: Processed frames per second.
-        meta: Goes into the result's ``meta``, with ``depth_scale``, the factor from the network's depths to the
-            result's.
+        meta: Goes into the result's ``meta``, with ``shots``, and ``depth_scale``, the factor of each shot from
+            the network's depths to the result's.
         options: Refinements.
         body: The people's body; without it shapes and distances stay as they are.
     """
     assert store.image_size is not None
+    options = options or FinishOptions()
     cameras = Cameras(store.K, store.T_world_camera, store.time_s, store.shot, store.image_size)
-    people, scene = store.people(), store.scene()
-    if options is not None and options.one_lens:
-        people, cameras = with_one_lens(people, cameras)
-    people, cameras, points, scale = _refined(
-        people, cameras, scene.points.astype(np.float64), options or FinishOptions(), body
-    )
-    gravity = _gravity(people, cameras, points)
-    if body is not None and options is not None and options.common_floor and len(people):
-        people = _on_common_floor(people, cameras, gravity, body)
-        gravity = _gravity(people, cameras, points)
+    scene = store.scene()
+    shots = split(cameras, store.people(), scene.points.astype(np.float64), scene.frame)
+    # Nothing reaches from one shot to the next.
+    shots = [_finish_shot(shot, options, body) for shot in shots]
+    anchor = anchor_of(shots)
+    placed = [in_world_of(anchor, shot) for shot in shots]
+    cameras, people, points = join([shot for shot, _ in placed])
+    is_card = _still_cards(store, shots)
+    kept = ~np.repeat(is_card, [len(shot.points) for shot in shots])
+    scale = np.concatenate([np.full(len(shot.cameras.time_s), shot.scale) for shot in shots])
     track_id, track_betas = _mean_shapes(people, people.betas)
     return Reconstruction(
         fps=fps,
@@ -89,7 +101,7 @@ def finish(
         image_size=np.array(cameras.image_size),
         K=cameras.K,
         T_world_camera=cameras.T_world_camera,
-        T_gravity_world=gravity,
+        T_gravity_world=anchor.T_gravity_world,
         person_frame=people.person_frame,
         person_track=people.person_track,
         person_score=people.person_score,
@@ -97,16 +109,45 @@ def finish(
         joints_image_px=cameras.project(people.joints_world, people.person_frame),
         track_id=track_id,
         track_betas=track_betas,
-        points_world=points.astype(np.float32),
-        points_color=scene.colors.round().clip(0, 255),
-        points_confidence=scene.confidence / np.maximum(scene.weight, 1),
-        points_frame=scene.frame,
+        points_world=points[kept].astype(np.float32),
+        points_color=scene.colors[kept].round().clip(0, 255),
+        points_confidence=(scene.confidence / np.maximum(scene.weight, 1))[kept],
+        points_frame=scene.frame[kept],
         shot=cameras.shot,
         frame_name=store.frame_name,
-        meta={**meta, "shots": describe_shots(cameras), "depth_scale": scale},
+        meta={
+            **meta,
+            "shots": describe_shots(shots, [T for _, T in placed], is_card),
+            "depth_scale": [shot.scale for shot in shots],
+        },
         **{name: getattr(people, name) for name in PARAMETER_NAMES},
         **_depth_fields(store, scale),
     )
+
+
+def _finish_shot(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
+    people, cameras = shot.people, shot.cameras
+    if options.one_lens:
+        people, cameras = with_one_lens(people, cameras)
+    people, cameras, points, scale = _refined(people, cameras, shot.points, options, body)
+    gravity = _gravity(people, cameras, points)
+    if body is not None and options.common_floor and len(people):
+        people = _on_common_floor(people, cameras, gravity, body)
+        gravity = _gravity(people, cameras, points)
+    return Shot(cameras, people, points, gravity, scale)
+
+
+def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
+    """Return which shots are still pictures without people, beside others with people.
+
+    A title card shows no place: its points are left out.
+    """
+    change = [store.change[store.shot == number].max() for number in np.unique(store.shot)]
+    has_people = any(len(shot.people) for shot in shots)
+    return [
+        has_people and len(shot.people) == 0 and bool(most < _MAX_STILL_CHANGE)
+        for shot, most in zip(shots, change, strict=True)
+    ]
 
 
 def _refined(
@@ -215,12 +256,12 @@ def _without_short_tracks(people: PersonTable, time_s: np.ndarray, min_frames: i
     return people.select(((counts >= min_frames) | (last - first >= _MIN_TRACK_S))[inverse])
 
 
-def _depth_fields(store: ResultStore, scale: float) -> dict[str, np.ndarray]:
+def _depth_fields(store: ResultStore, scale: np.ndarray) -> dict[str, np.ndarray]:
     maps = store.depth()
     if maps is None or store.image_size is None:
         return {}
     height, width = store.image_size
-    depth = maps.depth if scale == 1 else maps.depth * np.float16(scale)
+    depth = maps.depth if (scale == 1).all() else maps.depth * scale[:, None, None].astype(np.float16)
     depth_fields = {"depth": depth, "depth_confidence": maps.confidence, "depth_frame_index": store.frame_index}
     if np.abs(np.subtract(maps.crop, (0.0, 0.0, width, height))).max() > 0.5:
         depth_fields["depth_crop"] = np.array(maps.crop)

@@ -1,19 +1,22 @@
-"""The cameras of a finished clip and its shots: one lens for each, and what differs between them."""
+"""A finished clip's shots: cameras with one lens each, people and points, brought into one world."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from human3r.geometry.camera import project
-from human3r.geometry.rigid import inverse_transform_points
+from human3r.geometry.rigid import inverse_transform_points, transform_points
 from human3r.results.person_table import PersonTable
 
 _NEAR_M = 0.05
 """Joints nearer than this, or behind the camera, are projected as if at this depth."""
 _STATIC_SHIFT_M, _STATIC_TURN = 0.02, np.deg2rad(0.5)
 """A camera that strays less than this stands still."""
+_PER_FRAME = ("K", "T_world_camera", "time_s", "shot")
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,7 @@ def with_one_lens(people: PersonTable, cameras: Cameras) -> tuple[PersonTable, C
     People move along the view, to the depth at which the new lens shows them in the same size and place.
     """
     K = cameras.K.copy()
-    for number in np.unique(cameras.shot):
-        rows = cameras.shot == number
-        K[rows, 0, 0] = K[rows, 1, 1] = np.median(cameras.K[rows, 0, 0])
+    K[:, 0, 0] = K[:, 1, 1] = np.median(cameras.K[:, 0, 0])
     frames = people.person_frame
     growth = (K[frames, 0, 0] / cameras.K[frames, 0, 0] - 1) * people.unfiltered_head[:, 2]
     shift = growth[:, None] * cameras.T_world_camera[frames, :3, 2]
@@ -65,22 +66,106 @@ def with_one_lens(people: PersonTable, cameras: Cameras) -> tuple[PersonTable, C
     return moved, replace(cameras, K=K)
 
 
-def describe_shots(cameras: Cameras) -> list[dict[str, object]]:
-    """Return what differs between shots, one entry each, as JSON values."""
-    shots: list[dict[str, object]] = []
+@dataclass(frozen=True)
+class Shot:
+    """Frames without a cut, and who and what is in them, in a world of their own."""
+
+    cameras: Cameras
+    people: PersonTable
+    """``person_frame`` counts from the shot's first frame."""
+    points: np.ndarray
+    """``M 3`` scene."""
+    T_gravity_world: np.ndarray
+    """``4 4``"""
+    scale: float = 1.0
+    """Factor that was applied to the scene."""
+
+
+def split(cameras: Cameras, people: PersonTable, points: np.ndarray, point_frame: np.ndarray) -> list[Shot]:
+    """Divide a clip into its shots; gravity is not known yet.
+
+    Args:
+        cameras: Of T frames.
+        people: Of all frames.
+        points: ``M 3``, sorted by shot.
+        point_frame: ``M`` frame of each.
+    """
+    shots = []
     for number in np.unique(cameras.shot):
         rows = np.flatnonzero(cameras.shot == number)
+        own = people.select(cameras.shot[people.person_frame] == number)
         shots.append(
-            {
-                "first_frame": int(rows[0]),
-                "num_frames": len(rows),
-                "start_s": float(cameras.time_s[rows[0]]),
-                "lens": {"focal_px": float(np.median(cameras.K[rows, 0, 0]))},
-                "T_world_shot": np.eye(4).tolist(),
-                "is_static_camera": _is_static(cameras.T_world_camera[rows].astype(np.float64)),
-            }
+            Shot(
+                replace(cameras, **{name: getattr(cameras, name)[rows] for name in _PER_FRAME}),
+                replace(own, person_frame=own.person_frame - rows[0]),
+                points[cameras.shot[point_frame] == number],
+                np.eye(4),
+            )
         )
     return shots
+
+
+def anchor_of(shots: Sequence[Shot]) -> Shot:
+    """Return the first shot with people, whose world is that of the clip; the first one where there are none."""
+    return next((shot for shot in shots if len(shot.people)), shots[0])
+
+
+def in_world_of(anchor: Shot, shot: Shot) -> tuple[Shot, np.ndarray]:
+    """Return a shot in another one's world, and ``T_world_shot``: floors coincide, and first cameras look one way."""
+    if shot is anchor:
+        return shot, np.eye(4)
+    T = np.linalg.inv(anchor.T_gravity_world.astype(np.float64)) @ shot.T_gravity_world.astype(np.float64)
+    people, R = shot.people, T[:3, :3]
+    pelvis = people.joints_world[:, 0]
+    turned = Rotation.from_matrix(R) * Rotation.from_rotvec(people.global_orient.reshape(-1, 3))
+    moved = replace(
+        people,
+        global_orient=turned.as_rotvec().astype(np.float32).reshape(-1, 3),
+        # SMPL-X turns about the pelvis at rest, which moves by ``transl`` alone.
+        transl=(people.transl + transform_points(T, pelvis) - pelvis).astype(np.float32),
+        joints_world=transform_points(T, people.joints_world).astype(np.float32),
+    )
+    cameras = replace(shot.cameras, T_world_camera=(T @ shot.cameras.T_world_camera).astype(np.float32))
+    return replace(shot, cameras=cameras, people=moved, points=transform_points(T, shot.points)), T
+
+
+def join(shots: Sequence[Shot]) -> tuple[Cameras, PersonTable, np.ndarray]:
+    """Return cameras, people and points of all shots, in order."""
+    first = np.cumsum([0, *(len(shot.cameras.time_s) for shot in shots)])
+    cameras = replace(
+        shots[0].cameras,
+        **{name: np.concatenate([getattr(shot.cameras, name) for shot in shots]) for name in _PER_FRAME},
+    )
+    columns = {
+        item.name: np.concatenate([getattr(shot.people, item.name) for shot in shots]) for item in fields(PersonTable)
+    }
+    columns["person_frame"] = np.concatenate(
+        [shot.people.person_frame + start for shot, start in zip(shots, first, strict=False)]
+    )
+    return cameras, PersonTable(**columns), np.concatenate([shot.points for shot in shots])
+
+
+def describe_shots(
+    shots: Sequence[Shot], T_world_shot: Sequence[np.ndarray], is_card: Sequence[bool]
+) -> list[dict[str, object]]:
+    """Return what differs between shots, one entry each, as JSON values; ``shots`` are in their own worlds."""
+    entries: list[dict[str, object]] = []
+    first_frame = 0
+    for shot, T, shows_card in zip(shots, T_world_shot, is_card, strict=True):
+        cameras = shot.cameras
+        entries.append(
+            {
+                "first_frame": first_frame,
+                "num_frames": len(cameras.time_s),
+                "start_s": float(cameras.time_s[0]),
+                "lens": {"focal_px": float(np.median(cameras.K[:, 0, 0]))},
+                "T_world_shot": T.tolist(),
+                "is_still_card": shows_card,
+                "is_static_camera": _is_static(cameras.T_world_camera.astype(np.float64)),
+            }
+        )
+        first_frame += len(cameras.time_s)
+    return entries
 
 
 def _is_static(T_world_camera: np.ndarray) -> bool:

@@ -34,11 +34,17 @@ class SceneAccumulator:
         self._cloud = PointCloud.empty()
         self._pending: list[PointCloud] = []
         self._view: _StillView | None = None
+        self._first_frames: list[int] = [0]
+        self._shot = 0
 
     def add(self, prediction: FramePrediction, row: int) -> None:
         """Add the surface of processed frame ``row``, unless it repeats the last one."""
         T_world_camera = prediction.camera.T_world_camera.numpy()
         pointmap = prediction.pointmap_camera.numpy()
+        if prediction.shot != self._shot:
+            self._flush_view()
+            self._shot = prediction.shot
+            self._first_frames.append(row)
         view = self._view
         if view is not None and not view.is_still(T_world_camera, pointmap.shape):
             view = None
@@ -65,11 +71,12 @@ class SceneAccumulator:
     def _fuse(self) -> None:
         everything = PointCloud.concatenate([self._cloud, *self._pending])
         self._pending = []
-        self._cloud, self._voxel_m = fuse_to_limit(everything, self._voxel_m, self._max_points)
+        self._cloud, self._voxel_m = fuse_to_limit(everything, self._voxel_m, self._max_points, self._first_frames)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the complete state, by name; see ``load_arrays``."""
         kept = {"voxel_m": np.array(self._voxel_m)}
+        kept |= {"first_frames": np.array(self._first_frames), "shot": np.array(self._shot)}
         clouds = {"cloud": self._cloud, "pending": PointCloud.concatenate(self._pending)}
         for prefix, cloud in clouds.items():
             kept |= {f"{prefix}.{item.name}": getattr(cloud, item.name) for item in fields(cloud)}
@@ -81,6 +88,7 @@ class SceneAccumulator:
         """Restore what ``arrays`` returned."""
         names = [item.name for item in fields(PointCloud)]
         self._voxel_m = float(kept["voxel_m"])
+        self._first_frames, self._shot = kept["first_frames"].tolist(), int(kept["shot"])
         self._cloud = PointCloud(**{name: kept[f"cloud.{name}"] for name in names})
         self._pending = [PointCloud(**{name: kept[f"pending.{name}"] for name in names})]
         view = {name.removeprefix("view."): values for name, values in kept.items() if name.startswith("view.")}

@@ -65,6 +65,7 @@ class ResultStore:
         self._maps: dict[str, RowSpool] = {}
         self._crop = (0.0, 0.0, 0.0, 0.0)
         self._scene = SceneAccumulator()
+        self._shot_image: tuple[int, np.ndarray] | None = None
 
     def _file(self, name: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{name}.rows"
@@ -98,6 +99,11 @@ class ResultStore:
         return self._frames.column("shot")
 
     @property
+    def change(self) -> np.ndarray:
+        """``T`` float32, mean difference of gray levels from the first frame of the shot."""
+        return self._frames.column("change")
+
+    @property
     def frame_name(self) -> np.ndarray | None:
         """``T`` str, file names of the frames; None where the frames are those of a video."""
         if len(self._names) == 0:
@@ -120,6 +126,7 @@ class ResultStore:
         frame["K"], frame["T_world_camera"] = camera.K.numpy(), camera.T_world_camera.numpy()
         name = np.frombuffer(prediction.frame_name.encode(errors="replace"), _NAME_BYTE)
         frame["shot"], frame["name_bytes"] = prediction.shot, len(name)
+        frame["change"] = self._change_in_shot(prediction)
         self._names.append(name)
         self._frames.append(frame)
         if len(prediction.people):
@@ -128,6 +135,13 @@ class ResultStore:
             self._scene.add(prediction, row)
         if self._with_depth:
             self._add_depth(prediction)
+
+    def _change_in_shot(self, prediction: FramePrediction) -> float:
+        image = prediction.image.numpy()[::4, ::4].astype(np.int16)
+        if self._shot_image is None or self._shot_image[0] != prediction.shot:
+            self._shot_image = prediction.shot, image
+        first = self._shot_image[1]
+        return float(np.abs(image - first).mean()) if first.shape == image.shape else 255.0
 
     def _add_depth(self, prediction: FramePrediction) -> None:
         self._crop = prediction.source_rect_px
@@ -200,6 +214,7 @@ _FRAME_ROW = np.dtype(
         ("time_s", "<f8"),
         ("shot", "<i8"),
         ("name_bytes", "<i8"),
+        ("change", "<f4"),
         ("K", "<f4", (3, 3)),
         ("T_world_camera", "<f4", (4, 4)),
     ]

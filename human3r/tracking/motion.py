@@ -37,6 +37,8 @@ class MotionOptions:
     absence_factor: float = 1.6
     """Source: in rendered clips, appearances of one person differ by 2.2 (90th percentile 3.8), of two by 6.3 (10th
     percentile 5.0); times 1.6, two people exceed the dustbin's distance and one person does not."""
+    cut_factor: float = 4.0
+    """The same across a cut, where a wrong match is worse than none."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,18 @@ def expected_distance(
     # The scale of the feature axes depends on the identity.
     scale = torch.cat((1 / uncertainty.expand(-1, split), weight.expand(-1, features.shape[1] - split)), dim=1)
     return (remembered[:, None] - current[None] * scale[:, None]).norm(dim=-1)
+
+
+def appearance_distance(features: Tensor, current: Tensor, options: MotionOptions) -> Tensor:
+    """Return ``m n`` distances in appearance alone, across a cut: neither position nor size says anything.
+
+    Args:
+        features: ``m D`` remembered.
+        current: ``n D`` features of a frame.
+        options: The motion model.
+    """
+    split = options.num_position
+    return options.cut_factor * torch.cdist(features[:, split:], current[:, split:])
 
 
 def update_tracks(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from human3r.records import TensorRecord, concatenate
 from human3r.tracking.assignment import distance_scores, log_optimal_transport, mutual_matches
-from human3r.tracking.motion import MotionOptions, TrackMotion, begin_motion, expected_distance, update_tracks
+from human3r.tracking.motion import (
+    MotionOptions,
+    TrackMotion,
+    appearance_distance,
+    begin_motion,
+    expected_distance,
+    update_tracks,
+)
 
 BANK_CAPACITY = 512
 """Most identities in a bank, 1.5 MB of features. The paper's tracker is unbounded; up to this number the two agree."""
@@ -37,6 +44,9 @@ class TrackBank(TensorRecord):
     """Motion model; None compares latest features."""
     motion: TrackMotion | None = None
     """Of each identity; None without ``options`` and before the first person."""
+    is_earlier: Tensor | None = None
+    """``m`` bool: identities of earlier shots, which only a clear agreement of the appearance brings back; None where
+    there are none."""
 
     @classmethod
     def empty(
@@ -48,6 +58,12 @@ class TrackBank(TensorRecord):
 
     def __len__(self) -> int:
         return self.track_id.shape[0]
+
+    def after_cut(self) -> TrackBank:
+        """Return the bank for the first frame after a cut; without a motion model, features are no appearance."""
+        if self.options is None or len(self) == 0:
+            return replace(TrackBank.empty(self.max_age, self.features.device, self.options), next_id=self.next_id)
+        return replace(self, is_earlier=torch.ones_like(self.track_id, dtype=torch.bool))
 
     def assign(self, track_features: Tensor, time_s: float = 0.0) -> tuple[Tensor, TrackBank]:
         """Assign identities to all people of a frame.
@@ -82,6 +98,7 @@ class TrackBank(TensorRecord):
             max_age=self.max_age,
             options=self.options,
             motion=None if motion is None else motion.map(lambda values: values[:BANK_CAPACITY]),
+            is_earlier=self._still_earlier(track_id, is_absent),
         )
         return track_id, bank
 
@@ -93,7 +110,17 @@ class TrackBank(TensorRecord):
             scores = distance_scores(self.features, track_features)
         else:
             scores = -expected_distance(self.features, self.motion, track_features, time_s, self.options)
+            if self.is_earlier is not None:
+                apart = appearance_distance(self.features, track_features, self.options)
+                scores = torch.where(self.is_earlier[:, None], -apart, scores)
         return mutual_matches(log_optimal_transport(scores))
+
+    def _still_earlier(self, track_id: Tensor, is_absent: Tensor) -> Tensor | None:
+        """Return which rows of the next bank are of earlier shots: nobody who is here now."""
+        if self.is_earlier is None:
+            return None
+        earlier = torch.cat((torch.zeros_like(track_id, dtype=torch.bool), self.is_earlier[is_absent]))
+        return earlier[:BANK_CAPACITY]
 
     def _observe(
         self, track_features: Tensor, matches: Tensor, time_s: float, is_absent: Tensor
@@ -105,6 +132,9 @@ class TrackBank(TensorRecord):
         if self.motion is None or len(self) == 0:
             return track_features, begun
         known, row = matches >= 0, matches.clamp_min(0)
+        if self.is_earlier is not None:
+            # Nothing moved from one shot to the next.
+            known = known & ~self.is_earlier[row]
         matched = self.motion.map(lambda values: values[row])
         features, motion = update_tracks(self.features[row], matched, track_features, time_s, self.options)
         features = torch.where(known[:, None], features, track_features)

@@ -207,3 +207,22 @@ def test_arrays_that_are_no_frames_are_refused(tiny, frame):
 def test_a_reset_interval_of_one_is_refused(tiny):
     with pytest.raises(InputError, match="reset interval"):
         Session(tiny, reset_interval=1)
+
+
+def test_a_shot_begins_as_a_session_of_its_own(tiny, frames):
+    session, alone = Session(tiny), Session(tiny)
+    run(session, frames[:4])
+    prediction, expected = session.step(frames[4], begins_shot=True), alone.step(frames[4])
+    assert prediction.shot == 1
+    assert torch.equal(prediction.camera.T_world_camera, torch.eye(4))
+    assert torch.equal(prediction.pointmap_camera, expected.pointmap_camera)
+    assert session.step(frames[5]).shot == 1
+
+
+def test_a_snapshot_behind_a_cut_continues_its_shot(tiny, frames):
+    session = Session(tiny)
+    run(session, frames[:3])
+    session.step(frames[3], begins_shot=True)
+    restored = Session.restore(tiny, session.snapshot())
+    assert torch.equal(session.step(frames[4]).pointmap_camera, restored.step(frames[4]).pointmap_camera)
+    assert restored.step(frames[5]).shot == 1

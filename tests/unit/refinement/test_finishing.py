@@ -10,10 +10,12 @@ import torch
 from synthetic_scene import prediction_of
 
 from human3r.bodies import SmplxBody, load_body
+from human3r.bodies.placement import to_body_parameters
 from human3r.refinement import finishing
 from human3r.refinement.finishing import FinishOptions, finish
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
 from human3r.refinement.person_sizes import PersonSizes
+from human3r.results.posing import parameters_of_rows
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 
@@ -87,3 +89,86 @@ def test_who_is_seen_in_too_few_frames_at_once_is_a_false_alarm(walk, fps, frame
 
     assert (other in found.track_id) == is_kept
     assert len(found.track_id) > 0
+
+
+def _in_two_shots(walk: Reconstruction, body: SmplxBody, options: FinishOptions) -> Reconstruction:
+    """The walk's frames, the second half as a shot with a world that begins at its first camera."""
+    store = ResultStore()
+    half = 4
+    T_shot_world = torch.linalg.inv(prediction_of(walk, half).camera.T_world_camera)
+    for frame in range(2 * half):
+        prediction = prediction_of(walk, frame)
+        if frame >= half:
+            camera = replace(prediction.camera, T_world_camera=T_shot_world @ prediction.camera.T_world_camera)
+            parameters = to_body_parameters(
+                prediction.people.joint_rotations,
+                prediction.people.head_camera,
+                prediction.people.betas,
+                prediction.people.expression,
+                camera.T_world_camera,
+                body,
+            )
+            prediction = replace(
+                prediction,
+                shot=1,
+                camera=camera,
+                parameters_world=parameters,
+                joints_world=body.joints(parameters),
+            )
+        store.add(replace(prediction, people_unfiltered=prediction.people))
+    result = finish(store, 10.0, {}, options, body)
+    store.close()
+    return result
+
+
+def test_shots_share_a_floor_and_the_world_of_the_first(walk, body) -> None:
+    result = _in_two_shots(walk, body, FinishOptions())
+    assert result.shot.tolist() == [0] * 4 + [1] * 4
+    assert np.allclose(result.T_world_camera[0], np.eye(4), atol=1e-6)
+    assert [shot["first_frame"] for shot in result.meta["shots"]] == [0, 4]
+    first, second = (result.T_gravity_world @ result.T_world_camera[row] for row in (0, 4))
+    assert np.allclose(first[[0, 2], 3], second[[0, 2], 3], atol=1e-4)
+    moved = result.person_frame >= 4
+    joints = body.joints(parameters_of_rows(result)).numpy()
+    assert np.allclose(joints[moved], result.joints_world[moved], atol=1e-3)
+    heights = result.joints_world @ result.T_gravity_world[1, :3] + result.T_gravity_world[1, 3]
+    lowest = [heights[result.shot[result.person_frame] == shot].min() for shot in (0, 1)]
+    assert np.abs(lowest).max() < 0.1
+
+
+def test_shapes_never_reach_from_one_shot_to_the_next(walk, body) -> None:
+    options = FinishOptions(one_shape=True)
+    result = _in_two_shots(walk, body, options)
+    alone = _finished_frames(walk, body, options, range(4))
+    assert np.allclose(result.betas[result.person_frame < 4], alone.betas, atol=1e-5)
+
+
+def _finished_frames(walk: Reconstruction, body: SmplxBody, options: FinishOptions, frames: range) -> Reconstruction:
+    store = ResultStore()
+    for frame in frames:
+        prediction = prediction_of(walk, frame)
+        store.add(replace(prediction, people_unfiltered=prediction.people))
+    result = finish(store, 10.0, {}, options, body)
+    store.close()
+    return result
+
+
+def test_a_still_card_before_the_clip_leaves_no_points(walk, body) -> None:
+    store = ResultStore()
+    for frame in range(6):
+        prediction = prediction_of(walk, 0)
+        if frame < 3:
+            nobody = prediction.people.map(lambda values: values[:0])
+            prediction = replace(
+                prediction,
+                people=nobody,
+                parameters_world=prediction.parameters_world.map(lambda values: values[:0]),
+                joints_world=prediction.joints_world[:0],
+                image=torch.zeros_like(prediction.image),
+            )
+        store.add(replace(prediction, frame_index=frame, time_s=frame / 10, shot=int(frame >= 3)))
+    result = finish(store, 10.0, {}, FinishOptions(), body)
+    store.close()
+    assert len(result.points_world) > 0
+    assert result.points_frame.min() >= 3
+    assert np.allclose(result.T_world_camera[3], np.eye(4), atol=1e-6)

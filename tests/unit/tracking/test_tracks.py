@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from human3r.tracking.assignment import distance_scores, log_optimal_transport, mutual_matches
+from human3r.tracking.motion import MotionOptions
 from human3r.tracking.tracks import TrackBank
 
 
@@ -114,3 +115,23 @@ def test_a_full_bank_forgets_whoever_was_not_seen_for_longest(monkeypatch: pytes
     ids, bank = bank.assign(_features(1))
     assert ids.tolist() == [5]
     assert len(bank) == 4
+
+
+def _seen(x: float, *appearance: float) -> torch.Tensor:
+    return torch.tensor([[x, 0.0, 0.0, *appearance]])
+
+
+def test_across_a_cut_only_a_clear_likeness_is_the_same_person():
+    bank = TrackBank.empty(options=MotionOptions())
+    for step in range(5):
+        _, bank = bank.assign(_seen(0.0, 8.0, 0.0), step / 10)
+    alike, _ = bank.after_cut().assign(_seen(90.0, 8.0, 1.0), 0.5)
+    other, _ = bank.after_cut().assign(_seen(0.0, 4.0, 2.0), 0.5)
+    assert alike.tolist() == [0]
+    assert other.tolist() == [1]
+
+
+def test_without_an_appearance_everybody_is_new_after_a_cut():
+    _, bank = TrackBank.empty().assign(torch.ones(1, 4))
+    track_id, _ = bank.after_cut().assign(torch.ones(1, 4))
+    assert track_id.tolist() == [1]

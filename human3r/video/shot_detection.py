@@ -1,0 +1,186 @@
+"""Find the frames with which a new shot begins: cuts, dissolves, and cuts behind a fade or a flash.
+
+A frame that shows another place than the frame before it begins a shot, unless the old place comes back within the
+frames that can be seen ahead: then it was a flash, a person in front of the lens, or a fade out and in. A dissolve is a
+stretch between two places whose middle is a mixture of its ends; the shot begins in the middle.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeVar
+
+from human3r.video.thumbnails import Thumbnail
+
+ItemT = TypeVar("ItemT")
+
+_MAX_PAST = 32
+"""Frames of the current shot that are remembered."""
+_BACK = (1, 2, 4, 8, 16)
+"""Frames back, counted in remembered ones, that may show the place that comes back."""
+_AHEAD = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 31)
+_AROUND_FADE = 8
+"""Frames before and after a fade of which the clearest are compared: those next to it are nearly blank."""
+_HALF_DISSOLVES = (26, 20, 15, 11, 8, 6, 4, 3, 2)
+"""Half the lengths of dissolves, frames; the longest that fits tells where the middle is."""
+_MIN_CHANGE = 5.0
+"""Root mean square difference between the ends of a dissolve, gray levels."""
+_MAX_MISFIT, _MAX_MISFIT_ASIDE = 0.15, 0.2
+"""Squared difference of the middle, and of the quarters, from a mixture of the ends, over that of the ends."""
+_MIN_EXPLAINED = 0.36
+"""Share of the middle's local contrast that the ends explain."""
+_MAX_SIMILARITY = 0.33
+"""Of the ends of a dissolve."""
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """How many frames may be seen before one is decided: a file's are there, a live stream's cost delay."""
+
+    time_s: float = 1.0
+    max_frames: int = 32
+    max_bytes: int = 100_000_000
+    """Of frames that wait."""
+    min_frames: int = 2
+
+
+@dataclass
+class ShotDetector:
+    """Decides frame by frame; owns what is remembered of the current shot."""
+
+    _past: list[Thumbnail] = field(default_factory=list)
+    """Frames of the current shot that show something, the last one at the end."""
+    _last_blank: Thumbnail | None = None
+    _is_after_blank: bool = False
+    _num_passing: int = 0
+    """Frames to come that show what passes in front of the current place."""
+
+    def begins_shot(self, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
+        """Return whether the next frame begins a shot; every frame once, in order.
+
+        Args:
+            frame: The frame.
+            ahead: The frames after it, as far as they are known.
+        """
+        begins = self._decide(frame, ahead)
+        if begins:
+            self.restart()
+        if self._num_passing > 0:
+            self._num_passing -= 1
+        elif frame.is_blank:
+            self._last_blank, self._is_after_blank = frame, True
+        else:
+            self._past = [*self._past, frame][-_MAX_PAST:]
+            self._is_after_blank = False
+        return begins
+
+    def restart(self) -> None:
+        """Forget the shot so far: the next frame is the first of another."""
+        self._past, self._last_blank, self._is_after_blank, self._num_passing = [], None, False, 0
+
+    def _decide(self, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
+        if frame.is_blank or self._num_passing > 0:
+            return False
+        if not self._past:
+            card = self._last_blank
+            return card is not None and not card.is_empty and not card.shows_same_place(frame)
+        before, after = self._past[-1], frame
+        if self._is_after_blank:
+            before = max(self._past[-_AROUND_FADE:], key=lambda one: one.detail)
+            after = max((frame, *ahead[:_AROUND_FADE]), key=lambda one: one.detail)
+        if before.shows_same_place(after):
+            return self._is_middle_of_dissolve(frame, ahead)
+        return not self._comes_back(frame, ahead)
+
+    def _comes_back(self, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
+        """Return whether the place is seen again; until then, nothing is decided."""
+        coming = (frame, *ahead)
+        for back in _BACK[: len(self._past)]:
+            for distance in _AHEAD:
+                if back > len(self._past) or distance >= len(coming) or coming[distance].is_blank:
+                    continue
+                if self._past[-back].shows_same_place(coming[distance]):
+                    self._num_passing = distance
+                    return True
+        return False
+
+    def _is_middle_of_dissolve(self, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
+        for half in _HALF_DISSOLVES:
+            if half + 2 > len(self._past) or half > len(ahead):
+                continue
+            share = self._share_of_new(half, frame, ahead)
+            if share is not None and self._is_between_places(half, frame, ahead):
+                return share >= 0.5
+        return False
+
+    def _share_of_new(self, half: int, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> float | None:
+        """Return how much of a mixture the frame has of the place to come; None where it is no mixture."""
+        start, end = self._past[-half].color, ahead[half - 1].color
+        if start.shape != end.shape:
+            return None
+        change = end - start
+        total = float(change.square().sum())
+        if total < _MIN_CHANGE**2 * change.numel():
+            return None
+
+        def mixture(one: Thumbnail) -> tuple[float, float]:
+            share = float(((one.color - start) * change).sum()) / total
+            return share, float((one.color - start - share * change).square().sum()) / total
+
+        aside = max(half // 2, 1)
+        (share, misfit) = mixture(frame)
+        if not 0.15 <= share <= 0.85 or misfit > _MAX_MISFIT:
+            return None
+        (earlier, misfit_before), (later, misfit_after) = mixture(self._past[-aside]), mixture(ahead[aside - 1])
+        is_gradual = earlier < share - 0.02 and share < later - 0.02
+        return share if is_gradual and max(misfit_before, misfit_after) <= _MAX_MISFIT_ASIDE else None
+
+    def _is_between_places(self, half: int, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
+        """Return whether the frame is a mixture of two pictures that do not show one place."""
+        start, end = self._past[-half], ahead[half - 1]
+        if end.is_blank or start.similarity(end) > _MAX_SIMILARITY or start.shows_same_place(end):
+            return False
+        if frame.explained_by(start, end) < _MIN_EXPLAINED:
+            return False
+        # A break inside the stretch is a cut behind a fade; it is found when its turn comes.
+        chain = (frame, *ahead[:half])
+        if any(not one.shows_same_place(other) for one, other in pairwise(chain)):
+            return False
+        # Somebody in front of the lens: the old place comes back.
+        earlier, later = self._past[-half::-4], ahead[half - 1 :: 4]
+        return not any(one.shows_same_place(other) for one in earlier for other in later if not other.is_blank)
+
+
+def with_lookahead(
+    items: Iterable[ItemT], lookahead: Lookahead, time_of: Callable[[ItemT], float], bytes_of: Callable[[ItemT], int]
+) -> Iterator[tuple[ItemT, list[ItemT]]]:
+    """Yield every item with those that follow it, as far ahead as allowed."""
+    waiting: deque[ItemT] = deque()
+    source = iter(items)
+    is_over = False
+    while True:
+        while not is_over and not _is_enough(waiting, lookahead, time_of, bytes_of):
+            try:
+                waiting.append(next(source))
+            except StopIteration:
+                is_over = True
+        if not waiting:
+            return
+        item = waiting.popleft()
+        yield item, list(waiting)
+
+
+def _is_enough(
+    waiting: Sequence[ItemT], lookahead: Lookahead, time_of: Callable[[ItemT], float], bytes_of: Callable[[ItemT], int]
+) -> bool:
+    ahead = len(waiting) - 1
+    if ahead < lookahead.min_frames:
+        return False
+    return (
+        ahead >= lookahead.max_frames
+        or time_of(waiting[-1]) - time_of(waiting[0]) >= lookahead.time_s
+        or ahead * bytes_of(waiting[0]) >= lookahead.max_bytes
+    )
