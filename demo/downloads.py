@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from human3r import Reconstruction, SmplxBody
 
 EVERYTHING = "everything.zip"
+RECORDING = "recording.mp4"
+"""Of a live run: the pictures as they came."""
 _FORMATS = {item.file: item for item in EXPORT_FORMATS if item.is_installed}
 _PLAYER_FILES = (MOMENTS_NAME, PLAYER_SCENE_NAME, KEYFRAMES_NAME)
 """Read by the page's own viewer and exporters, and offered to nobody."""
@@ -37,7 +39,10 @@ ON_DEMAND = (*(name for name, item in _FORMATS.items() if not item.needs), MANIF
 """Written on request: they need the arrays only."""
 BUTTONS = ("scene.glb", "reconstruction.npz", "overlay.mp4", "scene.html", EVERYTHING)
 """Downloads with a button of their own; the others are listed with their descriptions."""
-DESCRIPTIONS = {name: item.description for name, item in _FORMATS.items()} | {EVERYTHING: "all of these files"}
+DESCRIPTIONS = {name: item.description for name, item in _FORMATS.items()} | {
+    RECORDING: "the recorded clip (Motion JPEG)",
+    EVERYTHING: "all of these files",
+}
 
 
 def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Path | None, folder: RunFolder) -> bool:

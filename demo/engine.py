@@ -143,6 +143,16 @@ class Engine:
         """Write one file of a result; False when it needs the clip and there is none."""
         return write_download(name, result, self._model(None).body, clip, folder)
 
+    @property
+    def model(self) -> LoadedModel:
+        """The held model; loads the default one where there is none."""
+        return self._model(None)
+
+    @property
+    def can_stream(self) -> bool:
+        """Whether live runs are possible: a GPU that is lent for one run at a time cannot follow a camera."""
+        return not self._borrows_gpu
+
     def open_live(self) -> LiveScene:
         """Open a live viewer on a loopback port."""
         return human3r.LiveScene(self._model(None).body)

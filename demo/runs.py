@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +25,7 @@ import numpy as np
 from demo.downloads import FOR_PROGRAMS, WITH_RUN
 from demo.engine import Engine, RunRequest
 from demo.jobs import JobQueue, QueueFullError, Visitor, VisitorLimitError
+from demo.memory import return_free_memory
 from demo.page import messages
 from demo.storage import ResultStore, RunFolder
 from demo.updates import Feed, Outcome, Update, outcome_of
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from human3r import ClipInfo, FramePrediction, LiveScene
 
 _LOG = logging.getLogger(__name__)
+_NICENESS = 3
+"""Of a run's threads; requests have 0. More would leave too little beside other busy programs, such as a browser."""
 _QUEUE_UPDATE_S = 0.5
 _PREVIEW_INTERVAL_S = 0.3
 
@@ -98,7 +104,8 @@ class Runs:
         self._engine = engine
         self._jobs = jobs
         self._store = store
-        self._executor = ThreadPoolExecutor(1, "human3r-run")  # one run is active at a time
+        # One run is active at a time.
+        self._executor = ThreadPoolExecutor(1, "human3r-run", initializer=_yield_to_requests)
         self._live: tuple[str, LiveScene] | None = None
         self._threads: dict[Run, threading.Thread] = {}
 
@@ -140,6 +147,7 @@ class Runs:
 
     def _drive(self, run: Run, request: RunRequest, folder: RunFolder, for_program: bool) -> None:
         """Publish every update of a run; a run without a result leaves no folder."""
+        _yield_to_requests()
         has_result = False
         try:
             with self._store.in_use(folder.token, restart_ttl=True):
@@ -151,6 +159,7 @@ class Runs:
                 self._store.remove(folder.token)
             self._threads.pop(run, None)
             run.feed.end()
+            return_free_memory()
 
     def _updates(self, run: Run, request: RunRequest, folder: RunFolder, for_program: bool) -> Iterator[Update]:
         if request.clip is None:
@@ -255,3 +264,10 @@ class Runs:
                 if name not in ready and self._engine.export(result, clip, folder, name):
                     ready.append(name)
             yield is_complete, tuple(ready)
+
+
+def _yield_to_requests() -> None:
+    """Let requests go before this thread and the threads and processes that it starts (Linux only)."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

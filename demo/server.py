@@ -26,6 +26,9 @@ from demo.examples import ROOT as EXAMPLES_ROOT
 from demo.examples import Gallery
 from demo.guard import Guard
 from demo.jobs import JobQueue
+from demo.live.routes import build_live_routes
+from demo.live.runs import LiveRuns
+from demo.memory import limit_arenas, return_free_memory
 from demo.page.api import Services
 from demo.page.ui import build_page
 from demo.routes import Site, build_routes
@@ -36,6 +39,7 @@ from demo.zero_gpu import find_spaces
 
 _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "page" / "static"
+_SCRIPTS = ("page.js", "live.js")
 _FONT = ["Inter", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
@@ -54,6 +58,7 @@ class Demo:
         self.jobs = JobQueue(settings.max_waiting, settings.max_per_visitor)
         self.store = ResultStore(settings.file_ttl_s, settings.max_results)
         self.runs = Runs(engine, self.jobs, self.store)
+        self.live = LiveRuns(settings, engine, self.jobs, self.store)
         self.gallery = Gallery(engine, self.store)
         self.url = ""
         """Of the page, once it is launched."""
@@ -66,6 +71,7 @@ class Demo:
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
+        self.live.close()
         self.runs.close()
         self.store.close()
 
@@ -84,6 +90,9 @@ class Demo:
                 result = human3r.Reconstruction.load(arrays)
                 self.engine.export(result, self.gallery.clip_of(folder), folder, name)
 
+    def _live_url(self, token: str) -> str | None:
+        return self.runs.live_url(token) or self.live.live_url(token)
+
     def launch(self, *, warm_up: bool = True) -> gr.Blocks:
         """Serve the page in the background and print its URL.
 
@@ -97,7 +106,8 @@ class Demo:
         services = Services(self.settings, self.engine, self.runs, self.store, self.gallery, self.engine.model_names())
         page = build_page(services)
         page.queue(max_size=2 * self.settings.max_waiting)  # bounds requests; ``jobs`` bounds runs
-        site = Site(self.store, self.runs.live_url, self.health, self.make)
+        site = Site(self.store, self._live_url, self.health, self.make)
+        routes = [*build_routes(site), *build_live_routes(self.live)]
         _, self.url, _ = page.launch(
             server_name=f"[{host}]" if ":" in host else host,
             server_port=self.settings.port,
@@ -108,10 +118,10 @@ class Demo:
             ssr_mode=False,
             max_file_size=f"{self.settings.max_upload_mb}mb",
             allowed_paths=[str(EXAMPLES_ROOT)],
-            app_kwargs={"routes": build_routes(site), "middleware": [Middleware(Guard, settings=self.settings)]},
+            app_kwargs={"routes": routes, "middleware": [Middleware(Guard, settings=self.settings)]},
             theme=_theme(),
-            css_paths=[_STATIC / "page.css"],
-            head=f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
+            css_paths=[_STATIC / "page.css", _STATIC / "live.css"],
+            head="".join(f"<script>{(_STATIC / name).read_text(encoding='utf-8')}</script>" for name in _SCRIPTS),
             footer_links=["api"],
         )
         print(f"Human3R is ready: {self.url}  (Ctrl+C stops it)", flush=True)
@@ -123,6 +133,7 @@ class Demo:
         try:
             self.engine.load(self.engine.model_names()[0])
             self.gallery.open_all()
+            return_free_memory()
         except human3r.Human3RError as error:
             _LOG.warning("the model %s is not ready: %s", self.settings.model, error)
         except Exception:
@@ -142,6 +153,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
         engine: Engine to use; None creates one from the settings.
     """
     os.environ.setdefault("FORWARDED_ALLOW_IPS", ",".join(settings.trusted_proxies))  # read by uvicorn
+    limit_arenas()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl+C: a service manager's stop cleans up, too
     given = os.environ.get("GRADIO_TEMP_DIR")
     places = (None, Path(given) if given else None)

@@ -41,12 +41,16 @@ class Settings:
     """Maximum number of frames of a run."""
     default_frames: int = 300
     """Default limit of the frames of a run."""
-    max_waiting: int = 16
+    max_waiting: int = 32
     """Maximum number of queued runs."""
     max_per_visitor: int = 3
     """Maximum number of queued or active runs of one address; without bound on this machine itself."""
     max_results: int = 64
     """Maximum number of stored results; the oldest is removed first."""
+    max_live_s: float = 2 * 60
+    """Longest recording of a live run, seconds."""
+    live_patience_s: float = 30
+    """Time within which a lost socket of a live run can come back, seconds."""
     file_ttl_s: float = 60 * 60
     """Time to live of a result and its files."""
     reload_grace_s: float = 15

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from human3r.inference.budget import BudgetOptions
     from human3r.inference.live import LiveStream
     from human3r.inference.live_report import LiveReport
+    from human3r.inference.live_result import LiveResult
     from human3r.inference.loaded_model import LoadedModel
     from human3r.inference.loading import load_model
     from human3r.inference.pipeline import FrameSink, RunControl, reconstruct
@@ -70,10 +71,12 @@ if TYPE_CHECKING:
     from human3r.inference.stream import ForwardEvent, ReconstructOptions, forward
     from human3r.records import BodyParameters, Camera, Frame, FramePrediction, People, Track
     from human3r.rendering.overlay import draw_preview
+    from human3r.rendering.skeleton_lines import skeleton_lines
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface, save_keyframes
     from human3r.surface.keyframes import KeyframeCollector
     from human3r.temporary import reclaim, temporary_folder
+    from human3r.video.jpeg_decoder import JpegDecoder, jpeg_movie
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
     from human3r.video.live_reader import LiveFrame, LiveReader
     from human3r.video.probe import ClipInfo, probe
@@ -117,6 +120,7 @@ _HOMES = {
     "human3r.inference.budget": ("BudgetOptions",),
     "human3r.inference.live": ("LiveStream",),
     "human3r.inference.live_report": ("LiveReport",),
+    "human3r.inference.live_result": ("LiveResult",),
     "human3r.inference.loaded_model": ("LoadedModel",),
     "human3r.inference.loading": ("load_model",),
     "human3r.inference.pipeline": ("FrameSink", "RunControl", "reconstruct"),
@@ -125,9 +129,11 @@ _HOMES = {
     "human3r.inference.stream": ("ForwardEvent", "ReconstructOptions", "forward"),
     "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
     "human3r.rendering.overlay": ("draw_preview",),
+    "human3r.rendering.skeleton_lines": ("skeleton_lines",),
     "human3r.results.reconstruction": ("Reconstruction",),
     "human3r.surface.keyframe_file": ("KEYFRAMES_NAME", "load_surface", "save_keyframes"),
     "human3r.surface.keyframes": ("KeyframeCollector",),
+    "human3r.video.jpeg_decoder": ("JpegDecoder", "jpeg_movie"),
     "human3r.video.live_reader": ("LiveFrame", "LiveReader"),
     "human3r.temporary": ("reclaim", "temporary_folder"),
     "human3r.video.limits": ("DEFAULT_LIMITS", "MediaLimits"),
@@ -164,10 +170,12 @@ __all__ = [
     "FrameSink",
     "Human3RError",
     "InputError",
+    "JpegDecoder",
     "KeyframeCollector",
     "LiveFrame",
     "LiveReader",
     "LiveReport",
+    "LiveResult",
     "LiveScene",
     "LiveStream",
     "LoadedModel",
@@ -193,6 +201,7 @@ __all__ = [
     "export",
     "format_of",
     "forward",
+    "jpeg_movie",
     "load_model",
     "load_surface",
     "models_on_disk",
@@ -201,6 +210,7 @@ __all__ = [
     "reclaim",
     "reconstruct",
     "save_keyframes",
+    "skeleton_lines",
     "temporary_folder",
     "write_all",
     "write_manifest",

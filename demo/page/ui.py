@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from demo.examples import Example, available_examples
+from demo.live import panel as live
 from demo.page import messages, panels
 from demo.page.actions import Actions
 from demo.page.api import Services, connect_api, number_field
@@ -70,6 +71,8 @@ def build_page(services: Services) -> gr.Blocks:
                     webcam_options=gr.WebcamOptions(mirror=False),
                     elem_id="h3-webcam",
                 )
+                if services.engine.can_stream:
+                    gr.HTML(live.controls(services.settings.max_live_s, ttl_s), elem_id="h3-live-controls")
                 facts = gr.HTML(elem_id="h3-facts")
                 with gr.Row(elem_id="h3-buttons"):
                     reconstruct = gr.Button("Reconstruct", variant="primary", elem_id="h3-reconstruct", min_width=120)
@@ -78,6 +81,7 @@ def build_page(services: Services) -> gr.Blocks:
                 options = _options(services)
                 side = gr.HTML(elem_id="h3-side")
             with gr.Column(elem_id="h3-scene", min_width=300):
+                gr.HTML(live.stage(), elem_id="h3-live")
                 status = gr.HTML(panels.status(""), elem_id="h3-status")
                 viewer = gr.HTML(panels.empty_viewer(), elem_id="h3-viewer")
                 result = gr.HTML(elem_id="h3-result")
@@ -117,6 +121,7 @@ def _options(services: Services) -> list[_Option]:
         ttt3r = gr.Checkbox(False, label="Steadier on long clips (TTT3R)")
         names = list(services.model_names)
         model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
+        model.preprocess = lambda payload: payload  # ``read_request`` checks it, in the page's words
     return [start, duration, fps, frames, model, ttt3r, reset]
 
 

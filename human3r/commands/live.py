@@ -20,11 +20,11 @@ from human3r.exporting.manifest import remove_listed
 from human3r.exporting.viewer.moments import Moments
 from human3r.inference.budget import BudgetOptions
 from human3r.inference.live import LiveStream
-from human3r.inference.live_result import finish_live
+from human3r.inference.live_result import LiveResult
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.loading import load_model
 from human3r.records import FramePrediction
-from human3r.results.store import ResultStore
+from human3r.surface.keyframes import KeyframeCollector
 from human3r.video.live_reader import LiveReader, parse_source
 
 _INTERRUPTED = 130
@@ -50,8 +50,8 @@ def live(options: argparse.Namespace) -> int:
         interrupts = _run(stream, sinks, options.duration)
         reader.close()
         report = stream.report(reader.offered).to_dict()
-        if folder is not None and len(sinks.store):
-            files = sinks.write(folder, formats, source.name, reader.warnings)
+        if folder is not None and len(sinks.result):
+            files = sinks.write(folder, formats, Path(source.name), reader.warnings)
             report |= {"output": str(folder), "files": files}
     _print(report, as_json=options.json)
     return _INTERRUPTED if interrupts else 0
@@ -62,7 +62,7 @@ def _run(stream: LiveStream, sinks: _Sinks, duration_s: float | None) -> int:
     interrupts, end_s = [], time.monotonic() + duration_s if duration_s else None
     with _on_interrupt(lambda: (interrupts.append(1), stream.stop())), sinks.progress(stream) as show:
         for prediction in stream:
-            sinks.add(prediction, with_scene=stream.takes_scene)
+            sinks.add(prediction, stream)
             show(prediction)
             if end_s is not None and time.monotonic() >= end_s:
                 break
@@ -75,9 +75,8 @@ class _Sinks:
     def __init__(self, model: LoadedModel, options: argparse.Namespace, *, keeps: bool) -> None:
         self._model = model
         self._stack = ExitStack()
-        self._started_s = time.monotonic()
-        self.store = self._stack.enter_context(closing(ResultStore()))
-        self._moments = Moments()
+        self.result = self._stack.enter_context(LiveResult(model, Path(options.source).name))
+        self._moments, self._keyframes = Moments(), KeyframeCollector()
         self._keeps = keeps
         self._scene = None
         if options.view:
@@ -86,11 +85,16 @@ class _Sinks:
             self._scene = self._stack.enter_context(LivePage(model.body, port=options.port))
             print(f"{self._scene.url} shows {options.source}; Ctrl-C ends.", file=sys.stderr, flush=True)
 
-    def add(self, prediction: FramePrediction, *, with_scene: bool) -> None:
-        """Take the next frame."""
+    def add(self, prediction: FramePrediction, stream: LiveStream) -> None:
+        """Take the next frame of the stream."""
+        with_scene, source = stream.takes_scene, stream.last_source
         if self._keeps:
-            self.store.add(prediction, with_scene=with_scene)
+            self.result.add(prediction, with_scene=with_scene)
             self._moments.add(prediction)
+            if with_scene:
+                self._keyframes.add(prediction)
+                if source is not None:
+                    self._keyframes.add_source(source)
         if self._scene is not None:
             self._scene.scene.add(prediction, with_scene=with_scene)
 
@@ -108,12 +112,12 @@ class _Sinks:
 
             yield show
 
-    def write(self, folder: Path, formats: Sequence[str], source: str, warnings: Sequence[str]) -> list[str]:
+    def write(self, folder: Path, formats: Sequence[str], source: Path, warnings: Sequence[str]) -> list[str]:
         """Finish what was kept and write the files; return their names."""
-        model, store = self._model, self.store
-        result = finish_live(store, model, Path(source).name, time.monotonic() - self._started_s, warnings)
-        remove_listed(folder, keep=Path(source))
-        files = write_all(result, folder, formats, body=model.body, moments=self._moments)
+        result = self.result.finish(warnings)
+        remove_listed(folder, keep=source)
+        body, moments, keyframes = self._model.body, self._moments, self._keyframes
+        files = write_all(result, folder, formats, body=body, moments=moments, keyframes=keyframes)
         return [path.relative_to(folder).as_posix() for path in files]
 
     def close(self) -> None:

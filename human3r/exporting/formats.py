@@ -183,6 +183,12 @@ def _write_usdz(source: ExportSource, path: Path) -> None:
     write_usdz(source.reconstruction, path, source.body, source.sheets)
 
 
+def _write_rrd(source: ExportSource, path: Path) -> None:
+    from human3r.exporting.rrd import write_rrd
+
+    write_rrd(source.reconstruction, path, source.body, source.sheets, source.clip)
+
+
 def _write_npz(source: ExportSource, path: Path) -> None:
     source.reconstruction.save(path)
 
@@ -195,6 +201,7 @@ _AMASS = "one SMPL-X motion per person with AMASS's field names"
 _BVH = "one skeleton animation per person, for tools that only read BVH (centimetres)"
 _OBJ = "the scene and its people as a still, with textures; opens in every 3D program"
 _USDZ = "animated people, camera and surface: AR on iPhones, Blender, Omniverse"
+_RRD = "for the rerun viewer, with the clip's pictures where the clip is given"
 _COLMAP = "cameras and points as a COLMAP text model"
 EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat("npz", "reconstruction.npz", _NPZ, _write_npz, _DEFAULT),
@@ -217,13 +224,14 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat("bvh", "bvh.zip", _BVH, _bodies(write_bvh), folder=".", endings=("bvh.zip", ".bvh")),
     ExportFormat("obj", "obj.zip", _OBJ, _write_obj, folder="obj", endings=("obj.zip", ".obj"), main=".obj"),
     ExportFormat("usdz", "scene.usdz", _USDZ, _write_usdz, extra=("pxr", "usd")),
+    ExportFormat("rrd", "scene.rrd", _RRD, _write_rrd, extra=("rerun", "rerun")),
     ExportFormat("tum", "cameras_tum.txt", "the camera path as TUM RGB-D tools and evo read it", _arrays(write_tum)),
     ExportFormat("colmap", "colmap.zip", _COLMAP, _arrays(write_colmap), folder="colmap", endings=("colmap.zip",)),
 )
 """Every format, in writing order: a crash in a later one leaves the arrays."""
 FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
 """Their names."""
-SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj", "usdz", "viser", "html"})
+SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj", "usdz", "rrd", "viser", "html"})
 """Those that show the scene's surface."""
 DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
 """What ``reconstruct`` writes unless formats are named."""

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import KDTree
 
 if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
 
 MAX_POINTS = 200_000
 """More points make files for the web heavy without looking denser; ``points.ply`` and the npz hold them all."""
-_NUM_DISTANCES = 3
-_SIZES_M = (0.012, 0.09)
-_COVERS, _NEIGHBORS, _SAMPLED = 0.75, 3, 1500
+_NUM_SIZES = 6
+"""Points of about one footprint share a node and a size."""
+_PIXELS_PER_FRAME = 384
+"""Along the longer side of a frame, as ``compact`` sees it; the released networks see more."""
+_SIZES_M = (0.006, 0.06)
 
 
 def thinned_points(reconstruction: Reconstruction, limit: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
@@ -32,11 +33,11 @@ class PointGroup:
     colors: np.ndarray
     """``M 3`` uint8"""
     size_m: float
-    """How large they are drawn: what was seen from further away lies further apart."""
+    """How large they are drawn: the width of the surface that each stands for."""
 
 
 def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list[list[PointGroup]]:
-    """Return the thinned points in bands of equal size, the least confident first, each grouped by distance.
+    """Return the thinned points in bands of equal size, the least confident first, each grouped by footprint.
 
     No points are no bands.
     """
@@ -44,27 +45,38 @@ def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list
     if len(chosen) == 0:
         return []
     by_confidence = chosen[np.argsort(reconstruction.points_confidence[chosen], kind="stable")]
-    distance = _distance_m(reconstruction)
-    edges = np.quantile(distance[chosen], np.arange(1, _NUM_DISTANCES) / _NUM_DISTANCES)
-    sizes_m = _sizes_m(reconstruction.points_world[chosen], np.searchsorted(edges, distance[chosen]))
+    footprint = _footprint_m(reconstruction)
+    edges = np.quantile(footprint[chosen], np.arange(1, _NUM_SIZES) / _NUM_SIZES)
+    group_of = np.searchsorted(edges, footprint)
+    sizes_m = [
+        float(np.median(some)) if len(some := footprint[chosen][group_of[chosen] == group]) else 0.0
+        for group in range(_NUM_SIZES)
+    ]
     bands = []
     for band in np.array_split(by_confidence, num_bands):
-        group_of = np.searchsorted(edges, distance[band])
-        groups = [(np.sort(band[group_of == group]), sizes_m[group]) for group in range(_NUM_DISTANCES)]
-        bands.append([PointGroup(*_taken(reconstruction, rows), size_m) for rows, size_m in groups if len(rows)])
+        groups = [(np.sort(band[group_of[band] == group]), sizes_m[group]) for group in range(_NUM_SIZES)]
+        bands.append([PointGroup(*_taken(reconstruction, rows), round(size, 4)) for rows, size in groups if len(rows)])
     return [band for band in bands if band]
 
 
-def _sizes_m(points: np.ndarray, group_of: np.ndarray) -> list[float]:
-    """Return for each group the size at which its points about touch their neighbors, meters."""
-    tree, smallest, largest = KDTree(points), *_SIZES_M
-    sizes = []
-    for group in range(_NUM_DISTANCES):
-        sample = points[group_of == group][:: max(1, int((group_of == group).sum()) // _SAMPLED)]
-        gaps = tree.query(sample, k=_NEIGHBORS + 1)[0][:, -1] if len(sample) else np.zeros(0)
-        gap = float(np.median(gaps[np.isfinite(gaps)])) if np.isfinite(gaps).any() else smallest
-        sizes.append(round(min(largest, max(smallest, _COVERS * gap)), 3))
-    return sizes
+def footprint_m(distance_m: np.ndarray, focal_px: np.ndarray | float, pixels_per_sample: float) -> np.ndarray:
+    """Return how wide the part of a surface is that one sample of a frame saw, within bounds.
+
+    Args:
+        distance_m: From the camera.
+        focal_px: Of the source frame.
+        pixels_per_sample: Pixels of the source frame along one sample.
+    """
+    return np.clip(distance_m * pixels_per_sample / focal_px, *_SIZES_M)
+
+
+def _footprint_m(reconstruction: Reconstruction) -> np.ndarray:
+    """Return ``M`` footprints of the scene points, meters."""
+    if reconstruction.num_frames == 0:
+        return np.full(len(reconstruction.points_world), _SIZES_M[0])
+    frames = np.clip(reconstruction.points_frame, 0, reconstruction.num_frames - 1)
+    pixels = float(max(reconstruction.image_size)) / _PIXELS_PER_FRAME
+    return footprint_m(_distance_m(reconstruction), reconstruction.K[frames, 0, 0], pixels)
 
 
 def _distance_m(reconstruction: Reconstruction) -> np.ndarray:

@@ -77,6 +77,8 @@ class LiveStream:
         """Whether the scene should be updated with the last prediction; what a late stream leaves out first."""
         self.last_latency_s = 0.0
         """From the time the last frame fell due until its people were known."""
+        self.last_source: np.ndarray | None = None
+        """``H W 3`` uint8, the source frame of the last prediction."""
         self._num_read = 0
 
     def warm_up(self, image: np.ndarray) -> None:
@@ -113,6 +115,7 @@ class LiveStream:
                 assert item.advanced is not None
                 prediction = self._session.describer.describe(item.advanced)
                 known_s = time.monotonic()
+                self.last_source = item.frame.image
                 self.last_latency_s = known_s - item.frame.due_s
                 self._timings.add(self.last_latency_s, known_s)
                 self.takes_scene = self.budget is None or self.budget.takes_scene(prediction.time_s)

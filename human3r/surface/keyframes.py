@@ -136,6 +136,10 @@ class KeyframeCollector:
         """All of them; those before the last are finished and have no looks."""
         self._new_share = _NEW_SHARE
         self._awaits_source = False
+        self.num_begun = 0
+        """Views so far."""
+        self.num_looks = 0
+        """Frames that were taken as looks at the newest view."""
 
     def add(self, prediction: FramePrediction) -> None:
         """Take the next frame."""
@@ -155,6 +159,7 @@ class KeyframeCollector:
                 return
             view = self._begin(prediction, lens, depth)
         view.add(Look(depth.astype(np.float32), is_person, prediction.image.numpy(), lens), prediction.time_s)
+        self.num_looks += 1
         self._awaits_source = True
 
     def add_source(self, image: np.ndarray) -> None:
@@ -163,6 +168,11 @@ class KeyframeCollector:
             looks = self._views[-1].looks
             looks[-1] = replace(looks[-1], picture=_shrunk(image))
             self._awaits_source = False
+
+    def newest(self) -> tuple[Keyframe, Lens, int]:
+        """Return the keyframe in the making, its camera and its shot; there is one after the first look."""
+        view = self._views[-1]
+        return view.finish(), view.lens, view.shot
 
     def finish(self) -> list[Keyframe]:
         """Return the keyframes so far, in order; more frames may follow."""
@@ -175,6 +185,7 @@ class KeyframeCollector:
         if len(self._views) == MAX_KEYFRAMES:
             self._finished, self._views = self._finished[::2], self._views[::2]
             self._new_share = min(_MORE_NEW * self._new_share, 0.9)
+        self.num_begun, self.num_looks = self.num_begun + 1, 0
         middle = float(np.median(depth[depth > 0]))
         self._views.append(_View(prediction.frame_index, prediction.shot, lens, depth, middle))
         return self._views[-1]

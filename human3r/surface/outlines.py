@@ -75,6 +75,8 @@ def _most_alike(
     center_row, center_column = row.astype(int), column.astype(int)
     for down in range(-_REACH_PX, _REACH_PX + 1):
         for right in range(-_REACH_PX, _REACH_PX + 1):
+            if down**2 + right**2 > _REACH_PX**2:
+                continue
             r, c = (center_row + down).clip(0, height - 1), (center_column + right).clip(0, width - 1)
             off = (down**2 + right**2) / _REACH_SIGMA_PX**2
             cost = ((colors - coarse[r, c]) ** 2).sum(axis=1) / (3 * _COLOR_SIGMA**2) + off

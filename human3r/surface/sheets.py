@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,14 @@ DepthCorrection = Callable[[np.ndarray, int], np.ndarray]
 """Takes depths ``h w`` of a keyframe (0 is unknown) and its row among the processed frames; returns the final ones."""
 
 MAX_TRIANGLES = 240_000
-"""Of all sheets together; larger surfaces are built more coarsely."""
-_COARSER = 1.5
+"""Of all sheets together; larger surfaces are built on coarser grids."""
 _MAX_TEXTURE_PIXELS = 9_000_000
 """Of all textures together, about 3 MB."""
 _TEXTURE_QUALITY = 85
-_MAX_SHARPENED = 4
-"""With more keyframes each is meshed at the network's resolution."""
+_RESOLUTIONS = ((2, 1, 1.0), (1, 1, 1.0), (1, 1, 2.0), (1, 2, 1.0), (1, 2, 2.0), (1, 4, 2.0))
+"""(Refinement of the network's grid, step between the cells that are used, factor on tolerances), tried in turn."""
+_MAX_SHARPENED = 3
+"""With more keyframes none is meshed more finely than the network's grid."""
 _MIN_ISLAND = 4e-4
 """Pieces that cover less of the image than this are left out."""
 _AGREES = 0.9
@@ -77,8 +78,8 @@ class LazySurface:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A keyframe in the result."""
+class Part:
+    """A keyframe in the world."""
 
     lens: Lens
     shot: int
@@ -86,6 +87,12 @@ class _Part:
     """``h w`` float32 meters, 0 where nothing is shown."""
     picture: np.ndarray
     """``H W 3`` uint8"""
+
+    @classmethod
+    def of(cls, keyframe: Keyframe, lens: Lens, shot: int) -> Part:
+        """Place a keyframe, its depths as they are."""
+        picture = np.asarray(Image.open(io.BytesIO(keyframe.picture)).convert("RGB"))
+        return cls(lens, shot, keyframe.depth.astype(np.float32), picture)
 
 
 def scaled_depth(reconstruction: Reconstruction) -> DepthCorrection:
@@ -112,31 +119,31 @@ def build_surface(
         max_triangles: Limit of all sheets together.
     """
     parts = _parts(reconstruction, keyframes, correct_depth or scaled_depth(reconstruction))
-    shown = [_without_islands(_without_better(parts, index)) for index in range(len(parts))]
-    kept = [index for index, depth in enumerate(shown) if depth.any()]
-    factor = 2 if len(kept) <= _MAX_SHARPENED else 1
-    maps = [sharpened(flattened(shown[index]), parts[index].picture, factor) for index in kept]
-    slopes = [sloping(shown[index]).repeat(factor, axis=0).repeat(factor, axis=1) / factor for index in kept]
-    meshes = _meshes([parts[index].lens for index in kept], maps, slopes, max_triangles)
+    return sheets_of(parts, reconstruction.T_gravity_world, max_triangles=max_triangles)
+
+
+def sheets_of(
+    parts: Sequence[Part],
+    T_gravity_world: np.ndarray,
+    *,
+    only: int | None = None,
+    max_triangles: int = MAX_TRIANGLES,
+) -> list[Sheet]:
+    """Build the sheets of parts, each without what a better one shows; with ``only``, that of one part at most."""
+    wanted = range(len(parts)) if only is None else (only,)
+    shown = {index: _without_islands(_without_better(parts, index)) for index in wanted}
+    kept = [index for index, depth in shown.items() if depth.any()]
+    meshes, shapes = _meshes([parts[index] for index in kept], [shown[index] for index in kept], max_triangles)
     pixels = sum(parts[index].picture[..., 0].size for index in kept)
     shrinking = min(1.0, (_MAX_TEXTURE_PIXELS / max(pixels, 1)) ** 0.5)
     return [
-        _sheet(
-            f"scene_{parts[index].shot}_{number}",
-            parts[index],
-            depth.shape,
-            mesh,
-            shrinking,
-            reconstruction.T_gravity_world,
-        )
-        for number, (index, depth, mesh) in enumerate(zip(kept, maps, meshes, strict=True))
+        _sheet(f"scene_{parts[index].shot}_{number}", parts[index], shape, mesh, shrinking, T_gravity_world)
+        for number, (index, shape, mesh) in enumerate(zip(kept, shapes, meshes, strict=True))
         if len(mesh.faces)
     ]
 
 
-def _parts(
-    reconstruction: Reconstruction, keyframes: Sequence[Keyframe], correct_depth: DepthCorrection
-) -> list[_Part]:
+def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe], correct_depth: DepthCorrection) -> list[Part]:
     shots: Sequence[Mapping[str, object]] = reconstruction.meta.get("shots", ())  # type: ignore[assignment]
     cards = [number for number, shot in enumerate(shots) if shot.get("is_still_card")]
     rows = np.flatnonzero(~np.isin(reconstruction.shot, cards))
@@ -153,19 +160,12 @@ def _parts(
             keyframe.rect_px,
             (height, width),
         )
-        depth = correct_depth(keyframe.depth.astype(np.float32), row).astype(np.float32)
-        parts.append(
-            _Part(
-                lens,
-                int(reconstruction.shot[row]),
-                depth,
-                np.asarray(Image.open(io.BytesIO(keyframe.picture)).convert("RGB")),
-            )
-        )
+        part = Part.of(keyframe, lens, int(reconstruction.shot[row]))
+        parts.append(replace(part, depth=correct_depth(part.depth, row).astype(np.float32)))
     return parts
 
 
-def _without_better(parts: Sequence[_Part], index: int) -> np.ndarray:
+def _without_better(parts: Sequence[Part], index: int) -> np.ndarray:
     """Return the depths of a part without those that another part shows from nearer."""
     part = parts[index]
     is_known = part.depth > 0
@@ -196,19 +196,30 @@ def _without_islands(depth: np.ndarray) -> np.ndarray:
 
 
 def _meshes(
-    lenses: Sequence[Lens], maps: Sequence[np.ndarray], slopes: Sequence[np.ndarray], max_triangles: int
-) -> list[GridMesh]:
-    cells_px = [(lens.rect_px[2] - lens.rect_px[0]) / depth.shape[1] for lens, depth in zip(lenses, maps, strict=True)]
-    coarseness = 1.0
-    while True:
-        meshes = [triangulate(*each, coarseness) for each in zip(maps, cells_px, slopes, strict=True)]
-        if sum(len(mesh.faces) for mesh in meshes) <= max_triangles or coarseness > 100:
-            return meshes
-        coarseness *= _COARSER
+    parts: Sequence[Part], depths: Sequence[np.ndarray], max_triangles: int
+) -> tuple[list[GridMesh], list[tuple[int, ...]]]:
+    """Return meshes, and the shapes of the depth maps that they are built on: as fine as the limit allows."""
+    flat = [flattened(depth) for depth in depths]
+    meshes: list[GridMesh] = []
+    shapes: list[tuple[int, ...]] = []
+    for factor, stride, coarseness in _RESOLUTIONS:
+        if factor > 1 and len(parts) > _MAX_SHARPENED:
+            continue
+        meshes, shapes = [], []
+        for part, depth in zip(parts, flat, strict=True):
+            fine = sharpened(depth, part.picture, factor)[stride // 2 :: stride, stride // 2 :: stride]
+            slope = sloping(depth).repeat(factor, axis=0).repeat(factor, axis=1) * (stride / factor)
+            slope = slope[stride // 2 :: stride, stride // 2 :: stride]
+            cell_px = (part.lens.rect_px[2] - part.lens.rect_px[0]) / fine.shape[1]
+            meshes.append(triangulate(fine, cell_px, slope, coarseness))
+            shapes.append(fine.shape)
+        if sum(len(mesh.faces) for mesh in meshes) <= max_triangles:
+            break
+    return meshes, shapes
 
 
 def _sheet(
-    name: str, part: _Part, shape: tuple[int, ...], mesh: GridMesh, shrinking: float, T_gravity_world: np.ndarray
+    name: str, part: Part, shape: tuple[int, ...], mesh: GridMesh, shrinking: float, T_gravity_world: np.ndarray
 ) -> Sheet:
     lens = part.lens
     u, v = lens.pixels(shape)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from human3r.assets.registry import WEIGHT_SUFFIXES, find_weights
+from human3r.assets.registry import ASSETS, find_weights
 from human3r.child_process import search_path
 from human3r.commands.batch.tasks import ClipTask, Line
 from human3r.commands.run_settings import RunSettings
@@ -28,8 +28,7 @@ _BYTES_PER_WEIGHT_BYTE = 2
 
 def bytes_per_worker(settings: RunSettings) -> int:
     """Return the memory that a worker may take."""
-    is_path = settings.model.endswith(WEIGHT_SUFFIXES)
-    weights = Path(settings.model) if is_path else find_weights(settings.model)
+    weights = find_weights(settings.model) if settings.model in ASSETS else Path(settings.model)
     size = weights.stat().st_size if weights is not None and weights.is_file() else 0
     return _BASE_BYTES + _BYTES_PER_WEIGHT_BYTE * size
 

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 
 from human3r.bodies.smplx import local_rotations
+from human3r.exporting.gltf.scene import sheet_glb
 from human3r.exporting.motion import Skin, build_skin
+from human3r.exporting.scene_points import footprint_m
 from human3r.exporting.viewer import scene as viser_scene
 from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
@@ -25,6 +27,7 @@ from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import transform_points
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, scene_pixels
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
+from human3r.surface.growing import GrowingSurface
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -35,6 +38,8 @@ MAX_NEW_POINTS_PER_FRAME = 20_000
 VOXEL_M = 0.03
 """Points that fall into a cube that already has one are not sent again."""
 POINT_SIZE_M = 0.02
+"""At least; points are drawn at their own footprint, and a little larger than in the finished result."""
+_FOOTPRINTS = 1.4
 _FRAMES_PER_PATH = 4
 _CURRENT = "/camera/current"
 _NO_POINTS = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
@@ -58,6 +63,12 @@ class LiveScene:
         self._T_gravity_world: np.ndarray | None = None
         self._start_s = 0.0
         self._num_clouds = 0
+        self._surface = GrowingSurface()
+        self._sheets: dict[int, str] = {}
+        """Node of each view's sheet."""
+        self._num_sheets = 0
+        self._is_unchecked = False
+        """The surface may have grown with the last frame."""
         self._lock = threading.Lock()
         self._is_closed = False
         self._token = secrets.token_urlsafe(16)
@@ -91,9 +102,38 @@ class LiveScene:
             self._start_s = prediction.time_s
         T = self._T_gravity_world
         points = points_world @ T[:3, :3].T + T[:3, 3]
+        self._grow()
+        if with_scene:
+            self._surface.add(prediction)
+            self._is_unchecked = True
         with self._lock:
             if not self._is_closed:
                 self._append(prediction, T, points, colors)
+
+    def add_source(self, image: np.ndarray) -> None:
+        """Take the source frame ``H W 3`` uint8 of the frame that was added last: the surface shows it."""
+        if self._is_unchecked:
+            self._surface.add_source(image)
+            self._grow()
+
+    def _grow(self) -> None:
+        """Show the piece of the surface that has changed, if any."""
+        if not self._is_unchecked or self._T_gravity_world is None:
+            return
+        self._is_unchecked = False
+        grown = self._surface.grown(self._T_gravity_world)
+        if grown is None:
+            return
+        number, sheet = grown
+        before, name = self._sheets.get(number), f"/scene/live_{self._num_sheets:05d}"
+        self._sheets[number], self._num_sheets = name, self._num_sheets + 1
+        with self._lock:
+            if self._is_closed:
+                return
+            viser_scene.add_surface(self._server, name, sheet_glb(sheet))
+            if before is not None:
+                self._server.scene.remove_by_name(before)
+            send_chunk(self._send, self._tape.chunk([], surface=[(name, before)]))
 
     def close(self) -> None:
         """Stop the server; closing twice is harmless."""
@@ -118,7 +158,7 @@ class LiveScene:
             T_gravity_camera=T @ prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64),
             bodies=self._poses(prediction, T),
             picture=viser_scene.jpeg(picture),
-            points=self._add_cloud(*self._only_new(points, colors)),
+            points=self._add_cloud(prediction, *self._only_new(points, colors)),
         )
         self._frames.append(frame)
         scene = None
@@ -168,13 +208,18 @@ class LiveScene:
         self._occupied = np.union1d(self._occupied, keys[fresh])
         return points[first[fresh]], colors[first[fresh]]
 
-    def _add_cloud(self, points: np.ndarray, colors: np.ndarray) -> str | None:
+    def _add_cloud(self, prediction: FramePrediction, points: np.ndarray, colors: np.ndarray) -> str | None:
         """Add points as a node of their own and return its name; no points are no node."""
         if len(points) == 0:
             return None
         name = f"/points/{self._num_clouds:05d}"
         self._num_clouds += 1
-        viser_scene.add_points(self._server, name, points, colors, POINT_SIZE_M)
+        assert self._T_gravity_world is not None
+        T = self._T_gravity_world @ prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64)
+        distance_m = np.linalg.norm(points - T[:3, 3], axis=1)
+        pixels = (prediction.source_rect_px[2] - prediction.source_rect_px[0]) / prediction.confidence.shape[1]
+        size_m = _FOOTPRINTS * float(np.median(footprint_m(distance_m, float(prediction.camera.K[0, 0]), pixels)))
+        viser_scene.add_points(self._server, name, points, colors, max(POINT_SIZE_M, size_m))
         return name
 
     def _draw_paths(self, frame: TapeFrame) -> None:

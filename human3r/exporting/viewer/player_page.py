@@ -39,7 +39,7 @@ class LivePage:
     @property
     def url(self) -> str:
         """Address of the page; viser's client connects to the socket that its query names."""
-        return f"http://127.0.0.1:{self._page.port}/?websocket=ws://127.0.0.1:{self.scene.port}"
+        return f"http://127.0.0.1:{self._page.port}/?websocket={self.scene.url}"
 
     def __enter__(self) -> LivePage:
         self._page.start()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,8 +54,6 @@ class TapeFrame:
     """JPEG that the camera shows from now on."""
     points: str | None = None
     """Name of a point cloud that has come with this frame."""
-    surface: str | None = None
-    """Name of a piece of the scene's surface that has come with this frame."""
 
 
 @dataclass
@@ -65,12 +64,18 @@ class TapeWriter:
     people: list[int] = field(default_factory=list)
     """Everyone so far, in the order of their first frames."""
 
-    def chunk(self, frames: list[TapeFrame], scene: dict[str, object] | None = None) -> bytes:
+    def chunk(
+        self,
+        frames: list[TapeFrame],
+        scene: dict[str, object] | None = None,
+        surface: Sequence[tuple[str, str | None]] = (),
+    ) -> bytes:
         """Return the next frames as a chunk.
 
         Args:
             frames: May be empty.
             scene: Facts about the whole scene: ``aspect``, ``views``, ``fps`` and the points; with the first chunk.
+            surface: Pieces of the scene's surface that have come: each one's name, and the piece that it replaces.
         """
         rows: dict[int, list[int]] = {}
         for index, frame in enumerate(frames, start=self.num_frames):
@@ -85,7 +90,7 @@ class TapeWriter:
             "half_heights": [round(frame.half_height, 5) for frame in frames],
             "people": [{"id": track, "color": person_color(track)} for track in self.people],
             "points": [frame.points for frame in frames if frame.points],
-            "surface": [frame.surface for frame in frames if frame.surface],
+            "surface": list(surface),
             "bodies": [{"id": track, "frames": indices} for track, indices in rows.items()],
             "pictures": [(index, len(picture)) for index, picture in pictures],
         }

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import fsspec
@@ -18,7 +18,7 @@ import pytest
 from human3r import Reconstruction
 from human3r.cli import build_parser, main
 from human3r.commands.batch.clips import find_clips
-from human3r.commands.batch.local import available_bytes, run_locally
+from human3r.commands.batch.local import available_bytes, bytes_per_worker, fitting_workers, run_locally
 from human3r.commands.batch.places import Place
 from human3r.commands.batch.tasks import ClipTask, finished_line, run_task
 from human3r.commands.run_settings import RunSettings
@@ -182,6 +182,14 @@ def test_the_same_command_completes_a_killed_batch(tmp_path, capsys):
     page = (output / "batch.html").read_text()
     assert "<title>Clips: 2 done, 1 failed</title>" in page
     assert "/reconstruction.npz" in page
+
+
+def test_workers_need_memory_for_their_weights(tmp_path):
+    least = bytes_per_worker(settings())
+    assert all(bytes_per_worker(replace(settings(), model=name)) == least for name in ("auto", "compact", "gone.pth"))
+    (tmp_path / "large.safetensors").write_bytes(bytes(1000))
+    assert bytes_per_worker(replace(settings(), model=str(tmp_path / "large.safetensors"))) > least
+    assert fitting_workers(settings()) >= 1
 
 
 def test_free_memory_is_what_machine_and_container_allow(tmp_path):

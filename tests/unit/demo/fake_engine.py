@@ -82,6 +82,7 @@ class FakeEngine:
     live: list[FakeLiveScene] = field(default_factory=list)
     exported: list[str] = field(default_factory=list)
     source: Source = "current model"
+    can_stream: bool = True
     seconds_per_frame: float | None = 0.1
 
     def probe(self, clip: Path) -> SimpleNamespace:

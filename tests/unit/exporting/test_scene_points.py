@@ -26,10 +26,11 @@ def two_walls(walk: Reconstruction) -> Reconstruction:
     )
 
 
-def test_points_touch_their_neighbours_near_and_far(two_walls: Reconstruction) -> None:
+def test_points_are_as_large_as_what_the_camera_saw_of_each(two_walls: Reconstruction) -> None:
     groups = points_by_confidence(two_walls, 1)[0]
-    assert groups[0].size_m == pytest.approx(0.03, rel=0.5)
-    assert groups[-1].size_m == pytest.approx(0.09, rel=0.5)
+    angle = float(max(two_walls.image_size)) / 384 / float(two_walls.K[0, 0, 0])
+    assert groups[0].size_m == pytest.approx(2 * angle, rel=0.1)
+    assert groups[-1].size_m == pytest.approx(10 * angle, rel=0.1)
 
 
 def test_bands_hold_every_point_once_and_rise_in_confidence(two_walls: Reconstruction) -> None:

@@ -56,6 +56,11 @@
         this.stage.setVisible(name, this.isSurfaceSeen);
         h3r.client.keepColors(name);
       }
+      // The first surface of a run takes the place of its points.
+      if (surface.length && !this.hasSurface) {
+        this.hasSurface = true;
+        if (this.arePointsSeen && this.points) this.points.click();
+      }
     }
 
     _resize() {
@@ -86,9 +91,11 @@
       const showPoints = () => scene.point_bands.forEach((name, band) => this.stage.setVisible(name, this.arePointsSeen && band >= this.dropped));
       const showSurface = () => scene.surface.forEach((name) => this.stage.setVisible(name, this.isSurfaceSeen));
       const whole = [];
-      if (this.hasSurface) whole.push(this._toggle(chips, "Surface", (isOn) => { this.isSurfaceSeen = isOn; showSurface(); }));
+      if (this.hasSurface || this.player.isLive) whole.push(this._toggle(chips, "Surface", (isOn) => { this.isSurfaceSeen = isOn; showSurface(); }));
       if (scene.point_bands.length || this.player.isLive) {
-        whole.push(this._toggle(chips, this.hasSurface ? "Points" : "Whole scene", (isOn) => { this.arePointsSeen = isOn; showPoints(); }, this.arePointsSeen));
+        this.points = this._toggle(chips, this.hasSurface || this.player.isLive ? "Points" : "Whole scene",
+          (isOn) => { this.arePointsSeen = isOn; showPoints(); }, this.arePointsSeen);
+        whole.push(this.points);
       }
       if (h3r.Moments.areThere()) {
         let before = [];

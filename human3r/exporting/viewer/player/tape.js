@@ -70,7 +70,9 @@
         scene.point_bands.push(name);
         scene.point_nodes.push({ name, scale: 1 });
       }
-      scene.surface.push(...header.surface);
+      for (const [name, replaced] of header.surface) {
+        scene.surface = scene.surface.filter((other) => other !== replaced && other !== name).concat(name);
+      }
       const last_s = scene.times_s[scene.times_s.length - 1];
       if (scene.is_live && last_s > 0) scene.fps = (scene.times_s.length - 1) / last_s;
     }

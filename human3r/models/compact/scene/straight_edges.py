@@ -83,7 +83,7 @@ def find_edges(gray: Tensor, person_mask: Tensor, center_px: Tensor) -> Edges:
     inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = True
     clarity = torch.where(is_edge & inside, steepness.clamp(max=_MAX_SLOPE), 0.0)
     best, index = clarity.flatten().topk(min(_NUM_EDGES, clarity.numel()))
-    index, columns = index[: int((best > 0).sum())], gray.shape[1]
+    index, columns = index[best > 0], gray.shape[1]
     position = torch.stack([index % columns, index // columns], dim=-1) - center_px
     return Edges(position, normal.flatten(1).T[index])
 

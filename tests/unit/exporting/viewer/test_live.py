@@ -7,6 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,10 +60,21 @@ def test_a_still_scene_sends_its_points_once(live: LiveScene, walk: Reconstructi
     assert len(sent(live, "PointCloudMessage")) == 1
 
 
+def test_the_surface_grows_with_more_looks_and_is_replaced(live: LiveScene, walk: Reconstruction) -> None:
+    first = prediction_of(walk, 0)
+    for number in range(12):
+        live.add(replace(first, time_s=0.2 * number, frame_index=number))
+        live.add_source(np.full((*first.camera.image_size, 3), 90, np.uint8))
+    names = [message.name for message in sent(live, "GlbMessage")]
+    told = [piece for chunk in chunks(live) for piece in chunk.header["surface"]]
+    assert told == [["/scene/live_00000", None], ["/scene/live_00001", "/scene/live_00000"]]
+    assert names == ["/scene/live_00001"]
+
+
 def test_every_frame_is_kept_for_those_who_come_late(live: LiveScene, walk: Reconstruction) -> None:
     for frame in range(5):
         live.add(prediction_of(walk, frame))
-    tape = chunks(live)
+    tape = [chunk for chunk in chunks(live) if chunk.header["times_s"]]  # others are about the surface
     assert [chunk.header["first"] for chunk in tape] == [0, 1, 2, 3, 4]
     assert [chunk.header["times_s"][0] for chunk in tape] == pytest.approx(list(walk.time_s[:5] - walk.time_s[0]))
     assert [sorted(chunk.joints) for chunk in tape[1:4:2]] == [[1, 2], [1]]

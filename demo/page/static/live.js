@@ -1,0 +1,197 @@
+// Live: the visitor's camera goes to the server picture by picture, and the player shows what the model makes of it.
+// The run is the server's; this script sends pictures, takes up a lost socket again, and shows the numbers.
+(function () {
+  "use strict";
+  const PICTURES_PER_S = 20, MAX_UNDERWAY = 3, QUALITY = 0.85, RETRY_MS = 1000, RETRIES = 28, LEFT = 4001;
+  const find = (name) => document.querySelector('[data-h3-live="' + name + '"]');
+  const say = (text) => { find("line").textContent = text; };
+  let run = null;  // the run on this page, or null
+
+  function complain(text) {
+    const place = find("problem");
+    place.textContent = text;
+    place.hidden = !text;
+    if (text) place.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  }
+
+  function openCamera(facing) {
+    if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) {
+      return Promise.reject(new Error("The camera needs HTTPS, or a page on this machine (localhost). Open the page that way."));
+    }
+    const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: facing };
+    return navigator.mediaDevices.getUserMedia({ video: wanted, audio: false }).catch((error) => {
+      const reasons = {
+        NotAllowedError: "The browser does not let this page use the camera. Allow it in the address bar, then press Live again.",
+        NotFoundError: "No camera was found. Connect one, or record a clip elsewhere and upload it.",
+        NotReadableError: "The camera is in use by another program. Close that one, then press Live again.",
+      };
+      throw new Error(reasons[error.name] || "The camera cannot be opened (" + error.name + ").");
+    });
+  }
+
+  async function start() {
+    if (run) return;
+    complain("");
+    const own = run = { facing: "user", token: null, socket: null, stream: null, size: null, underway: [], tries: 0,
+      isOver: false, timer: 0, canvas: document.createElement("canvas"), started_ms: performance.now() };
+    try {
+      own.stream = await openCamera(own.facing);
+    } catch (error) {
+      run = null;
+      complain(error.message);
+      return;
+    }
+    document.body.classList.add("h3-is-live");
+    find("stage").hidden = false;
+    find("stage").scrollIntoView({ block: "nearest" });
+    find("viewer").replaceChildren();
+    const video = find("video");
+    video.srcObject = own.stream;
+    await video.play().catch(() => null);
+    find("turn").hidden = !(navigator.mediaDevices.enumerateDevices &&
+      (await navigator.mediaDevices.enumerateDevices()).filter((each) => each.kind === "videoinput").length > 1);
+    say("Connecting");
+    connect(own);
+  }
+
+  function address(token) {
+    const url = new URL(token ? "./live/" + token : "./live", document.baseURI);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.search = url.hash = "";
+    return url.href;
+  }
+
+  function connect(own) {
+    const socket = own.socket = new WebSocket(address(own.token));
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = (event) => { if (own.socket === socket) take(own, JSON.parse(event.data)); };
+    socket.onopen = () => { own.tries = 0; own.underway = []; };
+    socket.onclose = () => {
+      if (own.isOver || own.socket !== socket) return;
+      if (own.tries++ >= RETRIES) { end(own, "The connection to the server was lost."); return; }
+      say("Connection lost. Trying again");
+      setTimeout(() => { if (!own.isOver) connect(own); }, RETRY_MS);
+    };
+  }
+
+  function take(own, message) {
+    if (message.type === "hello") own.token = message.token;
+    if (message.type === "waiting" && message.text) say(message.text);
+    if (message.type === "loading" || message.type === "writing") say(message.text);
+    if (message.type === "ready") begin(own, message);
+    if (message.type === "frame") show(own, message);
+    if (message.type === "writing") own.stream.getTracks().forEach((track) => track.stop());
+    if (message.type === "problem") end(own, message.text);
+    if (message.type === "deleted") end(own, "");
+    if (message.type === "done") {
+      end(own, "");
+      const page = new URL(location.href);
+      page.searchParams.set("result", message.token);
+      location.assign(page);
+    }
+  }
+
+  function begin(own, message) {
+    if (own.size === null) {
+      const video = find("video"), scale = message.side / Math.max(video.videoWidth, video.videoHeight);
+      own.size = [Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale)];
+      [own.canvas.width, own.canvas.height] = own.size;
+      const frame = document.createElement("iframe");
+      frame.src = "./viewer/" + message.token + "/live/";
+      frame.title = "Live 4D viewer: what your camera sees";
+      find("viewer").replaceChildren(frame);
+      own.timer = setInterval(() => send(own), 1000 / PICTURES_PER_S);
+    }
+    say("Looking");
+  }
+
+  // The picture is taken here; it is not sent while others wait.
+  function send(own) {
+    const video = find("video"), socket = own.socket;
+    if (own.isEncoding || video.readyState < 2 || socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > 0) return;
+    if (own.underway.length >= MAX_UNDERWAY) {
+      // An answer may be missing: pictures that the server could not use have none.
+      if (performance.now() - own.underway[own.underway.length - 1] > 2000) own.underway = [];
+      return;
+    }
+    const taken_ms = performance.now(), [width, height] = own.size;
+    // The camera of a phone may turn: the picture keeps its size, with borders.
+    const scale = Math.min(width / video.videoWidth, height / video.videoHeight);
+    const [w, h] = [video.videoWidth * scale, video.videoHeight * scale];
+    const context = own.canvas.getContext("2d", { alpha: false });
+    context.fillRect(0, 0, width, height);
+    context.drawImage(video, (width - w) / 2, (height - h) / 2, w, h);
+    own.isEncoding = true;
+    own.canvas.toBlob((blob) => {
+      own.isEncoding = false;
+      if (!blob || own.isOver || socket.readyState !== WebSocket.OPEN) return;
+      own.underway.push(taken_ms);
+      const time = new Float64Array([(taken_ms - own.started_ms) / 1000]);
+      socket.send(new Blob([time.buffer, blob]));
+    }, "image/jpeg", QUALITY);
+  }
+
+  function show(own, message) {
+    const taken_ms = own.started_ms + 1000 * message.taken_s;
+    own.underway = own.underway.filter((each) => each > taken_ms + 0.5);
+    own.delay_ms = Math.max(0, Math.round(performance.now() - taken_ms));
+    const count = message.people.length;
+    say(Math.round(message.fps) + " fps · " + own.delay_ms + " ms · " + (count === 1 ? "1 person" : count + " people"));
+    draw(own, message.people);
+  }
+
+  function draw(own, people) {
+    const overlay = find("overlay"), [width, height] = own.size;
+    [overlay.width, overlay.height] = [2 * width, 2 * height];
+    const context = overlay.getContext("2d");
+    context.lineWidth = Math.max(3, width / 60);
+    context.lineCap = "round";
+    for (const { color, lines } of people) {
+      context.strokeStyle = "rgb(" + color.join() + ")";
+      context.beginPath();
+      for (const [x0, y0, x1, y1] of lines) {
+        context.moveTo(x0 * overlay.width, y0 * overlay.height);
+        context.lineTo(x1 * overlay.width, y1 * overlay.height);
+      }
+      context.stroke();
+    }
+  }
+
+  async function turn() {
+    const own = run;
+    if (!own) return;
+    own.facing = own.facing === "user" ? "environment" : "user";
+    own.stream.getTracks().forEach((track) => track.stop());
+    try {
+      own.stream = await openCamera(own.facing);
+      find("video").srcObject = own.stream;
+    } catch (error) { complain(error.message); }
+  }
+
+  function ask(word) {
+    if (!run) return;
+    clearInterval(run.timer);
+    say(word === "stop" ? "Stopping" : "Deleting");
+    if (run.socket && run.socket.readyState === WebSocket.OPEN) run.socket.send(word);
+  }
+
+  function end(own, problem) {
+    own.isOver = true;
+    clearInterval(own.timer);
+    if (own.stream) own.stream.getTracks().forEach((track) => track.stop());
+    if (own.socket) own.socket.close();
+    document.body.classList.remove("h3-is-live");
+    find("stage").hidden = true;
+    find("viewer").replaceChildren();
+    complain(problem);
+    run = null;
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("button[data-h3-live]");
+    if (!button) return;
+    const actions = { start, turn, stop: () => ask("stop"), discard: () => ask("discard") };
+    actions[button.dataset.h3Live]();
+  });
+  window.addEventListener("pagehide", () => { if (run && run.socket) run.socket.close(LEFT); });
+})();
