@@ -229,6 +229,8 @@ class LiveRuns:
                     if stream.last_source is not None:
                         keyframes.add_source(stream.last_source)
                 scene.add(prediction, with_scene=stream.takes_scene)
+                if stream.last_source is not None:
+                    scene.add_source(stream.last_source)
 
     def _forget_scene(self) -> None:
         self._live = None

@@ -96,7 +96,9 @@ class _Sinks:
                 if source is not None:
                     self._keyframes.add_source(source)
         if self._scene is not None:
-            self._scene.scene.add(prediction, with_scene=with_scene)
+            self._scene.add(prediction, with_scene=with_scene)
+            if source is not None:
+                self._scene.add_source(source)
 
     @staticmethod
     @contextmanager

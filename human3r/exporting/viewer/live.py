@@ -7,6 +7,7 @@ under its secret ``url`` only, and lives until ``close``.
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from typing import TYPE_CHECKING
@@ -134,6 +135,14 @@ class LiveScene:
             if before is not None:
                 self._server.scene.remove_by_name(before)
             send_chunk(self._send, self._tape.chunk([], surface=[(name, before)]))
+
+    def lead_to(self, url: str) -> None:
+        """Have every page that shows this scene open another address."""
+        from viser import _messages
+
+        with self._lock:
+            if not self._is_closed:
+                self._send(_messages.RunJavascriptMessage(f"location.replace({json.dumps(url)})"))
 
     def close(self) -> None:
         """Stop the server; closing twice is harmless."""

@@ -12,34 +12,62 @@ from human3r.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+
     from human3r.bodies import SmplxBody
+    from human3r.exporting.viewer.live import LiveScene
+    from human3r.records import FramePrediction
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.sheets import Sheet
+
+
+MAX_LIVE_FRAMES = 3000
+"""Frames of one live scene, 5 minutes at 10 per second: server and browser remember each."""
 
 
 class LivePage:
     """Serves the player of a growing scene on loopback; use it as a context manager.
 
+    A stream may last for hours: when a scene has all the frames that it can hold, the next one begins, and open pages
+    go on there.
+
     Args:
         body: The body model of the stream.
         port: Loopback port; 0 is any free one.
+        max_frames: Frames of one scene.
 
     Raises:
         InputError: The port is taken.
     """
 
-    def __init__(self, body: SmplxBody, port: int = 0) -> None:
+    def __init__(self, body: SmplxBody, port: int = 0, max_frames: int = MAX_LIVE_FRAMES) -> None:
         from human3r.exporting.viewer.live import LiveScene
         from human3r.exporting.viewer.player import player_page
 
+        self._body, self._max_frames = body, max_frames
         self._page = _Served(player_page().encode(), port)
-        self.scene = LiveScene(body)
-        """Takes the predictions."""
+        self._scene = LiveScene(body)
+        self._former: LiveScene | None = None
+
+    def add(self, prediction: FramePrediction, *, with_scene: bool = True) -> None:
+        """Show one more frame; see ``LiveScene.add``."""
+        from human3r.exporting.viewer.live import LiveScene
+
+        if self._scene.num_frames >= self._max_frames:
+            if self._former is not None:
+                self._former.close()
+            self._former, self._scene = self._scene, LiveScene(self._body)
+            self._former.lead_to(self.url)
+        self._scene.add(prediction, with_scene=with_scene)
+
+    def add_source(self, image: np.ndarray) -> None:
+        """Take the source frame of the frame that was added last; see ``LiveScene.add_source``."""
+        self._scene.add_source(image)
 
     @property
     def url(self) -> str:
         """Address of the page; viser's client connects to the socket that its query names."""
-        return f"http://127.0.0.1:{self._page.port}/?websocket={self.scene.url}"
+        return f"http://127.0.0.1:{self._page.port}/?websocket={self._scene.url}"
 
     def __enter__(self) -> LivePage:
         self._page.start()
@@ -47,7 +75,9 @@ class LivePage:
 
     def __exit__(self, *_: object) -> None:
         self._page.stop()
-        self.scene.close()
+        self._scene.close()
+        if self._former is not None:
+            self._former.close()
 
 
 class PlayerPage:

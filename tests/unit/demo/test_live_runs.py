@@ -50,6 +50,9 @@ class TinyLiveScene(FakeLiveScene):
     def add(self, prediction, *, with_scene: bool = True) -> None:
         super().add(prediction)
 
+    def add_source(self, image) -> None:
+        pass
+
     def __enter__(self):
         return self
 

@@ -1,4 +1,4 @@
-"""A saved result as a page on this machine."""
+"""The player as a page on this machine: of a saved result, and of a stream."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from synthetic_scene import prediction_of
 
 from human3r.bodies import SmplxBody
 from human3r.errors import InputError
-from human3r.exporting.viewer.player_page import PlayerPage
+from human3r.exporting.viewer.player_page import LivePage, PlayerPage
 from human3r.results.reconstruction import Reconstruction
 
 
@@ -43,3 +44,21 @@ def test_closing_frees_the_port(walk: Reconstruction, small_body: SmplxBody) -> 
         port = int(page.url.rsplit(":", 1)[1])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_live_page_goes_on_in_a_new_scene_before_one_holds_too_many_frames(
+    walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    with LivePage(small_body, max_frames=2) as page:
+        for frame in range(2):
+            page.add(prediction_of(walk, frame))
+        first = page.url
+        page.add(prediction_of(walk, 2))
+        assert page.url != first
+        assert page._former is not None
+        messages = page._former._server._websock_server._broadcast_buffer.message_from_id.values()
+        assert f'location.replace("{page.url}")' in [getattr(message, "source", "") for message in messages]
+        for frame in range(3, 6):
+            page.add(prediction_of(walk, frame))
+        with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+            probe.connect(("127.0.0.1", int(first.rpartition(":")[2].partition("/")[0])))
