@@ -15,6 +15,7 @@ from demo.engine import Engine
 from demo.jobs import Job, JobQueue, QueueFullError, Visitor, VisitorLimitError
 from demo.live import panel
 from demo.live.feed import Feed, decoded
+from demo.memory import return_free_memory
 from demo.page import messages
 from demo.settings import Settings
 from demo.storage import ResultStore, RunFolder
@@ -171,6 +172,7 @@ class LiveRuns:
                 self._store.remove(token)
             self._runs.pop(token, None)
             self._threads.pop(token, None)
+            return_free_memory()
 
     def _wait_turn(self, run: LiveRun, job: Job) -> bool:
         """Wait; False where the visitor has left meanwhile."""
