@@ -136,7 +136,8 @@ class Engine:
         )
         self._update_speed((time.perf_counter() - started) / result.num_frames)
         moments.write(folder.path / human3r.MOMENTS_NAME, result)
-        human3r.save_keyframes(folder.path / human3r.KEYFRAMES_NAME, keyframes.finish(), result)
+        views = human3r.with_source_pictures(keyframes.finish(), result, request.clip)
+        human3r.save_keyframes(folder.path / human3r.KEYFRAMES_NAME, views, result)
         return result
 
     def export(self, result: Reconstruction, clip: Path | None, folder: RunFolder, name: str) -> bool:

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface, save_keyframes
     from human3r.surface.keyframes import KeyframeCollector
+    from human3r.surface.source_pictures import with_source_pictures
     from human3r.temporary import reclaim, temporary_folder
     from human3r.video.jpeg_decoder import JpegDecoder, jpeg_movie
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
@@ -133,6 +134,7 @@ _HOMES = {
     "human3r.results.reconstruction": ("Reconstruction",),
     "human3r.surface.keyframe_file": ("KEYFRAMES_NAME", "load_surface", "save_keyframes"),
     "human3r.surface.keyframes": ("KeyframeCollector",),
+    "human3r.surface.source_pictures": ("with_source_pictures",),
     "human3r.video.jpeg_decoder": ("JpegDecoder", "jpeg_movie"),
     "human3r.video.live_reader": ("LiveFrame", "LiveReader"),
     "human3r.temporary": ("reclaim", "temporary_folder"),
@@ -212,6 +214,7 @@ __all__ = [
     "save_keyframes",
     "skeleton_lines",
     "temporary_folder",
+    "with_source_pictures",
     "write_all",
     "write_manifest",
     "write_player_scene",

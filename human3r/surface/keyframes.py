@@ -166,7 +166,7 @@ class KeyframeCollector:
         """Take the upright source frame ``H W 3`` uint8 of the frame that was added last."""
         if self._awaits_source:
             looks = self._views[-1].looks
-            looks[-1] = replace(looks[-1], picture=_shrunk(image))
+            looks[-1] = replace(looks[-1], picture=shrunk(image))
             self._awaits_source = False
 
     def newest(self) -> tuple[Keyframe, Lens, int]:
@@ -219,7 +219,8 @@ def encode_jpeg(picture: np.ndarray, quality: int = _JPEG_QUALITY) -> bytes:
     return stream.getvalue()
 
 
-def _shrunk(image: np.ndarray) -> np.ndarray:
+def shrunk(image: np.ndarray) -> np.ndarray:
+    """Return ``H W 3`` uint8, scaled down where it is longer than a keyframe's picture may be."""
     longest = max(image.shape[:2])
     if longest <= MAX_PICTURE_PX:
         return image

@@ -20,8 +20,10 @@ from human3r.surface.__main__ import measure
 from human3r.surface.clean_plate import median_depth, median_picture
 from human3r.surface.grid_mesh import triangulate
 from human3r.surface.keyframe_file import load_keyframes, save_keyframes
-from human3r.surface.keyframes import KeyframeCollector
+from human3r.surface.keyframes import KeyframeCollector, encode_jpeg
 from human3r.surface.sheets import Sheet, build_surface
+from human3r.surface.source_pictures import with_source_pictures
+from human3r.video.writer import VideoWriter
 
 H, W = 48, 64
 
@@ -135,3 +137,23 @@ def test_a_standing_camera_gives_one_keyframe_and_a_turn_another(walk: Reconstru
     keyframes = collector.finish()
     assert [keyframe.frame_index for keyframe in keyframes] == [0, 9]
     assert Image.open(io.BytesIO(keyframes[0].picture)).size == (width, height)
+
+
+def test_pictures_that_stayed_behind_are_read_again_without_people(walk: Reconstruction, tmp_path: Path) -> None:
+    height, width = (int(side) for side in walk.image_size)
+    frame = np.full((height, width, 3), 60, np.uint8)
+    frame[:, ::2] = 90  # detail that the small picture lacks
+    frame[:, : width // 4] = 220  # somebody whom the clean picture leaves out
+    clip = tmp_path / "clip.mp4"
+    with VideoWriter(clip, walk.fps) as video:
+        for row in range(walk.num_frames):
+            video.append(frame, time_s=float(walk.time_s[row] - walk.time_s[0]))
+    clean = replace(
+        keyframe_of(walk, 0, slanted_plane(H, W)), picture=encode_jpeg(np.full((H, W, 3), 75, np.uint8), 95)
+    )
+    found = with_source_pictures([clean], walk, clip)[0]
+    picture = np.asarray(Image.open(io.BytesIO(found.picture))).astype(int)
+    assert picture.shape[:2] == (height, width)
+    assert picture[:, : width // 5].max() < 120
+    assert picture[:, width // 2 :].std() > 5
+    assert with_source_pictures([clean], walk, tmp_path / "gone.mp4") == [clean]
