@@ -25,7 +25,7 @@ def stage() -> str:
     """Return the live view: the player, the camera's own picture with the people drawn in, and a line of numbers."""
     return (
         '<section class="h3-live" data-h3-live="stage" hidden>'
-        '<div class="h3-live-view"><div class="h3-viewer" data-h3-live="viewer"></div>'
+        '<div class="h3-live-view"><div class="h3-live-viewer" data-h3-live="viewer"></div>'
         '<div class="h3-live-self"><video data-h3-live="video" muted playsinline autoplay '
         'aria-label="Your camera"></video><canvas data-h3-live="overlay" aria-hidden="true"></canvas></div></div>'
         '<div class="h3-live-bar"><p data-h3-live="line" aria-live="polite"></p>'

@@ -1,4 +1,4 @@
-"""The socket of a live run, and the request that deletes one. ``Guard`` has checked host and origin before.
+"""The socket of a live run. ``Guard`` has checked host and origin before.
 
 Messages of the browser are pictures (see ``read_picture``) and one of the words ``stop``, ``discard``. Messages of the
 server are JSON objects with a ``type``.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from demo.jobs import Visitor
 from demo.live.feed import read_picture
 from demo.live.panel import NO_SUCH_RUN
 from demo.live.runs import LiveRun, LiveRuns, Message
+from demo.page.api import session_of
 from human3r import InputError
 
 _GONE, _NONSENSE, _LEFT = 4404, 4400, 4001
@@ -29,8 +30,10 @@ def build_live_routes(runs: LiveRuns) -> list[BaseRoute]:
 
     async def socket(browser: WebSocket) -> None:
         token = browser.path_params.get("token")
-        address = browser.client.host if browser.client else ""
-        run = await run_in_threadpool(runs.open, address) if token is None else runs.find(token)
+        visitor = Visitor(
+            session_of(browser.cookies) or secrets.token_hex(16), browser.client.host if browser.client else ""
+        )
+        run = await run_in_threadpool(runs.open, visitor) if token is None else runs.find(token)
         await browser.accept()
         if run is None:
             await browser.send_json({"type": "problem", "text": NO_SUCH_RUN})
@@ -38,14 +41,9 @@ def build_live_routes(runs: LiveRuns) -> list[BaseRoute]:
             return
         await _serve(browser, run)
 
-    async def delete(request: Request) -> Response:
-        removed = await run_in_threadpool(runs.remove, request.path_params["token"])
-        return JSONResponse({"deleted": removed}, status_code=200 if removed else 404)
-
     return [
         WebSocketRoute("/live", socket),
         WebSocketRoute("/live/{token}", socket),
-        Route("/live/{token}", delete, methods=["DELETE"]),
     ]
 
 

@@ -106,12 +106,12 @@ class LiveRuns:
         self._threads: dict[str, threading.Thread] = {}
         self._live: tuple[str, LiveScene] | None = None
 
-    def open(self, address: str) -> LiveRun:
-        """Start a run for a visitor at an address; it waits for its turn and for pictures."""
+    def open(self, visitor: Visitor) -> LiveRun:
+        """Start a run for a visitor; it waits for its turn and for pictures."""
         settings = self._settings
         feed = Feed(settings.max_live_s, settings.max_upload_mb * 1_000_000, settings.live_patience_s)
-        folder = self._store.open(f"live {address}")
-        run = LiveRun(folder, Visitor(folder.token, address), feed)
+        folder = self._store.open(visitor.session)
+        run = LiveRun(folder, visitor, feed)
         self._runs[folder.token] = run
         thread = threading.Thread(target=self._drive, args=(run,), name="human3r-live-run", daemon=True)
         self._threads[folder.token] = thread
@@ -126,18 +126,6 @@ class LiveRuns:
         """Return the address of the socket of a run's live viewer, or None when it is not open."""
         live = self._live
         return live[1].url if live is not None and live[0] == token else None
-
-    def remove(self, token: str) -> bool:
-        """Delete a live run with its recording and its result; False when there is none."""
-        run, folder = self._runs.get(token), self._store.get(token)
-        if run is not None:
-            run.is_discarded = True
-            run.feed.end()
-            return True
-        if folder is None or not folder.owner.startswith("live "):
-            return False
-        self._store.remove(token)
-        return True
 
     def close(self) -> None:
         """End every run and wait for it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,14 @@ def visitor_of(request: gr.Request) -> Visitor:
 
     The page's script sets a random cookie, so that a visitor is the same after a reload; a program has none.
     """
-    name = request.cookies.get(VISITOR_COOKIE, "")
-    session = name if _VISITOR.fullmatch(name) else str(request.session_hash)
+    session = session_of(request.cookies) or str(request.session_hash)
     return Visitor(session, request.client.host if request.client else "")
+
+
+def session_of(cookies: Mapping[str, str]) -> str | None:
+    """Return what the page's script named a visitor; None for a program."""
+    name = cookies.get(VISITOR_COOKIE, "")
+    return name if _VISITOR.fullmatch(name) else None
 
 
 def number_field(value: float, **options: Any) -> gr.Number:

@@ -87,6 +87,7 @@
       end(own, "");
       const page = new URL(location.href);
       page.searchParams.set("result", message.token);
+      page.searchParams.delete("example");
       location.assign(page);
     }
   }
