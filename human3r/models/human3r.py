@@ -7,7 +7,6 @@ Sources: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3; T
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,6 +38,7 @@ from human3r.models.parts import (
     ScaleHead,
     ScenePoints,
 )
+from human3r.models.precision import without_autocast
 from human3r.records import TensorRecord
 
 
@@ -172,7 +172,7 @@ class Human3R(nn.Module):
             frame, after = self._recur(tokens, states[-1], use_ttt3r, people_capacity)
             decoded.append(frame)
             states.append(after)
-        with _without_autocast(state.state_tokens.device):
+        with without_autocast(state.state_tokens.device):
             points = self.point_head.predict_batch(decoded)
         results = []
         for index, (tokens, frame) in enumerate(zip(frames, decoded, strict=True)):
@@ -219,7 +219,7 @@ class Human3R(nn.Module):
             The prediction, and ``state`` with the new states of the heads.
         """
         detections = frame.detections
-        with _without_autocast(frame.pose_token.device):
+        with without_autocast(frame.pose_token.device):
             points = self.point_head(frame) if points is None else points
             person_mask = self.mask_head(frame) if person_mask is None else person_mask
             predicted_focal_px = points.focal_px
@@ -257,12 +257,6 @@ class Human3R(nn.Module):
             lens_state=lens_state,
             person_state=person_state,
         )
-
-
-def _without_autocast(device: torch.device) -> AbstractContextManager:
-    if not torch.amp.is_autocast_available(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
 
 
 def gate_state(proposed: Tensor, previous: Tensor, gate_logits: Tensor | None) -> Tensor:

@@ -20,6 +20,7 @@ frames. The README of this folder has the errors of every part.
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -57,3 +58,10 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
     """Convert the parameters of the paper's network in place, one at a time."""
     for name, parameter in network.named_parameters():
         parameter.data = parameter.data.to(stored_precision(name, precision))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Return a context in which operators on a device keep the types of their tensors."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

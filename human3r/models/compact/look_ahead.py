@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-
 from human3r.models.compact.people.human_prior import MoveNetFeatures
 from human3r.models.compact.people.keypoints import ImageKeypoints
 from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.compact.scene.point_head import KeypointMaskHead
 from human3r.models.parts import FULL_EFFORT, Effort, FrameTokens
+from human3r.models.precision import without_autocast
 
 
 class PeopleAhead:
@@ -26,7 +25,7 @@ class PeopleAhead:
         assert isinstance(tokens.human, MoveNetFeatures)
         before = previous.human.looks if previous is not None and isinstance(previous.human, MoveNetFeatures) else None
         people, looks = self._prompter.look(tokens.human, tokens.image_size, before, effort.second_look_interval)
-        with torch.autocast(tokens.image.tokens.device.type, enabled=False):
+        with without_autocast(tokens.image.tokens.device):
             mask = self._mask_head.mask_of(tokens.image, tokens.human, people, tokens.image_size)
         return replace(tokens, human=replace(tokens.human, people=people, looks=looks), person_mask=mask)
 
