@@ -1,5 +1,6 @@
-"""Speed and memory of a model on this machine: the network alone, and from file to file.
+"""Speed and memory of a model on this machine: the network alone, and ``reconstruct`` from file to file.
 
+Threads, batches and overlap are those of ``reconstruct``: cores are shared as ``stage_threads`` says in both figures.
 Warm-up frames are not counted. Networks of the paper without their weights are measured with seeded random ones: the
 time does not depend on the values, except through the number of people.
 """
@@ -30,6 +31,7 @@ from human3r.inference.pipeline import reconstruct
 from human3r.inference.precision import choose_policy
 from human3r.inference.profile import profile_of
 from human3r.inference.session import Session
+from human3r.inference.threads import stage_threads
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.image_encoder import CompactImageEncoder
 from human3r.models.config import PRESETS
@@ -79,7 +81,7 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
         raise InputError(
             f"{options.num_frames} timed and {options.warmup_frames} warm-up frames: both must be 1 or more."
         )
-    model, weights = _load(options)
+    model, weights = load_or_seed(options)
     with temporary_folder() as folder:
         clip = options.clip or _write_pattern(folder / "pattern.mp4", options)
         num_needed = options.num_frames + options.warmup_frames
@@ -91,14 +93,16 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
             # Random scores would let hundreds of people pass.
             _force_people(model, frames[0], _USUAL_PEOPLE if options.num_people is None else options.num_people)
         images = [Session(model).prepare(frame).image[None].to(model.device) for frame in frames]
-        forward = [_time_forward(model, images, options.warmup_frames) for _ in range(options.num_runs)]
+        with stage_threads(model.profile, model.device):
+            forward = [_time_forward(model, images, options.warmup_frames) for _ in range(options.num_runs)]
         end_to_end = [
             _time_end_to_end(model, clip, Path(folder), len(frames), options.warmup_frames)
             for _ in range(options.num_runs)
         ]
         # Before anything that no user runs takes memory.
         peak_memory_mb = _peak_memory_mb(model.device)
-        parts = measure_parts(model, clip, len(frames), options.warmup_frames)
+        with stage_threads(model.profile, model.device):
+            parts = measure_parts(model, clip, len(frames), options.warmup_frames)
     summary = summarize(_WHAT_FORWARD, forward)
     people, kept = end_to_end[0][1:]
     flops = _count_flops(model, images[-1], round(people))
@@ -158,7 +162,8 @@ def _count_waits(model: LoadedModel, images: list[torch.Tensor]) -> int:
     return len(waits.names)
 
 
-def _load(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
+def load_or_seed(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
+    """Return the model, and ``loaded``, or ``random`` for a network of the paper whose weights are not here."""
     config = PRESETS.get(options.model)
     if config is None or options.model == "tiny" or find_weights(options.model):
         return load_model(options.model, options.device, options.precision), "loaded"

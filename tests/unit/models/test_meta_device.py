@@ -19,7 +19,7 @@ from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
-from human3r.models.precision import set_precision, stored_precision
+from human3r.models.precision import Precision, set_precision, stored_precision
 from human3r.records import TensorRecord
 
 CONFIGS = {**PRESETS, "compact": COMPACT}
@@ -163,7 +163,7 @@ def test_a_step_that_wants_values_on_the_host_fails(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "mixed16", "bf16"])
-def test_results_and_states_are_fp32_whatever_the_weights_are(precision: str) -> None:
+def test_results_and_states_are_fp32_whatever_the_weights_are(precision: Precision) -> None:
     with torch.device("meta"):
         network = build_network(PRESETS["tiny"]).eval()
     set_precision(network, precision)
