@@ -23,6 +23,7 @@ from human3r.temporary import reclaim
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _FILE_ERRORS = (PermissionError, IsADirectoryError, NotADirectoryError, FileNotFoundError, FileExistsError)
+_DEVICES = ("auto", "cpu", "cuda", "mps")
 _MODEL_HELP = "compact, a released name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
 _POINTS_HELP = "show the scene's points beside its surface"
 _FORMATS_HELP = "comma-separated names such as npz,glb,mp4; an unknown name lists them all"
@@ -35,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, options.rest = parser.parse_known_args(arguments)
     if options.rest and options.command != "synth":
         parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
+    if (
+        getattr(options, "device", None) == "mps"
+    ):  # before torch is loaded: what Metal lacks runs on the CPU, with a word
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     logging.basicConfig(level=logging.DEBUG if os.environ.get("HUMAN3R_DEBUG") else logging.WARNING)
     reclaim()
     with _ends_cleanly():
@@ -115,7 +120,7 @@ def _command(commands: argparse._SubParsersAction, name: str, run: str, text: st
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run (%(default)s)")
+    parser.add_argument("--device", default="auto", choices=_DEVICES, help="where to run (%(default)s)")
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:
@@ -195,9 +200,7 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=NUMBER",
         help="raise a limit on the clip, such as duration_s=200000; an unknown name lists them all",
     )
-    parser.add_argument(
-        "--use-ttt3r", action="store_true", default=None, help="gate state updates: steadier on long clips"
-    )
+    parser.add_argument("--use-ttt3r", action="store_true", default=None, help="gate state updates, for long clips")
     parser.add_argument("--reset-interval", type=int, metavar="N", help="restart the state every N frames; 0 never")
     parser.add_argument(
         "--no-cuts", dest="cuts", action="store_false", help="take the clip for one shot, whatever it shows"
@@ -206,9 +209,7 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
     parser.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile a paper network first: minutes once, for long clips on a GPU",
+        "--compile", action="store_true", help="compile a paper network: minutes, for long clips on a GPU"
     )
 
 

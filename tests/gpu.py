@@ -75,9 +75,14 @@ def row_of(name: str, options: argparse.Namespace) -> list[str]:
     """Measure one model."""
     width, height = map(int, options.size.split("x"))
     wanted = BenchmarkOptions(
-        model=name, num_frames=options.frames, warmup_frames=options.warmup, frame_size=(height, width), device=options.device,
-        precision=options.precision, num_runs=1,
-    )  # fmt: skip
+        model=name,
+        num_frames=options.frames,
+        warmup_frames=options.warmup,
+        frame_size=(height, width),
+        device=options.device,
+        precision=options.precision,
+        num_runs=1,
+    )
     if options.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(torch.device(options.device))
     report = run_benchmark(wanted)

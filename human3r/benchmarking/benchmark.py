@@ -134,7 +134,7 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
 
 def _seconds_at_full_width(device: torch.device, forward: Timing) -> float:
     """Return the time of a frame as if all threads had shared its processor time evenly."""
-    return forward.seconds_median if device.type == "cuda" else forward.cpu_seconds / torch.get_num_threads()
+    return forward.seconds_median if device.type != "cpu" else forward.cpu_seconds / torch.get_num_threads()
 
 
 def _matrix_precision(model: LoadedModel) -> Precision:
@@ -258,8 +258,8 @@ def _bytes_of(prediction: FramePrediction) -> int:
 
 
 def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def _peak_memory_mb(device: torch.device) -> float:

@@ -55,15 +55,15 @@ def measured_peak(device: torch.device, precision: Precision) -> float:
         product = PrepackedLinear(linear.requires_grad_(False))
     with torch.inference_mode():
         best = min(processor_seconds(lambda: product(tokens), device) for _ in range(_REPEATS))
-    threads = 1 if device.type == "cuda" else torch.get_num_threads()
+    threads = 1 if device.type != "cpu" else torch.get_num_threads()
     return 2 * _PRODUCT_SIDE**3 / best * threads
 
 
 def device_clock(device: torch.device) -> float:
     """Return the processor time of all threads in seconds; on a GPU elapsed time, after waiting for the device."""
-    if device.type != "cuda":
+    if device.type == "cpu":
         return time.process_time()
-    torch.cuda.synchronize(device)
+    torch.accelerator.synchronize(device)
     return time.perf_counter()
 
 

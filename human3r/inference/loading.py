@@ -40,7 +40,7 @@ def load_model(
     Args:
         name_or_path: ``compact``, ``tiny``, a network of the paper, the path of a ``.safetensors`` or ``.pth`` file, or
             ``auto``: the paper's best network on this machine if it has a GPU, else ``compact``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto``, ``fp32``, ``mixed``, ``mixed16``, ``fp16`` or ``bf16``; see ``choose_policy``.
         body: A licensed ``SMPLX_NEUTRAL.npz``; None is the embedded body.
         compiled: Compile a network of the paper for 16:9 frames, which takes minutes; else it runs uncompiled.

@@ -37,9 +37,9 @@ def choose_policy(device: str, precision: str, profile: ModelProfile) -> Compute
     """Resolve ``auto`` choices.
 
     Args:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto`` or a ``Precision``; one that the profile does not support becomes fp32. On a GPU ``mixed``
-            is ``mixed16``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``auto`` or a ``Precision``; one that the profile does not support becomes fp32, and so does any on
+            ``mps``. On a GPU ``mixed`` is ``mixed16``.
         profile: Of the network's architecture.
 
     Raises:
@@ -48,16 +48,19 @@ def choose_policy(device: str, precision: str, profile: ModelProfile) -> Compute
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device != "cpu" and not (device == "cuda" or device.startswith("cuda:")):
-        raise InputError(f"The device {device!r} is unknown.", "Choose auto, cpu or cuda.")
-    if device != "cpu" and not torch.cuda.is_available():
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps") or (device != kind and kind != "cuda"):
+        raise InputError(f"The device {device!r} is unknown.", "Choose auto, cpu, cuda or mps.")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise ResourceError("No CUDA device is available.", "Use --device cpu, or install a CUDA build of torch.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ResourceError("No Metal device (mps) is available.", "Use --device cpu.")
     if precision == "auto":
-        precision = "fp32" if device == "cpu" else profile.gpu_precision
+        precision = profile.gpu_precision if kind == "cuda" else "fp32"
     if precision not in get_args(Precision):
         raise InputError(f"The precision {precision!r} is unknown.", f"Choose auto, {', '.join(get_args(Precision))}.")
-    if precision not in profile.precisions:
+    if precision not in profile.precisions or kind == "mps":
         precision = "fp32"
-    if precision == "mixed" and device != "cpu":
+    if precision == "mixed" and kind == "cuda":
         precision = "mixed16"
     return ComputePolicy(torch.device(device), cast(Precision, precision), profile.stores_precision)

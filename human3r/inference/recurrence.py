@@ -187,9 +187,7 @@ class Recurrence:
             result, after = self._advance(now, prepared, ahead, time_s)
             if result is None:
                 return self._reject(now, prepared, frame_index, time_s)
-            prediction, track_id, scene_ratio = result
-            prediction = replace(prediction, extras=None).to("cpu", torch.float32)
-            advanced = Advanced(after, prepared, frame_index, time_s, (prediction, track_id.cpu(), scene_ratio))
+            advanced = Advanced(after, prepared, frame_index, time_s, result)
         self.now = after
         return advanced
 
@@ -206,16 +204,19 @@ class Recurrence:
     def _advance(
         self, now: SessionSnapshot, prepared: PreparedImage, ahead: Ahead, time_s: float
     ) -> tuple[tuple[NetworkPrediction, Tensor, Tensor | None] | None, SessionSnapshot]:
-        """Run the recurrent half of the network; None where the prediction cannot be used."""
+        """Run the recurrent half of the network; None where the prediction cannot be used.
+
+        Only the recurrent state is on the device: prediction, identities and camera are on the CPU.
+        """
         tokens, options = ahead.tokens, now.options
         is_stepped = ahead.stepped is not None and ahead.before is now.state
         prediction, state = self._step_network(tokens, now.state, ahead.stepped if is_stepped else None)
         if not is_usable(prediction, state):
             return None, now
-        prediction = without_broken_people(prediction)
+        prediction = _on_host(prediction)
         track_id, bank = now.bank.assign(prediction.track_features, time_s)
         scene_ratio = scene_ratio_of(state, len(track_id))
-        T_segment_camera = prediction.T_segment_camera.double().cpu()
+        T_segment_camera = prediction.T_segment_camera.double()
         if now.T_world_segment is None:
             # The world is the first camera, even where the network's first camera is not exactly the identity.
             T_world_segment, T_world_camera = invert_rigid(T_segment_camera), torch.eye(4, dtype=torch.float64)
@@ -241,7 +242,7 @@ class Recurrence:
         The overlap view's people go through the tracker as well; its camera is not used.
         """
         overlap, state = self._step_network(tokens, self._model.network.reset(state))
-        overlap = without_broken_people(overlap)
+        overlap = _on_host(overlap)
         _, bank = bank.assign(overlap.track_features, time_s)
         return state, bank
 
@@ -268,6 +269,11 @@ class Recurrence:
             if self._num_people <= len(prediction.score):
                 return prediction.first_people(self._num_people), after
             stepped = None
+
+
+def _on_host(prediction: NetworkPrediction) -> NetworkPrediction:
+    """Return a prediction on the CPU, where the rest of the run is, without people that are not finite."""
+    return without_broken_people(replace(prediction, extras=None).to("cpu", torch.float32))
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class Session:
         )
         with torch.inference_mode():
             state = model.network.initial_state().to(model.device)
-        bank = TrackBank.empty(profile.track_max_age, model.device, profile.track_motion)
+        bank = TrackBank.empty(profile.track_max_age, options=profile.track_motion)
         self.model = model
         self.recurrence = Recurrence(model, SessionSnapshot(model.sha256, options, state, bank))
         self.describer = Describer(model)
@@ -184,7 +184,7 @@ class Session:
                 "Load the model that made the snapshot.",
             )
         session = cls(model)
-        moved = replace(snapshot, state=snapshot.state.to(model.device), bank=snapshot.bank.to(model.device))
+        moved = replace(snapshot, state=snapshot.state.to(model.device))
         moved = moved.map(lambda tensor: tensor.clone())
         session.recurrence = Recurrence(model, moved)
         session.describer = Describer(model, moved.filter_state, moved.shot)

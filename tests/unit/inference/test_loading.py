@@ -70,6 +70,15 @@ def test_a_missing_gpu_is_a_resource_error_with_a_remedy():
         choose_policy("cuda", "auto", PAPER_PROFILE)
 
 
+def test_metal_is_a_device_that_computes_in_fp32(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ResourceError, match="--device cpu"):
+        choose_policy("mps", "auto", PAPER_PROFILE)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    policies = [choose_policy("mps", name, PAPER_PROFILE) for name in ("auto", "bf16", "mixed")]
+    assert {(policy.device.type, policy.precision) for policy in policies} == {("mps", "fp32")}
+
+
 @pytest.mark.parametrize(("precision", "num_halved"), [("fp32", 0), ("mixed", 16)])
 def test_mixed_precision_rounds_the_blocks_of_the_human_backbone_only(precision, num_halved):
     network = load_model("tiny", precision=precision).network
