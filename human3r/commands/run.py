@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from human3r.commands.run_settings import RunSettings, make_output_folder, reconstruct_into, summarize
 from human3r.errors import InputError
 from human3r.inference.pipeline import RunControl
+from human3r.inference.stream import decoder_ahead, forward
 from human3r.records import FramePrediction
 from human3r.video.probe import ClipInfo
 
@@ -86,11 +88,11 @@ def reconstruct(options: argparse.Namespace) -> int:
     if not clip.exists():
         raise InputError(f"There is no file {clip.name!r}.", "Check the path.")
     folder = make_output_folder(Path(options.output) if options.output else Path("out") / (clip.stem or "clip"))
-    model = settings.load_model()
     progress = Progress()
     control = RunControl(lambda: progress.is_stopped, progress.start)
-    with _interruptible(progress):
-        try:
+    with decoder_ahead(clip, run_options) as opening:
+        model = settings.load_model()
+        with _interruptible(progress), closing(progress):
             done = reconstruct_into(
                 folder,
                 clip,
@@ -100,9 +102,8 @@ def reconstruct(options: argparse.Namespace) -> int:
                 sinks=(progress,),
                 control=control,
                 with_points=options.points,
+                forward=partial(forward, opening=opening),
             )
-        finally:
-            progress.close()
     summary = summarize(done.result, model, time.perf_counter() - started)
     if "html" in formats and progress.num_done_before:
         summary["warnings"] = [*summary["warnings"], _NO_MOMENTS]  # type: ignore[misc]

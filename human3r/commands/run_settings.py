@@ -21,7 +21,7 @@ from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.loading import load_model
 from human3r.inference.pipeline import FrameSink, RunControl
 from human3r.inference.pipeline import reconstruct as run_pipeline
-from human3r.inference.stream import ReconstructOptions
+from human3r.inference.stream import Forward, ReconstructOptions, forward
 from human3r.results.reconstruction import Reconstruction
 from human3r.surface.keyframes import KeyframeCollector
 from human3r.temporary import reclaim
@@ -110,6 +110,7 @@ def reconstruct_into(
     sinks: Sequence[FrameSink] = (),
     control: RunControl | None = None,
     with_points: bool = False,
+    forward: Forward = forward,
 ) -> ClipFiles:
     """Run one clip and write the wanted formats into a folder, in place of those that an earlier run left there.
 
@@ -119,7 +120,7 @@ def reconstruct_into(
     moments = Moments() if "html" in formats else None
     keyframes = KeyframeCollector() if SURFACE_FORMATS.intersection(formats) else None
     sinks = [sink for sink in (moments, keyframes, *sinks) if sink is not None]
-    result = run_pipeline(clip, model, options, sinks=sinks, control=control)
+    result = run_pipeline(clip, model, options, sinks=sinks, control=control, forward=forward)
     remove_listed(folder, keep=clip)
     files = write_all(
         result,

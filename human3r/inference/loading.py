@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -56,8 +57,12 @@ def load_model(
     if text == "auto":
         text = _best_available(device)
     check_model(text)
-    smplx_body = open_body(body)
-    name, network, sha256 = _load_network(text, choose_policy(device, precision, PAPER_PROFILE).precision)
+    precision_of_paper = choose_policy(device, precision, PAPER_PROFILE).precision
+    with ThreadPoolExecutor(1) as pool:
+        # Unpacking takes as long as building a small network, and waits for nothing.
+        opening = pool.submit(open_body, body)
+        name, network, sha256 = _load_network(text, precision_of_paper)
+        smplx_body = opening.result()
     profile = profile_of(network.config)
     policy = choose_policy(device, precision, profile)
     try:

@@ -10,7 +10,8 @@ consumer's own thread, which describes the frames. A stage owns its state, and h
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -112,7 +113,12 @@ Forward = Callable[[Path, LoadedModel, ReconstructOptions, SessionSnapshot | Non
 
 
 def forward(
-    clip: Path, model: LoadedModel, options: ReconstructOptions, resume_from: SessionSnapshot | None = None
+    clip: Path,
+    model: LoadedModel,
+    options: ReconstructOptions,
+    resume_from: SessionSnapshot | None = None,
+    *,
+    opening: Future[FrameReader] | None = None,
 ) -> Generator[ForwardEvent, None, None]:
     """Run a model over a clip in this process. Closing the iterator ends the decoder and every thread.
 
@@ -121,6 +127,7 @@ def forward(
         model: The model.
         options: The options.
         resume_from: Continue from here: the frames before it are decoded and dropped.
+        opening: The clip as it is being opened with the same options; see ``decoder_ahead``.
 
     Raises:
         InputError: The clip or an option cannot be used.
@@ -140,13 +147,26 @@ def forward(
         is_due = options.keep_in is not None and after.num_frames % options.snapshot_every == 0
         return Stepped(prediction, after.num_rejected, session.describer.snapshot(advanced) if is_due else None, source)
 
-    with FrameReader(clip, options.sampling, options.limits) as reader, ExitStack() as stages:
+    opened = FrameReader(clip, options.sampling, options.limits) if opening is None else opening.result()
+    with opened as reader, ExitStack() as stages:
         check_smallest_side(reader.info.image_size)
         yield Opened(reader.info, session.options)
         frames = find_shots(reader) if options.finds_cuts else reader
         source = islice(frames, session.num_frames, None)
         yield from map(finish, _advanced(stages, source, prepare, session))
         yield Ended(tuple(reader.warnings))
+
+
+@contextmanager
+def decoder_ahead(clip: Path, options: ReconstructOptions) -> Iterator[Future[FrameReader]]:
+    """Start the decoder's process in a thread, such as while a model is loaded; it ends with the block."""
+    with ThreadPoolExecutor(1, thread_name_prefix="decoder") as pool:
+        opening = pool.submit(FrameReader, clip, options.sampling, options.limits)
+        try:
+            yield opening
+        finally:
+            if opening.exception() is None:
+                opening.result().close()
 
 
 def _advanced(
