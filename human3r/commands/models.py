@@ -40,6 +40,7 @@ def describe(asset: Asset) -> dict[str, object]:
         "sha256": asset.sha256,
         "revision": asset.revision or (pin.revision if pin else None),
         "needs": asset.needs,
+        "precision": asset.precision,
         "is_here": asset.is_embedded or path is not None,
         "path": str(path) if path else None,
     }
@@ -61,6 +62,7 @@ def list_models(options: argparse.Namespace) -> int:
         size = f"{row['size_bytes'] / 1e6:.0f} MB" if row["size_bytes"] else "-"  # type: ignore[operator]
         print(f"{row['name']:<13} {'here' if row['is_here'] else 'not here':<9} {size:>8}  {row['description']}")
         print(f"{'':<13} from {row['source']}; license: {row['license']}; needs {row['needs']}")
+        print(f"{'':<13} precision: {row['precision']}")
         if row["sha256"]:
             print(f"{'':<13} sha256 {row['sha256']}")
     return 0

@@ -175,6 +175,7 @@ def test_models_list_names_every_model_with_its_license(capsys):
     assert set(rows) == {"compact", "tiny", "human3r_672s", "human3r_672b", "human3r_672l", "human3r_896l"}
     assert rows["compact"]["is_here"]
     assert "non-commercial" in rows["human3r_672s"]["license"]
+    assert "bf16, fp16 and mixed exceed them" in rows["human3r_672s"]["precision"]
 
 
 def test_verify_checks_the_embedded_files(capsys):

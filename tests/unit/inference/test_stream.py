@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from human3r.errors import InputError
 from human3r.inference.loading import load_model
 from human3r.inference.recurrence import Recurrence
 from human3r.inference.session import Session
-from human3r.inference.stream import Ended, Opened, ReconstructOptions, Stepped, forward
+from human3r.inference.stream import Ended, Opened, ReconstructOptions, Stepped, decoder_ahead, forward
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 
@@ -87,3 +88,21 @@ def test_an_error_in_the_recurrence_reaches_the_caller(compact, clip, monkeypatc
     monkeypatch.setattr(Recurrence, "advance", refuse)
     with pytest.raises(RuntimeError, match="no step"):
         list(forward(clip, compact, ReconstructOptions()))
+
+
+def test_a_decoder_that_started_ahead_delivers_the_clip_and_ends_with_the_block(compact, clip):
+    options = ReconstructOptions(max_frames=2)
+    with decoder_ahead(clip, options) as opening:
+        events = list(forward(clip, compact, options, opening=opening))
+        assert sum(isinstance(event, Stepped) for event in events) == 2
+
+    with pytest.raises(RuntimeError, match="no model"), decoder_ahead(clip, options) as opening:
+        raise RuntimeError("no model")
+    with pytest.raises(ValueError, match="closed file"):
+        next(iter(opening.result()))
+
+
+def test_a_clip_that_cannot_be_opened_ahead_fails_where_it_is_read(compact, tmp_path):
+    options = ReconstructOptions()
+    with decoder_ahead(tmp_path / "gone.mp4", options) as opening, pytest.raises(InputError):
+        next(forward(tmp_path / "gone.mp4", compact, options, opening=opening))

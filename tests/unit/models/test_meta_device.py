@@ -45,6 +45,9 @@ class Answers(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         name = function.name().split(".")[0]
+        if arguments and isinstance(arguments[0], Tensor) and arguments[0].device.type != "meta":
+            # Tables are made on the CPU once, of numbers that are known.
+            return function(*arguments, **(options or {}))
         if name == "aten::nonzero":
             self.asked.append(name)
             return self._indices(arguments[0].ndim)
