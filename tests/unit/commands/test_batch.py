@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Timer
 
 import fsspec
 import numpy as np
@@ -144,8 +145,6 @@ def test_a_worker_that_is_killed_costs_its_clip_only(tmp_path, monkeypatch):
 
 def next_after(action, lines):
     """Return the next line; ``action`` runs meanwhile."""
-    from threading import Timer
-
     Timer(0.5, action).start()
     return next(lines)
 
