@@ -15,7 +15,7 @@ _CLEAR = 0.03
 """Enough room between people and the camera's picture, radians."""
 _CAMERA_RADIUS_M = 0.35
 """The drawn camera lies within."""
-_ROOM = 1.25
+_ROOM = 1.12
 """Around what is shown, for hands, feet, labels over heads, and panels."""
 _MIN_DISTANCE_M, _MIN_HEIGHT_M = 2.5, 5.0
 
