@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -59,13 +59,17 @@ def live(options: argparse.Namespace) -> int:
 
 def _run(stream: LiveStream, sinks: _Sinks, duration_s: float | None) -> int:
     """Show and keep predictions until the source is over, the time is up or Ctrl-C; return the number of Ctrl-C."""
-    interrupts, end_s = [], time.monotonic() + duration_s if duration_s else None
+    interrupts: list[int] = []
+    # A timer: a camera that stalls delivers no frame at which the time could be looked at.
+    end = threading.Timer(duration_s or 0.0, stream.stop)
+    end.daemon = True
     with _on_interrupt(lambda: (interrupts.append(1), stream.stop())), sinks.progress(stream) as show:
+        if duration_s is not None:
+            end.start()
         for prediction in stream:
             sinks.add(prediction, stream)
             show(prediction)
-            if end_s is not None and time.monotonic() >= end_s:
-                break
+    end.cancel()
     return len(interrupts)
 
 
