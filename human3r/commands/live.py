@@ -108,7 +108,7 @@ class _Sinks:
     @contextmanager
     def progress(stream: LiveStream) -> Iterator[Callable[[FramePrediction], None]]:
         """Show a line on standard error."""
-        interval_s = 0.2 if sys.stderr.isatty() else 5.0
+        interval_s = 0.2 if sys.stderr.isatty() else 1.0
         with tqdm(unit="frame", file=sys.stderr, mininterval=interval_s) as bar:
 
             def show(prediction: FramePrediction) -> None:

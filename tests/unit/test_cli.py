@@ -311,10 +311,14 @@ def test_an_interrupted_live_run_keeps_what_there_is(tmp_path):
     command += ["--formats", "npz", "--no-view", "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        while "1frame" not in process.stderr.readline():
-            pass
+        seen = ""
+        # The bar counts frames on standard error: wait for the first few.
+        while not re.search(r"\b[1-9]\d*frame", seen):
+            piece = process.stderr.read(1)
+            assert piece, seen
+            seen += piece
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=240)
     assert process.returncode == 130
     assert json.loads(output)["processed"] >= 1
     assert (tmp_path / "out" / "reconstruction.npz").is_file()
