@@ -60,7 +60,7 @@ def estimate_gravity(evidence: GroundEvidence) -> np.ndarray:
         height = _fallback_height(evidence, up, feet)
     else:
         up, height = plane
-    return _gravity_transform(up, height, evidence.camera_rotations[0], evidence.camera_positions[0])
+    return gravity_transform(up, height, evidence.camera_rotations[0], evidence.camera_positions[0])
 
 
 def _prior_up(evidence: GroundEvidence) -> tuple[np.ndarray, float]:
@@ -165,7 +165,8 @@ def _fallback_height(evidence: GroundEvidence, up: np.ndarray, feet: np.ndarray)
     return float(evidence.camera_positions[0] @ up) - _CAMERA_HEIGHT_M
 
 
-def _gravity_transform(up: np.ndarray, height: float, camera_rotation: np.ndarray, position: np.ndarray) -> np.ndarray:
+def gravity_transform(up: np.ndarray, height: float, camera_rotation: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Return ``T_gravity_world`` (``4 4``) of a floor at ``height`` along ``up``, for the first camera."""
     forward = camera_rotation[:, 2] - (camera_rotation[:, 2] @ up) * up
     if np.linalg.norm(forward) < 1e-3:  # camera facing straight down: forward is its image's upward direction
         forward = -camera_rotation[:, 1] + (camera_rotation[:, 1] @ up) * up

@@ -15,6 +15,7 @@ from human3r.models.layers.prepacked_linear import prepack_linears
 from human3r.models.precision import Precision
 from human3r.refinement.finishing import FinishOptions
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
+from human3r.refinement.world_fit import WITNESSES
 from human3r.tracking.motion import MotionOptions
 
 _MIN_PACKED_CHANNELS = 256
@@ -107,8 +108,8 @@ COMPACT_PROFILE = ModelProfile(
         one_lens=True,
         one_shape=True,
         offline_smoothing=OfflineSmoothingOptions(),
-        scene_sizes=True,
-        common_floor=True,
+        one_world=WITNESSES,
+        lock_feet=True,
     ),
     squeezes_frames=True,
     needs_licensed_body=False,

@@ -12,31 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from human3r.bodies import SmplxBody
-from human3r.geometry.ground import GroundEvidence, estimate_gravity
-from human3r.geometry.rigid import transform_points
-from human3r.refinement.common_floor import Stances, fit_floor
-from human3r.refinement.identity_shapes import scaled_betas, with_shapes
+from human3r.refinement.certainty import describe
+from human3r.refinement.identity_shapes import with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
-from human3r.refinement.person_sizes import PersonSizes, StandingSoles, sizes_from_scene
-from human3r.refinement.shots import (
-    Cameras,
-    Shot,
-    anchor_of,
-    describe_shots,
-    in_world_of,
-    join,
-    split,
-    with_one_lens,
-)
-from human3r.refinement.standing import is_standing
+from human3r.refinement.one_world import rescaled, settle
+from human3r.refinement.shots import Cameras, Shot, anchor_of, in_world_of, join, split, with_one_lens
 from human3r.results.person_table import PARAMETER_NAMES, PersonTable
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
-from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
-_FEET = (Joint.LEFT_FOOT, Joint.RIGHT_FOOT)
-_BORDER_SHARE = 0.01
-"""Joints this close to the image's border (in long sides) may lie outside."""
 _MAX_STILL_CHANGE = 1.0
 """Mean difference of gray levels from the first frame, up to which a shot is a still picture."""
 _MIN_TRACK_S = 0.09
@@ -56,11 +40,10 @@ class FinishOptions:
     """Give all observations of an identity its mean shape."""
     offline_smoothing: OfflineSmoothingOptions | None = None
     """Smooth the unfiltered people over the frames before and after; None keeps the output of the causal filter."""
-    scene_sizes: bool = False
-    """Resize as children those whose bodies would stand behind the floor below their feet; requires
-    ``offline_smoothing``."""
-    common_floor: bool = False
-    """Scale identities and correct distances so that standing feet share a floor."""
+    one_world: tuple[str, ...] = ()
+    """Witnesses of the estimate that makes people, scene and floor agree (``world_fit.WITNESSES``); none skips it."""
+    lock_feet: bool = False
+    """Hold feet still, and on the floor, while they touch it; requires ``one_world``."""
 
 
 def finish(
@@ -75,8 +58,7 @@ def finish(
     Args:
         store: At least one frame.
         fps: Processed frames per second.
-        meta: Goes into the result's ``meta``, with ``shots``, and ``depth_scale``, the factor of each shot from
-            the network's depths to the result's.
+        meta: Goes into the result's ``meta``, with ``shots`` and what is known about lens, scale and floor.
         options: Refinements.
         body: The people's body; without it shapes and distances stay as they are.
     """
@@ -92,7 +74,6 @@ def finish(
     cameras, people, points = join([shot for shot, _ in placed])
     is_card = _still_cards(store, shots)
     kept = ~np.repeat(is_card, [len(shot.points) for shot in shots])
-    scale = np.concatenate([np.full(len(shot.cameras.time_s), shot.scale) for shot in shots])
     track_id, track_betas = _mean_shapes(people, people.betas)
     return Reconstruction(
         fps=fps,
@@ -115,26 +96,15 @@ def finish(
         points_frame=scene.frame[kept],
         shot=cameras.shot,
         frame_name=store.frame_name,
-        meta={
-            **meta,
-            "shots": describe_shots(shots, [T for _, T in placed], is_card),
-            "depth_scale": [shot.scale for shot in shots],
-        },
+        foot_contact=np.concatenate([shot.contact for shot in shots]),
+        meta={**meta, **describe(shots, [T for _, T in placed], is_card)},
         **{name: getattr(people, name) for name in PARAMETER_NAMES},
-        **_depth_fields(store, scale),
+        **_depth_fields(store, shots),
     )
 
 
 def _finish_shot(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
-    people, cameras = shot.people, shot.cameras
-    if options.one_lens:
-        people, cameras = with_one_lens(people, cameras)
-    people, cameras, points, scale = _refined(people, cameras, shot.points, options, body)
-    gravity = _gravity(people, cameras, points)
-    if body is not None and options.common_floor and len(people):
-        people = _on_common_floor(people, cameras, gravity, body)
-        gravity = _gravity(people, cameras, points)
-    return Shot(cameras, people, points, gravity, scale)
+    return settle(_refined(shot, options, body), options.one_world, options.lock_feet, body)
 
 
 def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
@@ -150,82 +120,22 @@ def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
     ]
 
 
-def _refined(
-    people: PersonTable, cameras: Cameras, points: np.ndarray, options: FinishOptions, body: SmplxBody | None
-) -> tuple[PersonTable, Cameras, np.ndarray, float]:
-    """Return people, cameras and scene points ``M 3`` after all but the common floor, and the factor on the scene."""
+def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
+    """Return the shot after everything that happens in the camera: lenses, false detections, motion, shapes."""
+    people, cameras = shot.people, shot.cameras
+    if options.one_lens:
+        people, cameras = with_one_lens(people, cameras)
     if len(cameras.K) >= 2 * options.min_track_frames:
         people = _without_short_tracks(people, cameras.time_s, options.min_track_frames)
-    sizes = PersonSizes({}, 0.0)
-    if options.scene_sizes and options.offline_smoothing is not None:
-        soles = _standing_soles(people, cameras, points)
-        sizes = sizes_from_scene(people.person_track, people.scene_ratio[:, 0], people.scene_ratio[:, 1], soles)
-    scale = np.exp(sizes.log_scene)
-    T_world_camera = cameras.T_world_camera.copy()
-    T_world_camera[:, :3, 3] *= scale
-    cameras = replace(cameras, T_world_camera=T_world_camera)
     frames = people.person_frame
+    T_world_camera = cameras.T_world_camera[frames]
     if body is not None and options.offline_smoothing is not None:
         betas = people.unfiltered_betas
         betas = _shape_of_each(people, betas) if options.one_shape else betas
-        betas = scaled_betas(body, betas, _factors(sizes.log_size, people))
-        time_s, smoothing = cameras.time_s[frames], options.offline_smoothing
-        people = smooth_tracks(people, time_s, T_world_camera[frames], betas, body, smoothing)
+        people = smooth_tracks(people, cameras.time_s[frames], T_world_camera, betas, body, options.offline_smoothing)
     elif body is not None and options.one_shape:
-        people = with_shapes(people, body, T_world_camera[frames, :3, 3], _shape_of_each(people, people.betas))
-    return people, cameras, points * scale, float(scale)
-
-
-def _gravity(people: PersonTable, cameras: Cameras, points: np.ndarray) -> np.ndarray:
-    joints, T_world_camera = people.joints_world, cameras.T_world_camera
-    return estimate_gravity(
-        GroundEvidence(
-            camera_rotations=T_world_camera[:, :3, :3].astype(np.float64),
-            camera_positions=T_world_camera[:, :3, 3].astype(np.float64),
-            points=points,
-            feet=joints[:, _FEET].astype(np.float64),
-            spines=(joints[:, Joint.NECK] - joints[:, Joint.PELVIS]).astype(np.float64),
-        )
-    )
-
-
-def _feet_in_image(people: PersonTable, cameras: Cameras) -> np.ndarray:
-    """Return ``N 2`` bool: the foot of an observation is in the image."""
-    pixels = cameras.project(people.joints_world[:, _FEET], people.person_frame)
-    height, width = cameras.image_size
-    margin = _BORDER_SHARE * max(height, width)
-    return np.all((pixels > margin) & (pixels < np.array([width, height]) - 1 - margin), axis=-1)
-
-
-def _standing_soles(people: PersonTable, cameras: Cameras, points: np.ndarray) -> StandingSoles:
-    """Return how high everybody's lower sole is along up, with the bodies of the stream."""
-    T = _gravity(people, cameras, points).astype(np.float64)
-    upright = transform_points(T, people.joints_world[:, :NUM_BODY_JOINTS].astype(np.float64))
-    feet = upright[:, _FEET, 1]
-    rows, lower = np.arange(len(feet)), feet.argmin(axis=1)
-    stands = is_standing(upright) & _feet_in_image(people, cameras)[rows, lower]
-    camera = cameras.T_world_camera[people.person_frame, :3, 3] @ T[1, :3] + T[1, 3]
-    return StandingSoles(np.where(stands, feet[rows, lower], np.nan), camera)
-
-
-def _on_common_floor(people: PersonTable, cameras: Cameras, gravity: np.ndarray, body: SmplxBody) -> PersonTable:
-    """Change sizes and distances so that the standing feet of the clip agree."""
-    frames = people.person_frame
-    stances = Stances(
-        joints=people.joints_world[:, :NUM_BODY_JOINTS],
-        camera=cameras.T_world_camera[frames, :3, 3],
-        track=people.person_track,
-        time_s=cameras.time_s[frames],
-        feet_in_image=_feet_in_image(people, cameras),
-    )
-    fit = fit_floor(stances, gravity)
-    betas = scaled_betas(body, people.betas, _factors(fit.log_size, people))
-    return with_shapes(people, body, stances.camera, betas, fit.log_distance)
-
-
-def _factors(log_size: Mapping[int, float], people: PersonTable) -> np.ndarray:
-    """Return ``N`` factors on the size of every observation."""
-    return np.exp([log_size.get(int(one), 0.0) for one in people.person_track])
+        people = with_shapes(people, body, T_world_camera[:, :3, 3], _shape_of_each(people, people.betas))
+    return replace(shot, people=people, cameras=cameras)
 
 
 def _mean_shapes(people: PersonTable, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -256,12 +166,14 @@ def _without_short_tracks(people: PersonTable, time_s: np.ndarray, min_frames: i
     return people.select(((counts >= min_frames) | (last - first >= _MIN_TRACK_S))[inverse])
 
 
-def _depth_fields(store: ResultStore, scale: np.ndarray) -> dict[str, np.ndarray]:
+def _depth_fields(store: ResultStore, shots: Sequence[Shot]) -> dict[str, np.ndarray]:
     maps = store.depth()
     if maps is None or store.image_size is None:
         return {}
     height, width = store.image_size
-    depth = maps.depth if (scale == 1).all() else maps.depth * scale[:, None, None].astype(np.float16)
+    depth = maps.depth
+    if any(shot.fit is not None for shot in shots):
+        depth = np.concatenate([rescaled(shot, depth[store.shot == shot.number], maps.crop) for shot in shots])
     depth_fields = {"depth": depth, "depth_confidence": maps.confidence, "depth_frame_index": store.frame_index}
     if np.abs(np.subtract(maps.crop, (0.0, 0.0, width, height))).max() > 0.5:
         depth_fields["depth_crop"] = np.array(maps.crop)

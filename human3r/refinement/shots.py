@@ -9,8 +9,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.geometry.camera import project
+from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import inverse_transform_points, transform_points
+from human3r.refinement.standing import FEET, is_in_image
+from human3r.refinement.world_fit import WorldFit
 from human3r.results.person_table import PersonTable
+from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
 _NEAR_M = 0.05
 """Joints nearer than this, or behind the camera, are projected as if at this depth."""
@@ -75,14 +79,50 @@ class Shot:
     """``person_frame`` counts from the shot's first frame."""
     points: np.ndarray
     """``M 3`` scene."""
+    point_frame: np.ndarray
+    """``M`` the shot's frame that each point came from."""
     T_gravity_world: np.ndarray
     """``4 4``"""
-    scale: float = 1.0
-    """Factor that was applied to the scene."""
+    contact: np.ndarray
+    """``N 2`` probability that the left and right foot touch the ground."""
+    fit: WorldFit | None = None
+    """How scene and people were brought together; None where they are as the stream left them."""
+
+    @property
+    def number(self) -> int:
+        """Number of the shot in its clip."""
+        return int(self.cameras.shot[0])
+
+    def gravity(self) -> np.ndarray:
+        """Return a first estimate of ``T_gravity_world`` (``4 4``), from people, scene and camera."""
+        joints, T_world_camera = self.people.joints_world, self.cameras.T_world_camera
+        return estimate_gravity(
+            GroundEvidence(
+                camera_rotations=T_world_camera[:, :3, :3].astype(np.float64),
+                camera_positions=T_world_camera[:, :3, 3].astype(np.float64),
+                points=self.points,
+                feet=joints[:, FEET].astype(np.float64),
+                spines=(joints[:, Joint.NECK] - joints[:, Joint.PELVIS]).astype(np.float64),
+            )
+        )
+
+    def joints_in(self, T_gravity_world: np.ndarray) -> np.ndarray:
+        """Return the body joints ``N 22 3`` in the y-up frame."""
+        joints = self.people.joints_world[:, :NUM_BODY_JOINTS].astype(np.float64)
+        return transform_points(T_gravity_world.astype(np.float64), joints)
+
+    def feet_in_image(self) -> np.ndarray:
+        """Return ``N 2`` bool: the left or right foot of an observation is in the image."""
+        pixels = self.cameras.project(self.people.joints_world[:, FEET], self.people.person_frame)
+        return is_in_image(pixels, self.cameras.image_size)
+
+    def positions(self) -> np.ndarray:
+        """Return the camera position ``N 3`` of every observation."""
+        return self.cameras.T_world_camera[self.people.person_frame, :3, 3].astype(np.float64)
 
 
 def split(cameras: Cameras, people: PersonTable, points: np.ndarray, point_frame: np.ndarray) -> list[Shot]:
-    """Divide a clip into its shots; gravity is not known yet.
+    """Divide a clip into its shots; gravity and contact are not known yet.
 
     Args:
         cameras: Of T frames.
@@ -94,12 +134,15 @@ def split(cameras: Cameras, people: PersonTable, points: np.ndarray, point_frame
     for number in np.unique(cameras.shot):
         rows = np.flatnonzero(cameras.shot == number)
         own = people.select(cameras.shot[people.person_frame] == number)
+        is_point = cameras.shot[point_frame] == number
         shots.append(
             Shot(
                 replace(cameras, **{name: getattr(cameras, name)[rows] for name in _PER_FRAME}),
                 replace(own, person_frame=own.person_frame - rows[0]),
-                points[cameras.shot[point_frame] == number],
+                points[is_point],
+                point_frame[is_point] - rows[0],
                 np.eye(4),
+                np.zeros((len(own), 2)),
             )
         )
     return shots

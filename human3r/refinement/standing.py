@@ -13,10 +13,10 @@ SOLE_M = 0.04
 """Height of SMPL-X's foot joints over the sole of a standing body in shoes. Source: .042 to .046 in renders."""
 FLOOR_RADIUS_M = 0.4
 """Points this near to a foot, horizontally, are the scene under it."""
-FLOOR_PERCENTILE = 30
-"""Of their heights: the rest is what stands on the floor."""
+_PERCENTILES = (10, 30, 50)
+"""Of their heights: the second is the surface, since the rest stands on it; the others tell whether it is level."""
 MAX_FLOOR_SPREAD_M = 0.15
-"""Standard deviation of the heights under a foot above which they are furniture or walls, not a floor."""
+"""Distance of the 10th and 50th percentile of the heights under a foot above which they are furniture, not a floor."""
 _MIN_POINTS = 8
 _MAX_POINTS = 200
 _LEGS = (
@@ -33,9 +33,9 @@ class SurfaceBelow:
     """The scene under n positions."""
 
     height: np.ndarray
-    """``n`` meters, ``FLOOR_PERCENTILE`` of the points near the position; NaN without points."""
+    """``n`` meters, 30th percentile of the points near the position; NaN without points."""
     spread: np.ndarray
-    """``n`` standard deviation of their heights; NaN without points."""
+    """``n`` distance between the 10th and the 50th percentile of their heights; NaN without points."""
 
     @property
     def is_floor(self) -> np.ndarray:
@@ -82,6 +82,7 @@ def surface_below(points_gravity: np.ndarray, positions: np.ndarray) -> SurfaceB
     for row, near in enumerate(tree.query_ball_point(positions[:, (0, 2)], FLOOR_RADIUS_M)):
         if len(near) >= _MIN_POINTS:
             # Evenly thinned: statistics of a few hundred points cost little, wherever the cloud is dense.
-            heights = points_gravity[near[:: -(-len(near) // _MAX_POINTS)], 1]
-            height[row], spread[row] = np.percentile(heights, FLOOR_PERCENTILE), heights.std()
+            heights = np.sort(points_gravity[near[:: -(-len(near) // _MAX_POINTS)], 1])
+            low, height[row], middle = heights[(np.array(_PERCENTILES) * len(heights)) // 100]
+            spread[row] = middle - low
     return SurfaceBelow(height, spread)

@@ -29,7 +29,7 @@ _READABLE = ("human3r/1", SCHEMA)
 _TEXT = np.dtype("U")
 _COMPRESSION = 1
 """Of zlib. NumPy's level 6 takes twice the time on point clouds and saves one percent."""
-_OPTIONAL = ("shot", "depth", "depth_confidence", "depth_frame_index", "depth_crop", "frame_name")
+_OPTIONAL = ("shot", "foot_contact", "depth", "depth_confidence", "depth_frame_index", "depth_crop", "frame_name")
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,6 +69,8 @@ class Reconstruction(PersonColumns):
     """At least 1."""
     points_frame: Int32[np.ndarray, " M"]
     """Row into T of the frame the point came from."""
+    foot_contact: Float32[np.ndarray, "N 2"] | None = None
+    """Probability in [0, 1] that the left and the right foot touch the ground; None in files of ``human3r/1``."""
     depth: Float16[np.ndarray, "D h w"] | None = None
     """Camera z; None when it was not kept."""
     depth_confidence: Float16[np.ndarray, "D h w"] | None = None

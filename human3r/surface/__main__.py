@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from human3r.errors import Human3RError, InputError
+from human3r.refinement.depth_correction import depth_factor_of
 from human3r.rendering.rasterizer import rasterize
 from human3r.results.reconstruction import Reconstruction
 from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_keyframes
-from human3r.surface.sheets import Sheet, build_surface, scaled_depth
+from human3r.surface.sheets import Sheet, build_surface
 
 _SAME_DEPTH = 0.05
 
@@ -50,7 +51,8 @@ def measure(path: Path, keyframes_path: Path) -> dict[str, object]:
     if not keyframes:
         raise InputError(f"{keyframes_path.name} has no keyframes of {path.name}.", "Reconstruct the clip again.")
     sheets = build_surface(result, keyframes)
-    first = scaled_depth(result)(keyframes[0].depth.astype(np.float32), 0)
+    keyframe = keyframes[0]
+    first = keyframe.depth * np.float32(depth_factor_of(result, 0, keyframe.depth.shape, keyframe.rect_px))
     expected = first if result.depth is None else np.median(result.depth.astype(np.float32), axis=0)
     seen = depth_of(sheets, result, expected.shape, keyframes[0].rect_px)
     is_scene = (expected > 0) & ~_people(result, expected.shape)

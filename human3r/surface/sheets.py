@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from PIL import Image
 
 from human3r.geometry.fusion import connected_parts, dilate
 from human3r.geometry.rigid import transform_points
+from human3r.refinement.depth_correction import depth_factor_of
 from human3r.surface.flatness import flattened, sloping
 from human3r.surface.grid_mesh import GridMesh, triangulate
 from human3r.surface.keyframes import Keyframe, encode_jpeg
@@ -21,9 +22,6 @@ from human3r.surface.outlines import sharpened
 
 if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
-
-DepthCorrection = Callable[[np.ndarray, int], np.ndarray]
-"""Takes depths ``h w`` of a keyframe (0 is unknown) and its row among the processed frames; returns the final ones."""
 
 MAX_TRIANGLES = 240_000
 """Of all sheets together; larger surfaces are built on coarser grids."""
@@ -95,19 +93,10 @@ class Part:
         return cls(lens, shot, keyframe.depth.astype(np.float32), picture)
 
 
-def scaled_depth(reconstruction: Reconstruction) -> DepthCorrection:
-    """Return the correction that a result's depths had when the run was finished: a factor per shot."""
-    factors = np.atleast_1d(np.asarray(reconstruction.meta.get("depth_scale", 1.0), np.float32))
-    if len(factors) <= reconstruction.shot.max(initial=0):
-        factors = np.full(reconstruction.shot.max() + 1, factors[0])
-    return lambda depth, row: depth * factors[reconstruction.shot[row]]
-
-
 def build_surface(
     reconstruction: Reconstruction,
     keyframes: Sequence[Keyframe],
     *,
-    correct_depth: DepthCorrection | None = None,
     max_triangles: int = MAX_TRIANGLES,
 ) -> list[Sheet]:
     """Build the scene's surface.
@@ -115,10 +104,9 @@ def build_surface(
     Args:
         reconstruction: The result; its cameras place the keyframes.
         keyframes: Of the same run; those of frames that the result lacks are left out.
-        correct_depth: From the network's depths to the result's; by default ``scaled_depth``.
         max_triangles: Limit of all sheets together.
     """
-    parts = _parts(reconstruction, keyframes, correct_depth or scaled_depth(reconstruction))
+    parts = _parts(reconstruction, keyframes)
     return sheets_of(parts, reconstruction.T_gravity_world, max_triangles=max_triangles)
 
 
@@ -143,7 +131,7 @@ def sheets_of(
     ]
 
 
-def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe], correct_depth: DepthCorrection) -> list[Part]:
+def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe]) -> list[Part]:
     shots: Sequence[Mapping[str, object]] = reconstruction.meta.get("shots", ())  # type: ignore[assignment]
     cards = [number for number, shot in enumerate(shots) if shot.get("is_still_card")]
     rows = np.flatnonzero(~np.isin(reconstruction.shot, cards))
@@ -161,7 +149,8 @@ def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe], correc
             (height, width),
         )
         part = Part.of(keyframe, lens, int(reconstruction.shot[row]))
-        parts.append(replace(part, depth=correct_depth(part.depth, row).astype(np.float32)))
+        factor = depth_factor_of(reconstruction, row, part.depth.shape, keyframe.rect_px)
+        parts.append(replace(part, depth=(part.depth * np.float32(factor)).astype(np.float32)))
     return parts
 
 

@@ -12,6 +12,7 @@ from human3r.errors import Human3RError
 from human3r.evaluation.consistency.run import find_inputs, markdown_of, report_on, without_parts
 from human3r.inference.loading import load_model
 from human3r.inference.profile import COMPACT_PROFILE
+from human3r.refinement.world_fit import WITNESSES
 
 
 def main(arguments: list[str]) -> int:
@@ -22,8 +23,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--no-refine", action="store_true", help="skip the fit of bodies to the keypoints")
     parser.add_argument("--no-smoothing", action="store_true", help="skip the causal filter")
     parser.add_argument("--no-offline-smoothing", action="store_true", help="keep the motion of the causal filter")
-    parser.add_argument("--no-scene-sizes", action="store_true", help="do not estimate body sizes from the floor")
-    parser.add_argument("--no-common-floor", action="store_true", help="do not align standing feet to one floor")
+    parser.add_argument("--without", nargs="*", default=[], choices=WITNESSES, help="witnesses of the world to ignore")
+    parser.add_argument("--no-one-world", action="store_true", help="leave scene and people where the stream has them")
+    parser.add_argument("--no-foot-lock", action="store_true", help="let feet slide")
     parser.add_argument("--json", action="store_true", help="one JSON object per clip instead of a table")
     options = parser.parse_args(arguments)
     try:
@@ -35,8 +37,8 @@ def main(arguments: list[str]) -> int:
         finishing = replace(
             COMPACT_PROFILE.finishing,
             offline_smoothing=None if options.no_offline_smoothing else COMPACT_PROFILE.finishing.offline_smoothing,
-            scene_sizes=not options.no_scene_sizes,
-            common_floor=not options.no_common_floor,
+            one_world=() if options.no_one_world else tuple(one for one in WITNESSES if one not in options.without),
+            lock_feet=not options.no_foot_lock,
         )
         reports = []
         for path in paths:

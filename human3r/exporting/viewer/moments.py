@@ -20,6 +20,7 @@ import numpy as np
 from human3r.atomic import write_bytes
 from human3r.errors import FormatError
 from human3r.geometry.fusion import depth_edges
+from human3r.refinement.depth_correction import depth_factor_of
 from human3r.results.array_archive import unpacked_limit
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, trusted_pixels
 
@@ -96,11 +97,16 @@ class Moments:
         frames = [int(index) for index in reconstruction.frame_index]
         if not frames or any(index not in self._depth for index in frames):
             return False
-        depth = np.stack([self._depth[index] for index in frames])
+        depth = np.stack([self._in_world(self._depth[index], reconstruction, row) for row, index in enumerate(frames)])
         color = np.stack([self._color[index] for index in frames])
         head = _head(reconstruction, self._rect_px)
         write_bytes(path, _packed(head, depth, color, _stride(depth.size * _BYTES_PER_POINT, max_raw_bytes)))
         return True
+
+    def _in_world(self, millimeters: np.ndarray, reconstruction: Reconstruction, row: int) -> np.ndarray:
+        """Return a depth map with the scale and the bend of the finished result."""
+        factor = depth_factor_of(reconstruction, row, millimeters.shape, self._rect_px)
+        return np.round(millimeters * factor).clip(0, np.iinfo(np.uint16).max).astype(np.uint16)
 
 
 def coarsened(content: bytes, max_bytes: int) -> bytes | None:

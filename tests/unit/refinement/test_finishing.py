@@ -11,16 +11,15 @@ from synthetic_scene import prediction_of
 
 from human3r.bodies import SmplxBody, load_body
 from human3r.bodies.placement import to_body_parameters
-from human3r.refinement import finishing
+from human3r.refinement import one_world
 from human3r.refinement.finishing import FinishOptions, finish
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
-from human3r.refinement.person_sizes import PersonSizes
+from human3r.refinement.world_fit import WITNESSES, WorldFit
 from human3r.results.posing import parameters_of_rows
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 
-_BONES = ((15, 12), (12, 9), (9, 6), (6, 3), (3, 0), (0, 1), (1, 4), (4, 7))
-_OPTIONS = FinishOptions(one_shape=True, offline_smoothing=OfflineSmoothingOptions(), scene_sizes=True)
+_OPTIONS = FinishOptions(one_shape=True, offline_smoothing=OfflineSmoothingOptions(), one_world=WITNESSES)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def body() -> SmplxBody:
 
 
 def _finished(walk: Reconstruction, body: SmplxBody, options: FinishOptions) -> Reconstruction:
-    store = ResultStore()
+    store = ResultStore(with_depth=True)
     for frame in range(5):
         prediction = prediction_of(walk, frame)
         pointmap = torch.full((*prediction.pointmap_camera.shape[:2], 3), 3.0)
@@ -39,34 +38,34 @@ def _finished(walk: Reconstruction, body: SmplxBody, options: FinishOptions) -> 
     return result
 
 
-def _size(joints: np.ndarray) -> np.ndarray:
-    return sum(np.linalg.norm(joints[:, a] - joints[:, b], axis=1) for a, b in _BONES)
+def test_scale_and_bend_move_scene_camera_depth_and_people_along_their_rays(walk, body, monkeypatch) -> None:
+    before = _finished(walk, body, replace(_OPTIONS, one_world=()))
+    fit = WorldFit(-0.1, np.array([0.02, 0.0, 0.0]), before.T_gravity_world[1, :3], -1.5, np.array([-0.05, 0.1]))
+    monkeypatch.setattr(one_world, "estimate", lambda *_: fit)
+    after = _finished(walk, body, replace(_OPTIONS, lock_feet=False))
 
-
-def test_children_become_small_where_they_are_seen_and_the_scene_gives_back_their_share(
-    walk, body, monkeypatch
-) -> None:
-    before = _finished(walk, body, replace(_OPTIONS, scene_sizes=False))
-    child = int(before.person_track[0])
-    monkeypatch.setattr(finishing, "sizes_from_scene", lambda *_: PersonSizes({child: -0.3}, -0.1))
-    after = _finished(walk, body, _OPTIONS)
-    rows = before.person_track == child
-    smaller = _size(after.joints_world) / _size(before.joints_world)
-    assert smaller[rows] == pytest.approx(np.full(rows.sum(), np.exp(-0.3)), rel=0.02)
-    assert smaller[~rows] == pytest.approx(np.ones((~rows).sum()), rel=1e-3)
-    torso = np.ptp(before.joints_image_px[:, :22, 1], axis=1)[:, None]
-    moved = np.linalg.norm(after.joints_image_px[:, :22] - before.joints_image_px[:, :22], axis=-1)
-    assert (moved / torso).max() < 0.06
     assert np.allclose(after.T_world_camera[:, :3, 3], before.T_world_camera[:, :3, 3] * np.exp(-0.1), atol=1e-5)
-    assert np.allclose(after.points_world, before.points_world * np.exp(-0.1), atol=1e-4)
+    moved = np.linalg.norm(after.joints_image_px[:, :22] - before.joints_image_px[:, :22], axis=-1)
+    assert moved.mean() < 0.5
+    cameras = before.T_world_camera[before.points_frame, :3, 3], after.T_world_camera[after.points_frame, :3, 3]
+    rays = [result.points_world - camera for result, camera in zip((before, after), cameras, strict=True)]
+    ratio = np.linalg.norm(rays[1], axis=1) / np.linalg.norm(rays[0], axis=1)
+    assert np.abs(np.log(ratio) + 0.1).max() <= 0.021
+    assert np.allclose(rays[1] / ratio[:, None], rays[0], atol=1e-4)
+    middle = after.depth[:, after.depth.shape[1] // 2].astype(np.float64)
+    assert middle / before.depth[:, before.depth.shape[1] // 2] == pytest.approx(np.exp(-0.1), rel=0.01)
 
 
-def test_whoever_does_not_stand_has_no_sole(walk, body, monkeypatch) -> None:
-    seen = []
-    monkeypatch.setattr(finishing, "sizes_from_scene", lambda *given: seen.append(given[3]) or PersonSizes({}, 0.0))
-    result = _finished(walk, body, _OPTIONS)
-    assert len(seen[0].sole) == len(result.person_frame)
-    assert np.isfinite(seen[0].camera).all()
+def test_meta_says_what_is_known_and_how_surely(walk, body) -> None:
+    result = _finished(walk, body, replace(_OPTIONS, one_world=()))
+    for name in ("lens", "scale", "floor"):
+        assert result.meta[name]["standard_deviation"] > 0
+        assert result.meta[name]["witnesses"]
+    assert result.meta["lens"]["value"] == pytest.approx(result.K[0, 0, 0])
+    assert result.meta["scale"]["value"] == 1
+    assert result.meta["distances"]["summary"].startswith("distances ±")
+    assert result.meta["is_static_camera"] is False
+    assert result.foot_contact.shape == (len(result.person_frame), 2)
 
 
 @pytest.mark.parametrize(

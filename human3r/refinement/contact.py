@@ -1,0 +1,77 @@
+"""How surely each foot of each person touches the ground: it hardly moves, and is as low as this person's feet get."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from human3r.refinement.shots import Shot
+from human3r.refinement.standing import FEET, SOLE_M
+
+_SLOW_M_S, _LOW_M = 0.8, 0.16
+"""Speed and height at which the probability halves. Source: rendered walkers and athletes, whose feet as predicted
+shake; table in the model card."""
+_SHARPNESS = 4
+IN_CONTACT = 0.5
+"""A foot with a larger probability rests in one place."""
+MAX_STEP_M = 0.12
+"""A foot that moves farther from frame to frame has left that place."""
+_ALONG_RAY = 0.1
+"""Share of the motion along the camera's ray that counts: distances shake."""
+_MAX_GAP_S = 0.5
+"""Longer absences divide a track."""
+_LOWEST_S = 1.0
+"""The lowest sole within this time stands for the ground under a person."""
+_SMOOTHING_S = 0.05
+
+
+def foot_contact(shot: Shot, T_gravity_world: np.ndarray) -> np.ndarray:
+    """Return ``N 2`` probabilities of contact in [0, 1] for left and right foot, smooth over time."""
+    people = shot.people
+    probability = contact_from_speed(shot, T_gravity_world)
+    feet = shot.joints_in(T_gravity_world)[:, FEET]
+    soles = feet[..., 1] - SOLE_M
+    for rows in runs(people.person_track, shot.cameras.time_s[people.person_frame]):
+        time_s = shot.cameras.time_s[people.person_frame[rows]]
+        away = np.abs(time_s[:, None] - time_s[None])
+        lowest = np.where(away < _LOWEST_S, soles[rows].min(1), np.inf).min(1)
+        probability[rows] *= _below(soles[rows] - lowest[:, None], _LOW_M)
+        kernel = np.exp(-0.5 * (away / _SMOOTHING_S) ** 2)
+        probability[rows] = kernel @ probability[rows] / kernel.sum(1, keepdims=True)
+        step = np.linalg.norm(np.diff(feet[rows], axis=0), axis=-1)
+        is_elsewhere = np.concatenate([np.zeros((1, 2), bool), step > MAX_STEP_M])
+        probability[rows] = np.where(is_elsewhere, np.minimum(probability[rows], IN_CONTACT), probability[rows])
+    return probability
+
+
+def runs(track: np.ndarray, time_s: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of every stretch of an identity without a gap, in order of time."""
+    found = []
+    for identity in np.unique(track):
+        rows = np.flatnonzero(track == identity)
+        rows = rows[np.argsort(time_s[rows], kind="stable")]
+        found += np.split(rows, np.flatnonzero(np.diff(time_s[rows]) > _MAX_GAP_S) + 1)
+    return found
+
+
+def contact_from_speed(shot: Shot, T_gravity_world: np.ndarray) -> np.ndarray:
+    """Return ``N 2`` probabilities for left and right foot from their speed alone."""
+    people = shot.people
+    feet = shot.joints_in(T_gravity_world)[:, FEET]
+    camera = shot.positions() @ T_gravity_world[:3, :3].T + T_gravity_world[:3, 3]
+    rays = feet - camera[:, None]
+    rays /= np.maximum(np.linalg.norm(rays, axis=-1, keepdims=True), 1e-6)
+    probability = np.zeros((len(people), 2))
+    for rows in runs(people.person_track, shot.cameras.time_s[people.person_frame]):
+        step_s = np.diff(shot.cameras.time_s[people.person_frame[rows]])
+        step = np.diff(feet[rows], axis=0)
+        step -= (1 - _ALONG_RAY) * (step * rays[rows[1:]]).sum(-1, keepdims=True) * rays[rows[1:]]
+        speed = np.linalg.norm(step, axis=-1) / np.maximum(step_s, 1e-3)[:, None]
+        # At rest before or after: contact begins and ends between two frames.
+        padded = np.concatenate([np.full((1, 2), np.inf), speed, np.full((1, 2), np.inf)])
+        slowest = np.minimum(padded[1:], padded[:-1])
+        probability[rows] = _below(np.where(np.isfinite(slowest), slowest, _SLOW_M_S), _SLOW_M_S)
+    return probability
+
+
+def _below(values: np.ndarray, half: float) -> np.ndarray:
+    return 1 / (1 + (np.maximum(values, 0) / half) ** _SHARPNESS)

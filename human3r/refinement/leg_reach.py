@@ -1,0 +1,69 @@
+"""Move the feet of posed bodies: hips and knees turn (two-bone inverse kinematics), feet keep their orientation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from human3r.results.person_table import PersonTable
+from human3r.skeleton import Joint
+
+_LEGS = (
+    (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
+    (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
+)
+_LONGEST = 0.999
+"""Of the leg: a knee never locks."""
+_FORWARD = 0.05
+"""Straight knees bend toward the front of the thigh."""
+
+
+def reach(people: PersonTable, motion: np.ndarray) -> PersonTable:
+    """Return the people with left and right foot moved by ``N 2 3`` (world), as far as legs reach.
+
+    ``joints_world`` is left as it was.
+    """
+    pose = people.body_pose.copy()
+    for side, (hip, knee, ankle) in enumerate(_LEGS):
+        rows = np.flatnonzero(np.abs(motion[:, side]).max(axis=1) > 1e-5)
+        if len(rows) == 0:
+            continue
+        at = people.joints_world[rows].astype(np.float64)
+        turns = [Rotation.from_rotvec(people.global_orient[rows].astype(np.float64))]
+        for joint in (hip, knee, ankle):
+            turns.append(turns[-1] * Rotation.from_rotvec(pose[rows, joint - 1].astype(np.float64)))
+        new_knee, new_ankle = _bent(at[:, hip], at[:, knee], at[:, ankle], motion[rows, side], turns[1])
+        thigh = _between(at[:, knee] - at[:, hip], new_knee - at[:, hip]) * turns[1]
+        shin = _between(at[:, ankle] - at[:, knee], new_ankle - new_knee) * turns[2]
+        for joint, local in ((hip, turns[0].inv() * thigh), (knee, thigh.inv() * shin), (ankle, shin.inv() * turns[3])):
+            pose[rows, joint - 1] = local.as_rotvec()
+    return replace(people, body_pose=pose)
+
+
+def _bent(
+    hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, motion: np.ndarray, thigh_turn: Rotation
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the new knees and ankles ``n 3``; the knee stays in the plane in which it bends."""
+    upper, lower = np.linalg.norm(knee - hip, axis=1), np.linalg.norm(ankle - knee, axis=1)
+    to_ankle = ankle + motion - hip
+    length = np.linalg.norm(to_ankle, axis=1)
+    direction = to_ankle / np.maximum(length, 1e-9)[:, None]
+    length = np.clip(length, np.abs(upper - lower) + 0.05, _LONGEST * (upper + lower))
+    bend = knee - hip + _FORWARD * upper[:, None] * thigh_turn.apply([0.0, 0.0, 1.0])
+    bend -= (bend * direction).sum(1, keepdims=True) * direction
+    bend /= np.maximum(np.linalg.norm(bend, axis=1, keepdims=True), 1e-9)
+    along = (upper**2 - lower**2 + length**2) / (2 * length)
+    aside = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
+    return hip + along[:, None] * direction + aside[:, None] * bend, hip + length[:, None] * direction
+
+
+def _between(start: np.ndarray, end: np.ndarray) -> Rotation:
+    """Return the smallest rotations from ``n 3`` to ``n 3``."""
+    start = start / np.linalg.norm(start, axis=1, keepdims=True)
+    end = end / np.linalg.norm(end, axis=1, keepdims=True)
+    axis = np.cross(start, end)
+    sine = np.linalg.norm(axis, axis=1, keepdims=True)
+    angle = np.arctan2(sine[:, 0], (start * end).sum(1))
+    return Rotation.from_rotvec(axis / np.maximum(sine, 1e-12) * angle[:, None])

@@ -1,0 +1,262 @@
+"""One estimate for people, scene and floor of a shot: a robust Gauss-Newton over a dozen unknowns.
+
+Unknown are the scale of the scene about the first camera (and of the camera's path), a smooth bend of its depth, the
+floor's tilt and height, and the size of each identity, which moves it along its rays. None of them changes an image.
+Witnesses are the network's depth, the sizes of people, which are constant per identity, standing feet that touch the
+scene under them, and a common plane; each has a standard deviation, and each can be left out. NumPy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from human3r.refinement.depth_correction import NUM_BENDS
+from human3r.refinement.evidence import ShotEvidence, thinned
+from human3r.refinement.standing import FLOOR_RADIUS_M, SurfaceBelow, surface_below
+
+WITNESSES = ("depth", "bend", "tilt", "size", "contact", "plane")
+
+_SCALE_SIGMA = 0.2
+"""Of the logarithm of the scene's scale, which the stream has brought to the people's."""
+_BEND_SIGMA = np.array([0.05, 0.03, 0.02])
+"""Of the bend's coefficients: log depth per half image, vertical, horizontal, and vertical squared. Twice as much makes
+depth worse."""
+_TILT_SIGMA = np.deg2rad([5.0, 2.5])
+"""Of the floor's normal along the view, and sideways."""
+_HEIGHT_SIGMA_M = 3.0
+_SIZE_SIGMA = 0.06
+"""Logarithmic error of an adult's size. Source: adults, 9 cm of 1.7 m, and the lifter's error."""
+_CHILD, _CHILD_SIGMA, _CHILD_SHARE = -0.4, 0.13, 0.12
+"""Logarithmic correction of the size of a child that was taken for an adult, its spread, and the share of children."""
+_GAP_SIGMA_M, _PLANE_SIGMA_M = 0.08, 0.1
+_FAR_SIGMA = 0.006
+"""Errors of a sole's height grow by this share of its distance."""
+_PLANE_WEIGHT = 0.5
+_NO_FLOOR_M = 0.6
+"""A foot without a floor under it costs as much as one this far off, so that the fit cannot flee."""
+_MIN_OBSERVATIONS = 3
+_FURNITURE_WEIGHT, _NOTHING_WEIGHT = 0.1, 0.3
+"""Of feet above furniture, and above nothing that was seen."""
+_CHILD_MARGIN = 4.0
+"""Evidence, twice the log likelihood, that makes a child: an adult made small is the worse error."""
+_GRID = np.linspace(-0.35, 0.35, 15)
+_NUM_STARTS, _NUM_STEPS, _NUM_HALVINGS = 3, 10, 3
+_MAX_STEP = 0.15
+
+
+@dataclass(frozen=True)
+class WorldFit:
+    """The estimate."""
+
+    log_scale: float
+    """Logarithm of the factor on scene and camera path, about the shot's first camera."""
+    bend: np.ndarray
+    """``3`` coefficients of ``bend_basis``, log depth."""
+    up: np.ndarray
+    """``3`` unit normal of the floor."""
+    height: float
+    """Of the floor along ``up``, from the shot's first camera."""
+    log_size: np.ndarray
+    """``P`` logarithms of the factors on size and distance of each identity."""
+    log_scale_sigma: float = _SCALE_SIGMA
+    """Standard deviation of ``log_scale``."""
+    height_sigma: float = _HEIGHT_SIGMA_M
+    log_size_sigma: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """``P``"""
+    witnesses: tuple[str, ...] = ()
+    """Those of ``WITNESSES`` that spoke."""
+
+
+def fit_world(evidence: ShotEvidence, witnesses: tuple[str, ...] = WITNESSES) -> WorldFit | None:
+    """Fit the world of a shot; None where fewer than three soles speak.
+
+    Args:
+        evidence: Of the shot.
+        witnesses: Those that are heard; ``bend`` and ``tilt`` are freedoms, and held at zero where they are left out.
+    """
+    if len(evidence.soles) < _MIN_OBSERVATIONS or evidence.weight.sum() <= 0:
+        return None
+    evidence = thinned(evidence)
+    problem = _Problem(evidence, witnesses)
+    starts = [problem.start(log_scale) for log_scale in (_GRID if problem.is_heard("contact") else [0.0])]
+    starts = sorted(starts, key=problem.cost)[:_NUM_STARTS]
+    best = min((problem.descend(start) for start in starts), key=problem.cost)
+    children = np.zeros(evidence.num_identities, dtype=bool)
+    for one in np.unique(evidence.identity):
+        trial = _Problem(evidence, witnesses, children | (np.arange(len(children)) == one))
+        start = best.copy()
+        start[_SIZES:][one] = _CHILD
+        found = trial.descend(start)
+        if trial.cost(found) + _CHILD_MARGIN < problem.cost(best):
+            best, problem, children = found, trial, trial.children
+    return problem.result(best)
+
+
+_SIZES = 1 + NUM_BENDS + 3
+"""First size among the unknowns: log scale, bend, tilt along the view, tilt sideways, height, sizes."""
+_TILT, _HEIGHT = slice(1 + NUM_BENDS, 3 + NUM_BENDS), 3 + NUM_BENDS
+
+
+class _Problem:
+    """Costs and equations of a shot.
+
+    Args:
+        evidence: Of the shot.
+        witnesses: Those that are heard.
+        children: ``P`` bool, who is taken for a child; None for nobody.
+    """
+
+    def __init__(self, evidence: ShotEvidence, witnesses: tuple[str, ...], children: np.ndarray | None = None) -> None:
+        self._evidence, self._witnesses = evidence, witnesses
+        count = evidence.num_identities
+        self.children = np.zeros(count, dtype=bool) if children is None else children
+        self._mean = np.zeros(_SIZES + count)
+        self._mean[_SIZES:][self.children] = _CHILD
+        size = np.where(self.children, _CHILD_SIGMA, _SIZE_SIGMA)
+        scale = _SCALE_SIGMA if self.is_heard("depth") else 3.0
+        self._sigma = np.concatenate(
+            [[scale], _BEND_SIGMA, _TILT_SIGMA, [_HEIGHT_SIGMA_M], size if self.is_heard("size") else 3.0 + 0 * size]
+        )
+        for name, part in (("bend", slice(1, 1 + NUM_BENDS)), ("tilt", _TILT)):
+            if not self.is_heard(name):
+                self._sigma[part] = 1e-6
+        self._prior = (-2 * np.log(np.where(self.children, _CHILD_SHARE, 1 - _CHILD_SHARE) / size)).sum()
+        self._noise = _FAR_SIGMA * np.linalg.norm(evidence.soles, axis=1)
+
+    def is_heard(self, witness: str) -> bool:
+        return witness in self._witnesses
+
+    def start(self, log_scale: float) -> np.ndarray:
+        x = self._mean.copy()
+        x[0] = log_scale
+        x[_HEIGHT] = np.median(self._soles(x) @ self._up(x))
+        return x
+
+    def _up(self, x: np.ndarray) -> np.ndarray:
+        up = self._evidence.up + x[_TILT] @ self._evidence.tilt_axes
+        return up / np.linalg.norm(up)
+
+    def _soles(self, x: np.ndarray) -> np.ndarray:
+        evidence = self._evidence
+        factor = np.exp(x[_SIZES:][evidence.identity])
+        return np.exp(x[0]) * evidence.cameras + factor[:, None] * evidence.soles
+
+    def _points(self, x: np.ndarray) -> np.ndarray:
+        evidence = self._evidence
+        factor = np.exp(x[0] + evidence.point_bends @ x[1 : 1 + NUM_BENDS])
+        return np.exp(x[0]) * evidence.point_cameras + factor[:, None] * evidence.points
+
+    def _below(self, x: np.ndarray) -> tuple[SurfaceBelow, np.ndarray, np.ndarray]:
+        """Return the scene under the soles, and both y-up: soles and points."""
+        axes = self._evidence.tilt_axes
+        R = np.stack([axes[1], self._up(x), axes[0]])
+        soles, points = self._soles(x) @ R.T, self._points(x) @ R.T
+        return surface_below(points, soles), soles, points
+
+    def _trust(self, below: SurfaceBelow) -> np.ndarray:
+        other = np.where(np.isfinite(below.height), _FURNITURE_WEIGHT, _NOTHING_WEIGHT)
+        return self._evidence.weight * np.where(below.is_floor, 1.0, other)
+
+    def cost(self, x: np.ndarray) -> float:
+        """Return twice the negative log posterior; feet are associated with the scene anew."""
+        below, soles, _ = self._below(x)
+        total = (((x - self._mean) / self._sigma) ** 2).sum() + self._prior
+        if self.is_heard("contact"):
+            gap = np.where(np.isfinite(below.height), soles[:, 1] - below.height, _NO_FLOOR_M)
+            total += (self._trust(below) * _cauchy(gap / (_GAP_SIGMA_M + self._noise))).sum()
+        if self.is_heard("plane"):
+            off = (soles[:, 1] - x[_HEIGHT]) / (_PLANE_SIGMA_M + self._noise)
+            total += _PLANE_WEIGHT * (self._evidence.weight * _cauchy(off)).sum()
+        return float(total)
+
+    def descend(self, x: np.ndarray) -> np.ndarray:
+        """Gauss-Newton from ``x``; every step lowers the cost."""
+        cost = self.cost(x)
+        for _ in range(_NUM_STEPS):
+            hessian, gradient = self._equations(x)
+            step = -np.linalg.solve(hessian, gradient)
+            step *= min(1.0, _MAX_STEP / np.abs(step[np.r_[: 3 + NUM_BENDS, _SIZES : len(x)]]).max())
+            for _ in range(_NUM_HALVINGS):
+                lower = self.cost(x + step)
+                if lower < cost:
+                    break
+                step = step / 2
+            else:
+                return x
+            x, gain, cost = x + step, cost - lower, lower
+            if gain < 1e-3:
+                return x
+        return x
+
+    def _equations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return Hessian and gradient with the feet's present association, reweighted for Cauchy's loss."""
+        evidence = self._evidence
+        hessian = np.diag(self._sigma**-2)
+        gradient = (x - self._mean) / self._sigma**2
+        below, soles, points = self._below(x)
+        of_sole = self._slopes_of_soles(x)
+        rows = np.flatnonzero(np.isfinite(below.height))
+        if self.is_heard("contact") and len(rows):
+            jacobian = of_sole[rows] - self._slopes_of_surface(x, points, soles[rows], below.height[rows])
+            gap, sigma = soles[rows, 1] - below.height[rows], _GAP_SIGMA_M + self._noise[rows]
+            weight = self._trust(below)[rows] / sigma**2 / (1 + (gap / sigma) ** 2)
+            hessian += (jacobian.T * weight) @ jacobian
+            gradient += (jacobian.T * weight) @ gap
+        if self.is_heard("plane"):
+            jacobian = of_sole.copy()
+            jacobian[:, _HEIGHT] = -1
+            off, sigma = soles[:, 1] - x[_HEIGHT], _PLANE_SIGMA_M + self._noise
+            weight = _PLANE_WEIGHT * evidence.weight / sigma**2 / (1 + (off / sigma) ** 2)
+            hessian += (jacobian.T * weight) @ jacobian
+            gradient += (jacobian.T * weight) @ off
+        return hessian, gradient
+
+    def _slopes_of_soles(self, x: np.ndarray) -> np.ndarray:
+        """Return ``n U`` derivatives of the soles' heights."""
+        evidence, up = self._evidence, self._up(x)
+        slopes = np.zeros((len(evidence.soles), len(x)))
+        slopes[:, 0] = np.exp(x[0]) * evidence.cameras @ up
+        slopes[:, _TILT] = self._soles(x) @ evidence.tilt_axes.T
+        rows = np.arange(len(slopes))
+        slopes[rows, _SIZES + evidence.identity] = np.exp(x[_SIZES:][evidence.identity]) * (evidence.soles @ up)
+        return slopes
+
+    def _slopes_of_surface(
+        self, x: np.ndarray, points: np.ndarray, soles: np.ndarray, height: np.ndarray
+    ) -> np.ndarray:
+        """Return ``n U`` derivatives of the surface's height under the soles, taken for level there."""
+        from scipy.spatial import KDTree
+
+        evidence, up = self._evidence, self._up(x)
+        # The points that make the surface: nearest to its height under the foot.
+        wanted = np.column_stack([soles[:, 0], height, soles[:, 2]])
+        flat = np.array([1.0, FLOOR_RADIUS_M / _GAP_SIGMA_M, 1.0])
+        near = KDTree(points * flat).query(wanted * flat, k=min(24, len(points)))[1].reshape(len(soles), -1)
+        shift = points[near, 1] - np.exp(x[0]) * (evidence.point_cameras[near] @ up)
+        slopes = np.zeros((len(soles), len(x)))
+        slopes[:, 0] = points[near, 1].mean(1)
+        slopes[:, 1 : 1 + NUM_BENDS] = (shift[..., None] * evidence.point_bends[near]).mean(1)
+        slopes[:, _TILT] = points[near][..., (2, 0)].mean(1)
+        return slopes
+
+    def result(self, x: np.ndarray) -> WorldFit:
+        covariance = np.linalg.inv(self._equations(x)[0])
+        sigma = np.sqrt(np.diag(covariance))
+        spoke = [name for name in self._witnesses if name != "contact" or self._below(x)[0].is_floor.any()]
+        return WorldFit(
+            log_scale=float(x[0]),
+            bend=x[1 : 1 + NUM_BENDS],
+            up=self._up(x),
+            height=float(x[_HEIGHT]),
+            log_size=x[_SIZES:],
+            log_scale_sigma=float(sigma[0]),
+            height_sigma=float(sigma[_HEIGHT]),
+            log_size_sigma=sigma[_SIZES:],
+            witnesses=tuple(spoke),
+        )
+
+
+def _cauchy(values: np.ndarray) -> np.ndarray:
+    return np.log1p(values**2)

@@ -1,0 +1,131 @@
+"""Feet that touch the ground stand still on it, and the image hardly changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from human3r.bodies import SmplxBody, load_body
+from human3r.refinement.contact import foot_contact
+from human3r.refinement.foot_lock import with_locked_feet
+from human3r.refinement.leg_reach import reach
+from human3r.refinement.shots import Cameras, Shot
+from human3r.refinement.standing import FEET, SOLE_M
+from human3r.results.person_table import PersonTable
+from human3r.results.posing import parameters_of_rows
+from human3r.skeleton import NUM_BODY_JOINTS
+
+_FRAMES = 12
+_T_GRAVITY_WORLD = np.diag([1.0, -1.0, -1.0, 1.0])
+_T_GRAVITY_WORLD[1, 3] = 1.5
+
+
+@pytest.fixture(scope="module")
+def body() -> SmplxBody:
+    return load_body(None)
+
+
+@pytest.fixture(scope="module")
+def shaking(body: SmplxBody) -> Shot:
+    """Somebody who stands four meters away; the body shakes by some centimeters, mostly along the view."""
+    rng = np.random.default_rng(0)
+    zeros = {item: np.zeros((_FRAMES, *shape), np.float32) for item, shape in _SHAPES.items()}
+    people = PersonTable(
+        person_frame=np.arange(_FRAMES),
+        person_track=np.zeros(_FRAMES, np.int64),
+        person_score=np.ones(_FRAMES, np.float32),
+        **zeros,
+    )
+    # Upside up for a camera whose y axis points down.
+    people = replace(people, global_orient=np.tile(np.float32([np.pi, 0, 0]), (_FRAMES, 1)))
+    with torch.inference_mode():
+        joints = body.joints(parameters_of_rows(people)).numpy()
+    low = (joints @ _T_GRAVITY_WORLD[:3, :3].T)[:, FEET, 1].min() - SOLE_M
+    shake = rng.normal(0, (0.004, 0.01, 0.04), (_FRAMES, 3))
+    shift = np.array([0.0, 1.5 + low, 4.0]) + shake
+    people = replace(
+        people,
+        transl=shift.astype(np.float32),
+        joints_world=(joints + shift[:, None]).astype(np.float32),
+    )
+    K = np.tile(np.array([[800.0, 0, 480], [0, 800, 480], [0, 0, 1]]), (_FRAMES, 1, 1))
+    T = np.tile(np.eye(4), (_FRAMES, 1, 1))
+    cameras = Cameras(K, T, np.arange(_FRAMES) / 10, np.zeros(_FRAMES, np.int64), (960, 960))
+    grid = np.stack(np.meshgrid(np.arange(-2, 2, 0.1), np.arange(2, 6, 0.1)), -1).reshape(-1, 2)
+    points = np.column_stack([grid[:, 0], np.full(len(grid), 1.5), grid[:, 1]])
+    nothing = np.zeros(len(points), np.int64)
+    return Shot(cameras, people, points, nothing, _T_GRAVITY_WORLD, np.zeros((_FRAMES, 2)))
+
+
+_SHAPES = {
+    **dict.fromkeys(("global_orient", "transl", "jaw_pose", "leye_pose", "reye_pose", "unfiltered_head"), (3,)),
+    **dict.fromkeys(("left_hand_pose", "right_hand_pose"), (15, 3)),
+    **dict.fromkeys(("betas", "expression", "unfiltered_betas"), (10,)),
+    "body_pose": (21, 3),
+    "joints_world": (55, 3),
+    "unfiltered_rotations": (22, 3, 3),
+    "scene_ratio": (2,),
+}
+
+
+def test_feet_at_rest_are_in_contact_and_a_lifted_one_is_not(shaking: Shot) -> None:
+    contact = foot_contact(shaking, _T_GRAVITY_WORLD)
+    assert contact.min() > 0.5
+    joints = shaking.people.joints_world.copy()
+    joints[:, FEET[0], 1] -= 0.4
+    lifted = foot_contact(replace(shaking, people=replace(shaking.people, joints_world=joints)), _T_GRAVITY_WORLD)
+    assert lifted[:, 0].max() < 0.1
+    assert lifted[:, 1].min() > 0.5
+
+
+def test_a_moving_foot_is_not_in_contact(shaking: Shot) -> None:
+    joints = shaking.people.joints_world.copy()
+    joints[:, FEET[0], 0] += 0.3 * np.arange(_FRAMES)
+    moving = foot_contact(replace(shaking, people=replace(shaking.people, joints_world=joints)), _T_GRAVITY_WORLD)
+    assert moving[:, 0].max() < 0.1
+
+
+def test_feet_in_contact_stay_where_they_are(shaking: Shot, body: SmplxBody) -> None:
+    contact = foot_contact(shaking, _T_GRAVITY_WORLD)
+    locked = with_locked_feet(shaking, _T_GRAVITY_WORLD, contact, body)
+    steps = [np.linalg.norm(np.diff(shot.people.joints_world[:, FEET], axis=0), axis=-1) for shot in (shaking, locked)]
+    assert np.median(steps[0]) > 0.03
+    assert steps[1].max() < 0.005
+    soles = locked.joints_in(_T_GRAVITY_WORLD)[:, FEET, 1] - SOLE_M
+    assert np.abs(soles).max() < 0.02
+
+
+def test_the_image_of_locked_people_hardly_changes(shaking: Shot, body: SmplxBody) -> None:
+    locked = with_locked_feet(shaking, _T_GRAVITY_WORLD, np.ones((_FRAMES, 2)), body)
+    before, after = (
+        shot.cameras.project(shot.people.joints_world[:, :NUM_BODY_JOINTS], shot.people.person_frame)
+        for shot in (shaking, locked)
+    )
+    assert np.linalg.norm(after - before, axis=-1).mean() < 2.0
+
+
+def test_without_contact_nothing_moves_far(shaking: Shot, body: SmplxBody) -> None:
+    left = with_locked_feet(shaking, _T_GRAVITY_WORLD, np.zeros((_FRAMES, 2)), body)
+    assert np.abs(left.people.body_pose).max() == 0
+    assert np.abs(left.people.transl - shaking.people.transl).max() < 0.1
+
+
+def test_nobody_is_no_special_case(shaking: Shot, body: SmplxBody) -> None:
+    empty = replace(shaking, people=shaking.people.select(np.zeros(0, np.int64)))
+    assert foot_contact(empty, _T_GRAVITY_WORLD).shape == (0, 2)
+    assert len(with_locked_feet(empty, _T_GRAVITY_WORLD, np.zeros((0, 2)), body).people) == 0
+
+
+def test_a_leg_reaches_exactly_and_the_foot_keeps_its_orientation(shaking: Shot, body: SmplxBody) -> None:
+    motion = np.zeros((_FRAMES, 2, 3))
+    motion[:, 0] = (0.03, -0.06, 0.05)
+    moved = reach(shaking.people, motion)
+    with torch.inference_mode():
+        joints = body.joints(parameters_of_rows(moved)).numpy()
+    shift = joints - shaking.people.joints_world
+    assert shift[:, 7] == pytest.approx(motion[:, 0], abs=1e-3)
+    assert shift[:, 10] == pytest.approx(motion[:, 0], abs=1e-3)
+    assert np.abs(shift[:, [0, 8, 11, 15]]).max() < 1e-4

@@ -1,0 +1,125 @@
+"""One estimate: simulated people on a floor, whose scene or size was guessed wrong, come back to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from human3r.refinement.depth_correction import bend_basis, depth_factor, pixels_of_grid
+from human3r.refinement.evidence import ShotEvidence
+from human3r.refinement.world_fit import WITNESSES, WorldFit, fit_world
+
+_HEIGHT = 1.6
+_UP = np.array([0.0, -1.0, 0.0])
+"""A level camera: its y axis points down."""
+
+
+def _evidence(
+    places: list[tuple[float, float]], sizes: list[float], log_scale: float = 0.0, bend: float = 0.0
+) -> ShotEvidence:
+    """People at (x, z), as far away as ``sizes`` says, on a floor whose depth is off by ``log_scale`` and ``bend``."""
+    rng = np.random.default_rng(0)
+    floor = np.column_stack([rng.uniform(-3, 3, 6000), np.full(6000, _HEIGHT), rng.uniform(2, 9, 6000)])
+    pixels = 500 * floor[:, :2] / floor[:, 2:] + 500
+    bends = bend_basis(pixels, (1000, 1000))
+    soles = np.array([(x, _HEIGHT, z) for x, z in places]) * np.array(sizes)[:, None]
+    return ShotEvidence(
+        soles=np.repeat(soles, 8, axis=0),
+        cameras=np.zeros((8 * len(places), 3)),
+        weight=np.ones(8 * len(places)),
+        identity=np.repeat(np.arange(len(places)), 8),
+        num_identities=len(places),
+        points=floor * np.exp(log_scale + bends[:, :1] * bend),
+        point_cameras=np.zeros_like(floor),
+        point_bends=bends,
+        up=_UP,
+        tilt_axes=np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
+    )
+
+
+def _fit(evidence: ShotEvidence, witnesses: tuple[str, ...] = WITNESSES) -> WorldFit:
+    fit = fit_world(evidence, witnesses)
+    assert fit is not None
+    return fit
+
+
+_PLACES = [(-1.0, 3.0), (0.5, 5.0), (1.0, 7.0)]
+
+
+def test_people_and_scene_that_agree_are_left_alone() -> None:
+    fit = _fit(_evidence(_PLACES, [1.0, 1.0, 1.0]))
+
+    assert abs(fit.log_scale) < 0.01
+    assert np.abs(fit.log_size).max() < 0.01
+    assert fit.height == pytest.approx(-_HEIGHT, abs=0.02)
+    assert fit.witnesses == WITNESSES
+
+
+@pytest.mark.parametrize("log_scale", [-0.25, 0.2])
+def test_a_scene_of_another_scale_moves_and_the_people_stay(log_scale: float) -> None:
+    fit = _fit(_evidence(_PLACES, [1.0, 1.0, 1.0], log_scale))
+
+    assert fit.log_scale == pytest.approx(-log_scale, abs=0.08)
+    assert np.abs(fit.log_size).max() < 0.06
+
+
+def test_a_bent_floor_is_straightened() -> None:
+    bent = _evidence([(0.0, 2.4), (-1.0, 3.0), (1.0, 8.0), (-1.0, 8.5)], [1.0] * 4, bend=0.3)
+
+    with_bend, without = _fit(bent), _fit(bent, tuple(one for one in WITNESSES if one != "bend"))
+
+    assert with_bend.bend[0] < -0.02
+    assert np.abs(without.bend).max() < 1e-6
+
+
+def test_somebody_too_far_away_among_others_comes_nearer() -> None:
+    fit = _fit(_evidence(_PLACES, [1.0, 1.0, 1.1]))
+
+    assert fit.log_size[2] < -0.03
+    assert fit.log_size[2] < fit.log_size[:2].min() - 0.03
+
+
+def test_a_child_among_adults_becomes_small() -> None:
+    fit = _fit(_evidence([*_PLACES, (0.0, 4.0)], [1.0, 1.0, 1.0, 1.5]))
+
+    assert fit.log_size[3] == pytest.approx(-np.log(1.5), abs=0.1)
+    assert np.abs(fit.log_size[:3]).max() < 0.06
+
+
+def test_the_surer_a_scale_is_the_more_feet_speak() -> None:
+    many, few = (_fit(_evidence(places, [1.0] * len(places))) for places in (_PLACES, _PLACES[:1]))
+
+    assert many.log_scale_sigma < few.log_scale_sigma < 0.2
+
+
+def test_without_the_witness_of_contact_the_scene_stays() -> None:
+    fit = _fit(_evidence(_PLACES, [1.0, 1.0, 1.0], 0.2), ("depth", "size", "plane"))
+
+    assert fit.log_scale == pytest.approx(0, abs=1e-6)
+    assert "contact" not in fit.witnesses
+
+
+def test_a_scene_that_shows_no_floor_does_not_flee() -> None:
+    evidence = _evidence(_PLACES, [1.0, 1.0, 1.0])
+    fit = _fit(replace(evidence, points=evidence.points + np.array([50.0, 0.0, 0.0])))
+
+    assert abs(fit.log_scale) < 0.05
+    assert "contact" not in fit.witnesses
+
+
+def test_nobody_who_stands_gives_no_estimate() -> None:
+    evidence = _evidence(_PLACES, [1.0, 1.0, 1.0])
+    assert fit_world(replace(evidence, weight=np.zeros(24))) is None
+    none = {name: getattr(evidence, name)[:0] for name in ("soles", "cameras", "weight", "identity")}
+    assert fit_world(replace(evidence, **none)) is None
+
+
+def test_the_factor_of_a_depth_map_has_no_mean_bend() -> None:
+    pixels = pixels_of_grid((40, 60), (0, 0, 120, 80))
+    factor = depth_factor(pixels, (80, 120), 0.1, np.array([0.05, 0.03, 0.02]))
+
+    assert factor.shape == (40, 60)
+    assert np.log(factor).mean() == pytest.approx(0.1, abs=1e-3)
+    assert np.log(factor[-1, 30] / factor[0, 30]) == pytest.approx(0.1, abs=5e-3)
