@@ -102,7 +102,8 @@ def kill_servers(folder: Path, num_kills: int, chance: random.Random) -> dict[st
         time.sleep(chance.uniform(0, _LATEST_S))
         process.kill()
         process.wait()
-        results = [path for path in visible_files(temporary) if "tmp" in path.parent.parent.name]
+        # Directly in the folder of uploads lie empty files of the parser.
+        results = [path for path in visible_files(temporary) if path.parent.parent.name.startswith("human3r-tmp-")]
         num_broken += sum(not is_whole(path) for path in results)
         num_leftovers += sum(path.is_file() for path in temporary.rglob("*"))
     process, _ = start_server(temporary)
