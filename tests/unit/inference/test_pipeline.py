@@ -62,7 +62,7 @@ def test_using_a_part_of_the_clip_is_said(tiny, clip):
 
 
 def test_a_start_behind_the_end_is_an_input_error(tiny, clip):
-    with pytest.raises(InputError, match=r"behind the end of the clip \(0.9 s\)"):
+    with pytest.raises(InputError, match=r"after the end of the clip \(0.9 s\)"):
         reconstruct(clip, tiny, start_s=5)
 
 
