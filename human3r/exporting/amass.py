@@ -45,7 +45,7 @@ def amass_fields(reconstruction: Reconstruction, track: Track, body: SmplxBody) 
     """Return AMASS's arrays for one identity, n rows from the clip's time 0 to its last sighting.
 
     ``poses`` is ``n 165``: root, 21 body, jaw, eyes, left hand, right hand as axis-angle; ``trans`` ``n 3`` in a z-up
-    world whose floor is z = 0, meters.
+    world whose floor is z = 0, meters; ``foot_contact`` is ``n 2``, probabilities for left and right.
     """
     clock = constant_rate(reconstruction.time_s, reconstruction.fps, track.frames)
     T_zup_world = torch.from_numpy((_T_ZUP_YUP @ reconstruction.T_gravity_world).astype(np.float32))
@@ -75,6 +75,7 @@ def amass_fields(reconstruction: Reconstruction, track: Track, body: SmplxBody) 
         "pose_eye": pose_eye,
         "expression": clock.linear(seen.expression.numpy()),
         "observed": clock.observed,
+        "foot_contact": clock.linear(reconstruction.contact_of(track.observations)),
         "frame_index": reconstruction.frame_index[clock.frames],
         "time_s": time_s[clock.frames] if clock.is_native else time_s[0] + clock.rows_s,
     }

@@ -16,8 +16,8 @@ _LENS_SIGMA = 0.11
 """Logarithmic error of a focal length. Source: root mean square over 54 rendered clips."""
 _SCALE_SIGMA = 0.22
 """Of the scale of a scene in which nobody stands."""
-_SCALE_GROWTH = 1.0
-"""True over estimated deviation of the scale."""
+_SCALE_GROWTH = 1.3
+"""Factor on the estimated deviation of the scale. Source: 54 rendered clips, 70 % of the depth errors within one."""
 
 
 def describe(shots: Sequence[Shot], T_world_shot: Sequence[np.ndarray], is_card: Sequence[bool]) -> dict[str, object]:

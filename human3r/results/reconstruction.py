@@ -129,6 +129,10 @@ class Reconstruction(PersonColumns):
             for identity, betas, observations in zip(self.track_id, self.track_betas, rows, strict=True)
         ]
 
+    def contact_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return ``n 2`` probabilities that left and right foot touch the ground; 0 in files of ``human3r/1``."""
+        return np.zeros((len(rows), 2), np.float32) if self.foot_contact is None else self.foot_contact[rows]
+
     def only(self, track_id: int) -> Reconstruction:
         """Return one identity with the camera, without the scene.
 

@@ -124,7 +124,9 @@ def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
         motion = build_motion(reconstruction, track, body)
         corrections = build_corrections(reconstruction, motion, body, skin)
         # A node of its own over each skeleton: Blender makes one armature of all joints below a common parent.
-        figure = gltf.add_node(world, name=f"person_{track.track_id}")
+        contact = reconstruction.contact_of(track.observations).astype(np.float64).round(2)
+        extras = {"frames": track.frames.tolist(), "foot_contact": contact.tolist()}
+        figure = gltf.add_node(world, name=f"person_{track.track_id}", extras=extras)
         joints = _add_skeleton(gltf, figure, clock, motion, skin)
         mesh = _add_person_mesh(gltf, motion, corrections, skin, shared, indices)
         node = gltf.add_node(name=f"person_{track.track_id}_mesh", mesh=mesh, skin=_add_skin(gltf, motion, joints))
