@@ -72,7 +72,7 @@ def test_reconstruct_writes_the_wanted_files_and_prints_one_json_object(clip, tm
         (["reconstruct", "{clip}", "--model", "gone.pth"], 1, "no weight file"),
         (["reconstruct", "{clip}", "--model", "tiny", "--formats", "npz,fbx"], 2, "Unknown format fbx"),
         (["reconstruct", "{clip}", "--model", "tiny", "--fps", "-3"], 2, "fps is -3.0; it must be more than 0"),
-        (["reconstruct", "{clip}", "--model", "tiny", "--start", "9"], 2, "behind the end of the clip"),
+        (["reconstruct", "{clip}", "--model", "tiny", "--start", "9"], 2, "after the end of the clip"),
         (["reconstruct", "{clip}", "--model", "tiny", "--body", "gone.npz"], 1, "gone.npz"),
         (["reconstruct", "{clip}", "--model", "tiny", "-o", "{clip}/x"], 2, "cannot be made"),
         (["reconstruct", "{text}", "--model", "tiny"], 2, "not a video or image"),
