@@ -79,6 +79,8 @@ class Frame:
     """File name of an image of a folder or zip; empty for the frames of a video."""
     begins_shot: bool = False
     """Whether what was shown before ends here: a cut, or a picture of another size."""
+    picture_px: tuple[int, int, int, int] | None = None
+    """(x0, y0, x1, y1) of the picture inside borders, pixel edges; None where it fills the frame."""
 
 
 @dataclass(frozen=True)

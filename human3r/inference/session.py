@@ -117,8 +117,12 @@ class Session:
         """How the stream is run."""
         return self.recurrence.now.options
 
-    def prepare(self, frame_rgb: np.ndarray) -> PreparedImage:
+    def prepare(self, frame_rgb: np.ndarray, picture_px: tuple[int, int, int, int] | None = None) -> PreparedImage:
         """Turn an upright ``H W 3`` uint8 frame into the network's input; stateless, may run ahead in a thread.
+
+        Args:
+            frame_rgb: The frame.
+            picture_px: The part of it that the network sees, see ``Frame``; None is all of it.
 
         Raises:
             InputError: Not such an array.
@@ -126,7 +130,13 @@ class Session:
         if frame_rgb.ndim != 3 or frame_rgb.shape[2] != 3 or frame_rgb.dtype != np.uint8 or 0 in frame_rgb.shape:
             raise InputError(f"A frame must be height x width x 3 uint8 RGB, not {frame_rgb.shape} {frame_rgb.dtype}.")
         config = self.model.config
-        return PREPARE[config.preprocess](np.ascontiguousarray(frame_rgb), config.image_size)
+        if picture_px is None:
+            return PREPARE[config.preprocess](np.ascontiguousarray(frame_rgb), config.image_size)
+        x0, y0, x1, y1 = picture_px
+        prepared = PREPARE[config.preprocess](np.ascontiguousarray(frame_rgb[y0:y1, x0:x1]), config.image_size)
+        left, top, right, bottom = prepared.source_rect_px
+        rect = (left + x0, top + y0, right + x0, bottom + y0)
+        return replace(prepared, source_rect_px=rect, source_size=(frame_rgb.shape[0], frame_rgb.shape[1]))
 
     def step(
         self,

@@ -139,7 +139,7 @@ def forward(
         session = Session(model, use_ttt3r=options.use_ttt3r, reset_interval=options.reset_interval)
 
     def prepare(frame: Frame) -> _Item:
-        return frame, session.prepare(frame.image)
+        return frame, session.prepare(frame.image, frame.picture_px)
 
     def finish(item: tuple[Advanced, np.ndarray]) -> Stepped:
         advanced, source = item

@@ -90,6 +90,7 @@ def _serve(request: dict[str, Any], output: BinaryIO) -> None:
         if not request["probe_only"]:
             for frame in source.frames():
                 header = {"type": "frame", "frame_index": frame.index, "time_s": frame.time_s, "name": frame.name}
+                header["begins_shot"] = frame.begins_shot
                 write_message(output, header, frame.image.data.cast("B"))
                 num_frames += 1
         seconds = time.process_time() - started

@@ -112,7 +112,8 @@ class FrameReader:
         if image.size != height * width * 3:
             raise MediaDecodeError("The decoder sent a frame of another size.", "Export the clip again.")
         index, time_s, name = int(message["frame_index"]), float(message["time_s"]), str(message["name"])
-        return Frame(image.reshape(height, width, 3), index, time_s, name)
+        begins_shot = bool(message.get("begins_shot"))
+        return Frame(image.reshape(height, width, 3), index, time_s, name, begins_shot)
 
     def _receive(self) -> tuple[dict[str, Any], bytearray]:
         """Return the next message that is more than a sign of progress."""

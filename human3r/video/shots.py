@@ -1,14 +1,15 @@
-"""Divide the frames of a clip into shots as they come."""
+"""Divide the frames of a clip into shots as they come, and find the picture of each inside borders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from human3r.records import Frame
+from human3r.video.borders import find_picture
 from human3r.video.shot_detection import Lookahead, ShotDetector, with_lookahead
 from human3r.video.thumbnails import Thumbnail
 
@@ -24,13 +25,14 @@ def thumbnail_of(frame: Frame) -> Thumbnail:
 
 
 def find_shots(frames: Iterable[Frame], lookahead: Lookahead | None = None) -> Iterator[Frame]:
-    """Mark the frames that begin a shot; the first frame of a clip begins none.
+    """Mark the frames that begin a shot, and the picture inside borders; the first frame of a clip begins none.
 
     Args:
         frames: In order. Those that are marked already begin a shot whatever they show.
         lookahead: How far ahead frames may be read before one is yielded.
     """
     detector = ShotDetector()
+    picture_px, is_first = None, True
     pairs = ((frame, thumbnail_of(frame)) for frame in frames)
     for (frame, thumbnail), ahead in with_lookahead(
         pairs, lookahead or Lookahead(), lambda pair: pair[0].time_s, lambda pair: pair[0].image.nbytes
@@ -43,4 +45,20 @@ def find_shots(frames: Iterable[Frame], lookahead: Lookahead | None = None) -> I
                 break
             coming.append(small)
         begins_shot = detector.begins_shot(thumbnail, coming)
-        yield replace(frame, begins_shot=frame.begins_shot or begins_shot)
+        begins_shot |= frame.begins_shot
+        if begins_shot or is_first:
+            picture_px, is_first = _picture_of_shot(frame, thumbnail, ahead), False
+        yield replace(frame, begins_shot=begins_shot, picture_px=picture_px)
+
+
+def _picture_of_shot(
+    frame: Frame, thumbnail: Thumbnail, ahead: Sequence[tuple[Frame, Thumbnail]]
+) -> tuple[int, int, int, int] | None:
+    images = [frame.image]
+    for other, small in ahead:
+        # Behind a cut there may be no borders; nor do blank frames have any.
+        if other.begins_shot or not (small.is_blank or thumbnail.is_blank or thumbnail.shows_same_place(small)):
+            break
+        if not small.is_blank:
+            images.append(other.image)
+    return find_picture(images)

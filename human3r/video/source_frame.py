@@ -26,6 +26,8 @@ class SourceFrame:
     """``H W 3`` uint8 RGB, contiguous."""
     name: str = ""
     """File name of an image of a folder or zip."""
+    begins_shot: bool = False
+    """Whether the picture has another size than the one before."""
 
 
 def to_rgb(frame: av.VideoFrame, size: tuple[int, int], first_size: tuple[int, int], limits: MediaLimits) -> np.ndarray:

@@ -245,16 +245,19 @@ class VideoSource:
         if not self.chosen:
             return
         wanted, last, delivered = set(self.chosen), self.chosen[-1], -1
-        has_changed_size = False
+        has_changed_size, size = False, None
         for index, frame in self._decode_from(self.chosen[0]):
             if index > last:
                 break
             if index not in wanted or index <= delivered or not is_wanted(index):
                 continue
-            has_changed_size |= (frame.height, frame.width) != self._coded_size
+            before, size = size, (frame.height, frame.width)
+            has_changed_size |= size != self._coded_size
             delivered = index
             image = self._orientation.apply(to_rgb(frame, self._stored_size, self._coded_size, self._limits))
-            yield SourceFrame(index, self._timeline.times_s[index], image)
+            yield SourceFrame(
+                index, self._timeline.times_s[index], image, begins_shot=before is not None and size != before
+            )
         if has_changed_size:
             self.warnings.append("The picture size changes inside the clip; later frames were fitted with borders.")
 

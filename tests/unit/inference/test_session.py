@@ -226,3 +226,16 @@ def test_a_snapshot_behind_a_cut_continues_its_shot(tiny, frames):
     restored = Session.restore(tiny, session.snapshot())
     assert torch.equal(session.step(frames[4]).pointmap_camera, restored.step(frames[4]).pointmap_camera)
     assert restored.step(frames[5]).shot == 1
+
+
+def test_borders_are_left_out_and_pixels_are_those_of_the_source(tiny, frames):
+    framed = np.zeros((100, 80, 3), np.uint8)
+    framed[20:80] = frames[0]
+    inside, alone = Session(tiny), Session(tiny)
+    framed_prediction = inside.step_prepared(inside.prepare(framed, (0, 20, 80, 80)))
+    prediction = alone.step(frames[0])
+    assert torch.equal(framed_prediction.pointmap_camera, prediction.pointmap_camera)
+    assert framed_prediction.camera.image_size == (100, 80)
+    shift = framed_prediction.camera.K - prediction.camera.K
+    assert shift[:2, 2].tolist() == pytest.approx([0, 20])
+    assert framed_prediction.source_rect_px[1] == pytest.approx(prediction.source_rect_px[1] + 20)

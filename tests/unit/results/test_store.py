@@ -175,3 +175,15 @@ def test_frames_of_a_video_have_no_names(small_body):
     assert result.frame_name is None
     assert result.shot.tolist() == [0]
     assert result.meta["shots"][0]["first_frame"] == 0
+
+
+def test_depth_maps_of_another_part_of_the_frame_fit_the_first_ones(small_body):
+    store = ResultStore(with_depth=True)
+    store.add(wall(small_body, depth_m=2.0))
+    smaller = replace(wall(small_body, depth_m=3.0, size=(20, 12)), source_rect_px=(8.0, 0.0, 24.0, 24.0), shot=1)
+    store.add(smaller)
+    result = finish(store, 10.0, {})
+    store.close()
+    assert result.depth.shape == (2, 24, 32)
+    assert np.allclose(result.depth[1, :, 8:24], 3.0)
+    assert np.allclose(result.depth_confidence[1, :, :8], 0.0)

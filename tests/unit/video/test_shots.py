@@ -111,3 +111,39 @@ def test_a_frame_that_its_source_marks_begins_a_shot_though_it_shows_the_same() 
 def test_frames_come_in_order_and_unchanged() -> None:
     frames = [Frame(np.full((*_SIZE, 3), index, np.uint8), index, float(index)) for index in range(5)]
     assert [frame.image[0, 0, 0] for frame in find_shots(frames)] == list(range(5))
+
+
+def _in_frame(pictures: Sequence[np.ndarray], rows: tuple[int, int], columns: tuple[int, int]) -> list[np.ndarray]:
+    """The pictures inside black borders."""
+    size = (_SIZE[0] + sum(rows), _SIZE[1] + sum(columns), 3)
+    framed = [np.zeros(size) for _ in pictures]
+    for frame, picture in zip(framed, pictures, strict=True):
+        frame[rows[0] : rows[0] + _SIZE[0], columns[0] : columns[0] + _SIZE[1]] = picture
+    return framed
+
+
+def _pictures(pictures: Sequence[np.ndarray]) -> list[tuple[int, int, int, int] | None]:
+    frames = (Frame(np.clip(one, 0, 255).astype(np.uint8), index, index / _FPS) for index, one in enumerate(pictures))
+    return [frame.picture_px for frame in find_shots(frames)]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [((40, 40), (0, 0)), ((0, 0), (30, 31)), ((12, 12), (20, 20))])
+def test_borders_are_found(rows, columns) -> None:
+    found = _pictures(_in_frame(_still(1, 6), rows, columns))
+    assert found == [(columns[0], rows[0], columns[0] + _SIZE[1], rows[0] + _SIZE[0])] * 6
+
+
+def test_a_picture_without_borders_fills_its_frame() -> None:
+    assert _pictures(_still(1, 6)) == [None] * 6
+
+
+def test_a_night_sky_is_no_border() -> None:
+    dark = _still(1, 6)
+    shade = np.clip(np.linspace(-1, 1.5, _SIZE[0]), 0, 1)[:, None, None]
+    assert _pictures([picture * shade for picture in dark]) == [None] * 6
+
+
+def test_a_card_with_something_small_has_no_borders() -> None:
+    card = np.zeros((*_SIZE, 3))
+    card[32:40, 50:70] = 250
+    assert _pictures([card] * 6) == [None] * 6
