@@ -121,7 +121,7 @@ class Demo:
             app_kwargs={"routes": routes, "middleware": [Middleware(Guard, settings=self.settings)]},
             theme=_theme(),
             css_paths=[_STATIC / "page.css", _STATIC / "live.css"],
-            head="".join(f"<script>{(_STATIC / name).read_text(encoding='utf-8')}</script>" for name in _SCRIPTS),
+            head=_head(),
             footer_links=["api"],
         )
         print(f"Human3R is ready: {self.url}  (Ctrl+C stops it)", flush=True)
@@ -178,6 +178,14 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
             return 1
         page.block_thread()
     return 0
+
+
+def _head() -> str:
+    """Return the page's scripts, and its ground from the first paint on: Gradio's own style comes later."""
+    light, dark = "background:#f5f6f8;color-scheme:light", "background:#0f1216;color-scheme:dark"
+    ground = f"html{{{light}}}@media(prefers-color-scheme:dark){{html{{{dark}}}}}"
+    scripts = "".join(f"<script>{(_STATIC / name).read_text(encoding='utf-8')}</script>" for name in _SCRIPTS)
+    return f"<style>{ground}</style>{scripts}"
 
 
 def _theme() -> Base:

@@ -73,11 +73,11 @@ class Actions:
             return panels.example_line(facts, outcome.step, preview)
         return panels.clip_line(facts, frames_to_use(facts, sampling), sampling, engine.seconds_per_frame, preview)
 
-    def take_recording(self, recording: str | None) -> tuple[object, object]:
+    def take_recording(self, recording: str | None) -> tuple[object, ...]:
         """Use the camera's recording as the clip."""
         if recording is None:
-            return gr.skip(), gr.skip()
-        return recording, gr.update(value=None, visible=False)
+            return gr.skip(), gr.skip(), gr.skip()
+        return recording, gr.update(value=None, visible=False), gr.update(visible=False)
 
     def reopen(self, request: gr.Request) -> Iterator[Changes]:
         """Show what the page's address names after a reload or through a link: a run, a result, an example.

@@ -20,7 +20,6 @@ LOADING = "Loading the model"
 READING = "Reading the clip"
 WRITING = "Writing the result"
 EMPTY_TEXT = "See people, place and camera in 3D. Open an example or add a clip."
-DROP = "Drop a video here, or choose one"
 EXPIRED = "This result does not exist or has expired. Reconstruct the clip again to see it."
 EXPIRED_PAGE = (
     "<!doctype html><meta charset=utf-8><title>Expired</title><style>body{font:16px/1.5 system-ui,sans-serif;"

@@ -157,16 +157,20 @@ def overlay(outcome: Outcome) -> str:
     if "overlay.mp4" not in outcome.ready:
         return ""
     height, width = outcome.image_size
+    kind = "h3-portrait" if height > width else ""
+    compare = '<button type="button" class="h3-compare" data-h3="compare" aria-pressed="false">Side by side</button>'
     return _side(
         f'<video data-h3="overlay" data-fps="{outcome.fps:.6f}" src="./viewer/{outcome.folder.token}/overlay.mp4" '
         f'muted playsinline preload="auto" width="{width}" height="{height}" tabindex="0" '
         'title="Drag to scrub, click to play" aria-label="The clip with its people drawn in, in step '
-        'with the viewer"></video>'
+        'with the viewer"></video><div class="h3-frames" aria-hidden="true"></div>'
+        f"{compare}",
+        kind,
     )
 
 
-def _side(content: str) -> str:
-    return f'<figure class="h3-side">{content}</figure>'
+def _side(content: str, kind: str = "") -> str:
+    return f'<figure class="h3-side {kind}">{content}</figure>'
 
 
 def result(outcome: Outcome, address: str | None = None, *, is_own: bool = False) -> str:

@@ -30,6 +30,7 @@ class _Page:
     clip: gr.File
     record: gr.Button
     webcam: gr.Video
+    close: gr.Button
     facts: gr.HTML
     options: list[_Option]
     reconstruct: gr.Button
@@ -71,6 +72,7 @@ def build_page(services: Services) -> gr.Blocks:
                     webcam_options=gr.WebcamOptions(mirror=False),
                     elem_id="h3-webcam",
                 )
+                close = gr.Button("Close the camera", elem_id="h3-close", size="sm", visible=False)
                 if services.engine.can_stream:
                     gr.HTML(live.controls(services.settings.max_live_s, ttl_s), elem_id="h3-live-controls")
                 facts = gr.HTML(elem_id="h3-facts")
@@ -87,7 +89,7 @@ def build_page(services: Services) -> gr.Blocks:
                 result = gr.HTML(elem_id="h3-result")
                 delete = gr.Button("Delete", elem_id="h3-delete")  # pressed by the button in ``result``
         components = _Page(
-            clip, record, webcam, facts, options, reconstruct, stop, side, status, viewer, result, delete
+            clip, record, webcam, close, facts, options, reconstruct, stop, side, status, viewer, result, delete
         )
         _connect(components, tiles, actions)
         connect_api(services)
@@ -100,7 +102,7 @@ def _example_tiles() -> list[tuple[Example, gr.Button]]:
     examples = available_examples()
     if not examples:
         return []
-    gr.HTML('<h2 class="h3-label">Or open an example</h2>')
+    gr.HTML('<h2 class="h3-label">Or open an example</h2>', elem_id="h3-examples-label")
     with gr.Row(elem_id="h3-examples"):
         tiles = [gr.Button(item.title, icon=item.icon, elem_classes="h3-tile", min_width=80) for item in examples]
     for tile in tiles:
@@ -139,8 +141,16 @@ def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], actions: Actio
     page.reconstruct.click(
         actions.run, [page.clip, *page.options], page.outputs, concurrency_limit=None, **_HIDDEN_EVENT
     )
-    page.record.click(lambda: gr.update(visible=True), None, page.webcam, queue=False, **_HIDDEN_EVENT)
-    page.webcam.stop_recording(actions.take_recording, page.webcam, [page.clip, page.webcam], **_HIDDEN_EVENT)
+    camera = [page.webcam, page.close]
+    page.record.click(lambda: (gr.update(visible=True),) * 2, None, camera, queue=False, **_HIDDEN_EVENT)
+    page.close.click(
+        lambda: (gr.update(value=None, visible=False), gr.update(visible=False)),
+        None,
+        camera,
+        queue=False,
+        **_HIDDEN_EVENT,
+    )
+    page.webcam.stop_recording(actions.take_recording, page.webcam, [page.clip, *camera], **_HIDDEN_EVENT)
     page.stop.click(actions.stop, None, None, queue=False, **_HIDDEN_EVENT)
     page.delete.click(actions.delete, None, page.outputs, queue=False, **_HIDDEN_EVENT)
     for example, tile in tiles:

@@ -45,9 +45,9 @@ def _upload(page: Page, clip: Path) -> None:
 
 def _wait_until_drawn(frame: Frame) -> None:
     """Wait until the viewer has processed its messages and drawn the result."""
-    frame.wait_for_function("h3r.player.isPosed && __viserMutable.messageQueue.length === 0")
+    frame.wait_for_function("h3r.player.isPosed")
     frame.evaluate(
-        "count => new Promise(done => { const next = () => count-- ? (__viserMutable.requestRender(),"
+        "count => new Promise(done => { const next = () => count-- ? (h3r.client.send(),"
         " requestAnimationFrame(next)) : done(); next(); })",
         _DRAWINGS,
     )
@@ -117,11 +117,11 @@ def _example(visit: Visit, number: int = 0, part: float = 0.45) -> None:
 def _views(visit: Visit) -> None:
     visit.page.locator("button.h3-tile").nth(2).click()
     viewer = _result(visit.page)
-    for name in ("Follow", "Camera", "Top", "World"):
+    for name in ("Follow", "Through the camera", "From above", "Overview"):
         viewer.locator(".h3p-views").get_by_role("button", name=name).click()
         _wait_until_drawn(viewer)
-        visit.shoot(f"_{name.lower()}")
-    viewer.get_by_role("button", name="This moment").click()
+        visit.shoot(f"_{name.lower().replace(' ', '_')}")
+    viewer.get_by_role("button", name="This frame's points").click()
     _wait_until_drawn(viewer)
 
 

@@ -103,7 +103,7 @@ def _take(name: str, browser: Browser, folder: Path, engine: PausableEngine, url
         page = context.new_page()
         page.set_default_timeout(_TIMEOUT_MS)
         page.on("pageerror", lambda error: print(f"{name}: page error: {error}"))
-        page.goto(url)
+        page.goto(f"{url}?example=")
         page.get_by_role("button", name="Reconstruct").wait_for()
         return page
 

@@ -196,7 +196,7 @@ def _draw_marks(image: np.ndarray, people: OverlayPeople, K: np.ndarray, style: 
         if style.draw_skeleton:
             _draw_skeleton(draw, uv, is_ahead, color, unit)
         if style.draw_labels and is_ahead[Joint.HEAD]:
-            _draw_label(draw, uv[Joint.HEAD], K[1, 1] * 0.22 / joints[Joint.HEAD, 2], str(track), color, unit)
+            _draw_label(draw, uv[Joint.HEAD], K[1, 1] * 0.22 / joints[Joint.HEAD, 2], str(track + 1), color, unit)
     return np.asarray(canvas)
 
 

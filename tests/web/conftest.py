@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -156,24 +157,34 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
+def _open(chromium, contexts: list, url: str, **options: object):
+    """Open a page in a context of its own, which is added to ``contexts``."""
+    options = {"viewport": {"width": 900, "height": 640}, "ignore_https_errors": True, **options}
+    contexts.append(chromium.new_context(**options))
+    contexts[-1].add_init_script(COUNT_DRAWINGS)
+    page = contexts[-1].new_page()
+    page.set_default_timeout(BROWSER_LIMIT_MS)
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.goto(url if "?" in url else f"{url}?example=")  # nothing plays at first
+    page.get_by_role("button", name="Reconstruct").wait_for()
+    return page
+
+
 @pytest.fixture
 def open_page(chromium) -> Iterator[object]:
     """Open pages in contexts of their own; two that draw at once starve a small machine."""
     contexts = []
+    yield partial(_open, chromium, contexts)
+    for context in contexts:
+        context.close()
 
-    def open_one(url: str, **options: object):
-        options = {"viewport": {"width": 900, "height": 640}, "ignore_https_errors": True, **options}
-        contexts.append(chromium.new_context(**options))
-        contexts[-1].add_init_script(COUNT_DRAWINGS)
-        page = contexts[-1].new_page()
-        page.set_default_timeout(BROWSER_LIMIT_MS)
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.goto(url if "?" in url else f"{url}?example=")  # nothing plays at first
-        page.get_by_role("button", name="Reconstruct").wait_for()
-        return page
 
-    yield open_one
+@pytest.fixture(scope="module")
+def example_page(chromium, app: App) -> Iterator[object]:
+    """The first screen as a visitor meets it who asks for less motion: an example, still; one page for a whole file."""
+    contexts = []
+    yield _open(chromium, contexts, f"{app.url}?", reduced_motion="reduce", color_scheme="dark")
     for context in contexts:
         context.close()
 

@@ -9,14 +9,98 @@ pytestmark = [pytest.mark.web, pytest.mark.timeout(1800)]
 IS_SEEN = "(name) => __viserSceneTree.getState()[name].effectiveVisibility"
 
 
-@pytest.fixture
-def example(page):
-    """The page with an example open, and the frame of its viewer, paused at the start."""
-    page.locator("button.h3-tile").last.click()
-    viewer = page.locator("[data-h3=recording] iframe").element_handle().content_frame()
-    viewer.wait_for_function("window.h3r && h3r.player")
+DROP = """name => {
+  const carried = new DataTransfer();
+  carried.items.add(new File(["x".repeat(50)], name, { type: "video/mp4" }));
+  for (const kind of ["dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def example(example_page):
+    """The first screen, and the frame of its viewer, at the start."""
+    viewer = example_page.locator("[data-h3=recording] iframe").element_handle().content_frame()
+    viewer.wait_for_function("window.h3r && h3r.player && document.documentElement.matches('.h3p-ready')")
     viewer.evaluate("h3r.player.seek(0)")
-    return page, viewer
+    return example_page, viewer
+
+
+def test_the_first_screen_is_an_example_that_stands_still_for_who_wants_less_motion(example) -> None:
+    page, viewer = example
+
+    assert "made earlier from every third frame" in page.locator(".h3-status").inner_text()
+    assert page.locator("#h3-clip").inner_text().strip() == "Drop a video here, or choose one"
+    assert not viewer.evaluate("h3r.player.isPlaying")
+    assert viewer.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(23, 27, 33)"
+    names = viewer.locator(".h3p-views button").all_inner_texts()
+    assert names == ["Overview", "Follow", "Through the camera", "From above"]
+
+
+def test_a_person_who_is_pointed_at_or_chosen_is_framed_in_viewer_and_video_and_measured(example) -> None:
+    page, viewer = example
+    viewer.evaluate("h3r.player.people.choose(1)")
+
+    page.locator(".h3-frames i").wait_for(state="attached")
+    assert viewer.evaluate("!h3r.player.people.frame.hidden")
+    assert viewer.locator(".h3p-facts:not([hidden]) dt").all_inner_texts()[:3] == ["Height", "Path", "Mean speed"]
+    viewer.evaluate("h3r.player.people.choose(1)")
+    page.locator(".h3-frames i").wait_for(state="detached")
+    box = viewer.evaluate("h3r.player.people.inPicture(1)")
+    page.locator("[data-h3=overlay]").evaluate(
+        """(video, [x0, y0, x1, y1]) => {
+          const { left, top, width, height } = video.getBoundingClientRect();
+          const at = { clientX: left + (x0 + x1) / 2 * width, clientY: top + (y0 + y1) / 2 * height };
+          video.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, buttons: 0, ...at }));
+        }""",
+        box,
+    )
+    viewer.wait_for_function("h3r.player.people.hovered === 1")
+    viewer.evaluate("h3r.player.people.hover(null)")
+
+
+def test_two_points_give_a_distance_in_metres_or_feet(example) -> None:
+    _, viewer = example
+    said = viewer.evaluate(
+        """() => {
+          const { measure } = h3r.player;
+          measure.turn(true);
+          measure.add([0, 0, 0]);
+          measure.add([0, 0, 2]);
+          return [measure.text, (measure.usesFeet = true, measure.text), (measure.usesFeet = false)];
+        }"""
+    )
+    hit = viewer.evaluate("h3r.client.hit([h3r.client.canvas.clientWidth / 2, h3r.client.canvas.clientHeight / 2])")
+    viewer.evaluate("h3r.player.measure.turn(false)")
+
+    assert said[0].startswith("2.00 m")
+    assert said[1].startswith("6.6 ft")
+    assert len(hit) == 3
+
+
+def test_who_is_followed_and_away_is_said_to_be_away(example) -> None:
+    _, viewer = example
+    viewer.evaluate(
+        """() => {
+          const { stage, scene } = h3r.player, [{ id }] = scene.people, { frames } = stage.tape.bodies.get(id);
+          h3r.player.follow(id);
+          h3r.player.seek(stage.times_s[[...stage.times_s.keys()].find((frame) => !frames.includes(frame))]);
+        }"""
+    )
+
+    assert viewer.locator(".h3p-notice").inner_text() == "Person 1 is not in view now."
+    viewer.evaluate("h3r.player.viewButtons.world.click()")
+    assert not viewer.locator(".h3p-notice").is_visible()
+
+
+def test_a_clip_that_is_dropped_on_the_page_or_the_viewer_is_taken_and_replaces_the_last(example) -> None:
+    page, viewer = example
+
+    page.evaluate(DROP, "first.mp4")
+    page.locator("#h3-clip .file-preview", has_text="first").wait_for()
+    viewer.evaluate(DROP, "second.mp4")
+    page.locator("#h3-clip .file-preview", has_text="second").wait_for()
 
 
 def test_a_hidden_person_stays_hidden_while_the_timeline_moves(example) -> None:
@@ -28,7 +112,7 @@ def test_a_hidden_person_stays_hidden_while_the_timeline_moves(example) -> None:
     viewer.wait_for_function(f"!({IS_SEEN})('{node}')")
     for part in (0.7, 0.2, 0.5):
         viewer.evaluate(f"h3r.player.seek({part} * h3r.player.end_s)")
-    viewer.wait_for_function("__viserMutable.messageQueue.length === 0")
+    viewer.wait_for_function("h3r.client.isIdle")
 
     assert viewer.evaluate(IS_SEEN, node) is False
 
@@ -36,12 +120,12 @@ def test_a_hidden_person_stays_hidden_while_the_timeline_moves(example) -> None:
 def test_the_camera_view_stands_where_the_camera_stood_and_hides_its_pictures(example) -> None:
     _, viewer = example
     viewer.evaluate("h3r.player.seek(0.6 * h3r.player.end_s)")
-    viewer.get_by_role("button", name="Camera", exact=True).first.evaluate("button => button.click()")
+    viewer.get_by_role("button", name="Through the camera", exact=True).first.evaluate("button => button.click()")
     viewer.wait_for_function(f"!({IS_SEEN})('/camera/current')")
 
     distance = """() => {
-      const [x, y, z] = h3r.player.stage.camera().position, eye = __viserMutable.camera.position;
-      return Math.hypot(eye.x + x, eye.y - y, eye.z + z);
+      const stood = h3r.player.stage.camera().position, eye = h3r.client.view.position;
+      return Math.hypot(...stood.map((value, axis) => value - eye[axis]));
     }"""
     viewer.wait_for_function(f"({distance})() < 0.02")
 
@@ -62,6 +146,12 @@ def test_the_video_follows_the_viewer_and_leads_it(example) -> None:
 
 def test_keys_step_and_play(example) -> None:
     page, viewer = example
+    viewer.evaluate("h3r.player.seek(0)")
+    page.locator("body").press("End")
+    viewer.wait_for_function("h3r.player.stage.frame === h3r.player.stage.times_s.length - 1")
+    page.locator("body").press("Home")
+    viewer.wait_for_function("h3r.player.stage.frame === 0")
+    assert page.evaluate("scrollY") == 0
     page.locator("body").press("ArrowRight")
     viewer.wait_for_function("h3r.player.stage.frame === 1")
     page.locator("body").press("ArrowLeft")
@@ -72,7 +162,8 @@ def test_keys_step_and_play(example) -> None:
 
 def test_the_link_opens_the_result_again_and_a_dead_one_says_so(example, app) -> None:
     page, _ = example
-    page.wait_for_function("new URL(location.href).searchParams.get('result')")
+    page.locator("button.h3-tile").last.click()
+    page.wait_for_function("new URL(location.href).searchParams.get('example')")
     page.reload()
     page.locator("[data-h3=recording] iframe").wait_for()
     assert page.locator(".h3-downloads a").first.inner_text() == "scene.glb"

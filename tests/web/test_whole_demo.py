@@ -134,7 +134,7 @@ def test_a_tour_of_the_timeline_with_overlay_in_step_both_ways_and_hidden_people
     tracks = player.evaluate("window.h3r.player.scene.people.map(person => person.id)")
     shown = {track: share_of_hue(seek(page, player, 0.5 * last_s(player)), track) for track in tracks}
     track = max(shown, key=shown.get)
-    player.evaluate("track => document.querySelector(`[aria-label='Show Person ${track}']`).click()", track)
+    player.evaluate("track => document.querySelector(`[aria-label='Show Person ${track + 1}']`).click()", track)
     hidden = [
         share_of_hue(settled(player, lambda: canvas_picture(player)), track)
         for part in (0.5, 0.3, 0.5)

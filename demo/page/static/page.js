@@ -3,6 +3,7 @@
   "use strict";
   const find = (name) => document.querySelector('[data-h3="' + name + '"]');
   const recording = () => document.querySelector("[data-h3=recording] iframe");
+  const stage = () => document.getElementById("h3-stage");
   const viewer = () => document.querySelector(".h3-viewer iframe");  // of a recording or of an active run
   const send = (message) => {
     const frame = viewer();
@@ -30,6 +31,40 @@
     if (!frame || event.source !== frame.contentWindow || !event.data || event.data.h3r !== "frame") return;
     viewerFrame = event.data.i;
     followViewer();
+    drawFrames(event.data.people || []);
+  });
+
+  // People who are pointed at or chosen get a frame over the video, too, and pointing there counts in the viewer.
+  let framed = [];
+  window.addEventListener("resize", () => drawFrames(framed));
+  function drawFrames(people) {
+    framed = people;
+    const video = find("overlay"), layer = video && video.parentElement.querySelector(".h3-frames");
+    if (!layer) return;
+    const { x, y, width, height } = pictureOf(video);
+    layer.replaceChildren(...people.map(({ color, box: [x0, y0, x1, y1] }) => {
+      const frame = document.createElement("i");
+      frame.style.cssText = `left:${x + x0 * width}px;top:${y + y0 * height}px;width:${(x1 - x0) * width}px;`
+        + `height:${(y1 - y0) * height}px;border-color:rgb(${color})`;
+      return frame;
+    }));
+  }
+  // The part of the video's element that the picture fills.
+  function pictureOf(video) {
+    const { clientWidth, clientHeight } = video, ratio = video.videoWidth / video.videoHeight || clientWidth / clientHeight;
+    const width = Math.min(clientWidth, clientHeight * ratio), height = width / ratio;
+    return { x: video.offsetLeft + (clientWidth - width) / 2, y: video.offsetTop + (clientHeight - height) / 2, width, height };
+  }
+  function sendPoint(name, video, event) {
+    const { left, top } = video.parentElement.getBoundingClientRect(), { x, y, width, height } = pictureOf(video);
+    send({ h3r: name, x: (event.clientX - left - x) / width, y: (event.clientY - top - y) / height });
+  }
+  document.addEventListener("pointermove", (event) => {
+    const video = event.target.closest && event.target.closest("[data-h3=overlay]");
+    if (video && event.buttons === 0) sendPoint("point", video, event);
+  });
+  document.addEventListener("pointerout", (event) => {
+    if (event.target.matches && event.target.matches("[data-h3=overlay]")) send({ h3r: "point", x: -9, y: -9 });
   });
 
   // Seeks of the video by the visitor move the viewer.
@@ -53,8 +88,11 @@
     const time_s = drag.from_s + part * drag.video.duration;
     if (drag.hasMoved) seekViewer(drag.video, Math.min(Math.max(0, time_s), drag.video.duration - 1e-3));
   });
-  document.addEventListener("pointerup", () => {
-    if (drag && !drag.hasMoved) send({ h3r: "toggle" });
+  document.addEventListener("pointerup", (event) => {
+    if (drag && !drag.hasMoved) {
+      send({ h3r: "toggle" });
+      sendPoint("choose", drag.video, event);
+    }
     drag = null;
   });
   document.addEventListener("pointercancel", () => { drag = null; });
@@ -65,6 +103,47 @@
       event.target.accept = "video/*,image/*,.gif,.zip,.mkv";
     }
   }, true);
+
+  // Gradio's own words for the upload are three lines about "files".
+  function nameUpload() {
+    const place = document.querySelector("#h3-clip button.center .wrap, #h3-clip button .wrap");
+    if (place && !place.dataset.h3) {
+      place.dataset.h3 = "drop";
+      place.textContent = "Drop a video here, or choose one";
+      place.closest("button").setAttribute("aria-label", place.textContent);
+    }
+  }
+
+  // A clip may be dropped anywhere, also on the viewer, which hands it over; a new one replaces the old.
+  const carriesFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+  function take(file) {
+    const input = document.querySelector("#h3-clip input[type=file]");
+    if (!input) {
+      const remove = document.querySelector("#h3-clip button[aria-label=Clear], #h3-clip .top-panel button");
+      if (remove) remove.click();
+      setTimeout(() => take(file), 50);
+      return;
+    }
+    const files = new DataTransfer();
+    files.items.add(file);
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
+    document.addEventListener(name, (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      stage().classList.toggle("h3-dropping", name.startsWith("drage") || name === "dragover");
+      if (name === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+    }, true);
+  }
+  window.addEventListener("message", (event) => {
+    const frame = viewer();
+    if (!frame || event.source !== frame.contentWindow || !event.data) return;
+    if (event.data.h3r === "drop") take(event.data.file);
+    if (event.data.h3r === "dragging") stage().classList.toggle("h3-dropping", event.data.isOver);
+  });
 
   // The address names what is shown, so that a reload shows it again; the cookie says that it is the same visitor.
   function remember(viewer) {
@@ -89,6 +168,7 @@
     const isNew = (selector) => changes.some((change) => [...change.addedNodes].some((node) =>
       node.querySelector && (node.matches(selector) || node.querySelector(selector))));
     remember(document.querySelector(".h3-viewer"));
+    nameUpload();
     if (isNew(".h3-problem")) show(document.querySelector(".h3-problem"), "center");
     if (!isNew("iframe")) return;
     viewerFrame = ownSeek_s = null;
@@ -103,6 +183,12 @@
     if (button.dataset.h3 === "theme") {
       const isDark = document.body.classList.toggle("dark");
       send({ h3r: "theme", dark: isDark });
+    }
+    if (button.dataset.h3 === "compare") {
+      const isOn = stage().classList.toggle("h3-side-by-side");
+      button.setAttribute("aria-pressed", String(isOn));
+      send({ h3r: "view", name: isOn ? "camera" : "world" });
+      drawFrames(framed);
     }
     if (button.dataset.h3 === "delete" && window.confirm("Delete this result and its files now?")) {
       document.getElementById("h3-delete").click();
@@ -132,6 +218,8 @@
     if (event.code === "Space") send({ h3r: "toggle" });
     else if (event.code === "ArrowRight") send({ h3r: "step", frames: 1 });
     else if (event.code === "ArrowLeft") send({ h3r: "step", frames: -1 });
+    else if (event.code === "Home") send({ h3r: "step", frames: -1e6 });
+    else if (event.code === "End") send({ h3r: "step", frames: 1e6 });
     else return;
     event.preventDefault();
   });

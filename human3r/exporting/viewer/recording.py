@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
@@ -134,8 +135,19 @@ def player_scene(
     """Return what does not move as a recording without duration, with the motion tape in its last message."""
     with _built(reconstruction, body, clip, surface) as (server, facts, frames):
         recorder = viser_scene.Recorder(server)
-        send_chunk(recorder.send, TapeWriter().chunk(frames, facts))
+        send_chunk(recorder.send, TapeWriter().chunk(frames, facts | _lengths(reconstruction, body)))
         return recorder.finish()
+
+
+def _lengths(reconstruction: Reconstruction, body: SmplxBody) -> dict[str, object]:
+    """Return everyone's height, and how sure lengths are where the result says so (relative standard deviation)."""
+    betas = torch.as_tensor(reconstruction.track_betas, dtype=torch.float32)
+    rest = body.rest_vertices(betas, torch.zeros_like(betas))
+    heights_m = [round(float(np.ptp(vertices[:, 1].numpy())), 3) for vertices in rest]
+    ids = [str(track) for track in reconstruction.track_id.tolist()]
+    known = reconstruction.meta.get("distances")
+    deviation = known.get("standard_deviation") if isinstance(known, dict) else None
+    return {"heights_m": dict(zip(ids, heights_m, strict=True)), "scale_sd": deviation}
 
 
 @contextmanager

@@ -23,12 +23,13 @@ Send = Callable[[object], None]
 """Takes one viser message: to the clients of a live server, or into a recording."""
 
 GRID_SIZE_M = 40.0
-PATH_COLOR = (255, 140, 26)
+PATH_COLOR = (122, 130, 144)
+"""Of the filming camera: no person has it."""
 THUMBNAIL_PX = 128
 """Longer side of the pictures in cameras: 2 to 3 kB each."""
 _QUANTUM = 2.0**14
 """Poses are rounded to 1/16384 (0.06 mm): the cut mantissas make recordings compress to half the size."""
-_LABEL_LIFT_M = 0.28
+_LABEL_LIFT_M = 0.22
 _TRAIL_SIGMA_FRAMES = 2.0
 
 
@@ -87,7 +88,7 @@ def add_person(
         skin_weights=weights,
         color=color,
     )
-    server.scene.add_label(f"{name}/label", f"{track_id}", anchor="bottom-center", font_screen_scale=1.15)
+    server.scene.add_label(f"{name}/label", f"{track_id + 1}", anchor="bottom-center", font_screen_scale=1.15)
 
 
 def pose_person(send: Send, track_id: int, quat_wxyz: np.ndarray, positions: np.ndarray, head_top: np.ndarray) -> None:
@@ -140,7 +141,7 @@ def add_trail(server: viser.ViserServer, track_id: int, pelvis: np.ndarray) -> N
 
     A line that is drawn again comes back visible, so viewers hide the node above it.
     """
-    trail = _smoothed(pelvis) * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.01, 0.0])
+    trail = _smoothed(pelvis) * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.03, 0.0])
     add_polyline(server, f"{person_node(track_id)}/trail/line", trail, person_color(track_id))
 
 

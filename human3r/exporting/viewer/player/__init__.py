@@ -1,8 +1,9 @@
 """The player: our timeline, views and layers over viser's client, for results, offline HTML and runs that go on.
 
 ``fit.js`` prepares the client and ``client.js`` talks to it; ``tape.js`` reads the motion tape, ``stage.js`` shows any
-moment of it, ``moments.js`` the points of single frames, ``camera.js`` moves the viewer, ``panel.js`` and ``layers.js``
-are what the visitor uses, made of ``widgets.js``; ``start.js`` begins. Tested with viser 1.1.1 only.
+moment of it, ``moments.js`` the points of single frames, ``camera.js`` moves the viewer and ``keep.js`` keeps where it
+stands. ``panel.js``, ``layers.js``, ``people.js``, ``measure.js`` and ``labels.js`` are what the visitor uses, made of
+``widgets.js``; ``start.js`` begins. Tested with viser 1.1.1 only.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 _SCRIPTS = (
-    *("fit.js", "client.js", "tape.js", "stage.js", "moments.js", "camera.js"),
-    *("widgets.js", "layers.js", "panel.js", "start.js"),
+    *("fit.js", "client.js", "tape.js", "stage.js", "moments.js", "camera.js", "keep.js"),
+    *("widgets.js", "labels.js", "measure.js", "people.js", "layers.js", "panel.js", "start.js"),
 )
 
 

@@ -39,6 +39,49 @@
       client().requestRender();
     },
 
+    // Where the viewer stands, and the point it looks at, in the scene's coordinates.
+    get view() {
+      const { camera, cameraControl } = client(), target = cameraControl.getTarget(camera.position.clone());
+      return { position: toThree(camera.position.toArray()), look_at: toThree(target.toArray()) };
+    },
+
+    // A point of the scene in pixels of the canvas, or null behind the viewer.
+    toPixels(point) {
+      const { camera, canvas } = client(), [x, y, z] = toThree(point);
+      const seen = camera.position.clone().set(x, y, z).project(camera);
+      if (seen.z > 1) return null;
+      return [(seen.x + 1) / 2 * canvas.clientWidth, (1 - seen.y) / 2 * canvas.clientHeight];
+    },
+
+    // The scene's point under a pixel: of the drawn points and surfaces near it the foremost, or else the floor.
+    hit([x, y], near_px = 8) {
+      const { camera, canvas, scene } = client(), { clientWidth, clientHeight } = canvas;
+      const vector = camera.position.clone(), transform = camera.projectionMatrix.clone();
+      let best = null, best_score = Infinity;
+      scene.traverseVisible((node) => {
+        const points = (node.isPoints || (node.isMesh && !node.isSkinnedMesh)) && node.geometry.attributes.position;
+        if (!points || node.isInstancedMesh || points.count < 100) return;
+        const toClip = transform.multiplyMatrices(camera.projectionMatrix, camera.matrixWorldInverse).multiply(node.matrixWorld);
+        for (let index = 0; index < points.count; index++) {
+          vector.set(points.getX(index), points.getY(index), points.getZ(index)).applyMatrix4(toClip);
+          if (vector.z > 1) continue;
+          const off_px = Math.hypot((vector.x + 1) / 2 * clientWidth - x, (1 - vector.y) / 2 * clientHeight - y);
+          const score = vector.z + 1e-6 * off_px;
+          if (off_px > near_px || score >= best_score) continue;
+          best_score = score;
+          best = [node, index];
+        }
+      });
+      if (best) {
+        const [node, index] = best, points = node.geometry.attributes.position;
+        vector.set(points.getX(index), points.getY(index), points.getZ(index)).applyMatrix4(node.matrixWorld);
+        return toThree(vector.toArray());
+      }
+      vector.set(2 * x / clientWidth - 1, 1 - 2 * y / clientHeight, 0.5).unproject(camera).sub(camera.position);
+      const steps = -camera.position.y / vector.y;
+      return steps > 0 ? toThree(vector.multiplyScalar(steps).add(camera.position).toArray()) : null;
+    },
+
     // Move along with a point, keeping distance and direction to it.
     moveTo(point) { client().cameraControl.moveTo(...toThree(point), false); },
   };

@@ -8,8 +8,21 @@
     return matchMedia("(prefers-color-scheme: dark)").matches;
   };
 
+  // Before the first paint; the veil over the scene goes when it is drawn.
+  document.documentElement.classList.add("h3p-page");
+  document.documentElement.classList.toggle("h3p-dark", h3r.wantsDark());
+
+  h3r.NO_WEBGL = "This browser cannot draw in 3D: WebGL is off or missing. Turn on hardware acceleration, or use another "
+    + "browser. The video and the files work without it.";
+
   function drawsInSoftware() {
-    const gl = document.createElement("canvas").getContext("webgl");
+    const canvas = document.createElement("canvas"), gl = canvas.getContext("webgl2") || canvas.getContext("webgl");
+    if (!gl) {
+      document.documentElement.classList.add("h3p-no-webgl");
+      document.addEventListener("DOMContentLoaded", () => {
+        Object.assign(document.body.appendChild(document.createElement("p")), { className: "h3p-sorry", textContent: h3r.NO_WEBGL }).setAttribute("role", "alert");
+      });
+    }
     const names = gl && gl.getExtension("WEBGL_debug_renderer_info");
     const found = names && /swiftshader|llvmpipe|software|basic render/i.test(gl.getParameter(names.UNMASKED_RENDERER_WEBGL));
     if (gl && gl.getExtension("WEBGL_lose_context")) gl.getExtension("WEBGL_lose_context").loseContext();

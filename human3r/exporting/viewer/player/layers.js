@@ -15,12 +15,17 @@
       this._known = new Set();
       const button = make(player.root, "button", "h3p-gear h3p-card", { type: "button", label: "People and layers", title: "People and layers", expanded: "false" }, icon("layers"));
       const panel = make(player.root, "div", "h3p-layers h3p-card", { hidden: true });
-      const open = (isOpen) => { panel.hidden = !isOpen; button.setAttribute("aria-expanded", String(isOpen)); };
+      const open = (isOpen) => {
+        panel.hidden = !isOpen;
+        button.setAttribute("aria-expanded", String(isOpen));
+        document.documentElement.classList.toggle("h3p-open", isOpen);
+      };
       button.onclick = () => open(panel.hidden);
-      open(window.innerWidth > 760 && window.innerHeight > 420);
-      make(panel, "h2", "", { textContent: "People" });
-      this.nobody = make(panel, "p", "h3p-none", { textContent: player.isLive ? "Nobody so far." : "Nobody was found in this clip." });
-      this.list = make(panel, "ul", "", {});
+      // The view ends where the panel begins; on a phone the panel is a sheet that is opened when it is wanted.
+      const fits = () => window.innerWidth > 760 && window.innerHeight > 420;
+      open(fits());
+      window.addEventListener("resize", () => { if (!fits()) open(false); });
+      player.people = new h3r.People(player, panel);
       make(panel, "h2", "", { textContent: "Show" });
       const layers = make(panel, "div", "h3p-chips", {});
       this._toggle(layers, "Labels", (isOn) => { this.stage.labels = isOn; });
@@ -30,6 +35,7 @@
       if (this.hasSurface) this.stage.setVisible("/floor", false);
       this._toggle(layers, "Floor", (isOn) => this.stage.setVisible("/floor", isOn), !this.hasSurface);
       this.trails = true;
+      player.measure.build(panel);
       if (player.scene.point_bands.length || this.hasSurface || player.isLive || h3r.Moments.areThere()) this._buildScene(panel);
       this.grow();
     }
@@ -37,11 +43,10 @@
     // Take up who and what has come since the last call.
     grow() {
       const { people, point_bands, surface } = this.player.scene;
-      this.nobody.hidden = people.length > 0;
+      this.player.people.grow();
       for (const person of people) {
         if (this._known.has(person.id)) continue;
         this._known.add(person.id);
-        this._addPerson(person);
         if (!this.trails) this._showTrails();
       }
       for (const name of point_bands) {
@@ -71,35 +76,21 @@
       for (const person of this.player.scene.people) this.stage.setVisible(`/people/person_${person.id}/trail`, this.trails);
     }
 
-    _addPerson(person) {
-      const name = `Person ${person.id}`, row = make(this.list, "li", "", {});
-      const eye = make(row, "button", "h3p-eye", { type: "button", pressed: "true", label: `Show ${name}`, title: "Show or hide" },
-        `<i style="background:rgb(${person.color})"></i><span>${name}</span>${icon("eye")}`);
-      eye.onclick = () => {
-        const isOn = eye.getAttribute("aria-pressed") !== "true";
-        eye.setAttribute("aria-pressed", String(isOn));
-        this.stage.setVisible(`/people/person_${person.id}`, isOn);
-      };
-      const follow = make(row, "button", "h3p-follow", { type: "button", textContent: "Follow", pressed: "false", label: `Follow ${name}` });
-      follow.dataset.id = person.id;
-      follow.onclick = () => this.player.follow(person.id);
-    }
-
     _buildScene(panel) {
       make(panel, "h2", "", { textContent: "Scene" });
       const scene = this.player.scene, chips = make(panel, "div", "h3p-chips", {});
       const showPoints = () => scene.point_bands.forEach((name, band) => this.stage.setVisible(name, this.arePointsSeen && band >= this.dropped));
       const showSurface = () => scene.surface.forEach((name) => this.stage.setVisible(name, this.isSurfaceSeen));
       const whole = [];
-      if (this.hasSurface || this.player.isLive) whole.push(this._toggle(chips, "Surface", (isOn) => { this.isSurfaceSeen = isOn; showSurface(); }));
+      if (this.hasSurface || this.player.isLive) whole.push(this._toggle(chips, "Scene without people", (isOn) => { this.isSurfaceSeen = isOn; showSurface(); }));
       if (scene.point_bands.length || this.player.isLive) {
-        this.points = this._toggle(chips, this.hasSurface || this.player.isLive ? "Points" : "Whole scene",
+        this.points = this._toggle(chips, this.hasSurface || this.player.isLive ? "Points" : "Scene without people",
           (isOn) => { this.arePointsSeen = isOn; showPoints(); }, this.arePointsSeen);
         whole.push(this.points);
       }
       if (h3r.Moments.areThere()) {
         let before = [];
-        this._toggle(chips, "This moment", (isOn) => {
+        this._toggle(chips, "This frame's points", (isOn) => {
           // In place of the whole scene, and the real people in place of the bodies.
           const isPressed = (chip) => chip.getAttribute("aria-pressed") === "true";
           if (isOn) before = whole.filter(isPressed);
@@ -115,7 +106,8 @@
       });
       const count = scene.point_bands.length;
       if (count > 1 && !this.player.isLive) {
-        this._range(panel, "Confidence", 1, count, count, (value) => Math.round(100 * value / count) + " %",
+        this._range(panel, "Points shown", 1, count, count,
+          (value) => (value === count ? "all" : "surest " + Math.round(100 * value / count) + " %"),
           (value) => { this.dropped = count - value; showPoints(); });
       }
     }

@@ -5,6 +5,7 @@
   const { make, icon } = h3r;
   const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
   const CATCH_UP_S = 0.25;
+  const NUM_FRAMES_VEILED = 4;   // meshes and textures arrive over several
   const SOFTWARE_PAUSE_MS = 60;  // between two moments, where the processor draws
 
   h3r.Player = class Player {
@@ -19,14 +20,20 @@
       this.time_s = 0;
       this.speed = 1;
       this.loops = !isLive;
-      this.isPlaying = true;
+      this.isPlaying = isLive || !matchMedia("(prefers-reduced-motion: reduce)").matches;
       this.root = make(document.body, "div", "h3p", { id: "h3p" });
+      this.labels = new h3r.Labels(this);
+      this.measure = new h3r.Measure(this);
+      this.notice = make(this.root, "p", "h3p-notice h3p-card", { hidden: true });
+      this.notice.setAttribute("role", "status");
       this._buildViews();
       this._buildBar();
       this.layers = new h3r.Layers(this);
       this.grow();
       this._listen();
       this.show(0);
+      h3r.Keep.restore(this);
+      this._unveil();
       let before = performance.now();
       const pause_ms = h3r.drawsInSoftware ? SOFTWARE_PAUSE_MS : 0;
       const tick = (now) => {
@@ -34,6 +41,8 @@
           this._advance(Math.min(0.5, (now - before) / 1000));
           before = now;
         }
+        this._follow();
+        h3r.Keep.tick(this, now);
         requestAnimationFrame(tick);
       };
       requestAnimationFrame(tick);
@@ -41,6 +50,37 @@
 
     // Whether the client has taken in everything of this moment.
     get isPosed() { return h3r.client.isIdle; }
+
+    // What lies over the canvas moves with the view.
+    _follow() {
+      this.labels.tick();
+      this.measure.tick();
+      if (this.people.hovered !== null || this.people.chosen !== null) this.people.tick();
+    }
+
+    // The name of a person on the page; people count from 1.
+    static nameOf(id) { return `Person ${id + 1}`; }
+
+    // Take the veil off once the scene is drawn.
+    _unveil() {
+      let left = NUM_FRAMES_VEILED;
+      const look = () => {
+        if (left-- > 0) { requestAnimationFrame(look); return; }
+        document.documentElement.classList.add("h3p-ready");
+        this._hint();
+      };
+      look();
+    }
+
+    _hint() {
+      const name = "h3r_hint";
+      try { if (localStorage.getItem(name)) return; localStorage.setItem(name, "1"); } catch (error) { return; }
+      const hint = make(this.root, "p", "h3p-hint h3p-card", { textContent: "Drag to turn, scroll to zoom" });
+      const remove = () => hint.remove();
+      h3r.client.canvas.addEventListener("pointerdown", remove, { once: true });
+      h3r.client.canvas.addEventListener("wheel", remove, { once: true, passive: true });
+      setTimeout(remove, 8000);
+    }
 
     get end_s() { return this.stage.last_s + 1 / this.scene.fps; }
 
@@ -63,11 +103,15 @@
       this.stage.show(at);
       this.views.tick();
       this.moments.tick();
+      this.people.tick();
+      const lost = this.views.mode === "follow" && !this.stage.isPresent(this.views.subject);
+      this.notice.hidden = !lost;
+      if (lost) this.notice.textContent = `${h3r.Player.nameOf(this.views.subject)} is not in view now.`;
       this.slider.value = String(this.time_s);
       this.slider.style.setProperty("--done", (100 * this.time_s / this.end_s).toFixed(2) + "%");
       this.clock.textContent = this.time_s.toFixed(1) + " / " + this.end_s.toFixed(1) + " s";
       this.slider.setAttribute("aria-valuetext", this.clock.textContent);
-      this._notify();
+      this.notify();
     }
 
     play(isPlaying) {
@@ -119,8 +163,8 @@
       this.show(time_s);
     }
 
-    _notify() {
-      const message = { h3r: "frame", i: this.stage.frame, time_s: this.time_s, plays: this.isPlaying };
+    notify() {
+      const message = { h3r: "frame", i: this.stage.frame, time_s: this.time_s, plays: this.isPlaying, people: this.people.message };
       const text = JSON.stringify(message);
       if (text === this._notified) return;
       this._notified = text;
@@ -134,10 +178,10 @@
         this.viewButtons[name] = make(bar, "button", "", { type: "button", textContent: title, pressed: "false" });
         this.viewButtons[name].onclick = () => { this._mark(name); act(); this.show(this.time_s); };
       };
-      add("world", "World", () => this.views.world());
+      add("world", "Overview", () => this.views.world());
       add("follow", "Follow", () => this.follow(this.views.subject ?? this.scene.people[0].id));
-      add("camera", "Camera", () => this.views.camera());
-      add("top", "Top", () => this.views.top());
+      add("camera", "Through the camera", () => this.views.camera());
+      add("top", "From above", () => this.views.top());
       this.views.onFreed = () => this._mark("world");
       this._mark("world");
     }
@@ -151,7 +195,7 @@
 
     _buildBar() {
       const bar = make(this.root, "div", "h3p-bar", { role: "group", label: "Timeline" });
-      this.playButton = make(bar, "button", "h3p-play", { type: "button", label: "Pause" }, icon("pause"));
+      this.playButton = make(bar, "button", "h3p-play", { type: "button", label: this.isPlaying ? "Pause" : "Play" }, icon(this.isPlaying ? "pause" : "play"));
       this.playButton.onclick = () => this.play(!this.isPlaying);
       this.slider = make(bar, "input", "h3p-slider", { type: "range", min: "0", max: "1", step: "0.001", value: "0", label: "Time" });
       this.slider.oninput = () => this.seek(Number(this.slider.value));
@@ -193,6 +237,17 @@
         event.preventDefault();
         act();
       }, true);
+      // A clip that is dropped on the viewer is for the page around.
+      for (const name of window.parent === window ? [] : ["dragover", "dragleave", "drop"]) {
+        window.addEventListener(name, (event) => {
+          if (!event.dataTransfer || ![...event.dataTransfer.types].includes("Files")) return;
+          event.preventDefault();
+          event.stopPropagation();
+          window.parent.postMessage({ h3r: "dragging", isOver: name === "dragover" }, location.origin);
+          const file = name === "drop" && event.dataTransfer.files[0];
+          if (file) window.parent.postMessage({ h3r: "drop", file }, location.origin);
+        }, true);
+      }
       window.addEventListener("message", (event) => {
         if (event.source !== window.parent || event.origin !== location.origin || !event.data) return;
         if (event.data.h3r === "toggle") this.play(!this.isPlaying);
@@ -200,6 +255,11 @@
         if (event.data.h3r === "seek") {
           this.seek(event.data.frame === undefined ? event.data.time_s : this.stage.times_s[event.data.frame] ?? 0);
         }
+        if (event.data.h3r === "point" || event.data.h3r === "choose") {
+          const id = this.people.at((each) => this.people.inPicture(each), event.data.x, event.data.y);
+          if (event.data.h3r === "point") this.people.hover(id); else if (id !== null) this.people.choose(id);
+        }
+        if (event.data.h3r === "view") this.viewButtons[event.data.name].click();
         if (event.data.h3r === "theme") h3r.setTheme(event.data.dark);
       });
     }

@@ -74,6 +74,23 @@
       return rows && blendPosition(rows.now, rows.next, 4, rows.part);
     }
 
+    isPresent(id) {
+      const rows = this._rows(this.tape.bodies.get(id));
+      return rows !== null && rows.isPresent;
+    }
+
+    // Where a person's label stands and the joints are: positions of 55 joints, or null while the person is away.
+    label(id) {
+      const rows = this._rows(this.tape.bodies.get(id));
+      return rows && rows.isPresent ? blendPosition(h3r.Tape.label(rows.now), h3r.Tape.label(rows.next), 0, rows.part) : null;
+    }
+
+    joints(id) {
+      const rows = this._rows(this.tape.bodies.get(id));
+      if (!rows || !rows.isPresent) return null;
+      return Array.from({ length: 22 }, (_, joint) => blendPosition(rows.now, rows.next, 7 * joint + 4, rows.part));
+    }
+
     setVisible(name, visible) {
       this._setVisible(name, visible);
       this._flush();
@@ -105,7 +122,7 @@
     _showBody(id, track) {
       const rows = this._rows(track), isPresent = rows !== null && rows.isPresent;
       this._setVisible(person(id) + "/body", isPresent && this.showsBodies);
-      this._setVisible(person(id) + "/label", isPresent && this.labels);
+      this._setVisible(person(id) + "/label", false);  // ours are in labels.js: viser's are blurred pictures
       if (rows) this._once(person(id), rows.at, () => this._pose(id, rows));
     }
 

@@ -23,6 +23,4 @@
     if (isFirst) setTimeout(open, 0);
     else if (h3r.player) h3r.player.grow();
   };
-
-  document.documentElement.classList.add("h3p-page");
 })(window.h3r = window.h3r || {});
