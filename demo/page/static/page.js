@@ -152,7 +152,9 @@
     for (const name of ["result", "example"]) {
       if (named.has(name)) address.searchParams.set(name, named.get(name)); else address.searchParams.delete(name);
     }
-    if (address.href !== location.href) history.replaceState(null, "", address);
+    if (address.search === location.search) return;
+    address.hash = "";  // a view of what was shown before
+    history.replaceState(null, "", address);
   }
   if (!/(^|; )h3r_visitor=/.test(document.cookie)) {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -194,7 +196,10 @@
       document.getElementById("h3-delete").click();
     }
     if (button.dataset.h3 === "copy") {
-      const address = new URL(button.dataset.path, document.baseURI).href;
+      // The moment and the view go along.
+      const player = recording() && recording().contentWindow.h3r;
+      const view = player && player.player ? player.Keep.link(player.player) : "";
+      const address = new URL(button.dataset.path, document.baseURI).href + view;
       const before = button.textContent;
       const done = () => {
         button.textContent = "Copied";

@@ -28,6 +28,10 @@
         position: toCamera(tape, position), look_at: toCamera(tape, look_at) };
     },
 
+    // The same as the end of an address.
+    link(player) { return "#view=" + encodeURIComponent(btoa(JSON.stringify(this.read(player), (_, value) => (
+      typeof value === "number" ? Number(value.toFixed(4)) : value)))); },
+
     show(player, view) {
       player.views._opens = false;
       const { tape } = player.stage;
@@ -47,9 +51,13 @@
     restore(player) {
       if (player.isLive) return;
       try {
-        const text = sessionStorage.getItem(key());
-        if (text) this.show(player, JSON.parse(text));
-      } catch (error) { /* storage is off, or from another version */ }
+        const named = /^#view=(.+)$/.exec((window.parent === window ? window : window.parent).location.hash);
+        const text = named ? atob(decodeURIComponent(named[1])) : sessionStorage.getItem(key());
+        if (!text) return;
+        const view = JSON.parse(text);
+        if (named) player.seek(view.time_s);
+        this.show(player, view);
+      } catch (error) { /* storage is off, or a view from another version */ }
     },
   };
 })(window.h3r = window.h3r || {});

@@ -24,10 +24,16 @@
     }
 
     build(parent) {
-      make(parent, "h2", "", { textContent: "Measure" });
+      make(parent, "h2", "", { textContent: "Measure and keep" });
       const chips = make(parent, "div", "h3p-chips", {});
       this.button = make(chips, "button", "h3p-chip", { type: "button", textContent: "Click two points", pressed: "false" });
       this.button.onclick = () => this.turn(!this.isOn);
+      const picture = make(chips, "button", "h3p-chip", { type: "button", textContent: "Save a picture" });
+      picture.onclick = () => h3r.client.canvas.toBlob((blob) => {
+        const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: "human3r.png" });
+        link.click();
+        setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+      });
       const name = () => (this.usesFeet ? "Lengths in feet" : "Lengths in metres");
       const feet = make(chips, "button", "h3p-chip", { type: "button", textContent: name(), title: "Change the unit" });
       feet.onclick = () => {
