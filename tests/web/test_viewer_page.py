@@ -40,7 +40,7 @@ def test_the_first_screen_is_an_example_that_stands_still_for_who_wants_less_mot
 
 def test_a_person_who_is_pointed_at_or_chosen_is_framed_in_viewer_and_video_and_measured(example) -> None:
     page, viewer = example
-    viewer.evaluate("h3r.player.people.choose(1)")
+    viewer.evaluate("h3r.player.seek(3); h3r.player.people.choose(1)")
 
     page.locator(".h3-frames i").wait_for(state="attached")
     assert viewer.evaluate("!h3r.player.people.frame.hidden")
