@@ -17,7 +17,8 @@ _LENS_SIGMA = 0.11
 _SCALE_SIGMA = 0.22
 """Of the scale of a scene in which nobody stands."""
 _SCALE_GROWTH = 1.3
-"""Factor on the estimated deviation of the scale. Source: 54 rendered clips, 74 % of all errors of scale and distance are within the sum."""
+"""Factor on the estimated deviation of the scale. Source: 54 rendered clips; with it and the deviation of the lens 74 %
+of the errors of scale and distance are within one deviation."""
 
 
 def describe(shots: Sequence[Shot], T_world_shot: Sequence[np.ndarray], is_card: Sequence[bool]) -> dict[str, object]:
