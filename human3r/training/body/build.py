@@ -21,6 +21,7 @@ from human3r.skeleton import PARENTS
 from human3r.training.body.decimate import decimate
 from human3r.training.body.hands import hand_components
 from human3r.training.body.landmarks import Face, contour_landmarks, rims, static_landmarks
+from human3r.training.body.neutral import neutralize
 from human3r.training.body.rest_pose import rest_pose_rotations, skin
 from human3r.training.body.shape_space import ShapeSpace, fit_joint_regressor, fit_shape_space
 from human3r.training.body.skeleton import INDEX, joint_of_bone, joint_weights, place_joints
@@ -64,7 +65,7 @@ def build_body(source: AnnySource) -> dict[str, np.ndarray]:
     weights = joint_weights(source.weights, owners, mean, mean_joints)
     slots = find_slot_vertices(source, mean, weights)
     surface = _decimate(source, mean, weights, slots)
-    space = fit_shape_space(vertices[:, surface.rows], joints, num_adults)
+    space = neutralize(fit_shape_space(vertices[:, surface.rows], joints, num_adults), surface.faces)
     expressions = np.moveaxis(source.expressions[:, surface.rows], 0, -1)
     regressor = fit_joint_regressor(space, expressions, np.arange(NUM_VERTICES))
     _report(space, regressor, expressions)

@@ -9,6 +9,7 @@ import torch
 from human3r.bodies import EMBEDDED_BODY_PATH, SmplxBody
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
 from human3r.skeleton import JOINT_NAMES
+from human3r.training.body.neutral import REGIONS_M
 
 _INDEX = {name: row for row, name in enumerate(JOINT_NAMES)}
 _NOBODY = torch.zeros(1, 10)
@@ -149,3 +150,17 @@ def test_the_head_slots_lie_on_the_head(embedded_body: SmplxBody) -> None:
 
 def test_expressions_leave_the_skeleton_below_the_head_alone(embedded_body: SmplxBody) -> None:
     assert embedded_body.joint_expression_directions[:15].norm(dim=1).max() < 1e-3
+
+
+def test_chest_and_groin_of_every_shape_are_smooth(embedded_body: SmplxBody) -> None:
+    shapes = torch.cat([torch.zeros(1, 10), 2.5 * torch.eye(10), -2.5 * torch.eye(10)])
+    vertices = embedded_body.rest_vertices(shapes, torch.zeros(len(shapes), 10)).numpy()
+    faces = embedded_body.faces.numpy()
+    for center, half_axes in REGIONS_M:
+        inside = ((((vertices[0] - center) / half_axes) ** 2).sum(axis=1) < 0.8)[faces].all(axis=1)
+        corners = vertices[:, faces[inside]]
+        normals = np.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
+        normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+        # Sculpted ones turn by 70 degrees.
+        mean = normals.mean(axis=1, keepdims=True)
+        assert (normals * mean).sum(axis=-1).min() > np.cos(np.deg2rad(55)) * np.linalg.norm(mean, axis=-1).max()
