@@ -13,6 +13,7 @@ import numpy as np
 
 from human3r.bodies import SmplxBody
 from human3r.refinement.certainty import describe
+from human3r.refinement.false_people import without_buried, without_short_tracks
 from human3r.refinement.identity_shapes import with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.one_world import rescaled, settle
@@ -23,8 +24,6 @@ from human3r.results.store import ResultStore
 
 _MAX_STILL_CHANGE = 1.0
 """Mean difference of gray levels from the first frame, up to which a shot is a still picture."""
-_MIN_TRACK_S = 0.09
-"""False detections in real clips last a single frame; at 10 frames per second and fewer a second one confirms."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,10 @@ def finish(
 
 
 def _finish_shot(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
-    return settle(_refined(shot, options, body), options.one_world, options.lock_feet, body)
+    shot = settle(_refined(shot, options, body), options.one_world, options.lock_feet, body)
+    if not options.one_world or not len(shot.people):
+        return shot
+    return replace(shot, people=without_buried(shot.people, shot.cameras.time_s, shot.T_gravity_world))
 
 
 def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
@@ -126,7 +128,7 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
     if options.one_lens:
         people, cameras = with_one_lens(people, cameras)
     if len(cameras.K) >= 2 * options.min_track_frames:
-        people = _without_short_tracks(people, cameras.time_s, options.min_track_frames)
+        people = without_short_tracks(people, cameras.time_s, options.min_track_frames)
     frames = people.person_frame
     T_world_camera = cameras.T_world_camera[frames]
     if body is not None and options.offline_smoothing is not None:
@@ -152,18 +154,6 @@ def _shape_of_each(people: PersonTable, betas: np.ndarray) -> np.ndarray:
     """Return ``N 10``: the mean shape of each row's identity."""
     identities, means = _mean_shapes(people, betas)
     return means[np.searchsorted(identities, people.person_track)].astype(np.float32)
-
-
-def _without_short_tracks(people: PersonTable, time_s: np.ndarray, min_frames: int) -> PersonTable:
-    """Drop identities with too few frames in too short a time."""
-    identities, inverse, counts = np.unique(people.person_track, return_inverse=True, return_counts=True)
-    if len(identities) == 0 or counts.min() >= min_frames:
-        return people
-    times = time_s[people.person_frame]
-    first, last = np.full(len(identities), np.inf), np.full(len(identities), -np.inf)
-    np.minimum.at(first, inverse, times)
-    np.maximum.at(last, inverse, times)
-    return people.select(((counts >= min_frames) | (last - first >= _MIN_TRACK_S))[inverse])
 
 
 def _depth_fields(store: ResultStore, shots: Sequence[Shot]) -> dict[str, np.ndarray]:

@@ -39,6 +39,12 @@ class MotionOptions:
     percentile 5.0); times 1.6, two people exceed the dustbin's distance and one person does not."""
     cut_factor: float = 4.0
     """The same across a cut, where a wrong match is worse than none."""
+    forget_s: float = 15.0
+    """An identity absent for longer is dropped, and its number never reused."""
+    confirmed_count: int = 5
+    """Observations from which an identity is remembered for that long."""
+    unconfirmed_s: float = 1.0
+    """With fewer, it is dropped after this absence: a false detection must not lend its number to somebody later."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,12 @@ def begin_motion(num_people: int, time_s: float, options: MotionOptions, device:
         torch.full((num_people,), time_s, dtype=torch.float64, device=device),
         torch.ones(num_people, dtype=torch.int64, device=device),
     )
+
+
+def is_remembered(motion: TrackMotion, time_s: float, options: MotionOptions) -> Tensor:
+    """Return ``m`` bool: which identities may still be recognized at ``time_s``."""
+    limit = torch.where(motion.count < options.confirmed_count, options.unconfirmed_s, options.forget_s)
+    return time_s - motion.seen_s <= limit
 
 
 def expected_distance(

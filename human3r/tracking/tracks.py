@@ -15,6 +15,7 @@ from human3r.tracking.motion import (
     appearance_distance,
     begin_motion,
     expected_distance,
+    is_remembered,
     update_tracks,
 )
 
@@ -27,19 +28,15 @@ class TrackBank(TensorRecord):
     """Everybody seen so far. Immutable: ``assign`` returns a new bank.
 
     Beyond ``BANK_CAPACITY`` identities, those unseen for longest are dropped. A stream reset does not change the bank.
-    The paper's tracker has neither ``max_age`` nor ``options``.
+    The paper's tracker has no ``options``.
     """
 
     features: Tensor
     """``m D`` latest feature of each identity, people of the latest frame first."""
     track_id: Tensor
     """``m`` int64 identity of each row."""
-    age: Tensor
-    """``m`` int64 frames with people since the identity was last seen."""
     next_id: int = 0
     """The lowest unused identity."""
-    max_age: int | None = None
-    """Identities unseen for more frames with people are dropped; their numbers are never reused."""
     options: MotionOptions | None = None
     """Motion model; None compares latest features."""
     motion: TrackMotion | None = None
@@ -49,12 +46,10 @@ class TrackBank(TensorRecord):
     there are none."""
 
     @classmethod
-    def empty(
-        cls, max_age: int | None = None, device: torch.device | str = "cpu", options: MotionOptions | None = None
-    ) -> TrackBank:
+    def empty(cls, device: torch.device | str = "cpu", options: MotionOptions | None = None) -> TrackBank:
         """Return the bank of a stream without people so far."""
         none = torch.zeros(0, dtype=torch.int64, device=device)
-        return cls(torch.zeros(0, 0, device=device), none, none, 0, max_age, options)
+        return cls(torch.zeros(0, 0, device=device), none, 0, options)
 
     def __len__(self) -> int:
         return self.track_id.shape[0]
@@ -62,7 +57,7 @@ class TrackBank(TensorRecord):
     def after_cut(self) -> TrackBank:
         """Return the bank for the first frame after a cut; without a motion model, features are no appearance."""
         if self.options is None or len(self) == 0:
-            return replace(TrackBank.empty(self.max_age, self.features.device, self.options), next_id=self.next_id)
+            return replace(TrackBank.empty(self.features.device, self.options), next_id=self.next_id)
         return replace(self, is_earlier=torch.ones_like(self.track_id, dtype=torch.bool))
 
     def assign(self, track_features: Tensor, time_s: float = 0.0) -> tuple[Tensor, TrackBank]:
@@ -75,16 +70,28 @@ class TrackBank(TensorRecord):
         Returns:
             ``P`` int64 identities, and the bank after the frame; a frame without people does not change it.
         """
-        num_people = track_features.shape[0]
-        if num_people == 0:
+        if track_features.shape[0] == 0:
             return torch.zeros(0, dtype=torch.int64, device=track_features.device), self
+        return self._without_forgotten(time_s)._assign(track_features, time_s)
+
+    def _without_forgotten(self, time_s: float) -> TrackBank:
+        if self.options is None or self.motion is None:
+            return self
+        kept = is_remembered(self.motion, time_s, self.options)
+        return replace(
+            self,
+            features=self.features[kept],
+            track_id=self.track_id[kept],
+            motion=self.motion.map(lambda values: values[kept]),
+            is_earlier=None if self.is_earlier is None else self.is_earlier[kept],
+        )
+
+    def _assign(self, track_features: Tensor, time_s: float) -> tuple[Tensor, TrackBank]:
         matches = self._match(track_features, time_s)
         is_new = matches < 0
         fresh_id = self.next_id + is_new.cumsum(0) - 1
         is_absent = torch.ones(len(self), dtype=torch.bool, device=track_features.device)
         is_absent[matches[~is_new]] = False
-        if self.max_age is not None:
-            is_absent &= self.age < self.max_age
         known_id = self.track_id[matches.clamp_min(0)] if len(self) else fresh_id
         track_id = torch.where(is_new, fresh_id, known_id)
         newest, motion = self._observe(track_features, matches, time_s, is_absent)
@@ -93,9 +100,7 @@ class TrackBank(TensorRecord):
         bank = TrackBank(
             features=features[:BANK_CAPACITY],
             track_id=torch.cat((track_id, self.track_id[is_absent]))[:BANK_CAPACITY],
-            age=torch.cat((torch.zeros_like(track_id), self.age[is_absent] + 1))[:BANK_CAPACITY],
             next_id=self.next_id + int(is_new.sum()),
-            max_age=self.max_age,
             options=self.options,
             motion=None if motion is None else motion.map(lambda values: values[:BANK_CAPACITY]),
             is_earlier=self._still_earlier(track_id, is_absent),

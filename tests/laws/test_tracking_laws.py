@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from human3r.tracking.assignment import log_optimal_transport, mutual_matches
+from human3r.tracking.motion import MotionOptions
 from human3r.tracking.tracks import TrackBank
 
 people = st.lists(st.integers(0, 7), max_size=6, unique=True)
-max_age = st.sampled_from([None, 1, 3])
+motion = st.sampled_from([None, MotionOptions(), MotionOptions(forget_s=0.15, unconfirmed_s=0.15)])
 
 
 def _features(names: list[int]) -> Tensor:
@@ -23,11 +24,11 @@ def _features(names: list[int]) -> Tensor:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(people, max_size=8), max_age)
-def test_identities_are_unique_and_numbers_only_grow(frames: list[list[int]], limit: int | None) -> None:
-    bank, given_before = TrackBank.empty(limit), 0
-    for names in frames:
-        ids, bank = bank.assign(_features(names))
+@given(st.lists(people, max_size=8), motion)
+def test_identities_are_unique_and_numbers_only_grow(frames: list[list[int]], options: MotionOptions | None) -> None:
+    bank, given_before = TrackBank.empty(options=options), 0
+    for index, names in enumerate(frames):
+        ids, bank = bank.assign(_features(names), 0.1 * index)
         assert len(set(ids.tolist())) == len(names)
         assert max(ids.tolist(), default=-1) < bank.next_id
         assert bank.next_id >= given_before

@@ -23,7 +23,7 @@ def save_tiny(path):
 def test_auto_without_a_gpu_is_compact():
     model = load_model("auto", device="cpu")
     assert (model.name, str(model.device), model.precision) == ("compact", "cpu", "fp32")
-    assert model.profile.track_max_age is not None
+    assert model.profile.track_motion is not None
 
 
 def test_tiny_is_the_same_every_time():
@@ -39,7 +39,7 @@ def test_a_converted_file_is_loaded_by_its_path_with_its_own_configuration(tmp_p
     assert model.name == "mine"
     assert model.config.name == "tiny"
     assert all(torch.equal(values, tensors[name]) for name, values in model.network.state_dict().items())
-    assert model.profile.track_max_age is None
+    assert model.profile.track_motion is None
 
 
 def test_a_truncated_weight_file_is_a_checkpoint_error(tmp_path):

@@ -60,6 +60,17 @@ def test_somebody_who_comes_back_elsewhere_is_recognized_by_looks() -> None:
     assert _track(frames, MotionOptions())[-1] == [1, 0]
 
 
+def test_lost_identities_expire_after_the_limit() -> None:
+    seen, gone = [[_person(0.5, RED)]] * 5, [[]] * 148
+    assert _track([*seen, *gone, [_person(0.5, RED)]], MotionOptions())[-1] == [0]
+    assert _track([*seen, *gone, [], [], [_person(0.5, RED)]], MotionOptions())[-1] == [1]
+
+
+def test_a_false_detection_does_not_lend_its_number_to_somebody_later() -> None:
+    frames = [[_person(0.5, RED)]] * 4 + [[]] * 20 + [[_person(0.5, RED)]]
+    assert _track(frames, MotionOptions())[-1] == [1]
+
+
 def test_half_a_second_of_false_looks_does_not_exchange_two_people() -> None:
     both = [*_person(0.44, GREEN)[:3], 3.0, 0.0, 5.2]
     before, hidden = [_person(0.42, RED), _person(0.47, GREEN)], [both, _person(0.45, GREEN)]

@@ -85,18 +85,7 @@ def test_a_matched_feature_is_replaced_by_the_newest() -> None:
     assert torch.equal(bank.features, _features(0.05))
 
 
-def test_lost_tracks_expire_after_the_limit() -> None:
-    _, bank = TrackBank.empty(max_age=3).assign(_features(0, 1))
-    for _ in range(3):
-        _, bank = bank.assign(_features(1))
-    assert sorted(bank.track_id.tolist()) == [0, 1]
-    _, bank = bank.assign(_features(1))
-    assert bank.track_id.tolist() == [1]
-    ids, _ = bank.assign(_features(0))
-    assert ids.tolist() == [2]
-
-
-def test_without_an_age_limit_nobody_is_forgotten_below_the_capacity() -> None:
+def test_without_a_motion_model_nobody_is_forgotten_below_the_capacity() -> None:
     bank = TrackBank.empty()
     for person in range(40):
         _, bank = bank.assign(_features(person))

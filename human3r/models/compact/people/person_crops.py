@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from human3r.models.compact.convnets.movenet import NUM_KEYPOINTS, THUNDER, MoveNet, MoveNetMaps
-from human3r.models.compact.people.keypoints import STRIDE_PX, ImageKeypoints, find_keypoints, person_size
+from human3r.models.compact.people.keypoints import (
+    STRIDE_PX,
+    ImageKeypoints,
+    find_keypoints,
+    keypoint_similarity,
+    person_size,
+)
 
 CROP_PX = 256
 """Side of the network's input. Source: the published graph."""
@@ -33,6 +39,8 @@ class CropOptions:
     """Largest median distance between the keypoints of both networks, in torso lengths; above it Thunder has found
     another person or too little of this one, and MultiPose's keypoints stay. Source: 283 annotated people of real
     clips, 4 % of them above."""
+    max_similarity: float = 0.5
+    """Largest similarity (``keypoint_similarity``) of two people; above it the crops of both show one of them."""
     min_side_px: float = 24.0
 
 
@@ -67,11 +75,12 @@ class PersonCropDetector(nn.Module):
             return people
         largest = person_size(people).topk(count).indices
         cropped = self._detect(image, people.select(largest), scale)
-        return replace(
+        replaced = replace(
             people,
             keypoints_px=people.keypoints_px.index_copy(0, largest, cropped.keypoints_px),
             keypoint_score=people.keypoint_score.index_copy(0, largest, cropped.keypoint_score),
         )
+        return keep_apart(people, replaced, self.options)
 
     def _detect(self, image: Tensor, people: ImageKeypoints, scale: Tensor | None) -> ImageKeypoints:
         scale = people.keypoints_px.new_ones(2) if scale is None else scale
@@ -99,6 +108,29 @@ class PersonCropDetector(nn.Module):
         median = distance.masked_fill(~trusted, torch.nan).nanmedian(dim=1).values
         size = person_size(replace(people, keypoints_px=first))
         return median <= self.options.max_median_torsos * torso_length(first, size)
+
+
+def keep_apart(people: ImageKeypoints, replaced: ImageKeypoints, options: CropOptions) -> ImageKeypoints:
+    """Restore the keypoints of people whose crops show somebody in front of them.
+
+    Args:
+        people: P people as detected in the whole image, all different.
+        replaced: The same people with the keypoints of the crops.
+        options: When two people are one.
+
+    Returns:
+        ``replaced``; of two people who became one, who changed more has the keypoints of ``people``.
+    """
+    if len(people) < 2:
+        return replaced
+    unchanged = keypoint_similarity(replaced, people).diagonal()
+    is_same = keypoint_similarity(replaced, replaced) > options.max_similarity
+    restored = (is_same & (unchanged[:, None] < unchanged[None])).any(dim=1)
+    return replace(
+        replaced,
+        keypoints_px=torch.where(restored[:, None, None], people.keypoints_px, replaced.keypoints_px),
+        keypoint_score=torch.where(restored[:, None], people.keypoint_score, replaced.keypoint_score),
+    )
 
 
 def torso_length(keypoints_px: Tensor, size: Tensor) -> Tensor:

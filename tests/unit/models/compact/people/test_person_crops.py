@@ -97,6 +97,20 @@ def test_a_look_at_somebody_else_does_not_count(look: PersonCropDetector) -> Non
     assert torch.equal(closer.keypoint_score, people.keypoint_score)
 
 
+def test_two_crops_that_show_one_person_leave_the_other_as_found(look: PersonCropDetector) -> None:
+    people = people_at((0.0, 0.0), (17.0, 0.0))
+    found = people_at((2.0, 0.0), (3.0, 0.0))
+    squares = person_squares(people.keypoints_px + 0.5, people.keypoint_score, look.options)
+    pixels = (found.keypoints_px + 0.5 - squares[:, None, :2]) * 256 / squares[:, None, 2:] - 0.5
+    look.answers = [(one[None], torch.full((1, 17), 0.5)) for one in pixels]
+
+    closer = look(torch.zeros(3, 240, 320), people)
+
+    torch.testing.assert_close(closer.keypoints_px[0], found.keypoints_px[0], atol=1e-3, rtol=0)
+    assert torch.equal(closer.keypoints_px[1], people.keypoints_px[1])
+    assert closer.keypoint_score[:, 0].tolist() == pytest.approx([0.5, 0.9])
+
+
 def test_only_the_largest_are_looked_at(look: PersonCropDetector) -> None:
     look.max_people = 1
     people = people_at((0.0, 0.0), (150.0, 10.0))
