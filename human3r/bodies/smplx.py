@@ -44,6 +44,8 @@ class SmplxBody(nn.Module):
     """``55 3 10``"""
     skinning_weights: Tensor
     """``V 55``"""
+    hand_means: Tensor
+    """``2 15 3`` rotation vectors of the relaxed left and right hand."""
     faces: Tensor
     """``F 3`` int64."""
     landmark_faces: Tensor
@@ -66,6 +68,7 @@ class SmplxBody(nn.Module):
         keep("expression_directions", arrays.expression_directions)
         keep("pose_directions", arrays.pose_directions)
         keep("skinning_weights", arrays.skinning_weights)
+        keep("hand_means", arrays.hand_means)
         keep("faces", arrays.faces)
         keep("landmark_faces", arrays.landmark_faces)
         keep("landmark_weights", arrays.landmark_weights)

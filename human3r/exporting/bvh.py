@@ -1,4 +1,4 @@
-"""One ``.bvh`` per person: the 22 body joints as a motion-capture skeleton, for tools that read nothing newer.
+"""One ``.bvh`` per person: body and fingers as a motion-capture skeleton, for tools that read nothing newer.
 
 Centimeters, y up, channels in Z X Y order as most readers expect; rows at a constant whole rate from the clip's time 0
 (``constant_rate``).
@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from human3r.atomic import write_text
 from human3r.exporting.constant_rate import constant_rate
 from human3r.exporting.motion import PersonMotion, build_motion
-from human3r.skeleton import JOINT_NAMES, NUM_BODY_JOINTS
+from human3r.skeleton import JOINT_NAMES, Joint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
 
 _CM_PER_M = 100.0
+_LEFT_OUT = (Joint.JAW, Joint.LEFT_EYE, Joint.RIGHT_EYE)
+_NO_PARENT = -2
 
 
 def write_bvh(reconstruction: Reconstruction, folder: Path, body: SmplxBody) -> list[Path]:
     """Write ``person_<id>.bvh`` for every identity that was seen; return the paths."""
-    parents = np.array(body.parents[:NUM_BODY_JOINTS])
+    parents = np.array(body.parents)
+    parents[list(_LEFT_OUT)] = _NO_PARENT
     paths = []
     for track in reconstruction.tracks:
         if len(track.frames) == 0:

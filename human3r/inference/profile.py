@@ -9,6 +9,7 @@ import torch
 
 from human3r.errors import InputError
 from human3r.inference.causal_filter import CausalFilterOptions
+from human3r.inference.hands import HandOptions
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
 from human3r.models.layers.prepacked_linear import prepack_linears
@@ -55,8 +56,6 @@ class ModelProfile:
     """Defaults of a session."""
     has_protocol_gate: bool = True
     """Evaluation protocols that gate state updates (TTT3R) apply to it."""
-    track_max_age: int | None = None
-    """Frames with people after which an absent identity is dropped; None never drops one."""
     track_motion: MotionOptions | None = None
     """Motion model of the tracker; None compares features only, as the paper's tracker does."""
     cpu_batch_size: int = 1
@@ -65,6 +64,8 @@ class ModelProfile:
     """Frames of a file that pass encoders and point head together on a GPU: small batches leave it half idle."""
     overlaps_on_cpu: bool = False
     """On a CPU, encoder, recurrence and body placement each run in a thread of their own."""
+    hands: HandOptions | None = None
+    """When hands are examined; None leaves them to the network."""
     finishing: FinishOptions = field(default_factory=FinishOptions)
     """Refinement of a finished clip."""
     squeezes_frames: bool = False
@@ -96,12 +97,11 @@ COMPACT_PROFILE = ModelProfile(
     can_compile=False,
     session=SessionOptions(causal_filter=CausalFilterOptions()),
     has_protocol_gate=False,
-    # Bounds the tracker's memory on endless streams.
-    track_max_age=300,
     track_motion=MotionOptions(),
     # Frames share the reading of the weights and the calls of operators: a tenth less time per frame.
     cpu_batch_size=4,
     overlaps_on_cpu=True,
+    hands=HandOptions(),
     # Single-frame false positives occur, and sizes are known from proportions only.
     finishing=FinishOptions(
         min_track_frames=3,

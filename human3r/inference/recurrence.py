@@ -16,6 +16,7 @@ from torch import Tensor
 from human3r.errors import DeviceMemoryError, InputError
 from human3r.geometry.rigid import invert_rigid
 from human3r.inference.causal_filter import CausalFilterState
+from human3r.inference.hands import HandStates
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.predictions import (
     is_usable,
@@ -57,6 +58,8 @@ class SessionSnapshot(TensorRecord):
     """Number of the current shot."""
     filter_state: CausalFilterState | None = None
     """State of the causal filter, which ``describer`` owns; None inside a ``Recurrence``."""
+    hand_state: HandStates | None = None
+    """The same of the hands."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Advanced:
     """One frame after network and tracker; its people are neither filtered nor placed in the world yet."""
 
     after: SessionSnapshot
-    """The session after the frame, without ``filter_state``."""
+    """The session after the frame, without ``filter_state`` and ``hand_state``."""
     prepared: PreparedImage
     frame_index: int
     time_s: float
@@ -121,13 +124,13 @@ class Recurrence:
 
     Args:
         model: The model.
-        now: Where to begin; ``filter_state`` is ignored.
+        now: Where to begin; ``filter_state`` and ``hand_state`` are ignored.
     """
 
     def __init__(self, model: LoadedModel, now: SessionSnapshot) -> None:
         self._model = model
         self._num_people = 0
-        self.now = replace(now, filter_state=None)
+        self.now = replace(now, filter_state=None, hand_state=None)
 
     @torch.inference_mode()
     def look_ahead(self, frames: Sequence[PreparedImage]) -> list[Ahead]:

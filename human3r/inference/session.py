@@ -14,11 +14,12 @@ import torch
 from human3r.bodies.placement import to_body_parameters
 from human3r.errors import CheckpointError, InputError
 from human3r.inference.causal_filter import CausalFilterState, filter_people
+from human3r.inference.hands import HandStates, HandTracker, see_hands
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.predictions import default_intrinsics, people_of
 from human3r.inference.profile import SessionOptions
 from human3r.inference.recurrence import Advanced, Ahead, Recurrence, SessionSnapshot
-from human3r.records import Camera, FramePrediction, empty_people
+from human3r.records import Camera, FramePrediction, People, empty_people
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PREPARE, PreparedImage
 
@@ -30,24 +31,35 @@ class Describer:
         model: The model.
         filter_state: Where the filter begins; None is before the first frame.
         shot: Number of the shot that it belongs to.
+        hand_state: Where the hands begin.
     """
 
-    def __init__(self, model: LoadedModel, filter_state: CausalFilterState | None = None, shot: int = 0) -> None:
-        self._body, self.filter_state, self._shot = model.body, filter_state, shot
+    def __init__(
+        self,
+        model: LoadedModel,
+        filter_state: CausalFilterState | None = None,
+        shot: int = 0,
+        hand_state: HandStates | None = None,
+    ) -> None:
+        self._body, self.filter_state, self._shot, self.hand_state = model.body, filter_state, shot, hand_state
+        detector, options = model.network.hand_detector, model.profile.hands
+        self._hands = None
+        if detector is not None and options is not None:
+            self._hands = HandTracker(detector, model.body, options)
 
     @torch.inference_mode()
     def describe(self, advanced: Advanced) -> FramePrediction:
         """Return the prediction of a frame; every frame once, in order."""
         prepared, after, body = advanced.prepared, advanced.after, self._body
         if after.shot != self._shot:
-            self.filter_state, self._shot = None, after.shot
+            self.filter_state, self.hand_state, self._shot = None, None, after.shot
         height, width = prepared.image_uint8.shape[:2]
         camera = after.last_camera or Camera(default_intrinsics(prepared), torch.eye(4), prepared.source_size)
         people, unfiltered, scene_ratio = empty_people(), None, None
         maps = torch.zeros(height, width, 3), torch.zeros(height, width), torch.zeros(height, width)
         if advanced.result is not None:
             prediction, track_id, scene_ratio = advanced.result
-            people = people_of(prediction, track_id, prepared)
+            people = self._with_hands(people_of(prediction, track_id, prepared), camera, advanced)
             maps = prediction.pointmap_camera, prediction.confidence, prediction.person_mask
             options = after.options.causal_filter
             if options is not None:
@@ -74,9 +86,18 @@ class Describer:
             frame_name=advanced.frame_name,
         )
 
+    def _with_hands(self, people: People, camera: Camera, advanced: Advanced) -> People:
+        if self._hands is None:
+            return people
+        seen = see_hands(people, camera.K, advanced.prepared.source_size, self._body)
+        image = torch.from_numpy(np.require(advanced.prepared.source, requirements=["C", "W"]))
+        people, self.hand_state = self._hands.advance(people, seen, image, advanced.time_s, self.hand_state)
+        return people
+
     def snapshot(self, advanced: Advanced) -> SessionSnapshot:
         """Return the session after the frame that was described last."""
-        return replace(advanced.after, filter_state=self.filter_state).map(lambda tensor: tensor.clone())
+        after = replace(advanced.after, filter_state=self.filter_state, hand_state=self.hand_state)
+        return after.map(lambda tensor: tensor.clone())
 
 
 class Session:
@@ -97,7 +118,7 @@ class Session:
         )
         with torch.inference_mode():
             state = model.network.initial_state().to(model.device)
-        bank = TrackBank.empty(profile.track_max_age, options=profile.track_motion)
+        bank = TrackBank.empty(options=profile.track_motion)
         self.model = model
         self.recurrence = Recurrence(model, SessionSnapshot(model.sha256, options, state, bank))
         self.describer = Describer(model)
@@ -178,7 +199,8 @@ class Session:
 
     def snapshot(self) -> SessionSnapshot:
         """Return the complete state of the session; later frames do not change it."""
-        now = replace(self.recurrence.now, filter_state=self.describer.filter_state)
+        describer = self.describer
+        now = replace(self.recurrence.now, filter_state=describer.filter_state, hand_state=describer.hand_state)
         return now.map(lambda tensor: tensor.clone())
 
     @classmethod
@@ -197,5 +219,5 @@ class Session:
         moved = replace(snapshot, state=snapshot.state.to(model.device))
         moved = moved.map(lambda tensor: tensor.clone())
         session.recurrence = Recurrence(model, moved)
-        session.describer = Describer(model, moved.filter_state, moved.shot)
+        session.describer = Describer(model, moved.filter_state, moved.shot, moved.hand_state)
         return session

@@ -85,10 +85,11 @@ class CompactConfig:
     """Long side of the enlarged image in which small people are detected, on frames with candidates; 0 detects at one
     scale. Like the next field, part of the cost of people per frame; MoveNet MultiPose runs on every frame."""
     max_cropped_people: int = 12
-    """MoveNet Thunder runs on crops of at most so many people per frame, largest first; 0 on none."""
+    """MoveNet Thunder runs on crops of at most so many people per frame, largest first; 0 on none. Hands are the last
+    part of the cost of people: ``human3r.inference.hands.HandOptions``."""
     lifter_dim: int = 640
     lifter_depth: int = 4
-    memory_width: int = 0
+    memory_width: int = 256
     """Length of the lifter's recurrent state of one person; 0 builds no memory."""
     prompt_hidden: int = 256
     point_dim: int = 64

@@ -24,6 +24,7 @@ from human3r.models.parts import (
     Effort,
     ExtraHead,
     FrameTokens,
+    HandDetector,
     HumanPrior,
     ImageEncoder,
     LensHead,
@@ -61,6 +62,8 @@ class NetworkParts:
     scale_head: ScaleHead | None = None
     """None keeps the scale of the point head."""
     look_ahead: LookAhead | None = None
+    hand_detector: HandDetector | None = None
+    """None leaves hands to the person head. The runtime calls it, with source frames."""
 
 
 class Human3R(nn.Module):
@@ -82,6 +85,7 @@ class Human3R(nn.Module):
         self.lens_head = parts.lens_head
         self.scale_head = parts.scale_head
         self.look_ahead = parts.look_ahead
+        self.hand_detector = parts.hand_detector
 
     @property
     def state_types(self) -> tuple[type[TensorRecord], ...]:

@@ -223,6 +223,18 @@ class NetworkPrediction(TensorRecord):
 
 
 @dataclass(frozen=True)
+class HandPoses(TensorRecord):
+    """What a hand detector says of H hands."""
+
+    presence: Tensor
+    """``H`` probability that there is a hand."""
+    own_side: Tensor
+    """``H`` probability that it is a hand of the side it was taken for."""
+    fingers: Tensor
+    """``H 15 3`` rotation vectors of the finger joints, relative to a flat hand, in SMPL-X's order."""
+
+
+@dataclass(frozen=True)
 class RecurrentState(TensorRecord):
     """Everything that a stream keeps from frame to frame; fp32. ``step`` returns a new one and never modifies it."""
 
@@ -292,4 +304,18 @@ class CameraHead(Protocol):
 
     def refine_focal(self, points: ScenePoints, state: TensorRecord | None) -> ScenePoints:
         """Return the points under the focal length that the previous frames imply."""
+        ...
+
+
+class HandDetector(Protocol):
+    """Finds hands in the source frame and reads their fingers; not part of ``Human3R.step``."""
+
+    def __call__(self, image: Tensor, squares: Tensor, is_right: Tensor) -> HandPoses:
+        """Examine H hands.
+
+        Args:
+            image: ``H W 3`` uint8 RGB, on the CPU.
+            squares: ``H 4`` (center x and y, side, clockwise turn that has the fingers up), pixels.
+            is_right: ``H`` bool, which hand each is.
+        """
         ...

@@ -15,12 +15,12 @@ import torch
 
 from human3r.bodies import SmplxBody
 from human3r.bodies.placement import to_body_parameters
+from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.records import BodyParameters, concatenate
 from human3r.refinement.identity_shapes import body_sizes
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import (
     NUM_BODY_JOINTS,
-    NUM_JOINT_ROTATIONS,
     TRUNK_JOINTS,
     Joint,
     bone_vectors,
@@ -102,7 +102,7 @@ def smooth_tracks(
     for start in range(0, len(betas), _ROWS_AT_ONCE):
         at = slice(start, start + _ROWS_AT_ONCE)
         parts.append(
-            _pose_in_world(orientation[at], anchor[at], betas[at], people.expression[at], T_world_camera[at], body)
+            _pose_in_world(orientation[at], anchor[at], betas[at], people.select(at), T_world_camera[at], body)
         )
     parameters = concatenate([part for part, _ in parts])
     return replace(
@@ -133,21 +133,21 @@ def _pose_in_world(
     orientation: np.ndarray,
     anchor: np.ndarray,
     betas: np.ndarray,
-    expression: np.ndarray,
+    people: PersonTable,
     T_world_camera: np.ndarray,
     body: SmplxBody,
 ) -> tuple[BodyParameters, np.ndarray]:
-    """Return bodies in the camera as SMPL-X parameters and joints in world; hands are flat and jaws closed."""
+    """Return bodies in the camera as SMPL-X parameters and joints in world; hands and faces are those of ``people``."""
     local = to_local_rotations(orientation)
-    rotations = np.tile(np.eye(3), (len(local), NUM_JOINT_ROTATIONS, 1, 1))
-    rotations[:, :NUM_BODY_JOINTS] = local
+    unmoved = [people.left_hand_pose, people.right_hand_pose, people.jaw_pose[:, None]]
+    rotations = np.concatenate([local, rotation_from_axis_angle(torch.from_numpy(np.concatenate(unmoved, 1)))], axis=1)
     _, anchor_from_head = _posed(local.astype(np.float32), betas, body)
     with torch.inference_mode():
         parameters = to_body_parameters(
             torch.from_numpy(rotations).float(),
             torch.from_numpy(anchor - anchor_from_head).float(),
             torch.as_tensor(betas, dtype=torch.float32),
-            torch.as_tensor(expression, dtype=torch.float32),
+            torch.as_tensor(people.expression, dtype=torch.float32),
             torch.as_tensor(T_world_camera, dtype=torch.float32),
             body,
         )

@@ -58,8 +58,8 @@ class PersonTable(PersonColumns):
     def __len__(self) -> int:
         return len(self.person_frame)
 
-    def select(self, rows: np.ndarray) -> PersonTable:
-        """Return some rows, by index or by a bool per row."""
+    def select(self, rows: np.ndarray | slice) -> PersonTable:
+        """Return some rows, by index, by a bool per row, or a slice."""
         return PersonTable(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
 
     @classmethod

@@ -224,12 +224,13 @@ def _start(config: LifterTraining, points: BodyPoints) -> _Run:
 
 
 def _start_weights(start: str) -> dict[str, Tensor]:
-    """Return averaged weights of a checkpoint, or the shipped ones; a memory that they lack starts fresh."""
+    """Return averaged weights of a checkpoint, or the shipped ones but for their memory, which starts fresh."""
     if start != "shipped":
         return load_checkpoint(Path(start))[0]["average"]
     prefix = "person_head.lifter."
     shipped = {name.removeprefix(prefix): values for name, values in read_shards(COMPACT_FOLDER, prefix).items()}
-    return {name: values.float() for name, values in shipped.items() if name != "from_token.weight"}
+    left_out = ("from_token.", "memory.")
+    return {name: values.float() for name, values in shipped.items() if not name.startswith(left_out)}
 
 
 def _progress(run: _Run, config: LifterTraining) -> float:

@@ -98,7 +98,7 @@ def generate_shots(
     rng = np.random.default_rng([_SPLIT_KEY[split], seed])
     is_validation = split == "val"
     is_outdoor = rng.uniform() < OUTDOOR_SHARE
-    environment = _draw_environment(rng, studio, is_outdoor, is_validation)
+    environment = draw_environment(rng, studio, is_outdoor, is_validation)
     scene = (build_street if is_outdoor else build_room)(rng, studio.assets, environment, is_validation)
     drawn_s = rng.uniform(0.1, 0.45)
     time_s = np.arange(num_frames) * (drawn_s if frame_s is None else frame_s)
@@ -144,7 +144,8 @@ def render_frames(
     return frames, _truth(actors, camera, frames, np.array(fractions).reshape(len(frames), len(actors)))
 
 
-def _draw_environment(rng: np.random.Generator, studio: Studio, is_outdoor: bool, is_validation: bool) -> Environment:
+def draw_environment(rng: np.random.Generator, studio: Studio, is_outdoor: bool, is_validation: bool) -> Environment:
+    """Draw the surroundings of a scene; validation scenes have photographs of their own."""
     # Windows show outdoor photographs, in 20 % of the rooms indoor ones.
     names = OUTDOOR_ENVIRONMENTS if is_outdoor or rng.uniform() < 0.8 else INDOOR_ENVIRONMENTS
     names = [

@@ -26,8 +26,8 @@ class RefineConfig:
 
     steps: int = 2
     """A third step changes nothing measurable."""
-    keypoint_sigma_m: float = 0.03
-    """Error of a keypoint with a high score, at the person's distance. Source: .06 of a torso, measured."""
+    keypoint_sigma_m: float = 0.02
+    """Error of a keypoint with a high score, at the person's distance. Source: .04 of a torso, Thunder's on renders."""
     max_rotation_sigma: float = 0.25
     """Upper bound of a rotation's prior, radians: looser priors trade depth for a better fit in the image."""
     min_rotation_sigma: float = 0.03

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -22,6 +23,10 @@ NUM_WEIGHTS = 8
 """Joints per vertex that skinning uses; the body's own weights have at most six."""
 MIN_DISTANCE_M = 0.55
 """Between the pelvises of two people."""
+
+
+DrawFingers = Callable[[np.random.Generator, int], np.ndarray]
+"""From a generator and T to ``T 30 3`` rotation vectors of the joints of the left and the right hand."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ class Actor:
 class Cast:
     """Makes actors for one body model."""
 
-    def __init__(self, body: SmplxBody, motions: list[Motion]) -> None:
-        """Prepare skinning tables."""
-        self._body, self._motions = body, motions
+    def __init__(self, body: SmplxBody, motions: list[Motion], draw_fingers: DrawFingers | None = None) -> None:
+        """Prepare skinning tables; without ``draw_fingers``, hands are mildly curled and do not move."""
+        self._body, self._motions, self._draw_fingers = body, motions, draw_fingers or _curled_fingers
         self._template: BodyTemplate = body_template(body)
         weights = body.skinning_weights.numpy()
         self._joint_rows = np.argsort(-weights, axis=1)[:, :NUM_WEIGHTS].astype(np.int32)
@@ -125,12 +130,8 @@ class Cast:
         rotations = np.tile(np.eye(3), (count, 55, 1, 1))
         rotations[:, :22] = action.joint_rotations
         rotations[:, 22] = Rotation.from_euler("x", max(0.0, rng.normal(0, 0.08))).as_matrix()
-        for first, sign in ((25, -1), (40, 1)):
-            curl = rng.uniform(0.05, 0.7) + rng.normal(0, 0.08, 15)
-            curl[12:] *= 0.3
-            rotations[:, first : first + 15] = Rotation.from_euler(
-                "z", sign * np.clip(curl, 0, 1.4)[:, None]
-            ).as_matrix()
+        vectors = self._draw_fingers(rng, count)
+        rotations[:, 25:] = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(count, 30, 3, 3)
         return rotations
 
     def _pose(
@@ -155,6 +156,16 @@ class Cast:
             both[0] - pelvis,
             (both[1][..., 1] - pelvis[..., 1]).min(1).astype(np.float64),
         )
+
+
+def _curled_fingers(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw one mild curl for all frames: a ``DrawFingers``."""
+    vectors = np.zeros((30, 3))
+    for first, sign in ((0, -1), (15, 1)):
+        curl = rng.uniform(0.05, 0.7) + rng.normal(0, 0.08, 15)
+        curl[12:] *= 0.3
+        vectors[first : first + 15, 2] = sign * np.clip(curl, 0, 1.4)
+    return np.tile(vectors, (count, 1, 1))
 
 
 @numba.njit(cache=True, fastmath=True)
