@@ -103,10 +103,10 @@ def finish(
 
 
 def _finish_shot(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
-    shot = settle(_refined(shot, options, body), options.one_world, options.lock_feet, body)
-    if not options.one_world or not len(shot.people):
-        return shot
-    return replace(shot, people=without_buried(shot.people, shot.cameras.time_s, shot.T_gravity_world))
+    shot = _refined(shot, options, body)
+    if options.one_world and len(shot.people):
+        shot = replace(shot, people=without_buried(shot.people, shot.cameras.time_s, shot.gravity()))
+    return settle(shot, options.one_world, options.lock_feet, body)
 
 
 def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
