@@ -32,5 +32,5 @@ def stage() -> str:
         '<button type="button" data-h3-live="turn">Other camera</button>'
         '<button type="button" data-h3-live="stop" class="h3-live-stop">Stop</button>'
         '<button type="button" data-h3-live="discard">Stop and delete</button></div></section>'
-        '<p class="h3-problem" role="alert" data-h3-live="problem" hidden></p>'
+        '<p class="h3-live-problem" role="alert" data-h3-live="problem" hidden></p>'
     )
