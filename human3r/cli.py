@@ -205,6 +205,13 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-cuts", dest="cuts", action="store_false", help="take the clip for one shot, whatever it shows"
     )
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        default=0,
+        choices=(0, 90, 180, 270),
+        help="turn the clip clockwise, degrees (%(default)s)",
+    )
     parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)

@@ -48,6 +48,7 @@ class RunSettings:
     use_ttt3r: bool | None
     reset_interval: int | None
     cuts: bool
+    rotate: int
     save_depth: bool
     formats: str | None
     points: bool = False
@@ -77,6 +78,7 @@ class RunSettings:
             use_ttt3r=self.use_ttt3r,
             reset_interval=self.reset_interval,
             finds_cuts=self.cuts,
+            rotate=self.rotate,
             save_depth=self.save_depth,
             limits=raise_limits(DEFAULT_LIMITS, list(self.limit)),
         )

@@ -184,6 +184,7 @@ class _Run:
                 **asdict(options.sampling),
                 **asdict(opened.session_options),
                 "finds_cuts": options.finds_cuts,
+                "rotate": options.rotate,
                 "save_depth": options.save_depth,
             },
             "clip": opened.info.to_dict(),

@@ -89,6 +89,7 @@ def _identity(clip: Path, model: LoadedModel, options: ReconstructOptions) -> di
         "use_ttt3r": options.use_ttt3r,
         "reset_interval": options.reset_interval,
         "finds_cuts": options.finds_cuts,
+        "rotate": options.rotate,
         "save_depth": options.save_depth,
     }
     return json.loads(json.dumps(identity))

@@ -28,6 +28,7 @@ from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
 from human3r.records import Frame, FramePrediction
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits, check_smallest_side
+from human3r.video.orientation import turned
 from human3r.video.preprocess import PreparedImage
 from human3r.video.probe import ClipInfo
 from human3r.video.reader import FrameReader
@@ -53,6 +54,8 @@ class ReconstructOptions:
     """Reset the state after this many frames; None takes the model's default, 0 never resets."""
     finds_cuts: bool = True
     """Divide the clip into shots, each with a world of its own; False takes it for one shot."""
+    rotate: int = 0
+    """Turn the clip clockwise by 0, 90, 180 or 270 degrees, for one without a right orientation tag."""
     save_depth: bool = False
     """Keep a depth map per frame in the result."""
     limits: MediaLimits = DEFAULT_LIMITS
@@ -65,6 +68,7 @@ class ReconstructOptions:
 
     def __post_init__(self) -> None:
         self.sampling  # noqa: B018 - checks the values
+        turned(self.rotate)
         if self.snapshot_every < 1:
             raise InputError(f"A snapshot every {self.snapshot_every} frames; it must be 1 or more.")
 
@@ -72,6 +76,10 @@ class ReconstructOptions:
     def sampling(self) -> Sampling:
         """Which frames of the clip are used."""
         return Sampling(self.start_s, self.duration_s, self.fps, self.max_frames)
+
+    def open(self, clip: Path) -> FrameReader:
+        """Open a clip for these options; see ``FrameReader`` for what is raised."""
+        return FrameReader(clip, self.sampling, self.limits, rotate=self.rotate)
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ def forward(
         is_due = options.keep_in is not None and after.num_frames % options.snapshot_every == 0
         return Stepped(prediction, after.num_rejected, session.describer.snapshot(advanced) if is_due else None, source)
 
-    opened = FrameReader(clip, options.sampling, options.limits) if opening is None else opening.result()
+    opened = options.open(clip) if opening is None else opening.result()
     with opened as reader, ExitStack() as stages:
         check_smallest_side(reader.info.image_size)
         yield Opened(reader.info, session.options)
@@ -161,7 +169,7 @@ def forward(
 def decoder_ahead(clip: Path, options: ReconstructOptions) -> Iterator[Future[FrameReader]]:
     """Start the decoder's process in a thread, such as while a model is loaded; it ends with the block."""
     with ThreadPoolExecutor(1, thread_name_prefix="decoder") as pool:
-        opening = pool.submit(FrameReader, clip, options.sampling, options.limits)
+        opening = pool.submit(options.open, clip)
         try:
             yield opening
         finally:

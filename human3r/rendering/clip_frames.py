@@ -29,7 +29,10 @@ def processed_frames(reconstruction: Reconstruction, clip: str | Path) -> Iterat
     start_s = max(float(reconstruction.time_s[0]) - _TIME_SLACK_S, 0.0)
     duration_s = float(reconstruction.time_s[-1]) - start_s + 2 * _TIME_SLACK_S
     found_any = False
-    with FrameReader(clip, Sampling(start_s=start_s, duration_s=duration_s)) as frames:
+    options = reconstruction.meta.get("options")
+    rotate = options.get("rotate") if isinstance(options, dict) else None
+    sampling = Sampling(start_s=start_s, duration_s=duration_s)
+    with FrameReader(clip, sampling, rotate=rotate if isinstance(rotate, int) else 0) as frames:
         if tuple(frames.info.image_size) != expected:
             found, wanted = ("x".join(str(side) for side in size) for size in (frames.info.image_size, expected))
             raise InputError(f"The clip is {found}, but the reconstruction is of {wanted}.", "Give the original clip.")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from human3r.errors import InputError
+
 _FIXED_POINT = 65536.0
 
 
@@ -68,11 +70,28 @@ def from_display_matrix(matrix: bytes) -> Orientation:
     return Orientation(True, c < 0, b < 0)
 
 
+def turned(degrees: int) -> Orientation:
+    """Return a clockwise turn by 0, 90, 180 or 270 degrees.
+
+    Raises:
+        InputError: It is another angle.
+    """
+    if degrees not in _TURNS:
+        raise InputError(f"The clip cannot be turned by {degrees} degrees.", "Use 0, 90, 180 or 270.")
+    return _TURNS[degrees]
+
+
 def from_exif(tag: int) -> Orientation:
     """Read EXIF tag 0x0112 (1 to 8); anything else is upright."""
     return _EXIF.get(tag, UPRIGHT)
 
 
+_TURNS = {
+    0: UPRIGHT,
+    90: Orientation(True, True, False),
+    180: Orientation(False, True, True),
+    270: Orientation(True, False, True),
+}
 _EXIF = {
     2: Orientation(False, True, False),
     3: Orientation(False, True, True),

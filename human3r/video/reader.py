@@ -11,7 +11,7 @@ import os
 import select
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -23,6 +23,7 @@ from human3r.errors import MediaDecodeError, MediaTooLargeError, error_from
 from human3r.records import Frame
 from human3r.video.framing import FramingError, read_message
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
+from human3r.video.orientation import turned
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling
 
@@ -38,6 +39,7 @@ class FrameReader:
         sampling: Which frames to deliver; all by default.
         limits: What is refused, and what the decoder may cost.
         probe_only: Measure the clip and deliver no frames.
+        rotate: Turn what a player shows clockwise by 0, 90, 180 or 270 degrees.
 
     Raises:
         InputError: The clip is missing, unsupported, too large or damaged.
@@ -52,8 +54,10 @@ class FrameReader:
         sampling: Sampling | None = None,
         limits: MediaLimits = DEFAULT_LIMITS,
         probe_only: bool = False,
+        rotate: int = 0,
     ) -> None:
         self._limits = limits
+        self._turn = turned(rotate)
         self.warnings: list[str] = []
         self.num_delivered = 0
         self.processor_s = 0.0
@@ -67,7 +71,9 @@ class FrameReader:
         self._process = start_child("human3r.video.decode_worker", request)
         try:
             message, _ = self._receive()
-            self.info = ClipInfo.from_dict({name: value for name, value in message.items() if name != "type"})
+            info = ClipInfo.from_dict({name: value for name, value in message.items() if name != "type"})
+            self._decoded_size = info.image_size
+            self.info = replace(info, image_size=self._turn.size(*info.image_size))
             self.warnings = list(self.info.warnings)
         except (KeyError, TypeError, ValueError) as error:
             self.close()
@@ -108,12 +114,12 @@ class FrameReader:
 
     def _to_frame(self, message: dict[str, Any], body: bytearray) -> Frame:
         image = np.frombuffer(body, dtype=np.uint8)
-        height, width = self.info.image_size
+        height, width = self._decoded_size
         if image.size != height * width * 3:
             raise MediaDecodeError("The decoder sent a frame of another size.", "Export the clip again.")
         index, time_s, name = int(message["frame_index"]), float(message["time_s"]), str(message["name"])
         begins_shot = bool(message.get("begins_shot"))
-        return Frame(image.reshape(height, width, 3), index, time_s, name, begins_shot)
+        return Frame(self._turn.apply(image.reshape(height, width, 3)), index, time_s, name, begins_shot)
 
     def _receive(self) -> tuple[dict[str, Any], bytearray]:
         """Return the next message that is more than a sign of progress."""

@@ -81,6 +81,20 @@ def test_rotated_and_mirrored_phone_videos_come_upright(make_clip, matrix, expec
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program as the reference")
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_clip_is_turned_clockwise_on_request(make_clip, degrees):
+    path = make_clip("clip.mp4")
+    (first, *_), _ = read_all(path)
+    (turned, *_), reader = read_all(path, rotate=degrees)
+    assert np.array_equal(turned.image, np.rot90(first.image, -degrees // 90))
+    assert reader.info.image_size == turned.image.shape[:2]
+
+
+def test_a_clip_is_turned_by_quarters_only(make_clip):
+    with pytest.raises(InputError, match="45"):
+        FrameReader(make_clip("clip.mp4"), rotate=45)
+
+
 def test_a_rotated_clip_equals_what_ffmpeg_shows(make_clip, tmp_path):
     path = patch_display_matrix(make_clip(num_frames=2), (0, 1, -1, 0))
     frames, _ = read_all(path)
