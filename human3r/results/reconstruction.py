@@ -121,6 +121,12 @@ class Reconstruction(PersonColumns):
         return len(self.frame_index)
 
     @property
+    def shot_starts_s(self) -> list[float]:
+        """Where the shots begin, seconds from the first frame."""
+        starts = np.flatnonzero(np.diff(self.shot, prepend=-1))
+        return [round(float(self.time_s[frame] - self.time_s[0]), 6) for frame in starts]
+
+    @property
     def tracks(self) -> list[Track]:
         """One ``Track`` per identity, in the order of ``track_id``."""
         rows = [np.flatnonzero(self.person_track == identity) for identity in self.track_id]

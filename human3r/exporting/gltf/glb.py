@@ -74,7 +74,8 @@ def glb_bytes(
         with_points: Write the points beside the surface.
     """
     gltf = GltfWriter("Human3R")
-    gltf.asset["extras"] = {"fps": reconstruction.fps, "up": "+y", "unit": "metre"}
+    shots_s = reconstruction.shot_starts_s
+    gltf.asset["extras"] = {"fps": reconstruction.fps, "up": "+y", "unit": "metre", "shots_s": shots_s}
     world = gltf.add_node(name="world", **_rigid(reconstruction.T_gravity_world))
     clock = _Clock(gltf, reconstruction.time_s - reconstruction.time_s[0] if reconstruction.num_frames else np.zeros(0))
     _add_people(gltf, world, clock, reconstruction, body)

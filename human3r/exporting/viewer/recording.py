@@ -166,6 +166,7 @@ def _built(
         _add_cameras(server, reconstruction, frames, thumbnails)
         height, width = (float(side) for side in reconstruction.image_size)
         facts |= {"fps": round(float(reconstruction.fps), 6), "aspect": width / height}
+        facts["shots_s"] = reconstruction.shot_starts_s
         if frames:
             content = _content(frames, [group.points for band in bands for group in band])
             world = framing_view(content)

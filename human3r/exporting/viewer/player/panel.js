@@ -197,8 +197,12 @@
       const bar = make(this.root, "div", "h3p-bar", { role: "group", label: "Timeline" });
       this.playButton = make(bar, "button", "h3p-play", { type: "button", label: this.isPlaying ? "Pause" : "Play" }, icon(this.isPlaying ? "pause" : "play"));
       this.playButton.onclick = () => this.play(!this.isPlaying);
-      this.slider = make(bar, "input", "h3p-slider", { type: "range", min: "0", max: "1", step: "0.001", value: "0", label: "Time" });
+      const line = make(bar, "span", "h3p-line", {});
+      this.slider = make(line, "input", "h3p-slider", { type: "range", min: "0", max: "1", step: "0.001", value: "0", label: "Time" });
       this.slider.oninput = () => this.seek(Number(this.slider.value));
+      this.scene.shots_s.slice(1).forEach((start_s, index) => {
+        make(line, "i", "h3p-cut", { title: `Shot ${index + 2}` }).style.setProperty("--at", start_s / this.stage.last_s);
+      });
       this.clock = make(bar, "span", "h3p-clock", {});
       if (this.isLive) this._addLive(bar); else this._addSpeedAndLoop(bar);
       if (!document.fullscreenEnabled) return;

@@ -57,7 +57,7 @@
 
     _open(facts) {
       if (this.scene) return;
-      this.scene = { fps: 10, times_s: [], half_height: [], people: [], point_bands: [], point_nodes: [], surface: [],
+      this.scene = { fps: 10, times_s: [], half_height: [], people: [], point_bands: [], point_nodes: [], surface: [], shots_s: [0],
         point_size_m: 0.02, is_live: false, ...facts };
     }
 

@@ -65,6 +65,12 @@ def test_the_tape_holds_times_people_views_and_points(still: Recording, walk: Re
     np.testing.assert_allclose(sizes, scene["point_size_m"] * np.array(scales), rtol=0.01)
     assert scene["views"]["top"]["position"][1] > scene["views"]["top"]["look_at"][1] + 2
     assert len(header["half_heights"]) == walk.num_frames
+    assert scene["shots_s"] == [0.0]
+
+
+def test_shots_are_marked_on_the_timeline(walk: Reconstruction) -> None:
+    cut = replace(walk, shot=np.repeat([0, 1, 2], [5, 3, 4]))
+    assert cut.shot_starts_s == pytest.approx((walk.time_s - walk.time_s[0])[[0, 5, 8]])
 
 
 def test_the_tape_and_the_recording_pose_a_body_alike(
