@@ -10,6 +10,7 @@
       this.dropped = 0;
       this.hasSurface = player.scene.surface.length > 0;
       this.isSurfaceSeen = true;
+      this.shot = 0;
       this.arePointsSeen = !this.hasSurface;
       this.pointSize = null;  // meters; null: as they came
       this._known = new Set();
@@ -58,7 +59,7 @@
       for (const name of surface) {
         if (this._known.has(name)) continue;
         this._known.add(name);
-        this.stage.setVisible(name, this.isSurfaceSeen);
+        this._showSurface();
         h3r.client.keepColors(name);
       }
       // The first surface of a run takes the place of its points.
@@ -66,6 +67,20 @@
         this.hasSurface = true;
         if (this.arePointsSeen && this.points) this.points.click();
       }
+    }
+
+    // Each shot has a scene of its own.
+    show(time_s) {
+      const shot = this.player.scene.shots_s.filter((start_s) => start_s <= time_s + 1e-3).length - 1;
+      if (shot === this.shot) return;
+      this.shot = shot;
+      this._showSurface();
+    }
+
+    _showSurface() {
+      const { surface, shots_s } = this.player.scene;
+      const isNow = (name) => shots_s.length < 2 || name.includes(`scene_${this.shot}_`);
+      for (const name of surface) this.stage.setVisible(name, this.isSurfaceSeen && isNow(name));
     }
 
     _resize() {
@@ -80,9 +95,8 @@
       make(panel, "h2", "", { textContent: "Scene" });
       const scene = this.player.scene, chips = make(panel, "div", "h3p-chips", {});
       const showPoints = () => scene.point_bands.forEach((name, band) => this.stage.setVisible(name, this.arePointsSeen && band >= this.dropped));
-      const showSurface = () => scene.surface.forEach((name) => this.stage.setVisible(name, this.isSurfaceSeen));
       const whole = [];
-      if (this.hasSurface || this.player.isLive) whole.push(this._toggle(chips, "Scene without people", (isOn) => { this.isSurfaceSeen = isOn; showSurface(); }));
+      if (this.hasSurface || this.player.isLive) whole.push(this._toggle(chips, "Scene without people", (isOn) => { this.isSurfaceSeen = isOn; this._showSurface(); }));
       if (scene.point_bands.length || this.player.isLive) {
         this.points = this._toggle(chips, this.hasSurface || this.player.isLive ? "Points" : "Scene without people",
           (isOn) => { this.arePointsSeen = isOn; showPoints(); }, this.arePointsSeen);

@@ -101,6 +101,7 @@
       const at = this.isPlaying ? this.time_s : this.stage.times_s[this.stage.frameAt(this.time_s)];
       this._hasGrown = false;
       this.stage.show(at);
+      this.layers.show(at);
       this.views.tick();
       this.moments.tick();
       this.people.tick();
