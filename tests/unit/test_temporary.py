@@ -76,7 +76,10 @@ def test_links_and_what_is_in_use_here_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stopped_command_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     code = """
-import sys, time
+import signal, sys, time
+# As in a terminal, whoever started the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from human3r.results.reconstruction import Reconstruction
 from human3r.commands import results
 from human3r.cli import main

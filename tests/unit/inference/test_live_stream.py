@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from human3r.errors import InputError
 from human3r.inference.budget import Budget, BudgetOptions
@@ -40,7 +41,8 @@ def test_a_stream_that_keeps_up_is_the_session(model, frames):
     session = Session(model)
     for prediction, frame in zip(predictions, frames[:5], strict=True):
         expected = session.step(frame, prediction.time_s)
-        assert prediction.camera.T_world_camera.equal(expected.camera.T_world_camera)
+        # One core per stage adds up in another order than all cores.
+        torch.testing.assert_close(prediction.camera.T_world_camera, expected.camera.T_world_camera, rtol=0, atol=1e-4)
         assert prediction.people.track_id.equal(expected.people.track_id)
     report = stream.report()
     assert (report.offered, report.processed, report.dropped) == (5, 5, 0)
