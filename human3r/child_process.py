@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -91,3 +92,13 @@ def restrict_process(bounds: Mapping[str, int]) -> None:
     for name, bound in {"CORE": 0, **bounds}.items():
         with suppress(ValueError, OSError):
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (bound, bound))
+
+
+def is_readable(descriptor: int, timeout_s: float) -> bool:
+    """Wait until a child's pipe has bytes or has ended; False when neither happens in time."""
+    if os.name == "nt":  # pipes cannot be selected on Windows; the read itself blocks there
+        return True
+    # poll, not select: a long-lived server has descriptors above 1024.
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN | select.POLLHUP)
+    return bool(poller.poll(timeout_s * 1000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -12,7 +11,7 @@ from typing import cast
 
 import numpy as np
 
-from human3r.child_process import start_child
+from human3r.child_process import is_readable, start_child
 from human3r.errors import MediaDecodeError
 from human3r.video.framing import FramingError, read_message, write_message
 from human3r.video.limits import MediaLimits
@@ -61,9 +60,7 @@ class JpegDecoder:
         received, filled = bytearray(size), 0
         view = memoryview(received)
         while filled < size:
-            poller = select.poll()
-            poller.register(stream.fileno(), select.POLLIN | select.POLLHUP)
-            count = stream.readinto(view[filled:]) if poller.poll(1000 * _PATIENCE_S) else None
+            count = stream.readinto(view[filled:]) if is_readable(stream.fileno(), _PATIENCE_S) else None
             if not count:
                 raise OSError("the decoder ended or says nothing")
             filled += count

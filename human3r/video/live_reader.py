@@ -6,8 +6,6 @@ The owner's side of ``live_worker``. A camera or stream that goes away is opened
 from __future__ import annotations
 
 import io
-import os
-import select
 import stat
 import sys
 import threading
@@ -21,7 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from human3r.child_process import start_child
+from human3r.child_process import is_readable, start_child
 from human3r.errors import InputError, MediaDecodeError, UnsupportedMediaError, error_from
 from human3r.records import Frame
 from human3r.video.framing import FramingError, read_message
@@ -246,7 +244,7 @@ class _Child:
         while filled < size:
             if stream.closed:
                 raise MediaDecodeError("The source was closed.")
-            count = stream.readinto(view[filled:]) if _is_readable(stream.fileno(), patience_s) else None
+            count = stream.readinto(view[filled:]) if is_readable(stream.fileno(), patience_s) else None
             if count is None:
                 raise MediaDecodeError(f"The source delivered nothing for {patience_s:.0f} s.", "Check it.")
             if count == 0:
@@ -263,11 +261,3 @@ class _Child:
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
-
-
-def _is_readable(descriptor: int, timeout_s: float) -> bool:
-    if os.name == "nt":  # pipes cannot be selected on Windows; the read itself blocks there
-        return True
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN | select.POLLHUP)
-    return bool(poller.poll(timeout_s * 1000))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -18,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from human3r.child_process import start_child
+from human3r.child_process import is_readable, start_child
 from human3r.errors import MediaDecodeError, MediaTooLargeError, error_from
 from human3r.records import Frame
 from human3r.video.framing import FramingError, read_message
@@ -140,7 +139,7 @@ class FrameReader:
         received = bytearray(size)
         view, filled = memoryview(received), 0
         while filled < size:
-            if not _is_readable(stream.fileno(), min(self._limits.silence_s, _POLL_S)):
+            if not is_readable(stream.fileno(), min(self._limits.silence_s, _POLL_S)):
                 if silence.is_over_the_limit():
                     raise MediaDecodeError(
                         f"The decoder delivered nothing for {self._limits.silence_s:.0f} s.", "Export the clip again."
@@ -194,15 +193,6 @@ def _processor_s(pid: int) -> float | None:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return None
-
-
-def _is_readable(descriptor: int, timeout_s: float) -> bool:
-    if os.name == "nt":  # pipes cannot be selected on Windows; the read itself blocks there
-        return True
-    # poll, not select: a long-lived server has descriptors above 1024.
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN | select.POLLHUP)
-    return bool(poller.poll(timeout_s * 1000))
 
 
 def _describe_end(code: int) -> str:
