@@ -169,9 +169,6 @@ class FramePrediction(TensorRecord):
     """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, pixel edges (a full frame is 0, 0, W, H)."""
     people_unfiltered: People | None = None
     """The same people as the network predicts them, before the causal filter; None where there is no filter."""
-    scene_ratio: Float[Tensor, "P 2"] | None = None
-    """Logarithm of each body's distance over the scene's own, and trust in it (0 to 1); None where the scene is
-    not brought to the scale of people."""
     shot: int = 0
     """Number of the shot, from 0; every shot has a world of its own."""
     frame_name: str = ""

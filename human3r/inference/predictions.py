@@ -88,12 +88,3 @@ def without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
     if bool(is_kept.all()):
         return prediction
     return replace(prediction, **{name: value[is_kept] for name, value in values.items()})
-
-
-def scene_ratio_of(state: RecurrentState, num_people: int) -> Tensor | None:
-    """Return ``P 2`` of ``FramePrediction.scene_ratio``, or None where the network has none."""
-    ratios, trust = getattr(state.scale_state, "ratios", None), getattr(state.scale_state, "trust", None)
-    # People with non-finite values were dropped: rows no longer correspond.
-    if ratios is None or trust is None or len(ratios) != num_people:
-        return None
-    return torch.stack([ratios, trust], dim=1).nan_to_num(0.0).float().cpu()

@@ -20,7 +20,6 @@ from human3r.inference.hands import HandStates
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.predictions import (
     is_usable,
-    scene_ratio_of,
     source_intrinsics,
     through_other_lens,
     with_square_pixels,
@@ -83,8 +82,8 @@ class Advanced:
     prepared: PreparedImage
     frame_index: int
     time_s: float
-    result: tuple[NetworkPrediction, Tensor, Tensor | None] | None
-    """Prediction, identities, ``FramePrediction.scene_ratio``; None for a rejected frame."""
+    result: tuple[NetworkPrediction, Tensor] | None
+    """Prediction and identities; None for a rejected frame."""
     frame_name: str = ""
     """See ``FramePrediction``."""
 
@@ -206,7 +205,7 @@ class Recurrence:
 
     def _advance(
         self, now: SessionSnapshot, prepared: PreparedImage, ahead: Ahead, time_s: float
-    ) -> tuple[tuple[NetworkPrediction, Tensor, Tensor | None] | None, SessionSnapshot]:
+    ) -> tuple[tuple[NetworkPrediction, Tensor] | None, SessionSnapshot]:
         """Run the recurrent half of the network; None where the prediction cannot be used.
 
         Only the recurrent state is on the device: prediction, identities and camera are on the CPU.
@@ -218,7 +217,6 @@ class Recurrence:
             return None, now
         prediction = _on_host(prediction)
         track_id, bank = now.bank.assign(prediction.track_features, time_s)
-        scene_ratio = scene_ratio_of(state, len(track_id))
         T_segment_camera = prediction.T_segment_camera.double()
         if now.T_world_segment is None:
             # The world is the first camera, even where the network's first camera is not exactly the identity.
@@ -235,7 +233,7 @@ class Recurrence:
             prediction = through_other_lens(prediction, K_network, K)
         camera = Camera(K, T_world_camera.float(), prepared.source_size)
         after = replace(now, state=state, bank=bank, T_world_segment=T_world_segment, last_camera=camera)
-        return (prediction, track_id, scene_ratio), after
+        return (prediction, track_id), after
 
     def _restart_segment(
         self, tokens: FrameTokens, state: RecurrentState, bank: TrackBank, time_s: float

@@ -55,10 +55,10 @@ class Describer:
             self.filter_state, self.hand_state, self._shot = None, None, after.shot
         height, width = prepared.image_uint8.shape[:2]
         camera = after.last_camera or Camera(default_intrinsics(prepared), torch.eye(4), prepared.source_size)
-        people, unfiltered, scene_ratio = empty_people(), None, None
+        people, unfiltered = empty_people(), None
         maps = torch.zeros(height, width, 3), torch.zeros(height, width), torch.zeros(height, width)
         if advanced.result is not None:
-            prediction, track_id, scene_ratio = advanced.result
+            prediction, track_id = advanced.result
             people = self._with_hands(people_of(prediction, track_id, prepared), camera, advanced)
             maps = prediction.pointmap_camera, prediction.confidence, prediction.person_mask
             options = after.options.causal_filter
@@ -81,7 +81,6 @@ class Describer:
             image=torch.from_numpy(prepared.image_uint8),
             source_rect_px=prepared.source_rect_px,
             people_unfiltered=unfiltered,
-            scene_ratio=scene_ratio,
             shot=after.shot,
             frame_name=advanced.frame_name,
         )

@@ -52,8 +52,6 @@ class PersonTable(PersonColumns):
     unfiltered_head: Float32[np.ndarray, "N 3"]
     """Head joint, camera frame."""
     unfiltered_betas: Float32[np.ndarray, "N 10"]
-    scene_ratio: Float32[np.ndarray, "N 2"]
-    """See ``FramePrediction.scene_ratio``; its trust is 0 where there is none."""
 
     def __len__(self) -> int:
         return len(self.person_frame)
@@ -98,6 +96,4 @@ def person_rows(prediction: FramePrediction, frame: int) -> np.ndarray:
     rows["unfiltered_rotations"] = unfiltered.joint_rotations[:, :NUM_BODY_JOINTS].numpy()
     rows["unfiltered_head"] = unfiltered.head_camera.numpy()
     rows["unfiltered_betas"] = unfiltered.betas.numpy()
-    if prediction.scene_ratio is not None:
-        rows["scene_ratio"] = prediction.scene_ratio.numpy()
     return rows

@@ -67,7 +67,6 @@ _SHAPES = {
     "body_pose": (21, 3),
     "joints_world": (55, 3),
     "unfiltered_rotations": (22, 3, 3),
-    "scene_ratio": (2,),
 }
 
 

@@ -44,10 +44,6 @@ class ScaleState(TensorRecord):
     """Scalar."""
     weight: Tensor
     """Scalar, in people."""
-    ratios: Tensor | None = None
-    """``P`` measurements of ``log_scale`` by the people of the latest frame."""
-    trust: Tensor | None = None
-    """``P`` weights of the measurements in [0, 1]."""
 
 
 class PersonScaleHead(nn.Module):
@@ -67,8 +63,7 @@ class PersonScaleHead(nn.Module):
         depth = points.pointmap_camera[..., 2]
         if state is None:
             state = ScaleState(depth.new_zeros(()), depth.new_full((), _PRIOR_WEIGHT))
-        ratios, trust = log_depth_ratios(frame, points, person_mask, people)
-        state = replace(update_scale(state, ratios, trust), ratios=ratios, trust=trust)
+        state = update_scale(state, *log_depth_ratios(frame, points, person_mask, people))
         scaled = points.pointmap_camera * state.log_scale.exp()
         return replace(points, pointmap_camera=scaled), state
 
