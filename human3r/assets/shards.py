@@ -51,6 +51,11 @@ def read_shards(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     return tensors
 
 
+def read_module(prefix: str) -> dict[str, Tensor]:
+    """Return one module's parameters of ``compact`` by their names inside the module, fp32."""
+    return {name.removeprefix(prefix): values.float() for name, values in read_shards(COMPACT_FOLDER, prefix).items()}
+
+
 def write_part(folder: Path, part: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> list[Path]:
     """Write one part's parameters as fp16, split into files of at most ``MAX_SHARD_BYTES``, and update the index.
 

@@ -90,7 +90,7 @@ def read_body_arrays(path: Path) -> BodyArrays:
 
 def _read_member(archive: zipfile.ZipFile, path: Path, name: str, kinds: str, shape: _Shape) -> np.ndarray:
     with archive.open(f"{name}.npy") as stream:
-        found_shape, dtype = _read_header(stream)
+        found_shape, dtype = read_array_header(stream)
     fits = len(found_shape) == len(shape) and all(
         expected in (None, found) for expected, found in zip(shape, found_shape, strict=True)
     )
@@ -109,7 +109,12 @@ def _read_member(archive: zipfile.ZipFile, path: Path, name: str, kinds: str, sh
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def read_array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Return shape and type of an npy stream, which is left at the data.
+
+    Raises:
+        ValueError: The stream is no npy of version 1 or 2.
+    """
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)

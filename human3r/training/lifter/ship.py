@@ -14,7 +14,7 @@ from human3r.models.compact.build import COMPACT
 from human3r.models.compact.people.lifter import NUM_OUTPUTS
 
 _PREFIX = "person_head.lifter."
-_LICENCE = "Apache-2.0; trained by this project on simulated keypoints and on those of its own renders"
+_LICENSE = "Apache-2.0; trained by this project on simulated keypoints and on those of its own renders"
 
 
 def ship_lifter(weights: Path, folder: Path = COMPACT_FOLDER) -> list[Path]:
@@ -33,7 +33,7 @@ def ship_lifter(weights: Path, folder: Path = COMPACT_FOLDER) -> list[Path]:
         for name in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
             tensors[_PREFIX + name] = file.get_tensor(name)
     tensors[f"{_PREFIX}from_token.weight"] = torch.zeros(NUM_OUTPUTS, COMPACT.trunk.decoder_dim)
-    return write_part(folder, "lifter", tensors, {"license": _LICENCE, "lifter": settings})
+    return write_part(folder, "lifter", tensors, {"license": _LICENSE, "lifter": settings})
 
 
 if __name__ == "__main__":

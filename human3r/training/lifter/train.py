@@ -1,6 +1,6 @@
-"""The training loop of the lifter: simulate, lift, step; resumable at any checkpoint. One process, one body.
+"""Training loop of the lifter: simulate, lift, step; one process, one body.
 
-``train`` may be stopped at any time; called again with the same output folder it goes on, with the same random numbers.
+``train`` may be stopped at any time; called again with the same output folder, it resumes with the same random numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.assets.shards import read_module
 from human3r.atomic import whole_or_absent
 from human3r.bodies import load_body
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
@@ -29,7 +29,7 @@ from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
 from human3r.training.lifter.mixing import RenderedSampler, rendered_people
 from human3r.training.lifter.rendered import read_rendered
-from human3r.training.lifter.simulation.poses import PoseMix, PoseSampler
+from human3r.training.lifter.simulation.poses import PoseSampler
 from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.lifter.simulation.sequences import MotionSampler, SequenceSimulator, draw_forgotten, window_of
 from human3r.training.lifter.simulation.simulator import SimulatedPeople, Simulator
@@ -70,7 +70,7 @@ def build_body_points(body: SmplxBody, config: LifterTraining) -> BodyPoints:
 
 @dataclass
 class _Run:
-    """What changes while a run goes on."""
+    """Mutable state of a run."""
 
     lifter: BodyLifter
     average: BodyLifter
@@ -79,11 +79,11 @@ class _Run:
     step: int = 0
     seconds: float = 0.0
     state: Tensor | None = None
-    """``P width`` memory of the people that the next batch goes on with; None: it starts with new ones."""
+    """``P width`` memory of the people that the next batch continues; None if it starts with new ones."""
 
 
 def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
-    """Train, or go on training, until the time of ``config`` is used up.
+    """Train, or resume training, until the time or the steps of ``config`` are used up.
 
     Args:
         config: Settings.
@@ -132,10 +132,10 @@ def _batches(
     rng: RandomSource,
     config: LifterTraining,
 ) -> Iterator[tuple[SimulatedPeople, bool]]:
-    """Draw several batches at once: the simulator's many small operations cost the same for eight times the people.
+    """Draw several batches at once: the cost of the simulator's many small operations hardly depends on the number.
 
     Yields:
-        People, and whether they are others than before (False: the frames after those of the last batch).
+        People, and whether they are new (False: the next frames of those of the last batch).
     """
     mix = config.sequence
     shown = round(config.batch * config.rendered.share) if rendered is not None else 0
@@ -145,7 +145,7 @@ def _batches(
             yield from ((window_of(people, mix, index), index == 0) for index in range(mix.windows))
             continue
         people = simulator.sample(rng, _DRAWN_AT_ONCE * (config.batch - shown))
-        # Poses come sorted by kind; every batch takes each eighth person and so the whole mix.
+        # Poses are sorted by kind; every batch takes each eighth person to contain all kinds.
         for start in range(_DRAWN_AT_ONCE):
             batch = people.map(lambda values, start=start: values[start::_DRAWN_AT_ONCE])
             yield (batch if rendered is None else concatenate([batch, rendered.sample(rng, shown)])), True
@@ -167,18 +167,8 @@ def build_simulators(
     held_out = [motion for motion in motions if any(name in motion.name for name in config.held_out)]
     kept = [motion for motion in motions if all(motion is not other for other in held_out)]
     # Validation: unseen clips as they were captured, and as many seated people as in training.
-    plain = PoseMix(
-        mocap=config.poses.mocap,
-        seated=config.poses.seated,
-        standing=config.poses.standing,
-        squatting=config.poses.squatting,
-        bending=0.0,
-        lying=0.0,
-        swap_upper_body=0.0,
-        blend_frames=0.0,
-        random_arm=0.0,
-        noise=0.3,
-    )
+    undisturbed = {"swap_upper_body": 0.0, "blend_frames": 0.0, "random_arm": 0.0, "noise": 0.3}
+    plain = replace(config.poses, bending=0.0, lying=0.0, **undisturbed)
     rest = (config.bodies, config.cameras, config.detector)
     if config.memory_width:
         moving = MotionSampler(kept, config.poses), MotionSampler(held_out or kept, plain)
@@ -189,12 +179,12 @@ def build_simulators(
 
 
 def save_weights(lifter: BodyLifter, config: LifterTraining, path: Path) -> None:
-    """Write fp16 weights with the settings as JSON in the header; the file appears at once or not at all."""
+    """Write fp16 weights with the settings as JSON in the header; the file is whole or absent."""
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() and "points." not in name else tensor).contiguous()
         for name, tensor in lifter.state_dict().items()
     }
-    # What travels with the weights names no folder of the machine that made them.
+    # The header of published weights must not name folders of this machine.
     rendered = _without(asdict(config.rendered), ("pairs", "held_out"))
     settings = _without(asdict(config), ("motion", "body", "output", "start")) | {"rendered": rendered}
     header = {"width": config.width, "depth": config.depth, "memory_width": config.memory_width, "training": settings}
@@ -227,14 +217,12 @@ def _start_weights(start: str) -> dict[str, Tensor]:
     """Return averaged weights of a checkpoint, or the shipped ones but for their memory, which starts fresh."""
     if start != "shipped":
         return load_checkpoint(Path(start))[0]["average"]
-    prefix = "person_head.lifter."
-    shipped = {name.removeprefix(prefix): values for name, values in read_shards(COMPACT_FOLDER, prefix).items()}
-    left_out = ("from_token.", "memory.")
-    return {name: values.float() for name, values in shipped.items() if not name.startswith(left_out)}
+    shipped = read_module("person_head.lifter.")
+    return {name: values for name, values in shipped.items() if not name.startswith(("from_token.", "memory."))}
 
 
 def _progress(run: _Run, config: LifterTraining) -> float:
-    """Share of the run that is done, 0 to 1 and a little over."""
+    """Return the share of the run that is done; slightly over 1 at the end."""
     return run.step / config.steps if config.steps else run.seconds / (60.0 * config.minutes)
 
 
@@ -294,7 +282,7 @@ def _resume(run: _Run, path: Path) -> None:
     if not path.is_file():
         return
     groups, facts = load_checkpoint(path)
-    # The skeleton's tables come from the body of this run: a run may go on with a corrected body.
+    # The skeleton's tables come from the body of this run: a run may resume with a corrected body.
     tables = {f"points.{name}": table for name, table in run.lifter.points.state_dict().items()}
     run.lifter.load_state_dict(groups["lifter"] | tables)
     run.average.load_state_dict(groups["average"] | tables)

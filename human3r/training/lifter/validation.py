@@ -1,4 +1,4 @@
-"""How good a lifter is on simulated people of motions it was never trained on, beside trivial baselines."""
+"""Scores of a lifter on simulated people with held-out motions, next to trivial baselines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SIDES = (
     (Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE),
 )
 _APART_M = 0.15
-"""Limbs nearer to each other than this cannot be exchanged."""
+"""Limbs closer together than this do not count as swapped."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class LifterScores:
     hidden_mm: float
     """Mean error, pelvis-aligned, of the limb joints whose keypoint scores are below ``VALID_SCORE``."""
     exchanged_percent: float
-    """Share of left and right limbs that fit the truth better exchanged, of those at least .15 m apart."""
+    """Share of left and right limbs that fit the truth better when swapped, of those at least .15 m apart."""
     reversed_percent: float
-    """Share of people whose front and back are exchanged: forward directions more than 90 degrees apart."""
+    """Share of people with front and back swapped: forward directions more than 90 degrees apart."""
 
     def row(self) -> str:
         """One line of a table."""
@@ -65,13 +65,13 @@ HEADER = f"{'':30s} people   MPJPE      PA  depth%  median orient.    >45%  hidd
 
 @torch.no_grad()
 def score_table(lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints) -> dict[str, LifterScores]:
-    """Score all people, people in full view, seated people, poses hard to tell, and the trivial baseline on all."""
+    """Score all people, fully visible people, seated people, ambiguous poses, and the trivial baseline on all."""
     counted = truth.weight > 0
     groups = {
         "all": counted,
         "all points seen": (truth.people.scores > VALID_SCORE).all(dim=1),
         "seated": truth.kind == SEATED,
-        **hard_poses(truth),
+        **ambiguous_poses(truth),
     }
     chosen = {name: counted & group for name, group in groups.items() if bool((counted & group).any())}
     table = {name: _scores(lifted, truth, points, group) for name, group in chosen.items()}
@@ -79,8 +79,8 @@ def score_table(lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints
     return table
 
 
-def hard_poses(truth: SimulatedPeople) -> dict[str, Tensor]:
-    """Return the people, ``P`` bool, whose sides or whose front and back are hard to tell; image y is down."""
+def ambiguous_poses(truth: SimulatedPeople) -> dict[str, Tensor]:
+    """Return groups of people, ``P`` bool, whose sides or whose front and back are ambiguous; image y is down."""
     ray = torch.nn.functional.normalize(truth.root_camera, dim=1)
     forward = truth.joint_rotations[:, 0, :, 2]
     y = truth.joints[..., 1]
@@ -96,7 +96,7 @@ def lift_every_way(lifter: BodyLifter, truth: SimulatedPeople, frames: int) -> d
     """Lift with memory, with the state zeroed before every frame, and with memory and exact keypoints.
 
     Args:
-        lifter: With or without memory; without, there is one way.
+        lifter: With or without memory; without memory, the result has one entry.
         truth: People of single frames, or sequences of ``frames`` rows.
         frames: Consecutive rows of one person.
     """
@@ -148,7 +148,7 @@ def _scores(lifted: LiftedPeople, truth: SimulatedPeople, points: BodyPoints, ch
 
 
 def _exchanged(joints: Tensor, truth: Tensor) -> Tensor:
-    """Whether elbows, wrists, knees and ankles fit the truth better exchanged, for the pairs that are apart."""
+    """Return whether elbows, wrists, knees and ankles fit the truth better when swapped, for pairs that are apart."""
     verdicts = []
     for left, right in _SIDES:
         apart = (truth[:, left] - truth[:, right]).norm(dim=-1) > _APART_M

@@ -167,31 +167,14 @@ class PaperTraining:
     initial: InitialSettings = field(default_factory=InitialSettings)
 
 
-_CHOICES = {
-    "tuned": ("prompts", "prompts_and_decoder", "everything"),
-    "detection_head": ("frozen", "tuned"),
-    "detection_loss": ("focal", "bce"),
-    "mask_source": ("human", "image"),
-    "truncated_heads": ("drop", "clamp"),
-    "clipping": ("tuned", "reference"),
-    "truth_betas": (10, 11),
-}
-
-
 def check_settings(settings: PaperTraining) -> None:
-    """Check the values of the settings.
+    """Check what types do not: ``read_settings`` has checked those, choices included.
 
     Raises:
-        InputError: A choice is unknown, a size does not fit the network, or a number is out of its range.
+        InputError: The model is unknown, a size does not fit the network, or a number is out of its range.
     """
     if settings.model not in PRESETS:
         raise InputError(f"The setting model is {settings.model!r}.", f"Known: {', '.join(PRESETS)}.")
-    for name, choices in _CHOICES.items():
-        value = getattr(settings.variant, name)
-        if value not in choices:
-            raise InputError(f"The setting variant.{name} is {value!r}.", f"Known: {', '.join(map(str, choices))}.")
-    if settings.optimizer.precision not in ("bf16", "fp32"):
-        raise InputError(f"The setting optimizer.precision is {settings.optimizer.precision!r}.", "Known: bf16, fp32.")
     data, optimizer = settings.data, settings.optimizer
     if not data.image_sizes or len(data.image_sizes) != len(data.image_size_weights):
         raise InputError(

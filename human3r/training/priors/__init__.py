@@ -1,1 +1,1 @@
-"""Conversion of the pretrained networks that packages carry into our own weight files; run once, by hand."""
+"""Conversion of pretrained networks of public packages to our own weight files; run once, by hand."""

@@ -1,12 +1,19 @@
-"""Write a checkpoint's averaged weights as the package's ``scene`` part, and the trained blocks of its ``trunk``."""
+"""Write a run's averaged weights to the package: the part ``scene``, and the trained blocks of the part ``trunk``.
+
+``python -m human3r.training.scene.ship CONFIG.toml``
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from human3r.assets.shards import read_shards, write_part
+from human3r.assets.shards import COMPACT_FOLDER, read_shards, write_part
 from human3r.training.loop import load_checkpoint
+from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.network import TRUNK
+from human3r.training.scene.train import CHECKPOINT
+from human3r.training.settings import read_settings
 
 _METADATA = {"source": "trained by this project on its own renders", "license": "Apache-2.0"}
 _TRUNK_METADATA = {
@@ -24,3 +31,9 @@ def ship_scene_weights(checkpoint: Path, folder: Path) -> list[Path]:
     if trained:
         paths += write_part(folder, "trunk", read_shards(folder, TRUNK) | trained, _TRUNK_METADATA)
     return paths
+
+
+if __name__ == "__main__":
+    run = Path(read_settings(SceneTraining, sys.argv[1]).output)
+    for written in ship_scene_weights(run / CHECKPOINT, COMPACT_FOLDER):
+        sys.stdout.write(f"{written}\n")

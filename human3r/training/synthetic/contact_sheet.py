@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from human3r.atomic import whole_or_absent
 from human3r.training.synthetic.clip import SyntheticClip, read_clip
 
 CELL = (192, 256)
@@ -18,9 +19,8 @@ def write_contact_sheet(path: Path, folders: list[Path], columns: int = 2) -> No
     rows = [clip_strip(read_clip(folder)) for folder in folders]
     rows += [np.zeros_like(rows[0])] * (-len(rows) % columns)
     sheet = np.concatenate([np.concatenate(rows[first : first + columns], 1) for first in range(0, len(rows), columns)])
-    partial = path.with_name(f".partial_{path.name}")
-    Image.fromarray(sheet).save(partial)
-    partial.rename(path)
+    with whole_or_absent(path) as temporary:
+        Image.fromarray(sheet).save(temporary)
 
 
 def clip_strip(clip: SyntheticClip) -> np.ndarray:

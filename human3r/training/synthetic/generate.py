@@ -1,4 +1,4 @@
-"""Generates clips: scene, people, camera, images and ground truth, deterministic for a given seed."""
+"""Generate clips: scene, people, camera, images and ground truth, deterministic for a given seed."""
 
 from __future__ import annotations
 
@@ -185,26 +185,19 @@ def _subjects(actors: list[Actor], focus: np.ndarray, num_frames: int) -> np.nda
 
 def _truth(actors: list[Actor], camera: CameraPath, frames: list[RenderedFrame], fractions: np.ndarray) -> ClipPeople:
     count, people = len(frames), len(actors)
-    joints = np.stack([actor.joints for actor in actors], 1) if actors else np.zeros((count, 0, 55, 3))
-    rotations = np.stack([actor.rotations for actor in actors], 1) if actors else np.zeros((count, 0, 55, 3, 3))
-    vectors = np.zeros(rotations.shape[:-1])
-    if actors:
-        vectors = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_rotvec().reshape(*rotations.shape[:3], 3)
+    joints = np.array([actor.joints for actor in actors]).reshape(people, count, 55, 3).swapaxes(0, 1)
+    matrices = np.array([actor.rotations for actor in actors]).reshape(-1, 3, 3)
+    vectors = Rotation.from_matrix(matrices).as_rotvec().reshape(people, count, 55, 3).swapaxes(0, 1)
     uv, is_visible = _project(joints, camera, frames)
-
-    def stack(values: list[np.ndarray], width: int) -> np.ndarray:
-        return np.stack(values) if values else np.zeros((0, width))
-
-    expression = stack([actor.expression for actor in actors], 10)
-    transl = np.stack([actor.transl for actor in actors], 1) if actors else np.zeros((count, 0, 3))
+    expression = np.array([actor.expression for actor in actors]).reshape(people, 10)
     return ClipPeople(
         global_orient=vectors[:, :, 0],
-        transl=transl,
+        transl=np.array([actor.transl for actor in actors]).reshape(people, count, 3).swapaxes(0, 1),
         body_pose=vectors[:, :, 1:22],
         jaw_pose=vectors[:, :, 22],
         left_hand_pose=vectors[:, :, 25:40],
         right_hand_pose=vectors[:, :, 40:55],
-        betas=stack([actor.betas for actor in actors], 10),
+        betas=np.array([actor.betas for actor in actors]).reshape(people, 10),
         expression=np.broadcast_to(expression, (count, people, 10)).copy(),
         joints_world=joints,
         joints_uv_px=uv,

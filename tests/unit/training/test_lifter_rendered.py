@@ -75,13 +75,10 @@ def _pairs(points: BodyPoints, count: int = 40, seed: int = 0) -> RenderedPeople
         scores=np.full((count, 17), 0.8, np.float32),
         image_size=np.tile(np.array(SIZE, np.int16), (count, 1)),
         focal_px=np.full((count, 2), FOCAL, np.float32),
-        center_px=np.tile(np.array([191.5, 143.5], np.float32), (count, 1)),
         rotvecs=rotvecs,
         betas=betas,
         root_camera=root,
-        joints=posed.joints.numpy(),
         visible=np.linspace(0, 1, count).astype(np.float32),
-        is_joint_visible=np.ones((count, 22), bool),
     )
 
 

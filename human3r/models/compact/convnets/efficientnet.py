@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 down to stride 16: the frozen image backbone of ``compact``.
 
-Weights were trained on ImageNet (Apache-2.0) and are converted by ``human3r.training.priors.convert_efficientnet``,
+Weights were trained on ImageNet (Apache-2.0) and are converted by ``human3r.training.priors``,
 batch normalization folded. The classifier and the stride-32 stages are left out.
 """
 

@@ -1,7 +1,7 @@
 """The frozen hand network of ``compact``: 21 points, presence and side of the hand in a crop.
 
 Weights are MediaPipe's (``handlandmark-full``, Google, Apache-2.0), converted by
-``human3r.training.priors.convert_hands``.
+``human3r.training.priors``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """MoveNet: the frozen people detectors of ``compact``, MultiPose for whole frames and Thunder for crops of one person.
 
 Owns the networks from pixels to head maps; ``keypoints.py`` decodes the maps. Weights are Google's
-(Apache-2.0), converted by ``human3r.training.priors.convert_movenet``. Any input whose sides are multiples of 32 works.
+(Apache-2.0), converted by ``human3r.training.priors``. Any input whose sides are multiples of 32 works.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Simulated people for the lifter: poses, cameras, and the errors of a detector."""
+"""Simulated people for the lifter: poses, cameras and detector errors."""

@@ -37,7 +37,7 @@ class CameraMix:
 
 @dataclass(frozen=True)
 class PlacedCameras(TensorRecord):
-    """P cameras, each with one person before it."""
+    """P cameras, each with one person in front of it."""
 
     R_camera_gravity: Tensor
     """``P 3 3`` from a y-up frame to OpenCV camera axes."""
@@ -49,16 +49,16 @@ class PlacedCameras(TensorRecord):
     """``P`` size of a network pixel on the normalized plane."""
 
 
-def place_cameras(rng: RandomSource, mix: CameraMix, lowest: Tensor, center: Tensor, extent: Tensor) -> PlacedCameras:
-    """Put a camera before every person.
+def place_cameras(rng: RandomSource, mix: CameraMix, points: Tensor) -> PlacedCameras:
+    """Put a camera in front of every person; the floor is just below the lowest point.
 
     Args:
         rng: Random numbers.
         mix: Ranges.
-        lowest: ``P`` height of the lowest point of the body over the pelvis (negative), meters: the floor.
-        center: ``P 3`` middle of the body from the pelvis in the y-up frame.
-        extent: ``P`` the longest side of the body's box, meters.
+        points: ``P M 3`` of the bodies from the pelvis in the y-up frame, meters.
     """
+    low, high = points.amin(dim=1), points.amax(dim=1)
+    lowest, center, extent = low[:, 1] - 0.03, (low + high) / 2, (high - low).amax(dim=1).clamp_min(0.4)
     count = len(extent)
     half_long = (degrees(*mix.fov_deg, rng, count) / 2).tan()
     aspect = torch.tensor(_ASPECTS)[rng.choose(torch.ones(len(_ASPECTS)), count)]

@@ -1,8 +1,8 @@
-"""How MoveNet MultiPose errs: what a keypoint detector would report for a person whose true points are known.
+"""Error model of MoveNet MultiPose: what it would report for a person whose true keypoints are known.
 
-Its error is a bias per joint (slow in time), not white noise; scores tell about it; hidden joints get low scores and
-guesses; faces are imagined on people seen from behind; sides are swapped now and then. Figures were measured on real
-clips against references, in torso lengths (shoulder middle to hip middle).
+Errors are a bias per joint that changes slowly, not white noise, and correlate with the scores; hidden joints get low
+scores and guessed positions; people seen from behind get false faces; sides are swapped occasionally. Figures were
+measured on real clips against references, in torso lengths (middle of the shoulders to middle of the hips).
 """
 
 from __future__ import annotations
@@ -17,28 +17,10 @@ from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
 from human3r.training.lifter.simulation.rotations import RandomSource
 
 _SIGMA_TORSO = torch.tensor(
-    [
-        0.032,
-        0.030,
-        0.030,
-        0.036,
-        0.036,
-        0.040,
-        0.040,
-        0.050,
-        0.050,
-        0.052,
-        0.052,
-        0.058,
-        0.058,
-        0.048,
-        0.048,
-        0.056,
-        0.056,
-    ]
+    [0.032, *(sigma for sigma in (0.030, 0.036, 0.040, 0.050, 0.052, 0.058, 0.048, 0.056) for _ in ("left", "right"))]
 )
-"""Per-axis standard deviation at a good score. Source: measured medians .04 (nose) to .083 (hip), over 1.18, less label
-error."""
+"""Per-axis standard deviation at a good score: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
+Source: measured medians .04 (nose) to .083 (hip), divided by 1.18, less label error."""
 _SLIP = torch.tensor([0.004] * 5 + [0.004] * 2 + [0.012] * 2 + [0.04] * 2 + [0.004] * 2 + [0.006] * 2 + [0.012] * 2)
 """Probability of a gross error at a fair score: wrists most. Source: shares over half a torso, less the swaps."""
 _SCORE_KNOTS = ((0.2, 3.2), (0.3, 2.2), (0.5, 1.4), (0.7, 1.0), (1.0, 0.9))
@@ -50,16 +32,16 @@ _BELOW_HIPS, _LIMB_TIPS = (13, 14, 15, 16), (7, 8, 9, 10, 13, 14, 15, 16)
 
 @dataclass(frozen=True)
 class DetectorMix:
-    """Shares of the detector's troubles."""
+    """Rates of the detector's errors."""
 
     noise: float = 1.0
-    """Factor on the error of joints in sight."""
+    """Factor on the error of visible joints."""
     slips: float = 1.0
     """Factor on the probability of gross errors."""
     table_seated: float = 0.55
     """Share of seated people whose lower part is hidden by a table or another person."""
     table_other: float = 0.08
-    """The same of everybody else: whoever is seen above a table mostly sits at it."""
+    """The same for everybody else, less frequent: people behind a table mostly sit at it."""
     side_cut: float = 0.05
     hidden_limb: float = 0.10
     swap_legs: float = 0.02
@@ -75,7 +57,7 @@ def detect(
 
     Args:
         rng: Random numbers.
-        mix: Shares.
+        mix: Rates.
         keypoints_camera: ``P 17 3`` true (annotated) points in the camera frame, meters.
         head_forward: ``P 3`` where the face looks, camera frame.
         borders: ``P 4`` of the image on the normalized plane.
@@ -89,7 +71,7 @@ def detect(
     points = keypoints_camera[..., :2] / depth[..., None]
     shoulders, hips = points[:, [5, 6]].mean(1), points[:, [11, 12]].mean(1)
     meters = 0.5 / keypoints_camera[:, _TORSO, 2].clamp_min(0.2).mean(1)
-    # Foreshortened torsos do not make the detector more precise.
+    # The detector is not more precise on foreshortened torsos.
     torso = torch.maximum((shoulders - hips).norm(dim=1), 0.8 * meters)
     scores = _fair_scores(rng, points.shape[0])
     scores, face_noise = _hide_faces(rng, scores, keypoints_camera, head_forward)
@@ -103,7 +85,7 @@ def detect(
 
 
 def _fair_scores(rng: RandomSource, count: int) -> Tensor:
-    """Scores of joints in sight: mostly high, alike within a person."""
+    """Return scores of visible joints: mostly high, similar within a person."""
     person = rng.uniform(0, 1, count, 1)
     quality = 0.62 + 0.3 * person.sqrt() - 0.25 * rng.uniform(0, 1, count, 17) ** 2
     slack = rng.chance(0.1, count, 17) * rng.uniform(0, 0.45, count, 17)
@@ -120,9 +102,9 @@ def _factor(scores: Tensor) -> Tensor:
 
 
 def _hide_faces(rng: RandomSource, scores: Tensor, camera: Tensor, head_forward: Tensor) -> tuple[Tensor, Tensor]:
-    """Lower the scores of face points that look away; return also ``P 1 2`` of common face displacement, in torsos.
+    """Lower the scores of face points that face away; also return a common displacement of the face, ``P 1 2`` torsos.
 
-    From behind, half of the people get an imagined face with fair scores, shifted up or down as a whole.
+    From behind, half of the people get a false face with fair scores, shifted up or down as a whole.
     """
     count = scores.shape[0]
     center = camera[:, 3:5].mean(1)
@@ -159,7 +141,7 @@ def _self_occlusion(rng: RandomSource, scores: Tensor, camera: Tensor, points: T
 
 
 def _hidden(rng: RandomSource, mix: DetectorMix, points: Tensor, is_seated: Tensor) -> Tensor:
-    """Choose joints behind tables, other people and things: ``P 17`` bool."""
+    """Choose joints that tables, other people and objects hide: ``P 17`` bool."""
     count = points.shape[0]
     hips, knees, shoulders = points[:, 11:13, 1].mean(1), points[:, 13:15, 1].mean(1), points[:, 5:7, 1].mean(1)
     share = rng.uniform(-0.7, 0.9, count)
@@ -169,7 +151,7 @@ def _hidden(rng: RandomSource, mix: DetectorMix, points: Tensor, is_seated: Tens
     slope = rng.normal(0.12, count, 1)
     below = points[..., 1] + slope * (points[..., 0] - points[..., 0].mean(1, keepdim=True)) > edge[:, None]
     has_table = rng.chance(torch.where(is_seated, mix.table_seated, mix.table_other), count)
-    # Hands lie on tables: half of the time they stay in sight.
+    # Hands lie on tables: half of the time they stay visible.
     keeps_hands = rng.chance(0.55, count, 1)
     tabled = below & has_table[:, None]
     tabled[:, list(_ARMS)] &= ~keeps_hands
@@ -210,7 +192,7 @@ def _disturb(
 def _guess(
     rng: RandomSource, noisy: Tensor, scores: Tensor, hidden: Tensor, points: Tensor, borders: Tensor, torso: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Replace hidden joints by guesses: near the truth, or anywhere on the body; scores are low, seldom fair."""
+    """Replace hidden joints by guesses: near the truth, or anywhere on the body; scores are low, rarely fair."""
     count = points.shape[0]
     near = points + rng.normal(0.35, count, 17, 2) * torso[:, None, None]
     other = rng.choose(torch.ones(17), count * 17).reshape(count, 17, 1).expand(-1, -1, 2)
@@ -226,9 +208,9 @@ def _guess(
 def _pull_inside(
     rng: RandomSource, noisy: Tensor, scores: Tensor, outside: Tensor, points: Tensor, borders: Tensor, torso: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Report joints just outside of the image at its border, and with confidence.
+    """Report joints just outside the image at its border, with fair scores.
 
-    Measured: ankles below the image of a corridor clip are seen 4 to 10 pixels above its edge, scores .35 to .8.
+    Measured: ankles below the image of a corridor clip are reported 4 to 10 pixels above its edge, scores .35 to .8.
     """
     count = points.shape[0]
     low, high = borders[:, None, :2], borders[:, None, 2:]

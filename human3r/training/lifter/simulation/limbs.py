@@ -1,6 +1,6 @@
-"""Hand-made limbs: arms and legs from anatomical angles, as local rotations in SMPL-X's rest axes.
+"""Procedural arms and legs from anatomical angles, as local rotations in SMPL-X's rest axes.
 
-Side is +1 for the body's left and -1 for its right; degrees, because ranges read best so.
+Side is +1 for the body's left and -1 for its right; ranges are in degrees.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def arm(side: int, elevation: Tensor, azimuth: Tensor, twist: Tensor, elbow: Ten
 
 
 def _avoid_poles(target: Tensor) -> Tensor:
-    """Keep directions off straight up, where the minimal rotation from straight down is undefined."""
+    """Nudge directions away from straight up, where the minimal rotation from straight down is undefined."""
     nudged = target + torch.tensor([0.0, 0.0, 1e-3])
     return torch.nn.functional.normalize(nudged, dim=-1)
 
@@ -76,7 +76,7 @@ def set_leg(rotations: Tensor, side: int, hip: Tensor, knee: Tensor) -> None:
 
 
 def set_arm(rotations: Tensor, side: int, parts: tuple[Tensor, Tensor, Tensor], where: Tensor | None = None) -> None:
-    """Write one arm into ``P 22 3 3``, everywhere or where ``where`` (``P`` bool) says so."""
+    """Write one arm into ``P 22 3 3``, for all people or for those of ``where`` (``P`` bool)."""
     offset = 0 if side > 0 else 1
     for joint, part in zip((13, 16, 18), parts, strict=True):
         if where is None:
@@ -98,7 +98,7 @@ def random_arm(side: int, rng: RandomSource, count: int) -> tuple[Tensor, Tensor
 
 
 def resting_arm(side: int, rng: RandomSource, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Arms that hang, fold, lie on hips or hold something before the body."""
+    """Arms that hang, fold, rest on the hips or hold something in front of the body."""
     kind = rng.uniform(0, 1, count)
     hangs, is_folded = kind < 0.5, kind > 0.75
     elevation = torch.where(hangs, degrees(0, 22, rng, count), degrees(10, 60, rng, count))

@@ -1,4 +1,4 @@
-"""The pose sampler: mocap frames mixed, mirrored, blended and disturbed, and hand-made poses beside them."""
+"""The pose sampler: mocap frames mixed, mirrored, blended and perturbed, and procedural poses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JOINT_NOISE_DEG = (3, 6, 6, 4, 6, 6, 4, 9, 9, 4, 6, 6, 8, 5, 5, 10, 11, 11, 10, 
 SEATED = 1
 """Index of ``procedural.seated`` in ``KINDS``."""
 KINDS = (None, procedural.seated, procedural.standing, procedural.squatting, procedural.bending, procedural.lying)
-"""What a person does; None is a frame of motion capture."""
+"""Generators of the kinds of pose; None is a frame of motion capture."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PoseMix:
     random_arm: float = 0.2
     """Per arm, mocap only."""
     noise: float = 1.0
-    """Strength of the joint noise; 0 leaves mocap as it is."""
+    """Strength of the joint noise; 0 leaves mocap unchanged."""
 
     def kinds(self) -> Tensor:
         """Weights in the order of ``KINDS``."""
@@ -49,9 +49,9 @@ class PoseSampler:
     """Draws local rotations, root upright in a y-up world with a random heading.
 
     Args:
-        motions: Clips; each is drawn in proportion to the square root of its length in seconds, or long slow walks win.
+        motions: Clips; drawn in proportion to the square root of their length, so that long walks do not dominate.
         mix: Shares.
-        fps: Rate at which clips are thinned out.
+        fps: Rate to which clips are subsampled.
     """
 
     def __init__(self, motions: list[Motion], mix: PoseMix, fps: float = 30.0) -> None:

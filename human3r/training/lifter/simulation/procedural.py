@@ -1,4 +1,4 @@
-"""Poses that free motion files lack: seated people above all, then standing about, squats, lunges, bends, lying.
+"""Poses that free motion files lack: mostly seated people, then standing, squats, lunges, bends, lying.
 
 Every function returns ``P 22 3 3`` local rotations whose root is upright and faces +z, before yaw and joint noise.
 """
@@ -25,7 +25,7 @@ def _identity(count: int) -> Tensor:
 
 
 def _bend_spine(rotations: Tensor, flexion: Tensor, twist: Tensor, side_bend: Tensor) -> None:
-    """Share a trunk bend (``P`` radians each) among the three spine joints."""
+    """Distribute a trunk bend (``P`` radians each) over the three spine joints."""
     for joint, share in ((3, 0.35), (6, 0.35), (9, 0.3)):
         turn = axis_turn("x", share * flexion) @ axis_turn("y", share * twist) @ axis_turn("z", share * side_bend)
         rotations[:, joint] = turn
@@ -62,7 +62,7 @@ def seated(rng: RandomSource, count: int) -> Tensor:
     spread = degrees(-4, 24, rng, count)
     for side in (1, -1):
         thigh = level + rng.normal(0.08, count)
-        # The thigh's angle is wanted in the world; the hip turns it relative to the tilted pelvis.
+        # The thigh's angle is relative to the world, the hip's to the tilted pelvis.
         flexion = thigh + tilt
         shin = torch.where(stretched, degrees(20, 60, rng, count), degrees(78, 102, rng, count))
         shin = torch.where(tucked, degrees(100, 130, rng, count), shin)
@@ -82,7 +82,7 @@ def seated(rng: RandomSource, count: int) -> Tensor:
 
 
 def standing(rng: RandomSource, count: int) -> Tensor:
-    """People who stand about: weight on one leg, feet apart, one knee up now and then."""
+    """Standing people: weight on one leg, feet apart, sometimes one knee raised."""
     rotations = _identity(count)
     _tilt_root(rotations, degrees(-4, 8, rng, count))
     lifted = rng.chance(0.18, count)
@@ -122,7 +122,7 @@ def squatting(rng: RandomSource, count: int) -> Tensor:
 
 
 def bending(rng: RandomSource, count: int) -> Tensor:
-    """People who bend down, reach or kneel: straight or half bent legs, trunk well forwards, hands low or ahead."""
+    """People who bend down, reach or kneel: straight or half bent legs, trunk leaning forward, hands low."""
     rotations = _identity(count)
     tilt = degrees(10, 65, rng, count)
     _tilt_root(rotations, tilt)
@@ -140,7 +140,7 @@ def bending(rng: RandomSource, count: int) -> Tensor:
 
 
 def lying(rng: RandomSource, count: int) -> Tensor:
-    """Anything relaxed, turned onto back, belly or side."""
+    """Relaxed poses, lying on the back, belly or side."""
     rotations = standing(rng, count)
     roll = rng.uniform(-3.1416, 3.1416, count)
     lay = axis_turn("x", torch.full((count,), -1.5708) + rng.normal(0.25, count))

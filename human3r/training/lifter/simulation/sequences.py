@@ -1,8 +1,8 @@
-"""People in motion as the lifter with memory meets them: bodies, moving cameras, and a detector that errs slowly.
+"""Simulated sequences for the lifter with memory: moving people and cameras, detector errors correlated in time.
 
-Motions are windows of the clips, and hand-made poses joined smoothly; what troubles the detector (noise, hidden limbs,
-exchanged sides) comes and goes with time constants between tenths of a second and forever. Sequences are flat: all
-frames of the first person, then all of the second.
+Motions are windows of the clips, and procedural poses joined smoothly; detector errors (noise, hidden limbs, swapped
+sides) have time constants from tenths of a second to the whole sequence. Sequences are flat: all frames of the first
+person, then all of the second.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ from torch import Tensor
 
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.body_points import MIRRORED_JOINTS, BodyPoints
-from human3r.models.compact.people.keypoint_encoder import PersonKeypoints
 from human3r.records import TensorRecord
-from human3r.training.lifter.simulation.cameras import CameraMix, place_cameras
-from human3r.training.lifter.simulation.detector import DetectorMix, detect
+from human3r.training.lifter.simulation.cameras import CameraMix, PlacedCameras, place_cameras
+from human3r.training.lifter.simulation.detector import DetectorMix
 from human3r.training.lifter.simulation.limbs import random_arm, set_arm
 from human3r.training.lifter.simulation.poses import JOINT_NOISE_DEG, KINDS, SEATED, UPPER_BODY, PoseMix
 from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, blend, mirror
-from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople, draw_betas, draw_offsets
+from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople, draw_bodies, observe
 from human3r.training.motion import Motion
 
 _KEYS = 4
-"""Hand-made poses that a sequence passes through."""
+"""Procedural poses that a sequence passes through."""
 _JITTER = 1e-4
 """Added to the diagonal of covariances before they are factored."""
 
 
 @dataclass(frozen=True)
 class SequenceMix:
-    """Length and speed of the sequences, and how slowly the detector errs."""
+    """Length and speed of the sequences, and time constants of the detector's errors."""
 
     frames: int = 1
     """Frames that are trained on at once; 1 trains people of single frames, without memory."""
@@ -47,8 +46,8 @@ class SequenceMix:
     noise_seconds: tuple[float, float] = (0.15, 3.0)
     """Time constants of the slow part."""
     forgetful: float = 0.3
-    """Share of people of each window whose state is forgotten in a fifth of the frames: the network must also know
-    what to say of somebody who is seen for the first time, as in a single picture."""
+    """Share of people of each window whose state is zeroed in a fifth of the frames: the network must also handle
+    people who are seen for the first time, as in a single picture."""
     moving_camera: float = 0.3
     """Share of cameras that pan and sway."""
 
@@ -135,7 +134,7 @@ class MovingPeople(TensorRecord):
     rotations: Tensor
     """``P T 22 3 3`` local."""
     place: Tensor
-    """``P T 3`` pelvis, metres; heights count from an unknown floor."""
+    """``P T 3`` pelvis, meters; heights count from an unknown floor."""
     kind: Tensor
     """``P`` index into ``poses.KINDS``."""
     is_seated: Tensor
@@ -180,14 +179,14 @@ class MotionSampler:
         heading = axis_turn("y", rng.uniform(-math.pi, math.pi, count))[:, None]
         turned = torch.cat([(heading @ rotations[:, :, 0])[:, :, None], rotations[:, :, 1:]], dim=2)
         place = (heading @ place[..., None])[..., 0]
-        # Only who stays seated is: a mixed sequence has tables as often as anybody else.
+        # Only people who stay seated count as seated: in mixed sequences, tables are as frequent as elsewhere.
         seated = torch.zeros(count, length, dtype=torch.bool)
         if captured < count:
             seated[captured:] = parts[-1][2]
         return MovingPeople(turned, place, kind, seated)
 
     def _noise(self, rng: RandomSource, seconds: Tensor) -> Tensor:
-        """Turn every joint by a constant and a smooth part: ``P T 22 3 3``."""
+        """Draw constant plus smooth rotations of every joint: ``P T 22 3 3``."""
         count, length = seconds.shape
         sigma = torch.tensor(JOINT_NOISE_DEG).deg2rad() * self.mix.noise * rng.uniform(0.0, 1.2, count, 1, 1)
         smooth = CorrelatedSource(rng.generator, smooth_factors(seconds, 0.6)).normal(1.0, count * length, 22, 3)
@@ -196,7 +195,7 @@ class MotionSampler:
         return rotation_from_axis_angle(vectors)
 
     def _window(self, rng: RandomSource, seconds: Tensor) -> tuple[Tensor, Tensor]:
-        """Return rotations ``P T 22 3 3`` and places ``P T 3`` of clips, run to and fro where they are short."""
+        """Return rotations ``P T 22 3 3`` and places ``P T 3`` of clips, played back and forth where they are short."""
         count = seconds.shape[0]
         clip = rng.choose(self.weights, count)
         last = (self.lengths[clip] - 1).clamp_min(1)[:, None]
@@ -228,7 +227,7 @@ class MotionSampler:
         return flat.unflatten(0, (count, length)), place
 
     def _posed(self, rng: RandomSource, kind: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Join hand-made poses: the first of its kind, others mostly of the same one."""
+        """Join procedural poses: the first of ``kind``, the others mostly of the same kind."""
         count = len(kind)
         others = rng.choose(self.mix.kinds()[1:], count * (_KEYS - 1)).reshape(count, -1) + 1
         same = rng.chance(0.75, count, _KEYS - 1)
@@ -251,7 +250,7 @@ class MotionSampler:
         """Pass from key to key: rotations ``P T 22 3 3`` from ``P K 22 3 3``, and the keys' shares ``P T K``."""
         count = len(keys)
         span = seconds[:, -1:]
-        # At least half a second from key to key, and some seconds of rest.
+        # At least half a second from key to key, and a few seconds of rest.
         pace = torch.minimum(rng.uniform(0.1, 0.9, count, 1), rng.uniform(0.15, 1.0, count, 1) * span / (_KEYS - 1))
         position = (seconds * pace / span.clamp_min(1e-3) * (_KEYS - 1)).clamp(max=_KEYS - 1 - 1e-4)
         index = position.long()
@@ -273,8 +272,8 @@ class SequenceSimulator:
         motions: The motion sampler.
         bodies: Shapes.
         cameras: Cameras.
-        detector: Detector troubles.
-        sequence: Length and slowness.
+        detector: Detector errors.
+        sequence: Length and time constants.
     """
 
     def __init__(
@@ -290,57 +289,33 @@ class SequenceSimulator:
         low, high = (math.log(bound) for bound in self.sequence.seconds_per_frame)
         seconds = rng.uniform(low, high, count, 1).exp() * torch.arange(length)
         moving = self.motions.sample(rng, seconds)
-        rotations = moving.rotations.flatten(0, 1)
-        betas = draw_betas(rng, self.bodies, count)
-        rest, faces = (table.repeat_interleave(length, 0) for table in self.points.rest(betas))
-        offsets = draw_offsets(rng, self.points, count).repeat_interleave(length, 0)
-        upright = self.points.pose(rotations, rest, faces, offsets)
-        place = self._on_floor(moving, upright.joints.unflatten(0, (count, length)))
-        turn, root, borders, pixel = self._cameras(rng, seconds, upright.joints, upright.keypoints, place)
-        seen = upright.keypoints @ turn.transpose(1, 2) + root[:, None]
-        head_forward = (turn @ upright.rotations[:, 15])[..., 2]
+        people = draw_bodies(rng, self.points, self.bodies, moving.rotations.flatten(0, 1), length)
+        place = self._on_floor(moving, people.posed.joints.unflatten(0, (count, length)))
+        cameras = self._cameras(rng, seconds, people.points(), place)
         slow = CorrelatedSource(rng.generator, slow_factors(self.sequence, rng, seconds))
-        seated = moving.is_seated.flatten()
-        observed, scores = detect(slow, self.detector, seen, head_forward, borders, pixel, seated)
-        mean_offsets = self.points.keypoint_offsets.expand(count * length, 17, 3)
-        clean = self.points.pose(rotations, rest, faces, mean_offsets).keypoints
-        nearest = torch.cat([upright.joints, upright.keypoints], dim=1) @ turn.transpose(1, 2)
-        weight = ((scores > 0.2).sum(1) >= 5) & ((nearest[..., 2] + root[:, None, 2]).amin(1) > 0.25)
-        local = torch.cat([(turn @ rotations[:, 0])[:, None], rotations[:, 1:]], dim=1)
-        return SimulatedPeople(
-            people=PersonKeypoints(observed, scores, borders),
-            joint_rotations=local,
-            betas=betas.repeat_interleave(length, 0),
-            root_camera=root,
-            joints=upright.joints @ turn.transpose(1, 2),
-            keypoints_camera=clean @ turn.transpose(1, 2) + root[:, None],
-            weight=weight.float(),
-            kind=moving.kind.repeat_interleave(length),
-        )
+        kind, is_seated = moving.kind.repeat_interleave(length), moving.is_seated.flatten()
+        return observe(slow, self.points, self.detector, people, cameras, kind, is_seated)
 
     @staticmethod
     def _on_floor(moving: MovingPeople, joints: Tensor) -> Tensor:
-        """Let hand-made poses stand on the floor; captured ones move as they did. ``P T 3``."""
+        """Put procedural poses on the floor; captured ones keep their motion. ``P T 3``."""
         lowest = -joints[..., 1].amin(-1)
         height = torch.where((moving.kind == 0)[:, None], moving.place[..., 1], lowest)
         return torch.stack([moving.place[..., 0], height, moving.place[..., 2]], dim=-1)
 
-    def _cameras(
-        self, rng: RandomSource, seconds: Tensor, joints: Tensor, keypoints: Tensor, place: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Put a camera before a random frame of every person, and let some of them move.
+    def _cameras(self, rng: RandomSource, seconds: Tensor, points: Tensor, place: Tensor) -> PlacedCameras:
+        """Put a camera in front of a random frame of every person, and let some of them move; flat.
 
-        Returns:
-            Rotations to the camera, roots, borders and pixels of every frame, flat.
+        Args:
+            rng: Random numbers.
+            seconds: ``P T`` time of every frame.
+            points: ``P*T M 3`` of the bodies from the pelvis.
+            place: ``P T 3`` of the pelvis.
         """
         count, length = seconds.shape
         shown = rng.below(length, count)
         people = torch.arange(count)
-        everything = torch.cat([joints, keypoints], dim=1).unflatten(0, (count, length))[people, shown]
-        low, high = everything.amin(dim=1), everything.amax(dim=1)
-        placed = place_cameras(
-            rng, self.cameras, low[:, 1] - 0.03, (low + high) / 2, (high - low).amax(dim=1).clamp_min(0.4)
-        )
+        placed = place_cameras(rng, self.cameras, points.unflatten(0, (count, length))[people, shown])
         turn = placed.R_camera_gravity[:, None]
         moved = place - place[people, shown][:, None]
         root = placed.root_camera[:, None] + (turn @ moved[..., None])[..., 0]
@@ -351,12 +326,12 @@ class SequenceSimulator:
         angles = drawn[..., :3] * torch.tensor([0.05, 0.08, 0.02])
         pan = axis_turn("x", angles[..., 0]) @ axis_turn("y", angles[..., 1]) @ axis_turn("z", angles[..., 2])
         root = (pan @ (root + 0.1 * drawn[..., 3:])[..., None])[..., 0]
-        repeat = placed.borders.repeat_interleave(length, 0)
-        return (pan @ turn).flatten(0, 1), root.flatten(0, 1), repeat, placed.pixel.repeat_interleave(length)
+        borders, pixel = (values.repeat_interleave(length, 0) for values in (placed.borders, placed.pixel))
+        return PlacedCameras((pan @ turn).flatten(0, 1), root.flatten(0, 1), borders, pixel)
 
 
 def draw_forgotten(rng: RandomSource, mix: SequenceMix, people: int) -> Tensor:
-    """Draw before which frames of a window states are forgotten: ``people * frames`` bool."""
+    """Draw the frames of a window before which states are zeroed: ``people * frames`` bool."""
     forgetful = rng.chance(mix.forgetful, people, 1)
     return (forgetful & rng.chance(0.2, people, mix.frames)).flatten()
 
@@ -371,7 +346,7 @@ def window_of(people: SimulatedPeople, mix: SequenceMix, index: int) -> Simulate
 
 
 def undisturbed(people: SimulatedPeople) -> SimulatedPeople:
-    """Return the same people with exact keypoints inside of the image: the error that a better detector would leave."""
+    """Return the same people with exact keypoints inside the image, as an ideal detector would report them."""
     camera = people.keypoints_camera
     exact = camera[..., :2] / camera[..., 2:].clamp_min(0.2)
     low, high = people.people.borders[:, None, :2], people.people.borders[:, None, 2:]

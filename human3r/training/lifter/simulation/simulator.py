@@ -1,6 +1,6 @@
-"""Simulated people as the lifter meets them: a body, a pose, a camera, and what the detector would say.
+"""Simulated input of the lifter: a body, a pose, a camera, and the detector's output.
 
-Nothing is stored: every batch is drawn anew, some thousand people per second and core.
+Nothing is stored: every batch is drawn anew, a few thousand people per second and core.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from human3r.models.compact.people.body_points import BodyPoints
+from human3r.models.compact.people.body_points import BodyPoints, PosedPoints
 from human3r.models.compact.people.keypoint_encoder import PersonKeypoints
 from human3r.records import TensorRecord
-from human3r.training.lifter.simulation.cameras import CameraMix, place_cameras
+from human3r.skeleton import Joint
+from human3r.training.lifter.simulation.cameras import CameraMix, PlacedCameras, place_cameras
 from human3r.training.lifter.simulation.detector import DetectorMix, detect
 from human3r.training.lifter.simulation.poses import SEATED, PoseSampler
 from human3r.training.lifter.simulation.rotations import RandomSource
@@ -32,13 +33,13 @@ class BodyMix:
     adult_beta0: float = 0.3
     """Mean of beta 0 of adults: with shoes, people are a little taller than the embedded body's mean."""
     share_children: float = 0.12
-    """More make children better and grown-ups too small: the network answers with what is likeliest."""
+    """A larger share improves children and makes adults too small."""
     child_stature_m: tuple[float, float] = (0.9, 1.6)
 
 
 @dataclass(frozen=True)
 class SimulatedPeople(TensorRecord):
-    """P people with what the detector says of them and the truth; camera frame, meters."""
+    """P people, the detector's output and the truth; camera frame, meters."""
 
     people: PersonKeypoints
     """Detector output."""
@@ -53,9 +54,29 @@ class SimulatedPeople(TensorRecord):
     keypoints_camera: Tensor
     """``P 17 3`` where the mean annotator would click, hidden ones included."""
     weight: Tensor
-    """``P`` 0 for people of whom too little was detected, else 1."""
+    """``P`` 0 where too few keypoints were detected, else 1."""
     kind: Tensor
     """``P`` index into ``poses.KINDS``."""
+
+
+@dataclass(frozen=True)
+class UprightPeople(TensorRecord):
+    """P posed people in a y-up frame at the pelvis, before any camera."""
+
+    betas: Tensor
+    """``P 10``"""
+    joint_rotations: Tensor
+    """``P 22 3 3`` local."""
+    rest: Tensor
+    """``P 22 3`` rest joints."""
+    faces: Tensor
+    """``P 5 3`` rest face points."""
+    posed: PosedPoints
+    """With the keypoints where one annotator would click."""
+
+    def points(self) -> Tensor:
+        """Return joints and keypoints, ``P 39 3``."""
+        return torch.cat([self.posed.joints, self.posed.keypoints], dim=1)
 
 
 class Simulator:
@@ -66,7 +87,7 @@ class Simulator:
         poses: The pose sampler.
         bodies: Shapes.
         cameras: Cameras.
-        detector: Detector troubles.
+        detector: Detector errors.
     """
 
     def __init__(
@@ -78,40 +99,63 @@ class Simulator:
     def sample(self, rng: RandomSource, count: int) -> SimulatedPeople:
         """Draw ``count`` people."""
         rotations, kind = self.poses.sample(rng, count)
-        betas = draw_betas(rng, self.bodies, count)
-        rest, faces = self.points.rest(betas)
-        offsets = draw_offsets(rng, self.points, count)
-        upright = self.points.pose(rotations, rest, faces, offsets)
-        everything = torch.cat([upright.joints, upright.keypoints], dim=1)
-        low, high = everything.amin(dim=1), everything.amax(dim=1)
-        placed = place_cameras(
-            rng, self.cameras, low[:, 1] - 0.03, (low + high) / 2, (high - low).amax(dim=1).clamp_min(0.4)
-        )
-        turn = placed.R_camera_gravity
-        root = placed.root_camera
-        seen = upright.keypoints @ turn.transpose(1, 2) + root[:, None]
-        head_forward = (turn @ upright.rotations[:, 15])[..., 2]
-        observed, scores = detect(rng, self.detector, seen, head_forward, placed.borders, placed.pixel, kind == SEATED)
-        mean_offsets = self.points.keypoint_offsets.expand(count, 17, 3)
-        clean = self.points.pose(rotations, rest, faces, mean_offsets).keypoints
-        in_front = everything @ turn.transpose(1, 2)
-        weight = ((scores > 0.2).sum(1) >= 5) & ((in_front[..., 2] + root[:, None, 2]).amin(1) > 0.25)
-        local = torch.cat([(turn @ rotations[:, 0])[:, None], rotations[:, 1:]], dim=1)
-        return SimulatedPeople(
-            people=PersonKeypoints(observed, scores, placed.borders),
-            joint_rotations=local,
-            betas=betas,
-            root_camera=root,
-            joints=upright.joints @ turn.transpose(1, 2),
-            keypoints_camera=clean @ turn.transpose(1, 2) + root[:, None],
-            weight=weight.float(),
-            kind=kind,
-        )
+        people = draw_bodies(rng, self.points, self.bodies, rotations)
+        cameras = place_cameras(rng, self.cameras, people.points())
+        return observe(rng, self.points, self.detector, people, cameras, kind, kind == SEATED)
 
 
-def draw_offsets(rng: RandomSource, points: BodyPoints, count: int) -> Tensor:
-    """Draw where the annotators of ``count`` people click: ``P 17 3`` metres, in the axes of the offsets' carriers."""
-    return points.keypoint_offsets + rng.normal(1.0, count, 17, 3) * _OFFSET_SIGMA_M[:, None]
+def draw_bodies(
+    rng: RandomSource, points: BodyPoints, bodies: BodyMix, rotations: Tensor, frames: int = 1
+) -> UprightPeople:
+    """Draw shapes and annotators for local rotations ``P 22 3 3``; ``frames`` consecutive rows are one person."""
+    count = len(rotations) // frames
+    betas = draw_betas(rng, bodies, count)
+    rest, faces = points.rest(betas)
+    # Where the annotator of this person clicks, in the axes of the offsets' carriers.
+    offsets = points.keypoint_offsets + rng.normal(1.0, count, 17, 3) * _OFFSET_SIGMA_M[:, None]
+    betas, rest, faces, offsets = (values.repeat_interleave(frames, 0) for values in (betas, rest, faces, offsets))
+    return UprightPeople(betas, rotations, rest, faces, points.pose(rotations, rest, faces, offsets))
+
+
+def observe(
+    rng: RandomSource,
+    points: BodyPoints,
+    detector: DetectorMix,
+    people: UprightPeople,
+    cameras: PlacedCameras,
+    kind: Tensor,
+    is_seated: Tensor,
+) -> SimulatedPeople:
+    """Look at P people through P cameras with the simulated detector.
+
+    Args:
+        rng: Random numbers of the detector.
+        points: The body's tables.
+        detector: Detector errors.
+        people: The people.
+        cameras: One for each.
+        kind: ``P`` index into ``poses.KINDS``.
+        is_seated: ``P`` bool.
+    """
+    R, root, rotations = cameras.R_camera_gravity, cameras.root_camera, people.joint_rotations
+
+    def in_camera(values: Tensor) -> Tensor:
+        return values @ R.transpose(1, 2) + root[:, None]
+
+    head_forward = (R @ people.posed.rotations[:, Joint.HEAD])[..., 2]
+    seen = in_camera(people.posed.keypoints)
+    observed, scores = detect(rng, detector, seen, head_forward, cameras.borders, cameras.pixel, is_seated)
+    weight = ((scores > 0.2).sum(1) >= 5) & (in_camera(people.points())[..., 2].amin(1) > 0.25)
+    return SimulatedPeople(
+        people=PersonKeypoints(observed, scores, cameras.borders),
+        joint_rotations=torch.cat([(R @ rotations[:, 0])[:, None], rotations[:, 1:]], dim=1),
+        betas=people.betas,
+        root_camera=root,
+        joints=people.posed.joints @ R.transpose(1, 2),
+        keypoints_camera=in_camera(points.pose(rotations, people.rest, people.faces).keypoints),
+        weight=weight.float(),
+        kind=kind,
+    )
 
 
 def draw_betas(rng: RandomSource, bodies: BodyMix, count: int) -> Tensor:
@@ -128,5 +172,5 @@ def draw_betas(rng: RandomSource, bodies: BodyMix, count: int) -> Tensor:
 
 
 def draw_grown_up(rng: RandomSource, bodies: BodyMix, count: int) -> Tensor:
-    """Draw beta 0, the size, of grown-ups: ``count``."""
+    """Draw beta 0, the size, of adults: ``count``."""
     return rng.normal(bodies.beta_sigma, count).clamp(-2.5, 2.5) + bodies.adult_beta0

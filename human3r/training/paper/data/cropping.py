@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from human3r.errors import FormatError
-from human3r.training.paper.data.layout import LabelledFrame
+from human3r.training.paper.data.layout import LabeledFrame
 
 MAX_DEPTH_M = 200.0
 """Depth beyond this is treated as unknown."""
@@ -24,7 +24,7 @@ def clean_depth(depth: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(depth) & (depth <= MAX_DEPTH_M), depth, 0).astype(np.float32)
 
 
-def crop_frame(frame: LabelledFrame, target: tuple[int, int], enlargement: int = 0) -> LabelledFrame:
+def crop_frame(frame: LabeledFrame, target: tuple[int, int], enlargement: int = 0) -> LabeledFrame:
     """Return the frame at ``target`` (height, width), isotropically scaled, principal point in the middle.
 
     Args:
@@ -38,7 +38,7 @@ def crop_frame(frame: LabelledFrame, target: tuple[int, int], enlargement: int =
     return _crop(_rescale(_center(frame), (target[0] + enlargement, target[1] + enlargement)), target)
 
 
-def _window(frame: LabelledFrame, top: int, left: int, size: tuple[int, int]) -> LabelledFrame:
+def _window(frame: LabeledFrame, top: int, left: int, size: tuple[int, int]) -> LabeledFrame:
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
     K = frame.K.copy()
     K[0, 2] -= left
@@ -52,7 +52,7 @@ def _window(frame: LabelledFrame, top: int, left: int, size: tuple[int, int]) ->
     )
 
 
-def _center(frame: LabelledFrame) -> LabelledFrame:
+def _center(frame: LabeledFrame) -> LabeledFrame:
     """Cut the largest window whose middle is the rounded principal point."""
     height, width = frame.image.shape[:2]
     x, y = round(float(frame.K[0, 2])), round(float(frame.K[1, 2]))
@@ -62,7 +62,7 @@ def _center(frame: LabelledFrame) -> LabelledFrame:
     return _window(frame, y - y_margin, x - x_margin, (2 * y_margin, 2 * x_margin))
 
 
-def _rescale(frame: LabelledFrame, covered: tuple[int, int]) -> LabelledFrame:
+def _rescale(frame: LabeledFrame, covered: tuple[int, int]) -> LabeledFrame:
     """Scale the frame until it just covers a size; pixel centers sit half a pixel inside the edges that scale."""
     height, width = frame.image.shape[:2]
     scale = max(covered[0] / height, covered[1] / width) + 1e-8  # the floor below must not lose a pixel to rounding
@@ -81,7 +81,7 @@ def _rescale(frame: LabelledFrame, covered: tuple[int, int]) -> LabelledFrame:
     )
 
 
-def _crop(frame: LabelledFrame, target: tuple[int, int]) -> LabelledFrame:
+def _crop(frame: LabeledFrame, target: tuple[int, int]) -> LabeledFrame:
     """Cut a window whose middle is the principal point, to the pixel."""
     height, width = frame.image.shape[:2]
     top = round(float(frame.K[1, 2]) + 0.5 - target[0] / 2)

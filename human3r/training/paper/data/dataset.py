@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from human3r.training.paper.config import DataSettings
 from human3r.training.paper.data.clips import ClipRequest, ClipStart, choose_frames
 from human3r.training.paper.data.color_jitter import jitter_colors
 from human3r.training.paper.data.cropping import clean_depth, crop_frame
-from human3r.training.paper.data.layout import NUM_TRUE_BETAS, LabelledFrame, LabelledPeople, read_frame
+from human3r.training.paper.data.layout import NUM_TRUE_BETAS, LabeledPeople, read_frame
 
 RecordT = TypeVar("RecordT", bound=TensorRecord)
 _MIN_DEPTH_M = 0.01
@@ -82,7 +82,8 @@ class ClipDataset(Dataset):
         for offset in offsets:
             frame = read_frame(self.folder / start.sequence, start.frames[offset])
             enlargement = int(rng.integers(self.data.max_crop_enlargement + 1)) if request.is_augmented else 0
-            frames.append(crop_frame(_with_clean_depth(frame), request.image_size, enlargement))
+            frame = replace(frame, depth=clean_depth(frame.depth))
+            frames.append(crop_frame(frame, request.image_size, enlargement))
         images = torch.from_numpy(np.stack([frame.image for frame in frames])).permute(0, 3, 1, 2).float() / 255
         if request.is_augmented and self.data.color_jitter:
             images = jitter_colors(images, rng)
@@ -111,24 +112,20 @@ def load_batches(dataset: ClipDataset, batches: list[list[ClipRequest]], workers
     )
 
 
-def slots_of(people: LabelledPeople, num_slots: int) -> TruePeople:
+def slots_of(people: LabeledPeople, num_slots: int) -> TruePeople:
     """Return ``M`` slots with the nearest people in front of the camera, by the depth of their SMPL-X translation."""
     depth = people.transl[:, 2]
     rows = np.argsort(depth, kind="stable")
     rows = rows[depth[rows] > _MIN_DEPTH_M][:num_slots]
-    parts = (people.root, people.body, people.jaw, people.left_eye, people.right_eye)
-    axis_angle = np.concatenate([*parts, people.left_hand, people.right_hand], axis=1)[rows]
     rotations = torch.eye(3).repeat(num_slots, NUM_JOINT_ROTATIONS, 1, 1)
     betas, transl = torch.zeros(num_slots, NUM_TRUE_BETAS), torch.zeros(num_slots, 3)
     count = len(rows)
-    rotations[:count] = from_smplx_order(rotation_from_axis_angle(torch.as_tensor(axis_angle, dtype=torch.float32)))
+    rotations[:count] = from_smplx_order(
+        rotation_from_axis_angle(torch.as_tensor(people.pose[rows], dtype=torch.float32))
+    )
     betas[:count] = torch.as_tensor(people.betas[rows], dtype=torch.float32)
     transl[:count] = torch.as_tensor(people.transl[rows], dtype=torch.float32)
     return TruePeople(rotations, betas, transl, torch.arange(num_slots) < count)
-
-
-def _with_clean_depth(frame: LabelledFrame) -> LabelledFrame:
-    return LabelledFrame(**{**vars(frame), "depth": clean_depth(frame.depth)})
 
 
 def _stacked(arrays: Iterable[np.ndarray]) -> Tensor:

@@ -20,36 +20,24 @@ from human3r.errors import FormatError
 
 SPLITS = ("Training", "Test")
 NUM_TRUE_BETAS = 11
-_POSES: dict[str, tuple[str, int]] = {
-    "root": ("smplx_root_pose", 1),
-    "body": ("smplx_body_pose", 21),
-    "jaw": ("smplx_jaw_pose", 1),
-    "left_eye": ("smplx_leye_pose", 1),
-    "right_eye": ("smplx_reye_pose", 1),
-    "left_hand": ("smplx_left_hand_pose", 15),
-    "right_hand": ("smplx_right_hand_pose", 15),
+_POSES = {
+    "smplx_root_pose": slice(0, 1),
+    "smplx_body_pose": slice(1, 22),
+    "smplx_jaw_pose": slice(22, 23),
+    "smplx_leye_pose": slice(23, 24),
+    "smplx_reye_pose": slice(24, 25),
+    "smplx_left_hand_pose": slice(25, 40),
+    "smplx_right_hand_pose": slice(40, 55),
 }
-"""Our field: (key in the file, number of joints)."""
+"""Key in the file -> its joints, SMPL-X order."""
 
 
 @dataclass(frozen=True)
-class LabelledPeople:
+class LabeledPeople:
     """``P`` people of one frame as SMPL-X parameters in the camera frame: axis-angle, radians, flat hand mean."""
 
-    root: np.ndarray
-    """``P 1 3``"""
-    body: np.ndarray
-    """``P 21 3``"""
-    jaw: np.ndarray
-    """``P 1 3``"""
-    left_eye: np.ndarray
-    """``P 1 3``"""
-    right_eye: np.ndarray
-    """``P 1 3``"""
-    left_hand: np.ndarray
-    """``P 15 3``"""
-    right_hand: np.ndarray
-    """``P 15 3``"""
+    pose: np.ndarray
+    """``P 55 3``: root, 21 body, jaw, left eye, right eye, 15 left hand, 15 right hand."""
     betas: np.ndarray
     """``P 11``; files with 10 are padded with a zero."""
     transl: np.ndarray
@@ -60,7 +48,7 @@ class LabelledPeople:
 
 
 @dataclass(frozen=True)
-class LabelledFrame:
+class LabeledFrame:
     """One frame with its truth. OpenCV axes, meters, pixel (0, 0) is the center of the top-left pixel."""
 
     image: np.ndarray
@@ -73,7 +61,7 @@ class LabelledFrame:
     """``3 3`` float64."""
     T_world_camera: np.ndarray
     """``4 4`` float64."""
-    people: LabelledPeople
+    people: LabeledPeople
 
 
 def list_sequences(root: Path, split: str) -> dict[str, list[str]]:
@@ -88,7 +76,7 @@ def list_sequences(root: Path, split: str) -> dict[str, list[str]]:
     }
 
 
-def read_frame(sequence: Path, name: str) -> LabelledFrame:
+def read_frame(sequence: Path, name: str) -> LabeledFrame:
     """Read one frame; labels are read as data and never executed.
 
     Raises:
@@ -108,10 +96,10 @@ def read_frame(sequence: Path, name: str) -> LabelledFrame:
     size = image.shape[:2]
     if depth.shape != size or mask.shape != size or K.shape != (3, 3) or T_world_camera.shape != (4, 4):
         raise FormatError(f"Frame {name} of {sequence.name} holds arrays of sizes that do not fit its image.")
-    return LabelledFrame(image, depth.astype(np.float32), mask > 127, K, T_world_camera, people)
+    return LabeledFrame(image, depth.astype(np.float32), mask > 127, K, T_world_camera, people)
 
 
-def write_frame(sequence: Path, name: str, frame: LabelledFrame) -> None:
+def write_frame(sequence: Path, name: str, frame: LabeledFrame) -> None:
     """Write one frame; the caller makes the whole sequence appear at once."""
     for folder in ("rgb", "mask", "depth", "cam", "smpl"):
         (sequence / folder).mkdir(parents=True, exist_ok=True)
@@ -123,39 +111,20 @@ def write_frame(sequence: Path, name: str, frame: LabelledFrame) -> None:
     (sequence / "smpl" / f"{name}.pkl").write_bytes(content)
 
 
-def people_from_rows(pose: np.ndarray, betas: np.ndarray, transl: np.ndarray) -> LabelledPeople:
-    """Split BEDLAM's ``P 165`` axis-angle vectors: root, 21 body, jaw, left eye, right eye, left hand, right hand."""
-    joints = pose.reshape(len(pose), 55, 3)
-    return LabelledPeople(
-        root=joints[:, :1],
-        body=joints[:, 1:22],
-        jaw=joints[:, 22:23],
-        left_eye=joints[:, 23:24],
-        right_eye=joints[:, 24:25],
-        left_hand=joints[:, 25:40],
-        right_hand=joints[:, 40:55],
-        betas=betas,
-        transl=transl,
-    )
+def _people(rows: list[dict[str, np.ndarray]]) -> LabeledPeople:
+    pose = np.zeros((len(rows), 55, 3), np.float32)
+    betas, transl = np.zeros((len(rows), NUM_TRUE_BETAS), np.float32), np.zeros((len(rows), 3), np.float32)
+    for person, row in enumerate(rows):
+        for key, joints in _POSES.items():
+            pose[person, joints] = np.asarray(row[key]).reshape(-1, 3)
+        shape = np.asarray(row["smplx_shape"]).ravel()[:NUM_TRUE_BETAS]
+        betas[person, : len(shape)] = shape
+        transl[person] = np.asarray(row["smplx_transl"]).reshape(3)
+    return LabeledPeople(pose, betas, transl)
 
 
-def _people(rows: list[dict[str, np.ndarray]]) -> LabelledPeople:
-    def stacked(key: str, *shape: int) -> np.ndarray:
-        arrays = [np.asarray(row[key], dtype=np.float32).reshape(shape) for row in rows]
-        return np.stack(arrays) if arrays else np.zeros((0, *shape), np.float32)
-
-    betas = [np.asarray(row["smplx_shape"], dtype=np.float32).ravel() for row in rows]
-    padded = [np.pad(values[:NUM_TRUE_BETAS], (0, max(0, NUM_TRUE_BETAS - len(values)))) for values in betas]
-    poses = {name: stacked(key, joints, 3) for name, (key, joints) in _POSES.items()}
-    return LabelledPeople(
-        **poses,
-        betas=np.stack(padded) if padded else np.zeros((0, NUM_TRUE_BETAS), np.float32),
-        transl=stacked("smplx_transl", 3),
-    )
-
-
-def _dictionary(people: LabelledPeople, row: int) -> dict[str, object]:
-    poses = {key: getattr(people, name)[row].astype(np.float32) for name, (key, _) in _POSES.items()}
+def _dictionary(people: LabeledPeople, row: int) -> dict[str, object]:
+    poses = {key: people.pose[row, joints].astype(np.float32) for key, joints in _POSES.items()}
     return {
         **poses,
         "smplx_shape": people.betas[row].astype(np.float32),

@@ -19,9 +19,10 @@ import numpy as np
 from PIL import Image
 
 from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
+from human3r.bodies.loading import read_array_header
 from human3r.errors import FormatError, InputError
 from human3r.training.paper.data.exr import read_exr_channel
-from human3r.training.paper.data.layout import SPLITS, LabelledFrame, LabelledPeople, people_from_rows, write_frame
+from human3r.training.paper.data.layout import SPLITS, LabeledFrame, LabeledPeople, write_frame
 
 IMAGE_SIZE = (720, 1280)
 """(height, width)"""
@@ -29,20 +30,16 @@ SENSOR_MM = (20.25, 36.0)
 """(height, width)"""
 FRAME_STEP = 5
 """Every fifth of 30 frames per second."""
-TEST_SCENES = frozenset(
-    (
-        "20221018_1_250_batch01hand_zoom_suburb_b",
-        "20221018_3_250_batch01hand_orbit_archVizUI3_time15",
-        "20221019_3-8_250_highbmihand_orbit_stadium",
-    )
+TEST_SCENES = (
+    "20221018_1_250_batch01hand_zoom_suburb_b",
+    "20221018_3_250_batch01hand_orbit_archVizUI3_time15",
+    "20221019_3-8_250_highbmihand_orbit_stadium",
 )
-SCENES_WITHOUT_DEPTH = frozenset(
-    (
-        "20221010_3_1000_batch01hand",
-        "20221017_3_1000_batch01hand",
-        "20221018_3-8_250_batch01hand",
-        "20221019_3_250_highbmihand",
-    )
+SCENES_WITHOUT_DEPTH = (
+    "20221010_3_1000_batch01hand",
+    "20221017_3_1000_batch01hand",
+    "20221018_3-8_250_batch01hand",
+    "20221019_3_250_highbmihand",
 )
 _UNREAL_TO_OPENCV = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 _LABELS = ("imgname", "pose_cam", "shape", "trans_cam", "cam_ext")
@@ -63,13 +60,13 @@ class SceneLabels:
     cam_ext: np.ndarray
     """``R 4 4``; its translation is added to ``trans_cam``."""
 
-    def people(self, image_name: str) -> LabelledPeople | None:
+    def people(self, image_name: str) -> LabeledPeople | None:
         """Return the people of one image, or None for an image without labels."""
         rows = np.flatnonzero(self.imgname == image_name)
         if not len(rows):
             return None
         transl = self.trans_cam[rows] + self.cam_ext[rows, :3, 3]
-        return people_from_rows(self.pose_cam[rows], self.shape[rows], transl)
+        return LabeledPeople(self.pose_cam[rows].reshape(-1, 55, 3), self.shape[rows], transl)
 
 
 def is_scene_used(scene: str) -> bool:
@@ -189,7 +186,7 @@ def _convert_sequence(scene: Path, sequence: str, labels: SceneLabels, target: P
             raise FormatError(f"{image.name} of {sequence} cannot be read ({error}).") from error
         if pixels.shape[:2] != IMAGE_SIZE or depth_cm.shape != IMAGE_SIZE:
             raise FormatError(f"{image.name} of {sequence} is not {IMAGE_SIZE[1]}x{IMAGE_SIZE[0]}.")
-        frame = LabelledFrame(pixels, depth_cm / np.float32(100), mask, K, T_world_camera, people)
+        frame = LabeledFrame(pixels, depth_cm / np.float32(100), mask, K, T_world_camera, people)
         write_frame(target, image.stem, frame)
         count += 1
     return count
@@ -232,15 +229,11 @@ _ANGLES = ("yaw", "pitch", "roll")
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """Read one member; texts may be stored as Python objects, which are read as data."""
     with archive.open(f"{name}.npy") as stream:
-        version = np.lib.format.read_magic(stream)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, is_fortran, dtype = read_header(stream)
+        shape, dtype = read_array_header(stream)
         content = stream.read()
     if not dtype.hasobject:
-        return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
+        with archive.open(f"{name}.npy") as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
     with NamedTemporaryFile(suffix=".pkl") as file:
         file.write(content)
         file.flush()

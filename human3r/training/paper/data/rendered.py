@@ -9,7 +9,7 @@ import numpy as np
 
 from human3r.atomic import whole_or_absent_folder
 from human3r.errors import InputError
-from human3r.training.paper.data.layout import NUM_TRUE_BETAS, SPLITS, LabelledFrame, LabelledPeople, write_frame
+from human3r.training.paper.data.layout import NUM_TRUE_BETAS, SPLITS, LabeledFrame, LabeledPeople, write_frame
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, transform_people
 
 SPLIT_FOLDERS = {"train": SPLITS[0], "val": SPLITS[1]}
@@ -39,26 +39,23 @@ def convert_rendered(source: Path, output: Path, max_clips: int | None = None) -
                 yield target.name
 
 
-def labeled_frames(clip: SyntheticClip) -> Iterator[LabelledFrame]:
+def labeled_frames(clip: SyntheticClip) -> Iterator[LabeledFrame]:
     """Yield the frames of a clip with people in the camera frame, without those of whom no pixel is visible."""
     for row in range(len(clip)):
         people = transform_people(clip.people, np.linalg.inv(clip.T_world_camera[row]))
         seen = np.flatnonzero(people.visible_fraction[row] > 0)
-        still = np.zeros((len(seen), 1, 3))
-        yield LabelledFrame(
+        face = np.zeros((len(seen), 3, 3))
+        face[:, 0] = people.jaw_pose[row, seen]
+        body = (people.global_orient[row, seen][:, None], people.body_pose[row, seen])
+        hands = (people.left_hand_pose[row, seen], people.right_hand_pose[row, seen])
+        yield LabeledFrame(
             image=clip.image[row],
             depth=clip.depth[row],
             person_mask=clip.person_mask[row],
             K=clip.K[row],
             T_world_camera=clip.T_world_camera[row],
-            people=LabelledPeople(
-                root=people.global_orient[row, seen][:, None],
-                body=people.body_pose[row, seen],
-                jaw=people.jaw_pose[row, seen][:, None],
-                left_eye=still,
-                right_eye=still,
-                left_hand=people.left_hand_pose[row, seen],
-                right_hand=people.right_hand_pose[row, seen],
+            people=LabeledPeople(
+                pose=np.concatenate([*body, face, *hands], axis=1),
                 betas=np.pad(people.betas[seen], ((0, 0), (0, NUM_TRUE_BETAS - people.betas.shape[1]))),
                 transl=people.transl[row, seen],
             ),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
+from human3r.models.compact.people.body_points import MIRRORED_JOINTS
 from human3r.training.lifter.simulation import procedural
 from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.motion import Motion
@@ -18,7 +19,6 @@ VALIDATION_MOTIONS = re.compile(r"cmu_131_03|amp_dance|humanoid3d_(jog|punch|dan
 ACROBATICS = re.compile(r"flip|cartwheel|roll|crawl|getup|spin|kick|benchmark")
 AIRBORNE = re.compile(r"jump|hop|flip|cartwheel|spinkick|run|jog|01_01|131_02")
 """Clips in which both feet leave the floor: only the lowest frame of a window touches it."""
-MIRROR_PAIRS = ((1, 2), (4, 5), (7, 8), (10, 11), (13, 14), (16, 17), (18, 19), (20, 21))
 _HELD = {
     "standing": procedural.standing,
     "seated": procedural.seated,
@@ -103,11 +103,8 @@ def _held(rng: np.random.Generator, time_s: np.ndarray) -> Action:
 
 def mirror_motion(rotations: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Swap left and right of ``T 22 3 3`` rotations and a ``T 3`` path (mirrored at x = 0)."""
-    order = np.arange(22)
-    for left, right in MIRROR_PAIRS:
-        order[[left, right]] = right, left
     flip = np.diag([-1.0, 1.0, 1.0])
-    return flip @ rotations[:, order] @ flip, root * [-1, 1, 1]
+    return flip @ rotations[:, MIRRORED_JOINTS] @ flip, root * [-1, 1, 1]
 
 
 def _style_sigma() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Dresses the body: skin, hair, shirt, trousers and shoes as materials and vertex offsets of the body mesh.
+"""Dress the body: skin, hair, shirt, trousers and shoes as materials and vertex offsets of the body mesh.
 
 Clothes are mesh regions, chosen by joints and rest positions and displaced outwards by centimeters, so body labels stay
 exact. Soles are not displaced: a dressed person stands at the same height as the bare body.
@@ -16,7 +16,7 @@ from human3r.geometry.mesh import vertex_normals
 from human3r.palette import srgb_to_linear
 from human3r.training.synthetic.places.surfaces import make_surface
 from human3r.training.synthetic.rendering import textures
-from human3r.training.synthetic.rendering.mesh import Material
+from human3r.training.synthetic.rendering.mesh import Material, box_uv
 from human3r.training.synthetic.rendering.textures import TextureBank, tint
 
 _PLAIN = np.array(
@@ -292,8 +292,6 @@ def _wrinkles(rng: np.random.Generator, vertices: np.ndarray) -> np.ndarray:
 def _rest_uv(template: BodyTemplate) -> np.ndarray:
     """Project the rest pose along the main axis of each triangle's normal, one repeat per meter."""
     triangles = template.vertices[template.faces]
-    normal = np.abs(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]))
+    normal = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     # Front and back are preferred over the sides: fewer texture seams.
-    axis = (normal * [0.7, 0.6, 1.0]).argmax(1)
-    pairs = np.array([[2, 1], [0, 2], [0, 1]])[axis]
-    return np.take_along_axis(triangles, pairs[:, None].repeat(3, 1), axis=2).astype(np.float32)
+    return box_uv(triangles, normal * [0.7, 0.6, 1.0]).astype(np.float32)

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from human3r.atomic import whole_or_absent
 from human3r.palette import srgb_to_linear
-from human3r.training.synthetic.rendering.mesh import NO_TEXTURE, Material, Mesh
+from human3r.training.synthetic.rendering.mesh import NO_TEXTURE, Material, Mesh, box_uv
 from human3r.training.synthetic.rendering.textures import TextureBank
 
 RESERVED_LIBRARIES = frozenset({"Reallusion", "Scopia"})
@@ -110,9 +111,8 @@ class FurnitureStore:
             parsed = _parse_model(library, item)
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial.npz")
-            np.savez_compressed(partial, **parsed)  # pyright: ignore[reportArgumentType]
-            partial.rename(path)
+            with whole_or_absent(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **parsed)  # pyright: ignore[reportArgumentType]
         return parsed
 
 
@@ -185,7 +185,7 @@ def _parse_model(library: zipfile.ZipFile, item: FurnitureItem) -> dict[str, np.
         given /= np.linalg.norm(given, axis=-1, keepdims=True) + 1e-20
         normals = np.where((corners[..., 2] > 0)[..., None], given, normals)
     table, textures, images = _read_materials(library, item, lines, names)
-    uv = _box_uv(vertices[faces], flat)
+    uv = box_uv(vertices[faces], flat)
     if len(texture_points):
         given_uv = texture_points[np.maximum(corners[..., 1] - 1, 0)]
         has_uv = (corners[..., 1].min(1) > 0) & (textures[face_material] >= 0)
@@ -266,10 +266,3 @@ def _read_materials(
                 if file:
                     textures[row] = seen[file]
     return table, textures, images
-
-
-def _box_uv(triangles: np.ndarray, flat_normals: np.ndarray) -> np.ndarray:
-    """Return metric texture coordinates ``F 3 2`` projected along the main axis of each triangle's normal."""
-    axis = np.abs(flat_normals).argmax(1)
-    pairs = np.array([[2, 1], [0, 2], [0, 1]])[axis]
-    return np.take_along_axis(triangles, pairs[:, None, :].repeat(3, 1), axis=2)

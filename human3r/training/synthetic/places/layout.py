@@ -1,4 +1,4 @@
-"""Places furniture in a room: along the walls facing inwards, in groups in the middle, small items on tables."""
+"""Place furniture in a room: along the walls facing inwards, in groups in the middle, small items on tables."""
 
 from __future__ import annotations
 

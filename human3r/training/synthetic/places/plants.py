@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from human3r.training.synthetic.places.surfaces import make_surface, wood_tone
-from human3r.training.synthetic.rendering.mesh import Material, Mesh, cylinder, join_meshes
+from human3r.training.synthetic.rendering.mesh import Material, Mesh, cylinder, join_meshes, make_mesh
 from human3r.training.synthetic.rendering.textures import TextureBank, bricks, carpet
 
 
@@ -41,14 +41,7 @@ def leaves(
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     normals = np.tile(normal[:, None], (2, 3, 1))
     uv = np.tile(rng.uniform(0, 4, (count, 1, 2)), (2, 3, 1)) + np.array([[0, 0], [0.3, 0], [0.3, 0.3]])
-    return Mesh(
-        corners.reshape(-1, 3).astype(np.float32),
-        faces.astype(np.int32),
-        normals.astype(np.float32),
-        uv.astype(np.float32),
-        np.zeros(len(faces), np.int32),
-        (material,),
-    )
+    return make_mesh(corners.reshape(-1, 3), faces, normals, uv, material)
 
 
 def tree(rng: np.random.Generator, x: float, z: float, leaf: Material, bark: Material) -> tuple[Mesh, float]:
@@ -79,12 +72,15 @@ def bark_material(rng: np.random.Generator, bank: TextureBank) -> Material:
     return make_surface(bank, bricks(rng, wood_tone(rng) * 0.7, 32), 1.0, 0.02).material
 
 
-def hedge(rng: np.random.Generator, start: np.ndarray, end: np.ndarray, height: float, leaf: Material) -> Mesh:
+def hedge(
+    rng: np.random.Generator, start: tuple[float, float], end: tuple[float, float], height: float, leaf: Material
+) -> Mesh:
     """Build a row of bushes from ``start`` to ``end``, both (x, z)."""
-    length = float(np.linalg.norm(end - start))
+    way = np.subtract(end, start)
+    length = float(np.linalg.norm(way))
     parts = []
     for share in np.linspace(0, 1, max(2, round(length / (height * 0.6)))):
-        x, z = start + share * (end - start)
+        x, z = start + share * way
         size = height * rng.uniform(0.45, 0.6, 3)
         parts.append(leaves(rng, np.array([x, height * 0.45, z]), size, int(140 + 120 * height), 0.11, leaf))
     return join_meshes(parts)

@@ -13,6 +13,7 @@ from human3r.training.synthetic.rendering.mesh import Material, Mesh, box, quad
 from human3r.training.synthetic.rendering.textures import TextureBank, tint
 
 WHITE = (1.0, 1.0, 1.0)
+MATTE_GLOSS = 15.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Surface:
 
 
 def make_surface(
-    bank: TextureBank, image: np.ndarray, repeat_m: float, specular: float = 0.03, gloss: float = 15.0
+    bank: TextureBank, image: np.ndarray, repeat_m: float, specular: float = 0.03, gloss: float = MATTE_GLOSS
 ) -> Surface:
     """Register a texture as a surface."""
     mean = srgb_to_linear(image.reshape(-1, 3).mean(0) / 255)
@@ -65,25 +66,21 @@ def floor_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
     gloss = float(rng.uniform(10, 120))
     if kind == "planks":
         boards = int(rng.choice([4, 8]))
-        return make_surface(
-            bank, textures.planks(rng, wood_tone(rng), boards), boards * rng.uniform(0.09, 0.2), 0.04, gloss
-        )
-    if kind == "tiles":
+        image, repeat, specular = textures.planks(rng, wood_tone(rng), boards), boards * rng.uniform(0.09, 0.2), 0.04
+    elif kind == "tiles":
         color = tint(rng, 0.3, 0.85, 0.15)
-        return make_surface(bank, textures.tiles(rng, color, color), 4 * rng.uniform(0.2, 0.6), 0.05, gloss)
-    if kind == "checks":
-        return make_surface(
-            bank,
-            textures.tiles(rng, tint(rng, 0.6, 0.9, 0.1), tint(rng, 0.08, 0.4, 0.3)),
-            4 * rng.uniform(0.2, 0.4),
-            0.05,
-            gloss,
-        )
-    if kind == "carpet":
-        return make_surface(bank, textures.carpet(rng, tint(rng, 0.2, 0.7, 0.3)), rng.uniform(0.5, 1.5), 0.01)
-    if kind == "concrete":
-        return make_surface(bank, textures.asphalt(rng, rng.uniform(0.4, 0.7)), rng.uniform(2, 4), 0.04, gloss)
-    return make_surface(bank, textures.plaster(rng, tint(rng, 0.3, 0.75, 0.3), 0.05), rng.uniform(1, 3), 0.05, gloss)
+        image, repeat, specular = textures.tiles(rng, color, color), 4 * rng.uniform(0.2, 0.6), 0.05
+    elif kind == "checks":
+        light, dark = tint(rng, 0.6, 0.9, 0.1), tint(rng, 0.08, 0.4, 0.3)
+        image, repeat, specular = textures.tiles(rng, light, dark), 4 * rng.uniform(0.2, 0.4), 0.05
+    elif kind == "carpet":
+        image, repeat = textures.carpet(rng, tint(rng, 0.2, 0.7, 0.3)), rng.uniform(0.5, 1.5)
+        specular, gloss = 0.01, MATTE_GLOSS
+    elif kind == "concrete":
+        image, repeat, specular = textures.asphalt(rng, rng.uniform(0.4, 0.7)), rng.uniform(2, 4), 0.04
+    else:
+        image, repeat, specular = textures.plaster(rng, tint(rng, 0.3, 0.75, 0.3), 0.05), rng.uniform(1, 3), 0.05
+    return make_surface(bank, image, repeat, specular, gloss)
 
 
 def wall_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
@@ -93,23 +90,15 @@ def wall_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
         p=[0.34, 0.28, 0.15, 0.07, 0.05, 0.06, 0.05],
     )
     if kind == "white":
-        return make_surface(
-            bank,
-            textures.plaster(rng, tint(rng, 0.75, 0.95, 0.06), rng.uniform(0.004, 0.02)),
-            rng.uniform(1.5, 4),
-            0.02,
-        )
+        image = textures.plaster(rng, tint(rng, 0.75, 0.95, 0.06), rng.uniform(0.004, 0.02))
+        return make_surface(bank, image, rng.uniform(1.5, 4), 0.02)
     if kind == "paint":
-        return make_surface(
-            bank, textures.plaster(rng, tint(rng, 0.35, 0.9, 0.3), rng.uniform(0.005, 0.03)), rng.uniform(1.5, 4), 0.02
-        )
+        image = textures.plaster(rng, tint(rng, 0.35, 0.9, 0.3), rng.uniform(0.005, 0.03))
+        return make_surface(bank, image, rng.uniform(1.5, 4), 0.02)
     if kind == "paper":
         base = tint(rng, 0.4, 0.9, 0.25)
-        return make_surface(
-            bank,
-            textures.wallpaper(rng, base, np.clip(base * rng.uniform(0.6, 1.3) + rng.normal(0, 0.06, 3), 0.05, 0.98)),
-            rng.uniform(0.4, 1.2),
-        )
+        other = np.clip(base * rng.uniform(0.6, 1.3) + rng.normal(0, 0.06, 3), 0.05, 0.98)
+        return make_surface(bank, textures.wallpaper(rng, base, other), rng.uniform(0.4, 1.2))
     if kind == "brick":
         color = np.array([0.6, 0.33, 0.24]) * rng.uniform(0.6, 1.3) if rng.uniform() < 0.7 else tint(rng, 0.4, 0.9, 0.1)
         return make_surface(bank, textures.bricks(rng, color), 16 * rng.uniform(0.065, 0.09))
@@ -140,12 +129,8 @@ def cloth_surface(rng: np.random.Generator, bank: TextureBank) -> Surface:
     """Draw a cloth for curtains and rugs."""
     if rng.uniform() < 0.5:
         return make_surface(bank, textures.carpet(rng, tint(rng, 0.15, 0.85, 0.45), 0.05), 0.6, 0.01)
-    return make_surface(
-        bank,
-        textures.wallpaper(rng, tint(rng, 0.15, 0.85, 0.45), tint(rng, 0.1, 0.9, 0.45)),
-        rng.uniform(0.3, 1.2),
-        0.01,
-    )
+    image = textures.wallpaper(rng, tint(rng, 0.15, 0.85, 0.45), tint(rng, 0.1, 0.9, 0.45))
+    return make_surface(bank, image, rng.uniform(0.3, 1.2), 0.01)
 
 
 def ground_surface(rng: np.random.Generator, bank: TextureBank, kind: str) -> Surface:

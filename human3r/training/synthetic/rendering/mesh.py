@@ -61,6 +61,19 @@ class Mesh:
         return self.vertices.min(0), self.vertices.max(0)
 
 
+def make_mesh(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, uv: np.ndarray, material: Material) -> Mesh:
+    """Build a mesh of one material from arrays of any numeric type, shaped as in :class:`Mesh`."""
+    corners = (normals.astype(np.float32), uv.astype(np.float32))
+    rows = np.zeros(len(faces), np.int32)
+    return Mesh(vertices.astype(np.float32), faces.astype(np.int32), *corners, rows, (material,))
+
+
+def box_uv(triangles: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Return metric texture coordinates ``F 3 2`` of ``F 3 3`` triangles, projected along their normals' main axis."""
+    pairs = np.array([[2, 1], [0, 2], [0, 1]])[np.abs(normals).argmax(1)]
+    return np.take_along_axis(triangles, pairs[:, None].repeat(3, 1), axis=2)
+
+
 def join_meshes(meshes: list[Mesh]) -> Mesh:
     """Concatenate meshes; materials stay separate."""
     vertex_start = np.cumsum([0, *[len(mesh.vertices) for mesh in meshes]])
@@ -131,14 +144,8 @@ def _rectangles(
     uv = np.zeros((count, 4, 2))
     uv[:, 1:3, 0] = (length_u / repeat_m)[:, None]
     uv[:, 2:4, 1] = (length_v / repeat_m)[:, None]
-    return Mesh(
-        vertices=vertices.astype(np.float32),
-        faces=faces.astype(np.int32),
-        normals=np.repeat(normal, 6, 0).reshape(-1, 3, 3).astype(np.float32),
-        uv=uv[:, _QUAD_FACES].reshape(-1, 3, 2).astype(np.float32),
-        material=np.zeros(len(faces), np.int32),
-        materials=(material,),
-    )
+    normals = np.repeat(normal, 6, 0).reshape(-1, 3, 3)
+    return make_mesh(vertices, faces, normals, uv[:, _QUAD_FACES].reshape(-1, 3, 2), material)
 
 
 def cylinder(base: ArrayLike, radius: tuple[float, float], height: float, material: Material, sides: int = 12) -> Mesh:
@@ -157,14 +164,5 @@ def cylinder(base: ArrayLike, radius: tuple[float, float], height: float, materi
     normals = np.concatenate([circle, circle, [[0, 1, 0]]])[faces]
     normals[2 * sides :] = (0, 1, 0)
     length = angle * max(radius)
-    uv = np.concatenate([np.stack([length, 0 * length], -1), np.stack([length, 0 * length + height], -1), [[0, 0]]])[
-        faces
-    ]
-    return Mesh(
-        vertices.astype(np.float32),
-        faces.astype(np.int32),
-        normals.astype(np.float32),
-        uv.astype(np.float32),
-        np.zeros(len(faces), np.int32),
-        (material,),
-    )
+    uv = np.concatenate([np.stack([length, 0 * length + v], -1) for v in (0, height)] + [[[0, 0]]])
+    return make_mesh(vertices, faces, normals, uv[faces], material)

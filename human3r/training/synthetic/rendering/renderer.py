@@ -1,4 +1,4 @@
-"""Renders one scene: static meshes prepared once, moving people per frame, lights with shadow maps."""
+"""Render one scene: static meshes prepared once, moving people per frame, lights with shadow maps."""
 
 from __future__ import annotations
 

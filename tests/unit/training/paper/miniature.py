@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from human3r.bodies import SmplxBody
-from human3r.training.paper.data.layout import LabelledFrame, people_from_rows, write_frame
+from human3r.training.paper.data.layout import LabeledFrame, LabeledPeople, write_frame
 
 SIZE = (96, 160)
 """(height, width)"""
@@ -46,11 +46,11 @@ def write_sequence(folder: Path, body: SmplxBody, num_frames: int, seed: int) ->
         T_world_camera = np.eye(4)
         T_world_camera[0, 3] = index * drift
         transl = start - T_world_camera[:3, 3]
-        people = people_from_rows(pose.reshape(num_people, 165).astype(np.float32), betas.astype(np.float32), transl)
+        people = LabeledPeople(pose.reshape(num_people, 55, 3).astype(np.float32), betas.astype(np.float32), transl)
         write_frame(folder, f"{index:04d}", render(people, body, wall_m, shades, T_world_camera))
 
 
-def render(people, body: SmplxBody, wall_m: float, shades: np.ndarray, T_world_camera: np.ndarray) -> LabelledFrame:
+def render(people, body: SmplxBody, wall_m: float, shades: np.ndarray, T_world_camera: np.ndarray) -> LabeledFrame:
     """Draw wall, floor and people; every vertex is a square of nine pixels, the nearest wins."""
     height, width = SIZE
     K = np.array([[FOCAL_PX, 0, width / 2], [0, FOCAL_PX, height / 2], [0, 0, 1]])
@@ -72,7 +72,7 @@ def render(people, body: SmplxBody, wall_m: float, shades: np.ndarray, T_world_c
         image[at] = np.repeat(colors[order], 9, axis=0)[kept]
         mask[at] = True
     pixels = (image * 255).astype(np.uint8)
-    return LabelledFrame(pixels, depth.astype(np.float32), mask, K, T_world_camera, people)
+    return LabeledFrame(pixels, depth.astype(np.float32), mask, K, T_world_camera, people)
 
 
 def posed(people, body: SmplxBody) -> np.ndarray:

@@ -13,7 +13,7 @@ from human3r.training.paper.config import IMAGE_SIZES
 from human3r.training.paper.data.color_jitter import jitter_colors, shift_hue
 from human3r.training.paper.data.cropping import clean_depth, crop_frame
 from human3r.training.paper.data.dataset import slots_of
-from human3r.training.paper.data.layout import LabelledFrame, people_from_rows
+from human3r.training.paper.data.layout import LabeledFrame, LabeledPeople
 from human3r.training.paper.data.people_truth import (
     assign_heads,
     image_points_to_square,
@@ -24,13 +24,13 @@ from human3r.training.paper.data.people_truth import (
 from human3r.training.paper.rays import ray_maps
 
 
-def _frame(height: int = 720, width: int = 1280, cx: float = 640.0, cy: float = 360.0) -> LabelledFrame:
+def _frame(height: int = 720, width: int = 1280, cx: float = 640.0, cy: float = 360.0) -> LabeledFrame:
     rows, columns = np.mgrid[:height, :width]
     image = np.stack([columns * 255 // width, rows * 255 // height, np.full_like(rows, 7)], axis=-1).astype(np.uint8)
     K = np.array([[1000.0, 0, cx], [0, 1000.0, cy], [0, 0, 1]])
-    people = people_from_rows(np.zeros((0, 165)), np.zeros((0, 11)), np.zeros((0, 3)))
+    people = LabeledPeople(np.zeros((0, 55, 3)), np.zeros((0, 11)), np.zeros((0, 3)))
     depth = (2 + columns / width).astype(np.float32)
-    return LabelledFrame(image, depth, (columns > width // 2), K, np.eye(4), people)
+    return LabeledFrame(image, depth, (columns > width // 2), K, np.eye(4), people)
 
 
 @pytest.mark.parametrize("target", IMAGE_SIZES)
@@ -162,7 +162,7 @@ def test_true_bodies_have_an_eleventh_shape_direction_where_the_file_has_one(tmp
     directions[:, 0, 10] = 0.25
     np.savez(tmp_path / "wide.npz", **arrays | {"shapedirs": directions})
     wide = load_true_body(str(tmp_path / "wide.npz"), 11)
-    slots = slots_of(people_from_rows(np.zeros((1, 165)), np.eye(1, 11, 10), np.array([[0.0, 0, 3]])), 1)
+    slots = slots_of(LabeledPeople(np.zeros((1, 55, 3)), np.eye(1, 11, 10), np.array([[0.0, 0, 3]])), 1)
     slots = slots.map(lambda values: values[None, None])
 
     vertices = pose_truth(wide, slots, slots.is_present).vertices

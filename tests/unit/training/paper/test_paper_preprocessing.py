@@ -14,7 +14,7 @@ from PIL import Image
 from human3r.errors import FormatError
 from human3r.training.paper.__main__ import main
 from human3r.training.paper.data.exr import read_exr_channel
-from human3r.training.paper.data.layout import list_sequences, people_from_rows, read_frame
+from human3r.training.paper.data.layout import LabeledPeople, list_sequences, read_frame
 from human3r.training.paper.data.preprocess import (
     IMAGE_SIZE,
     camera_from_unreal,
@@ -153,8 +153,8 @@ def test_a_download_becomes_the_layout_and_a_second_run_has_nothing_to_do(downlo
     assert np.allclose(last.T_world_camera[:3, 3], [0, 0, 1.0])
     assert np.allclose(first.people.transl, [[0, 0, 3], [0.1, 0.2, 4]])
     labels = np.load(download / "labels" / "20221024_3_100_demo_6fps.npz")
-    assert np.allclose(first.people.left_hand[1], labels["pose_cam"][1, 75:120].reshape(15, 3))
-    assert np.allclose(first.people.right_hand[1], labels["pose_cam"][1, 120:165].reshape(15, 3))
+    assert np.allclose(first.people.pose[1, 25:40], labels["pose_cam"][1, 75:120].reshape(15, 3))
+    assert np.allclose(first.people.pose[1, 40:], labels["pose_cam"][1, 120:165].reshape(15, 3))
     assert np.allclose(last.people.betas[0], labels["shape"][2])
 
 
@@ -207,7 +207,7 @@ def test_a_frame_without_anybody_is_a_frame(miniature, tmp_path):
 
     sequence = next((miniature / "Training").iterdir())
     frame = read_frame(sequence, "0000")
-    nobody = people_from_rows(np.zeros((0, 165)), np.zeros((0, 11)), np.zeros((0, 3)))
+    nobody = LabeledPeople(np.zeros((0, 55, 3)), np.zeros((0, 11)), np.zeros((0, 3)))
     write_frame(tmp_path / "empty", "0000", type(frame)(**{**vars(frame), "people": nobody}))
 
     people = read_frame(tmp_path / "empty", "0000").people

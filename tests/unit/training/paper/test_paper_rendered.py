@@ -105,6 +105,6 @@ def test_slots_hold_the_nearest_people_first_and_no_more_than_fit(clip: Syntheti
     nearest = int(np.argmin(people.transl[:, 2]))
     assert torch.allclose(one.transl[0], torch.from_numpy(people.transl[nearest]).float())
     assert torch.allclose(
-        one.joint_rotations[0, 0], rotation_from_axis_angle(torch.from_numpy(people.root[nearest, 0]).float())
+        one.joint_rotations[0, 0], rotation_from_axis_angle(torch.from_numpy(people.pose[nearest, 0]).float())
     )
     assert slots_of(people, 4).is_present.tolist() == [True, True, False, False]

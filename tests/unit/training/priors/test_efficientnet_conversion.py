@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.assets.shards import read_module
 from human3r.errors import CheckpointError
 from human3r.models.compact.convnets.efficientnet import EfficientNetLite0
-from human3r.training.priors.convert_efficientnet import PARAMETER_PREFIX, convert, fold, source_names
+from human3r.training.priors.efficientnet import PARAMETER_PREFIX, convert, fold, source_names
 
 
 def test_a_folded_convolution_equals_convolution_then_normalisation() -> None:
@@ -41,8 +41,7 @@ def test_an_incomplete_state_dict_is_refused() -> None:
 
 def test_the_shipped_trunk_is_translation_equivariant_at_its_stride() -> None:
     trunk = EfficientNetLite0().eval()
-    weights = read_shards(COMPACT_FOLDER, PARAMETER_PREFIX)
-    trunk.load_state_dict({name.removeprefix(PARAMETER_PREFIX): values.float() for name, values in weights.items()})
+    trunk.load_state_dict(read_module(PARAMETER_PREFIX))
     scene = torch.rand(1, 3, 32, 240, generator=torch.Generator().manual_seed(0)).repeat_interleave(4, dim=2) * 2 - 1
 
     with torch.inference_mode():

@@ -7,7 +7,7 @@ import pytest
 
 from human3r.errors import CheckpointError
 from human3r.models.compact.convnets.hand_landmarks import HandLandmarkNet
-from human3r.training.priors.convert_hands import convert, source_names
+from human3r.training.priors.hands import convert, source_names
 
 
 def test_every_parameter_has_exactly_one_source() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from human3r.errors import CheckpointError
 from human3r.models.compact.convnets.movenet import MULTIPOSE, THUNDER, MoveNet, MoveNetSizes
-from human3r.training.priors.convert_movenet import read_graph_weights, source_names
+from human3r.training.priors.movenet import source_names
+from human3r.training.priors.tensorflow_js import read_graph_weights
 
 
 @pytest.mark.parametrize("sizes", [MULTIPOSE, THUNDER], ids=["multipose", "thunder"])

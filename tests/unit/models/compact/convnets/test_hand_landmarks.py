@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.assets.shards import read_module
 from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.convnets.hand_landmarks import HandLandmarkNet
-from human3r.training.priors.convert_hands import PARAMETER_PREFIX
+from human3r.training.priors.hands import PARAMETER_PREFIX
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +22,7 @@ def golden() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def network() -> HandLandmarkNet:
     network = HandLandmarkNet()
-    weights = read_shards(COMPACT_FOLDER, PARAMETER_PREFIX)
-    network.load_state_dict({name.removeprefix(PARAMETER_PREFIX): values for name, values in weights.items()})
+    network.load_state_dict(read_module(PARAMETER_PREFIX))
     return network.eval()
 
 

