@@ -45,7 +45,7 @@ class LifterTraining:
     held_out: tuple[str, ...] = ()
     """Clips for validation only: names, or parts of names."""
     minutes: float = 60.0
-    """Training time; the learning rate follows a cosine over it, so a resumed run ends where an uninterrupted one would."""
+    """Training time; the learning rate follows a cosine over it, so resuming does not change the end."""
     steps: int = 0
     """Length of the run in steps; 0 uses ``minutes``."""
     batch: int = 1024
