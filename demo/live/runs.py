@@ -218,7 +218,7 @@ class LiveRuns:
                     keyframes.add(prediction)
                     if stream.last_source is not None:
                         keyframes.add_source(stream.last_source)
-                scene.add(prediction, with_scene=stream.takes_scene)
+                scene.add(prediction, with_scene=stream.takes_scene, with_surface=stream.takes_surface)
                 if stream.last_source is not None:
                     scene.add_source(stream.last_source)
 

@@ -142,7 +142,7 @@ def _watched(session: Session, network: Human3R) -> list[tuple[object, str, str]
     if hasattr(network.mask_head, "mask_of"):
         watched.append((network.mask_head, "mask_of", "mask head"))
     if network.look_ahead is not None:
-        watched.append((network, "look_ahead", "prompts"))
+        watched.append((network.look_ahead, "find", "prompts"))
     return watched
 
 

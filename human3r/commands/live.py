@@ -44,7 +44,8 @@ def live(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         reader = stack.enter_context(LiveReader(source, on_note=_say))
         model = load_model(options.model, options.device, options.precision, options.body)
-        stream = stack.enter_context(LiveStream(model, reader, BudgetOptions(frame_s=options.budget / 1000)))
+        budget = BudgetOptions(frame_s=options.budget / 1000)
+        stream = stack.enter_context(LiveStream(model, reader, budget, finds_cuts=options.cuts))
         stream.warm_up(reader.first)
         sinks = stack.enter_context(closing(_Sinks(model, options, keeps=folder is not None)))
         interrupts = _run(stream, sinks, options.duration)
@@ -100,7 +101,7 @@ class _Sinks:
                 if source is not None:
                     self._keyframes.add_source(source)
         if self._scene is not None:
-            self._scene.add(prediction, with_scene=with_scene)
+            self._scene.add(prediction, with_scene=with_scene, with_surface=stream.takes_surface)
             if source is not None:
                 self._scene.add_source(source)
 

@@ -153,7 +153,10 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
         type=float,
         default=80.0,
         metavar="MS",
-        help="time per frame above which scene updates, then crops of still people are thinned out (%(default)s ms)",
+        help="time per frame above which crops of still people, then scene, surface and hands wait (%(default)s ms)",
+    )
+    parser.add_argument(
+        "--no-cuts", dest="cuts", action="store_false", help="take the stream for one shot, whatever it shows"
     )
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from human3r.models.parts import FULL_EFFORT, Effort
 
-SCENE_INTERVAL_S = 0.5
-"""Time between two updates of the scene while they are thinned out."""
+THINNED_INTERVAL_S = 0.5
+"""Time between two updates of the scene, or two looks at hands, while they are thinned out."""
 _SECOND_LOOK_INTERVAL = 4
 
 
@@ -18,23 +18,30 @@ class BudgetOptions:
 
     frame_s: float = 0.08
     """Time that the slowest stage of a frame may take, seconds: 12 frames per second."""
-    average_s: float = 1.0
+    average_s: float = 0.7
     """Time constant of the average, seconds."""
-    settle_s: float = 1.5
+    settle_s: float = 1.0
     """Time between two changes of the level, seconds: a change must show in the average first."""
     margin: float = 0.7
     """The level falls when the average is below this share of the budget."""
 
 
-LEVELS = ("everything", "the scene twice a second", "second looks at still people every fourth frame")
-"""What is done at each level; a level leaves out all that the ones before it do."""
+LEVELS = (
+    "everything",
+    "second looks at still people every fourth frame",
+    "the scene twice a second",
+    "no new surface",
+    "hands twice a second",
+)
+"""What is done at each level; a level leaves out all that the ones before it do. The first one gains the most."""
+_SECOND_LOOKS, _SCENE, _SURFACE, _HANDS = range(1, len(LEVELS))
 
 
 class Budget:
     """Decides from measured times how much effort the next frame gets.
 
-    What is left out, in this order: most updates of the scene; most second looks at people who hardly moved. The
-    recurrence is never left out.
+    What is left out, in this order: most second looks at people who hardly moved, most updates of the scene, the
+    growth of its surface, most looks at hands. The recurrence is never left out.
 
     Args:
         options: Limits and time constants.
@@ -48,7 +55,7 @@ class Budget:
         """0 leaves out nothing; see ``LEVELS``."""
         self._changed_s = -math.inf
         self._last_s = -math.inf
-        self._scene_s = -math.inf
+        self._scene, self._hands = _Thinned(), _Thinned()
 
     def add(self, frame_s: float, now_s: float) -> None:
         """Take the time of the slowest stage of a frame that was done at ``now_s``."""
@@ -67,12 +74,32 @@ class Budget:
 
     @property
     def effort(self) -> Effort:
-        """What encoding the next frame may cost."""
-        return FULL_EFFORT if self.level < 2 else Effort(second_look_interval=_SECOND_LOOK_INTERVAL)
+        """What detecting people in the next frame may cost."""
+        return FULL_EFFORT if self.level < _SECOND_LOOKS else Effort(second_look_interval=_SECOND_LOOK_INTERVAL)
+
+    @property
+    def takes_surface(self) -> bool:
+        """Whether the surface may grow."""
+        return self.level < _SURFACE
 
     def takes_scene(self, time_s: float) -> bool:
         """Return whether a frame at ``time_s`` updates the scene; asked once per frame."""
-        is_due = self.level < 1 or not 0 <= time_s - self._scene_s < SCENE_INTERVAL_S
+        return self._scene.takes(time_s, is_thinned=self.level >= _SCENE)
+
+    def takes_hands(self, time_s: float) -> bool:
+        """Return whether hands may be examined in a frame at ``time_s``; asked once per frame."""
+        return self._hands.takes(time_s, is_thinned=self.level >= _HANDS)
+
+
+class _Thinned:
+    """Something that happens in every frame, or seldom."""
+
+    def __init__(self) -> None:
+        self._last_s = -math.inf
+
+    def takes(self, time_s: float, *, is_thinned: bool) -> bool:
+        """Return whether it happens at ``time_s``."""
+        is_due = not is_thinned or not 0 <= time_s - self._last_s < THINNED_INTERVAL_S
         if is_due:
-            self._scene_s = time_s
+            self._last_s = time_s
         return is_due

@@ -106,7 +106,14 @@ class HandTracker:
         self._detector, self._options, self._mean = detector, options, body.hand_means
 
     def advance(
-        self, people: People, seen: SeenHands, image: Tensor, time_s: float, states: HandStates | None
+        self,
+        people: People,
+        seen: SeenHands,
+        image: Tensor,
+        time_s: float,
+        states: HandStates | None,
+        *,
+        examines: bool = True,
     ) -> tuple[People, HandStates]:
         """Pose the fingers of one frame's people.
 
@@ -116,11 +123,13 @@ class HandTracker:
             image: ``H W 3`` uint8, the source frame.
             time_s: Of the frame, seconds.
             states: What the previous frame returned; None before the first.
+            examines: False looks at no hand in this frame.
         """
         options = self._options
         before = self._recall(people.track_id, time_s, states)
         since_s = time_s - float(states.time_s.max()) if states is not None and len(states.time_s) else 0.0
-        examined = self._examine(before, seen, image, time_s, max(1, round(options.max_per_s * since_s)))
+        most = max(1, round(options.max_per_s * since_s)) if examines else 0
+        examined = self._examine(before, seen, image, time_s, most)
         passed = (time_s - before.time_s).clamp_min(_SMALLEST_STEP_S).float()[:, None]
         change = torch.where(examined.is_found, passed, -passed) / options.fade_s
         gain = (1 - torch.exp(-passed / options.filter_s))[..., None, None]

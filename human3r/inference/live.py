@@ -1,7 +1,7 @@
 """A stream that does not wait: the model steps on the newest frame, and what it is too slow for is dropped.
 
-At most one frame waits. On a CPU, ``compact`` runs in three threads (reading; encoding; recurrence) besides the
-consumer's, which describes the frames; other models step in the consumer's thread.
+At most one frame waits. On a CPU, ``compact`` runs in three threads (reading; people; encoding and recurrence) besides
+the consumer's, which describes the frames; other models step in the consumer's thread.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from human3r.inference.budget import Budget, BudgetOptions
 from human3r.inference.handover import Handover
 from human3r.inference.live_report import LiveReport, Timings
 from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.recurrence import Advanced, Ahead, encode_live
+from human3r.inference.recurrence import Advanced, detect_live, encode_live
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
-from human3r.models.parts import FULL_EFFORT
+from human3r.models.parts import FULL_EFFORT, BatchRecord
 from human3r.records import Frame, FramePrediction
 from human3r.video.live_reader import LiveFrame
+from human3r.video.live_shots import LiveShots
 from human3r.video.preprocess import PreparedImage
 
 _NUM_WARM_UP = 3
@@ -37,8 +38,9 @@ class _Item:
     """One frame on its way."""
 
     frame: LiveFrame
-    prepared: PreparedImage | None = None
-    ahead: Ahead | None = None
+    prepared: PreparedImage
+    human: BatchRecord | None = None
+    """From ``detect_live``."""
     advanced: Advanced | None = None
     slowest_s: float = 0.0
     """Time of the slowest stage so far."""
@@ -56,6 +58,7 @@ class LiveStream:
         frames: ``LiveFrame``, ``Frame`` or ``H W 3`` uint8 RGB, all of one size, at the source's own pace: a camera's
             loop, a socket, a ``LiveReader``. Read in a thread of its own. Plain images are due when they come.
         budget: What is left out when the machine is late; None never leaves out anything but whole frames.
+        finds_cuts: Divide the stream into shots; False takes it for one.
     """
 
     def __init__(
@@ -63,18 +66,23 @@ class LiveStream:
         model: LoadedModel,
         frames: Iterable[LiveFrame | Frame | np.ndarray],
         budget: BudgetOptions | None = BudgetOptions(),  # noqa: B008 - frozen
+        *,
+        finds_cuts: bool = True,
     ) -> None:
         self._model, self._frames = model, frames
         self._session = Session(model)
         self.budget = None if budget is None else Budget(budget)
+        self._shots = LiveShots() if finds_cuts else None
         self._timings = Timings()
         self._newest: Handover[LiveFrame] = Handover()
-        self._encoded: Handover[_Item] = Handover()
+        self._detected: Handover[_Item] = Handover()
         self._advanced: Handover[_Item] = Handover()
         self._threads: list[threading.Thread] = []
         self._stages = ExitStack()
         self.takes_scene = True
-        """Whether the scene should be updated with the last prediction; what a late stream leaves out first."""
+        """Whether the scene should be updated with the last prediction; see ``Budget``."""
+        self.takes_surface = True
+        """Whether its surface may grow."""
         self.last_latency_s = 0.0
         """From the time the last frame fell due until its people were known."""
         self.last_source: np.ndarray | None = None
@@ -107,18 +115,19 @@ class LiveStream:
         self._timings.start()
         self._start(self._read)
         if overlaps:
-            self._start(self._encode)
+            self._start(self._detect)
             self._start(self._advance)
         try:
             while (item := self._advanced.take() if overlaps else self._step_newest()) is not None:
                 started_s = time.monotonic()
                 assert item.advanced is not None
-                prediction = self._session.describer.describe(item.advanced)
+                prediction = self._describe(item.advanced)
                 known_s = time.monotonic()
                 self.last_source = item.frame.image
                 self.last_latency_s = known_s - item.frame.due_s
                 self._timings.add(self.last_latency_s, known_s)
                 self.takes_scene = self.budget is None or self.budget.takes_scene(prediction.time_s)
+                self.takes_surface = self.budget is None or self.budget.takes_surface
                 yield prediction
                 item.timed(started_s)
                 if self.budget is not None:
@@ -137,7 +146,7 @@ class LiveStream:
 
     def close(self) -> None:
         """End the threads; frames on their way are dropped."""
-        for place in (self._newest, self._encoded, self._advanced):
+        for place in (self._newest, self._detected, self._advanced):
             place.close(abort=True)
         for thread in self._threads:
             thread.join(_JOIN_S)
@@ -167,25 +176,32 @@ class LiveStream:
         except BaseException as error:
             self._newest.close(error)
 
-    def _encode(self) -> None:
+    def _detect(self) -> None:
         try:
-            ahead = None
+            human = None
             while (frame := self._newest.take()) is not None:
                 started_s = time.monotonic()
-                prepared = self._session.prepare(frame.image)
+                item = self._begin(frame)
+                if item is None:
+                    continue
                 effort = FULL_EFFORT if self.budget is None else self.budget.effort
-                ahead = encode_live(self._model, prepared, ahead, effort)
-                item = _Item(frame, prepared, ahead)
+                before = None if item.frame.begins_shot else human
+                item.human = human = detect_live(self._model, item.prepared, before, effort)
                 item.timed(started_s)
-                if not self._encoded.give(item):
+                if not self._detected.give(item):
                     return
-            self._encoded.close()
+            self._detected.close()
         except BaseException as error:
-            self._encoded.close(error)
+            self._detected.close(error)
+
+    def _begin(self, frame: LiveFrame) -> _Item | None:
+        """Return the item of a frame, or None where it is left out."""
+        judged = frame if self._shots is None else self._shots.take(frame)
+        return None if judged is None else _Item(judged, self._session.prepare(judged.image, judged.picture_px))
 
     def _advance(self) -> None:
         try:
-            while (item := self._encoded.take()) is not None:
+            while (item := self._detected.take()) is not None:
                 self._advance_one(item)
                 if not self._advanced.give(item):
                     return
@@ -194,20 +210,24 @@ class LiveStream:
             self._advanced.close(error)
 
     def _advance_one(self, item: _Item) -> None:
-        started_s = time.monotonic()
-        assert item.prepared is not None
+        started_s, frame = time.monotonic(), item.frame
+        ahead = None if item.human is None else encode_live(self._model, item.prepared, item.human)
         item.advanced = self._session.recurrence.advance(
-            item.prepared, item.frame.time_s, item.frame.frame_index, item.ahead
+            item.prepared, frame.time_s, frame.frame_index, ahead, begins_shot=frame.begins_shot
         )
         item.timed(started_s)
 
+    def _describe(self, advanced: Advanced) -> FramePrediction:
+        examines_hands = self.budget is None or self.budget.takes_hands(advanced.time_s)
+        return self._session.describer.describe(advanced, examines_hands=examines_hands)
+
     def _step_newest(self) -> _Item | None:
-        frame = self._newest.take()
-        if frame is None:
-            return None
-        item = _Item(frame, self._session.prepare(frame.image))
-        self._advance_one(item)
-        return item
+        while (frame := self._newest.take()) is not None:
+            item = self._begin(frame)
+            if item is not None:
+                self._advance_one(item)
+                return item
+        return None
 
 
 def _as_live(frame: LiveFrame | Frame | np.ndarray, index: int, started_s: float) -> LiveFrame:

@@ -26,7 +26,7 @@ from human3r.inference.predictions import (
     without_broken_people,
 )
 from human3r.inference.profile import SessionOptions
-from human3r.models.parts import Effort, FrameTokens, NetworkPrediction, RecurrentState
+from human3r.models.parts import BatchRecord, Effort, FrameTokens, NetworkPrediction, RecurrentState
 from human3r.records import Camera, TensorRecord
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PreparedImage
@@ -89,15 +89,21 @@ class Advanced:
 
 
 @torch.inference_mode()
-def encode_live(model: LoadedModel, frame: PreparedImage, previous: Ahead | None, effort: Effort) -> Ahead:
-    """Run the stateless half of the network on one frame of a live stream; see ``Human3R.encode``.
+def detect_live(model: LoadedModel, frame: PreparedImage, previous: BatchRecord | None, effort: Effort) -> BatchRecord:
+    """Look for people in one frame of a live stream; see ``Human3R.detect``.
 
     Raises:
         DeviceMemoryError: The device's memory is too small.
     """
     with _within_device_memory(frame), model.policy.autocast():
-        image = frame.image[None].to(model.device)
-        return Ahead(model.network.encode(image, None if previous is None else previous.tokens, effort))
+        return model.network.detect(frame.image[None].to(model.device), previous, effort)
+
+
+@torch.inference_mode()
+def encode_live(model: LoadedModel, frame: PreparedImage, human: BatchRecord) -> Ahead:
+    """Encode one frame of a live stream in which ``detect_live`` has looked for people; raises what that does."""
+    with _within_device_memory(frame), model.policy.autocast():
+        return Ahead(model.network.encode(frame.image[None].to(model.device), human))
 
 
 @torch.inference_mode()

@@ -48,8 +48,13 @@ class Describer:
             self._hands = HandTracker(detector, model.body, options)
 
     @torch.inference_mode()
-    def describe(self, advanced: Advanced) -> FramePrediction:
-        """Return the prediction of a frame; every frame once, in order."""
+    def describe(self, advanced: Advanced, *, examines_hands: bool = True) -> FramePrediction:
+        """Return the prediction of a frame; every frame once, in order.
+
+        Args:
+            advanced: The frame.
+            examines_hands: False leaves fingers as they were.
+        """
         prepared, after, body = advanced.prepared, advanced.after, self._body
         if after.shot != self._shot:
             self.filter_state, self.hand_state, self._shot = None, None, after.shot
@@ -59,7 +64,8 @@ class Describer:
         maps = torch.zeros(height, width, 3), torch.zeros(height, width), torch.zeros(height, width)
         if advanced.result is not None:
             prediction, track_id = advanced.result
-            people = self._with_hands(people_of(prediction, track_id, prepared), camera, advanced)
+            people = people_of(prediction, track_id, prepared)
+            people = self._with_hands(people, camera, advanced, examines_hands)
             maps = prediction.pointmap_camera, prediction.confidence, prediction.person_mask
             options = after.options.causal_filter
             if options is not None:
@@ -85,12 +91,14 @@ class Describer:
             frame_name=advanced.frame_name,
         )
 
-    def _with_hands(self, people: People, camera: Camera, advanced: Advanced) -> People:
+    def _with_hands(self, people: People, camera: Camera, advanced: Advanced, examines: bool) -> People:
         if self._hands is None:
             return people
         seen = see_hands(people, camera.K, advanced.prepared.source_size, self._body)
         image = torch.from_numpy(np.require(advanced.prepared.source, requirements=["C", "W"]))
-        people, self.hand_state = self._hands.advance(people, seen, image, advanced.time_s, self.hand_state)
+        people, self.hand_state = self._hands.advance(
+            people, seen, image, advanced.time_s, self.hand_state, examines=examines
+        )
         return people
 
     def snapshot(self, advanced: Advanced) -> SessionSnapshot:

@@ -265,9 +265,26 @@ class ImageEncoder(nn.Module):
 
 HumanPrior = Callable[[Tensor], BatchRecord]
 """From ``B 3 H W`` in [-1, 1] to a record of the prior's own class."""
-LookAhead = Callable[[FrameTokens, FrameTokens | None, Effort], FrameTokens]
-"""Complete the tokens of one frame (batch 1) with what else needs no recurrent state; with little effort, from the
-completed tokens of the frame before."""
+
+
+class LookAhead(Protocol):
+    """What else needs no recurrent state, for single frames (batch 1)."""
+
+    def find(
+        self,
+        human: BatchRecord,
+        image_size: tuple[int, int],
+        previous: BatchRecord | None = None,
+        effort: Effort = FULL_EFFORT,
+    ) -> BatchRecord:
+        """Complete the human prior's features of a frame; with little effort, from those of the frame before."""
+        ...
+
+    def add_mask(self, tokens: FrameTokens) -> FrameTokens:
+        """Add the mask of completed features."""
+        ...
+
+
 Prompter = Callable[[BatchRecord, ImageFeatures, PromptContext], Detections]
 """Detect people in one frame (batch 1) and make their prompts: the only place of ``step`` that waits for a device."""
 PointHead = Callable[[DecodedFrame], ScenePoints]

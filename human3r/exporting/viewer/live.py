@@ -70,6 +70,7 @@ class LiveScene:
         self._num_sheets = 0
         self._is_unchecked = False
         """The surface may have grown with the last frame."""
+        self._may_grow = True
         self._lock = threading.Lock()
         self._is_closed = False
         self._token = secrets.token_urlsafe(16)
@@ -93,8 +94,14 @@ class LiveScene:
         return len(self._frames)
 
     @torch.inference_mode()
-    def add(self, prediction: FramePrediction, *, with_scene: bool = True) -> None:
-        """Show one more frame: people, camera and, unless ``with_scene`` is False, the points that are new."""
+    def add(self, prediction: FramePrediction, *, with_scene: bool = True, with_surface: bool = True) -> None:
+        """Show one more frame: people and camera at once, then what is new of the scene.
+
+        Args:
+            prediction: The frame.
+            with_scene: Add its new points, and take it as a look at the surface.
+            with_surface: The surface may grow, which takes several times as long as a frame.
+        """
         T_world_camera = prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64)
         joints = prediction.joints_world.detach().cpu().numpy().astype(np.float64)
         points_world, colors = _background(prediction, T_world_camera) if with_scene else _NO_POINTS
@@ -103,13 +110,14 @@ class LiveScene:
             self._start_s = prediction.time_s
         T = self._T_gravity_world
         points = points_world @ T[:3, :3].T + T[:3, 3]
+        with self._lock:
+            if not self._is_closed:
+                self._append(prediction, T, points, colors)
+        self._may_grow = with_surface
         self._grow()
         if with_scene:
             self._surface.add(prediction)
             self._is_unchecked = True
-        with self._lock:
-            if not self._is_closed:
-                self._append(prediction, T, points, colors)
 
     def add_source(self, image: np.ndarray) -> None:
         """Take the source frame ``H W 3`` uint8 of the frame that was added last: the surface shows it."""
@@ -119,8 +127,9 @@ class LiveScene:
 
     def _grow(self) -> None:
         """Show the piece of the surface that has changed, if any."""
-        if not self._is_unchecked or self._T_gravity_world is None:
+        if not (self._is_unchecked and self._may_grow):
             return
+        assert self._T_gravity_world is not None
         self._is_unchecked = False
         grown = self._surface.grown(self._T_gravity_world)
         if grown is None:
@@ -214,7 +223,8 @@ class LiveScene:
         fresh = np.flatnonzero(is_new)
         if len(fresh) > room:
             fresh = np.sort(np.random.default_rng(len(self._frames) + 1).choice(fresh, max(room, 0), replace=False))
-        self._occupied = np.union1d(self._occupied, keys[fresh])
+        # Both are sorted; NumPy's union would hash every key again, for .2 s per frame.
+        self._occupied = np.insert(self._occupied, np.searchsorted(self._occupied, keys[fresh]), keys[fresh])
         return points[first[fresh]], colors[first[fresh]]
 
     def _add_cloud(self, prediction: FramePrediction, points: np.ndarray, colors: np.ndarray) -> str | None:

@@ -49,7 +49,7 @@ class LivePage:
         self._scene = LiveScene(body)
         self._former: LiveScene | None = None
 
-    def add(self, prediction: FramePrediction, *, with_scene: bool = True) -> None:
+    def add(self, prediction: FramePrediction, *, with_scene: bool = True, with_surface: bool = True) -> None:
         """Show one more frame; see ``LiveScene.add``."""
         from human3r.exporting.viewer.live import LiveScene
 
@@ -58,7 +58,7 @@ class LivePage:
                 self._former.close()
             self._former, self._scene = self._scene, LiveScene(self._body)
             self._former.lead_to(self.url)
-        self._scene.add(prediction, with_scene=with_scene)
+        self._scene.add(prediction, with_scene=with_scene, with_surface=with_surface)
 
     def add_source(self, image: np.ndarray) -> None:
         """Take the source frame of the frame that was added last; see ``LiveScene.add_source``."""

@@ -8,7 +8,7 @@ from human3r.models.compact.people.human_prior import MoveNetFeatures
 from human3r.models.compact.people.keypoints import ImageKeypoints
 from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.compact.scene.point_head import KeypointMaskHead
-from human3r.models.parts import FULL_EFFORT, Effort, FrameTokens
+from human3r.models.parts import FULL_EFFORT, BatchRecord, Effort, FrameTokens
 from human3r.models.precision import without_autocast
 
 
@@ -18,16 +18,25 @@ class PeopleAhead:
     def __init__(self, prompter: KeypointPrompter, mask_head: KeypointMaskHead) -> None:
         self._prompter, self._mask_head = prompter, mask_head
 
-    def __call__(
-        self, tokens: FrameTokens, previous: FrameTokens | None = None, effort: Effort = FULL_EFFORT
-    ) -> FrameTokens:
-        """Decode the people of one encoded frame (batch 1) and predict their mask."""
+    def find(
+        self,
+        human: BatchRecord,
+        image_size: tuple[int, int],
+        previous: BatchRecord | None = None,
+        effort: Effort = FULL_EFFORT,
+    ) -> MoveNetFeatures:
+        """Decode the people of one frame (batch 1)."""
+        assert isinstance(human, MoveNetFeatures)
+        before = previous.looks if isinstance(previous, MoveNetFeatures) else None
+        people, looks = self._prompter.look(human, image_size, before, effort.second_look_interval)
+        return replace(human, people=people, looks=looks)
+
+    def add_mask(self, tokens: FrameTokens) -> FrameTokens:
+        """Predict the mask of the people of one encoded frame (batch 1)."""
         assert isinstance(tokens.human, MoveNetFeatures)
-        before = previous.human.looks if previous is not None and isinstance(previous.human, MoveNetFeatures) else None
-        people, looks = self._prompter.look(tokens.human, tokens.image_size, before, effort.second_look_interval)
         with without_autocast(tokens.image.tokens.device):
-            mask = self._mask_head.mask_of(tokens.image, tokens.human, people, tokens.image_size)
-        return replace(tokens, human=replace(tokens.human, people=people, looks=looks), person_mask=mask)
+            mask = self._mask_head.mask_of(tokens.image, tokens.human, seen_people(tokens), tokens.image_size)
+        return replace(tokens, person_mask=mask)
 
 
 def seen_people(tokens: FrameTokens) -> ImageKeypoints:

@@ -48,7 +48,7 @@ class TinyEngine:
 
 
 class TinyLiveScene(FakeLiveScene):
-    def add(self, prediction, *, with_scene: bool = True) -> None:
+    def add(self, prediction, *, with_scene: bool = True, with_surface: bool = True) -> None:
         super().add(prediction)
 
     def add_source(self, image) -> None:

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from human3r.errors import InputError
-from human3r.inference.budget import Budget, BudgetOptions
+from human3r.inference.budget import LEVELS, Budget, BudgetOptions
 from human3r.inference.handover import Handover
 from human3r.inference.live import LiveStream
 from human3r.inference.live_report import Timings
 from human3r.inference.session import Session
+from human3r.video.live_reader import LiveFrame
 
 
 @pytest.fixture(params=["alone", "overlapping"])
@@ -117,15 +118,37 @@ def test_a_report_without_frames_has_no_latency():
     assert report.fps == 0
 
 
-def test_a_late_stream_thins_out_the_scene_and_a_fast_one_does_not():
+def test_a_late_stream_leaves_out_one_thing_after_the_other_and_takes_them_back():
+    budget, now_s = Budget(BudgetOptions(frame_s=0.1)), 0.0
+    left_out = []
+    for _ in range(40):
+        now_s += 0.2
+        budget.add(0.2, now_s)
+        left_out.append(
+            {
+                "second looks": budget.effort.second_look_interval > 1,
+                "scene": not (budget.takes_scene(now_s) & budget.takes_scene(now_s)),
+                "surface": not budget.takes_surface,
+                "hands": not (budget.takes_hands(now_s) & budget.takes_hands(now_s)),
+            }
+        )
+    first = {name: next(index for index, each in enumerate(left_out) if each[name]) for name in left_out[0]}
+    assert list(first.values()) == sorted(set(first.values())), first
+    assert first["hands"] * 0.2 <= 5, "the budget does not adapt within seconds"
+    for _ in range(80):
+        now_s += 0.1
+        budget.add(0.01, now_s)
+    assert budget.level == 0
+    assert budget.effort.second_look_interval == 1
+    assert budget.takes_scene(now_s)
+    assert budget.takes_scene(now_s)
+
+
+def test_thinned_out_is_twice_a_second():
     budget = Budget(BudgetOptions(frame_s=0.1))
-    for index in range(30):
-        budget.add(0.2, index * 0.2)
-    late = [budget.takes_scene(index * 0.1) for index in range(10)]
-    assert late == [True, *[False] * 4, True, *[False] * 4]
-    for index in range(60):
-        budget.add(0.01, 10 + index * 0.1)
-    assert all(budget.takes_scene(20 + index * 0.1) for index in range(10))
+    budget.level = len(LEVELS) - 1
+    for takes in (budget.takes_scene, budget.takes_hands):
+        assert [takes(index * 0.1) for index in range(10)] == [True, *[False] * 4, True, *[False] * 4]
 
 
 def test_the_level_of_a_budget_stays_between_its_marks():
@@ -172,3 +195,30 @@ def test_the_example_follows_a_clip(clip, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert "ms late" in printed[0]
     assert printed[-1].startswith("LiveReport(offered=9, processed=")
+
+
+def test_behind_a_cut_there_is_a_new_world(model):
+    here, there = (
+        np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+        for seed in (0, 1)
+    )
+    taken = threading.Semaphore(0)
+
+    def source():
+        for index in range(3):
+            yield LiveFrame(here, index, index / 10)
+            taken.acquire()
+        # Whatever of these is not looked at: the last one is.
+        yield LiveFrame(there, 3, 0.3)
+        yield LiveFrame(there, 4, 2.0)
+
+    with LiveStream(model, source()) as stream:
+        shots = {}
+        for prediction in stream:
+            shots[prediction.frame_index] = prediction.shot
+            taken.release()
+    with LiveStream(model, [LiveFrame(here, 0, 0.0)], finds_cuts=False) as stream:
+        assert [prediction.shot for prediction in stream] == [0]
+    assert [shots[index] for index in range(3)] == [0, 0, 0]
+    assert shots.get(4, 1) == 1
+    assert 3 not in shots or shots[3] == 1
