@@ -44,13 +44,16 @@ class OfflineSmoothingOptions:
     Source: rendered clips with known truth, and distances to the keypoints of real ones; table in the training notes.
     """
 
-    rotation_s: float = 0.04
+    rotation_s: float = 0.05
     bearing_s: float = 0.03
     """Of the direction to the body."""
-    distance_s: float = 0.3
+    distance_s: float = 0.2
     """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, but no pixel."""
     rotation_knee: float = 0.5
     """Radians: an observation this far off the line has half the weight."""
+    rotation_swift: float = 0.2
+    """Radians by which lines under a window half as wide differ, from which bones follow those: a flip or a kick is no
+    line under the whole window."""
     bearing_knee: float = 0.05
     log_distance_knee: float = 0.25
     gap_s: float = 0.5
@@ -89,7 +92,9 @@ def smooth_tracks(
     orientation = R_world_camera[:, None] @ orientation
     for rows in _runs(people.person_track, time_s, bearing, distance, options):
         time = time_s[rows]
-        rotations = _smooth(orientation[rows].reshape(len(rows), -1, 9), time, options.rotation_s, _chord(options))
+        bones = orientation[rows].reshape(len(rows), -1, 9)
+        knee, swift = _chord(options.rotation_knee), _chord(options.rotation_swift)
+        rotations = _smooth(bones, time, options.rotation_s, knee, swift)
         orientation[rows] = _nearest_rotations(rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3))
         bearing[rows] = _smooth(bearing[rows, None], time, options.bearing_s, options.bearing_knee)[:, 0]
         line = _smooth(log_distance[rows, None, None], time, options.distance_s, options.log_distance_knee)
@@ -112,9 +117,9 @@ def smooth_tracks(
     )
 
 
-def _chord(options: OfflineSmoothingOptions) -> float:
-    """Return the distance between rotation matrices at the knee: a small angle times the root of two."""
-    return 2**0.5 * options.rotation_knee
+def _chord(angle: float) -> float:
+    """Return the distance between rotation matrices a small angle apart."""
+    return 2**0.5 * angle
 
 
 def _posed(rotations: np.ndarray, betas: np.ndarray, body: SmplxBody) -> tuple[np.ndarray, np.ndarray]:
@@ -168,13 +173,24 @@ def _runs(
     return runs
 
 
-def _smooth(values: np.ndarray, time_s: np.ndarray, sigma_s: float, knee: float) -> np.ndarray:
-    """Fit lines to ``n J D`` values at ``n`` times, twice: the second time with outliers weighted down."""
+def _smooth(
+    values: np.ndarray, time_s: np.ndarray, sigma_s: float, knee: float, swift: float = float("inf")
+) -> np.ndarray:
+    """Fit lines to ``n J D`` values at ``n`` times, twice: the second time with outliers weighted down.
+
+    Where lines under half the window differ by more than ``swift``, the motion is no line, and those are followed.
+    """
     if sigma_s <= 0:
         return values
     fitted = local_lines(values, time_s, sigma_s, np.ones(values.shape[:2]))
     off = np.linalg.norm(fitted - values, axis=-1)
-    return local_lines(values, time_s, sigma_s, 1 / (1 + (off / knee) ** 2))
+    weight = 1 / (1 + (off / knee) ** 2)
+    fitted = local_lines(values, time_s, sigma_s, weight)
+    if swift == float("inf"):
+        return fitted
+    change = local_lines(values, time_s, 0.5 * sigma_s, weight) - fitted
+    squared = (change**2).sum(axis=-1, keepdims=True)
+    return fitted + squared / (squared + swift**2) * change
 
 
 def local_lines(values: np.ndarray, time_s: np.ndarray, sigma_s: float, weight: np.ndarray) -> np.ndarray:

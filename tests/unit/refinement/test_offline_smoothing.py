@@ -66,6 +66,12 @@ def test_a_swinging_arm_is_followed_without_lag(body: SmplxBody) -> None:
     assert np.abs(smooth - bend).max() < 0.06
 
 
+def test_a_swift_kick_keeps_its_extent(body: SmplxBody) -> None:
+    bend = 0.9 + 0.8 * np.sin(2 * np.pi * 3.0 * np.arange(60) * _STEP_S)
+    smooth = _bends(_smooth(_table(np.full(60, 3.0), bend), body))
+    assert np.abs(smooth - bend)[5:-5].max() < 0.2
+
+
 def test_shaking_becomes_much_less(body: SmplxBody) -> None:
     noise = np.random.default_rng(3)
     table = _table(3.0 * np.exp(noise.normal(0, 0.01, 60)), 0.8 + noise.normal(0, 0.1, 60))
