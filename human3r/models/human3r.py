@@ -117,7 +117,10 @@ class Human3R(nn.Module):
         return tokens if self.look_ahead is None or image.shape[0] > 1 else self.look_ahead.add_mask(tokens)
 
     def encode_each(self, images: Tensor) -> list[FrameTokens]:
-        """Encode ``B 3 H W`` frames in one batch; equal to ``encode`` of each up to the order of sums."""
+        """Encode ``B 3 H W`` consecutive frames in one batch.
+
+        Equal to ``encode`` of each up to the order of sums, and to what ``look_ahead`` leaves out between frames.
+        """
         batch = self.encode(images)
         if images.shape[0] == 1:
             return [batch]
@@ -125,7 +128,8 @@ class Human3R(nn.Module):
         look = self.look_ahead
         if look is None:
             return each
-        return [look.add_mask(replace(one, human=look.find(one.human, one.image_size))) for one in each]
+        people = look.find_together([tokens.human for tokens in each], batch.image_size)
+        return [look.add_mask(replace(tokens, human=human)) for tokens, human in zip(each, people, strict=True)]
 
     def use_complex_rope(self) -> None:
         """Rotate queries and keys by complex products, the fastest way on a CPU. For inference only, and once."""

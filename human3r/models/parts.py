@@ -280,6 +280,10 @@ class LookAhead(Protocol):
         """Complete the human prior's features of a frame; with little effort, from those of the frame before."""
         ...
 
+    def find_together(self, frames: Sequence[BatchRecord], image_size: tuple[int, int]) -> list[BatchRecord]:
+        """Complete the features of consecutive frames, each with the help of the others."""
+        ...
+
     def add_mask(self, tokens: FrameTokens) -> FrameTokens:
         """Add the mask of completed features."""
         ...

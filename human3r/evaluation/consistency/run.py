@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +100,17 @@ def reconstruct_beside_prior(
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     try:
         with FrameReader(clip, Sampling(max_frames=max_frames)) as reader:
-            for frame in reader:
-                prepared = session.prepare(frame.image)
-                (ahead,) = encode(session.model, [prepared])
-                tokens: Any = ahead.tokens
-                store.add(session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead))
-                people = seen_people(tokens)
-                pixels = pixels_in_source(people.keypoints_px, tokens.image_size, prepared.source_rect_px)
-                row = np.full(len(people), len(store) - 1)
-                rows.append((row, pixels.float().numpy(), people.keypoint_score.float().numpy()))
+            frames = iter(reader)
+            while group := list(islice(frames, model.profile.cpu_batch_size)):
+                # Encoded together, as a run does: second looks are shared among the frames of a group.
+                prepared = [session.prepare(frame.image) for frame in group]
+                for frame, image, ahead in zip(group, prepared, encode(model, prepared), strict=True):
+                    tokens: Any = ahead.tokens
+                    store.add(session.step_prepared(image, frame.time_s, frame.frame_index, ahead))
+                    people = seen_people(tokens)
+                    pixels = pixels_in_source(people.keypoints_px, tokens.image_size, image.source_rect_px)
+                    row = np.full(len(people), len(store) - 1)
+                    rows.append((row, pixels.float().numpy(), people.keypoint_score.float().numpy()))
             fps = rate_of(store.time_s, default_fps=reader.info.fps)
         result = finish(store, fps, {"model": model.name, "source": clip.name}, finishing, model.body)
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 from human3r.models.compact.people.human_prior import MoveNetFeatures
 from human3r.models.compact.people.keypoints import ImageKeypoints
@@ -30,6 +32,12 @@ class PeopleAhead:
         before = previous.looks if isinstance(previous, MoveNetFeatures) else None
         people, looks = self._prompter.look(human, image_size, before, effort.second_look_interval)
         return replace(human, people=people, looks=looks)
+
+    def find_together(self, frames: Sequence[BatchRecord], image_size: tuple[int, int]) -> list[BatchRecord]:
+        """Decode the people of consecutive frames (batch 1 each); see ``look_at_group``."""
+        features = [cast("MoveNetFeatures", human) for human in frames]
+        people = self._prompter.look_at_group(features, image_size)
+        return [replace(human, people=each) for human, each in zip(features, people, strict=True)]
 
     def add_mask(self, tokens: FrameTokens) -> FrameTokens:
         """Predict the mask of the people of one encoded frame (batch 1)."""

@@ -6,6 +6,7 @@ A prompt is an MLP of [human-prior features at the person, keypoint features, im
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
 from human3r.models.compact.people.person_crops import PersonCropDetector
 from human3r.models.compact.people.second_look import Looks, look_again
+from human3r.models.compact.people.sparse_looks import look_at_group
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.layers.blocks import Mlp
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
@@ -74,6 +76,12 @@ class KeypointPrompter(nn.Module):
         if human.image is None:
             return people, None
         return look_again(self.crop_detector, human.image[0], people, before, interval)
+
+    def look_at_group(self, frames: Sequence[MoveNetFeatures], image_size: tuple[int, int]) -> list[ImageKeypoints]:
+        """Return the people of consecutive frames (batch 1 each); see ``look_at_group``."""
+        people = [find_people(human, image_size, self.options) for human in frames]
+        images = [human.image[0] for human in frames if human.image is not None]
+        return people if len(images) < len(frames) else look_at_group(self.crop_detector, images, people)
 
     def forward(self, human: MoveNetFeatures, image: ImageFeatures, context: PromptContext) -> KeypointDetections:
         """Detect in one frame (batch 1)."""

@@ -1,0 +1,147 @@
+"""Second looks at a group of consecutive frames: who is where two looks say is not looked at in between.
+
+The first and the last frame of the group are looked at. A person between two looks is interpolated where both looks
+differ little and the first look at the frame itself agrees; whoever is left is looked at in the middle, and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from human3r.models.compact.people.keypoints import ImageKeypoints, person_size
+from human3r.models.compact.people.person_crops import PersonCropDetector, keep_apart, torso_length
+
+
+@dataclass(frozen=True)
+class SparseLookOptions:
+    """When a person is interpolated; lengths in torsos. Source: eleven real clips, see the model card."""
+
+    min_score: float = 0.2
+    """Keypoints with higher scores are compared."""
+    max_change: float = 0.3
+    """Largest difference between the looks before and after, by the second most moved keypoint."""
+    max_deviation: float = 0.2
+    """Largest distance of the first look from the line between the first looks before and after, by the same rule."""
+    first_look_share: float = 0.5
+    """Share of that distance that is taken over: between noise and motion."""
+    max_distance: float = 0.8
+    """Largest median distance of one person's keypoints in two frames."""
+
+
+def look_at_group(
+    detector: PersonCropDetector,
+    images: Sequence[Tensor],
+    people: Sequence[ImageKeypoints],
+    options: SparseLookOptions | None = None,
+) -> list[ImageKeypoints]:
+    """Return the people of every frame with the keypoints of crops, or interpolated between those of other frames.
+
+    Args:
+        detector: Makes the crops.
+        images: ``3 H W`` RGB in [-1, 1], consecutive frames.
+        people: From the first look at each.
+        options: When a person is interpolated.
+    """
+    group = _Group(detector, images, people, options or SparseLookOptions())
+    last = len(images) - 1
+    group.look(0)
+    group.look(last)
+    group.fill(0, last)
+    return group.finished()
+
+
+class _Group:
+    def __init__(
+        self,
+        detector: PersonCropDetector,
+        images: Sequence[Tensor],
+        people: Sequence[ImageKeypoints],
+        options: SparseLookOptions,
+    ) -> None:
+        self._detector, self._images, self._first, self._options = detector, images, people, options
+        self._second = list(people)
+        self._is_known = [torch.zeros_like(one.score, dtype=torch.bool) for one in people]
+        self._is_interpolated = [False] * len(people)
+
+    def look(self, frame: int) -> None:
+        """Crop those in a frame who are not known yet."""
+        rows = (~self._is_known[frame]).nonzero()[:, 0]
+        if len(rows):
+            found = self._detector(self._images[frame], self._first[frame].select(rows))
+            self._put(frame, rows, found.keypoints_px, found.keypoint_score)
+
+    def fill(self, start: int, end: int) -> None:
+        """Find the people of the frames between two that are known."""
+        between = range(start + 1, end)
+        for frame in between:
+            self._interpolate(frame, start, end)
+        if all(bool(self._is_known[frame].all()) for frame in between):
+            return
+        middle = (start + end) // 2
+        self.look(middle)
+        self.fill(start, middle)
+        self.fill(middle, end)
+
+    def finished(self) -> list[ImageKeypoints]:
+        """Return the people; of two who became one, who changed more has the first look."""
+        return [
+            keep_apart(first, second, self._detector.options) if mixed else second
+            for first, second, mixed in zip(self._first, self._second, self._is_interpolated, strict=True)
+        ]
+
+    def _interpolate(self, frame: int, start: int, end: int) -> None:
+        options, now = self._options, self._first[frame]
+        rows = (~self._is_known[frame]).nonzero()[:, 0]
+        now = now.select(rows)
+        ends = [(other, self._rows_of(now, other)) for other in (start, end)]
+        is_in_both = (ends[0][1] >= 0) & (ends[1][1] >= 0)
+        rows, now = rows[is_in_both], now.select(is_in_both)
+        if len(rows) == 0:
+            return
+        first = [self._first[other].select(found[is_in_both]) for other, found in ends]
+        second = [self._second[other].select(found[is_in_both]) for other, found in ends]
+        share = (frame - start) / (end - start)
+        deviation = now.keypoints_px - torch.lerp(first[0].keypoints_px, first[1].keypoints_px, share)
+        is_trusted = torch.minimum(second[0].keypoint_score, second[1].keypoint_score) > options.min_score
+        torso = torso_length(now.keypoints_px, person_size(now))
+        change = _second_largest(second[1].keypoints_px - second[0].keypoints_px, is_trusted) / torso
+        is_clear = (change < options.max_change) & (
+            _second_largest(deviation, is_trusted) < options.max_deviation * torso
+        )
+        place = torch.lerp(second[0].keypoints_px, second[1].keypoints_px, share)
+        score = torch.lerp(second[0].keypoint_score, second[1].keypoint_score, share)
+        place = place + options.first_look_share * deviation
+        self._put(frame, rows[is_clear], place[is_clear], score[is_clear])
+        self._is_interpolated[frame] |= bool(is_clear.any())
+
+    def _rows_of(self, people: ImageKeypoints, frame: int) -> Tensor:
+        """Return the row of each person in another frame, -1 for who is not there or not known there."""
+        others = self._first[frame]
+        if len(people) == 0 or len(others) == 0:
+            return torch.full_like(people.score, -1, dtype=torch.int64)
+        apart = torch.linalg.vector_norm(people.keypoints_px[:, None] - others.keypoints_px[None], dim=-1)
+        distance = apart.median(dim=-1).values / torso_length(people.keypoints_px, person_size(people))[:, None]
+        nearest, row = distance.min(dim=1)
+        is_mutual = distance.argmin(dim=0)[row] == torch.arange(len(people), device=row.device)
+        is_same = is_mutual & (nearest < self._options.max_distance) & self._is_known[frame][row]
+        return torch.where(is_same, row, -1)
+
+    def _put(self, frame: int, rows: Tensor, keypoints_px: Tensor, keypoint_score: Tensor) -> None:
+        old = self._second[frame]
+        self._second[frame] = replace(
+            old,
+            keypoints_px=old.keypoints_px.index_copy(0, rows, keypoints_px),
+            keypoint_score=old.keypoint_score.index_copy(0, rows, keypoint_score),
+        )
+        self._is_known[frame][rows] = True
+
+
+def _second_largest(shift: Tensor, is_trusted: Tensor) -> Tensor:
+    """Return ``P`` lengths: the second largest of ``P 17 2`` among the trusted; infinite without two of them."""
+    length = torch.linalg.vector_norm(shift, dim=-1).masked_fill(~is_trusted, -torch.inf)
+    second = length.topk(2, dim=-1).values[..., -1]
+    return torch.where(torch.isinf(second), torch.inf, second)
