@@ -37,8 +37,15 @@ FOR_PROGRAMS = (
 """Written before the API returns a result."""
 ON_DEMAND = (*(name for name, item in _FORMATS.items() if not item.needs), MANIFEST_NAME, EVERYTHING)
 """Written on request: they need the arrays only."""
-BUTTONS = ("scene.glb", "reconstruction.npz", "overlay.mp4", "scene.html", EVERYTHING)
-"""Downloads with a button of their own; the others are listed with their descriptions."""
+FIRST = "scene.glb"
+BUTTONS = {
+    FIRST: "Blender, Unity, the web",
+    "reconstruction.npz": "arrays for Python",
+    "overlay.mp4": "the clip with bodies",
+    "scene.html": "this viewer, offline",
+    EVERYTHING: "all files",
+}
+"""Downloads with a button of their own, and what they are for; the others are listed with their descriptions."""
 DESCRIPTIONS = {name: item.description for name, item in _FORMATS.items()} | {
     RECORDING: "the recorded clip (Motion JPEG)",
     EVERYTHING: "all of these files",

@@ -93,10 +93,10 @@ class Engine:
         """Measure a clip in the decoder process. Raises ``InputError``."""
         return human3r.probe(clip, PROBE_LIMITS)
 
-    def read_frame(self, clip: Path, time_s: float) -> np.ndarray | None:
-        """Return the frame at a time, reduced: ``H W 3`` uint8, or None where it takes too long to decode."""
+    def read_frame(self, clip: Path, time_s: float, rotate: int = 0) -> np.ndarray | None:
+        """Return the frame at a time, turned and reduced: ``H W 3`` uint8, or None where decoding takes too long."""
         sampling = Sampling(start_s=time_s, max_frames=1)
-        with suppress(human3r.InputError), human3r.FrameReader(clip, sampling, PROBE_LIMITS) as reader:
+        with suppress(human3r.InputError), human3r.FrameReader(clip, sampling, PROBE_LIMITS, rotate=rotate) as reader:
             for frame in reader:
                 picture = Image.fromarray(frame.image)
                 picture.thumbnail((MAX_PREVIEW_SIDE_PX, MAX_PREVIEW_SIDE_PX), Image.Resampling.BOX)

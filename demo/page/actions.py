@@ -59,7 +59,8 @@ class Actions:
             self._probing[visitor] -= 1
 
     def _describe(self, clip: str | None, values: tuple[object, ...], shown: str) -> str:
-        sampling = self._read(clip, values).options.sampling
+        options = self._read(clip, values).options
+        sampling = options.sampling
         if clip is None:
             return ""
         engine, path = self._services.engine, Path(clip)
@@ -67,11 +68,11 @@ class Actions:
         if sampling.start_s >= facts.duration_s:
             message = f"Start is {sampling.start_s:g} s, after the end of the clip ({facts.duration_s:.1f} s)."
             raise InputError(message, "Choose an earlier start.")
-        preview = self._read_frame(path, sampling.start_s)
+        preview = self._read_frame(path, sampling.start_s, options.rotate)
         example = _example(path.stem)
         if example is not None and shown == example.slug and (outcome := self._services.gallery.opened(example)):
             return panels.example_line(facts, outcome.step, preview)
-        return panels.clip_line(facts, frames_to_use(facts, sampling), sampling, engine.seconds_per_frame, preview)
+        return panels.clip_line(facts, frames_to_use(facts, sampling), options, engine.seconds_per_frame, preview)
 
     def take_recording(self, recording: str | None) -> tuple[object, ...]:
         """Use the camera's recording as the clip."""

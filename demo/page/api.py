@@ -38,7 +38,7 @@ class Services:
 
 
 def read_request(settings: Settings, model_names: Sequence[str], clip: str | None, *values: object) -> RunRequest:
-    """Check the option fields (start, duration, fps, max_frames, model, ttt3r, reset interval).
+    """Check the option fields (start, duration, fps, max_frames, model, ttt3r, reset interval, turn).
 
     Args:
         settings: Limits of the page.
@@ -49,9 +49,10 @@ def read_request(settings: Settings, model_names: Sequence[str], clip: str | Non
     Raises:
         InputError: A value is outside its range, or the model is not offered.
     """
-    *numbers, model, ttt3r, reset = values
-    labels = ("Start", "Length", "Frames per second", _AT_MOST, "Restart memory every … frames")
-    start, duration, fps, frames, reset = (_number(*pair) for pair in zip(labels, (*numbers, reset), strict=True))
+    *numbers, model, ttt3r, reset, turn = values
+    labels = ("Start", "Length", "Frames per second", _AT_MOST, "Restart memory every … frames", "Turn the clip")
+    fields = (*numbers, reset, turn)
+    start, duration, fps, frames, reset, turn = (_number(*pair) for pair in zip(labels, fields, strict=True))
     max_frames = int(frames) or settings.default_frames
     if max_frames > settings.max_frames:
         message = f"{_AT_MOST} must be up to {settings.max_frames}; it is {max_frames}."
@@ -63,6 +64,7 @@ def read_request(settings: Settings, model_names: Sequence[str], clip: str | Non
         max_frames=max_frames,
         use_ttt3r=bool(ttt3r) or None,
         reset_interval=int(reset) or None,
+        rotate=int(turn),
     )
     return RunRequest(Path(clip) if clip else None, _offered(model, model_names), options)
 
@@ -114,11 +116,12 @@ def connect_api(services: Services) -> None:
     clip = gr.File(label="clip", visible=False)
     numbers = [number_field(value, visible=False) for value in (0, 0, 0, services.settings.default_frames)]
     model = gr.Textbox(services.model_names[0], visible=False)
-    ttt3r, reset = gr.Checkbox(False, visible=False), number_field(0, visible=False)
+    ttt3r = gr.Checkbox(False, visible=False)
+    reset, rotate = (number_field(0, visible=False) for _ in range(2))
     outputs = [gr.JSON(label="summary", visible=False), gr.File(label="files", file_count="multiple", visible=False)]
     gr.Button(visible=False).click(
         _endpoint(services),
-        [clip, *numbers, model, ttt3r, reset],
+        [clip, *numbers, model, ttt3r, reset, rotate],
         outputs,
         api_name="reconstruct",
         concurrency_limit=None,
@@ -137,11 +140,12 @@ def _endpoint(services: Services) -> Callable[..., Iterator[_ApiValue]]:
         model: str = "auto",
         ttt3r: bool = False,
         reset_interval: float = 0,
+        rotate: float = 0,
         request: gr.Request = None,  # type: ignore[assignment]
     ) -> Iterator[_ApiValue]:
         """Reconstruct a clip: yields progress, and finally the summary and the files."""
         try:
-            values = (start, duration, fps, max_frames, model, ttt3r, reset_interval)
+            values = (start, duration, fps, max_frames, model, ttt3r, reset_interval, rotate)
             wanted = read_request(services.settings, services.model_names, clip, *values)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error

@@ -6,6 +6,8 @@ import logging
 import secrets
 
 TITLE = "Human3R"
+SEPARATOR = " · "
+"""Between the facts of the line over the viewer."""
 TAGLINE = "Everyone, the place and the camera in 4D, from one ordinary video."
 NO_CLIP = "There is no clip yet. Choose a video, a GIF, an image or a zip of images, or open an example."
 NO_PEOPLE = "Nobody was found in this clip, so the result shows the scene and the camera path only."
@@ -70,7 +72,7 @@ def progress(frames_done: int, frames_total: int, people: int, frames_per_s: flo
     parts.append(count(people, "person"))
     if frames_per_s > 0 and frames_total:
         parts.append(f"{duration((frames_total - frames_done) / frames_per_s)} left")
-    return " · ".join(parts)
+    return SEPARATOR.join(parts)
 
 
 def waiting(before: int) -> str:
@@ -91,6 +93,11 @@ def visitor_limit(own_jobs: int) -> str:
 def finished(frames: int, people: int, seconds: float) -> str:
     """Return the line above a finished result."""
     return f"{count(frames, 'frame')} · {count(people, 'person')} · {duration(seconds)} of video"
+
+
+def blender(fps: float) -> str:
+    """Return what Blender has to be told: its importer turns key times in seconds into frames of the scene."""
+    return f"In Blender, set the scene to {max(1, round(fps))} fps before you import scene.glb."
 
 
 def made_earlier(step: int) -> str:

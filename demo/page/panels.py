@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo.downloads import BUTTONS, DESCRIPTIONS, ON_DEMAND
+from demo.downloads import BUTTONS, DESCRIPTIONS, FIRST, ON_DEMAND
 from demo.page import messages
 from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME
 
 if TYPE_CHECKING:
     from demo.updates import Outcome
-    from human3r import ClipInfo, Sampling
+    from human3r import ClipInfo, ReconstructOptions
 
 _LOGO = (
     '<svg class="h3-mark" viewBox="0 0 32 32" aria-hidden="true"><circle cx="16" cy="7.2" r="4.2"/>'
@@ -49,21 +49,25 @@ def clip_label() -> str:
 
 
 def clip_line(
-    clip: ClipInfo, frames: int, sampling: Sampling, seconds_per_frame: float | None, preview: np.ndarray | None = None
+    clip: ClipInfo,
+    frames: int,
+    options: ReconstructOptions,
+    seconds_per_frame: float | None,
+    preview: np.ndarray | None = None,
 ) -> str:
     """Return ``12.0 s, 1080x1920; 230 frames, takes about 3 min``, a frame of the clip and its warnings.
 
     A part of the clip is ``3 of 75 frames, at 10 fps``.
     """
-    height, width = clip.image_size
-    facts = [f"{clip.duration_s:.1f} s", f"{width}x{height}"]
-    if clip.rotation_deg:
+    height, width = clip.image_size if options.rotate % 180 == 0 else clip.image_size[::-1]
+    facts = [f"{clip.duration_s:.1f} s" if clip.kind != "image" else "one image", f"{width}x{height}"]
+    if clip.rotation_deg and clip.kind != "image":
         facts.append(f"rotated {clip.rotation_deg}°")
-    if clip.kind == "image":
-        facts = ["one image", f"{width}x{height}"]
+    if options.rotate:
+        facts.append(f"turned {options.rotate}°")
     used = messages.count(frames, "frame")
     if frames < clip.num_frames:
-        fps = round(clip.fps if sampling.fps is None else min(sampling.fps, clip.fps), 2)
+        fps = round(clip.fps if options.fps is None else min(options.fps, clip.fps), 2)
         used = f"{frames} of {clip.num_frames} frames, at {fps:g} fps"
     if seconds_per_frame:
         used += f", takes about {messages.duration(frames * seconds_per_frame + 2)}"
@@ -98,9 +102,11 @@ def status(
         width = "" if fraction is None else f' style="width:{100 * fraction:.1f}%"'
         kind = "h3-bar h3-bar-unknown" if fraction is None else "h3-bar"
         bar = f'<div class="{kind}" role="progressbar" aria-label="Progress"><i{width}></i></div>'
-    more = f' <a href="{escape(link)}">Open what it had</a>' if link else ""
-    remark = f'<p class="h3-note">{escape(note)}{more}</p>' if note else ""
-    return f'<div class="h3-status" aria-live="polite"><p>{escape(text)}</p>{bar}</div>{remark}'
+    saved = f' <a href="{escape(link)}">Open what it had</a>' if link else ""
+    remark = f'<p class="h3-note">{escape(note)}{saved}</p>' if note else ""
+    main, *facts = escape(text).split(messages.SEPARATOR, 1)
+    more = "".join(f"<span>{messages.SEPARATOR}{each}</span>" for each in facts)
+    return f'<div class="h3-status" aria-live="polite"><p><b>{main}</b>{more}</p>{bar}</div>{remark}'
 
 
 def empty_viewer(address: str | None = None) -> str:
@@ -178,11 +184,12 @@ def result(outcome: Outcome, address: str | None = None, *, is_own: bool = False
     offered = {*outcome.ready, *ON_DEMAND}
     token = outcome.folder.token
     buttons = "".join(
-        f"<li>{_download(token, name, is_first=name == BUTTONS[0])}</li>" for name in BUTTONS if name in offered
+        f"<li>{_download(token, name, is_first=name == FIRST)}</li>" for name in BUTTONS if name in offered
     )
     others = [name for name in DESCRIPTIONS if name in offered and name not in BUTTONS]
     more = "".join(f"<dt>{_download(token, name)}</dt><dd>{escape(DESCRIPTIONS[name])}</dd>" for name in others)
-    remarks = f'<p class="h3-remarks">{escape(" ".join(outcome.warnings))}</p>' if outcome.warnings else ""
+    hints = (messages.blender(outcome.fps),) if outcome.frames > 1 else ()
+    remarks = "".join(f'<p class="h3-remarks">{escape(each)}</p>' for each in (*hints, *outcome.warnings))
     ttl_s = outcome.folder.ttl_s
     life = "" if ttl_s is None else f" · kept for {messages.lifetime(ttl_s)}"
     query = address or f"result={token}"
@@ -197,7 +204,8 @@ def result(outcome: Outcome, address: str | None = None, *, is_own: bool = False
 
 def _download(token: str, name: str, *, is_first: bool = False) -> str:
     kind = ' class="h3-first"' if is_first else ""
+    use = f"<small>{BUTTONS[name]}</small>" if name in BUTTONS else ""
     return (
         f'<a{kind} data-h3="download" href="./viewer/{token}/{escape(name)}?download=1" download="{escape(name)}" '
-        f'title="{escape(DESCRIPTIONS[name])}">{escape(name)}</a>'
+        f'title="{escape(DESCRIPTIONS[name])}">{escape(name)}{use}</a>'
     )

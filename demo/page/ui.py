@@ -20,6 +20,9 @@ _MAX_PROBES = 4
 """Clips that are described at the same time."""
 _HIDDEN_EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
+_TURNS = [("no", 0), ("90° clockwise", 90), ("180°", 180), ("90° counterclockwise", 270)]
+"""For clips without a right orientation tag."""
+
 _Option = gr.Number | gr.Dropdown | gr.Checkbox
 
 
@@ -119,12 +122,14 @@ def _options(services: Services) -> list[_Option]:
         duration = number_field(0, label="Length, seconds (0: to the end)")
         fps = number_field(0, label="Frames per second (0: all)")
         frames = number_field(settings.default_frames, label=f"At most … frames (up to {settings.max_frames})")
+        turn = gr.Dropdown(_TURNS, value=0, label="Turn the clip")
         reset = number_field(0, label="Restart memory every … frames (0: automatic)")
         ttt3r = gr.Checkbox(False, label="Steadier on long clips (TTT3R)")
         names = list(services.model_names)
-        model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
-        model.preprocess = lambda payload: payload  # ``read_request`` checks it, in the page's words
-    return [start, duration, fps, frames, model, ttt3r, reset]
+        model = gr.Dropdown(names, value=names[0], label="Model", visible=len({*names} - {"auto"}) > 1)
+        for field in (model, turn):
+            field.preprocess = lambda payload: payload  # ``read_request`` checks it, in the page's words
+    return [start, duration, fps, frames, model, ttt3r, reset, turn]
 
 
 def _connect(page: _Page, tiles: list[tuple[Example, gr.Button]], actions: Actions) -> None:

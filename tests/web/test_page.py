@@ -157,8 +157,20 @@ def test_a_run_behind_a_proxy_grows_live_outlives_a_reload_stops_and_frees_the_v
     page.locator(".h3-status", has_text="frame ").wait_for()
     page.locator(".h3-side img").wait_for()
     assert viewer_token(page) == token
+    live = page.locator(".h3-viewer iframe").element_handle().content_frame()
+    live.wait_for_function("window.h3r && h3r.player && h3r.player.stage.times_s.length > 2")
+    live.evaluate("h3r.client.stand([1, 2, 3], [0, 1, 0], [0, 1, 0], false)")
+    live.wait_for_function(
+        f"[...Array(sessionStorage.length).keys()].some(key => sessionStorage.key(key).includes('{token}'))"
+    )
+    stood = live.evaluate("h3r.Keep.read(h3r.player)")
     page.get_by_role("button", name="Stop").click()
     player = paused_player(page)
+    player.wait_for_function(
+        "stood => ['position', 'look_at'].every(part => Math.hypot(...h3r.Keep.read(h3r.player)[part]"
+        ".map((value, axis) => value - stood[part][axis])) < 0.05)",
+        arg=stood,
+    )
 
     frames = int(page.locator(".h3-status").inner_text().split(" frame")[0])
     assert page.locator(".h3-note").inner_text() == f"Stopped after {frames} of {DEFAULT_FRAMES} frames."

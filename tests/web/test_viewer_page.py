@@ -18,6 +18,23 @@ DROP = """name => {
 }"""
 
 
+FAULTS = """(place) => [...document.querySelectorAll(place)].flatMap(area =>
+    [...area.querySelectorAll("button, a[href], select, summary, input:not([type=file])")])
+  .filter(control => control.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !control.disabled)
+  .flatMap(control => {
+    const target = control.closest("label") || control, { width, height } = target.getBoundingClientRect();
+    const name = control.getAttribute("aria-label") || target.textContent.trim() || control.title;
+    const looks = () => { const { outline, boxShadow } = getComputedStyle(control); return outline + boxShadow; };
+    document.activeElement.blur();
+    const before = looks();
+    control.focus();
+    const faults = [[!name, "has no name"], [looks() === before, "does not show its focus"],
+      [width < 31.5 || height < 31.5, `is ${Math.round(width)} x ${Math.round(height)}`]];
+    return faults.filter(([isSo]) => isSo).map(([, text]) => `${name || control.outerHTML} ${text}`);
+  })"""
+"""Controls without a name, without a visible focus, or too small for a finger."""
+
+
 @pytest.fixture(scope="module")
 def example(example_page):
     """The first screen, and the frame of its viewer, at the start."""
@@ -178,13 +195,66 @@ def test_keys_step_and_play(example) -> None:
     viewer.wait_for_function("h3r.player.isPlaying")
 
 
+def test_side_by_side_the_clip_stands_beside_what_the_camera_saw(example) -> None:
+    page, viewer = example
+    page.set_viewport_size({"width": 1200, "height": 700})
+    compare = page.get_by_role("button", name="Side by side")
+    compare.evaluate("button => button.click()")
+    viewer.wait_for_function("h3r.player.views.mode === 'camera'")
+
+    video, scene = (page.locator(name).bounding_box() for name in ("[data-h3=overlay]", ".h3-viewer"))
+    assert video["x"] + video["width"] <= scene["x"]
+    assert video["width"] > 400
+    assert max(each["y"] + each["height"] for each in (video, scene)) <= 700
+    assert compare.get_attribute("aria-pressed") == "true"
+    compare.evaluate("button => button.click()")
+    viewer.wait_for_function("h3r.player.views.mode === 'world'")
+    assert page.get_by_role("button", name="Reconstruct").is_visible()
+    page.set_viewport_size({"width": 900, "height": 640})
+
+
+def test_on_a_phone_the_layers_are_a_sheet_below_the_view_and_everything_can_be_touched_named_and_focused(
+    example,
+) -> None:
+    page, viewer = example
+    page.set_viewport_size({"width": 390, "height": 780})
+    gear = viewer.locator(".h3p-gear")
+    viewer.wait_for_function("h3r.client.canvas.clientWidth < 390")
+    assert gear.get_attribute("aria-expanded") == "false"
+    gear.evaluate("button => button.click()")
+
+    viewer.wait_for_function(
+        "h3r.client.canvas.getBoundingClientRect().bottom"
+        " <= document.querySelector('.h3p-layers').getBoundingClientRect().top + 1"
+    )
+    page.locator(".h3-more summary").evaluate("summary => summary.click()")
+    page.get_by_role("button", name="Options").evaluate("button => button.click()")
+    page.get_by_label("Turn the clip").wait_for()
+    page.locator("body").press("Tab")  # from now on the browser shows the focus
+    assert page.evaluate(FAULTS, "#h3-top, #h3-stage") == []
+    assert viewer.evaluate(FAULTS, ".h3p") == []
+    gear.evaluate("button => button.click()")
+    page.set_viewport_size({"width": 900, "height": 640})
+
+
+def test_without_webgl_a_sentence_takes_the_place_of_the_scene(example, open_page) -> None:
+    page, _ = example
+    address = page.locator(".h3-viewer iframe").evaluate("frame => frame.src")
+
+    blind = open_page(page.url).context.new_page()
+    blind.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    blind.goto(address)
+
+    assert blind.get_by_role("alert").inner_text().startswith("This browser cannot draw in 3D")
+
+
 def test_the_link_opens_the_result_again_and_a_dead_one_says_so(example, app) -> None:
     page, _ = example
     page.locator("button.h3-tile").last.click()
     page.wait_for_function("new URL(location.href).searchParams.get('example')")
     page.reload()
     page.locator("[data-h3=recording] iframe").wait_for()
-    assert page.locator(".h3-downloads a").first.inner_text() == "scene.glb"
+    assert page.locator(".h3-downloads a").first.inner_text().startswith("scene.glb")
 
     page.goto(f"{app.url}?result=AAAAAAAAAAAAAAAAAAAAAA")
     sentence = page.locator(".h3-problem")

@@ -162,9 +162,11 @@
     document.cookie = "h3r_visitor=" + name + "; SameSite=Lax; path=" + location.pathname;
   }
 
-  // On a phone the viewer is below the controls, and errors are above: scroll to them.
+  // On a phone the viewer is below the controls, and errors are above: scroll to what the visitor has asked for.
+  let hasActed = false;
+  for (const name of ["pointerdown", "keydown", "drop"]) document.addEventListener(name, () => { hasActed = true; }, true);
   const show = (element, block) => {
-    if (element && window.innerWidth <= 820) element.scrollIntoView({ block, behavior: "smooth" });
+    if (element && hasActed && window.innerWidth <= 820) element.scrollIntoView({ block, behavior: "smooth" });
   };
   new MutationObserver((changes) => {
     const isNew = (selector) => changes.some((change) => [...change.addedNodes].some((node) =>

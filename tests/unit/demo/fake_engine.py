@@ -93,7 +93,7 @@ class FakeEngine:
             num_selected=self.num_frames, rotation_deg=0, warnings=(),
         )  # fmt: skip
 
-    def read_frame(self, clip: Path, time_s: float) -> np.ndarray | None:
+    def read_frame(self, clip: Path, time_s: float, rotate: int = 0) -> np.ndarray | None:
         return np.zeros((6, 8, 3), dtype=np.uint8)
 
     def load(self, model: str) -> None:

@@ -30,13 +30,13 @@ def visited(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("model", NOT_OFFERED, ids=repr)
 def test_another_model_is_a_sentence_that_names_the_offered_ones(model: object) -> None:
     with pytest.raises(InputError, match="does not offer") as refusal:
-        read_request(Settings(), ("compact", "other"), None, 0, 0, 0, None, model, False, 0)
+        read_request(Settings(), ("compact", "other"), None, 0, 0, 0, None, model, False, 0, 0)
     assert refusal.value.remedy == "Choose compact or other."
 
 
 @pytest.mark.parametrize("model", [None, "", "auto", "compact"])
 def test_nothing_and_auto_stand_for_the_default(model: object) -> None:
-    assert read_request(Settings(), ("compact", "other"), None, 0, 0, 0, None, model, False, 0).model == "compact"
+    assert read_request(Settings(), ("compact", "other"), None, 0, 0, 0, None, model, False, 0, 0).model == "compact"
 
 
 def test_the_api_answers_the_same_for_files_that_exist_and_that_do_not(

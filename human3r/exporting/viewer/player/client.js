@@ -4,8 +4,18 @@
 (function (h3r) {
   "use strict";
   const client = () => window.__viserMutable;
+  const LIFT_UNITS = 1000;  // of the depth buffer: 5 cm at 3 m, 20 cm at 6 m
   // viser turns a scene whose up axis is +y by half a turn about that axis.
   const toThree = ([x, y, z]) => [-x, y, -z];
+
+  // Change the materials of a node that loads in its own time.
+  function changeMaterials(name, isMeant, changes, attempts = 600) {
+    const node = client().nodeRefFromName[name], found = [];
+    if (node) node.traverse(({ material }) => { if (material && isMeant(material)) found.push(material); });
+    for (const material of found) Object.assign(material, changes, { needsUpdate: true });
+    if (found.length) client().requestRender();
+    else if (attempts > 0) setTimeout(() => changeMaterials(name, isMeant, changes, attempts - 1), 100);
+  }
 
   h3r.client = {
     get isReady() { return Boolean(client() && client().cameraControl); },
@@ -17,17 +27,12 @@
       client().requestRender();
     },
 
-    // Show a surface in the clip's own colors: the client's tone mapping is for its lights. It loads in its own time.
-    keepColors(name, attempts = 600) {
-      let isThere = false;
-      const node = client().nodeRefFromName[name];
-      if (node) node.traverse(({ material }) => {
-        if (!material || !material.map) return;
-        material.toneMapped = false;
-        material.needsUpdate = isThere = true;
-      });
-      if (isThere) client().requestRender();
-      else if (attempts > 0) setTimeout(() => h3r.client.keepColors(name, attempts - 1), 100);
+    // Show a surface in the clip's own colors: the client's tone mapping is for its lights.
+    keepColors(name) { changeMaterials(name, ({ map }) => map, { toneMapped: false }); },
+
+    // Draw a line on the floor over the unevenness of the ground.
+    lift(name) {
+      changeMaterials(name, ({ type }) => type === "LineMaterial", { polygonOffset: true, polygonOffsetUnits: -LIFT_UNITS });
     },
 
     // Stand at a position and look at a point; coordinates are the scene's.

@@ -16,7 +16,7 @@
       for (const person of scene.people) {
         if (!this._labels.has(person.id)) this._add(person);
         const label = this._labels.get(person.id);
-        const isSeen = stage.labels && !people.hidden.has(person.id) && this.player.views.mode !== "camera";
+        const isSeen = stage.labels && !people.hidden.has(person.id);
         const at = isSeen ? stage.label(person.id) : null, pixels = at && h3r.client.toPixels(at);
         label.hidden = !pixels;
         if (pixels) label.style.transform = `translate(${pixels[0].toFixed(1)}px, ${pixels[1].toFixed(1)}px) translate(-50%, -100%)`;

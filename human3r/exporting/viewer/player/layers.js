@@ -48,6 +48,7 @@
       for (const person of people) {
         if (this._known.has(person.id)) continue;
         this._known.add(person.id);
+        h3r.client.lift(`/people/person_${person.id}/trail`);
         if (!this.trails) this._showTrails();
       }
       for (const name of point_bands) {
@@ -99,7 +100,7 @@
       if (this.hasSurface || this.player.isLive) whole.push(this._toggle(chips, "Scene without people", (isOn) => { this.isSurfaceSeen = isOn; this._showSurface(); }));
       if (scene.point_bands.length || this.player.isLive) {
         this.points = this._toggle(chips, this.hasSurface || this.player.isLive ? "Points" : "Scene without people",
-          (isOn) => { this.arePointsSeen = isOn; showPoints(); }, this.arePointsSeen);
+          (isOn) => { this.arePointsSeen = isOn; showPoints(); this._showRanges(); }, this.arePointsSeen);
         whole.push(this.points);
       }
       if (h3r.Moments.areThere()) {
@@ -110,21 +111,28 @@
           if (isOn) before = whole.filter(isPressed);
           before.filter((chip) => isPressed(chip) === isOn).forEach((chip) => chip.click());
           this.stage.showsBodies = !isOn;
+          this.areMomentsSeen = isOn;
+          this._showRanges();
           return this.player.moments.turn(isOn);
         }, false);
       }
-      this._range(panel, "Size", 3, Math.max(40, 2500 * scene.point_size_m), 1000 * scene.point_size_m, (value) => value + " mm", (value) => {
+      this.ranges = make(panel, "div", "", {});
+      this._range(this.ranges, "Point size", 3, Math.max(40, 2500 * scene.point_size_m), 1000 * scene.point_size_m, (value) => value + " mm", (value) => {
         this.pointSize = value / 1000;
         this._resize();
         this.player.moments.resize(this.pointSize / scene.point_size_m);
       });
       const count = scene.point_bands.length;
       if (count > 1 && !this.player.isLive) {
-        this._range(panel, "Points shown", 1, count, count,
+        this._range(this.ranges, "Points shown", 1, count, count,
           (value) => (value === count ? "all" : "surest " + Math.round(100 * value / count) + " %"),
           (value) => { this.dropped = count - value; showPoints(); });
       }
+      this._showRanges();
     }
+
+    // What is said about points counts while there are some.
+    _showRanges() { if (this.ranges) this.ranges.hidden = !this.arePointsSeen && !this.areMomentsSeen; }
 
     _toggle(parent, title, act, isOn = true) {
       const chip = make(parent, "button", "h3p-chip", { type: "button", textContent: title, pressed: String(isOn) });

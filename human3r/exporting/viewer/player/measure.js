@@ -24,9 +24,9 @@
     }
 
     build(parent) {
-      make(parent, "h2", "", { textContent: "Measure and keep" });
+      make(parent, "h2", "", { textContent: "Tools" });
       const chips = make(parent, "div", "h3p-chips", {});
-      this.button = make(chips, "button", "h3p-chip", { type: "button", textContent: "Click two points", pressed: "false" });
+      this.button = make(chips, "button", "h3p-chip", { type: "button", textContent: "Measure a distance", pressed: "false" });
       this.button.onclick = () => this.turn(!this.isOn);
       const picture = make(chips, "button", "h3p-chip", { type: "button", textContent: "Save a picture" });
       picture.onclick = () => h3r.client.canvas.toBlob((blob) => {
@@ -34,11 +34,10 @@
         link.click();
         setTimeout(() => URL.revokeObjectURL(link.href), 10000);
       });
-      const name = () => (this.usesFeet ? "Lengths in feet" : "Lengths in metres");
-      const feet = make(chips, "button", "h3p-chip", { type: "button", textContent: name(), title: "Change the unit" });
+      const feet = make(chips, "button", "h3p-chip", { type: "button", textContent: "Feet", pressed: String(this.usesFeet), title: "Lengths in feet instead of meters" });
       feet.onclick = () => {
         this.usesFeet = !this.usesFeet;
-        feet.textContent = name();
+        feet.setAttribute("aria-pressed", String(this.usesFeet));
         try { localStorage.setItem("h3r_feet", this.usesFeet ? "1" : "0"); } catch (error) { /* storage is off */ }
         this.player.show(this.player.time_s);
         this.tick();
@@ -51,12 +50,19 @@
       this.button.setAttribute("aria-pressed", String(isOn));
       h3r.client.canvas.style.cursor = isOn ? "crosshair" : "";
       if (isOn) this.player.play(false);
+      this.player.tell();
       this.tick();
     }
 
     add(point) {
       this.ends = this.ends.length === 2 ? [point] : [...this.ends, point];
+      this.player.tell();
       this.tick();
+    }
+
+    // What the visitor is asked for.
+    get request() {
+      return this.isOn ? ["Click a point of the scene", "Click a second point", ""][this.ends.length] : "";
     }
 
     get distance_m() {
@@ -65,7 +71,7 @@
     }
 
     get text() {
-      if (this.distance_m === null) return "Click the second point";
+      if (this.distance_m === null) return "";
       const sd = this.player.scene.scale_sd;
       return this.unit(this.distance_m) + (sd ? " ± " + this.unit(sd * this.distance_m) : "");
     }
@@ -80,6 +86,7 @@
       bar.style.width = length + "px";
       bar.style.transform = `translate(${a[0]}px, ${a[1]}px) rotate(${Math.atan2(b[1] - a[1], b[0] - a[0])}rad)`;
       said.textContent = this.text;
+      said.hidden = b === a;
       said.style.transform = `translate(${(a[0] + b[0]) / 2}px, ${(a[1] + b[1]) / 2}px) translate(-50%, -150%)`;
     }
 

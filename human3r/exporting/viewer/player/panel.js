@@ -75,7 +75,7 @@
     _hint() {
       const name = "h3r_hint";
       try { if (localStorage.getItem(name)) return; localStorage.setItem(name, "1"); } catch (error) { return; }
-      const hint = make(this.root, "p", "h3p-hint h3p-card", { textContent: "Drag to turn, scroll to zoom" });
+      const hint = make(this.root, "p", "h3p-hint h3p-card", { textContent: matchMedia("(pointer: coarse)").matches ? "Drag to turn, pinch to zoom" : "Drag to turn, scroll to zoom" });
       const remove = () => hint.remove();
       h3r.client.canvas.addEventListener("pointerdown", remove, { once: true });
       h3r.client.canvas.addEventListener("wheel", remove, { once: true, passive: true });
@@ -105,14 +105,20 @@
       this.views.tick();
       this.moments.tick();
       this.people.tick();
-      const lost = this.views.mode === "follow" && !this.stage.isPresent(this.views.subject);
-      this.notice.hidden = !lost;
-      if (lost) this.notice.textContent = `${h3r.Player.nameOf(this.views.subject)} is not in view now.`;
+      this.tell();
       this.slider.value = String(this.time_s);
       this.slider.style.setProperty("--done", (100 * this.time_s / this.end_s).toFixed(2) + "%");
       this.clock.textContent = this.time_s.toFixed(1) + " / " + this.end_s.toFixed(1) + " s";
       this.slider.setAttribute("aria-valuetext", this.clock.textContent);
       this.notify();
+    }
+
+    // What the visitor should know now.
+    tell() {
+      const isLost = this.views.mode === "follow" && !this.stage.isPresent(this.views.subject);
+      const text = this.measure.request || (isLost ? `${h3r.Player.nameOf(this.views.subject)} is not in view now.` : "");
+      this.notice.hidden = text === "";
+      this.notice.textContent = text;
     }
 
     play(isPlaying) {
@@ -176,13 +182,13 @@
       const bar = make(this.root, "div", "h3p-views h3p-card", { role: "group", label: "View" });
       this.viewButtons = {};
       const add = (name, title, act) => {
-        this.viewButtons[name] = make(bar, "button", "", { type: "button", textContent: title, pressed: "false" });
+        this.viewButtons[name] = make(bar, "button", "", { type: "button", label: title.replace(/<.*?>/g, ""), pressed: "false" }, title);
         this.viewButtons[name].onclick = () => { this._mark(name); act(); this.show(this.time_s); };
       };
       add("world", "Overview", () => this.views.world());
       add("follow", "Follow", () => this.follow(this.views.subject ?? this.scene.people[0].id));
-      add("camera", "Through the camera", () => this.views.camera());
-      add("top", "From above", () => this.views.top());
+      add("camera", "<i>Through the </i>camera", () => this.views.camera());
+      add("top", "<i>From </i>above", () => this.views.top());
       this.views.onFreed = () => this._mark("world");
       this._mark("world");
     }

@@ -21,7 +21,7 @@
       make(parent, "h2", "", { textContent: "People" });
       this.nobody = make(parent, "p", "h3p-none", { textContent: player.isLive ? "Nobody so far." : "Nobody was found in this clip." });
       this.list = make(parent, "ul", "", {});
-      this.frame = make(player.root, "div", "h3p-frame", { hidden: true });
+      this.frame = make(player.labels.root, "div", "h3p-frame", { hidden: true });
       this._listen(h3r.client.canvas);
     }
 
@@ -152,7 +152,7 @@
       const pelvis = stage.pelvis(id), camera = stage.camera().position;
       if (pelvis && stage.isPresent(id)) {
         const away_m = Math.hypot(...pelvis.map((value, axis) => value - camera[axis]));
-        say("From the camera", unit(away_m) + spread(away_m));
+        say("To the camera", unit(away_m) + spread(away_m));
       }
       return rows;
     }

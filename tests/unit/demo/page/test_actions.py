@@ -19,7 +19,7 @@ from demo.settings import Settings
 from demo.storage import ResultStore
 
 ANNA, BEN = "a" * 32, "b" * 32
-OPTIONS = (0, 0, 0, 100, "compact", False, 0)
+OPTIONS = (0, 0, 0, 100, "compact", False, 0, 0)
 
 
 def visit(page: str, visitor: str = ANNA, **query: str) -> SimpleNamespace:
@@ -133,7 +133,7 @@ def test_a_wrong_option_is_named_before_the_run(services: Services, values: tupl
     services.engine.num_frames = 6
     actions = Actions(replace(services))
 
-    line = actions.describe_clip(visit("page"), "clip.mp4", *values, "compact", False, 0)
+    line = actions.describe_clip(visit("page"), "clip.mp4", *values, "compact", False, 0, 0)
 
     assert sentence in line
     assert 'role="alert"' in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,21 +18,21 @@ from demo.page.ui import build_page
 from demo.settings import Settings
 from demo.storage import ResultStore
 from demo.updates import Update, outcome_of
-from human3r import InputError, ReconstructOptions, Sampling
+from human3r import InputError, ReconstructOptions
 
 NAMES = ("compact", "other")
 
 
 def test_empty_option_fields_select_the_whole_clip() -> None:
-    request = read_request(Settings(default_frames=50), NAMES, "clip.mp4", 0, 0, 0, None, None, False, 0)
+    request = read_request(Settings(default_frames=50), NAMES, "clip.mp4", 0, 0, 0, None, None, False, 0, 0)
 
     assert request == RunRequest(Path("clip.mp4"), "compact", ReconstructOptions(max_frames=50))
 
 
 def test_option_fields_are_read() -> None:
-    request = read_request(Settings(), NAMES, None, 1.5, 4, 10, 60, "other", True, 100)
+    request = read_request(Settings(), NAMES, None, 1.5, 4, 10, 60, "other", True, 100, 270)
 
-    assert request == RunRequest(None, "other", ReconstructOptions(1.5, 4.0, 10.0, 60, True, 100))
+    assert request == RunRequest(None, "other", ReconstructOptions(1.5, 4.0, 10.0, 60, True, 100, rotate=270))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_option_fields_are_read() -> None:
 )
 def test_option_fields_out_of_range_are_a_sentence_with_a_remedy(values: tuple[object, ...]) -> None:
     with pytest.raises(InputError) as refusal:
-        read_request(Settings(max_frames=600), NAMES, None, *values, "auto", False, 0)
+        read_request(Settings(max_frames=600), NAMES, None, *values, "auto", False, 0, 0)
 
     assert refusal.value.remedy
 
@@ -57,7 +58,7 @@ def test_the_line_under_the_upload_says_what_will_be_used() -> None:
     clip = FakeEngine(num_frames=60).probe(Path("clip.mp4"))
     clip.rotation_deg = 90
 
-    line = panels.clip_line(clip, 60, Sampling(), 0.3)
+    line = panels.clip_line(clip, 60, ReconstructOptions(), 0.3)
 
     assert "12.0 s, 64x48, rotated 90°; 60 frames, takes about 20 s" in line
 
@@ -65,7 +66,19 @@ def test_the_line_under_the_upload_says_what_will_be_used() -> None:
 def test_a_clip_that_is_cut_says_how_much_of_it_is_used() -> None:
     clip = FakeEngine(num_frames=60).probe(Path("clip.mp4"))
 
-    assert "20 of 60 frames, at 5 fps" in panels.clip_line(clip, 20, Sampling(max_frames=20), None)
+    assert "20 of 60 frames, at 5 fps" in panels.clip_line(clip, 20, ReconstructOptions(max_frames=20), None)
+
+
+def test_a_clip_that_is_turned_by_a_quarter_says_so_and_swaps_its_sides() -> None:
+    clip = FakeEngine(num_frames=60).probe(Path("clip.mp4"))
+
+    assert "48x64, turned 90°" in panels.clip_line(clip, 60, ReconstructOptions(rotate=90), None)
+
+
+def test_what_blender_has_to_be_told_is_a_whole_rate(store: ResultStore) -> None:
+    outcome = replace(outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ()), fps=9.976)
+
+    assert "set the scene to 10 fps before you import scene.glb" in panels.result(outcome)
 
 
 def test_text_from_a_file_cannot_become_markup() -> None:
