@@ -88,7 +88,9 @@ class _Sinks:
             from human3r.exporting.viewer.player_page import LivePage
 
             self._scene = self._stack.enter_context(LivePage(model.body, port=options.port))
-            print(f"{self._scene.url} shows {options.source}; Ctrl-C ends.", file=sys.stderr, flush=True)
+            print(
+                f"Showing {options.source!r} at {self._scene.url}. Press Ctrl+C to stop.", file=sys.stderr, flush=True
+            )
 
     def add(self, prediction: FramePrediction, stream: LiveStream) -> None:
         """Take the next frame of the stream."""

@@ -63,7 +63,7 @@ class Progress:
         """Finish with what there is; a second interrupt ends the program."""
         self.is_stopped = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nhuman3r: stopping; writing what there is. Ctrl-C again to quit.", file=sys.stderr)
+        print("\nhuman3r: stopping; writing what there is. Press Ctrl+C again to quit.", file=sys.stderr)
 
 
 @contextmanager

@@ -2,6 +2,15 @@
 (function (h3r) {
   "use strict";
   const { make } = h3r;
+  const GAMMA = 2.2, MAX_LUMINANCE = 0.17;  // white on it has a contrast of 4.5 (WCAG 2.1, 1.4.3) and a little more
+
+  // A person's color, as dark as white letters need it.
+  function dark(rgb) {
+    const [red, green, blue] = rgb.map((value) => (value / 255) ** GAMMA);
+    const luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    const scale = Math.min(0.78, (MAX_LUMINANCE / luminance) ** (1 / GAMMA));
+    return rgb.map((value) => Math.round(scale * value));
+  }
 
   h3r.Labels = class Labels {
     constructor(player) {
@@ -26,7 +35,7 @@
 
     _add(person) {
       const label = make(this.root, "span", "", { textContent: h3r.Player.nameOf(person.id) });
-      label.style.setProperty("--person", `rgb(${person.color})`);
+      label.style.background = `rgb(${dark(person.color)})`;
       this._labels.set(person.id, label);
     }
   };

@@ -21,7 +21,7 @@
       this.speed = 1;
       this.loops = !isLive;
       this.isPlaying = isLive || !matchMedia("(prefers-reduced-motion: reduce)").matches;
-      this.root = make(document.body, "div", "h3p", { id: "h3p" });
+      this.root = make(document.body, "main", "h3p", { id: "h3p" });
       this.labels = new h3r.Labels(this);
       this.measure = new h3r.Measure(this);
       this.notice = make(this.root, "p", "h3p-notice h3p-card", { hidden: true });
