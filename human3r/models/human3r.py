@@ -22,6 +22,7 @@ from human3r.models.parts import (
     BatchRecord,
     CameraHead,
     DecodedFrame,
+    Detections,
     Effort,
     ExtraHead,
     FrameTokens,
@@ -33,10 +34,13 @@ from human3r.models.parts import (
     MaskHead,
     NetworkPrediction,
     PersonHead,
+    PersonParameters,
     PointHead,
     PromptContext,
     Prompter,
     RecurrentState,
+    Rest,
+    RestScene,
     ScaleHead,
     ScenePoints,
 )
@@ -46,7 +50,7 @@ from human3r.records import TensorRecord
 
 @dataclass(frozen=True)
 class NetworkParts:
-    """The parts of a ``Human3R``; all but ``look_ahead`` are modules."""
+    """The parts of a ``Human3R``; all but ``look_ahead`` and ``rest`` are modules."""
 
     image_encoder: ImageEncoder
     human_prior: HumanPrior
@@ -63,6 +67,8 @@ class NetworkParts:
     scale_head: ScaleHead | None = None
     """None keeps the scale of the point head."""
     look_ahead: LookAhead | None = None
+    rest: Rest | None = None
+    """None runs every frame through the whole network."""
     hand_detector: HandDetector | None = None
     """None leaves hands to the person head. The runtime calls it, with source frames."""
 
@@ -86,12 +92,13 @@ class Human3R(nn.Module):
         self.lens_head = parts.lens_head
         self.scale_head = parts.scale_head
         self.look_ahead = parts.look_ahead
+        self.rest = parts.rest
         self.hand_detector = parts.hand_detector
 
     @property
     def state_types(self) -> tuple[type[TensorRecord], ...]:
         """Classes of the heads' states, for snapshots."""
-        heads = (self.camera_head, self.lens_head, self.scale_head, self.person_head)
+        heads = (self.camera_head, self.lens_head, self.scale_head, self.person_head, self.rest)
         return tuple(getattr(head, "state_type") for head in heads if hasattr(head, "state_type"))  # noqa: B009
 
     def detect(self, image: Tensor, previous: BatchRecord | None = None, effort: Effort = FULL_EFFORT) -> BatchRecord:
@@ -167,7 +174,11 @@ class Human3R(nn.Module):
             people_capacity: Pad the person axis to this length (see ``NetworkPrediction.num_found``), so that the step
                 never waits for the device. None for the number of people, which is read once.
         """
-        frame, after = self._recur(tokens, state, use_ttt3r, people_capacity)
+        detections = self._detect(tokens, state, people_capacity)
+        kept = None if self.rest is None else self.rest.recall(tokens, detections, state.rest_state)
+        if kept is not None:
+            return self._predict_people(tokens, detections, kept, state)
+        frame, after = self._recur(tokens, state, detections, use_ttt3r)
         prediction, after = self._predict(frame, tokens.person_mask, after)
         return prediction, after if update else replace(state, has_history=True, focal_px=after.focal_px)
 
@@ -192,7 +203,8 @@ class Human3R(nn.Module):
         decoded: list[DecodedFrame] = []
         states = [state]
         for tokens in frames:
-            frame, after = self._recur(tokens, states[-1], use_ttt3r, people_capacity)
+            detections = self._detect(tokens, states[-1], people_capacity)
+            frame, after = self._recur(tokens, states[-1], detections, use_ttt3r)
             decoded.append(frame)
             states.append(after)
         with without_autocast(state.state_tokens.device):
@@ -206,12 +218,14 @@ class Human3R(nn.Module):
             results.append((prediction, states[index + 1]))
         return results
 
+    def _detect(self, tokens: FrameTokens, state: RecurrentState, people_capacity: int | None) -> Detections:
+        context = PromptContext(tokens.image_size, state.focal_px, people_capacity)
+        return self.prompter(tokens.human, tokens.image, context)
+
     def _recur(
-        self, tokens: FrameTokens, state: RecurrentState, use_ttt3r: bool, people_capacity: int | None
+        self, tokens: FrameTokens, state: RecurrentState, detections: Detections, use_ttt3r: bool
     ) -> tuple[DecodedFrame, RecurrentState]:
         """Run the recurrence; the states of the heads are still those of the previous frame."""
-        context = PromptContext(tokens.image_size, state.focal_px, people_capacity)
-        detections = self.prompter(tokens.human, tokens.image, context)
         pose_token = (
             self.memory.read(tokens.image.tokens, state.memory_slots)
             if state.has_history
@@ -241,7 +255,6 @@ class Human3R(nn.Module):
         Returns:
             The prediction, and ``state`` with the new states of the heads.
         """
-        detections = frame.detections
         with without_autocast(frame.pose_token.device):
             points = self.point_head(frame) if points is None else points
             person_mask = self.mask_head(frame) if person_mask is None else person_mask
@@ -256,30 +269,61 @@ class Human3R(nn.Module):
                 points, scale_state = self.scale_head(frame, points, person_mask, people, state.scale_state)
             T_segment_camera, camera_state = self.camera_head(frame, points, person_mask, state.camera_state)
             extras = None if self.extra_head is None else self.extra_head(frame)
-        prediction = NetworkPrediction(
-            T_segment_camera=T_segment_camera,
-            pointmap_camera=points.pointmap_camera,
-            confidence=points.confidence,
-            focal_px=points.focal_px,
-            person_mask=person_mask,
-            score=detections.score,
-            head_uv_px=detections.head_uv_px,
-            joint_rotations=people.joint_rotations,
-            betas=people.betas,
-            expression=people.expression,
-            head_camera=people.head_camera,
-            track_features=frame.human_tokens if detections.track_features is None else detections.track_features,
-            extras=extras,
-            num_found=detections.num_found,
-        )
-        return prediction, replace(
+        rest_state = None
+        if self.rest is not None:
+            rest_state = self.rest.remember(frame, points, person_mask, T_segment_camera, state.rest_state)
+        prediction = _joined(frame, points, T_segment_camera, person_mask, people)
+        return replace(prediction, extras=extras), replace(
             state,
             focal_px=predicted_focal_px,
             camera_state=camera_state,
             scale_state=scale_state,
             lens_state=lens_state,
             person_state=person_state,
+            rest_state=rest_state,
         )
+
+    def _predict_people(
+        self, tokens: FrameTokens, detections: Detections, kept: RestScene, state: RecurrentState
+    ) -> tuple[NetworkPrediction, RecurrentState]:
+        """Predict the people of a frame whose scene and camera are those of an earlier one."""
+        assert self.rest is not None
+        assert tokens.person_mask is not None
+        frame = DecodedFrame(
+            levels=(),
+            pose_token=kept.human_tokens[:0],
+            human_tokens=kept.human_tokens,
+            image=tokens.image,
+            human=tokens.human,
+            detections=detections,
+            image_size=tokens.image_size,
+            previous_focal_px=state.focal_px,
+        )
+        with without_autocast(kept.human_tokens.device):
+            people, person_state = self.person_head(frame, kept.points, state.person_state)
+        prediction = _joined(frame, kept.points, kept.T_segment_camera, tokens.person_mask, people)
+        return prediction, replace(state, person_state=person_state, rest_state=self.rest.left_out(state.rest_state))
+
+
+def _joined(
+    frame: DecodedFrame, points: ScenePoints, T_segment_camera: Tensor, person_mask: Tensor, people: PersonParameters
+) -> NetworkPrediction:
+    detections = frame.detections
+    return NetworkPrediction(
+        T_segment_camera=T_segment_camera,
+        pointmap_camera=points.pointmap_camera,
+        confidence=points.confidence,
+        focal_px=points.focal_px,
+        person_mask=person_mask,
+        score=detections.score,
+        head_uv_px=detections.head_uv_px,
+        joint_rotations=people.joint_rotations,
+        betas=people.betas,
+        expression=people.expression,
+        head_camera=people.head_camera,
+        track_features=frame.human_tokens if detections.track_features is None else detections.track_features,
+        num_found=detections.num_found,
+    )
 
 
 def gate_state(proposed: Tensor, previous: Tensor, gate_logits: Tensor | None) -> Tensor:

@@ -254,6 +254,8 @@ class RecurrentState(TensorRecord):
     """State of the lens head; None without history or without a lens head."""
     person_state: TensorRecord | None = None
     """State of the person head; None without history or of a head without memory."""
+    rest_state: TensorRecord | None = None
+    """What a standing camera makes redundant; None without history or for a network that leaves nothing out."""
 
 
 class ImageEncoder(nn.Module):
@@ -325,6 +327,40 @@ class CameraHead(Protocol):
 
     def refine_focal(self, points: ScenePoints, state: TensorRecord | None) -> ScenePoints:
         """Return the points under the focal length that the previous frames imply."""
+        ...
+
+
+@dataclass(frozen=True)
+class RestScene(TensorRecord):
+    """What is known about a frame whose scene and camera are those of an earlier one."""
+
+    points: ScenePoints
+    T_segment_camera: Tensor
+    """``4 4``"""
+    human_tokens: Tensor
+    """``P D`` of the frame's people in the earlier frame."""
+
+
+class Rest(Protocol):
+    """Leaves out most of ``step`` where a standing camera makes it redundant."""
+
+    def recall(self, tokens: FrameTokens, detections: Detections, state: TensorRecord | None) -> RestScene | None:
+        """Return what holds for an encoded frame with these people; None: it has to run through the network."""
+        ...
+
+    def left_out(self, state: TensorRecord | None) -> TensorRecord | None:
+        """Return the state after a frame that was left out."""
+        ...
+
+    def remember(
+        self,
+        frame: DecodedFrame,
+        points: ScenePoints,
+        person_mask: Tensor,
+        T_segment_camera: Tensor,
+        state: TensorRecord | None,
+    ) -> TensorRecord | None:
+        """Return the state after a whole frame."""
         ...
 
 

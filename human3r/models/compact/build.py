@@ -18,6 +18,7 @@ from human3r.models.compact.people.person_head import KeypointPersonHead
 from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.compact.scene.lens_head import StraightEdgeLensHead
 from human3r.models.compact.scene.point_head import CompactPointHead, KeypointMaskHead
+from human3r.models.compact.scene.rest import RestingScene
 from human3r.models.compact.scene.scale_head import PersonScaleHead
 from human3r.models.config import CompactConfig, ModelConfig, TrunkConfig
 from human3r.models.decoder import DualDecoder
@@ -68,6 +69,7 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
         lens_head=StraightEdgeLensHead(),
         scale_head=PersonScaleHead(),
         look_ahead=PeopleAhead(prompter, mask_head),
+        rest=RestingScene(),
         hand_detector=CropHandDetector(),
     )
 

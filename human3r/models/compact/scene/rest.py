@@ -1,0 +1,139 @@
+"""A standing camera: between two frames that run through the whole network, scene and camera are those of the first.
+
+People are new in every frame. Whether the camera stands is measured in the image: the smallest motion of the background
+that explains the differences to the last whole frame. No parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from human3r.models.compact.camera.alignment import gradient
+from human3r.models.compact.convnets.convolution import maximum_filter
+from human3r.models.parts import DecodedFrame, Detections, FrameTokens, RestScene, ScenePoints
+from human3r.records import TensorRecord
+
+_STRIDE_PX = 4
+"""Of the images that are compared."""
+_MASK_GROWTH = 2
+"""Cells around people that are not compared."""
+_MAX_MOTION_PX = 0.1
+"""Motion of the image's corners between two whole frames, or a whole frame and this one, above which the camera moves.
+Source: at most .05 px on the clips with standing cameras, see the model card."""
+_NOISE = 0.05
+"""Difference of gray values at which a cell's weight halves."""
+_MIN_RESTING = 8
+"""Whole frames in which the camera has stood before one is left out: scale and focal length are estimated by then."""
+_MAX_LEFT_OUT = 2
+"""Frames in a row that are left out."""
+_MAX_FEATURE_DISTANCE = 10.0
+"""Largest distance between the features of one person in two frames: the tracker's dustbin."""
+
+
+@dataclass(frozen=True)
+class RestState(TensorRecord):
+    """The last frame that ran through the whole network."""
+
+    gray: Tensor
+    """``h w`` in [-1, 1]."""
+    person_mask: Tensor
+    """``H W`` in [0, 1]."""
+    points: ScenePoints
+    T_segment_camera: Tensor
+    """``4 4``"""
+    human_tokens: Tensor
+    """``P D``"""
+    track_features: Tensor
+    """``P F`` of the same people."""
+    resting: int = 0
+    """Whole frames in a row since which the camera has stood."""
+    left_out: int = 0
+    """Frames left out since."""
+
+
+class RestingScene:
+    """A ``parts.Rest``."""
+
+    state_type = RestState
+
+    def recall(self, tokens: FrameTokens, detections: Detections, state: TensorRecord | None) -> RestScene | None:
+        """Return what holds for an encoded frame with these people, or None: it has to run through the network."""
+        features, mask = detections.track_features, tokens.person_mask
+        if not isinstance(state, RestState) or features is None or mask is None or detections.is_real is not None:
+            return None
+        if state.resting < _MIN_RESTING or state.left_out >= _MAX_LEFT_OUT or state.person_mask.shape != mask.shape:
+            return None
+        if not bool(_motion_px(_shrunk(tokens.image.pyramid[0]), mask, state) < _MAX_MOTION_PX):
+            return None
+        rows = _rows_of(features, state.track_features)
+        if rows is None:
+            return None
+        # What people have uncovered or covered since has no depth.
+        is_same = (mask > 0.5) == (state.person_mask > 0.5)
+        points = replace(state.points, confidence=state.points.confidence * is_same)
+        return RestScene(points, state.T_segment_camera, state.human_tokens[rows])
+
+    def left_out(self, state: TensorRecord | None) -> RestState:
+        """Return the state after a frame that was left out."""
+        assert isinstance(state, RestState)
+        return replace(state, left_out=state.left_out + 1)
+
+    def remember(
+        self,
+        frame: DecodedFrame,
+        points: ScenePoints,
+        person_mask: Tensor,
+        T_segment_camera: Tensor,
+        state: TensorRecord | None,
+    ) -> RestState | None:
+        """Return the state after a whole frame."""
+        features, gray = frame.detections.track_features, _shrunk(frame.image.pyramid[0])
+        if features is None or frame.detections.is_real is not None:
+            return None
+        resting = 0
+        if isinstance(state, RestState) and state.person_mask.shape == person_mask.shape:
+            stands = bool(_motion_px(gray, person_mask, state) < _MAX_MOTION_PX)
+            resting = state.resting + 1 if stands else 0
+        return RestState(gray, person_mask, points, T_segment_camera, frame.human_tokens, features, resting)
+
+
+def _shrunk(gray: Tensor) -> Tensor:
+    """Return ``h w`` of the ``1 1 H W`` gray image."""
+    return functional.avg_pool2d(gray[0].float(), _STRIDE_PX)[0]
+
+
+def _rows_of(features: Tensor, before: Tensor) -> Tensor | None:
+    """Return the row of each of ``P F`` features among those ``before``, or None if one is not there."""
+    if len(features) == 0:
+        return features.new_zeros(0, dtype=torch.int64)
+    if len(features) > len(before):
+        return None
+    distance = torch.cdist(features, before, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest, rows = distance.min(dim=1)
+    is_mutual = distance.argmin(dim=0)[rows] == torch.arange(len(features), device=rows.device)
+    return rows if bool((is_mutual & (nearest < _MAX_FEATURE_DISTANCE)).all()) else None
+
+
+def _motion_px(gray: Tensor, mask: Tensor, state: RestState) -> Tensor:
+    """Return how far the corners of the background have moved since ``state``, scalar pixels of the network image.
+
+    One Gauss-Newton step for shift, roll and zoom, which is exact for the small motions that matter.
+    """
+    people = maximum_filter(
+        functional.max_pool2d(torch.maximum(mask, state.person_mask)[None], _STRIDE_PX)[0], _MASK_GROWTH
+    )
+    change = gray - state.gray
+    weight = (people < 0.5) / (1 + (change / _NOISE).square())
+    slope_x, slope_y = gradient(state.gray)
+    rows, columns = gray.shape
+    y = torch.linspace(-1, 1, rows, device=gray.device)[:, None] * rows / columns
+    x = torch.linspace(-1, 1, columns, device=gray.device)
+    moves = torch.stack([slope_x, slope_y, slope_y * x - slope_x * y, slope_x * x + slope_y * y]).flatten(1)
+    weighted = moves * weight.flatten()
+    damping = 1e-4 * torch.eye(4, device=gray.device)
+    moved = torch.linalg.solve(weighted @ moves.T + damping, weighted @ change.flatten())
+    return _STRIDE_PX * (torch.linalg.vector_norm(moved[:2]) + moved[2:].abs().sum())
