@@ -6,6 +6,7 @@ exported decoder, not to the network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ from human3r.records import TensorRecord, concatenate
 
 STRIDE_PX = 4
 """Pixels per cell of the head maps."""
+_TORSO = (5, 6, 11, 12)
+"""Shoulders and hips."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class DecodeOptions:
     or the published decoder's exp(-distance² / (.3 min(h, w))) inside the person's box."""
     duplicate_similarity: float = 0.5
     """Two people whose keypoints are more similar than this (0 to 1) are one."""
+    torso_similarity: float = 0.4
+    """The same of shoulders and hips alone, where the limbs are taken from two people behind each other."""
+    torso_distance: float = 0.16
+    """Distance of two torsos over the smaller person's size, up to which they may be one. Source: of 530 pairs of real
+    people none, of 328 pairs of rendered people two are nearer and that similar."""
 
 
 @dataclass(frozen=True)
@@ -128,16 +136,34 @@ def join_scales(base: ImageKeypoints, other: ImageKeypoints, options: DecodeOpti
     return concatenate([base, other])
 
 
-def keypoint_similarity(first: ImageKeypoints, second: ImageKeypoints) -> Tensor:
+def has_own_torso(people: ImageKeypoints, options: DecodeOptions | None = None) -> Tensor:
+    """Return ``P`` bool, False for whoever shares the torso of somebody with a higher score."""
+    options = options or DecodeOptions()
+    middle = people.keypoints_px[:, _TORSO].mean(1)
+    distance = torch.linalg.vector_norm(middle[:, None] - middle[None], dim=-1)
+    near = distance < options.torso_distance * _smaller_size(people, people)
+    similar = keypoint_similarity(people, people, _TORSO) > options.torso_similarity
+    is_better = people.score[None] > people.score[:, None]
+    return ~(near & similar & is_better).any(dim=1)
+
+
+def keypoint_similarity(
+    first: ImageKeypoints, second: ImageKeypoints, keypoints: Sequence[int] = range(NUM_KEYPOINTS)
+) -> Tensor:
     """Return ``P Q`` in [0, 1]: mean over keypoints of a Gaussian of their distance, sigma 8 % of the person's size.
 
     Keypoints are weighted by the product of both scores.
     """
-    distance = torch.linalg.vector_norm(first.keypoints_px[:, None] - second.keypoints_px[None], dim=-1)
-    weight = (first.keypoint_score[:, None] * second.keypoint_score[None]).clamp(min=1e-4)
-    size = torch.minimum(person_size(first)[:, None], person_size(second)[None]).clamp(min=1.0)
-    closeness = torch.exp(-0.5 * (distance / (0.08 * size[..., None])) ** 2)
+    chosen = list(keypoints)
+    moved = first.keypoints_px[:, None, chosen] - second.keypoints_px[None, :, chosen]
+    distance = torch.linalg.vector_norm(moved, dim=-1)
+    weight = (first.keypoint_score[:, None, chosen] * second.keypoint_score[None, :, chosen]).clamp(min=1e-4)
+    closeness = torch.exp(-0.5 * (distance / (0.08 * _smaller_size(first, second)[..., None])) ** 2)
     return (closeness * weight).sum(-1) / weight.sum(-1)
+
+
+def _smaller_size(first: ImageKeypoints, second: ImageKeypoints) -> Tensor:
+    return torch.minimum(person_size(first)[:, None], person_size(second)[None]).clamp(min=1.0)
 
 
 def person_size(people: ImageKeypoints) -> Tensor:

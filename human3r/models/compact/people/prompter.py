@@ -17,7 +17,7 @@ from human3r.geometry.camera import sample_at_pixels
 from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS
 from human3r.models.compact.people.human_prior import MoveNetFeatures, find_people
 from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES, keypoint_features, normalize_keypoints
-from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
+from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints, has_own_torso
 from human3r.models.compact.people.person_crops import PersonCropDetector
 from human3r.models.compact.people.second_look import Looks, look_again
 from human3r.models.compact.people.sparse_looks import look_at_group
@@ -75,13 +75,18 @@ class KeypointPrompter(nn.Module):
         people = find_people(human, image_size, self.options)
         if human.image is None:
             return people, None
-        return look_again(self.crop_detector, human.image[0], people, before, interval)
+        people, looks = look_again(self.crop_detector, human.image[0], people, before, interval)
+        kept = has_own_torso(people, self.options)
+        return people.select(kept), looks.map(lambda values: values[kept])
 
     def look_at_group(self, frames: Sequence[MoveNetFeatures], image_size: tuple[int, int]) -> list[ImageKeypoints]:
         """Return the people of consecutive frames (batch 1 each); see ``look_at_group``."""
         people = [find_people(human, image_size, self.options) for human in frames]
         images = [human.image[0] for human in frames if human.image is not None]
-        return people if len(images) < len(frames) else look_at_group(self.crop_detector, images, people)
+        if len(images) < len(frames):
+            return people
+        looked_at = look_at_group(self.crop_detector, images, people)
+        return [one.select(has_own_torso(one, self.options)) for one in looked_at]
 
     def forward(self, human: MoveNetFeatures, image: ImageFeatures, context: PromptContext) -> KeypointDetections:
         """Detect in one frame (batch 1)."""

@@ -10,11 +10,13 @@ from human3r.models.compact.convnets.movenet import MoveNetMaps
 from human3r.models.compact.people.keypoints import (
     ImageKeypoints,
     decode_people,
+    has_own_torso,
     join_scales,
     keypoint_similarity,
     person_size,
     remove_duplicates,
 )
+from human3r.records import concatenate
 
 HEIGHT, WIDTH = 48, 64
 
@@ -99,6 +101,17 @@ def test_two_center_peaks_on_one_person_are_one_person() -> None:
     people = remove_duplicates(both)
 
     torch.testing.assert_close(people.score, torch.tensor([0.9]))
+
+
+def test_the_limbs_of_one_and_the_torso_of_another_are_nobody() -> None:
+    real, behind = people_at(0.0, 0.9), people_at(30.0, 0.6)
+    mixed = behind.keypoints_px.clone()
+    mixed[:, [5, 6, 11, 12]] = real.keypoints_px[:, [5, 6, 11, 12]] + 2.0
+    chimera = replace(behind, keypoints_px=mixed)
+    assert keypoint_similarity(chimera, real).item() < 0.5
+
+    assert has_own_torso(concatenate([chimera, real])).tolist() == [False, True]
+    assert has_own_torso(concatenate([behind, real])).tolist() == [True, True]
 
 
 def test_people_far_apart_are_not_similar() -> None:
