@@ -148,7 +148,7 @@ def render_meshes(
     flat = vertices_camera.reshape(-1, 3)
     all_faces = (faces[None] + num_vertices * np.arange(num_people)[:, None, None]).reshape(-1, 3)
     seen = rasterize(flat, all_faces, K, image_size)
-    shade = np.concatenate([_vertex_shade(vertices, faces) for vertices in vertices_camera])
+    shade = np.concatenate([vertex_shade(vertices, faces) for vertices in vertices_camera])
     light = np.einsum("nc,nc->n", shade[all_faces[seen.face]], seen.barycentric)
     rgb = np.zeros((height * width, 3), dtype=np.float32)
     base = colors[seen.face // len(faces)]
@@ -159,7 +159,7 @@ def render_meshes(
     return rgb.reshape(height, width, 3), covered.reshape(height, width)
 
 
-def _vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return ``V`` light intensities: a key light, fill from the camera, and a rim that darkens the outline."""
     normals = vertex_normals(vertices_camera, faces)
     to_camera = -vertices_camera / np.maximum(np.linalg.norm(vertices_camera, axis=1, keepdims=True), 1e-6)
