@@ -66,7 +66,7 @@ def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Pat
         )
     elif name == PLAYER_SCENE_NAME:
         surface = load_surface(folder.path / KEYFRAMES_NAME, result)
-        write_player_scene(result, path, body, clip=clip, surface=surface.sheets)
+        write_player_scene(result, path, body, clip=clip, surface=surface.sheets, people_colors=surface.people_colors)
     elif _FORMATS[name].needs == "clip" and clip is None:
         return False
     else:

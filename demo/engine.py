@@ -125,10 +125,11 @@ class Engine:
         """
         assert request.clip is not None  # ``Runs`` refuses requests without one
         started = time.perf_counter()
-        moments, keyframes = human3r.Moments(), human3r.KeyframeCollector()
+        model = self._model(request.model)
+        moments, keyframes = human3r.Moments(), human3r.KeyframeCollector(model.body)
         result = human3r.reconstruct(
             request.clip,
-            self._model(request.model),
+            model,
             replace(request.options, limits=LIMITS),
             sinks=(moments, keyframes, *sinks),
             control=control,
@@ -137,7 +138,7 @@ class Engine:
         self._update_speed((time.perf_counter() - started) / result.num_frames)
         moments.write(folder.path / human3r.MOMENTS_NAME, result)
         views = human3r.with_source_pictures(keyframes.finish(), result, request.clip)
-        human3r.save_keyframes(folder.path / human3r.KEYFRAMES_NAME, views, result)
+        human3r.save_keyframes(folder.path / human3r.KEYFRAMES_NAME, views, result, keyframes.people_colors())
         return result
 
     def export(self, result: Reconstruction, clip: Path | None, folder: RunFolder, name: str) -> bool:

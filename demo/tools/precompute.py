@@ -49,7 +49,7 @@ def _is_current(example: Example, model: human3r.LoadedModel) -> bool:
 
 def _precompute(example: Example, model: human3r.LoadedModel) -> None:
     predictions: list[human3r.FramePrediction] = []
-    moments, keyframes = human3r.Moments(), human3r.KeyframeCollector()
+    moments, keyframes = human3r.Moments(), human3r.KeyframeCollector(model.body)
     sinks = [moments, keyframes]
     result = human3r.reconstruct(example.clip, model, fps=_FPS, sinks=sinks, on_frame=predictions.append)
     example.precomputed(".npz").parent.mkdir(exist_ok=True)
@@ -61,7 +61,8 @@ def _precompute(example: Example, model: human3r.LoadedModel) -> None:
         if size <= MAX_BYTES or kept == 0:
             break
         kept = int(kept * 0.9 * MAX_BYTES / size)
-    human3r.save_keyframes(example.precomputed(".surface.npz"), keyframes.finish(), result)
+    surface = example.precomputed(".surface.npz")
+    human3r.save_keyframes(surface, keyframes.finish(), result, keyframes.people_colors())
     moments.write(example.precomputed(".moments.bin"), result, _MAX_RAW_MOMENTS_BYTES)
     busiest = max(predictions, key=lambda prediction: len(prediction.people))
     _save_thumbnail(busiest.image.numpy(), example, result.image_size)

@@ -9,6 +9,7 @@ from human3r import __version__
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _MODEL_HELP = "compact, a released name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
+_WEAR_HELP = "people wear a color each, or those that the clip shows (%(default)s)"
 _POINTS_HELP = "show the scene's points beside its surface"
 _FORMATS_HELP = "comma-separated names such as npz,glb,mp4; an unknown name lists them all"
 _BODY_HELP = "licensed SMPLX_NEUTRAL.npz (default: the embedded body)"
@@ -133,9 +134,14 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
+    _add_people_colors(parser)
     parser.add_argument(
         "--compile", action="store_true", help="compile a paper network: minutes, for long clips on a GPU"
     )
+
+
+def _add_people_colors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--people-colors", choices=("identity", "clip"), default="identity", help=_WEAR_HELP)
 
 
 def _add_live(commands: argparse._SubParsersAction) -> None:
@@ -177,8 +183,11 @@ def _add_result_commands(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--formats", metavar="LIST", help=f"write these into the folder; {_FORMATS_HELP}")
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
-    parser.add_argument("--clip", metavar="CLIP", type=Path, help="the source clip: needed for .mp4")
+    parser.add_argument(
+        "--clip", metavar="CLIP", type=Path, help="the source clip: needed for .mp4, and for what its run did not keep"
+    )
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
+    _add_people_colors(parser)
     parser.add_argument("--person", metavar="ID", type=int, help="this identity alone, without the scene")
 
 

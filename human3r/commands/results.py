@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from human3r.errors import InputError
 from human3r.exporting.bundle import load_matching_body
@@ -15,6 +19,11 @@ from human3r.exporting.manifest import is_listed
 from human3r.exporting.viewer.moments import MOMENTS_NAME, belongs_to
 from human3r.results.reconstruction import Reconstruction
 from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface
+from human3r.surface.rerun import gather_again
+from human3r.surface.sheets import LazySurface
+
+if TYPE_CHECKING:
+    from human3r.bodies import SmplxBody
 
 _NPZ_NAME = "reconstruction.npz"
 
@@ -49,19 +58,21 @@ def export(options: argparse.Namespace) -> int:
 
     formats = check_formats(options.formats) if options.formats else None
     result = load_result(options.path)
+    wanted = formats or [format_of(options.output).name]
+    body = load_matching_body(options.body, result)
+    surface = _surface_for(wanted, options, result, body)
     is_alone = options.person is not None
     if is_alone:
         result = result.only(options.person)
+        surface = LazySurface(result, people_colors=surface.people_colors)
     given = {
-        "body": load_matching_body(options.body, result),
+        "body": body,
         "clip": options.clip,
         "moments": None if is_alone else file_beside(options.path, MOMENTS_NAME),
-        "keyframes": None if is_alone else file_beside(options.path, KEYFRAMES_NAME),
+        "keyframes": surface,
         "with_points": options.points,
+        "people_wear": options.people_colors,
     }
-    wanted = formats or [format_of(options.output).name]
-    if not is_alone and given["keyframes"] is None and SURFACE_FORMATS.intersection(wanted):
-        print(f"note: the scene is exported as points: {KEYFRAMES_NAME} of its run is not there.", file=sys.stderr)
     if formats is None:
         print(export(result, options.output, **given))
         return 0
@@ -70,6 +81,30 @@ def export(options: argparse.Namespace) -> int:
     files = write_all(result, options.output, formats, **given, extends=extends)
     print("\n".join(str(path) for path in files))
     return 0
+
+
+def _surface_for(
+    wanted: Sequence[str], options: argparse.Namespace, result: Reconstruction, body: SmplxBody
+) -> LazySurface:
+    """Return the scene's surface and the colors of people: as its run kept them, or gathered from the clip again."""
+    surface = load_surface(file_beside(options.path, KEYFRAMES_NAME), result)
+    wears_clip = options.people_colors == "clip"
+    lacks_colors = wears_clip and not surface.people_colors and len(result.person_frame) > 0
+    lacks_scene = surface.is_empty and options.person is None
+    if not SURFACE_FORMATS.intersection(wanted) or not (lacks_colors or lacks_scene):
+        return surface
+    if options.clip is None:
+        remedy = "Give the source clip with --clip."
+        if lacks_colors:
+            raise InputError("The colors that the clip shows of people were not kept.", remedy)
+        print(f"note: {KEYFRAMES_NAME} is not there, and the scene is exported as points. {remedy}", file=sys.stderr)
+        return surface
+    print("Reconstructing the scene from the clip again ...", file=sys.stderr)
+    with tqdm(total=result.num_frames, unit="frame", file=sys.stderr) as bar:
+        again = gather_again(
+            result, options.clip, body if wears_clip else None, progress=lambda done, total: bar.update(done - bar.n)
+        )
+    return LazySurface(result, again.finish(), again.people_colors())
 
 
 def view(options: argparse.Namespace) -> int:
@@ -84,7 +119,7 @@ def view(options: argparse.Namespace) -> int:
     moments = file_beside(options.path, MOMENTS_NAME)
     if moments is not None and not belongs_to(moments, result):
         moments = None
-    surface = load_surface(file_beside(options.path, KEYFRAMES_NAME), result).sheets
+    surface = load_surface(file_beside(options.path, KEYFRAMES_NAME), result)
     with PlayerPage(result, body, port=options.port, moments=moments, surface=surface) as page:
         print(f"Showing {name!r} at {page.url}. Press Ctrl+C to stop.", flush=True)
         with suppress(KeyboardInterrupt):

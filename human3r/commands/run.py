@@ -102,6 +102,7 @@ def reconstruct(options: argparse.Namespace) -> int:
                 sinks=(progress,),
                 control=control,
                 with_points=options.points,
+                people_wear=options.people_colors,
                 forward=partial(forward, opening=opening),
             )
     summary = summarize(done.result, model, time.perf_counter() - started)

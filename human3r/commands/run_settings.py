@@ -14,7 +14,7 @@ import numpy as np
 from human3r.assets.registry import WEIGHT_SUFFIXES
 from human3r.errors import DiskFullError, InputError
 from human3r.exporting import DEFAULT_FORMATS, check_formats, write_all
-from human3r.exporting.formats import SURFACE_FORMATS
+from human3r.exporting.formats import SURFACE_FORMATS, PeopleWear
 from human3r.exporting.manifest import remove_listed
 from human3r.exporting.viewer.moments import Moments
 from human3r.inference.loaded_model import LoadedModel
@@ -53,6 +53,8 @@ class RunSettings:
     formats: str | None
     points: bool = False
     """Show the scene's points beside its surface."""
+    people_colors: PeopleWear = "identity"
+    """Whose colors people wear."""
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> RunSettings:
@@ -112,6 +114,7 @@ def reconstruct_into(
     sinks: Sequence[FrameSink] = (),
     control: RunControl | None = None,
     with_points: bool = False,
+    people_wear: PeopleWear = "identity",
     forward: Forward = forward,
 ) -> ClipFiles:
     """Run one clip and write the wanted formats into a folder, in place of those that an earlier run left there.
@@ -120,7 +123,8 @@ def reconstruct_into(
         Human3RError: See ``human3r.inference.pipeline.reconstruct`` and ``write_all``.
     """
     moments = Moments() if "html" in formats else None
-    keyframes = KeyframeCollector() if SURFACE_FORMATS.intersection(formats) else None
+    wearing = model.body if people_wear == "clip" else None
+    keyframes = KeyframeCollector(wearing) if SURFACE_FORMATS.intersection(formats) else None
     sinks = [sink for sink in (moments, keyframes, *sinks) if sink is not None]
     result = run_pipeline(clip, model, options, sinks=sinks, control=control, forward=forward)
     remove_listed(folder, keep=clip)
@@ -133,6 +137,7 @@ def reconstruct_into(
         moments=moments,
         keyframes=keyframes,
         with_points=with_points,
+        people_wear=people_wear,
     )
     return ClipFiles(result, files)
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from human3r.assets.body_file import open_body
 from human3r.errors import InputError
-from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, ExportSource, check_formats, format_of
+from human3r.exporting.formats import (
+    DEFAULT_FORMATS,
+    EXPORT_FORMATS,
+    ExportSource,
+    PeopleWear,
+    check_formats,
+    format_of,
+)
 from human3r.exporting.manifest import write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
 from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface, save_keyframes
@@ -33,8 +40,9 @@ def write_all(
     body: SmplxBody,
     clip: str | Path | None = None,
     moments: Moments | Path | None = None,
-    keyframes: KeyframeCollector | Path | None = None,
+    keyframes: KeyframeCollector | LazySurface | Path | None = None,
     with_points: bool = False,
+    people_wear: PeopleWear = "identity",
     progress: Progress | None = None,
     extends: bool = False,
 ) -> list[Path]:
@@ -49,8 +57,9 @@ def write_all(
         moments: Points of single frames, for ``html``: collected in the run, which are then kept as ``moments.bin``
             beside it, or the file of an earlier run.
         keyframes: What the scene's surface is built from: collected in the run, which are then kept as ``surface.npz``
-            beside it, or the file of an earlier run. Without them the scene is its points.
+            beside it, as are those of a surface, or the file of an earlier run. Without them the scene is its points.
         with_points: Show the points beside the surface.
+        people_wear: Colors of people in the scene: of their identities, or of the clip where they were kept.
         progress: Called before every format and once at the end.
         extends: The folder holds files of the same result already, and the manifest goes on listing them.
 
@@ -64,21 +73,22 @@ def write_all(
     folder = Path(folder)
     wanted = [each for each in EXPORT_FORMATS if each.name in check_formats(formats)]
     file = moments if isinstance(moments, Path) else None
-    views = keyframes.finish() if isinstance(keyframes, KeyframeCollector) else []
+    surface = _surface_of(keyframes, reconstruction)
     source = ExportSource(
         reconstruction,
         body,
         Path(clip) if clip is not None else None,
         _of_run(file, reconstruction),
-        load_surface(keyframes, reconstruction) if isinstance(keyframes, Path) else LazySurface(reconstruction, views),
+        surface,
         with_points,
+        people_wear,
     )
     for each in wanted:
         each.check(source)
     _make_folder(folder)
     written: list[Path] = []
-    if views:
-        save_keyframes(folder / KEYFRAMES_NAME, views, reconstruction)
+    if not surface.is_empty and not isinstance(keyframes, Path):
+        save_keyframes(folder / KEYFRAMES_NAME, surface.keyframes, reconstruction, surface.people_colors)
         written.append(folder / KEYFRAMES_NAME)
     for done, each in enumerate(wanted):
         if progress is not None:
@@ -120,8 +130,9 @@ def export(
     body: SmplxBody | None = None,
     clip: str | Path | None = None,
     moments: Path | None = None,
-    keyframes: Path | None = None,
+    keyframes: LazySurface | Path | None = None,
     with_points: bool = False,
+    people_wear: PeopleWear = "identity",
 ) -> Path:
     """Write one file in the format that the end of its name selects; its folder is made if necessary.
 
@@ -131,8 +142,9 @@ def export(
         body: The body model that the parameters belong to; None is the embedded one.
         clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
         moments: ``moments.bin`` of the same run, for ``.html``; ignored where it is another run's.
-        keyframes: ``surface.npz`` of the same run, for the scene's surface; ignored where it is another run's.
+        keyframes: ``surface.npz`` of the same run, or the surface; ignored where it is another run's.
         with_points: Show the points beside the surface.
+        people_wear: Colors of people in the scene: of their identities, or of the clip where they were kept.
 
     Raises:
         InputError: No format has this ending, the format needs the clip and none is given, or the parameters belong to
@@ -146,14 +158,23 @@ def export(
         body,
         Path(clip) if clip is not None else None,
         _of_run(moments, reconstruction),
-        load_surface(keyframes, reconstruction),
+        _surface_of(keyframes, reconstruction),
         with_points,
+        people_wear,
     )
     selected = format_of(path)
     selected.check(source)
     _make_folder(path.parent)
     selected.write_file(source, path)
     return path
+
+
+def _surface_of(keyframes: KeyframeCollector | LazySurface | Path | None, result: Reconstruction) -> LazySurface:
+    if isinstance(keyframes, LazySurface):
+        return keyframes
+    if isinstance(keyframes, KeyframeCollector):
+        return LazySurface(result, keyframes.finish(), keyframes.people_colors())
+    return load_surface(keyframes, result)
 
 
 def _of_run(moments: Path | None, reconstruction: Reconstruction) -> Path | None:

@@ -26,7 +26,12 @@ from human3r.temporary import temporary_folder
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.people_colors import PeopleColors
     from human3r.surface.sheets import LazySurface, Sheet
+
+
+PeopleWear = Literal["identity", "clip"]
+"""Whose colors people wear."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,19 @@ class ExportSource:
     """The scene's surface; without it the scene is its points."""
     with_points: bool = False
     """Show the points beside the surface."""
+    people_wear: PeopleWear = "identity"
+    """Colors of people: one for each identity, or those of the clip where they were kept."""
+
+    @property
+    def people_colors(self) -> PeopleColors:
+        """The clip's colors of people, where they were kept."""
+        known = self.surface.people_colors if self.surface is not None else {}
+        return {track: colors for track, colors in known.items() if len(colors) == len(self.body.template)}
+
+    @property
+    def worn_colors(self) -> PeopleColors:
+        """The clip's colors of those who wear them."""
+        return self.people_colors if self.people_wear == "clip" else {}
 
     @property
     def sheets(self) -> list[Sheet]:
@@ -141,7 +159,16 @@ def _write_html(source: ExportSource, path: Path) -> None:
     from human3r.exporting.viewer.recording import write_html
 
     reconstruction, body, clip = source.reconstruction, source.body, source.clip
-    write_html(reconstruction, path, body, clip=clip, moments=source.moments, surface=source.sheets)
+    write_html(
+        reconstruction,
+        path,
+        body,
+        clip=clip,
+        moments=source.moments,
+        surface=source.sheets,
+        people_colors=source.people_colors,
+        people_wear=source.people_wear,
+    )
 
 
 def _write_overlay(source: ExportSource, path: Path) -> None:
@@ -170,6 +197,17 @@ def _scene(write: Callable[..., object]) -> Callable[[ExportSource, Path], objec
     """Adapt a writer of bodies and the scene."""
     return lambda source, path: write(
         source.reconstruction, path, source.body, source.sheets, with_points=source.with_points
+    )
+
+
+def _write_glb(source: ExportSource, path: Path) -> None:
+    write_glb(
+        source.reconstruction,
+        path,
+        source.body,
+        source.sheets,
+        with_points=source.with_points,
+        people_colors=source.worn_colors,
     )
 
 
@@ -205,7 +243,7 @@ _RRD = "for the rerun viewer, with the clip's pictures where the clip is given"
 _COLMAP = "cameras and points as a COLMAP text model"
 EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat("npz", "reconstruction.npz", _NPZ, _write_npz, _DEFAULT),
-    ExportFormat("glb", "scene.glb", _GLB, _scene(write_glb), _DEFAULT),
+    ExportFormat("glb", "scene.glb", _GLB, _write_glb, _DEFAULT),
     ExportFormat(
         "static_glb", "scene_static.glb", _STILL, _scene(write_static_glb), _DEFAULT, endings=("_static.glb",)
     ),

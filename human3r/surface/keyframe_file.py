@@ -14,6 +14,7 @@ from human3r.atomic import whole_or_absent
 from human3r.errors import FormatError
 from human3r.results.array_archive import read_arrays
 from human3r.surface.keyframes import MAX_KEYFRAMES, MAX_PICTURE_PX, Keyframe
+from human3r.surface.people_colors import PeopleColors
 from human3r.surface.sheets import LazySurface
 
 if TYPE_CHECKING:
@@ -31,11 +32,18 @@ _LAYOUT = {
     "pictures": (np.dtype(np.uint8), ("bytes",)),
     "depth": (np.dtype(np.float16), ("n", "h", "w")),
 }
+_PEOPLE_LAYOUT = {
+    "track_id": (np.dtype(np.int64), ("p",)),
+    "people_colors": (np.dtype(np.uint8), ("p", "vertices", 3)),
+}
+"""Only where the colors of people were kept."""
 _REMEDY = "Reconstruct the clip again."
 
 
-def save_keyframes(path: Path, keyframes: Sequence[Keyframe], reconstruction: Reconstruction) -> None:
-    """Write the keyframes of a result, whole or not at all.
+def save_keyframes(
+    path: Path, keyframes: Sequence[Keyframe], reconstruction: Reconstruction, people_colors: PeopleColors | None = None
+) -> None:
+    """Write the keyframes of a result, and its people's colors where they were kept, whole or not at all.
 
     Raises:
         DiskFullError: The disk has no room.
@@ -51,6 +59,9 @@ def save_keyframes(path: Path, keyframes: Sequence[Keyframe], reconstruction: Re
         "pictures": np.frombuffer(b"".join(each.picture for each in keyframes), dtype=np.uint8),
         "depth": np.stack([each.depth for each in keyframes]) if keyframes else np.zeros((0, 1, 1), np.float16),
     }
+    if people_colors:
+        arrays["track_id"] = np.array(list(people_colors), dtype=np.int64)
+        arrays["people_colors"] = np.stack(list(people_colors.values()))
     with whole_or_absent(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
@@ -61,8 +72,9 @@ def load_surface(path: Path | None, reconstruction: Reconstruction) -> LazySurfa
     Raises:
         FormatError: The file is damaged.
     """
-    is_there = path is not None and path.is_file()
-    return LazySurface(reconstruction, load_keyframes(path, reconstruction) if path is not None and is_there else ())
+    if path is None or not path.is_file():
+        return LazySurface(reconstruction)
+    return LazySurface(reconstruction, *_load(path, reconstruction))
 
 
 def load_keyframes(path: Path, reconstruction: Reconstruction) -> list[Keyframe]:
@@ -71,20 +83,24 @@ def load_keyframes(path: Path, reconstruction: Reconstruction) -> list[Keyframe]
     Raises:
         FormatError: The file is damaged, or holds what no run writes.
     """
-    arrays = read_arrays(path, _LAYOUT, _LAYOUT)
+    return _load(path, reconstruction)[0]
+
+
+def _load(path: Path, reconstruction: Reconstruction) -> tuple[list[Keyframe], PeopleColors]:
+    arrays = read_arrays(path, _LAYOUT | _PEOPLE_LAYOUT, _LAYOUT)
     if str(arrays["schema"]) != _SCHEMA or len(arrays["frame_index"]) > MAX_KEYFRAMES:
         raise FormatError(f"{path.name} holds no keyframes of this version.", _REMEDY)
     # Of another run are other frames, or other cameras.
     if not np.array_equal(arrays["result_frame_index"], reconstruction.frame_index) or not np.array_equal(
         arrays["result_path"], reconstruction.T_world_camera
     ):
-        return []
+        return [], {}
     depth, content = arrays["depth"], arrays["pictures"].tobytes()
     sizes = [max(int(size), 0) for size in arrays["picture_bytes"]]
     ends = np.cumsum(sizes, dtype=np.int64).tolist()
     if sum(sizes) != len(content) or not np.isfinite(arrays["rect_px"]).all() or not np.isfinite(depth).all():
         raise FormatError(f"{path.name} is damaged.", _REMEDY)
-    return [
+    keyframes = [
         Keyframe(
             frame_index=int(frame),
             depth=np.maximum(depth[number], np.float16(0)),
@@ -93,6 +109,9 @@ def load_keyframes(path: Path, reconstruction: Reconstruction) -> list[Keyframe]
         )
         for number, (frame, size, end) in enumerate(zip(arrays["frame_index"], sizes, ends, strict=True))
     ]
+    if "people_colors" not in arrays:
+        return keyframes, {}
+    return keyframes, dict(zip(arrays["track_id"].tolist(), arrays["people_colors"], strict=True))
 
 
 def _checked_picture(picture: bytes) -> bytes:

@@ -18,8 +18,10 @@ from human3r.results.scene_fusion import is_still
 from human3r.results.trusted_pixels import person_pixels, trusted_pixels
 from human3r.surface.clean_plate import median_depth, median_picture
 from human3r.surface.looks import Lens, Look
+from human3r.surface.people_colors import PeopleColorCollector, PeopleColors
 
 if TYPE_CHECKING:
+    from human3r.bodies import SmplxBody
     from human3r.records import FramePrediction
 
 MAX_PICTURE_PX = 2048
@@ -128,9 +130,14 @@ def _leveled(depths: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 class KeyframeCollector:
-    """Takes the frames of a run and keeps its keyframes; ``finish`` returns them."""
+    """Takes the frames of a run and keeps its keyframes; ``finish`` returns them.
 
-    def __init__(self) -> None:
+    Args:
+        body: The body model of the run, for the colors of its people; without it they are not kept.
+    """
+
+    def __init__(self, body: SmplxBody | None = None) -> None:
+        self._people = PeopleColorCollector(body) if body is not None else None
         self._finished: list[Keyframe] = []
         self._views: list[_View] = []
         """All of them; those before the last are finished and have no looks."""
@@ -143,6 +150,8 @@ class KeyframeCollector:
 
     def add(self, prediction: FramePrediction) -> None:
         """Take the next frame."""
+        if self._people is not None:
+            self._people.add(prediction)
         self._awaits_source = False
         lens = lens_of(prediction)
         view = self._views[-1] if self._views else None
@@ -164,6 +173,8 @@ class KeyframeCollector:
 
     def add_source(self, image: np.ndarray) -> None:
         """Take the upright source frame ``H W 3`` uint8 of the frame that was added last."""
+        if self._people is not None:
+            self._people.add_source(image)
         if self._awaits_source:
             looks = self._views[-1].looks
             looks[-1] = replace(looks[-1], picture=shrunk(image))
@@ -177,6 +188,10 @@ class KeyframeCollector:
     def finish(self) -> list[Keyframe]:
         """Return the keyframes so far, in order; more frames may follow."""
         return [*self._finished, *(view.finish() for view in self._views[-1:])]
+
+    def people_colors(self) -> PeopleColors:
+        """Return the clip's colors of those who were seen well enough."""
+        return self._people.finish() if self._people is not None else {}
 
     def _begin(self, prediction: FramePrediction, lens: Lens, depth: np.ndarray) -> _View:
         self._finished = self.finish()

@@ -19,6 +19,7 @@ from human3r.surface.grid_mesh import GridMesh, triangulate
 from human3r.surface.keyframes import Keyframe, encode_jpeg
 from human3r.surface.looks import Lens
 from human3r.surface.outlines import sharpened
+from human3r.surface.people_colors import PeopleColors
 
 if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
@@ -64,15 +65,27 @@ class LazySurface:
     Args:
         reconstruction: The result.
         keyframes: Of the same run; none give no surface.
+        people_colors: The clip's colors of its people, where they were kept.
     """
 
-    def __init__(self, reconstruction: Reconstruction, keyframes: Sequence[Keyframe] = ()) -> None:
-        self._reconstruction, self._keyframes = reconstruction, keyframes
+    def __init__(
+        self,
+        reconstruction: Reconstruction,
+        keyframes: Sequence[Keyframe] = (),
+        people_colors: PeopleColors | None = None,
+    ) -> None:
+        self._reconstruction, self.keyframes = reconstruction, keyframes
+        self.people_colors: PeopleColors = people_colors or {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no keyframes were kept."""
+        return len(self.keyframes) == 0
 
     @cached_property
     def sheets(self) -> list[Sheet]:
         """The sheets, in the order of their keyframes."""
-        return build_surface(self._reconstruction, self._keyframes)
+        return build_surface(self._reconstruction, self.keyframes)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,7 @@ def _run(task: ClipTask, started: float) -> dict[str, object]:
             settings.run_options(),
             settings.wanted_formats(),
             with_points=settings.points,
+            people_wear=settings.people_colors,
         )
         summary = summarize(done.result, model, time.perf_counter() - started)
         summary["files"] = [path.relative_to(folder).as_posix() for path in done.files[:-1]]

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_bytes
 from human3r.exporting.gltf.corrections import Corrections, build_corrections
-from human3r.exporting.gltf.scene import add_points, add_sheet, unlit_material
+from human3r.exporting.gltf.scene import add_points, add_sheet, linear_rgba, unlit_material
 from human3r.exporting.gltf.writer import (
     ARRAY_BUFFER,
     ELEMENT_ARRAY_BUFFER,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.people_colors import PeopleColors
     from human3r.surface.sheets import Sheet
 
 FRUSTUM_DEPTH_M = 0.25
@@ -57,13 +58,19 @@ def write_glb(
     surface: Sequence[Sheet] = (),
     *,
     with_points: bool = False,
+    people_colors: PeopleColors | None = None,
 ) -> None:
     """Write the animated scene whole or not at all; the arguments are those of ``glb_bytes``."""
-    write_bytes(path, glb_bytes(reconstruction, body, surface, with_points=with_points))
+    write_bytes(path, glb_bytes(reconstruction, body, surface, with_points=with_points, people_colors=people_colors))
 
 
 def glb_bytes(
-    reconstruction: Reconstruction, body: SmplxBody, surface: Sequence[Sheet] = (), *, with_points: bool = False
+    reconstruction: Reconstruction,
+    body: SmplxBody,
+    surface: Sequence[Sheet] = (),
+    *,
+    with_points: bool = False,
+    people_colors: PeopleColors | None = None,
 ) -> bytes:
     """Return the animated scene as the bytes of a ``.glb`` file.
 
@@ -72,13 +79,14 @@ def glb_bytes(
         body: The body model that the parameters belong to.
         surface: The scene's surface; without it the scene is its points.
         with_points: Write the points beside the surface.
+        people_colors: Colors per vertex of those who do not wear the color of their identity.
     """
     gltf = GltfWriter("Human3R")
     shots_s = reconstruction.shot_starts_s
     gltf.asset["extras"] = {"fps": reconstruction.fps, "up": "+y", "unit": "metre", "shots_s": shots_s}
     world = gltf.add_node(name="world", **_rigid(reconstruction.T_gravity_world))
     clock = _Clock(gltf, reconstruction.time_s - reconstruction.time_s[0] if reconstruction.num_frames else np.zeros(0))
-    _add_people(gltf, world, clock, reconstruction, body)
+    _add_people(gltf, world, clock, reconstruction, body, people_colors or {})
     if reconstruction.num_frames:
         _add_camera(gltf, world, clock, reconstruction)
     for sheet in surface:
@@ -110,7 +118,14 @@ def _rigid(T: np.ndarray) -> dict[str, Any]:
     return {"rotation": Rotation.from_matrix(T[:3, :3]).as_quat().tolist(), "translation": T[:3, 3].tolist()}
 
 
-def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Reconstruction, body: SmplxBody) -> None:
+def _add_people(
+    gltf: GltfWriter,
+    world: int,
+    clock: _Clock,
+    reconstruction: Reconstruction,
+    body: SmplxBody,
+    people_colors: PeopleColors,
+) -> None:
     seen = [track for track in reconstruction.tracks if len(track.frames)]
     if not seen:
         return
@@ -129,7 +144,10 @@ def _add_people(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
         extras = {"frames": track.frames.tolist(), "foot_contact": contact.tolist()}
         figure = gltf.add_node(world, name=f"person_{track.track_id}", extras=extras)
         joints = _add_skeleton(gltf, figure, clock, motion, skin)
-        mesh = _add_person_mesh(gltf, motion, corrections, skin, shared, indices)
+        own = dict(shared)
+        if track.track_id in people_colors:
+            own["COLOR_0"] = gltf.add_array(linear_rgba(people_colors[track.track_id]), ARRAY_BUFFER, normalized=True)
+        mesh = _add_person_mesh(gltf, motion, corrections, skin, own, indices)
         node = gltf.add_node(name=f"person_{track.track_id}_mesh", mesh=mesh, skin=_add_skin(gltf, motion, joints))
         if corrections.weights.shape[1]:
             gltf.animate(node, "weights", clock.keys(motion.frames), corrections.weights.reshape(-1))
@@ -203,10 +221,10 @@ def _add_person_mesh(
     motion: PersonMotion,
     corrections: Corrections,
     skin: Skin,
-    shared: dict[str, int],
+    attributes: dict[str, int],
     indices: int,
 ) -> int:
-    color = np.array(person_color(motion.track_id)) / 255
+    color = np.array((255, 255, 255) if "COLOR_0" in attributes else person_color(motion.track_id)) / 255
     material = gltf.add(
         "materials",
         name=f"person_{motion.track_id}",
@@ -221,7 +239,7 @@ def _add_person_mesh(
         "attributes": {
             "POSITION": gltf.add_array(vertices, ARRAY_BUFFER, bounds=True),
             "NORMAL": gltf.add_array(vertex_normals(vertices, skin.faces), ARRAY_BUFFER),
-            **shared,
+            **attributes,
         },
         "indices": indices,
         "material": material,

@@ -51,17 +51,23 @@ def add_sheet(gltf: GltfWriter, sheet: Sheet) -> None:
     gltf.add_node(name=sheet.name, mesh=mesh, translation=centroid.tolist())
 
 
+def linear_rgba(colors_srgb: np.ndarray) -> np.ndarray:
+    """Return ``n 4`` uint16 linear colors (8 bits would band in the dark) of ``n 3`` uint8."""
+    one = np.iinfo(np.uint16).max
+    rgba = np.full((len(colors_srgb), 4), one, dtype=np.uint16)
+    rgba[:, :3] = np.round(srgb_to_linear(colors_srgb / 255) * one)
+    return rgba
+
+
 def add_points(gltf: GltfWriter, reconstruction: Reconstruction) -> None:
-    """Add the fused points around their centroid, with linear colors in 16 bits (8 would band in the dark)."""
+    """Add the fused points around their centroid, with their colors."""
     points, colors = thinned_points(reconstruction)
     centroid = points.mean(axis=0, dtype=np.float64)
     positions = (points - centroid).astype(np.float32)
-    rgba = np.full((len(positions), 4), np.iinfo(np.uint16).max, dtype=np.uint16)
-    rgba[:, :3] = np.round(srgb_to_linear(colors / 255) * np.iinfo(np.uint16).max)
     primitive = {
         "attributes": {
             "POSITION": gltf.add_array(positions, ARRAY_BUFFER, bounds=True),
-            "COLOR_0": gltf.add_array(rgba, ARRAY_BUFFER, normalized=True),
+            "COLOR_0": gltf.add_array(linear_rgba(colors), ARRAY_BUFFER, normalized=True),
         },
         "material": unlit_material(gltf, "scene_points", (1.0, 1.0, 1.0)),
         "mode": POINTS,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from human3r.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     import numpy as np
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from human3r.exporting.viewer.live import LiveScene
     from human3r.records import FramePrediction
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.sheets import Sheet
+    from human3r.surface.sheets import LazySurface
 
 
 MAX_LIVE_FRAMES = 3000
@@ -88,7 +87,7 @@ class PlayerPage:
         body: The body model that the parameters are for.
         port: Loopback port; 0 is any free one.
         moments: ``moments.bin`` of the same result, or None.
-        surface: The scene's surface; without it the scene is its points.
+        surface: The scene's surface, with the clip's colors of people; without it the scene is its points.
 
     Raises:
         InputError: The port is taken.
@@ -100,12 +99,17 @@ class PlayerPage:
         body: SmplxBody,
         port: int = 0,
         moments: Path | None = None,
-        surface: Sequence[Sheet] = (),
+        surface: LazySurface | None = None,
     ) -> None:
         from human3r.exporting.viewer.recording import html_page, player_scene
 
         points = moments.read_bytes() if moments is not None else None
-        scene = player_scene(reconstruction, body, surface=surface)
+        scene = player_scene(
+            reconstruction,
+            body,
+            surface=surface.sheets if surface is not None else (),
+            people_colors=surface.people_colors if surface is not None else None,
+        )
         self._page = _Served(html_page(scene, moments=points).encode(), port)
 
     @property

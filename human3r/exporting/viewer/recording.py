@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.people_colors import PeopleColors
     from human3r.surface.sheets import Sheet
 
 PLAYER_SCENE_NAME = "player.viser"
@@ -74,9 +75,11 @@ def write_player_scene(
     *,
     clip: Path | None = None,
     surface: Sequence[Sheet] = (),
+    people_colors: PeopleColors | None = None,
 ) -> None:
     """Write the scene of our player, whole or not at all; with the clip, the cameras show its pictures."""
-    write_bytes(path, player_scene(reconstruction, body, clip=clip, surface=surface))
+    scene = player_scene(reconstruction, body, clip=clip, surface=surface, people_colors=people_colors)
+    write_bytes(path, scene)
 
 
 def write_html(
@@ -87,6 +90,8 @@ def write_html(
     clip: Path | None = None,
     moments: Path | None = None,
     surface: Sequence[Sheet] = (),
+    people_colors: PeopleColors | None = None,
+    people_wear: str = "identity",
 ) -> None:
     """Write the self-contained page, whole or not at all.
 
@@ -97,9 +102,14 @@ def write_html(
         clip: The source clip, for the cameras' pictures.
         moments: A ``moments.bin`` of the same run, embedded if it is given.
         surface: The scene's surface; without it the scene is its points.
+        people_colors: The clip's colors of people, which the player offers.
+        people_wear: What they wear at first; see ``ExportSource``.
     """
     fitting = coarsened(moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if moments is not None else None
-    write_text(path, html_page(player_scene(reconstruction, body, clip=clip, surface=surface), moments=fitting))
+    scene = player_scene(
+        reconstruction, body, clip=clip, surface=surface, people_colors=people_colors, people_wear=people_wear
+    )
+    write_text(path, html_page(scene, moments=fitting))
 
 
 def html_page(scene: bytes, *, moments: bytes | None = None) -> str:
@@ -130,11 +140,21 @@ def record(
 
 
 def player_scene(
-    reconstruction: Reconstruction, body: SmplxBody, *, clip: Path | None = None, surface: Sequence[Sheet] = ()
+    reconstruction: Reconstruction,
+    body: SmplxBody,
+    *,
+    clip: Path | None = None,
+    surface: Sequence[Sheet] = (),
+    people_colors: PeopleColors | None = None,
+    people_wear: str = "identity",
 ) -> bytes:
     """Return what does not move as a recording without duration, with the motion tape in its last message."""
     with _built(reconstruction, body, clip, surface) as (server, facts, frames):
         recorder = viser_scene.Recorder(server)
+        shown = {track for frame in frames for track in frame.bodies}
+        worn = {track: colors for track, colors in (people_colors or {}).items() if track in shown}
+        facts["people_colors"] = {track: base64.b64encode(colors).decode("ascii") for track, colors in worn.items()}
+        facts["people_wear"] = people_wear
         send_chunk(recorder.send, TapeWriter().chunk(frames, facts | _lengths(reconstruction, body)))
         return recorder.finish()
 

@@ -16,6 +16,7 @@
     if (found.length) client().requestRender();
     else if (attempts > 0) setTimeout(() => changeMaterials(name, isMeant, changes, attempts - 1), 100);
   }
+  const toLinear = (byte) => (byte <= 10 ? byte / 3294.6 : ((byte / 255 + 0.055) / 1.055) ** 2.4);
 
   h3r.client = {
     get isReady() { return Boolean(client() && client().cameraControl); },
@@ -33,6 +34,22 @@
     // Draw a line on the floor over the unevenness of the ground.
     lift(name) {
       changeMaterials(name, ({ type }) => type === "LineMaterial", { polygonOffset: true, polygonOffsetUnits: -LIFT_UNITS });
+    },
+
+    // Color a body vertex by vertex with sRGB bytes; null: with one color again. It loads in its own time.
+    dress(name, colors, color, attempts = 600) {
+      let isThere = false;
+      const node = client().nodeRefFromName[name];
+      if (node) node.traverse(({ isSkinnedMesh, geometry, material }) => {
+        if (!isSkinnedMesh || (colors && 3 * geometry.attributes.position.count !== colors.length)) return;
+        const { constructor: Attribute } = geometry.attributes.position;
+        if (colors) geometry.setAttribute("color", new Attribute(Float32Array.from(colors, toLinear), 3));
+        material.vertexColors = Boolean(colors);
+        if (colors) material.color.set("white"); else material.color.setRGB(...color.map(toLinear));
+        material.needsUpdate = isThere = true;
+      });
+      if (isThere) client().requestRender();
+      else if (attempts > 0) setTimeout(() => h3r.client.dress(name, colors, color, attempts - 1), 100);
     },
 
     // Stand at a position and look at a point; coordinates are the scene's.

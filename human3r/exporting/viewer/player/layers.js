@@ -36,6 +36,11 @@
       if (this.hasSurface) this.stage.setVisible("/floor", false);
       this._toggle(layers, "Floor", (isOn) => this.stage.setVisible("/floor", isOn), !this.hasSurface);
       this.trails = true;
+      if (Object.keys(player.scene.people_colors || {}).length) {
+        const wearsClip = player.scene.people_wear === "clip";
+        this._toggle(layers, "Clip's colors", (isOn) => this._dress(isOn), wearsClip);
+        if (wearsClip) this._dress(true);
+      }
       player.measure.build(panel);
       if (player.scene.point_bands.length || this.hasSurface || player.isLive || h3r.Moments.areThere()) this._buildScene(panel);
       this.grow();
@@ -82,6 +87,14 @@
       const { surface, shots_s } = this.player.scene;
       const isNow = (name) => shots_s.length < 2 || name.includes(`scene_${this.shot}_`);
       for (const name of surface) this.stage.setVisible(name, this.isSurfaceSeen && isNow(name));
+    }
+
+    // People in the colors that the clip shows, or in those of their identities.
+    _dress(isOn) {
+      for (const { id, color } of this.player.scene.people) {
+        const colors = this.player.scene.people_colors[id];
+        if (colors) h3r.client.dress(`/people/person_${id}/body`, isOn ? h3r.bytes(colors) : null, color);
+      }
     }
 
     _resize() {

@@ -16,10 +16,12 @@
     h3r.player = new h3r.Player(tape);
   }
 
+  h3r.bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+
   // viser runs this call as a message of the scene, in order with the others.
   h3r.take = function (base64) {
     const isFirst = tape.scene === null;
-    tape.append(Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)));
+    tape.append(h3r.bytes(base64));
     if (isFirst) setTimeout(open, 0);
     else if (h3r.player) h3r.player.grow();
   };
