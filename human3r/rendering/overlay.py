@@ -168,7 +168,7 @@ def vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return (0.25 + 0.4 * facing + 0.55 * key).astype(np.float32)
 
 
-def scale_intrinsics(K: np.ndarray, from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
+def scale_intrinsics(K: np.ndarray, from_size: tuple[float, float], to_size: tuple[int, int]) -> np.ndarray:
     """Convert ``K`` from one image size (height, width) to another, pixel centers at whole numbers."""
     scaled = np.array(K, dtype=np.float64)
     for axis, ratio in ((0, to_size[1] / from_size[1]), (1, to_size[0] / from_size[0])):

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
-CUT_DEPTH = 0.06
+CUT_DEPTH = 0.03
 """Relative depth step between the corners of a cell that separates two surfaces."""
 _TILE = 32
 """Side of the largest triangles, cells."""
@@ -23,6 +26,8 @@ _DEPTH_TOLERANCE = 0.004
 """Largest error of a triangle's depth, relative."""
 _TEXTURE_TOLERANCE_PX = 1.0
 """Largest error of a triangle's texture, pixels of the source."""
+_MIN_SCRAP = 3e-4
+"""Of the map: smaller pieces, which hang in the air, are left out."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,18 @@ def triangulate(
     is_cut = is_known & (far > limit.reshape(-1)[smallest].max(axis=1) * near)
     faces = np.concatenate([corners, smallest[is_known & ~is_cut]])
     return _assembled(z.reshape(-1), faces, smallest[is_cut], far[is_cut], padded_shape[1])
+
+
+def _without_scraps(row: np.ndarray, column: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return the triangles of pieces that cover enough of the map."""
+    if len(faces) == 0:
+        return faces
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    edges = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(len(row), len(row)))
+    piece = connected_components(edges, directed=False)[1][faces[:, 0]]
+    sides = np.stack([row, column], axis=1)[faces[:, 1:]] - np.stack([row, column], axis=1)[faces[:, :1]]
+    area = np.bincount(piece, np.abs(np.linalg.det(sides.astype(np.float64))) / 2)
+    return faces[area[piece] >= _MIN_SCRAP * np.ptp(row) * np.ptp(column)]
 
 
 @lru_cache(maxsize=4)
@@ -128,8 +145,6 @@ def _errors(z: np.ndarray, limit: np.ndarray, levels: list[np.ndarray], cell_px:
 
 def _near_outlines(z: np.ndarray, limit: np.ndarray) -> np.ndarray:
     """Return ``h w`` bool: a vertex or one of its neighbors is unknown, or the depth steps between them."""
-    from scipy.ndimage import maximum_filter, minimum_filter
-
     near, far = minimum_filter(z, 3, mode="nearest"), maximum_filter(z, 3, mode="nearest")
     return maximum_filter(far > limit * near, 3)
 
@@ -170,4 +185,5 @@ def _assembled(z: np.ndarray, faces: np.ndarray, cut: np.ndarray, far: np.ndarra
     low, high = _extremes(depths, joined)
     joined = joined[(np.arange(len(joined)) < len(faces)) | (high <= (1 + 2 * CUT_DEPTH) * low)]
     row, column = np.divmod(everything, width)
+    joined = _without_scraps(row, column, joined)
     return GridMesh(row, column, *np.divmod(colored, width), depths, joined[:, ::-1].astype(np.int32))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from human3r.geometry.fusion import dilate
+from human3r.geometry.fusion import connected_parts, dilate
 from human3r.surface.flatness import sloping
 
-_STEP = 0.04
-"""Relative depth step from which on a pixel lies on an outline, where networks interpolate."""
+_STEPS = ((1, 0.04), (3, 0.06), (6, 0.08))
+"""(Distance in pixels, relative depth step across it) from which on pixels lie on an outline, where networks
+interpolate: sharply, or as a ramp."""
 _MARGIN_PX = 2
 """Pixels this close to an outline are decided by their color."""
-_REACH_PX = 4
+_REACH_PX = 6
 """Depths up to this far from them are tried."""
+_MIN_PIECE = 5e-4
+"""Pieces between outlines that cover less of the image are part of what is beside them."""
 _COLOR_SIGMA = 14.0
 """Difference of colors (0 to 255) that counts as much as ``_REACH_SIGMA_PX``."""
 _REACH_SIGMA_PX = 1.6
@@ -32,7 +35,8 @@ def sharpened(depth: np.ndarray, picture: np.ndarray, factor: int) -> np.ndarray
     height, width = depth.shape
     is_known = depth > 0
     is_blurred = _steps(depth)
-    is_solid = is_known & ~is_blurred
+    pieces = connected_parts(is_known & ~is_blurred)
+    is_solid = (np.bincount(pieces.reshape(-1)) >= _MIN_PIECE * pieces.size)[pieces] & (pieces > 0)
     size = (factor * width, factor * height)
     disparity = np.where(is_solid, 1 / np.where(is_known, depth, 1), 0).astype(np.float32)
     weight = _resized(is_solid.astype(np.float32), size)
@@ -48,12 +52,16 @@ def sharpened(depth: np.ndarray, picture: np.ndarray, factor: int) -> np.ndarray
 def _steps(depth: np.ndarray) -> np.ndarray:
     """Return ``h w`` bool: known pixels between which and a known neighbor the depth steps."""
     is_step = np.zeros(depth.shape, dtype=bool)
-    limit = _STEP + sloping(depth)
-    for values, allowed, marks in ((depth, limit, is_step), (depth.T, limit.T, is_step.T)):
-        near, far = np.minimum(values[1:], values[:-1]), np.maximum(values[1:], values[:-1])
-        is_edge = (near > 0) & (far - near > near * np.maximum(allowed[1:], allowed[:-1]))
-        marks[1:] |= is_edge
-        marks[:-1] |= is_edge
+    slope = sloping(depth)
+    for values, slopes, marks in ((depth, slope, is_step), (depth.T, slope.T, is_step.T)):
+        for distance, step in _STEPS:
+            ahead, behind = values[distance:], values[:-distance]
+            near, far = np.minimum(ahead, behind), np.maximum(ahead, behind)
+            allowed = step + distance * np.maximum(slopes[distance:], slopes[:-distance])
+            is_edge = (near > 0) & (far - near > near * allowed)
+            # Of a ramp, what is between its ends; both sides of a sharp step.
+            for offset in (0, 1) if distance == 1 else range(1, distance):
+                marks[offset : offset + len(is_edge)] |= is_edge
     return is_step
 
 

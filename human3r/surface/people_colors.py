@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
 from scipy.sparse import coo_matrix, csr_matrix, diags
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from human3r.geometry.mesh import vertex_normals
 from human3r.geometry.rigid import inverse_transform_points
@@ -141,7 +141,7 @@ class _Mesh:
     @classmethod
     def of(cls, body: SmplxBody) -> _Mesh:
         template, faces = body.template.cpu().numpy(), body.faces.cpu().numpy()
-        mirrored = cKDTree(template).query(template * (-1, 1, 1))[1]
+        mirrored = KDTree(template).query(template * (-1, 1, 1))[1]
         pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
         edges = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(template),) * 2)
         return cls(mirrored, ((edges + edges.T).sign() + diags(np.ones(len(template)))).tocsr())
@@ -165,7 +165,7 @@ class _Mesh:
             color, is_known = np.where(is_new[:, None], spread, color), is_known | is_new
         # Parts of the mesh that nothing joins to the rest, such as eyes.
         color[~is_known] = np.median(color[is_known], axis=0)
-        degree = self.neighbors.sum(axis=1).A1[:, None]
+        degree = np.asarray(self.neighbors.sum(axis=1)).reshape(-1, 1)
         for _ in range(_SMOOTHING_STEPS):
             color = (self.neighbors @ color) / degree
         return np.round(color).clip(0, 255).astype(np.uint8)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_opening
 
 from human3r.geometry.fusion import connected_parts, dilate
 from human3r.geometry.rigid import transform_points
@@ -33,10 +34,12 @@ _RESOLUTIONS = ((2, 1, 1.0), (1, 1, 1.0), (1, 1, 2.0), (1, 2, 1.0), (1, 2, 2.0),
 """(Refinement of the network's grid, step between the cells that are used, factor on tolerances), tried in turn."""
 _MAX_SHARPENED = 3
 """With more keyframes none is meshed more finely than the network's grid."""
-_MIN_ISLAND = 4e-4
+_MIN_ISLAND = 1.5e-3
 """Pieces that cover less of the image than this are left out."""
-_AGREES = 0.9
-"""A surface at this fraction of a point's depth or behind it shows the point, or empty space instead of it."""
+_MIN_WIDTH_PX = 5
+"""What is narrower, such as fringes between people's outlines, is left out."""
+_SAME_SURFACE = 0.1
+"""Two parts show the same surface where their depths differ by less than this fraction."""
 _TIE = 0.97
 """Of two sheets that see a point from distances with a ratio this close to 1, the earlier one keeps it."""
 _SEAM_PX = 2
@@ -132,7 +135,10 @@ def sheets_of(
 ) -> list[Sheet]:
     """Build the sheets of parts, each without what a better one shows; with ``only``, that of one part at most."""
     wanted = range(len(parts)) if only is None else (only,)
-    shown = {index: _without_islands(_without_better(parts, index)) for index in wanted}
+    shown = {index: _without_better(parts, index) for index in wanted}
+    if only is None and len(parts) > 1:
+        shown = _without_gaps(parts, shown)
+    shown = {index: _without_islands(depth) for index, depth in shown.items()}
     kept = [index for index, depth in shown.items() if depth.any()]
     meshes, shapes = _meshes([parts[index] for index in kept], [shown[index] for index in kept], max_triangles)
     pixels = sum(parts[index].picture[..., 0].size for index in kept)
@@ -178,20 +184,44 @@ def _without_better(parts: Sequence[Part], index: int) -> np.ndarray:
     for other_index, other in enumerate(parts):
         if other_index == index or other.shot != part.shot:
             continue
-        row, column, z = other.lens.project(points, other.depth.shape)
-        row, column = np.round(row), np.round(column)
-        height, width = other.depth.shape
-        is_inside = (z > 0) & (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        there = other.depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
+        z, there = _seen_by(other, other.depth, points)
         is_nearer = z < own * (1 / _TIE if other_index < index else _TIE)
-        is_better |= is_inside & is_nearer & (there > _AGREES * z)
+        is_better |= is_nearer & (np.abs(there - z) < _SAME_SURFACE * z)
     is_left = is_known.copy()
     is_left[is_known] = ~is_better
-    return np.where(dilate(is_left, _SEAM_PX), part.depth, 0)
+    return np.where(is_left, part.depth, 0)
+
+
+def _without_gaps(parts: Sequence[Part], shown: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Return the depths that are shown, with those given back that no part has kept, and a seam to overlap."""
+    kept = dict(shown)
+    for index, depth in shown.items():
+        part = parts[index]
+        is_left_out = (part.depth > 0) & (depth == 0)
+        points = part.lens.points(part.depth)[is_left_out]
+        is_lost = np.ones(len(points), dtype=bool)
+        for other_index, other_depth in kept.items():
+            if other_index != index and parts[other_index].shot == part.shot:
+                z, there = _seen_by(parts[other_index], other_depth, points)
+                is_lost &= np.abs(there - z) >= _SAME_SURFACE * z
+        is_kept = depth > 0
+        is_kept[is_left_out] = is_lost
+        kept[index] = np.where(is_kept, part.depth, 0)
+    return {index: np.where(dilate(depth > 0, _SEAM_PX), parts[index].depth, 0) for index, depth in kept.items()}
+
+
+def _seen_by(part: Part, depth: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for ``n`` points their depth before a part's camera, infinite outside of its view, and its own there."""
+    row, column, z = part.lens.project(points, depth.shape)
+    row, column = np.round(row), np.round(column)
+    is_inside = (z > 0) & (row >= 0) & (row < depth.shape[0]) & (column >= 0) & (column < depth.shape[1])
+    there = depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
+    return np.where(is_inside, z, np.inf), there
 
 
 def _without_islands(depth: np.ndarray) -> np.ndarray:
-    pieces = connected_parts(depth > 0)
+    pieces = connected_parts(binary_opening(np.pad(depth > 0, _MIN_WIDTH_PX, "edge"), np.ones([_MIN_WIDTH_PX] * 2)))
+    pieces = pieces[_MIN_WIDTH_PX:-_MIN_WIDTH_PX, _MIN_WIDTH_PX:-_MIN_WIDTH_PX]
     is_large = np.bincount(pieces.reshape(-1)) >= _MIN_ISLAND * pieces.size
     is_large[0] = False
     return np.where(is_large[pieces], depth, 0)

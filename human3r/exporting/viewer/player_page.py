@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from human3r.errors import InputError
 
 if TYPE_CHECKING:
-
     import numpy as np
 
     from human3r.bodies import SmplxBody

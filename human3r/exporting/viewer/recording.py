@@ -152,8 +152,11 @@ def player_scene(
     with _built(reconstruction, body, clip, surface) as (server, facts, frames):
         recorder = viser_scene.Recorder(server)
         shown = {track for frame in frames for track in frame.bodies}
-        worn = {track: colors for track, colors in (people_colors or {}).items() if track in shown}
-        facts["people_colors"] = {track: base64.b64encode(colors).decode("ascii") for track, colors in worn.items()}
+        facts["people_colors"] = {
+            track: base64.b64encode(colors.tobytes()).decode("ascii")
+            for track, colors in (people_colors or {}).items()
+            if track in shown
+        }
         facts["people_wear"] = people_wear
         send_chunk(recorder.send, TapeWriter().chunk(frames, facts | _lengths(reconstruction, body)))
         return recorder.finish()
