@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,16 @@ FOR_PROGRAMS = (
     MANIFEST_NAME,
 )
 """Written before the API returns a result."""
-ON_DEMAND = (*(name for name, item in _FORMATS.items() if not item.needs), MANIFEST_NAME, EVERYTHING)
+ON_DEMAND = (*(name for name, item in _FORMATS.items() if item.needs != "clip"), MANIFEST_NAME, EVERYTHING)
 """Written on request: they need the arrays only."""
+FLIGHT = "scene_flythrough.mp4"
+"""Takes up to a minute: it has progress, can be stopped, and is packed with everything only where it is there."""
 FIRST = "scene.glb"
 BUTTONS = {
     FIRST: "Blender, Unity, the web",
     "reconstruction.npz": "arrays for Python",
     "overlay.mp4": "the clip with bodies",
+    FLIGHT: "a moving picture to share",
     "scene.html": "this viewer, offline",
     EVERYTHING: "all files",
 }
@@ -52,14 +56,24 @@ DESCRIPTIONS = {name: item.description for name, item in _FORMATS.items()} | {
 }
 
 
-def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Path | None, folder: RunFolder) -> bool:
-    """Write one file of a result into its folder; False when it needs the clip and there is none."""
+def write_download(
+    name: str,
+    result: Reconstruction,
+    body: SmplxBody,
+    clip: Path | None,
+    folder: RunFolder,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> bool:
+    """Write one file of a result into its folder; False when it needs the clip and there is none.
+
+    ``progress`` follows what takes long, as (steps done, steps in all); an exception ends the work without a file.
+    """
     path = folder.path / name
     if name == MANIFEST_NAME:
         write_manifest(folder.path, [file for file in folder.finished_files() if file.name != name])
     elif name == EVERYTHING:
         for other in ON_DEMAND[:-1]:
-            if folder.file(other) is None or other == MANIFEST_NAME:
+            if (other != FLIGHT and folder.file(other) is None) or other == MANIFEST_NAME:
                 write_download(other, result, body, clip, folder)
         write_zip(
             path, [file for file in folder.finished_files() if file.name not in (name, *_PLAYER_FILES)], folder.path
@@ -71,5 +85,5 @@ def write_download(name: str, result: Reconstruction, body: SmplxBody, clip: Pat
         return False
     else:
         moments, keyframes = folder.path / MOMENTS_NAME, folder.path / KEYFRAMES_NAME
-        export(result, path, body=body, clip=clip, moments=moments, keyframes=keyframes)
+        export(result, path, body=body, clip=clip, moments=moments, keyframes=keyframes, progress=progress)
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,9 +141,16 @@ class Engine:
         human3r.save_keyframes(folder.path / human3r.KEYFRAMES_NAME, views, result, keyframes.people_colors())
         return result
 
-    def export(self, result: Reconstruction, clip: Path | None, folder: RunFolder, name: str) -> bool:
-        """Write one file of a result; False when it needs the clip and there is none."""
-        return write_download(name, result, self._model(None).body, clip, folder)
+    def export(
+        self,
+        result: Reconstruction,
+        clip: Path | None,
+        folder: RunFolder,
+        name: str,
+        progress: Callable[[int, int], object] = lambda done, total: None,
+    ) -> bool:
+        """Write one file of a result; see ``write_download``."""
+        return write_download(name, result, self._model(None).body, clip, folder, progress)
 
     @property
     def model(self) -> LoadedModel:

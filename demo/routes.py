@@ -33,14 +33,19 @@ _MEDIA_TYPES = {
     ".mp4": "video/mp4",
     ".png": "image/png",
     ".jpg": "image/jpeg",
+    ".usdz": "model/vnd.usdz+zip",
 }
 _HEADERS = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
-_INLINE = (".mp4", ".viser", ".jpg", ".png")
+_INLINE = (".mp4", ".viser", ".jpg", ".png", ".glb", ".usdz")
 _RECORDING = ("playbackPath", f"../{human3r.PLAYER_SCENE_NAME}")
 _VIEW_PARAMETER = re.compile(
     r"(moments|darkMode|fixedDpr|hideViserLogo|initialCamera(Position|LookAt|Up|Fov|Near|Far))=[\d.,+-]*"
 )
 """Query parameters of the viewer that load nothing."""
+
+
+_WATCH_S = 0.3
+"""Between looks at whether a visitor still waits."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,14 @@ class Site:
     """Return the address of the socket of the live viewer with a token."""
     health: Callable[[], dict[str, object]]
     """Facts for ``/healthz``: no token, no user data."""
-    make: Callable[[RunFolder, str], None]
-    """Write a file that is created on demand into its folder; does nothing for unknown names."""
+    make: Callable[[RunFolder, str, Callable[[int, int], object]], None]
+    """Write a file that is created on demand into its folder; does nothing for unknown names. The last argument follows
+    the work, and ends it by raising ``Cancelled``."""
 
 
 def build_routes(site: Site) -> list[BaseRoute]:
     """Return the routes for ``launch(app_kwargs={"routes": ...})``."""
+    works: dict[tuple[str, str], _Work] = {}
     exporting = asyncio.Lock()  # requests wait here instead of occupying the server's few threads
 
     async def health(_: Request) -> Response:
@@ -77,9 +84,12 @@ def build_routes(site: Site) -> list[BaseRoute]:
         folder, name = site.store.get(request.path_params["token"]), request.path_params["name"]
         if folder is None:
             return _gone()
+        if "progress" in request.query_params:
+            work = works.get((folder.token, name))
+            return JSONResponse({"done": work.done, "total": work.total} if work is not None else {}, headers=_HEADERS)
         if folder.file(name) is None:
             async with exporting:
-                await run_in_threadpool(site.make, folder, name)
+                await _made(request, site, folder, name, works)
         path = folder.file(name)
         if path is None:
             return _gone()
@@ -102,6 +112,35 @@ def build_routes(site: Site) -> list[BaseRoute]:
         Route("/viewer/{token}/{name}", file),
         Route("/viewer/{rest:path}", lambda _: _gone()),
     ]
+
+
+@dataclass
+class _Work:
+    """A file that is being written for a visitor who waits."""
+
+    done: int = 0
+    total: int = 0
+    is_stopped: bool = False
+
+    def follow(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+        if self.is_stopped:
+            raise human3r.Cancelled(done)
+
+
+async def _made(
+    request: Request, site: Site, folder: RunFolder, name: str, works: dict[tuple[str, str], _Work]
+) -> None:
+    """Write a file on demand, unless the visitor goes away."""
+    work = works[folder.token, name] = _Work()
+    writing = asyncio.ensure_future(run_in_threadpool(site.make, folder, name, work.follow))
+    try:
+        while not (await asyncio.wait([writing], timeout=_WATCH_S))[0]:
+            work.is_stopped = await request.is_disconnected()
+        with contextlib.suppress(human3r.Cancelled):
+            await writing
+    finally:
+        del works[folder.token, name]
 
 
 def _is_safe(request: Request, recording: tuple[str, str] | None) -> bool:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -39,7 +40,7 @@ from demo.zero_gpu import find_spaces
 
 _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "page" / "static"
-_SCRIPTS = ("page.js", "live.js")
+_SCRIPTS = ("page.js", "ar.js", "live.js")
 _FONT = ["Inter", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
@@ -80,15 +81,15 @@ class Demo:
         active, waiting = self.jobs.counts()
         return {"status": "ok", **self.engine.describe(), "active_jobs": active, "queued_jobs": waiting}
 
-    def make(self, folder: RunFolder, name: str) -> None:
-        """Write a download of a finished result on request."""
+    def make(self, folder: RunFolder, name: str, progress: Callable[[int, int], object]) -> None:
+        """Write a download of a finished result on request; ``progress`` follows it and may raise ``Cancelled``."""
         if name not in ON_DEMAND or (arrays := folder.file("reconstruction.npz")) is None:
             return
         # One at a time: an export needs the memory of a whole result.
         with self._export_lock, self.store.in_use(folder.token):
             if folder.file(name) is None:
                 result = human3r.Reconstruction.load(arrays)
-                self.engine.export(result, self.gallery.clip_of(folder), folder, name)
+                self.engine.export(result, self.gallery.clip_of(folder), folder, name, progress)
 
     def _live_url(self, token: str) -> str | None:
         return self.runs.live_url(token) or self.live.live_url(token)

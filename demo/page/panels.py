@@ -10,10 +10,11 @@ import base64
 import io
 from html import escape
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 
-from demo.downloads import BUTTONS, DESCRIPTIONS, FIRST, ON_DEMAND
+from demo.downloads import BUTTONS, DESCRIPTIONS, FIRST, FLIGHT, ON_DEMAND
 from demo.page import messages
 from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 _LOGO = (
     '<svg class="h3-mark" viewBox="0 0 32 32" aria-hidden="true"><circle cx="16" cy="7.2" r="4.2"/>'
     '<path d="M16 13c-5 0-8 3.2-8 7.6V27h4.4v-6.2M16 13c5 0 8 3.2 8 7.6V27h-4.4v-6.2"/><path d="M3 30h26"/></svg>'
+)
+_AR_PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#3d5af1" stroke-width="1.8">'
+    '<path d="M12 7l5 2.8v5.6L12 18.2l-5-2.8V9.8zM7 9.8l5 2.8 5-2.8M12 12.6v5.6"/>'
+    '<path d="M3 7V3h4M17 3h4v4M21 17v4h-4M7 21H3v-4"/>'
+    "</svg>"
 )
 _EMPTY_PICTURE = (
     '<svg class="h3-ghost" viewBox="0 0 220 120" aria-hidden="true"><path d="M10 104h200M34 92h152M58 80h104M110 80v34'
@@ -186,6 +193,7 @@ def result(outcome: Outcome, address: str | None = None, *, is_own: bool = False
     buttons = "".join(
         f"<li>{_download(token, name, is_first=name == FIRST)}</li>" for name in BUTTONS if name in offered
     )
+    buttons += _ar(token)
     others = [name for name in DESCRIPTIONS if name in offered and name not in BUTTONS]
     more = "".join(f"<dt>{_download(token, name)}</dt><dd>{escape(DESCRIPTIONS[name])}</dd>" for name in others)
     hints = (messages.blender(outcome.fps),) if outcome.frames > 1 else ()
@@ -202,10 +210,19 @@ def result(outcome: Outcome, address: str | None = None, *, is_own: bool = False
     )
 
 
+def _ar(token: str) -> str:
+    """Return the link that puts a result into the room; the page's script shows it on phones that can."""
+    usdz = ' data-usdz="scene.usdz"' if "scene.usdz" in ON_DEMAND else ""
+    # Quick Look takes a link only if all it holds is a picture.
+    picture = f'<img src="data:image/svg+xml,{quote(_AR_PICTURE)}" alt="{messages.AR}" width="24" height="24">'
+    return f'<li hidden><a rel="ar" data-h3="ar" data-folder="./viewer/{token}/"{usdz}>{picture}</a></li>'
+
+
 def _download(token: str, name: str, *, is_first: bool = False) -> str:
     kind = ' class="h3-first"' if is_first else ""
     use = f"<small>{BUTTONS[name]}</small>" if name in BUTTONS else ""
+    action = "slow" if name == FLIGHT else "download"
     return (
-        f'<a{kind} data-h3="download" href="./viewer/{token}/{escape(name)}?download=1" download="{escape(name)}" '
+        f'<a{kind} data-h3="{action}" href="./viewer/{token}/{escape(name)}?download=1" download="{escape(name)}" '
         f'title="{escape(DESCRIPTIONS[name])}">{escape(name)}{use}</a>'
     )

@@ -74,7 +74,14 @@ def export(options: argparse.Namespace) -> int:
         "people_wear": options.people_colors,
     }
     if formats is None:
-        print(export(result, options.output, **given))
+        with tqdm(unit="frame", file=sys.stderr, disable=wanted != ["fly_through"]) as bar:
+
+            def follow(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            path = export(result, options.output, **given, progress=follow)
+        print(path)
         return 0
     folder = options.path if options.path.is_dir() else options.path.parent
     extends = options.output.resolve() == folder.resolve()

@@ -133,6 +133,7 @@ def export(
     keyframes: LazySurface | Path | None = None,
     with_points: bool = False,
     people_wear: PeopleWear = "identity",
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Path:
     """Write one file in the format that the end of its name selects; its folder is made if necessary.
 
@@ -145,6 +146,7 @@ def export(
         keyframes: ``surface.npz`` of the same run, or the surface; ignored where it is another run's.
         with_points: Show the points beside the surface.
         people_wear: Colors of people in the scene: of their identities, or of the clip where they were kept.
+        progress: Follows formats that take long; see ``ExportSource``.
 
     Raises:
         InputError: No format has this ending, the format needs the clip and none is given, or the parameters belong to
@@ -161,6 +163,7 @@ def export(
         _surface_of(keyframes, reconstruction),
         with_points,
         people_wear,
+        progress,
     )
     selected = format_of(path)
     selected.check(source)

@@ -51,6 +51,8 @@ class ExportSource:
     """Show the points beside the surface."""
     people_wear: PeopleWear = "identity"
     """Colors of people: one for each identity, or those of the clip where they were kept."""
+    progress: Callable[[int, int], object] = lambda done, total: None
+    """Follows formats that take long, as (steps done, steps in all); an exception ends the work without a file."""
 
     @property
     def people_colors(self) -> PeopleColors:
@@ -83,7 +85,7 @@ class ExportFormat:
     """Writes the file, or the several files of the format into a folder."""
     is_default: bool = False
     """Written by ``reconstruct`` unless formats are named."""
-    needs: Literal["", "clip"] = ""
+    needs: Literal["", "clip", "surface"] = ""
     """What must be given beside the reconstruction and its body."""
     extra: tuple[str, str] | None = None
     """Module of an optional package without which it cannot be written, and the extra of human3r that installs it."""
@@ -139,6 +141,9 @@ class ExportFormat:
         """Raise ``InputError`` if something that the format needs is not given."""
         if self.needs == "clip" and source.clip is None:
             raise InputError(f"The format {self.name} needs the source clip.", f"Give the clip, or omit {self.name}.")
+        if self.needs == "surface" and (source.surface is None or source.surface.is_empty):
+            message = f"The format {self.name} needs the scene's surface, which was not kept."
+            raise InputError(message, f"Give the clip, or omit {self.name}.")
         self.check_installed()
 
     def check_installed(self) -> None:
@@ -211,6 +216,12 @@ def _write_glb(source: ExportSource, path: Path) -> None:
     )
 
 
+def _write_fly_through(source: ExportSource, path: Path) -> None:
+    from human3r.exporting.fly_through import write_fly_through
+
+    write_fly_through(source.reconstruction, path, source.body, source.sheets, source.worn_colors, source.progress)
+
+
 def _write_obj(source: ExportSource, path: Path) -> None:
     write_obj(source.reconstruction, path, source.body, source.sheets)
 
@@ -250,6 +261,14 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat("json", "cameras.json", "path and intrinsics of every frame", _arrays(write_cameras_json), _DEFAULT),
     ExportFormat("ply", "points.ply", "the scene points without people", _arrays(write_ply), _DEFAULT),
     ExportFormat("mp4", "overlay.mp4", "the clip with its people drawn in", _write_overlay, _DEFAULT, "clip"),
+    ExportFormat(
+        "fly_through",
+        "scene_flythrough.mp4",
+        "ten seconds of the scene and its people from a camera that swings around them",
+        _write_fly_through,
+        needs="surface",
+        endings=("_flythrough.mp4",),
+    ),
     ExportFormat("gif", "overlay.gif", "the same as a small animation", _write_overlay, needs="clip"),
     ExportFormat(
         "png", "overlay.png", "the same as a still, of a frame with the most people", _write_overlay, False, "clip"
@@ -269,7 +288,7 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
 """Every format, in writing order: a crash in a later one leaves the arrays."""
 FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
 """Their names."""
-SURFACE_FORMATS = frozenset({"glb", "static_glb", "obj", "usdz", "rrd", "viser", "html"})
+SURFACE_FORMATS = frozenset({"fly_through", "glb", "static_glb", "obj", "usdz", "rrd", "viser", "html"})
 """Those that show the scene's surface."""
 DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
 """What ``reconstruct`` writes unless formats are named."""

@@ -141,7 +141,7 @@ class _Mesh:
     @classmethod
     def of(cls, body: SmplxBody) -> _Mesh:
         template, faces = body.template.cpu().numpy(), body.faces.cpu().numpy()
-        mirrored = KDTree(template).query(template * (-1, 1, 1))[1]
+        mirrored = np.asarray(KDTree(template).query(template * (-1, 1, 1))[1])
         pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
         edges = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(template),) * 2)
         return cls(mirrored, ((edges + edges.T).sign() + diags(np.ones(len(template)))).tocsr())

@@ -210,12 +210,37 @@
       if (navigator.clipboard) navigator.clipboard.writeText(address).then(done, () => window.prompt("Link", address));
       else window.prompt("Link", address);
     }
+    if (button.dataset.h3 === "slow") {
+      event.preventDefault();
+      makeSlowly(button);
+    }
     if (button.dataset.h3 === "download") {
       // Files are written on request; the browser shows no progress until then.
       button.setAttribute("aria-busy", "true");
       fetch(button.href, { method: "HEAD" }).catch(() => null).finally(() => button.removeAttribute("aria-busy"));
     }
   });
+
+  // A download that takes long says how far it is; a second click stops it.
+  const making = new Map();
+  function makeSlowly(link) {
+    if (making.has(link)) { making.get(link).abort(); return; }
+    const stop = new AbortController(), before = [...link.childNodes];
+    making.set(link, stop);
+    link.setAttribute("aria-busy", "true");
+    link.textContent = "Stop";
+    const look = setInterval(() => fetch(link.href + "&progress=1").then((answer) => answer.json())
+      .then(({ done, total }) => { if (total && making.has(link)) link.textContent = `${Math.round(100 * done / total)} % · Stop`; })
+      .catch(() => null), 700);
+    fetch(link.href, { method: "HEAD", signal: stop.signal })
+      .then((answer) => { if (answer.ok) window.location.assign(link.href); }).catch(() => null)
+      .finally(() => {
+        clearInterval(look);
+        making.delete(link);
+        link.removeAttribute("aria-busy");
+        link.replaceChildren(...before);
+      });
+  }
 
   // Space plays and pauses, the arrows step one frame, unless the focused element uses these keys.
   document.addEventListener("keydown", (event) => {

@@ -124,7 +124,9 @@ class FakeEngine:
     def preview(self, prediction: object) -> np.ndarray:
         return np.zeros((6, 8, 3), dtype=np.uint8)
 
-    def export(self, result: Reconstruction, clip: Path | None, folder: RunFolder, name: str) -> bool:
+    def export(
+        self, result: Reconstruction, clip: Path | None, folder: RunFolder, name: str, progress: object = None
+    ) -> bool:
         self.exported.append(name)
         (folder.path / name).write_bytes(name.encode())
         return True

@@ -41,7 +41,7 @@ class TinyEngine:
     def open_live(self) -> TinyLiveScene:
         return TinyLiveScene()
 
-    def export(self, result, clip, folder, name: str) -> bool:
+    def export(self, result, clip, folder, name: str, progress: object = None) -> bool:
         assert clip.is_file()
         (folder.path / name).write_bytes(b"file")
         return True

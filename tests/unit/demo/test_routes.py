@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import websockets
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -18,7 +21,12 @@ from demo.storage import ResultStore, RunFolder
 RECORDING = "playbackPath=../player.viser"
 
 
-def _make(folder: RunFolder, name: str) -> None:
+def _make(folder: RunFolder, name: str, progress: Callable[[int, int], object]) -> None:
+    if name == "scene_flythrough.mp4":
+        # Goes on until somebody stops it.
+        for _ in range(600):
+            progress(1, 4)
+            time.sleep(0.05)
     if name == "scene.glb":
         (folder.path / name).write_bytes(b"glTF")
 
@@ -91,6 +99,38 @@ def test_a_file_is_made_when_somebody_asks_for_it(client: TestClient, store: Res
 
     assert answer.content == b"glTF"
     assert answer.headers["content-type"] == "model/gltf-binary"
+
+
+def test_a_slow_file_says_how_far_it_is_and_ends_when_its_visitor_goes(
+    store: ResultStore, live: dict[str, str]
+) -> None:
+    folder = store.open("someone")
+    site = Site(store, live.get, dict, _make)
+    route = next(each for each in build_routes(site) if each.path == "/viewer/{token}/{name}")
+
+    async def follow() -> tuple[bytes, int]:
+        is_gone = asyncio.Event()
+
+        async def receive() -> dict[str, object]:
+            await is_gone.wait()
+            return {"type": "http.disconnect"}
+
+        def request(query: bytes) -> Request:
+            path = {"token": folder.token, "name": "scene_flythrough.mp4"}
+            scope = {"type": "http", "method": "GET", "query_string": query, "path_params": path, "headers": []}
+            return Request(scope, receive)
+
+        waiting = asyncio.ensure_future(route.endpoint(request(b"download=1")))
+        answers = []
+        while not answers or b"total" not in answers[-1]:
+            await asyncio.sleep(0.02)
+            answers.append((await route.endpoint(request(b"progress=1"))).body)
+        is_gone.set()
+        return answers[-1], (await waiting).status_code
+
+    progress, status = asyncio.run(follow())
+    assert json.loads(progress) == {"done": 1, "total": 4}
+    assert status == 404
 
 
 def test_the_overlay_video_can_be_read_in_parts(client: TestClient, store: ResultStore) -> None:
