@@ -36,7 +36,7 @@ FOR_PROGRAMS = (
     MANIFEST_NAME,
 )
 """Written before the API returns a result."""
-ON_DEMAND = (*(name for name, item in _FORMATS.items() if item.needs != "clip"), MANIFEST_NAME, EVERYTHING)
+ON_DEMAND = (*(name for name, item in _FORMATS.items() if not item.needs), MANIFEST_NAME, EVERYTHING)
 """Written on request: they need the arrays only."""
 FLIGHT = "scene_flythrough.mp4"
 """Takes up to a minute: it has progress, can be stopped, and is packed with everything only where it is there."""

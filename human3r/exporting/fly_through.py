@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
+from human3r.exporting.scene_points import thinned_points
 from human3r.geometry.rigid import transform_points
 from human3r.palette import person_color
 from human3r.rendering.scene_picture import ShadedMesh, TexturedMesh, draw_scene
@@ -45,6 +46,8 @@ _FOV_RAD = 0.75
 """Vertical field of view at least: as much as the clip shows, and a little more."""
 _WIDER = 1.1
 _MIN_DISTANCE_M, _MIN_HEIGHT_M = 2.5, 0.3
+_POINT_SHARE = 0.003
+"""Half the side of a point's square over its distance, in scenes without a surface."""
 QUALITY = 23
 
 Progress = Callable[[int, int], object]
@@ -113,7 +116,10 @@ class _Scene:
 
     @cached_property
     def _meshes(self) -> list[tuple[int, TexturedMesh]]:
-        """Shot and mesh of every sheet."""
+        """Shot and mesh of every sheet; without a surface, the points of all shots as flat squares."""
+        if not self.surface:
+            shots = np.unique(self.reconstruction.shot).tolist()
+            return [(shot, self._squares()) for shot in shots if len(self.reconstruction.points_world)]
         return [
             (
                 int(sheet.name.split("_")[1]),
@@ -143,14 +149,37 @@ class _Scene:
                 [np.interp(frames, frames[is_known], target[is_known, axis]) for axis in range(3)], axis=1
             )
         else:
-            distance = np.median(np.linalg.norm(self.surface[0].vertices - self._cameras[0, :3, 3], axis=1))
-            target = transform_points(self._cameras, np.array([[0, 0, float(distance)]]))[:, 0]
+            target = self._cameras[:, :3, 3] + self._scene_distance_m * self._cameras[:, :3, 2]
         sigma = max(_PATH_SIGMA_S * result.fps, 1e-3)
         eye, look_at = (
             np.concatenate([gaussian_filter1d(path[rows], sigma, axis=0, mode="nearest") for rows in self._shots])
             for path in (self._cameras[:, :3, 3], target)
         )
         return eye, look_at
+
+    @property
+    def _scene_distance_m(self) -> float:
+        """Of the middle of the scene from the first camera."""
+        if not self._meshes:
+            return _MIN_DISTANCE_M
+        return float(np.median(np.linalg.norm(self._meshes[0][1].vertices - self._cameras[0, :3, 3], axis=1)))
+
+    def _squares(self) -> TexturedMesh:
+        """Return the scene's points as squares that face the first camera."""
+        points, colors = thinned_points(self.reconstruction)
+        right, down, _ = self._cameras[0, :3, :3].T
+        half = _POINT_SHARE * np.linalg.norm(points - self._cameras[0, :3, 3], axis=1)[:, None, None]
+        corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])[:, :, None] * np.stack([right, down])
+        vertices = points[:, None] + half * corners.sum(axis=1)
+        faces = 4 * np.arange(len(points))[:, None, None] + np.array([[0, 1, 2], [0, 2, 3]])
+        side = int(np.ceil(np.sqrt(len(points))))
+        texture = np.zeros((side * side, 3), np.uint8)
+        texture[: len(points)] = colors
+        row, column = np.divmod(np.arange(len(points)), side)
+        uv = (np.stack([column, row], axis=1) + 0.5) / side
+        return TexturedMesh(
+            vertices.reshape(-1, 3), faces.reshape(-1, 3), uv.repeat(4, axis=0), texture.reshape(side, side, 3)
+        )
 
     @cached_property
     def _shots(self) -> list[np.ndarray]:

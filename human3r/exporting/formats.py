@@ -85,7 +85,7 @@ class ExportFormat:
     """Writes the file, or the several files of the format into a folder."""
     is_default: bool = False
     """Written by ``reconstruct`` unless formats are named."""
-    needs: Literal["", "clip", "surface"] = ""
+    needs: Literal["", "clip"] = ""
     """What must be given beside the reconstruction and its body."""
     extra: tuple[str, str] | None = None
     """Module of an optional package without which it cannot be written, and the extra of human3r that installs it."""
@@ -141,9 +141,6 @@ class ExportFormat:
         """Raise ``InputError`` if something that the format needs is not given."""
         if self.needs == "clip" and source.clip is None:
             raise InputError(f"The format {self.name} needs the source clip.", f"Give the clip, or omit {self.name}.")
-        if self.needs == "surface" and (source.surface is None or source.surface.is_empty):
-            message = f"The format {self.name} needs the scene's surface, which was not kept."
-            raise InputError(message, f"Give the clip, or omit {self.name}.")
         self.check_installed()
 
     def check_installed(self) -> None:
@@ -266,7 +263,6 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
         "scene_flythrough.mp4",
         "ten seconds of the scene and its people from a camera that swings around them",
         _write_fly_through,
-        needs="surface",
         endings=("_flythrough.mp4",),
     ),
     ExportFormat("gif", "overlay.gif", "the same as a small animation", _write_overlay, needs="clip"),

@@ -11,7 +11,7 @@ import pytest
 from synthetic_scene import keyframe_of, slanted_plane, walking_reconstruction
 
 from human3r.bodies import SmplxBody
-from human3r.errors import Cancelled, InputError
+from human3r.errors import Cancelled
 from human3r.exporting import fly_through
 from human3r.exporting.bundle import export
 from human3r.palette import person_color
@@ -72,6 +72,9 @@ def test_the_video_has_its_length(
     assert frames[0].shape == (720, 1280, 3)
 
 
-def test_without_a_surface_there_is_no_flight(walk: Reconstruction, small_body: SmplxBody, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="needs the scene's surface"):
-        export(walk, tmp_path / "a_flythrough.mp4", body=small_body)
+def test_without_a_surface_the_scene_is_its_points(walk: Reconstruction, small_body: SmplxBody) -> None:
+    with_points, without = (
+        next(fly_through.fly_through(result, small_body, [], {}, 1, (90, 160)))
+        for result in (walk, walking_reconstruction(small_body, num_frames=6, num_points=0))
+    )
+    assert (with_points != without).any(axis=-1).sum() > 100

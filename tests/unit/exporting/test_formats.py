@@ -16,13 +16,18 @@ from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody
 from human3r.commands.results import file_beside
 from human3r.errors import DiskFullError, InputError, ResourceError
-from human3r.exporting import EXPORT_FORMATS, check_formats, export, format_of, write_all
+from human3r.exporting import EXPORT_FORMATS, check_formats, export, fly_through, format_of, write_all
 from human3r.exporting.manifest import is_listed, remove_listed, write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
 FORMATS = [each.name for each in EXPORT_FORMATS if each.is_installed]
+
+
+@pytest.fixture(autouse=True)
+def _short_flights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fly_through, "DURATION_S", 0.2)
 
 
 @pytest.fixture
