@@ -77,7 +77,8 @@ def write_fly_through(
     """
     total = round(DURATION_S * FPS)
     with VideoWriter(path, FPS, QUALITY) as video:
-        for done, picture in enumerate(fly_through(reconstruction, body, surface, people_colors, total, SIZE), start=1):
+        pictures = fly_through(reconstruction, body, surface, people_colors, total, SIZE, DURATION_S)
+        for done, picture in enumerate(pictures, start=1):
             video.append(picture)
             progress(done, total)
 
@@ -89,9 +90,10 @@ def fly_through(
     people_colors: PeopleColors,
     num_frames: int,
     image_size: tuple[int, int],
+    duration_s: float,
 ) -> Iterator[np.ndarray]:
     """Yield the pictures ``H W 3`` uint8 of the whole flight, drawn a few ahead; see ``write_fly_through``."""
-    scene = _Scene(reconstruction, body, surface, people_colors, image_size)
+    scene = _Scene(reconstruction, body, surface, people_colors, image_size, duration_s)
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = deque()
         try:
@@ -113,6 +115,7 @@ class _Scene:
     surface: list[Sheet]
     people_colors: PeopleColors
     image_size: tuple[int, int]
+    duration_s: float
 
     @cached_property
     def _meshes(self) -> list[tuple[int, TexturedMesh]]:
@@ -191,7 +194,7 @@ class _Scene:
         """Return the picture at a share of the video's length."""
         result = self.reconstruction
         length_s = result.num_frames / result.fps
-        row = min(int(share * DURATION_S % length_s * result.fps), result.num_frames - 1)
+        row = min(int(share * self.duration_s % length_s * result.fps), result.num_frames - 1)
         shot = int(result.shot[row])
         T_camera_world = np.linalg.inv(self._camera(row, share))
         sheets = [mesh for number, mesh in self._meshes if number == shot]

@@ -35,7 +35,7 @@ def surface(walk: Reconstruction) -> LazySurface:
 def test_pictures_show_the_scene_and_people_in_their_colors(
     walk: Reconstruction, small_body: SmplxBody, surface: LazySurface
 ) -> None:
-    pictures = list(fly_through.fly_through(walk, small_body, surface.sheets, {}, 3, (90, 160)))
+    pictures = list(fly_through.fly_through(walk, small_body, surface.sheets, {}, 3, (90, 160), 0.5))
     assert [each.shape for each in pictures] == [(90, 160, 3)] * 3
     for picture in pictures:
         shown = (picture != BACKGROUND).any(axis=-1)
@@ -74,7 +74,7 @@ def test_the_video_has_its_length(
 
 def test_without_a_surface_the_scene_is_its_points(walk: Reconstruction, small_body: SmplxBody) -> None:
     with_points, without = (
-        next(fly_through.fly_through(result, small_body, [], {}, 1, (90, 160)))
+        next(fly_through.fly_through(result, small_body, [], {}, 1, (90, 160), 0.5))
         for result in (walk, walking_reconstruction(small_body, num_frames=6, num_points=0))
     )
     assert (with_points != without).any(axis=-1).sum() > 100
