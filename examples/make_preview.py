@@ -33,9 +33,8 @@ def main(slug: str) -> None:
     faces = body.faces.cpu().numpy()
     count = min(result.num_frames, MAX_FRAMES)
     size = SHARPER * HEIGHT_PX, SHARPER * VIEW_WIDTH_PX
-    views = fly_through(
-        result, body, surface.sheets, surface.people_colors, count, size, result.num_frames / result.fps
-    )
+    duration_s = (count - 1) / result.fps
+    views = fly_through(result, body, surface.sheets, surface.people_colors, count, size, duration_s)
     pictures = []
     for (row, frame), view in zip(processed_frames(result, HERE / f"{slug}.mp4"), views, strict=False):
         people = people_of_frame(result, row, body)

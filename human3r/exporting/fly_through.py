@@ -194,7 +194,7 @@ class _Scene:
         """Return the picture at a share of the video's length."""
         result = self.reconstruction
         length_s = result.num_frames / result.fps
-        row = min(int(share * self.duration_s % length_s * result.fps), result.num_frames - 1)
+        row = min(int(share * self.duration_s % length_s * result.fps + 1e-6), result.num_frames - 1)
         shot = int(result.shot[row])
         T_camera_world = np.linalg.inv(self._camera(row, share))
         sheets = [mesh for number, mesh in self._meshes if number == shot]
