@@ -1,11 +1,14 @@
 """One ``.bvh`` per person: body and fingers as a motion-capture skeleton, for tools that read nothing newer.
 
+Beside it, ``person_<id>.contacts.json`` has the probabilities that the feet touch the ground, for the same rows.
+
 Centimeters, y up, channels in Z X Y order as most readers expect; rows at a constant whole rate from the clip's time 0
 (``constant_rate``).
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from human3r.bodies import SmplxBody
+    from human3r.records import Track
     from human3r.results.reconstruction import Reconstruction
 
 _CM_PER_M = 100.0
@@ -28,7 +32,7 @@ _NO_PARENT = -2
 
 
 def write_bvh(reconstruction: Reconstruction, folder: Path, body: SmplxBody) -> list[Path]:
-    """Write ``person_<id>.bvh`` for every identity that was seen; return the paths."""
+    """Write ``person_<id>.bvh`` for every identity that was seen; return the paths of these files."""
     parents = np.array(body.parents)
     parents[list(_LEFT_OUT)] = _NO_PARENT
     paths = []
@@ -38,6 +42,7 @@ def write_bvh(reconstruction: Reconstruction, folder: Path, body: SmplxBody) -> 
         motion = build_motion(reconstruction, track, body)
         path = folder / f"person_{track.track_id}.bvh"
         write_text(path, bvh_text(motion, parents, reconstruction))
+        write_text(path.with_suffix(".contacts.json"), json.dumps(_contacts(motion, reconstruction, track)) + "\n")
         paths.append(path)
     return paths
 
@@ -57,6 +62,12 @@ def bvh_text(motion: PersonMotion, parents: np.ndarray, reconstruction: Reconstr
     rows = [" ".join(f"{value:.5f}" for value in row) for row in np.concatenate([root, angles], axis=1)]
     timing = f"MOTION\nFrames: {len(root)}\nFrame Time: {1 / clock.rate:.8f}\n"
     return "HIERARCHY\n" + "\n".join(hierarchy) + "\n" + timing + "\n".join(rows) + "\n"
+
+
+def _contacts(motion: PersonMotion, reconstruction: Reconstruction, track: Track) -> dict[str, object]:
+    clock = constant_rate(reconstruction.time_s, reconstruction.fps, motion.frames)
+    contact = clock.linear(reconstruction.contact_of(track.observations))
+    return {"rate": clock.rate, "columns": ["left_foot", "right_foot"], "foot_contact": contact.round(3).tolist()}
 
 
 def _hierarchy(joints: np.ndarray, parents: np.ndarray, order: list[int], joint: int = 0, depth: int = 0) -> list[str]:

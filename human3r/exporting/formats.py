@@ -131,11 +131,13 @@ class ExportFormat:
             elif path.suffix.lower() == self.main:
                 for file in files:
                     write_bytes(path if file.suffix == self.main else path.with_name(file.name), file.read_bytes())
-            elif len(files) == 1:
-                write_bytes(path, files[0].read_bytes())
             else:
-                message = f"A {path.suffix} file holds one person, and the reconstruction has {len(files)}."
-                raise InputError(message, f"Write {path.stem}_{self.file} instead.")
+                people = [file for file in files if file.suffix == path.suffix.lower()]
+                if len(people) != 1:
+                    message = f"A {path.suffix} file holds one person, and the reconstruction has {len(people)}."
+                    raise InputError(message, f"Write {path.stem}_{self.file} instead.")
+                for file in files:
+                    write_bytes(path.with_name(path.stem + file.name.removeprefix(people[0].stem)), file.read_bytes())
 
     def check(self, source: ExportSource) -> None:
         """Raise ``InputError`` if something that the format needs is not given."""

@@ -33,6 +33,10 @@ _REACH = 3.0
 _MAX_NEIGHBORS = 90
 """On either side; bounds the work on clips of very high frame rates."""
 _MIN_RUN = 3
+_SPREAD = 0.3
+"""Root mean square distance of joints from their mean, across the view, in sizes of a standing body."""
+_SHORT_SHARE = 1 / 3
+"""Of window and knee: over shorter times a single observation that is wrong still counts little."""
 _ROWS_AT_ONCE = 4096
 """Bodies that are posed together: bounds the memory of long clips."""
 
@@ -49,6 +53,8 @@ class OfflineSmoothingOptions:
     """Of the direction to the body."""
     distance_s: float = 0.2
     """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, but no pixel."""
+    max_growth: float = 0.003
+    """Radians by which smoothing the distance may move the joints of a body in its image: close people grow visibly."""
     rotation_knee: float = 0.5
     """Radians: an observation this far off the line has half the weight."""
     rotation_swift: float = 0.2
@@ -97,8 +103,7 @@ def smooth_tracks(
         rotations = _smooth(bones, time, options.rotation_s, knee, swift)
         orientation[rows] = _nearest_rotations(rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3))
         bearing[rows] = _smooth(bearing[rows, None], time, options.bearing_s, options.bearing_knee)[:, 0]
-        line = _smooth(log_distance[rows, None, None], time, options.distance_s, options.log_distance_knee)
-        log_distance[rows] = line[:, 0, 0]
+        log_distance[rows] = _smooth_distance(log_distance[rows], time, options)
     bearing /= np.linalg.norm(bearing, axis=1, keepdims=True)
     orientation = np.swapaxes(R_world_camera, 1, 2)[:, None] @ orientation
     bearing = np.einsum("nba,nb->na", R_world_camera, bearing)
@@ -115,6 +120,16 @@ def smooth_tracks(
         joints_world=np.concatenate([joints for _, joints in parts]),
         **{name: values.numpy() for name, values in vars(parameters).items()},
     )
+
+
+def _smooth_distance(log_distance: np.ndarray, time_s: np.ndarray, options: OfflineSmoothingOptions) -> np.ndarray:
+    """Smooth ``n`` logarithms of distances over sizes, as far as the image stays what it is over shorter times."""
+    values = log_distance[:, None, None]
+    line = _smooth(values, time_s, options.distance_s, options.log_distance_knee)[:, 0, 0]
+    window_s, knee = _SHORT_SHARE * options.distance_s, _SHORT_SHARE * options.log_distance_knee
+    short = _smooth(values, time_s, window_s, knee)[:, 0, 0]
+    limit = options.max_growth / _SPREAD * np.exp(short)
+    return np.clip(line, short - limit, short + limit)
 
 
 def _chord(angle: float) -> float:

@@ -99,6 +99,13 @@ def test_a_file_for_one_person_is_refused_where_there_are_two(
         export(walk, tmp_path / "walk.bvh", body=small_body)
 
 
+def test_the_contacts_of_one_person_lie_beside_its_bvh_file(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    export(walk.only(1), tmp_path / "walk.bvh", body=small_body)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["walk.bvh", "walk.contacts.json"]
+
+
 @pytest.mark.parametrize("given", ["npz, Static GLB ,ply", ["ply", "static-glb", "npz"], "npz,static_glb,ply,npz"])
 def test_formats_are_read_from_a_list_with_spaces(given: str | list[str]) -> None:
     assert check_formats(given) == ["npz", "static_glb", "ply"]

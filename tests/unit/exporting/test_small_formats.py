@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,19 @@ def test_bvh_joints_stand_where_the_body_put_them(tmp_path: Path, walk: Reconstr
     for name in ("left_wrist", "right_foot", "left_pinky3", "right_thumb2"):
         np.testing.assert_allclose(positions[names.index(name)], expected[JOINT_NAMES.index(name)], atol=0.05)
     assert len(names) == 22 + 30
+
+
+def test_foot_contacts_of_every_bvh_row_are_beside_it(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
+) -> None:
+    contact = np.linspace(0, 1, 2 * len(walk.person_frame), dtype=np.float32).reshape(-1, 2)
+    path = write_bvh(replace(walk, foot_contact=contact), tmp_path, small_body)[0]
+    document = json.loads(path.with_suffix(".contacts.json").read_text())
+    (frames,) = (line for line in path.read_text().splitlines() if line.startswith("Frames:"))
+    assert document["columns"] == ["left_foot", "right_foot"]
+    assert len(document["foot_contact"]) == int(frames.split()[1])
+    row = np.flatnonzero((walk.person_frame == 7) & (walk.person_track == 1))[0]
+    np.testing.assert_allclose(document["foot_contact"][7], contact[row], atol=1e-3)
 
 
 def play_bvh(text: str, frame: int) -> tuple[list[str], np.ndarray]:
