@@ -29,6 +29,8 @@ _BODY_WEIGHT = 8.0
 """Joints of trunk and arms count as so many: their errors are correlated."""
 _MAX_PIXELS = 4.0
 """A foot that would move farther than so many accepted pixels is not in contact there."""
+_MAX_SLIDE_M = 0.01
+"""Nor a foot that still slides so far from frame to frame."""
 _LOCK_SIGMA_M, _GROUND_SIGMA_M = 0.001, 0.015
 """Of a foot in contact from its place, and of the place's height over the ground."""
 _LEG_SIGMA_M, _BODY_SIGMA_M = 0.08, 0.1
@@ -40,7 +42,7 @@ _RATE_SIGMA, _ACCELERATION_SIGMA = 0.3, 2.0
 _MAX_SURFACE_M = 0.04
 """The ground follows the scene this far from the floor; beyond ``_OTHER_FLOOR_M`` it is another floor."""
 _OTHER_FLOOR_M = 0.25
-_NUM_STEPS = 3
+_NUM_STEPS, _NUM_PASSES = 3, 3
 _STEP_M = 0.005
 """Of the numeric derivatives of legs."""
 _TRUNK_AND_ARMS = [0, 3, 6, 9, *range(12, NUM_BODY_JOINTS)]
@@ -97,12 +99,20 @@ class _Stretch:
     """``n`` bool."""
 
     def without_false_contacts(self) -> _Stretch:
-        """Return the stretch without contacts that would move a foot too far in the image."""
-        shift, motion = self.solve()
-        moved = np.stack([shift + self._leg(side, motion[:, side])[1] for side in range(2)], axis=1)
-        pixels = np.linalg.norm(np.einsum("nsij,nsj->nsi", self.slopes[:, FEET], moved), axis=-1)
-        is_false = (pixels > _MAX_PIXELS) & (self.contact > IN_CONTACT)
-        return replace(self, contact=np.where(is_false, IN_CONTACT, self.contact)) if is_false.any() else self
+        """Return the stretch without contacts that would move a foot too far in the image, or that legs cannot hold."""
+        stretch = self
+        for _ in range(_NUM_PASSES):
+            shift, motion = stretch.solve()
+            moved = np.stack([shift + stretch._leg(side, motion[:, side])[1] for side in range(2)], axis=1)
+            pixels = np.linalg.norm(np.einsum("nsij,nsj->nsi", stretch.slopes[:, FEET], moved), axis=-1)
+            touches = stretch.contact > IN_CONTACT
+            is_false = touches & (pixels > _MAX_PIXELS)
+            step_m = np.linalg.norm(np.diff(stretch.joints[:, FEET] + moved, axis=0), axis=-1)
+            is_false[1:] |= touches[1:] & touches[:-1] & (step_m > _MAX_SLIDE_M)
+            if not is_false.any():
+                break
+            stretch = replace(stretch, contact=np.where(is_false, IN_CONTACT, stretch.contact))
+        return stretch
 
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the motion of the body ``n 3``, and of the feet relative to it ``n 2 3``."""

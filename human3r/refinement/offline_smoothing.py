@@ -129,7 +129,8 @@ def _smooth_distance(log_distance: np.ndarray, time_s: np.ndarray, options: Offl
     window_s, knee = _SHORT_SHARE * options.distance_s, _SHORT_SHARE * options.log_distance_knee
     short = _smooth(values, time_s, window_s, knee)[:, 0, 0]
     limit = options.max_growth / _SPREAD * np.exp(short)
-    return np.clip(line, short - limit, short + limit)
+    held = np.clip(line, short - limit, short + limit)
+    return _smooth(held[:, None, None], time_s, window_s, options.log_distance_knee)[:, 0, 0]
 
 
 def _chord(angle: float) -> float:

@@ -168,3 +168,11 @@ def test_bodies_posed_in_parts_are_the_same(body: SmplxBody, monkeypatch: pytest
     monkeypatch.setattr(module, "_ROWS_AT_ONCE", 7)
     parts = _smooth(table, body)
     assert all(np.allclose(values, getattr(whole, name), atol=1e-5) for name, values in vars(parts).items())
+
+
+def test_the_distance_of_close_people_is_smoothed_only_as_far_as_the_image_allows(body: SmplxBody) -> None:
+    depth = 1.5 + 0.15 * np.sin(2 * np.pi * np.arange(60) * _STEP_S)
+    smooth = _smooth(_table(depth, np.zeros(60)), body).joints_world[:, 15, 2]
+    far = _smooth(_table(10 * depth, np.zeros(60)), body).joints_world[:, 15, 2]
+    assert np.abs(smooth / depth - 1)[10:-10].max() < 0.05
+    assert np.abs(far / (10 * depth) - 1)[10:-10].max() > 0.06
