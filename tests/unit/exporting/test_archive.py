@@ -23,7 +23,7 @@ def _names(path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("bvh.zip", ["person_1.bvh", "person_2.bvh"]),
+        ("bvh.zip", [f"person_{track}.{ending}" for track in (1, 2) for ending in ("bvh", "contacts.json")]),
         ("walk_amass.zip", ["smplx_person_1.npz", "smplx_person_2.npz"]),
         ("colmap.zip", ["cameras.txt", "images.txt", "points3D.txt"]),
     ],
