@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 with suppress(ImportError):
-    import spaces  # noqa: F401 - on a Space with lent GPUs it patches torch and must be imported before it  # pyright: ignore[reportMissingImports]
+    import spaces  # noqa: F401 - on a Space with lent GPUs it patches torch and must be imported before it  # pyright: ignore[reportMissingImports, reportUnusedImport]
 
 from demo.settings import parse_settings
 

@@ -91,9 +91,10 @@ class Guard:
         if name in ("localhost", self._settings.host, *allowed) or "*" in allowed:
             return True
         try:
-            return ip_address(name) is not None  # names can be made to point here, addresses cannot
+            ip_address(name)
         except ValueError:
-            return False
+            return False  # a name, which others can point to this machine
+        return True
 
     def _count_upload(self, content_length: str, address: str) -> None:
         limit = self._settings.max_upload_mb * 1_000_000

@@ -29,7 +29,7 @@ _TIMEOUT_MS = 300_000
 def missing() -> str | None:
     """Return what is missing on this machine, or None when a browser can be opened."""
     try:
-        import playwright.sync_api  # noqa: F401
+        import playwright.sync_api  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError:
         return "playwright is not installed"
     return None if any(map(shutil.which, _NAMES)) else "there is no Chromium"

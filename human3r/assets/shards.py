@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -100,7 +101,7 @@ def _split(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     return groups
 
 
-def _read_index(folder: Path) -> dict[str, dict]:
+def _read_index(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         return json.loads((folder / _INDEX).read_text())
     except FileNotFoundError as error:

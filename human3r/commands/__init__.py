@@ -1,1 +1,1 @@
-"""What the commands of ``human3r.cli`` do; each module loads the rest of the program only when it runs."""
+"""The commands of ``human3r.cli``; heavy packages are imported only by the command that runs."""

@@ -18,17 +18,13 @@ def known_asset(name: str) -> Asset:
     Raises:
         InputError: There is no such model.
     """
-    return _named(name, list(ASSETS))
-
-
-def _named(name: str, names: list[str]) -> Asset:
     if name not in ASSETS:
-        raise InputError(f"The model {name!r} is unknown.", f"Choose {', '.join(names)}.")
+        raise InputError(f"The model {name!r} is unknown.", f"Choose {', '.join(ASSETS)}.")
     return ASSETS[name]
 
 
 def describe(asset: Asset) -> dict[str, object]:
-    """Return what is known about a model, and whether it is on this machine."""
+    """Return the facts about a model, and whether it is installed."""
     path = None if asset.is_embedded else find_weights(asset.name)
     pin = read_pin(weights_folder() / asset.file_name) if asset.file_name else None
     return {
@@ -73,7 +69,7 @@ def download(options: argparse.Namespace) -> int:
     from human3r.assets.conversion.convert import convert_checkpoint
     from human3r.assets.download import download_weights
 
-    asset = _named(options.name, [each.name for each in ASSETS.values() if not each.is_embedded])
+    asset = known_asset(options.name)
     if asset.is_embedded:
         print(f"{asset.name} needs no download.")
         return 0
@@ -81,7 +77,7 @@ def download(options: argparse.Namespace) -> int:
     path = download_weights(asset, options.revision)
     converted = path.with_name(f"{asset.name}.safetensors")
     if not converted.is_file() or converted.stat().st_mtime < path.stat().st_mtime:
-        print(f"{path}: complete, sha256 as stated. Converting ...", flush=True)
+        print(f"{path}: complete, sha256 verified. Converting ...", flush=True)
         convert_checkpoint(path, converted)
     print(f"{converted}: ready. The downloaded {path.name} is no longer needed.")
     return 0
@@ -111,11 +107,11 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def verify_asset(asset: Asset) -> dict[str, object]:
-    """Check a model's files.
+    """Verify a model's files.
 
     Raises:
         AssetMissingError: It is not on this machine.
-        AssetIntegrityError: A file is not the one that was published.
+        AssetIntegrityError: A file differs from the published one.
     """
     if asset.name == "compact":
         tensors = read_shards(COMPACT_FOLDER)

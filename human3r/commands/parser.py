@@ -1,22 +1,24 @@
-"""What can be written on the command line; ``run`` names the function of this package that does it."""
+"""The command line; ``run`` names the function of this package that executes a command."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TypeAlias
 
 from human3r import __version__
 
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _MODEL_HELP = "compact, a released name (see 'models list'), a .safetensors or .pth path, or auto (%(default)s)"
-_WEAR_HELP = "people wear a color each, or those that the clip shows (%(default)s)"
+_WEAR_HELP = "color people by identity, or as in the clip (%(default)s)"
 _POINTS_HELP = "show the scene's points beside its surface"
-_FORMATS_HELP = "comma-separated names such as npz,glb,mp4; an unknown name lists them all"
+_FORMATS_HELP = "comma-separated names such as npz,glb,mp4; an unknown name lists all"
 _BODY_HELP = "licensed SMPLX_NEUTRAL.npz (default: the embedded body)"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; ``run`` in its result names the function to call."""
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="human3r", description="People, scene and camera in 4D from one ordinary video.", allow_abbrev=False
     )
@@ -32,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: argparse._SubParsersAction, name: str, run: str, text: str) -> argparse.ArgumentParser:
+def _command(commands: _Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     parser.set_defaults(run=run)
     return parser
@@ -55,7 +57,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
 
 
-def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
+def _add_reconstruct(commands: _Commands) -> None:
     parser = _command(commands, "reconstruct", "run.reconstruct", "turn one clip into a 4D scene")
     parser.add_argument("clip", metavar="CLIP", help="video, GIF, image, folder of images or zip of images")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for the files (default: out/NAME)")
@@ -64,36 +66,40 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         "--keep-in",
         type=Path,
         metavar="DIR",
-        help="keep the run in this folder while it lasts: after a stop or a crash the same command goes on",
+        help="save the state of the run in this folder: after a stop or a crash the same command resumes it",
     )
     parser.add_argument(
-        "--snapshot-every", type=int, default=100, metavar="N", help="with --keep-in: frames lost at most (%(default)s)"
+        "--snapshot-every",
+        type=int,
+        default=100,
+        metavar="N",
+        help="with --keep-in: frames between two saves (%(default)s)",
     )
     _add_json(parser)
 
 
-def _add_batch(commands: argparse._SubParsersAction) -> None:
+def _add_batch(commands: _Commands) -> None:
     parser = _command(
         commands,
         "batch",
         "batch.command.batch",
-        "turn many clips into 4D scenes; the same command goes on after a stop",
+        "turn many clips into 4D scenes; the same command resumes after a stop",
     )
     parser.add_argument(
         "clips",
         metavar="CLIP",
         nargs="+",
-        help="a clip, a pattern such as 'shoot/**/*.mp4', a folder with clips below it, or an fsspec URL of these",
+        help="a clip, a pattern such as 'shoot/**/*.mp4', a folder to search, or an fsspec URL of these",
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="DIR",
         required=True,
-        help="path or fsspec URL: a folder per clip, and batch.json",
+        help="folder (path or fsspec URL) for a folder per clip, and batch.json",
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="clips at a time (default: as many as cores and free memory allow)"
+        "--workers", type=int, metavar="N", help="clips in parallel (default: as many as cores and free memory allow)"
     )
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="run on the Ray cluster at this address; 'local' starts one on this machine"
@@ -108,35 +114,33 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
     _add_device(parser)
     _add_precision(parser)
-    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="skip so many seconds")
-    parser.add_argument("--duration", type=float, metavar="S", help="use so many seconds")
-    parser.add_argument("--fps", type=float, metavar="F", help="use so many frames per second (default: all)")
-    parser.add_argument("--max-frames", type=int, metavar="N", help="use at most so many frames")
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="skip the first S seconds")
+    parser.add_argument("--duration", type=float, metavar="S", help="use only S seconds")
+    parser.add_argument("--fps", type=float, metavar="F", help="use only F frames per second (default: all)")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="use at most N frames")
     parser.add_argument(
         "--limit",
         action="append",
         default=[],
         metavar="NAME=NUMBER",
-        help="raise a limit on the clip, such as duration_s=200000; an unknown name lists them all",
+        help="raise a limit on the clip, for example duration_s=200000; an unknown name lists all",
     )
     parser.add_argument("--use-ttt3r", action="store_true", default=None, help="gate state updates, for long clips")
-    parser.add_argument("--reset-interval", type=int, metavar="N", help="restart the state every N frames; 0 never")
-    parser.add_argument(
-        "--no-cuts", dest="cuts", action="store_false", help="take the clip for one shot, whatever it shows"
-    )
+    parser.add_argument("--reset-interval", type=int, metavar="N", help="reset the state every N frames; 0: never")
+    parser.add_argument("--no-cuts", dest="cuts", action="store_false", help="treat the clip as one shot")
     parser.add_argument(
         "--rotate",
         type=int,
         default=0,
         choices=(0, 90, 180, 270),
-        help="turn the clip clockwise, degrees (%(default)s)",
+        help="rotate the clip clockwise, degrees (%(default)s)",
     )
-    parser.add_argument("--save-depth", action="store_true", help="keep a depth map per frame in reconstruction.npz")
+    parser.add_argument("--save-depth", action="store_true", help="store a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
     _add_people_colors(parser)
     parser.add_argument(
-        "--compile", action="store_true", help="compile a paper network: minutes, for long clips on a GPU"
+        "--compile", action="store_true", help="compile a network of the paper: takes minutes, for long clips on a GPU"
     )
 
 
@@ -144,25 +148,25 @@ def _add_people_colors(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people-colors", choices=("identity", "clip"), default="identity", help=_WEAR_HELP)
 
 
-def _add_live(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "live", "live.live", "follow a camera, a stream or a file at its own pace")
+def _add_live(commands: _Commands) -> None:
+    parser = _command(commands, "live", "live.live", "process a camera, a stream, or a file in real time")
     parser.add_argument(
         "source", metavar="SOURCE", help="a camera's number or device, an rtsp:// or http:// address, or a file"
     )
     parser.add_argument("-o", "--output", metavar="DIR", help="keep the result in this folder")
     parser.add_argument("--formats", metavar="LIST", help=f"with -o; {_FORMATS_HELP}")
     parser.add_argument("--no-view", dest="view", action="store_false", help="open no viewer")
-    parser.add_argument("--port", type=int, default=8080, help="of the viewer; 0 is any free one (%(default)s)")
-    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--port", type=int, default=8080, help="port of the viewer; 0: any free one (%(default)s)")
+    parser.add_argument("--duration", type=float, metavar="S", help="stop after S seconds")
     parser.add_argument(
         "--budget",
         type=float,
         default=80.0,
         metavar="MS",
-        help="time per frame above which crops of still people, then scene, surface and hands wait (%(default)s ms)",
+        help="time per frame above which crops of still people, then scene, surface and hands are skipped (%(default)s ms)",
     )
     parser.add_argument(
-        "--no-cuts", dest="cuts", action="store_false", help="take the stream for one shot, whatever it shows"
+        "--no-cuts", dest="cuts", action="store_false", help="treat the stream as one shot"
     )
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
@@ -171,15 +175,20 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
     _add_json(parser)
 
 
-def _add_result_commands(commands: argparse._SubParsersAction) -> None:
+def _add_result_commands(commands: _Commands) -> None:
     parser = _command(commands, "view", "results.view", "open a saved reconstruction in the live viewer")
     parser.add_argument("path", metavar="DIR_OR_NPZ", type=Path, help="folder of a reconstruction, or its npz")
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
-    parser.add_argument("--port", type=int, default=8080, help="port on this machine; 0 is any free one (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="local port; 0: any free one (%(default)s)")
     parser = _command(commands, "export", "results.export", "write a saved reconstruction in another format")
     parser.add_argument("path", metavar="NPZ", type=Path, help="folder of a reconstruction, or its npz")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, required=True, help="the ending is the format; or a folder"
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="file whose ending selects the format; a folder with --formats",
     )
     parser.add_argument("--formats", metavar="LIST", help=f"write these into the folder; {_FORMATS_HELP}")
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
@@ -188,81 +197,83 @@ def _add_result_commands(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
     _add_people_colors(parser)
-    parser.add_argument("--person", metavar="ID", type=int, help="this identity alone, without the scene")
+    parser.add_argument("--person", metavar="ID", type=int, help="only this identity, without the scene")
 
 
-def _add_models(commands: argparse._SubParsersAction) -> None:
+def _add_models(commands: _Commands) -> None:
     group = commands.add_parser("models", help="list, download, convert and verify weights", allow_abbrev=False)
     actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
-    _add_json(_command(actions, "list", "models.list_models", "what exists, its license, and whether it is here"))
-    parser = _command(actions, "download", "models.download", "fetch released weights from the hub")
-    parser.add_argument("name", metavar="NAME", help="one that 'models list' shows with an address")
-    parser.add_argument("--revision", metavar="COMMIT", help="commit of the hub repository, 40 hexadecimal digits")
-    parser = _command(actions, "convert", "models.convert", "turn a released .pth into .safetensors, strictly")
+    _add_json(_command(actions, "list", "models.list_models", "known models, their licenses, and which are installed"))
+    parser = _command(actions, "download", "models.download", "download released weights from the Hugging Face hub")
+    parser.add_argument("name", metavar="NAME", help="a model that 'models list' shows with a repository")
+    parser.add_argument("--revision", metavar="COMMIT", help="commit of the repository, 40 hexadecimal digits")
+    parser = _command(actions, "convert", "models.convert", "convert a released .pth to .safetensors")
     parser.add_argument("checkpoint", metavar="PTH", type=Path)
     parser.add_argument("-o", "--output", metavar="SAFETENSORS", type=Path, required=True)
-    parser = _command(actions, "verify", "models.verify", "check the files of a model against known hashes")
+    parser = _command(actions, "verify", "models.verify", "verify the files of a model")
     parser.add_argument("name", metavar="NAME")
     _add_json(parser)
 
 
-def _add_measuring(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "benchmark", "measure.benchmark", "measure speed and memory on this machine")
+def _add_measuring(commands: _Commands) -> None:
+    parser = _command(commands, "benchmark", "benchmark.benchmark", "measure speed and memory on this machine")
     parser.add_argument(
-        "--model", default="auto", help=f"{_MODEL_HELP}; names of the paper without weights run random ones"
+        "--model", default="auto", help=f"{_MODEL_HELP}; networks of the paper without weights run with random ones"
     )
     parser.add_argument("--frames", type=int, default=30, metavar="N", help="frames to time (%(default)s)")
-    parser.add_argument("--warmup", type=int, default=3, metavar="N", help="untimed frames before (%(default)s)")
+    parser.add_argument("--warmup", type=int, default=3, metavar="N", help="untimed frames at the start (%(default)s)")
     parser.add_argument("--size", default="640x360", metavar="WxH", help="size of the source frames (%(default)s)")
-    parser.add_argument("--clip", type=Path, metavar="CLIP", help="measure on a clip instead of on moving patterns")
-    parser.add_argument("--people", type=int, metavar="P", help="force so many people per frame (random weights only)")
+    parser.add_argument("--clip", type=Path, metavar="CLIP", help="measure on this clip instead of a generated pattern")
+    parser.add_argument("--people", type=int, metavar="P", help="detect P people per frame (random weights only)")
     parser.add_argument(
         "--against",
         choices=("plain", "reference"),
-        help="run a paper network, random weights, side by side with an fp32 one that computes everything: by the "
-        "formulas, or with fused attention as the released code has it",
+        help="compare a network of the paper, with random weights, with an fp32 one that computes everything: by plain "
+        "formulas, or with fused attention like the released code",
     )
-    parser.add_argument("--flops", action="store_true", help="print the table of operations per frame and part")
-    parser.add_argument(
-        "--table", type=Path, nargs="+", metavar="JSON", help="print files of former reports as a table in Markdown"
-    )
+    parser.add_argument("--flops", action="store_true", help="print the operations per frame and part")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="JSON", help="print saved reports as a Markdown table")
     _add_device(parser)
     _add_precision(parser)
     _add_json(parser)
 
 
-def _add_training(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "train", "learning.train", "train a part, or go on")
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="a .toml with its stage")
+def _add_training(commands: _Commands) -> None:
+    parser = _command(commands, "train", "training.train", "train a network, or resume")
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="a .toml of human3r/training/configs")
     parser.add_argument(
-        "--count", action="store_true", help="only print which parameters would be tuned and which not (stage paper)"
+        "--count", action="store_true", help="only print the numbers of trained and frozen parameters (stage paper)"
     )
-    parser = _command(commands, "evaluate", "evaluating.evaluate", "run one of the evaluations")
+    parser = _command(commands, "evaluate", "evaluate.evaluate", "run a benchmark")
     parser.add_argument(
         "benchmark",
         metavar="BENCHMARK",
         help="3dpw, emdb1, emdb2, rich, bedlam, sintel-depth, bonn, kitti, tum-depth, sintel-pose, tum-pose, scannet "
         "or synthetic",
     )
-    parser.add_argument("--data", metavar="DIR", type=Path, help="the data set in its public layout")
-    parser.add_argument("--miniature", action="store_true", help="try it on a few generated frames instead")
-    parser.add_argument("--bodies", metavar="DIR", type=Path, help="folder of licensed body files, where people count")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="the data set, in its public layout")
+    parser.add_argument("--miniature", action="store_true", help="use a few generated frames instead")
+    parser.add_argument(
+        "--bodies", metavar="DIR", type=Path, help="folder of the licensed body files, for benchmarks of people"
+    )
     parser.add_argument(
         "--reference",
         metavar="LIST",
-        help="known defects of the public evaluation to compute as well: all, or of gender-slot, spectral-matching, "
-        "adam-shift, rounded-means",
+        help="known defects of the public evaluation to reproduce as well: all, or names among gender-slot, "
+        "spectral-matching, adam-shift, rounded-means",
     )
     parser.add_argument("--report", action="store_true", help="also write report.html: tables, plots, worst frames")
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
     parser.add_argument("--body", type=Path, metavar="BODY", help=_BODY_HELP)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="results (default: evaluation/BENCHMARK_MODEL)")
-    parser.add_argument("--frames", type=int, metavar="N", help="frames per sequence instead of the standard number")
-    parser.add_argument("--max-sequences", type=int, metavar="N", help="only the first so many sequences")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the results (default: evaluation/BENCHMARK_MODEL)"
+    )
+    parser.add_argument("--frames", type=int, metavar="N", help="frames per sequence instead of the protocol's number")
+    parser.add_argument("--max-sequences", type=int, metavar="N", help="use only the first N sequences")
     _add_device(parser)
     _add_precision(parser)
     _add_json(parser)
     parser = commands.add_parser(
         "synth", help="render synthetic clips with exact truth ('synth --help' lists its options)", add_help=False
     )
-    parser.set_defaults(run="learning.synth")
+    parser.set_defaults(run="training.synth")

@@ -1,4 +1,4 @@
-"""``view`` and ``export``: what can be done with a saved reconstruction."""
+"""``view`` and ``export``: show or convert a saved reconstruction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -46,14 +46,14 @@ def load_result(path: Path) -> Reconstruction:
 
 
 def file_beside(path: Path, name: str) -> Path | None:
-    """Return a file of the same run beside a result if the folder's manifest lists both as they are."""
+    """Return another file of a result's run, if the manifest lists both with their current contents; else None."""
     result = _result_file(path)
     file = result.with_name(name)
     return file if is_listed(file) and is_listed(result) else None
 
 
 def export(options: argparse.Namespace) -> int:
-    """Run the command ``export``: one file by its ending, or with ``--formats`` several into a folder."""
+    """Run the command ``export``: one file, or with ``--formats`` several into a folder."""
     from human3r.exporting import check_formats, export, write_all
 
     formats = check_formats(options.formats) if options.formats else None
@@ -65,7 +65,7 @@ def export(options: argparse.Namespace) -> int:
     if is_alone:
         result = result.only(options.person)
         surface = LazySurface(result, people_colors=surface.people_colors)
-    given = {
+    given: dict[str, Any] = {
         "body": body,
         "clip": options.clip,
         "moments": None if is_alone else file_beside(options.path, MOMENTS_NAME),

@@ -1,4 +1,4 @@
-"""``reconstruct``: one clip to files, with a progress bar, and what there is when interrupted."""
+"""``reconstruct``: one clip to files, with a progress bar; an interrupted run writes the frames so far."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -24,25 +25,25 @@ from human3r.records import FramePrediction
 from human3r.video.probe import ClipInfo
 
 _INTERRUPTED = 130
-_NO_MOMENTS = "scene.html has no points of single moments: they are not kept with a run that is taken up."
+_NO_MOMENTS = "scene.html has no points of single frames: they are not saved with a run that is resumed."
 
 
 class Progress:
-    """A bar on standard error, and the wish to stop."""
+    """Progress bar on standard error, and the request to stop."""
 
     def __init__(self) -> None:
         self.is_stopped = False
         self.num_done_before = 0
-        """Frames that an earlier run did."""
-        self._bar: tqdm | None = None
+        """Frames done by earlier runs."""
+        self._bar: tqdm[NoReturn] | None = None
         self._interval_s = 0.1 if sys.stderr.isatty() else 1.0
 
     def start(self, info: ClipInfo, num_done: int) -> None:
-        """Show the bar, after the frames of an interrupted run; the clip's facts give its length."""
+        """Show the bar, which begins after the ``num_done`` frames of an interrupted run."""
         self.num_done_before = num_done
         self._bar = tqdm(
             total=info.num_selected,
-            initial=self.num_done_before,
+            initial=num_done,
             unit="frame",
             file=sys.stderr,
             mininterval=self._interval_s,
@@ -60,10 +61,10 @@ class Progress:
             self._bar.close()
 
     def stop(self, signal_number: int, frame: FrameType | None) -> None:
-        """Finish with what there is; a second interrupt ends the program."""
+        """Request to finish with the frames so far; a second interrupt ends the program."""
         self.is_stopped = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nhuman3r: stopping; writing what there is. Press Ctrl+C again to quit.", file=sys.stderr)
+        print("\nhuman3r: stopping; writing the frames so far. Press Ctrl+C again to quit.", file=sys.stderr)
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def reconstruct(options: argparse.Namespace) -> int:
     """Run the command."""
     started = time.perf_counter()
     settings = RunSettings.of(options)
-    # Wrong options are reported before a model is loaded.
+    # Invalid options fail before the model is loaded.
     formats = settings.wanted_formats()
     run_options = replace(settings.run_options(), keep_in=options.keep_in, snapshot_every=options.snapshot_every)
     clip = Path(options.clip)

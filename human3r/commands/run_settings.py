@@ -1,4 +1,4 @@
-"""The options that ``reconstruct`` and ``batch`` share, and one clip to files with them."""
+"""The options that ``reconstruct`` and ``batch`` share, and running one clip with them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from human3r.temporary import reclaim
 from human3r.video.limits import DEFAULT_LIMITS, raise_limits
 
 _MIN_FREE_BYTES = 50_000_000
-"""Of the output folder's disk before a run; the files of a short clip need about as much."""
+"""Free space of the output folder's disk, about what the files of a short clip need."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How clips are run, in the words of the command line: plain values that cross process borders as JSON."""
+    """Options of the command line under their names: plain values that are sent to workers as JSON."""
 
     model: str
     device: str
@@ -62,16 +62,16 @@ class RunSettings:
         return cls(**{each.name: getattr(options, each.name) for each in fields(cls)})
 
     def with_absolute_paths(self) -> RunSettings:
-        """Return settings that mean the same in every working folder."""
+        """Return settings that do not depend on the working folder."""
         model = str(Path(self.model).absolute()) if self.model.endswith(WEIGHT_SUFFIXES) else self.model
         return replace(self, model=model, body=None if self.body is None else str(Path(self.body).absolute()))
 
     def wanted_formats(self) -> list[str]:
-        """Return the names of the formats; raises ``InputError`` for one that does not exist."""
+        """Return the names of the formats; raises ``InputError`` for an unknown one."""
         return check_formats(self.formats or DEFAULT_FORMATS)
 
     def run_options(self) -> ReconstructOptions:
-        """Return the options of a run; raises ``InputError`` for a value that makes no sense."""
+        """Return the options of a run; raises ``InputError`` for an invalid value."""
         return ReconstructOptions(
             start_s=self.start,
             duration_s=self.duration,
@@ -86,7 +86,7 @@ class RunSettings:
         )
 
     def check(self) -> None:
-        """Raise ``InputError`` for a setting that no clip can be run with."""
+        """Raise ``InputError`` for an invalid setting."""
         self.wanted_formats()
         self.run_options()
 
@@ -97,7 +97,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """What one clip became."""
+    """Result of one clip."""
 
     result: Reconstruction
     files: list[Path]
@@ -117,7 +117,7 @@ def reconstruct_into(
     people_wear: PeopleWear = "identity",
     forward: Forward = forward,
 ) -> ClipFiles:
-    """Run one clip and write the wanted formats into a folder, in place of those that an earlier run left there.
+    """Run one clip and write the formats into a folder, replacing the files of an earlier run.
 
     Raises:
         Human3RError: See ``human3r.inference.pipeline.reconstruct`` and ``write_all``.
@@ -143,18 +143,18 @@ def reconstruct_into(
 
 
 def make_output_folder(folder: Path) -> Path:
-    """Return the folder for the files, which is there and can be written; tried before the first frame.
+    """Create the folder for the files, if necessary, and check that it can be written.
 
-    What a killed run left there is removed.
+    Temporary files of killed runs are removed.
 
     Raises:
-        InputError: It cannot be made or written, or is not a folder.
-        DiskFullError: Its disk has hardly any space.
+        InputError: It cannot be created or written.
+        DiskFullError: Its disk is nearly full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one.") from error
+        raise InputError(f"The folder {folder} cannot be created ({error.strerror}).", "Choose another one.") from error
     reclaim(folder)
     try:
         tempfile.TemporaryFile(dir=folder).close()
@@ -168,7 +168,7 @@ def make_output_folder(folder: Path) -> Path:
 
 
 def summarize(result: Reconstruction, model: LoadedModel, seconds: float) -> dict[str, object]:
-    """Return the plain numbers of a run; ``seconds`` is all of it, loading and writing included."""
+    """Return the figures of a run; ``seconds`` includes loading and writing."""
     return {
         "frames": result.num_frames,
         "people": len(result.track_id),

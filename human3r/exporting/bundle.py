@@ -189,5 +189,5 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one.") from error
+        raise InputError(f"The folder {folder} cannot be created ({error.strerror}).", "Choose another one.") from error
     reclaim(folder)

@@ -17,7 +17,7 @@ from human3r.errors import Cancelled, InputError
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.loading import load_model
 from human3r.inference.resume import ResumableRun
-from human3r.inference.stream import Ended, Forward, ForwardEvent, Opened, ReconstructOptions, Stepped, forward
+from human3r.inference.stream import Forward, ForwardEvent, Opened, ReconstructOptions, Stepped, forward
 from human3r.inference.threads import stage_threads
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import finish
@@ -153,7 +153,7 @@ class _Run:
                     sink.add(event.prediction)
                     if event.source is not None and isinstance(sink, SourceSink):
                         sink.add_source(event.source)
-            elif isinstance(event, Ended):
+            else:
                 self._warnings = event.warnings
                 return
             if self._control.should_stop():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import get_args
 
 import torch
 
@@ -26,7 +26,7 @@ class ComputePolicy:
     is_stored: bool = True
     """Weights are stored in that precision; otherwise autocast rounds them in every operator."""
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the network is called."""
         if self.precision != "bf16" or self.is_stored:
             return nullcontext()
@@ -63,4 +63,4 @@ def choose_policy(device: str, precision: str, profile: ModelProfile) -> Compute
         precision = "fp32"
     if precision == "mixed" and kind == "cuda":
         precision = "mixed16"
-    return ComputePolicy(torch.device(device), cast(Precision, precision), profile.stores_precision)
+    return ComputePolicy(torch.device(device), precision, profile.stores_precision)

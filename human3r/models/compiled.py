@@ -47,7 +47,7 @@ def compile_network(network: Human3R, image: Tensor, *, backend: str = "inductor
         message = " ".join(str(error).split())[:_MAX_MESSAGE_LENGTH]
         _LOG.warning("compilation failed, the network runs uncompiled: %s", message)
         for part in parts:
-            part._compiled_call_impl = None
+            part._compiled_call_impl = None  # pyright: ignore[reportPrivateUsage]
         return False
     return True
 

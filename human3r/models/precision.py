@@ -60,7 +60,7 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
         parameter.data = parameter.data.to(stored_precision(name, precision))
 
 
-def without_autocast(device: torch.device) -> AbstractContextManager:
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which operators on a device keep the types of their tensors."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()

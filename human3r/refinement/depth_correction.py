@@ -43,7 +43,7 @@ def depth_factor_of(
         rect_px: (x0, y0, x1, y1) of the source frame that the map covers, pixel edges.
     """
     shots = result.meta.get("shots")
-    number = 0 if result.shot is None else int(result.shot[row])
+    number = int(result.shot[row])
     scale = shots[number].get("scale") if isinstance(shots, Sequence) and number < len(shots) else None
     if not isinstance(scale, Mapping):
         return 1.0

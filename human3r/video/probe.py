@@ -52,7 +52,8 @@ class ClipInfo:
         """Read what ``to_dict`` wrote."""
         height, width = values["image_size"]
         warnings = tuple(str(text) for text in values.get("warnings", ()))
-        return cls(**{**values, "image_size": (int(height), int(width)), "warnings": warnings})
+        facts: dict[str, Any] = {**values, "image_size": (int(height), int(width)), "warnings": warnings}
+        return cls(**facts)
 
 
 def probe(path: str | Path, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:

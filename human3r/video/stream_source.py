@@ -85,7 +85,7 @@ class _ArrivalClock:
 
     def due_s(self, frame: av.VideoFrame) -> float:
         """Return when a frame that just arrived is due; waits for it."""
-        if frame.time is not None:
+        if frame.time is not None:  # pyright: ignore[reportUnnecessaryComparison] - PyAV declares it float
             elapsed_s, stamp_s = time.monotonic() - self._start_s, frame.time - self._start_stamp_s
             if not self._is_file and stamp_s - elapsed_s > _MAX_EARLY_S and elapsed_s < _JUDGED_S:
                 self._is_file = True

@@ -219,7 +219,7 @@ class VideoSource:
         if bad_packets:
             self.warnings.append(f"{bad_packets} damaged packets were skipped.")
 
-    def _number_of(self, packet: av.Packet, last: int) -> int | None:
+    def _number_of(self, packet: av.Packet[VideoStream], last: int) -> int | None:
         """Return which packet of the file this is, or None where it is behind ``last`` or not unique."""
         found = [
             number
@@ -301,7 +301,7 @@ def _preference(stream: VideoStream) -> tuple[bool, bool, bool, int, float]:
     return not disposition & _DEPENDENT, stream.frames != 1, is_default, context.width * context.height, length_s
 
 
-def _is_shown(packet: av.Packet, video: VideoStream) -> bool:
+def _is_shown(packet: av.Packet[VideoStream], video: VideoStream) -> bool:
     """Whether a packet holds a frame that is shown; edit lists discard some, and VP8 has frames only for reference."""
     if packet.size == 0 or packet.is_discard:
         return False

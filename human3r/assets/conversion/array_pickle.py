@@ -122,7 +122,8 @@ class _Plain:
                 return {key: self.convert(item) for key, item in make_dict(value.items).items()}
             case "copy_reg._reconstructor" | "copyreg._reconstructor":
                 return self._state_of(arguments[0], value)
-        return self._state_of(recipe, value)
+            case _:
+                return self._state_of(recipe, value)
 
     def _state_of(self, kind: object, value: Inert) -> Any:
         """Read a sparse matrix or a Chumpy constant from its attributes."""

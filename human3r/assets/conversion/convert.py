@@ -91,7 +91,7 @@ def _converted_copy(path: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskFullError(
-            f"The folder of converted weights cannot be made ({error.strerror}).", "Set HUMAN3R_HOME to a folder."
+            f"The folder of converted weights cannot be created ({error.strerror}).", "Set HUMAN3R_HOME to a folder."
         ) from error
     convert_checkpoint(path, copy)
     return copy

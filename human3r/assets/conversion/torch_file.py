@@ -132,7 +132,8 @@ def _rebuild(name: GlobalName, arguments: Any) -> object:
             return _stored_tensor(*arguments[:4])
         case "torch._utils._rebuild_parameter":
             return arguments[0]
-    return NotImplemented
+        case _:
+            return NotImplemented
 
 
 def _stored_tensor(reference: object, offset: object, shape: object, stride: object) -> StoredTensor:

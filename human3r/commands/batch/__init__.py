@@ -1,4 +1,4 @@
-"""``batch``: many clips, each in a process that it shares with no other one at the same time.
+"""``batch``: reconstruct many clips in parallel worker processes.
 
-A clip is a ``ClipTask``; ``tasks`` runs one, ``local`` and ``on_ray`` run all, ``report`` writes what became of them.
+A clip is a ``ClipTask``; ``tasks`` runs one, ``local`` and ``on_ray`` run all, ``report`` writes the outcome.
 """

@@ -1,4 +1,4 @@
-"""Which clips a batch has: files, patterns, and folders that are searched."""
+"""Find the clips of a batch: files, glob patterns, and folders, which are searched."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from human3r.commands.batch.places import Place
+from human3r.commands.batch.locations import Location
 from human3r.errors import InputError
 from human3r.exporting import MANIFEST_NAME
 from human3r.video.image_decoding import IMAGE_SUFFIXES
@@ -15,45 +15,45 @@ CLIP_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".flv", ".wmv", ".ogv",
     ".3gp", ".h264", ".h265", ".hevc", ".gif", ".zip",
 )  # fmt: skip
-"""Ends of names that make a file in a searched folder a clip; a file that is named itself may have any."""
+"""Suffixes of clips in a searched folder; a file given by name may have any suffix."""
 
 
-def find_clips(arguments: Sequence[str], output: Place) -> list[Place]:
+def find_clips(arguments: Sequence[str], output: Location) -> list[Location]:
     """Return the clips in the order of the arguments, each once.
 
-    A folder stands for every clip below it, and is itself a clip where it holds images and no clip; results of former
-    runs and the output folder are left out.
+    A folder is searched recursively; a folder of images without videos is one clip. Results of earlier runs and the
+    output folder are skipped.
 
     Args:
-        arguments: Paths or URLs of files and folders, and patterns of these with ``*``, ``?``, ``[...]`` and ``**``.
-            A path that does not exist is returned as it is.
-        output: Where the results go.
+        arguments: Paths, URLs and glob patterns (``*``, ``?``, ``[...]``, ``**``) of files and folders. A path that
+            does not exist is returned unchanged.
+        output: Folder of the results.
 
     Raises:
-        InputError: A pattern matches nothing, or there is no clip at all.
+        InputError: A pattern matches nothing, or no clip was found.
     """
-    found: dict[str, Place] = {}
+    found: dict[str, Location] = {}
     for argument in arguments:
-        for place in _matches(argument):
-            for clip in _clips_below(place, output) if place.files.isdir(place.path) else [place]:
+        for location in _matches(argument):
+            for clip in _clips_below(location, output) if location.files.isdir(location.path) else [location]:
                 found[clip.address] = clip
     if not found:
         raise InputError("There are no clips in the given folders.", "Give folders with videos or images.")
     return list(found.values())
 
 
-def _matches(argument: str) -> list[Place]:
-    place = Place.of(argument)
+def _matches(argument: str) -> list[Location]:
+    location = Location.of(argument)
     # A name may contain a bracket without being a pattern.
-    if not any(sign in place.path for sign in "*?[") or place.files.exists(place.path):
-        return [place]
-    paths = sorted(str(path) for path in place.files.glob(place.path))
+    if not any(sign in location.path for sign in "*?[") or location.files.exists(location.path):
+        return [location]
+    paths = sorted(str(path) for path in location.files.glob(location.path))
     if not paths:
         raise InputError(f"The pattern {argument!r} matches nothing.", "Check the path.")
-    return [Place(place.files, path) for path in paths]
+    return [Location(location.files, path) for path in paths]
 
 
-def _clips_below(folder: Place, output: Place) -> Iterable[Place]:
+def _clips_below(folder: Location, output: Location) -> Iterable[Location]:
     names_of: dict[str, list[str]] = defaultdict(list)
     for path in sorted(str(path) for path in folder.files.find(folder.path)):
         parent, _, name = path.rpartition("/")
@@ -65,9 +65,9 @@ def _clips_below(folder: Place, output: Place) -> Iterable[Place]:
             continue
         clips = [name for name in names if name.lower().endswith(CLIP_SUFFIXES)]
         if not clips and any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
-            yield Place(folder.files, parent)
-        yield from (Place(folder.files, f"{parent}/{name}") for name in clips)
+            yield Location(folder.files, parent)
+        yield from (Location(folder.files, f"{parent}/{name}") for name in clips)
 
 
-def _is_inside(path: str, folder: Place) -> bool:
+def _is_inside(path: str, folder: Location) -> bool:
     return PurePosixPath(path).is_relative_to(folder.path)

@@ -1,4 +1,4 @@
-"""Run a batch on this machine: worker processes, as many as cores and memory allow."""
+"""Run a batch on this machine, in as many worker processes as cores and memory allow."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ import torch
 
 from human3r.assets.registry import ASSETS, find_weights
 from human3r.child_process import search_path
-from human3r.commands.batch.tasks import ClipTask, Line
+from human3r.commands.batch.tasks import ClipTask, Entry
 from human3r.commands.run_settings import RunSettings
 
 _BASE_BYTES = 1_500_000_000
-"""Of a worker with ``compact``: the largest was 0.85 GB resident with two seconds of each of eleven clips; longer
-ones and the player's page take more."""
+"""Memory of a worker apart from larger weights. With ``compact`` and two seconds of each of eleven clips the largest
+resident size was 0.85 GB; longer clips and ``scene.html`` take more."""
 _BYTES_PER_WEIGHT_BYTE = 2
-"""The weights as they are read, and the packed copy."""
+"""The weights as read, and their prepacked copy."""
 
 
 def bytes_per_worker(settings: RunSettings) -> int:
-    """Return the memory that a worker may take."""
+    """Return an upper estimate of a worker's memory."""
     weights = find_weights(settings.model) if settings.model in ASSETS else Path(settings.model)
     size = weights.stat().st_size if weights is not None and weights.is_file() else 0
     return _BASE_BYTES + _BYTES_PER_WEIGHT_BYTE * size
 
 
 def fitting_workers(settings: RunSettings) -> int:
-    """Return how many clips may run at a time: one per GPU, else what cores and free memory allow, at least one."""
+    """Return the number of clips to run in parallel: one per GPU, else as many as cores and free memory allow."""
     if settings.device != "cpu" and torch.cuda.is_available():
         return torch.cuda.device_count()
     free = available_bytes()
@@ -44,15 +44,15 @@ def fitting_workers(settings: RunSettings) -> int:
 
 
 def num_cores() -> int:
-    """Return the processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory that is free for new processes, or None where the system does not tell.
+    """Return the memory available to new processes; None if unknown.
 
     Args:
-        root: Where ``proc`` and ``sys`` are.
+        root: Folder of ``proc`` and ``sys``.
     """
     found = []
     try:
@@ -61,7 +61,7 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     try:
-        # Of a container: limit and use, page cache included. Source: Linux, cgroup-v2.
+        # A container's limit and usage, which includes the page cache. Source: Linux, cgroup-v2.
         group = root / "sys/fs/cgroup"
         limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
         cached = [line.split()[1] for line in (group / "memory.stat").read_text().splitlines() if line[:5] == "file "]
@@ -72,30 +72,30 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     return max(0, min(found)) if found else None
 
 
-def run_locally(tasks: Sequence[ClipTask], num_workers: int) -> Generator[Line, None, None]:
-    """Run tasks and yield their lines as they end; closing the iterator ends the workers."""
+def run_locally(tasks: Sequence[ClipTask], num_workers: int) -> Generator[Entry, None, None]:
+    """Run tasks and yield their entries as they end; closing the iterator ends the workers."""
     waiting: queue.SimpleQueue[ClipTask] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
-    lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
+    entries: queue.SimpleQueue[Entry] = queue.SimpleQueue()
     workers = [_Worker(index, num_workers) for index in range(min(num_workers, len(tasks)))]
-    threads = [threading.Thread(target=worker.run_all, args=(waiting, lines), daemon=True) for worker in workers]
+    threads = [threading.Thread(target=worker.run_all, args=(waiting, entries), daemon=True) for worker in workers]
     for thread in threads:
         thread.start()
     try:
         for _ in tasks:
-            yield lines.get()
+            yield entries.get()
     finally:
         for worker in workers:
             worker.close()
 
 
 class _Worker:
-    """Owner of one worker process, which is started again after a clip that ended it.
+    """One worker process, restarted after a clip that ended it.
 
     Args:
-        index: Number of the worker.
-        num_workers: Workers that share this machine.
+        index: Selects the GPU.
+        num_workers: Workers that share the cores.
     """
 
     def __init__(self, index: int, num_workers: int) -> None:
@@ -109,19 +109,19 @@ class _Worker:
         self._process: subprocess.Popen[str] | None = None
         self._is_closed, self._lock = False, threading.Lock()
 
-    def run_all(self, waiting: queue.SimpleQueue[ClipTask], lines: queue.SimpleQueue[Line]) -> None:
+    def run_all(self, waiting: queue.SimpleQueue[ClipTask], entries: queue.SimpleQueue[Entry]) -> None:
         """Run tasks until none is waiting."""
         while not self._is_closed:
             try:
                 task = waiting.get_nowait()
             except queue.Empty:
                 return self.close()
-            lines.put(self._run(task))
+            entries.put(self._run(task))
 
-    def _run(self, task: ClipTask) -> Line:
+    def _run(self, task: ClipTask) -> Entry:
         process = self._started()
         if process is None:
-            return task.line("waiting")
+            return task.entry("waiting")
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -130,7 +130,7 @@ class _Worker:
             return json.loads(process.stdout.readline())
         except (OSError, ValueError):
             process.kill()
-            return task.line("failed", error=_describe_end(process.wait()))
+            return task.entry("failed", error=_describe_end(process.wait()))
 
     def _started(self) -> subprocess.Popen[str] | None:
         with self._lock:
@@ -144,13 +144,13 @@ class _Worker:
                     stderr=None if os.environ.get("HUMAN3R_DEBUG") else subprocess.DEVNULL,
                     env=self._environment,
                     text=True,
-                    # Ctrl-C in a terminal reaches the whole process group; stopping is the owner's decision.
+                    # Ctrl-C in a terminal signals the whole process group; the parent decides when workers end.
                     start_new_session=True,
                 )
             return self._process
 
     def close(self) -> None:
-        """End the process, in the middle of a clip if need be."""
+        """Kill the process, even in the middle of a clip."""
         with self._lock:
             self._is_closed = True
             if self._process is not None:
@@ -160,5 +160,5 @@ class _Worker:
 
 def _describe_end(code: int) -> str:
     if code == -signal.SIGKILL:
-        return "The process was killed, which is what happens when memory runs out. Use fewer workers."
+        return "The process was killed, probably because memory ran out. Use fewer workers."
     return f"The process ended with code {code} (-N is signal N). Run this clip alone to see why."

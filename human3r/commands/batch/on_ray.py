@@ -1,4 +1,4 @@
-"""Run a batch on Ray: its scheduling, its retries. Lines of clips come back; no pixel passes its object store."""
+"""Run a batch on Ray, which schedules and retries. Only entries are returned; frames never pass its object store."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import asdict
 
 from human3r.child_process import search_path
 from human3r.commands.batch.local import bytes_per_worker
-from human3r.commands.batch.tasks import ClipTask, Line, run_task
+from human3r.commands.batch.tasks import ClipTask, Entry, run_task
 from human3r.errors import ResourceError
 
 _RETRIES = 3
-"""Of a clip whose worker or node was lost."""
+"""Per clip, if its worker or node is lost."""
 
 
-def run_on_ray(tasks: Sequence[ClipTask], address: str, num_workers: int) -> Generator[Line, None, None]:
-    """Run tasks and yield their lines as they end; closing the iterator cancels the rest.
+def run_on_ray(tasks: Sequence[ClipTask], address: str, num_workers: int) -> Generator[Entry, None, None]:
+    """Run tasks and yield their entries as they end; closing the iterator cancels the rest.
 
     Args:
-        tasks: What to run; paths must be the same on every node.
-        address: Of a cluster, or ``local`` for one on this machine that ends with the batch.
-        num_workers: Clips at a time, for ``local``.
+        tasks: Their paths must be valid on every node.
+        address: Address of a cluster, or ``local`` for one on this machine that ends with the batch.
+        num_workers: Clips in parallel, for ``local``.
 
     Raises:
-        ResourceError: Ray is not installed, or no cluster answers there.
+        ResourceError: Ray is not installed, or the cluster cannot be reached.
     """
     try:
         import ray  # pyright: ignore[reportMissingImports]
@@ -36,7 +36,7 @@ def run_on_ray(tasks: Sequence[ClipTask], address: str, num_workers: int) -> Gen
     needs: dict[str, object] = {"num_cpus": 1, "num_gpus": int(settings.device.startswith("cuda"))}
     try:
         if address == "local":
-            # The number of workers is already what this machine's memory allows.
+            # The number of workers already accounts for memory.
             environment = {"env_vars": {"PYTHONPATH": search_path()}}
             ray.init(
                 "local", num_cpus=num_workers, include_dashboard=False, log_to_driver=False, runtime_env=environment
@@ -56,6 +56,6 @@ def run_on_ray(tasks: Sequence[ClipTask], address: str, num_workers: int) -> Gen
             try:
                 yield ray.get(ready)
             except RayError as error:
-                yield task.line("failed", error=f"Ray gave up on it: {type(error).__name__}.")
+                yield task.entry("failed", error=f"Ray failed to run it: {type(error).__name__}.")
     finally:
         ray.shutdown()

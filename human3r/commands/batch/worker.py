@@ -1,6 +1,6 @@
-"""A process that runs one clip after the other: a task per line on standard input, its line on standard output.
+"""Worker process: reads tasks from standard input and writes entries to standard output, one JSON object per line.
 
-It ends when its owner does, whatever ends that: the input is watched in a thread of its own.
+It ends with its parent: a thread watches the end of the input.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from human3r.commands.batch.tasks import run_task
 
 def main() -> None:
     """Run tasks until the input ends."""
-    # Libraries may print; only lines of clips go to the owner.
+    # Whatever libraries print goes to standard error.
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(tasks,), daemon=True).start()
     while True:
-        line = run_task(json.loads(tasks.get()))
-        print(json.dumps(line), file=output, flush=True)
+        print(json.dumps(run_task(json.loads(tasks.get()))), file=output, flush=True)
 
 
 def _read(tasks: queue.SimpleQueue[str]) -> None:
     for text in sys.stdin:
         tasks.put(text)
-    # At once, in the middle of a clip: the next run of the batch must not meet a second writer.
+    # Immediately, even in the middle of a clip: the next batch must not meet a second writer.
     os._exit(0)
 
 

@@ -67,7 +67,7 @@ def _kept_vertices(body: BodyArrays) -> np.ndarray:
         rows = np.flatnonzero((owner == foot) | (owner == ankle))
         low = rows[template[rows, 1] < template[rows, 1].min() + 0.02]
         for slot, row in zip(slots, (low[template[low, 2].argmax()], low[template[low, 2].argmin()]), strict=True):
-            kept[[slot, row]] = kept[[row, slot]]
+            kept[slot], kept[row] = kept[row], kept[slot]
     return kept
 
 

@@ -114,8 +114,8 @@ class _Clock:
 
 def _rigid(T: np.ndarray) -> dict[str, Any]:
     """Return a rigid transform as the node properties ``rotation`` (xyzw) and ``translation``."""
-    T = np.asarray(T, dtype=np.float64)
-    return {"rotation": Rotation.from_matrix(T[:3, :3]).as_quat().tolist(), "translation": T[:3, 3].tolist()}
+    exact = np.asarray(T, dtype=np.float64)
+    return {"rotation": Rotation.from_matrix(exact[:3, :3]).as_quat().tolist(), "translation": exact[:3, 3].tolist()}
 
 
 def _add_people(

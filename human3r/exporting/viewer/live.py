@@ -179,7 +179,7 @@ class LiveScene:
             points=self._add_cloud(prediction, *self._only_new(points, colors)),
         )
         self._frames.append(frame)
-        scene = None
+        scene: dict[str, object] | None = None
         if self.num_frames == 1:
             viser_scene.add_frustum(
                 self._server,

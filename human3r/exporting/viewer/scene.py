@@ -223,11 +223,11 @@ def add_surface(server: viser.ViserServer, name: str, glb: bytes) -> None:
 
 def live_send(server: viser.ViserServer) -> Send:
     """Return the way to a server's clients, present and future."""
-    queue = server.scene._queue_scene_message, server.scene._websock_interface.queue_message
+    to_nodes = server.scene._queue_scene_message  # pyright: ignore[reportPrivateUsage]
+    to_all = server.scene._websock_interface.queue_message  # pyright: ignore[reportPrivateUsage]
 
     def send(message: Any) -> None:
         # Only messages about nodes carry an owner; marks do not.
-        to_nodes, to_all = queue
         (to_nodes if hasattr(message, "owner") else to_all)(message)
 
     return send
@@ -241,7 +241,7 @@ class Recorder:
 
     def send(self, message: Any) -> None:
         """Add a message at the current time of the recording."""
-        self._serializer._insert_message(message)
+        self._serializer._insert_message(message)  # pyright: ignore[reportPrivateUsage]
 
     def wait(self, seconds: float) -> None:
         """Let the recording's time pass."""
@@ -276,6 +276,6 @@ def quat_wxyz_from_rotation(R: np.ndarray) -> np.ndarray:
     return quat_xyzw[:, [3, 0, 1, 2]].reshape(*R.shape[:-2], 4)
 
 
-def rounded(values: np.ndarray) -> list:
+def rounded(values: np.ndarray) -> list[Any]:
     """Return the numbers as they are sent: their cut mantissas make recordings compress to half the size."""
     return (np.round(np.asarray(values, np.float64) * _QUANTUM) / _QUANTUM).tolist()

@@ -109,7 +109,7 @@ def use_fast_convolutions(network: Human3R) -> None:
         "hand_detector.network",
     )
     for name in backbones:
-        trunk = network.get_submodule(name).to(_fast_dtype()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trunk = network.get_submodule(name).to(fast_dtype()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fuse_convolutions(trunk)
     for name in ("points_px", "points", "presence", "side"):
         network.get_submodule(f"hand_detector.network.{name}").float()
@@ -124,13 +124,15 @@ def _use_fast_decoding(network: Human3R) -> None:
     network.use_complex_rope()
     for name, parameter in network.named_parameters():
         if name.startswith(("image_encoder.blocks.", "decoder.", "memory.")):
-            parameter.data = parameter.data.to(torch.promote_types(_fast_dtype(), stored_precision(name, "bf16")))
+            parameter.data = parameter.data.to(torch.promote_types(fast_dtype(), stored_precision(name, "bf16")))
     for name in ("point_head", "mask_head"):
-        head = network.get_submodule(name).to(_fast_dtype()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        head = network.get_submodule(name).to(fast_dtype()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fuse_convolutions(head)
     for name in ("point_head.output", "point_head.focal"):
         network.get_submodule(name).float()
 
 
-def _fast_dtype() -> torch.dtype:
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+def fast_dtype() -> torch.dtype:
+    """Return the type of the products: bfloat16 if the processor multiplies it natively."""
+    has_bf16 = torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
+    return torch.bfloat16 if has_bf16 else torch.float32

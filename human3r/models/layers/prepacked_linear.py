@@ -28,7 +28,7 @@ class PrepackedLinear(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self._after = _GELU if has_gelu else _NONE
         self._empty = linear.weight.new_zeros(0)
-        self._bias = None if linear.bias is None else linear.bias.detach()
+        self._bias = None if linear.bias is None else linear.bias.detach()  # pyright: ignore[reportUnnecessaryComparison]
         self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().contiguous(), _TYPICAL_TOKENS)
 
     def forward(self, tokens: Tensor) -> Tensor:

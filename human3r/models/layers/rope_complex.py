@@ -60,5 +60,5 @@ def _permute(linear: nn.Linear, heads: int, num_parts: int = 1) -> None:
     rows[:dim] = rows[:dim].view(num_parts * heads, -1)[:, interleaved_order(linear.in_features // heads)].flatten()
     rows = rows.to(linear.weight.device)
     linear.weight.data = linear.weight.data[rows]
-    if linear.bias is not None:
+    if linear.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
         linear.bias.data = linear.bias.data[rows]

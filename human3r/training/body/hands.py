@@ -13,7 +13,7 @@ from human3r.training.body.skeleton import SIDES
 
 _CURL = (0.20, 0.30, 0.25)
 """Resting curl of the three knuckles, radians."""
-_FINGER_WEIGHTS = {
+_FINGER_WEIGHTS: dict[str, dict[str, float]] = {
     "all": dict.fromkeys(("index", "middle", "ring", "pinky"), 1.0),
     "thumb": {"thumb": 1.0},
     "point": {"index": 1.0, "middle": -0.33, "ring": -0.33, "pinky": -0.33},

@@ -22,6 +22,7 @@ from human3r.assets.shards import read_module
 from human3r.atomic import write_bytes
 from human3r.bodies.joints import COCO17_JOINTS
 from human3r.errors import FormatError
+from human3r.models.compact.build import fast_dtype
 from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
 from human3r.models.compact.people.human_prior import MoveNetPrior, find_people
@@ -119,10 +120,9 @@ def _name(folder: Path, frame: int) -> str:
 def load_detectors() -> tuple[MoveNetPrior, PersonCropDetector]:
     """Load the shipped detectors of people and of their keypoints, in the arithmetic of the program."""
     prior, crops = MoveNetPrior(CompactConfig()), PersonCropDetector(CompactConfig().max_cropped_people)
-    dtype = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     for module, prefix in ((prior, "human_prior."), (crops, "prompter.crop_detector.")):
         module.load_state_dict(read_module(prefix))
-        module.network.to(dtype=dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        module.network.to(dtype=fast_dtype(), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         fuse_convolutions(module.network)
     return prior.eval(), crops.eval()
 

@@ -26,7 +26,7 @@ class Processes:
         """Return the network in a form whose gradients are averaged over the processes."""
         return network
 
-    def unsynchronized(self, network: nn.Module) -> AbstractContextManager:
+    def unsynchronized(self, network: nn.Module) -> AbstractContextManager[object]:
         """Return a context in which gradients are accumulated without averaging over the processes."""
         return nullcontext()
 
@@ -69,7 +69,7 @@ class AcceleratedProcesses(Processes):
     def wrap(self, network: nn.Module) -> nn.Module:
         return self._accelerator.prepare_model(network)
 
-    def unsynchronized(self, network: nn.Module) -> AbstractContextManager:
+    def unsynchronized(self, network: nn.Module) -> AbstractContextManager[object]:
         return self._accelerator.no_sync(network)
 
     def backward(self, loss: Tensor) -> None:
@@ -78,7 +78,7 @@ class AcceleratedProcesses(Processes):
     def gather(self, values: list[dict[str, float]]) -> list[dict[str, float]]:
         from accelerate.utils import gather_object  # pyright: ignore[reportMissingImports]
 
-        return cast(list, gather_object(values))
+        return cast("list[dict[str, float]]", gather_object(values))
 
     def wait(self) -> None:
         self._accelerator.wait_for_everyone()

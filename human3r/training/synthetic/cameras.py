@@ -55,15 +55,15 @@ def draw_camera(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, ti
     K = np.array([[focal, 0, size[1] / 2 - 0.5], [0, focal, size[0] / 2 - 0.5], [0, 0, 1.0]])
     kind = str(rng.choice(PATHS, p=PATH_SHARES))
     center = subjects.mean((0, 1))
-    T = np.tile(np.eye(4), (len(time_s), 1, 1))
+    poses = np.tile(np.eye(4), (len(time_s), 1, 1))
     for attempt in range(30):
         eye = _draw_eye(rng, scene, subjects, np.tan(np.arctan2(min(size) / 2, focal)))
         aim = center + rng.normal(0, 1, 3) * [0.45, 0.25, 0.45]
         kind = kind if attempt < 20 else "static"
-        T = _path(rng, kind, eye, aim, subjects, time_s)
-        if _is_possible(scene, T[:, :3, 3]):
+        poses = _path(rng, kind, eye, aim, subjects, time_s)
+        if _is_possible(scene, poses[:, :3, 3]):
             break
-    return CameraPath(kind, size, K, T)
+    return CameraPath(kind, size, K, poses)
 
 
 def _draw_eye(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, half_view: float) -> np.ndarray:

@@ -20,8 +20,8 @@ from human3r import Reconstruction
 from human3r.cli import build_parser, main
 from human3r.commands.batch.clips import find_clips
 from human3r.commands.batch.local import available_bytes, bytes_per_worker, fitting_workers, run_locally
-from human3r.commands.batch.places import Place
-from human3r.commands.batch.tasks import ClipTask, finished_line, run_task
+from human3r.commands.batch.locations import Location
+from human3r.commands.batch.tasks import ClipTask, finished_entry, run_task
 from human3r.commands.run_settings import RunSettings
 from human3r.errors import InputError
 from human3r.video.writer import VideoWriter
@@ -52,7 +52,7 @@ def settings(*more: str) -> RunSettings:
 
 
 def task(clip: Path, output: Path, *more: str) -> ClipTask:
-    return ClipTask.of(Place.of(str(clip)), Place.of(str(output)), settings(*more))
+    return ClipTask.of(Location.of(str(clip)), Location.of(str(output)), settings(*more))
 
 
 def lines_of(output: Path) -> dict[str, dict]:
@@ -65,7 +65,7 @@ def test_a_folder_stands_for_the_clips_below_it(tmp_path):
     touch(tmp_path / "b" / "frames" / "1.png", tmp_path / "b" / "frames" / "2.png", tmp_path / "b" / "notes.txt")
     touch(tmp_path / "old" / "manifest.json", tmp_path / "old" / "overlay.mp4")
     touch(tmp_path / "out" / "x" / "overlay.mp4", tmp_path / ".trash" / "gone.mp4")
-    found = find_clips([str(tmp_path)], Place.of(str(tmp_path / "out")))
+    found = find_clips([str(tmp_path)], Location.of(str(tmp_path / "out")))
     names = [Path(clip.path).relative_to(tmp_path).as_posix() for clip in found]
     assert names == ["a/WALK.MOV", "a/walk.mp4", "b/frames"]
 
@@ -73,14 +73,14 @@ def test_a_folder_stands_for_the_clips_below_it(tmp_path):
 def test_patterns_are_expanded_and_named_files_are_taken_as_they_are(tmp_path):
     touch(tmp_path / "a" / "1.mp4", tmp_path / "b" / "c" / "2.mp4", tmp_path / "odd[1].bin", tmp_path / "a" / "x.txt")
     arguments = [f"{tmp_path}/**/*.mp4", f"{tmp_path}/odd[1].bin", f"{tmp_path}/gone.mp4", f"{tmp_path}/a/1.mp4"]
-    found = find_clips(arguments, Place.of(str(tmp_path / "out")))
+    found = find_clips(arguments, Location.of(str(tmp_path / "out")))
     assert [Path(clip.path).name for clip in found] == ["1.mp4", "2.mp4", "odd[1].bin", "gone.mp4"]
 
 
 @pytest.mark.parametrize(("argument", "pattern"), [("*.mp4", "matches nothing"), ("", "no clips in the given")])
 def test_no_clips_are_an_error_before_anything_runs(argument, pattern, tmp_path):
     with pytest.raises(InputError, match=pattern):
-        find_clips([f"{tmp_path}/{argument}"], Place.of(str(tmp_path / "out")))
+        find_clips([f"{tmp_path}/{argument}"], Location.of(str(tmp_path / "out")))
 
 
 def test_clips_of_one_name_have_folders_of_their_own(tmp_path):
@@ -93,35 +93,35 @@ def test_clips_of_one_name_have_folders_of_their_own(tmp_path):
 def test_only_a_whole_result_of_the_same_clip_and_settings_is_finished(tmp_path):
     clip = write_clip(tmp_path / "walk.mp4")
     once = task(clip, tmp_path / "out")
-    assert finished_line(once) is None
+    assert finished_entry(once) is None
     line = run_task(asdict(once))
     assert line["state"] == "done"
     assert line["frames"] == 2
-    assert finished_line(once) == line
-    assert finished_line(task(clip, tmp_path / "out", "--fps", "5")) is None
+    assert finished_entry(once) == line
+    assert finished_entry(task(clip, tmp_path / "out", "--fps", "5")) is None
     result = Path(once.output) / "reconstruction.npz"
     content = result.read_bytes()
     result.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert finished_line(once) is None
+    assert finished_entry(once) is None
     result.write_bytes(content)
-    assert finished_line(once) == line
+    assert finished_entry(once) == line
     write_clip(clip, num_frames=3)
-    assert finished_line(once) is None
+    assert finished_entry(once) is None
     assert run_task(asdict(once))["frames"] == 3
 
 
 def test_clips_and_results_may_be_elsewhere(tmp_path):
     store = fsspec.filesystem("memory")
     store.pipe_file("/shoot/walk.mp4", write_clip(tmp_path / "walk.mp4").read_bytes())
-    (clip,) = find_clips(["memory://shoot"], Place.of("memory://results"))
-    remote = ClipTask.of(clip, Place.of("memory://results"), settings())
+    (clip,) = find_clips(["memory://shoot"], Location.of("memory://results"))
+    remote = ClipTask.of(clip, Location.of("memory://results"), settings())
     assert remote.output.startswith("memory://results/walk-") or remote.output.startswith("memory:///results/walk-")
     line = run_task(asdict(remote))
     assert line["state"] == "done", line
-    assert finished_line(remote) == line
-    result = Place.of(remote.output).child("reconstruction.npz")
+    assert finished_entry(remote) == line
+    result = Location.of(remote.output).child("reconstruction.npz")
     result.files.pipe_file(result.path, result.read()[:-1])
-    assert finished_line(remote) is None
+    assert finished_entry(remote) is None
 
 
 def test_a_worker_that_is_killed_costs_its_clip_only(tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ def test_a_second_run_uses_finished_sequences_and_computes_the_rest(tmp_path, mo
     captured = capsys.readouterr()
     second = json.loads(captured.out)
     assert computed == ["temple_3"]
-    assert "alley_2: done before" in captured.err
+    assert "alley_2: stored result" in captured.err
     assert second["sequences"]["alley_2"] == first["sequences"]["alley_2"]
     (tmp_path / "out/sequences/alley_2.json").write_text('{"schema": "human3r-ev')
     assert run("sintel-pose", tmp_path / "set", tmp_path / "out") == 0

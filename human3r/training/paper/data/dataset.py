@@ -60,7 +60,7 @@ class TrueClips(TensorRecord):
     people: TruePeople
 
 
-class ClipDataset(Dataset):
+class ClipDataset(Dataset["TrueClips"]):
     """Prepares clips on request, without caching.
 
     Args:
@@ -101,7 +101,7 @@ class ClipDataset(Dataset):
         )
 
 
-def load_batches(dataset: ClipDataset, batches: list[list[ClipRequest]], workers: int) -> DataLoader:
+def load_batches(dataset: ClipDataset, batches: list[list[ClipRequest]], workers: int) -> DataLoader[TrueClips]:
     """Return an iterable over prepared batches, in order, whatever the number of workers."""
     return DataLoader(
         dataset,

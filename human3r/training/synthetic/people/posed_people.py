@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -169,7 +170,7 @@ def _curled_fingers(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 @numba.njit(cache=True, fastmath=True)
-def skin(vertices, joint_rows, weights, orientation, shift):
+def skin(vertices: Any, joint_rows: Any, weights: Any, orientation: Any, shift: Any) -> Any:
     """Blend joint transforms: ``T V 3`` from rest vertices ``V 3``, rows and weights ``V n``, transforms ``T J``."""
     frames, count = orientation.shape[0], vertices.shape[0]
     posed = np.empty((frames, count, 3), np.float32)

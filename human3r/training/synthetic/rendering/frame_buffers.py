@@ -1,5 +1,7 @@
 """Whole-image passes in numba: exact depth and normals, ambient occlusion, and shading with edge supersampling."""
 
+# Numba infers the types of kernels.
+# pyright: reportMissingParameterType=false
 from __future__ import annotations
 
 import numba

@@ -4,6 +4,8 @@ It resolves visibility for cameras and shadow maps; ``shading`` computes colors.
 sample: 1/z for a pinhole, -z for a parallel projection; larger is nearer.
 """
 
+# Numba infers the types of kernels.
+# pyright: reportMissingParameterType=false
 from __future__ import annotations
 
 import numba

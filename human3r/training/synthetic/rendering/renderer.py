@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -165,7 +166,7 @@ class Renderer:
             )
         return sun, lamps
 
-    def _light_tables(self, sun_shadow: np.ndarray, lamp_shadows: np.ndarray) -> tuple:
+    def _light_tables(self, sun_shadow: np.ndarray, lamp_shadows: np.ndarray) -> tuple[Any, ...]:
         lights = self._lights
         lamps = np.array(lights.lamps, np.float64).reshape(-1, 8)
         casts = lamps[:, 7] > 0

@@ -5,6 +5,8 @@ All colors are linear RGB radiance. The tables are plain arrays (numba takes no 
 ``panels`` (windows and other large soft lights): center 3, normal 3, radiance 3, area.
 """
 
+# Numba infers the types of kernels.
+# pyright: reportMissingParameterType=false
 from __future__ import annotations
 
 import numba

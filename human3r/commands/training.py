@@ -11,7 +11,7 @@ from human3r.training.settings import read_settings, read_stage
 
 
 def train(options: argparse.Namespace) -> int:
-    """Run the command ``train``: its ``stage`` names the part."""
+    """Run the command ``train``; ``stage`` in the configuration selects the training."""
     if not options.config.is_file():
         raise InputError(f"There is no file {options.config.name!r}.", "Give one of human3r/training/configs.")
     logging.getLogger().setLevel(logging.INFO)
@@ -56,7 +56,7 @@ def _train_paper(config: Path, *, count_only: bool) -> int:
 
 
 def synth(options: argparse.Namespace) -> int:
-    """Run the command ``synth``: its options are those of ``human3r.training.synthetic``."""
+    """Run the command ``synth`` with the options of ``human3r.training.synthetic``."""
     from human3r.training.synthetic.__main__ import main as render_clips
 
     return render_clips(options.rest)

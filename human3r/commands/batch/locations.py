@@ -17,15 +17,15 @@ from human3r.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
-class Place:
-    """A file or folder, which need not exist."""
+class Location:
+    """A file or folder, local or remote; it need not exist."""
 
     files: AbstractFileSystem
     path: str
-    """Absolute, without the protocol."""
+    """Absolute path, without the protocol."""
 
     @classmethod
-    def of(cls, text: str) -> Place:
+    def of(cls, text: str) -> Location:
         """Resolve a path or URL.
 
         Raises:
@@ -38,25 +38,25 @@ class Place:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on a disk of this machine."""
+        """Whether it is in the local file system."""
         return isinstance(self.files, LocalFileSystem)
 
     @property
     def address(self) -> str:
-        """The path, or the URL where it is elsewhere."""
+        """Its path if local, else its URL."""
         return self.path if self.is_local else str(self.files.unstrip_protocol(self.path))
 
-    def child(self, name: str) -> Place:
+    def child(self, name: str) -> Location:
         """Return a file or folder inside."""
-        return Place(self.files, f"{self.path.rstrip('/')}/{name}")
+        return Location(self.files, f"{self.path.rstrip('/')}/{name}")
 
     def read(self) -> bytes:
-        """Return the contents; raises ``OSError`` where there are none."""
+        """Return the contents; raises ``OSError`` if it cannot be read."""
         content = self.files.cat_file(self.path)
         return content.encode() if isinstance(content, str) else content
 
     def write(self, text: str) -> None:
-        """Write UTF-8 text, on this machine whole or not at all; the folder is made."""
+        """Write UTF-8 text, creating the folder; atomic if local."""
         if self.is_local:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             write_text(Path(self.path), text)
@@ -65,7 +65,7 @@ class Place:
 
     @contextmanager
     def fetched(self) -> Iterator[Path]:
-        """Give a path on this machine with the contents: its own, or a copy for the time of the block."""
+        """Yield a local path of the contents; that of a remote file is a temporary copy."""
         if self.is_local:
             yield Path(self.path)
             return
@@ -76,7 +76,7 @@ class Place:
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """Give a path on this machine for the files of a folder: its own, or one to ``upload`` from."""
+        """Yield a local folder to write to; files of a remote folder are then copied by ``upload``."""
         if self.is_local:
             yield Path(self.path)
             return
@@ -84,7 +84,7 @@ class Place:
             yield folder
 
     def upload(self, folder: Path, files: list[Path]) -> None:
-        """Copy files of a staged folder here, in their order."""
+        """Copy files of a ``staged`` folder, in order; nothing if local."""
         if not self.is_local:
             for path in files:
                 target = self.child(path.relative_to(folder).as_posix())

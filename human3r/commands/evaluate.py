@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Run the command ``evaluate``: results, ``summary.json`` and ``report.md`` in one folder; a re-run goes on."""
+    """Run the command: results, ``summary.json`` and ``report.md`` in one folder; an interrupted run is resumed."""
     from human3r.evaluation.bodies.body_kit import BodyKit
     from human3r.evaluation.reports.page import write_page
     from human3r.evaluation.reports.report import markdown_of, summary_of, write_report
@@ -28,7 +28,7 @@ def evaluate(options: argparse.Namespace) -> int:
     out = options.out or Path("evaluation") / f"{options.benchmark}_{model_name}"
     root, bodies = _folders(options, out)
     kit = BodyKit(bodies, options.body)
-    benchmark = _chosen(options, kit)
+    benchmark = _chosen_benchmark(options, kit)
     if options.miniature:
         _write_miniature(options, root)
         benchmark = replace(benchmark, is_miniature=True)
@@ -39,7 +39,7 @@ def evaluate(options: argparse.Namespace) -> int:
         out,
         lambda: _load(options, kit, benchmark),
         max_sequences=options.max_sequences,
-        on_sequence=_tell,
+        on_sequence=_print_progress,
     )
     write_report(run, out)
     if options.report:
@@ -49,9 +49,11 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _folders(options: argparse.Namespace, out: Path) -> tuple[Path, Path | None]:
-    """Return the folders of the data set and of the body files; those of a miniature need not be there yet."""
+    """Return the folders of the data set and of the body files; those of a miniature need not exist yet."""
     if options.bodies is not None and not options.bodies.is_dir():
-        raise InputError(f"There is no folder {str(options.bodies)!r}.", "Give that of the body files with --bodies.")
+        raise InputError(
+            f"There is no folder {str(options.bodies)!r}.", "Give the folder of the body files with --bodies."
+        )
     if options.miniature and options.data is not None:
         raise InputError("--miniature makes its own data.", "Leave out --data.")
     if options.miniature:
@@ -73,8 +75,8 @@ def _write_miniature(options: argparse.Namespace, root: Path) -> None:
         write_body_files(root / "bodies")
 
 
-def _chosen(options: argparse.Namespace, kit: BodyKit) -> Benchmark:
-    """Return the benchmark with the protocol's options replaced by those of the command."""
+def _chosen_benchmark(options: argparse.Namespace, kit: BodyKit) -> Benchmark:
+    """Return the benchmark, its protocol changed by the options."""
     from human3r.evaluation.reference import with_references
 
     benchmarks = _benchmarks(kit)
@@ -104,7 +106,7 @@ def _benchmarks(kit: BodyKit) -> dict[str, Benchmark]:
 
 
 def _load(options: argparse.Namespace, kit: BodyKit, benchmark: Benchmark) -> LoadedModel:
-    """Load the model with the body that the benchmark scores."""
+    """Load the model with the body of the benchmark."""
     from human3r.inference.loading import load_model
 
     is_smpl = benchmark.protocol.joint_set in ("smpl24", "lsp14")
@@ -112,6 +114,6 @@ def _load(options: argparse.Namespace, kit: BodyKit, benchmark: Benchmark) -> Lo
     return load_model(options.model, options.device, options.precision, body)
 
 
-def _tell(scores: SequenceScores, num_done: int, num_all: int, is_stored: bool) -> None:
-    how = "done before" if is_stored else f"{scores.num_frames} frames in {scores.seconds:.1f} s"
-    print(f"{num_done}/{num_all} {scores.sequence}: {how}", file=sys.stderr)
+def _print_progress(scores: SequenceScores, num_done: int, num_all: int, is_stored: bool) -> None:
+    status = "stored result" if is_stored else f"{scores.num_frames} frames in {scores.seconds:.1f} s"
+    print(f"{num_done}/{num_all} {scores.sequence}: {status}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""``benchmark``."""
+"""``benchmark``: speed and memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from human3r.errors import InputError
 
 
 def benchmark(options: argparse.Namespace) -> int:
-    """Run the command ``benchmark``."""
+    """Run the command."""
     from human3r.benchmarking.benchmark import BenchmarkOptions, run_benchmark
 
     if options.table:
@@ -60,7 +60,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     config = PRESETS.get(options.model)
     if config is None:
-        raise InputError(f"{options.model!r} is no paper network.", f"Choose {', '.join(PRESETS)}.")
+        raise InputError(f"{options.model!r} is not a network of the paper.", f"Choose {', '.join(PRESETS)}.")
     precision = choose_policy("cpu", options.precision, profile_of(config)).precision
     report = compare(config, precision, options.against, load_body(None), num_frames=options.frames)
     print(json.dumps(report.to_dict()) if options.json else report.to_text())
@@ -71,9 +71,9 @@ def parse_size(text: str) -> tuple[int, int]:
     """Read ``WxH`` into (width, height).
 
     Raises:
-        InputError: It is something else, or not positive.
+        InputError: Another form, or not positive.
     """
     width, separator, height = text.lower().partition("x")
     if not separator or not width.isdigit() or not height.isdigit() or not 0 < int(width) * int(height) <= 8_300_000:
-        raise InputError(f"The size {text!r} is not like 640x360.")
+        raise InputError(f"The size {text!r} is not of the form 640x360.")
     return int(width), int(height)
