@@ -38,7 +38,6 @@ def download_weights(asset: Asset, revision: str | None = None) -> Path:
     ``HF_TOKEN``, ``HF_HUB_OFFLINE``.
 
     Args:
-        asset: A released model.
         revision: Commit of the hub repository.
 
     Raises:

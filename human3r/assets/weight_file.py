@@ -102,10 +102,7 @@ def write_weight_file(path: Path, shapes: Mapping[str, Shape], load: Callable[[s
     """Write fp32 tensors as one file, whole or not at all, with one tensor in memory at a time.
 
     Args:
-        path: File to write.
         shapes: Name and shape of each tensor, in file order.
-        load: Returns a tensor by name.
-        config_json: The network's configuration.
 
     Raises:
         DiskFullError: The file could not be written; nothing is left of it.

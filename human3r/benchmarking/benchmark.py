@@ -1,8 +1,8 @@
 """Speed and memory of a model on this machine: the network alone, and ``reconstruct`` from file to file.
 
-Threads, batches and overlap are those of ``reconstruct``: cores are shared as ``stage_threads`` says in both figures.
-Warm-up frames are not counted. Networks of the paper without their weights are measured with seeded random ones: the
-time does not depend on the values, except through the number of people.
+Threads, batches and overlap are those of ``reconstruct``, with cores divided by ``stage_threads`` in both figures.
+Warm-up frames are not counted. Networks of the paper without their weights run with seeded random ones: the time
+depends on the values only through the number of people.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ _WHAT_END_TO_END = "clip file to reconstruction.npz: decoding, preparing, networ
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """What to measure."""
+    """Options of a benchmark."""
 
     model: str = "auto"
     num_frames: int = 30
     """Timed frames."""
     frame_size: tuple[int, int] = (360, 640)
-    """(height, width) of the source frames; a clip has its own."""
+    """(height, width) of generated source frames."""
     num_people: int | None = None
-    """Choose the detection threshold of a network of the paper so that this many people pass in the first frame; None
-    leaves it alone, but for random weights it is three."""
+    """Set the detection threshold of a network of the paper such that it detects this many people in the first frame;
+    None keeps the threshold, but means three with random weights."""
     device: str = "auto"
     precision: str = "auto"
     warmup_frames: int = 3
     clip: Path | None = None
-    """Measure on this clip instead of on moving patterns, in which nobody is."""
+    """Measure on this clip instead of a generated pattern without people."""
     num_runs: int = 3
 
 
@@ -74,7 +74,7 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
     """Measure a model.
 
     Raises:
-        InputError: An option makes no sense.
+        InputError: An option is invalid.
         AssetError: The model cannot be loaded.
     """
     if options.num_frames < 1 or options.warmup_frames < 1:
@@ -90,7 +90,7 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
         if len(frames) <= options.warmup_frames:
             raise InputError(f"The clip has {len(frames)} frames; more than {options.warmup_frames} are needed.")
         if options.num_people is not None or weights == "random":
-            # Random scores would let hundreds of people pass.
+            # Random scores would give hundreds of detections.
             _force_people(model, frames[0], _USUAL_PEOPLE if options.num_people is None else options.num_people)
         images = [Session(model).prepare(frame).image[None].to(model.device) for frame in frames]
         with stage_threads(model.profile, model.device):
@@ -99,7 +99,7 @@ def run_benchmark(options: BenchmarkOptions) -> BenchmarkReport:
             _time_end_to_end(model, clip, Path(folder), len(frames), options.warmup_frames)
             for _ in range(options.num_runs)
         ]
-        # Before anything that no user runs takes memory.
+        # Before the parts that only the benchmark runs use memory.
         peak_memory_mb = _peak_memory_mb(model.device)
         with stage_threads(model.profile, model.device):
             parts = measure_parts(model, clip, len(frames), options.warmup_frames)
@@ -150,7 +150,7 @@ def _count_flops(model: LoadedModel, image: torch.Tensor, num_people: int) -> in
 
 
 def _count_waits(model: LoadedModel, images: list[torch.Tensor]) -> int:
-    """Return the waits of the last step of a short stream: the first ones have no history."""
+    """Return the host waits in the last step of a short stream, since the first steps have no history."""
     network, state = model.network, model.network.initial_state().to(model.device)
     waits = HostWaits()
     with torch.inference_mode(), model.policy.autocast():
@@ -172,7 +172,7 @@ def load_or_seed(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
     policy = choose_policy(options.device, options.precision, profile)
     with torch.device("meta"):
         network = build_network(config)
-    # One copy of the weights, never two, and in the precision that they run in.
+    # Only one copy of the weights, in their precision.
     set_precision(network, policy.precision)
     network = network.to_empty(device="cpu")
     seed_weights(network)
@@ -181,7 +181,7 @@ def load_or_seed(options: BenchmarkOptions) -> tuple[LoadedModel, str]:
 
 
 def _write_pattern(path: Path, options: BenchmarkOptions) -> Path:
-    """Write a clip of drifting color waves: textured, moving, cheap to encode."""
+    """Write a clip of drifting color waves, which is textured and cheap to encode."""
     height, width = options.frame_size
     y, x = np.mgrid[:height, :width].astype(np.float32)
     with VideoWriter(path, _CLIP_FPS) as writer:
@@ -196,7 +196,7 @@ def _write_pattern(path: Path, options: BenchmarkOptions) -> Path:
 
 
 def _force_people(model: LoadedModel, frame: np.ndarray, num_people: int) -> None:
-    """Move the detection threshold to where ``num_people`` pass in a frame; others may have a few more or less."""
+    """Set the detection threshold such that one frame has ``num_people``; others may have a few more or less."""
     prompter, network = model.network.prompter, model.network
     if not isinstance(prompter, HeadPrompter):
         raise InputError(f"The number of people of {model.name} cannot be forced.", "Measure it on a clip with people.")
@@ -251,7 +251,7 @@ def _time_end_to_end(
 
 
 def _bytes_of(prediction: FramePrediction) -> int:
-    """Bytes that the store keeps of a frame: camera, times, one table row per person."""
+    """Bytes kept per frame: camera, times, one table row per person."""
     rows = [*vars(prediction.parameters_world).values(), prediction.joints_world]
     per_person = sum(tensor.numel() * tensor.element_size() for tensor in rows) + 20 * len(prediction.people)
     return per_person + (9 + 16) * 4 + 16
@@ -270,7 +270,7 @@ def _peak_memory_mb(device: torch.device) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what the maker calls the device."""
+    """Return the product name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:

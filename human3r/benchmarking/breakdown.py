@@ -1,4 +1,4 @@
-"""Processor time of a run by part, one frame after the other without overlap.
+"""Processor time of a run by part, frame by frame without overlap.
 
 Parts are timed by wrapping the methods of one session and its network while it runs; nested parts count once.
 """
@@ -45,7 +45,7 @@ class PartClock:
     """Sums seconds by part; a nested call interrupts the part around it.
 
     Args:
-        device: Where the network runs: on a GPU seconds are elapsed ones, and every part waits for the device.
+        device: Device of the network. On a GPU elapsed time is measured, and every part waits for the device.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -56,7 +56,7 @@ class PartClock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count what runs inside for a part."""
+        """Attribute the time inside the block to a part."""
         self._switch()
         self._running.append(name)
         try:
@@ -73,14 +73,14 @@ class PartClock:
 
     @contextmanager
     def wrapped(self, owner: object, method: str, name: str) -> Iterator[None]:
-        """Count every call of a method of one object for a part."""
+        """Attribute every call of a method of one object to a part."""
         plain: Callable[..., object] = getattr(owner, method)
 
         def timed(*arguments: object, **options: object) -> object:
             with self.part(name):
                 return plain(*arguments, **options)
 
-        # On the object itself, in front of its class: other objects are not touched.
+        # Set on the object itself, so that other objects of its class are not affected.
         attributes, was_own = vars(owner), method in vars(owner)
         attributes[method] = timed
         try:
@@ -95,14 +95,13 @@ class PartClock:
 def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: int) -> dict[str, float]:
     """Return seconds per frame by part, from the file to ``reconstruction.npz``.
 
-    Processor time of all threads; on a GPU elapsed time for the network. ``decode`` is the decoder process without its
-    start, ``writing`` is finishing and saving, shared among the frames.
+    Processor time of all threads; on a GPU elapsed time for the network. ``decode`` is the decoder process without
+    its start, ``writing`` is finishing and saving, divided by the frames.
 
     Args:
-        model: What runs.
         clip: A clip of at least ``num_frames`` frames.
         num_frames: Frames used.
-        num_warmup: Of them, those at the start that are run and not counted.
+        num_warmup: Number of first frames that are not counted.
     """
     with FrameReader(clip, Sampling(max_frames=num_frames)) as reader:
         frames = list(reader)
@@ -137,7 +136,7 @@ def _watched(session: Session, network: Human3R) -> list[tuple[object, str, str]
         part = getattr(network, attribute)
         if part is not None:
             watched.append((part, "forward", name))
-    # Called by their own names: the memory has two uses, and a look ahead asks the head for the mask of one frame.
+    # Methods other than forward: the memory is used twice, and the look-ahead asks the head for one frame's mask.
     watched += [(network.memory, method, "memory") for method in ("read", "write")]
     if hasattr(network.mask_head, "mask_of"):
         watched.append((network.mask_head, "mask_of", "mask head"))
@@ -147,7 +146,7 @@ def _watched(session: Session, network: Human3R) -> list[tuple[object, str, str]
 
 
 def _ordered(seconds: dict[str, float]) -> dict[str, float]:
-    """Sort the parts as a frame goes through them."""
+    """Sort the parts in the order of processing."""
     order = [DECODE, PREPARE, "prior", "trunk", "prompts", "decoder", "memory"]
     order += [name for name in _MODULES.values() if name not in order] + [_REST, _STREAM, FUSION, WRITING]
     return {name: seconds[name] for name in order if name in seconds}

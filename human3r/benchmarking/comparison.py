@@ -1,8 +1,8 @@
-"""One network of the paper run in two ways on the same frames: speed-up and differences.
+"""Compare two implementations of a network of the paper on the same frames: speed-up and differences.
 
-The other way is fp32 and computes everything that the released code computes, the heads that nothing reads included:
-``plain`` by the formulas, with all attention logits in memory, ``reference`` with torch's fused attention, as the
-released code has it. Weights are random: under them errors grow more than under trained ones.
+The other implementation is fp32 and computes everything that the released code computes, unused heads included:
+``plain`` by plain formulas with all attention logits in memory, ``reference`` with torch's fused attention like the
+released code. Weights are random, which amplify errors more than trained ones.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from human3r.models.reference import use_reference_path
 Other = Literal["plain", "reference"]
 _RATES: tuple[Precision, ...] = ("fp32", "bf16")
 _PEOPLE = range(2, 9)
-"""The threshold is put into the widest gap between scores with so many people per frame above it."""
+"""Range of people per frame; the detection threshold is put into the widest gap between scores that gives so many."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one frame of the fast network is from the other's."""
+    """Differences between the networks in one frame."""
 
     people: tuple[int, int]
-    """Found by the other and by the fast network; persons are compared where the numbers agree."""
+    """Numbers of people found by the other and the fast network; people are compared if they agree."""
     pointmap_percent: float
-    """Mean distance of points over their mean distance from the camera."""
+    """Mean distance between points over their mean distance from the camera."""
     rotation_deg: float
     translation_percent: float
     vertices_mm: float
-    """Mean distance of body vertices in the camera frame."""
+    """Mean distance between body vertices in the camera frame."""
     vertices_centered_mm: float
-    """The same with the heads put on each other."""
+    """The same after aligning the heads."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Comparison:
     peak_gflops: dict[str, float]
     """Measured rate of a large matrix product by precision, all threads."""
     speed_up_limit: float
-    """What ``speed_up`` would be if the fast network spent its time on products alone, at that rate."""
+    """Speed-up if the fast network only computed products, at that rate."""
     differences: tuple[Difference, ...]
 
     def to_dict(self) -> dict[str, object]:
@@ -84,7 +84,7 @@ class Comparison:
             f"{self.model}, random weights, {self.frames} timed frames, {self.threads} threads, processor seconds",
             f"{self.against} fp32, all heads: {self.seconds_other:.2f} s/frame, {self.gflop_other:.0f} GFLOP",
             f"ours {self.precision}:          {self.seconds_fast:.2f} s/frame, {self.gflop_fast:.0f} GFLOP",
-            f"{self.speed_up:.2f} times faster; {self.speed_up_limit:.2f} if it did nothing but products, at "
+            f"{self.speed_up:.2f} times faster; {self.speed_up_limit:.2f} if it only computed products, at "
             + ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in self.peak_gflops.items()),
         ]
         for index, difference in enumerate(self.differences):
@@ -99,10 +99,10 @@ class Comparison:
 def compare(
     config: ModelConfig, precision: Precision, against: Other, body: SmplxBody, *, num_frames: int = 2, seed: int = 0
 ) -> Comparison:
-    """Run both networks on the CPU, frame by frame in turns; the first frame warms up.
+    """Run both networks on the CPU, alternating by frame; the first frame is warm-up.
 
     Raises:
-        InputError: Not a network of the paper.
+        InputError: It is not a network of the paper.
     """
     if config.architecture != "paper":
         raise InputError(f"{config.name} has no reference path.", "Compare a network of the paper.")
@@ -183,7 +183,7 @@ def _threshold(network: Human3R, images: list[Tensor]) -> float:
         with torch.inference_mode():
             score = network.human_prior(image).score  # type: ignore[attr-defined]
         peaks.append(suppress_non_maxima(score).flatten())
-    # No frame has anybody near the threshold: rounding must not decide who is there.
+    # No score may be close to the threshold, where rounding would decide.
     merged = torch.cat(peaks).sort(descending=True).values
     ranks = range(_PEOPLE.start * len(images), _PEOPLE.stop * len(images))
     best = max(ranks, key=lambda count: float(merged[count - 1] - merged[count]))

@@ -1,7 +1,6 @@
-"""How many operations a frame costs, by part, and how many frames that allows at best on known processors.
+"""Operations per frame by part, and the resulting upper bounds of the frame rate on known processors.
 
-Counted by torch's ``FlopCounterMode``, for official networks on the meta device: nothing is computed. A product and a
-sum are two operations.
+Counted by torch's ``FlopCounterMode``, for networks of the paper on the meta device. A multiply-add is two operations.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from human3r.models.human3r import Human3R
 from human3r.models.reference import use_reference_path
 
 IMAGE_SIZE = (288, 512)
-"""(height, width) of a 16:9 clip in the official networks."""
+"""(height, width) of a 16:9 clip in the networks of the paper."""
 NUM_PEOPLE = 5
 _PARTS = {
     "DualDecoder": "decoder",
@@ -32,8 +31,8 @@ _PARTS = {
     "MlpCameraHead": "camera head",
 }
 _PEAKS = {"A100 SXM": 312e12, "H100 SXM": 989e12, "RTX 4090": 165.2e12}
-"""Dense bf16 operations per second with fp32 sums. Source: NVIDIA's data sheets of the A100 and the H100, and its white
-paper of the Ada architecture."""
+"""Dense bf16 operations per second with fp32 accumulation. Source: NVIDIA's data sheets of the A100 and the H100, and
+its white paper of the Ada architecture."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class FlopTable:
 
     @property
     def lean(self) -> int:
-        """Operations of a frame without the heads that nothing reads."""
+        """Operations of a frame without the unused heads."""
         return sum(count for name, count in self.parts.items() if name != "extra heads")
 
     @property
@@ -58,7 +57,7 @@ class FlopTable:
 def count_flops(
     config: ModelConfig, image_size: tuple[int, int] = IMAGE_SIZE, num_people: int = NUM_PEOPLE
 ) -> FlopTable:
-    """Count the operations of a later frame of a stream (batch 1) of an official network."""
+    """Count the operations of a later frame of a stream (batch 1) in a network of the paper."""
     with torch.device("meta"):
         network = build_network(config)
         image = torch.zeros(1, 3, *image_size)
@@ -67,9 +66,9 @@ def count_flops(
 
 
 def count_compact_flops(image: torch.Tensor) -> int:
-    """Count the operations of a later frame of a stream of ``compact``: the picture ``1 3 H W`` once more.
+    """Count the operations of a later frame of a stream in ``compact``, on the image ``1 3 H W``.
 
-    Its people decide what is computed, so a plain network with the true weights runs on the CPU, in fp32.
+    They depend on the people in the image, so the network runs with its weights on the CPU, in fp32.
     """
     network = build_network(COMPACT)
     network.load_state_dict(read_shards(COMPACT_FOLDER))
@@ -94,7 +93,7 @@ def _count(network: Human3R, image: torch.Tensor, num_people: int) -> dict[str, 
     counts = counter.get_flop_counts()
     for module, name in _PARTS.items():
         parts[name] = sum(counts.get(module, {}).values())
-    # Reading and writing the memory are no module of their own.
+    # Reading and writing the memory are not modules.
     in_step = sum(parts[name] for name in _PARTS.values())
     parts["memory"] = counter.get_total_flops() - in_step
     return parts
@@ -104,7 +103,6 @@ def flop_page(cpu_name: str, cpu_peaks: dict[str, float]) -> str:
     """Return the page of the tables, in Markdown.
 
     Args:
-        cpu_name: The machine's processor.
         cpu_peaks: Precision to measured operations per second of a large matrix product, all cores.
     """
     tables = [count_flops(config) for config in PRESETS.values() if config.name != "tiny"]
@@ -123,13 +121,13 @@ def flop_page(cpu_name: str, cpu_peaks: dict[str, float]) -> str:
         "# Operations per frame",
         "",
         f"Output of `human3r benchmark --flops`: GFLOP per frame of {width}x{height} with {NUM_PEOPLE} people,",
-        "counted by torch's `FlopCounterMode` (a product and a sum are two); norms and softmax are not counted.",
+        "counted by torch's `FlopCounterMode` (a multiply-add is two); norms and softmax are not counted.",
         "",
         *markdown_table(["part", *names], costs),
         "",
-        "Extra heads: points in the first camera's frame, and colors; nothing downstream reads them.",
+        "Extra heads: points in the first camera's frame, and colors; they are not used downstream.",
         "",
-        "Upper bounds of the frames per second, at the peak rate of the matrix units; 35 to 50 % of them is usual.",
+        "Upper bounds of the frames per second at the peak rate of the matrix units; usually 35 to 50 % is reached.",
         "",
         *markdown_table(["processor", "peak", *names], limits),
     ]

@@ -1,4 +1,4 @@
-"""Instruments of a benchmark: host synchronizations, the machine's peak rate, processor time."""
+"""Measurements for benchmarks: host synchronizations, peak rate, processor time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REPEATS = 5
 
 
 class HostWaits(TorchDispatchMode):
-    """Counts operators whose result the host must wait for; on a CPU they are the same as on a GPU."""
+    """Records the operators for whose result the host waits; they are the same on CPU and GPU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class HostWaits(TorchDispatchMode):
 
 
 def measured_peak(device: torch.device, precision: Precision) -> float:
-    """Return operations per second of a large matrix product by this program: the practical limit.
+    """Return operations per second of a large matrix product in torch, the practical limit.
 
     On a CPU per second of processor time, times threads, with packed weights where they can be packed.
     """

@@ -1,4 +1,4 @@
-"""Results of a benchmark: records of the figures, and a table to read."""
+"""Records of benchmark results, and their text form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Timing:
     """Seconds per frame of one kind of run, over several runs."""
 
     what: str
-    """What is inside the measured time."""
+    """What the measured time includes."""
     runs: int
     frames: int
     """Timed frames of one run."""
@@ -22,14 +22,14 @@ class Timing:
     seconds_p95: float
     fps_median: float
     fps_p95: float
-    """Frames per second at the 95th percentile of the time: the slow end."""
+    """Frames per second at the 95th percentile of the time."""
     fps_total: float
-    """All timed frames of a run over all its time, the median run; end to end this includes finishing and saving."""
+    """Frames of a run over its total time, median over runs; end to end includes finishing and saving."""
     fps_total_runs: tuple[float, ...]
     """The same of every run."""
     cpu_seconds: float
-    """Processor time of this process per frame, all threads: unlike the others it hardly depends on the neighbours'
-    load. The decoder process is not in it."""
+    """Processor time of this process per frame, all threads, without the decoder process; nearly independent of the
+    machine's other load."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class RunTimes:
     """Times of one run."""
 
     seconds: Sequence[float]
-    """Of every timed frame."""
+    """Seconds of every timed frame."""
     total: float
-    """Of all of them, with what belongs to none."""
+    """Seconds of the run."""
     cpu_total: float
 
 
@@ -56,23 +56,23 @@ def summarize(what: str, runs: Sequence[RunTimes]) -> Timing:
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """Everything that a figure needs to be quoted."""
+    """Results with the conditions of their measurement."""
 
     model: str
     weights: str
-    """``loaded``, or ``random`` for a network of the paper that is not on this machine."""
+    """``loaded``, or ``random`` for a network of the paper without weights."""
     device: str
     device_name: str
     threads: int
     precision: str
     matrix_precision: str
-    """Of nearly all products: ``compact`` multiplies in bf16 where the processor does so natively."""
+    """Precision of nearly all products: ``compact`` multiplies in bf16 if the processor does so natively."""
     torch_version: str
     source_size: tuple[int, int]
     """(height, width)"""
     network_size: tuple[int, int]
     warmup_frames: int
-    """Run and not counted at the start of every run."""
+    """Uncounted frames at the start of every run."""
     people_mean: float
     """People per timed frame."""
     forward: Timing
@@ -80,17 +80,17 @@ class BenchmarkReport:
     parts: Mapping[str, float]
     """Processor seconds per frame by part, one frame after the other (on a GPU elapsed seconds of the network)."""
     flops_per_step: int
-    """Operations of one frame, encode and step; a product and a sum are two."""
+    """Operations of one frame, encode and step; a multiply-add is two."""
     peak_flops: float
     """Measured operations per second of a large matrix product in ``matrix_precision``, all threads."""
     share_of_peak: float
-    """``flops_per_step`` over what the peak would do in the forward pass's time (on a CPU its processor time)."""
+    """Rate of ``flops_per_step`` in the forward pass (on a CPU by processor time) over the peak."""
     host_waits: int
-    """Operators per step whose result the host waits for."""
+    """Operators per step for whose result the host waits."""
     peak_memory_mb: float
     """Largest resident size of the process, loading included; on a GPU the largest allocation on it."""
     bytes_kept_per_frame: float
-    """Growth of the stored tables per frame; the scene is bounded and not in it."""
+    """Growth of the stored tables per frame, without the scene, which is bounded."""
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON values."""

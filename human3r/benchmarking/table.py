@@ -1,4 +1,4 @@
-"""The README's tables of speed, from what ``benchmark --json`` printed."""
+"""Tables of speed in Markdown from the output of ``benchmark --json``."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def read_reports(paths: Sequence[Path]) -> list[Report]:
     """Read files that ``benchmark --json`` wrote, one report per line.
 
     Raises:
-        InputError: A file cannot be read or holds something else.
+        InputError: A file cannot be read or has other contents.
     """
     reports: list[Report] = []
     for path in paths:
         try:
             found = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
         except (OSError, ValueError) as error:
-            raise InputError(f"{path.name} is no output of 'benchmark --json' ({error}).") from error
+            raise InputError(f"{path.name} is not output of 'benchmark --json' ({error}).") from error
         if not all(isinstance(one, dict) and ("end_to_end" in one or "speed_up" in one) for one in found):
-            raise InputError(f"{path.name} is no output of 'benchmark --json'.")
+            raise InputError(f"{path.name} is not output of 'benchmark --json'.")
         reports += found
     return reports
 
 
 def speed_tables(reports: Sequence[Report]) -> str:
-    """Return the tables in Markdown: one of runs, one of comparisons with ``--against``; of each machine its own."""
+    """Return Markdown tables: runs by machine, and comparisons with ``--against``."""
     runs = [report for report in reports if "end_to_end" in report]
     comparisons = [report for report in reports if "speed_up" in report]
     lines: list[str] = []

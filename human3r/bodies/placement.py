@@ -1,9 +1,11 @@
 """Convert the network's head-centered people to standard SMPL-X parameters, and these to other frames.
 
-Owns the order of the rotations (53 of the network, 55 of SMPL-X); poses skeletons only, no meshes.
+Owns the order of the rotations: 53 of the network, 55 of SMPL-X. Poses skeletons, not meshes.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -77,7 +79,7 @@ def head_centered(
     unrotated root.
 
     Args:
-        body: The body model the parameters are for.
+        body: The body of the parameters.
         joint_rotations: ``P 53 3 3``, root in the frame of ``head``.
         head: ``P 3`` position of SMPL-X joint 15, meters, any frame.
         betas: ``P 10``.
@@ -102,12 +104,7 @@ def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, bo
     pelvis = body.rest_joints(parameters.betas, parameters.expression)[:, Joint.PELVIS]
     orient = rotation @ rotation_from_axis_angle(parameters.global_orient)
     moved = (rotation @ (pelvis + parameters.transl)[..., None])[..., 0] + translation
-    changed = {
-        name: getattr(parameters, name)
-        for name in BodyParameters.__dataclass_fields__
-        if name not in ("global_orient", "transl")
-    }
-    return BodyParameters(global_orient=axis_angle_from_rotation(orient), transl=moved - pelvis, **changed)
+    return replace(parameters, global_orient=axis_angle_from_rotation(orient), transl=moved - pelvis)
 
 
 def to_body_parameters(

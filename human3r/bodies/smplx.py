@@ -19,7 +19,11 @@ from human3r.records import BodyParameters
 from human3r.skeleton import bone_vectors, forward_kinematics
 
 _LBS: Any = lbs
-"""The package's functions are annotated with a ``Tensor`` of its own, which no tensor is."""
+"""The package annotates its functions with its own ``Tensor`` type."""
+_STORED = (
+    "template", "shape_directions", "expression_directions", "pose_directions", "skinning_weights", "hand_means",
+    "faces", "landmark_faces", "landmark_weights",
+)  # fmt: skip
 
 
 class SmplxBody(nn.Module):
@@ -59,23 +63,13 @@ class SmplxBody(nn.Module):
         self.is_licensed = arrays.name != EMBEDDED_BODY_NAME
         self.parents: tuple[int, ...] = tuple(arrays.parents.tolist())
 
-        def keep(name: str, array: np.ndarray | Tensor | None) -> None:
-            tensor = torch.as_tensor(array) if array is not None else None
-            self.register_buffer(name, tensor, persistent=False)
-
-        keep("template", arrays.template)
-        keep("shape_directions", arrays.shape_directions)
-        keep("expression_directions", arrays.expression_directions)
-        keep("pose_directions", arrays.pose_directions)
-        keep("skinning_weights", arrays.skinning_weights)
-        keep("hand_means", arrays.hand_means)
-        keep("faces", arrays.faces)
-        keep("landmark_faces", arrays.landmark_faces)
-        keep("landmark_weights", arrays.landmark_weights)
-        joints = _regress_joints(arrays.joint_regressor, arrays.template[..., None])[..., 0]
-        keep("joint_template", joints)
-        keep("joint_shape_directions", _regress_joints(arrays.joint_regressor, arrays.shape_directions))
-        keep("joint_expression_directions", _regress_joints(arrays.joint_regressor, arrays.expression_directions))
+        buffers = {name: getattr(arrays, name) for name in _STORED}
+        regressor = arrays.joint_regressor
+        buffers["joint_template"] = _regress_joints(regressor, arrays.template[..., None])[..., 0]
+        buffers["joint_shape_directions"] = _regress_joints(regressor, arrays.shape_directions)
+        buffers["joint_expression_directions"] = _regress_joints(regressor, arrays.expression_directions)
+        for name, array in buffers.items():
+            self.register_buffer(name, None if array is None else torch.as_tensor(array), persistent=False)
 
     def forward(self, parameters: BodyParameters) -> BodyMesh:
         """Pose P bodies; the result is in the frame of ``global_orient`` and ``transl``."""

@@ -1,8 +1,8 @@
-"""``python -m human3r.evaluation.calibrated_views VIDEOS CALIBRATION``: one person against truth from several cameras.
+"""``python -m human3r.evaluation.calibrated_views VIDEOS CALIBRATION``: errors of a person seen by calibrated cameras.
 
-Every video goes through ``compact``; where the cameras stand is known, so the keypoints of the tallest person in all of
-them give points in space. Made for the demonstration in PyPI's ``pose2sim``: ``Demo_SinglePerson/videos`` and
-``Demo_SinglePerson/calibration/Calib.qca.txt`` (Qualisys' format; videos of the same frames, in the cameras' order).
+Ground truth is triangulated from the keypoints of the tallest person in all videos. Data: the demonstration in PyPI's
+``pose2sim``, ``Demo_SinglePerson/videos`` and ``Demo_SinglePerson/calibration/Calib.qca.txt`` (Qualisys' format;
+synchronous videos in the order of the cameras).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from human3r.results.reconstruction import Reconstruction
 
 _BODY_KEYPOINTS = slice(5, 17)
 _HIPS = (6, 7)
-"""Of these twelve."""
+"""Of these twelve keypoints."""
 _MIN_SCORE = 0.35
 _MIN_VIEWS = 3
 _SUBPIXELS = 64.0
-"""Of Qualisys' units in a pixel."""
+"""Units of Qualisys' intrinsics per pixel."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class CalibratedCamera:
     """``4 4`` meters."""
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:
-        """Return ``... 2`` places on the plane z = 1 of ``... 2`` pixels, without distortion."""
+        """Undistort ``... 2`` pixels: their ``... 2`` positions on the plane z = 1."""
         distorted = (pixels - self.K[:2, 2]) / self.K[[0, 1], [0, 1]]
         rays = distorted
         for _ in range(8):
@@ -58,21 +58,21 @@ def read_calibration(path: Path) -> list[CalibratedCamera]:
     """Read a calibration in Qualisys' XML.
 
     Raises:
-        FormatError: It is something else.
+        FormatError: Another format.
     """
     try:
-        # Since 2.4 expat itself refuses entities that blow up; external ones it never follows.
+        # Expat 2.4 and later refuses exponential entity expansion, and never follows external entities.
         cameras = ElementTree.parse(path).getroot().iter("camera")  # noqa: S314
         return [_camera(camera) for camera in cameras]
     except (ElementTree.ParseError, AttributeError, KeyError, ValueError, OSError) as error:
-        raise FormatError(f"{path} is no calibration of Qualisys ({error!r}).", "Give a .qca.txt file.") from error
+        raise FormatError(f"{path} is not a calibration by Qualisys ({error!r}).", "Give a .qca.txt file.") from error
 
 
 def _camera(element: ElementTree.Element) -> CalibratedCamera:
     placed, seen = (element.find(name).attrib for name in ("transform", "intrinsic"))  # type: ignore[union-attr]
     rotation = np.array([[float(placed[f"r{row}{column}"]) for column in (1, 2, 3)] for row in (1, 2, 3)])
     T_world_camera = np.eye(4)
-    # Written transposed, for cameras with -z forward and y up.
+    # The file stores the transpose, for cameras with -z forward and y up.
     T_world_camera[:3, :3] = rotation.T @ np.diag([1.0, -1.0, -1.0])
     T_world_camera[:3, 3] = [float(placed[axis]) / 1000 for axis in "xyz"]
     K = np.eye(3)
@@ -83,7 +83,7 @@ def _camera(element: ElementTree.Element) -> CalibratedCamera:
 
 
 def tallest_person(prior: PriorKeypoints, num_frames: int) -> np.ndarray:
-    """Return ``T 17 3`` (x, y, score) of the person who is tallest in each frame; score 0 without anybody."""
+    """Return ``T 17 3`` (x, y, score) of the tallest person in each frame; score 0 if there is none."""
     chosen = np.zeros((num_frames, 17, 3))
     heights = np.zeros(num_frames)
     for frame, keypoints, score in zip(prior.frame, prior.keypoints_px, prior.score, strict=True):
@@ -96,12 +96,12 @@ def tallest_person(prior: PriorKeypoints, num_frames: int) -> np.ndarray:
 
 
 def triangulate(cameras: list[CalibratedCamera], seen: np.ndarray) -> np.ndarray:
-    """Return ``T 17 3`` points in the world, not numbers where fewer than three cameras see them.
+    """Triangulate ``T 17 3`` world points; NaN where fewer than three cameras see the keypoint.
 
-    Linear least squares over the views, every view by its score. Source: Hartley and Zisserman, sec. 12.2.
+    Linear least squares over the views, weighted by score. Source: Hartley and Zisserman, sec. 12.2.
 
     Args:
-        cameras: ``C`` of them.
+        cameras: ``C``.
         seen: ``C T 17 3`` from ``tallest_person``.
     """
     rows, counts = [], (seen[..., 2] > _MIN_SCORE).sum(0)
@@ -115,27 +115,27 @@ def triangulate(cameras: list[CalibratedCamera], seen: np.ndarray) -> np.ndarray
 
 @dataclass(frozen=True)
 class ViewScore:
-    """How well one view agrees with the truth."""
+    """Errors of one view."""
 
     mpjpe_mm: float
-    """Hips aligned."""
+    """After aligning the hips."""
     pa_mpjpe_mm: float
     root_m: float
-    """Distance of the hips."""
+    """Distance between the hips' centers."""
     log_focal: float
-    """Mean logarithm of the focal length over the true one."""
+    """Mean logarithm of estimated over true focal length."""
 
 
 def score_view(result: Reconstruction, camera: CalibratedCamera, truth_world: np.ndarray) -> ViewScore:
-    """Compare the person of a result who is nearest to the truth.
+    """Score the person of a result who is nearest to the truth.
 
     Args:
-        result: Of this camera's video; every frame.
-        camera: The camera, for what is true.
+        result: Result of this camera's video with every frame.
+        camera: The true camera.
         truth_world: ``T 17 3`` from ``triangulate``.
 
     Raises:
-        FormatError: The result has nobody in a frame with truth.
+        FormatError: The result has no people in frames with truth.
     """
     truth = inverse_transform_points(camera.T_world_camera, truth_world)[:, _BODY_KEYPOINTS]
     frames, T_world_camera = result.person_frame, result.T_world_camera[result.person_frame]
@@ -143,7 +143,9 @@ def score_view(result: Reconstruction, camera: CalibratedCamera, truth_world: np
     joints = joints @ T_world_camera[:, :3, :3]
     is_known = np.isfinite(truth[frames]).all((1, 2))
     if not is_known.any():
-        raise FormatError("Nobody was found where the truth is.", "Videos and calibration must be of the same scene.")
+        raise FormatError(
+            "No person was found in a frame with ground truth.", "Videos and calibration must be of the same scene."
+        )
     off = np.linalg.norm((joints[:, _HIPS, :] - truth[frames][:, _HIPS, :]).mean(1), axis=-1)
     tracks = np.unique(result.person_track[is_known])
     nearest = min(tracks, key=lambda track: np.median(off[is_known & (result.person_track == track)]))

@@ -35,9 +35,6 @@ def predict_frames(
     """Yield the prediction of every image, in order.
 
     Args:
-        session: The stream.
-        images: Its files.
-        protocol: Determines the loader.
         times_s: Seconds of every image; empty: 30 per second.
 
     Raises:

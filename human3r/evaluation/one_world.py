@@ -1,6 +1,7 @@
-"""``python -m human3r.evaluation.one_world RESULTS``: do people stand on the scene that they are in?
+"""``python -m human3r.evaluation.one_world RESULTS``: agreement of standing people with scene and floor.
 
-From ``reconstruction.npz`` alone, without truth. ``--before RESULT`` adds how far people's joints moved in the image.
+Computed from ``reconstruction.npz`` alone, without ground truth. ``--before RESULT`` adds the displacement of people's
+joints in the image relative to an earlier result.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from human3r.benchmarking.table import markdown_table
 from human3r.errors import Human3RError
 from human3r.evaluation.consistency.run import find_inputs
 from human3r.geometry.rigid import transform_points
@@ -25,24 +27,24 @@ _ON_SCENE_M, _ON_FLOOR_M = 0.1, 0.05
 
 @dataclass(frozen=True)
 class OneWorld:
-    """Figures of one result over its standing people and frames; NaN where there are none."""
+    """Figures of one result over its standing people; NaN where undefined."""
 
     standing: int
-    """Observations of people who stand."""
+    """Observations of standing people."""
     on_scene_percent: float
-    """Lower sole within 10 cm of the scene under it, of those with a scene under it."""
+    """Lower sole within 10 cm of the scene below it, of observations with scene points below."""
     on_scene_strict_percent: float
-    """The same of all who stand: no scene under the foot counts as a miss."""
+    """The same of all standing observations: without scene points below, the sole counts as off."""
     gap_m: float
-    """Median height of the lower sole over the scene."""
+    """Median height of the lower sole above the scene."""
     has_floor_percent: float
-    """Feet inside the image with points of nearly one height under them."""
+    """Feet inside the image with scene points of nearly one height below."""
     on_floor_percent: float
     """Lower sole within 5 cm of the plane y = 0."""
     skating_mm: float
-    """Step per frame of the slower foot, median."""
+    """Displacement per frame of the slower foot, median."""
     locked_skating_mm: float
-    """Step per frame of feet in contact (``foot_contact`` over .5) in both frames, 95th percentile."""
+    """Displacement per frame of feet in contact (``foot_contact`` above 0.5) in both frames, 95th percentile."""
     acceleration: float
     """Mean over people, frames and joints, meters per second squared."""
     moved_px: float = float("nan")
@@ -53,7 +55,6 @@ def measure(result: Reconstruction, before: Reconstruction | None = None) -> One
     """Measure one result.
 
     Args:
-        result: What is measured.
         before: Another result of the same clip, for ``moved_px``.
     """
     T = result.T_gravity_world.astype(np.float64)
@@ -86,9 +87,8 @@ def _motion(result: Reconstruction, joints: np.ndarray, stands: np.ndarray) -> d
     steps = 1000 * np.linalg.norm(np.diff(joints[:, FEET], axis=0), axis=-1)
     both = follows & stands[1:] & stands[:-1]
     skating, locked = steps[both].min(axis=1), np.zeros(0)
-    contact = getattr(result, "foot_contact", None)
-    if contact is not None:
-        touches = contact[order] > 0.5
+    if result.foot_contact is not None:
+        touches = result.foot_contact[order] > 0.5
         locked = steps[follows[:, None] & touches[1:] & touches[:-1]]
     middle = np.flatnonzero(follows[1:] & follows[:-1]) + 1
     step_s = np.maximum(result.time_s[frame[middle + 1]] - result.time_s[frame[middle - 1]], 1e-3) / 2
@@ -121,12 +121,13 @@ def _percent(values: np.ndarray) -> float:
 def markdown_of(rows: dict[str, OneWorld]) -> str:
     """Return a table with a row per result and their mean."""
     names = [item.name for item in fields(OneWorld)]
-    lines = ["| result | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     values = np.array([[getattr(row, name) for name in names] for row in rows.values()], dtype=np.float64)
     mean = [float(np.mean(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan for column in values.T]
-    for name, row in [*zip(rows, values.tolist(), strict=True), ("mean", mean)]:
-        lines.append(f"| {name} | " + " | ".join("-" if value != value else f"{value:.3g}" for value in row) + " |")
-    return "\n".join(lines)
+    cells = [
+        [name, *("-" if value != value else f"{value:.3g}" for value in row)]
+        for name, row in [*zip(rows, values.tolist(), strict=True), ("mean", mean)]
+    ]
+    return "\n".join(markdown_table(["result", *names], cells))
 
 
 def main(arguments: list[str]) -> int:

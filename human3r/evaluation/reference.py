@@ -31,7 +31,6 @@ def with_references(benchmark: Benchmark, text: str) -> Benchmark:
     """Return the benchmark with the named defects beside the corrected result.
 
     Args:
-        benchmark: The benchmark to run.
         text: Comma-separated names, or ``all`` of this benchmark.
 
     Raises:

@@ -63,12 +63,10 @@ def run_benchmark(
     """Evaluate every sequence below ``root``, reusing stored results.
 
     Args:
-        benchmark: What to run.
         root: The data set in its public layout.
         out: Folder of the results, created if missing.
         load: Loads the model; not called without sequences.
         max_sequences: Number of first sequences to evaluate.
-        on_sequence: Receives each result.
 
     Raises:
         InputError: The folder holds no sequence of the benchmark.

@@ -26,12 +26,7 @@ _PREFIX = "clip_"
 
 
 class WholeClipScorer:
-    """Collects the frames of a clip with their truth and scores the finished clip.
-
-    Args:
-        protocol: Determines matching and required people.
-        body: The people's body.
-    """
+    """Collects the frames of a clip with their truth and scores the finished clip."""
 
     def __init__(self, protocol: Protocol, body: SmplxBody) -> None:
         self._protocol, self._body = protocol, body

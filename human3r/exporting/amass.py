@@ -1,7 +1,7 @@
 """One ``.npz`` per person with AMASS's field names, for Blender's SMPL-X add-on and motion tools.
 
-AMASS wants a z-up world, one shape per file and a pose in every row of a constant rate (``constant_rate``); where a
-person was not seen, ``observed`` is false.
+AMASS has a z-up world, one shape per file and a pose in every row at a constant rate (``constant_rate``); ``observed``
+is false where the person was not seen.
 """
 
 from __future__ import annotations

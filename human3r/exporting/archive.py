@@ -1,4 +1,4 @@
-"""Zip files of a folder's files: formats of several files each, and whole results."""
+"""Zip the files of a folder: formats of several files, and whole results."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from human3r.atomic import whole_or_absent
 
 _COMPRESSED = (".npz", ".mp4", ".viser", ".zip", ".bin")
-"""Endings of files that are stored as they are: compressing them again takes time and saves nothing."""
+"""Suffixes of files that are already compressed and only stored."""
 
 
 def write_zip(path: Path, files: Iterable[Path], root: Path) -> None:
-    """Pack files under their names relative to ``root``, whole or not at all."""
+    """Pack files under their names relative to ``root``; atomic."""
     with whole_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for file in sorted(files):
             method = zipfile.ZIP_STORED if file.suffix in _COMPRESSED else zipfile.ZIP_DEFLATED

@@ -1,4 +1,4 @@
-"""Writing formats: all wanted ones into a result folder with its manifest, or one to a file."""
+"""Write several formats into a result folder with its manifest, or one format to a file."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ def write_all(
     """Write the wanted formats into ``folder`` (made if necessary), then the manifest that lists them.
 
     Args:
-        reconstruction: What to write.
-        folder: Where; files of these names are replaced.
+        folder: Where to; existing files are replaced.
         formats: As ``check_formats`` accepts them.
         body: The body model that the parameters belong to.
         clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
@@ -61,7 +60,7 @@ def write_all(
         with_points: Show the points beside the surface.
         people_wear: Colors of people in the scene: of their identities, or of the clip where they were kept.
         progress: Called before every format and once at the end.
-        extends: The folder holds files of the same result already, and the manifest goes on listing them.
+        extends: The folder already holds files of the same result, and its manifest keeps listing them.
 
     Returns:
         The files in writing order, the manifest last.
@@ -111,7 +110,7 @@ def load_matching_body(path: str | None, reconstruction: Reconstruction) -> Smpl
     """Load the body that a result's parameters belong to.
 
     Raises:
-        InputError: The result was made with a licensed body and no path is given, or the other way round.
+        InputError: The result was made with another body.
     """
     body = open_body(path)
     made_with = reconstruction.meta.get("body")
@@ -135,10 +134,9 @@ def export(
     people_wear: PeopleWear = "identity",
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Path:
-    """Write one file in the format that the end of its name selects; its folder is made if necessary.
+    """Write one file in the format selected by its suffix, creating its folder if necessary.
 
     Args:
-        reconstruction: What to write.
         path: The file, such as ``walk.glb``, ``walk_static.glb``, ``walk_bvh.zip`` or ``walk.bvh``.
         body: The body model that the parameters belong to; None is the embedded one.
         clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
@@ -181,7 +179,7 @@ def _surface_of(keyframes: KeyframeCollector | LazySurface | Path | None, result
 
 
 def _of_run(moments: Path | None, reconstruction: Reconstruction) -> Path | None:
-    """Return a ``moments.bin`` if it is there and was made with this result: a folder may hold another run's."""
+    """Return a ``moments.bin`` if it exists and belongs to this result rather than to another run."""
     return moments if moments is not None and moments.is_file() and belongs_to(moments, reconstruction) else None
 
 

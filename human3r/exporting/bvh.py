@@ -1,4 +1,4 @@
-"""One ``.bvh`` per person: body and fingers as a motion-capture skeleton, for tools that read nothing newer.
+"""One ``.bvh`` per person: body and fingers as a motion-capture skeleton.
 
 Beside it, ``person_<id>.contacts.json`` has the probabilities that the feet touch the ground, for the same rows.
 
@@ -86,7 +86,7 @@ def _hierarchy(joints: np.ndarray, parents: np.ndarray, order: list[int], joint:
     for child in children:
         lines += _hierarchy(joints, parents, order, child, depth + 1)
     if not children:
-        # The bone is drawn on in its own direction for 5 cm: readers need an end.
+        # Readers need an end site: 5 cm further along the bone.
         end = 5.0 * offset / max(np.linalg.norm(offset), 1e-9)
         lines += [
             f"{pad}  End Site",

@@ -41,8 +41,8 @@ def write_cameras_json(reconstruction: Reconstruction, path: Path) -> None:
     document = {
         "schema": CAMERAS_SCHEMA,
         "conventions": {
-            "T_world_camera": "camera to world; camera axes x right, y down, z forward; world = first camera; metres",
-            "K": "pixels of the upright source frame; (0, 0) is the centre of the top-left pixel",
+            "T_world_camera": "camera to world; camera axes x right, y down, z forward; world = first camera; meters",
+            "K": "pixels of the upright source frame; (0, 0) is the center of the top-left pixel",
             "T_gravity_world": "world to a y-up frame whose floor is y = 0 (estimated)",
         },
         "fps": float(reconstruction.fps),
@@ -65,7 +65,7 @@ def write_tum(reconstruction: Reconstruction, path: Path) -> None:
 
 
 def write_colmap(reconstruction: Reconstruction, folder: Path) -> list[Path]:
-    """Write ``cameras.txt``, ``images.txt`` and ``points3D.txt`` into ``folder`` (made if need be).
+    """Write ``cameras.txt``, ``images.txt`` and ``points3D.txt`` into ``folder``, created if necessary.
 
     COLMAP stores world to camera, quaternions as wxyz, and its pixel (0.5, 0.5) is the center of the top-left pixel.
     Image names are those of the clip's files, or ``frame_000123.png`` after the index in the source video; images are

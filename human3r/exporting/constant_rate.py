@@ -1,7 +1,7 @@
-"""Rows at a constant whole rate, for the formats that have one clock: BVH and AMASS.
+"""Rows at a constant integer rate, for the formats without time stamps: BVH and AMASS.
 
-Row 0 is the first processed frame for every person. Rows before a person's first sighting hold the first pose, the
-last row is the first at or after the last sighting.
+Row 0 is the first processed frame for every person. Rows before a person's first observation hold the
+first pose, the last row is the first at or after the last observation.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from scipy.spatial.transform import Rotation, Slerp
 from human3r.errors import InputError
 
 _SUSTAINED_S = 0.5
-"""The rate of the file is the highest that the clip keeps up for this long."""
+"""The rate of a file is the highest one that the clip sustains for this long."""
 _STAMP_S = 1.01e-3
-"""Error of a difference between two time stamps in milliseconds, as Matroska has them."""
+"""Rounding error of an interval between time stamps in whole milliseconds, as in Matroska."""
 _MAX_ROWS, _MAX_ROWS_PER_FRAME = 100_000, 10
-"""Two frames a year apart must not become a file of a year."""
+"""Limit on rows: two frames a year apart must not give a file of a year."""
 
 
 @dataclass(frozen=True)
 class ConstantRate:
-    """The n rows of one person's file, from its m sightings."""
+    """The n rows of one person's file, from m observations."""
 
     rate: int
     """Rows per second."""
     is_native: bool
-    """The processed frames are the rows: poses are copied, and held where the person was not seen."""
+    """The rows are the processed frames: poses are copied, and held where the person was not seen."""
     seen_s: np.ndarray
-    """``m`` times of the sightings from the first processed frame, rising."""
+    """``m`` times of the observations from the first processed frame, ascending."""
     rows_s: np.ndarray
-    """``n`` times of the rows from the first processed frame, not beyond the last sighting by a row."""
+    """``n`` times of the rows from the first processed frame, less than a row beyond the last observation."""
     latest: np.ndarray
-    """``n`` int64, the last of the m sightings at or before each row; 0 before the first."""
+    """``n`` int64, the last of the m observations at or before each row; 0 before the first."""
     frames: np.ndarray
     """``n`` int64, the processed frame nearest to each row."""
     observed: np.ndarray
-    """``n`` bool, whether a sighting is nearest to the row."""
+    """``n`` bool, whether the nearest frame is an observation."""
 
     def linear(self, values: np.ndarray) -> np.ndarray:
-        """Return ``m ...`` values at the rows, interpolated linearly between sightings: ``n ...``."""
+        """Interpolate ``m ...`` values linearly at the rows: ``n ...``."""
         if self.is_native or len(values) == 1:
             return values[self.latest]
         following = np.minimum(self.latest + 1, len(values) - 1)
@@ -51,7 +51,7 @@ class ConstantRate:
         return ((1 - part) * values[self.latest] + part * values[following]).astype(values.dtype)
 
     def rotation_vectors(self, values: np.ndarray) -> np.ndarray:
-        """Return ``m J 3`` axis-angle rotations at the rows, along the shortest arcs: ``n J 3``."""
+        """Interpolate ``m J 3`` axis-angle rotations at the rows along the shortest arcs: ``n J 3``."""
         if self.is_native or len(values) == 1:
             return values[self.latest]
         within_s = np.clip(self.rows_s, self.seen_s[0], self.seen_s[-1])
@@ -60,10 +60,10 @@ class ConstantRate:
 
 
 def constant_rate(time_s: np.ndarray, fps: float, seen: np.ndarray) -> ConstantRate:
-    """Lay out the rows of a person seen in the processed frames ``seen``; ``fps`` counts for a clip of one frame.
+    """Lay out the rows of a person seen in the processed frames ``seen``; ``fps`` is the rate of a clip of one frame.
 
     Raises:
-        InputError: The clip's times ask for far more rows than it has frames.
+        InputError: The clip's times require far more rows than it has frames.
     """
     time_s = time_s - time_s[0]
     rate = _whole_rate(time_s, fps)
@@ -82,7 +82,7 @@ def constant_rate(time_s: np.ndarray, fps: float, seen: np.ndarray) -> ConstantR
 
 
 def _whole_rate(time_s: np.ndarray, fps: float) -> int:
-    """Return the nearest whole rate from 25 fps up; below, one that is at most 2 % slower, to keep every frame."""
+    """Return the nearest integer rate from 25 fps up; below, one that is at most 2 % lower, to keep every frame."""
     ends = np.searchsorted(time_s, time_s + _SUSTAINED_S - _STAMP_S)
     starts = np.flatnonzero(ends < len(time_s))
     ends = ends[starts]

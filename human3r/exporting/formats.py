@@ -1,4 +1,4 @@
-"""The one table of export formats: a new format is one more entry of ``EXPORT_FORMATS``.
+"""The table of export formats: a new format is one more entry of ``EXPORT_FORMATS``.
 
 ``reconstruct``, ``export``, the page and the manifest iterate over it; ``bundle`` writes files and folders with it.
 """
@@ -36,15 +36,15 @@ PeopleWear = Literal["identity", "clip"]
 
 @dataclass(frozen=True)
 class ExportSource:
-    """What a format is written from."""
+    """Input of the writers."""
 
     reconstruction: Reconstruction
     body: SmplxBody
     """The body model that the parameters belong to."""
     clip: Path | None = None
-    """The source clip; the cameras of the viewer formats show its pictures where it is given."""
+    """The source clip, if given; the cameras of viewer formats show its frames."""
     moments: Path | None = None
-    """``moments.bin`` of the same run; ``html`` embeds it where it is given."""
+    """``moments.bin`` of the same run, if given; ``html`` embeds it."""
     surface: LazySurface | None = None
     """The scene's surface; without it the scene is its points."""
     with_points: bool = False
@@ -67,7 +67,7 @@ class ExportSource:
 
     @property
     def sheets(self) -> list[Sheet]:
-        """The pieces of the scene's surface; none where there is no surface."""
+        """The pieces of the scene's surface; empty without one."""
         return self.surface.sheets if self.surface is not None else []
 
 
@@ -78,28 +78,27 @@ class ExportFormat:
     name: str
     """As in ``--formats``."""
     file: str
-    """Name in a result folder; a format of several files is packed under this name where one file is wanted."""
+    """Name in a result folder; of several files, the name of their archive."""
     description: str
-    """What it holds and what it is for."""
+    """Contents and purpose."""
     write: Callable[[ExportSource, Path], object]
-    """Writes the file, or the several files of the format into a folder."""
+    """Writes the file, or several files into a folder."""
     is_default: bool = False
-    """Written by ``reconstruct`` unless formats are named."""
+    """Whether ``reconstruct`` writes it by default."""
     needs: Literal["", "clip"] = ""
-    """What must be given beside the reconstruction and its body."""
+    """Required input besides the reconstruction and its body."""
     extra: tuple[str, str] | None = None
-    """Module of an optional package without which it cannot be written, and the extra of human3r that installs it."""
+    """Module of an optional package that it requires, and the extra of human3r that installs it."""
     folder: str | None = None
     """Of a format of several files: the subfolder of a result folder; None for a format of one file."""
     endings: tuple[str, ...] = ()
-    """Ends of file names that select the format; by default the ending of ``file``."""
+    """Suffixes that select the format; by default that of ``file``."""
     main: str = ""
-    """Of a format of several files that belong together: the ending of the one that names the others, which are put
-    beside it."""
+    """Suffix of the main file among several that belong together; the others are written beside it."""
 
     @property
     def is_installed(self) -> bool:
-        """Whether the optional package that the format takes is there."""
+        """Whether the optional package that it requires is installed."""
         return self.extra is None or find_spec(self.extra[0]) is not None
 
     def write_into(self, source: ExportSource, folder: Path) -> list[Path]:
@@ -114,10 +113,10 @@ class ExportFormat:
             return [path.replace(target / path.name) for path in sorted(made.iterdir())]
 
     def write_file(self, source: ExportSource, path: Path) -> None:
-        """Write the format as one file, whole or not at all; several files are packed if ``path`` is a zip.
+        """Write the format as one file; several files are packed if ``path`` is a zip. Atomic.
 
         Raises:
-            InputError: Something that the format needs is not given, or ``path`` is no zip and one file is too few.
+            InputError: A required input is missing, or the format has several files and ``path`` is not a zip.
         """
         self.check(source)
         if self.folder is None:
@@ -140,13 +139,13 @@ class ExportFormat:
                     write_bytes(path.with_name(path.stem + file.name.removeprefix(people[0].stem)), file.read_bytes())
 
     def check(self, source: ExportSource) -> None:
-        """Raise ``InputError`` if something that the format needs is not given."""
+        """Raise ``InputError`` if a required input is missing."""
         if self.needs == "clip" and source.clip is None:
             raise InputError(f"The format {self.name} needs the source clip.", f"Give the clip, or omit {self.name}.")
         self.check_installed()
 
     def check_installed(self) -> None:
-        """Raise ``ResourceError`` if the optional package that the format takes is missing."""
+        """Raise ``ResourceError`` if the required optional package is missing."""
         if self.extra is not None and not self.is_installed:
             module, extra = self.extra
             message = f"The format {self.name} needs the Python module {module}, which is not installed."
@@ -246,7 +245,7 @@ _NPZ = "everything as arrays: SMPL-X parameters, cameras, points"
 _GLB = "animated people, camera and scene: Blender, three.js, model viewers"
 _STILL = "the scene as a still, for viewers without animation"
 _AMASS = "one SMPL-X motion per person with AMASS's field names"
-_BVH = "one skeleton animation per person, for tools that only read BVH (centimetres)"
+_BVH = "one skeleton animation per person, for tools that only read BVH (centimeters)"
 _OBJ = "the scene and its people as a still, with textures; opens in every 3D program"
 _USDZ = "animated people, camera and surface: AR on iPhones, Blender, Omniverse"
 _RRD = "for the rerun viewer, with the clip's pictures where the clip is given"
@@ -289,19 +288,18 @@ FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
 SURFACE_FORMATS = frozenset({"fly_through", "glb", "static_glb", "obj", "usdz", "rrd", "viser", "html"})
 """Those that show the scene's surface."""
 DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
-"""What ``reconstruct`` writes unless formats are named."""
+"""What ``reconstruct`` writes by default."""
 
 
 def check_formats(formats: str | Iterable[str]) -> list[str]:
     """Return format names in writing order, without repetitions.
 
     Args:
-        formats: Names, or one comma-separated list; case, spaces around names, and ``-`` or a space for ``_`` are
-            accepted.
+        formats: Names, or a comma-separated list, regardless of case; ``-`` and spaces are read as ``_``.
 
     Raises:
-        InputError: A format does not exist, or none is named.
-        ResourceError: The optional package that a format takes is not installed.
+        InputError: A format does not exist, or the list is empty.
+        ResourceError: A required optional package is not installed.
     """
     given = formats.split(",") if isinstance(formats, str) else formats
     wanted = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in given]
@@ -318,14 +316,14 @@ def check_formats(formats: str | Iterable[str]) -> list[str]:
 
 
 def format_of(path: Path) -> ExportFormat:
-    """Return the format that the end of a file name selects: the longest match.
+    """Return the format selected by the suffix of a file name: the longest match.
 
     Raises:
-        InputError: No format has this ending.
+        InputError: No format has this suffix.
     """
     endings = {ending: each for each in EXPORT_FORMATS for ending in each.endings or (Path(each.file).suffix,)}
     matches = [ending for ending in endings if path.name.lower().endswith(ending)]
     if not matches:
-        message = f"No format has the ending {path.suffix or path.name!r}."
+        message = f"No format has the suffix {path.suffix or path.name!r}."
         raise InputError(message, f"Use one of {', '.join(endings)}.")
     return endings[max(matches, key=len)]

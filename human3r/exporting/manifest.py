@@ -14,16 +14,14 @@ MANIFEST_NAME = "manifest.json"
 MANIFEST_SCHEMA = "human3r-manifest/1"
 _CHUNK_BYTES = 1 << 20
 _MAX_BYTES = 4_000_000
-"""Of a manifest that is read: 20,000 files."""
+"""Limit on the size of a manifest: about 20,000 files."""
 
 
 def write_manifest(folder: Path, files: Iterable[Path], *, extends: bool = False) -> Path:
-    """List ``files`` (all inside ``folder``) by relative name and return the manifest's path.
+    """Write the manifest of ``files`` (all inside ``folder``) and return its path.
 
     Args:
-        folder: The result folder.
-        files: What was written.
-        extends: Go on listing the other files of the manifest that is there.
+        extends: Keep the other entries of an existing manifest.
     """
     manifest = folder / MANIFEST_NAME
     entries = _entries(folder) if extends else {}
@@ -42,11 +40,11 @@ def is_listed(path: Path) -> bool:
 
 
 def remove_listed(folder: Path, keep: Path) -> None:
-    """Remove the files that the manifest of an earlier run names, then the manifest; nothing where there is none.
+    """Remove the files listed in the manifest of an earlier run, then the manifest itself.
 
     Args:
-        folder: The result folder; files outside it, links and folders are left alone.
-        keep: A file, or a folder with all its files, that stays although it may be listed: the clip of the new run.
+        folder: The result folder; files outside it, links and folders are kept.
+        keep: A file or folder that is kept even if listed: the clip of the new run.
     """
     entries = _entries(folder)
     for name in entries:
@@ -57,7 +55,7 @@ def remove_listed(folder: Path, keep: Path) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Return whether a folder has a manifest, and every file that it lists with its contents."""
+    """Return whether a folder has a manifest and all listed files have the listed contents."""
     entries = _entries(folder)
     return bool(entries) and all(
         _listed_file(folder, name) and entry.get("sha256") == sha256_of(folder / name)
@@ -66,7 +64,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def manifest_entries(text: str | bytes) -> dict[str, dict[str, Any]]:
-    """Return the entries of a manifest by name; none where it is not one of ours."""
+    """Return the entries of a manifest by name; none if it is not one of this program."""
     try:
         document = json.loads(text)
         entries = {entry["name"]: entry for entry in document["files"] if isinstance(entry["name"], str)}
@@ -76,7 +74,7 @@ def manifest_entries(text: str | bytes) -> dict[str, dict[str, Any]]:
 
 
 def _entries(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the entries of a folder's manifest by name; none where it is absent."""
+    """Return the entries of a folder's manifest by name; none if there is none."""
     try:
         with (folder / MANIFEST_NAME).open("rb") as stream:
             return manifest_entries(stream.read(_MAX_BYTES))
@@ -85,7 +83,7 @@ def _entries(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _listed_file(folder: Path, name: str) -> bool:
-    """Return whether a name of a manifest is that of a regular file inside the folder, without links or ``..``."""
+    """Return whether a name in a manifest denotes a regular file inside the folder, without links or ``..``."""
     path = folder / name
     try:
         return not PurePath(name).is_absolute() and path.is_file() and path.resolve() == folder.resolve() / name

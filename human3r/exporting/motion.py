@@ -1,7 +1,7 @@
 """One person of a reconstruction as a skinned figure: rest mesh, skeleton, and a pose per seen frame.
 
-Shared by the formats that animate bones (GLB, USDZ, viser, BVH). The shape of a person is constant over time (the
-track's); what the bones alone cannot say (face, pose correctives) is left to ``corrections``.
+Shared by the formats that animate bones (GLB, USDZ, viser, BVH). A person has one shape over time (the
+track's); what bones alone cannot represent (face, pose correctives) is in ``corrections``.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
 
 NUM_INFLUENCES = 4
-"""Bones per vertex that core glTF promises and that viser reads."""
+"""Bones per vertex guaranteed by core glTF and read by viser."""
 OPENCV_FROM_GL_CAMERA = np.diag([1.0, -1.0, -1.0])
 """Cameras of glTF and USD look along -z with y up; ours along +z with y down."""
 
 
 @dataclass(frozen=True)
 class Skin:
-    """The part of a figure that all people share."""
+    """The part of a figure common to all people."""
 
     faces: np.ndarray
     """``F 3`` uint32"""
     parents: np.ndarray
     """``55`` int64, -1 for the root."""
     joint_index: np.ndarray
-    """``V 4`` uint8, bones of each vertex by falling weight."""
+    """``V 4`` uint8, bones of each vertex by decreasing weight."""
     joint_weight: np.ndarray
     """``V 4`` float32, renormalized to sum 1."""
 
@@ -47,7 +47,7 @@ class PersonMotion:
 
     track_id: int
     frames: np.ndarray
-    """``n`` int64, rows into the processed frames, rising."""
+    """``n`` int64, rows into the processed frames, ascending."""
     rows: np.ndarray
     """``n`` int64, the matching rows of the person table."""
     betas: np.ndarray
@@ -97,8 +97,8 @@ def build_motion(reconstruction: Reconstruction, track: Track, body: SmplxBody) 
     R_parent_joint = local_rotations(parameters)
     observed_rest = body.rest_joints(parameters.betas, parameters.expression)
     joints, R_world_joint = body.forward_kinematics(R_parent_joint, observed_rest)
-    # A bone turns about the track's rest joint; where an observation's own shape puts the joint elsewhere, the bone
-    # moves by the difference, so that the rest mesh of that observation still lands where it belongs.
+    # A bone rotates about the track's rest joint; if an observation's own shape has the joint elsewhere, the bone is
+    # moved by the difference, so that the rest mesh of that observation is still placed correctly.
     shift = (R_world_joint @ (rest_joints - observed_rest)[..., None])[..., 0]
     bones = joints + parameters.transl[:, None] + shift
     return PersonMotion(

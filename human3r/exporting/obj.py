@@ -39,7 +39,7 @@ def write_obj(reconstruction: Reconstruction, folder: Path, body: SmplxBody, sur
 
 
 class _Objects:
-    """The text of objects; the format counts vertices and texture coordinates of all objects together, from 1."""
+    """The text of objects; vertices and texture coordinates are numbered over all objects, from 1."""
 
     def __init__(self) -> None:
         self.text = ""

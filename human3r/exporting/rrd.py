@@ -1,10 +1,11 @@
-"""``scene.rrd``: a recording for the rerun viewer, with the clip's pictures in the camera, synchronous.
+"""``scene.rrd``: a recording for the rerun viewer, with the clip's synchronous frames in the camera.
 
-Needs the optional package ``rerun-sdk``. Rerun skins nobody, so every frame holds every person's vertices. Timelines:
-``time``, seconds from the first processed frame, and ``frame``. The root is the y-up world whose floor is y = 0.
+Needs the optional package ``rerun-sdk``. Rerun has no skinning, so every frame holds every person's vertices.
+Timelines: ``time``, seconds from the first processed frame, and ``frame``. The root is the y-up world whose floor is y
+= 0.
 """
 
-# rerun-sdk is seldom installed where types are checked.
+# rerun-sdk is usually not installed where types are checked.
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -48,20 +49,19 @@ def write_rrd(
     """Write the recording whole or not at all.
 
     Args:
-        reconstruction: What to write.
         path: The ``.rrd`` file.
         body: The body model that the parameters belong to.
         surface: The scene's surface; without it the scene is its points.
         clip: The source clip; without it the camera has no pictures.
 
     Raises:
-        InputError: The clip cannot be read or is another one.
+        InputError: The clip cannot be read or does not match the result.
     """
     import rerun
 
     with whole_or_absent(path) as temporary, rerun.RecordingStream("human3r") as recording:
         recording.save(temporary)
-        # Only the clip's own clock means anything.
+        # The wall clock of the export is meaningless.
         recording.set_log_time_enabled(False)
         recording.set_log_tick_enabled(False)
         _log_scene(recording, reconstruction, surface)
@@ -102,7 +102,7 @@ def _log_person(
     rows: np.ndarray,
     body: SmplxBody,
 ) -> None:
-    """Log one identity; it is cleared in the frames where nobody saw it."""
+    """Log one identity; it is cleared in frames without an observation."""
     import rerun
 
     name = f"world/person_{track_id}"

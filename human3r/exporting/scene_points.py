@@ -1,4 +1,4 @@
-"""The fused scene points as viewers get them: thinned to a bound, in the y-up world whose floor is y = 0."""
+"""The fused scene points for viewers: subsampled to a limit, in the y-up world whose floor is y = 0."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
 
 MAX_POINTS = 200_000
-"""More points make files for the web heavy without looking denser; ``points.ply`` and the npz hold them all."""
+"""Limit for web files, beyond which they do not look denser; ``points.ply`` and the npz hold all points."""
 _NUM_SIZES = 6
-"""Points of about one footprint share a node and a size."""
+"""Groups of points by footprint, each with a node and a size."""
 _PIXELS_PER_FRAME = 384
 """Along the longer side of a frame, as ``compact`` sees it; the released networks see more."""
 _SIZES_M = (0.006, 0.06)
 
 
 def thinned_points(reconstruction: Reconstruction, limit: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most ``limit`` points ``M 3`` float32 in meters and their colors ``M 3`` uint8, evenly thinned."""
+    """Return at most ``limit`` points ``M 3`` float32 in meters and their colors ``M 3`` uint8, evenly subsampled."""
     return _taken(reconstruction, _chosen(reconstruction, limit))
 
 
 @dataclass(frozen=True)
 class PointGroup:
-    """Points that are drawn at one size."""
+    """Points drawn with one size."""
 
     points: np.ndarray
     """``M 3`` float32, meters, in the y-up world."""
     colors: np.ndarray
     """``M 3`` uint8"""
     size_m: float
-    """How large they are drawn: the width of the surface that each stands for."""
+    """Drawn size, meters: the width of the surface that each point represents."""
 
 
 def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list[list[PointGroup]]:
-    """Return the thinned points in bands of equal size, the least confident first, each grouped by footprint.
+    """Return the subsampled points in bands of equal size by ascending confidence, each grouped by footprint.
 
-    No points are no bands.
+    Without points there are no bands.
     """
     chosen = _chosen(reconstruction, MAX_POINTS)
     if len(chosen) == 0:
@@ -60,7 +60,7 @@ def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list
 
 
 def footprint_m(distance_m: np.ndarray, focal_px: np.ndarray | float, pixels_per_sample: float) -> np.ndarray:
-    """Return how wide the part of a surface is that one sample of a frame saw, within bounds.
+    """Return the width of the part of a surface seen by one sample of a frame, within bounds.
 
     Args:
         distance_m: From the camera.
@@ -80,7 +80,7 @@ def _footprint_m(reconstruction: Reconstruction) -> np.ndarray:
 
 
 def _distance_m(reconstruction: Reconstruction) -> np.ndarray:
-    """Return how far each point was from the camera that saw it, ``M`` meters."""
+    """Return the distance of each point from the camera that saw it, ``M`` meters."""
     frames = np.clip(reconstruction.points_frame, 0, max(reconstruction.num_frames - 1, 0))
     centers = reconstruction.T_world_camera[frames, :3, 3]
     return np.linalg.norm(reconstruction.points_world - centers, axis=1)

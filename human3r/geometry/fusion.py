@@ -65,8 +65,6 @@ def fuse_voxels(cloud: PointCloud, voxel_m: float, first_frames: Sequence[int] =
     """Merge all points of each voxel into their confidence-weighted mean; order is by shot and voxel.
 
     Args:
-        cloud: The points.
-        voxel_m: Side of a voxel.
         first_frames: Of the shots, ascending; points of different shots are never merged.
     """
     if len(cloud) == 0:

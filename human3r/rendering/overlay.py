@@ -120,7 +120,6 @@ def draw_people(
         people: P people in the camera frame; P = 0 gives the image back.
         K: ``3 3`` intrinsics in pixels of ``image``.
         faces: ``F 3`` of the body.
-        style: What to draw.
         mesh_layer: Renders the meshes; None is the built-in CPU renderer.
     """
     image = np.ascontiguousarray(image)

@@ -42,10 +42,8 @@ def write_overlay_video(
     """Draw every processed frame and write the video, whole or not at all.
 
     Args:
-        reconstruction: The result.
         path: The MP4 to write; frames keep their presentation times.
         body: The body model of the reconstruction.
-        clip: The source clip.
         style: What to draw; meshes and labels by default.
         progress: Called as (frames done, frames in all).
 
@@ -94,9 +92,7 @@ def overlay_frames(
     """Yield (row, image ``H W 3`` uint8) of the processed frames with their people, one in memory at a time.
 
     Args:
-        reconstruction: The result.
         body: The body model of the reconstruction.
-        clip: The source clip.
         max_side_px: Larger frames are scaled down to this longer side.
         rows: Rows of the processed frames to draw; all by default.
         style: What to draw; meshes and labels by default.

@@ -48,8 +48,6 @@ def read_arrays(path: Path, layout: ArrayLayout, required: Iterable[str]) -> dic
     """Return the arrays of a layout that an archive holds, in the layout's types.
 
     Args:
-        path: The file.
-        layout: What is read.
         required: Names that must be there.
 
     Raises:

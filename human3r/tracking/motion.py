@@ -81,10 +81,8 @@ def expected_distance(
 
     Args:
         features: ``m D`` remembered.
-        motion: Of the same identities.
         current: ``n D`` features of the frame at ``time_s``.
         time_s: Seconds.
-        options: The motion model.
     """
     away = (time_s - motion.seen_s).clamp_min(0.0).to(features.dtype)[:, None]
     split = options.num_position
@@ -103,7 +101,6 @@ def appearance_distance(features: Tensor, current: Tensor, options: MotionOption
     Args:
         features: ``m D`` remembered.
         current: ``n D`` features of a frame.
-        options: The motion model.
     """
     split = options.num_position
     return options.cut_factor * torch.cdist(features[:, split:], current[:, split:])
@@ -116,10 +113,8 @@ def update_tracks(
 
     Args:
         features: ``m D`` remembered.
-        motion: Of the same identities.
         current: ``m D`` observed.
         time_s: Seconds.
-        options: The motion model.
     """
     split = options.num_position
     passed = (time_s - motion.seen_s).to(features.dtype)[:, None]

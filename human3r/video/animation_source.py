@@ -16,11 +16,11 @@ from human3r.video.source_frame import SourceFrame
 
 ANIMATED_FORMATS = ("WEBP", "PNG", "AVIF")
 _DEFAULT_FRAME_MS = 100.0
-"""Browsers show frames without a duration for so long."""
+"""Duration of frames without one, as in browsers."""
 
 
 def is_animation(encoded: bytes) -> bool:
-    """Return whether an image has more than one frame to be shown in turn.
+    """Return whether an image is animated.
 
     Raises:
         MediaDecodeError: Not a supported image, or damaged.
@@ -33,10 +33,8 @@ class AnimationSource:
     """An animated image as a clip.
 
     Args:
-        encoded: The file.
         sampling: Which frames to deliver.
-        limits: What is refused.
-        beat: Called again and again while there is progress.
+        beat: Called repeatedly while decoding progresses.
 
     Raises:
         MediaDecodeError: Damaged before its second frame.
@@ -69,7 +67,7 @@ class AnimationSource:
         )
 
     def _read_times(self, image: Image.Image) -> tuple[list[float], float]:
-        """Return when each frame begins, and when the last one ends; seconds."""
+        """Return the start of each frame and the end of the last one, seconds."""
         times_s: list[float] = []
         end_ms = 0.0
         for image_at in self._pictures(image):
@@ -80,11 +78,11 @@ class AnimationSource:
             times_s.append(begin_ms / 1000)
             end_ms = begin_ms + duration_ms
         if not times_s:
-            raise MediaDecodeError("Not one frame of the animation can be decoded.", "Export it again.")
+            raise MediaDecodeError("No frame of the animation can be decoded.", "Export it again.")
         return times_s, end_ms / 1000
 
     def _pictures(self, image: Image.Image) -> Iterator[Image.Image]:
-        """Show the frames one after the other; damage ends them with a warning."""
+        """Decode the frames in order; damage ends them with a warning."""
         first = _first(image)
         for number in range(first, _num_pictures(image)):
             self._beat()
@@ -116,5 +114,5 @@ def _num_pictures(image: Image.Image) -> int:
 
 
 def _first(image: Image.Image) -> int:
-    """Return the number of the first frame: a PNG may begin with a picture for readers that know no animation."""
+    """Return the number of the first frame: a PNG may begin with a still for readers without animation."""
     return int(bool(image.info.get("default_image")))

@@ -7,25 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 
 _MAX_FRAMES = 8
-"""Frames of a shot that are looked at."""
+"""Frames of a shot that are examined."""
 _TOLERANCE = 6
-"""Gray levels by which a border's pixels differ: compression leaves a few."""
+"""Largest difference among a border's pixels, gray levels, as compression leaves."""
 _MAX_STRAY = 0.1
-"""Share of a border line's pixels that may differ more: next to the edge, compression leaves echoes."""
+"""Share of a border line's pixels that may differ more: compression rings next to the edge."""
 _MIN_SHARE = 0.02
-"""Narrower borders, as a share of the side, are left in: they change nothing."""
+"""Smallest border that is removed, as a share of the side."""
 _MIN_PICTURE = 0.25
-"""Share of each side that the picture has at least: less is a card with something small in the middle."""
+"""Smallest share of each side that the picture covers; less is a title card."""
 _MIN_EDGE = 0.4
-"""Share of the picture's first line that differs from the border: a picture ends at once, a night sky does not."""
+"""Smallest share of the picture's first line that differs from the border, unlike the gradual edge of a night sky."""
 _MIN_CONTRAST = 12
-"""Gray levels of that difference."""
+"""Smallest such difference, gray levels."""
 
 
 def find_picture(images: Sequence[np.ndarray]) -> tuple[int, int, int, int] | None:
-    """Return (x0, y0, x1, y1), pixel edges, of the picture inside borders; None where it fills the frame.
+    """Return (x0, y0, x1, y1), pixel edges, of the picture inside borders; None if it fills the frame.
 
-    Borders are of one color, straight, on two opposite sides or on all four, and the same in all frames.
+    Borders have one color and straight edges, on two opposite sides or on all four, and are equal in all frames.
 
     Args:
         images: ``H W 3`` uint8 frames of one shot, of one size.
@@ -43,7 +43,7 @@ def find_picture(images: Sequence[np.ndarray]) -> tuple[int, int, int, int] | No
 
 
 def _borders(images: Sequence[np.ndarray]) -> tuple[int, int]:
-    """Return the widths of the borders above and below, both 0 where they are no borders."""
+    """Return the heights of the borders above and below; 0, 0 if these are not borders."""
     size = images[0].shape[0]
     stack = np.stack([image[:, :: max(1, image.shape[1] // 320)] for image in images]).astype(np.int16)
     above, below = _width(stack), _width(stack[:, ::-1])
@@ -52,12 +52,12 @@ def _borders(images: Sequence[np.ndarray]) -> tuple[int, int]:
 
 
 def _width(stack: np.ndarray) -> int:
-    """Return how many lines of ``n H W 3`` have the first line's color; 0 where the picture begins softly."""
+    """Return how many lines of ``n H W 3`` have the first line's color; 0 if the edge is gradual."""
     color = np.median(stack[:, 0], axis=(0, 1))
     off = np.abs(stack - color).max(axis=-1)
     is_border = (off > _TOLERANCE).mean(axis=(0, 2)) <= _MAX_STRAY
     width = len(is_border) if is_border.all() else int(np.argmin(is_border))
-    # The encoder blurs the edge: the line after it decides, and the one that is mixed belongs to the border.
+    # Encoders blur the edge: the line after it decides, and the mixed one belongs to the border.
     edge = off[:, width : width + 3]
     if width == 0 or edge.shape[1] < 3:
         return 0

@@ -1,7 +1,7 @@
 """The decoder process: opens one clip under resource limits and writes its frames to standard output.
 
-Started by ``reader.FrameReader``, one per clip. A file that crashes, floods or hangs the decoder costs this process
-and one job, never the server. The request comes as one JSON line on standard input.
+Started by ``reader.FrameReader``, one per clip. A file that crashes, floods or hangs the decoder costs only this
+process. The request is one JSON line on standard input.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Calla
     Raises:
         InputError: The clip is missing, of an unknown kind, too large or damaged.
     """
-    # Imported here, after the limits are set: the libraries then live under them from their first byte.
+    # Imported after the limits are set, so that they hold for the libraries from the start.
     from human3r.video.image_source import open_folder, open_image, open_zip
     from human3r.video.video_source import VideoSource
 
@@ -42,7 +42,7 @@ def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Calla
     stream = _open_regular_file(path, limits, stack)
     found = sniff(read_head(stream))
     if found is None:
-        raise UnsupportedMediaError("The file is not a video or image of a known kind, whatever its name says.", _KNOWN)
+        raise UnsupportedMediaError("The file is not a video or image of a known kind, whatever its name.", _KNOWN)
     kind, name = found
     if kind == "image":
         return open_image(stream, sampling, limits, beat)
@@ -57,7 +57,7 @@ def _open_regular_file(path: Path, limits: MediaLimits, stack: ExitStack) -> Bin
     except (OSError, ValueError) as error:
         raise InputError(f"There is no file {path.name!r}.", "Check the path.") from error
     if not stat.S_ISREG(facts.st_mode):
-        raise UnsupportedMediaError(f"{path.name!r} is not an ordinary file.", _KNOWN)
+        raise UnsupportedMediaError(f"{path.name!r} is not a regular file.", _KNOWN)
     if facts.st_size == 0:
         raise UnsupportedMediaError("The file is empty (0 bytes).", "Export or upload it again.")
     check_file_size(facts.st_size, limits)
@@ -68,7 +68,7 @@ def _open_regular_file(path: Path, limits: MediaLimits, stack: ExitStack) -> Bin
 
 
 class _Heartbeat:
-    """Tells the owner that skipping and counting go on while there is nothing to deliver."""
+    """Signals progress to the parent while there is no frame to deliver."""
 
     def __init__(self, output: BinaryIO) -> None:
         self._output, self._last_s = output, time.monotonic()
@@ -109,7 +109,7 @@ def _as_human3r_error(error: Exception, limits: MediaLimits) -> Human3RError:
 
 
 def main() -> int:
-    """Serve one request; errors travel as messages."""
+    """Serve one request; errors are sent as messages."""
     request = json.loads(sys.stdin.buffer.readline())
     limits = MediaLimits(**request["limits"])
     restrict_process({"AS": limits.child_memory_bytes, "CPU": limits.child_cpu_s, "FSIZE": 0})

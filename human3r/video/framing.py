@@ -1,7 +1,7 @@
-"""Messages between the decoder process and its owner: a JSON header and a binary body, both with their length.
+"""Messages between the decoder process and its parent: a JSON header and a binary body, both with their length.
 
-Nothing here is unpickled or evaluated, so a decoder that a hostile file has taken over can send wrong pictures at
-worst. The reader bounds both lengths.
+Nothing is unpickled or evaluated, so a decoder compromised by a hostile file can at worst send wrong images. The reader
+bounds both lengths.
 """
 
 from __future__ import annotations

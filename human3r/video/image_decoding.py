@@ -27,7 +27,7 @@ def open_image_file(stream: BinaryIO) -> Iterator[Image.Image]:
     """Open an image; only its header is read.
 
     Raises:
-        MediaDecodeError: Not a supported image, or damaged; also from what the block does with the image.
+        MediaDecodeError: Not a supported image, or damaged; also raised from within the block.
     """
     try:
         with python_warnings.catch_warnings():
@@ -42,7 +42,7 @@ def open_image_file(stream: BinaryIO) -> Iterator[Image.Image]:
 
 
 def orientation_of(image: Image.Image) -> Orientation:
-    """Return how an image is brought upright; Pillow itself does so for TIFF."""
+    """Return the orientation of an image; Pillow itself applies that of TIFF."""
     return UPRIGHT if image.format == "TIFF" else from_exif(int(image.getexif().get(_EXIF_ORIENTATION, 1)))
 
 
@@ -69,7 +69,7 @@ def decode_image(encoded: bytes, limits: MediaLimits) -> tuple[np.ndarray, str]:
 
 
 def opaque_rgb(image: Image.Image) -> np.ndarray:
-    """Return ``H W 3`` uint8; what is transparent is blended over gray."""
+    """Return ``H W 3`` uint8, transparent pixels blended over gray."""
     if image.mode.startswith("I") or image.mode == "F":
         # Pillow clips 16-bit gray to 255 instead of scaling it.
         gray = np.asarray(image).astype(np.float64)

@@ -1,7 +1,7 @@
 """Decode image folders, zips of images and single images. Runs inside the decoder process only.
 
-A zip is read entry by entry in memory and never unpacked, so names with ``..`` or absolute names have nothing to
-escape to; sizes are bounded while reading, not by what the archive's directory claims.
+A zip is read entry by entry in memory and never unpacked, so names with ``..`` or absolute names are harmless; sizes
+are bounded while reading, not by the archive's directory.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _ZIP_ERRORS = (
 _FOLDER_FPS = 30.0
 _ASPECT_TOLERANCE = 0.01
 _MAX_TRIED = 100
-"""Images that are decoded to find one that is whole."""
+"""Images decoded at most to find an intact one."""
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """One image that has not been decoded yet."""
+    """An image that has not been decoded yet."""
 
     name: str
     open: Callable[[], BinaryIO]
@@ -54,16 +54,12 @@ class _Picture:
 
 
 class ImageSource:
-    """A sequence of images as a clip. Images have no times: they count as ``fps``, or 30, per second.
-
-    The size that most images have is the clip's.
+    """A sequence of images as a clip, ``fps`` or 30 per second, in the most frequent size.
 
     Args:
-        pictures: The images in order.
         kind: ``images`` or ``image``.
         sampling: Which frames to deliver.
-        limits: What is refused.
-        beat: Called again and again while there is progress.
+        beat: Called repeatedly while decoding progresses.
 
     Raises:
         MediaDecodeError: Not one image can be decoded.
@@ -143,9 +139,9 @@ class ImageSource:
         if num_bad:
             self.warnings.append(f"{num_bad} images could not be decoded and were skipped.")
         if num_other_shape:
-            self.warnings.append(f"{num_other_shape} images have another shape than most and were skipped.")
+            self.warnings.append(f"{num_other_shape} images of another shape were skipped.")
         if num_resized:
-            self.warnings.append(f"{num_resized} images were resized to the size that most have.")
+            self.warnings.append(f"{num_resized} images were resized to the most frequent size.")
 
 
 def open_folder(folder: Path, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]) -> ImageSource:
@@ -231,7 +227,7 @@ def _entry_opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: Medi
 
 
 def _read_all(stream: IO[bytes], limits: MediaLimits) -> bytes:
-    """Read to the end, in pieces: what an archive states about the size of an entry may be wrong."""
+    """Read an entry to its end in pieces: the size stated by the archive may be wrong."""
     content = bytearray()
     while piece := stream.read(MEGABYTE):
         content += piece

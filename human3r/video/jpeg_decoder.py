@@ -1,8 +1,9 @@
-"""Decode the pictures of a stream one by one in an isolated process, and keep them as a movie without decoding."""
+"""Decode JPEG images of a stream in an isolated process, and write them to a Motion JPEG file without decoding."""
 
 from __future__ import annotations
 
 import io
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -11,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from human3r.child_process import is_readable, start_child
+from human3r.child_process import end_child, is_readable, read_exactly, start_child
 from human3r.errors import MediaDecodeError
 from human3r.video.framing import FramingError, read_message, write_message
 from human3r.video.limits import MediaLimits
@@ -21,17 +22,16 @@ _TICKS_PER_S = 1000
 
 
 class JpegDecoder:
-    """Turns encoded images of unknown origin into pixels; use it in a ``with`` block, from one thread.
+    """Decodes images of unknown origin; use it in a ``with`` block, from one thread.
 
-    Args:
-        limits: What is refused, and what the decoder may cost. A decoder that ended is started again.
+    A decoder that ended is restarted.
     """
 
     def __init__(self, limits: MediaLimits) -> None:
         self._limits = limits
         self._process = self._start()
 
-    def _start(self):
+    def _start(self) -> subprocess.Popen[bytes]:
         return start_child("human3r.video.jpeg_worker", self._limits.to_dict(), keeps_input=True)
 
     def decode(self, encoded: bytes) -> np.ndarray:
@@ -51,28 +51,20 @@ class JpegDecoder:
                 raise MediaDecodeError(str(message["error"]))
             height, width = (int(side) for side in message["size"])
             return np.frombuffer(body, np.uint8).reshape(height, width, 3)
-        except (OSError, FramingError, KeyError, TypeError, ValueError) as error:
+        except (OSError, EOFError, FramingError, KeyError, TypeError, ValueError) as error:
             self._process.kill()
             raise MediaDecodeError("The picture cannot be decoded.", "Send another one.") from error
 
     def _read(self, size: int) -> bytearray:
-        stream = cast("io.RawIOBase", self._process.stdout)
-        received, filled = bytearray(size), 0
-        view = memoryview(received)
-        while filled < size:
-            count = stream.readinto(view[filled:]) if is_readable(stream.fileno(), _PATIENCE_S) else None
-            if not count:
-                raise OSError("the decoder ended or says nothing")
-            filled += count
-        return received
+        def wait(descriptor: int) -> None:
+            if not is_readable(descriptor, _PATIENCE_S):
+                raise OSError("the decoder does not answer")
+
+        return read_exactly(self._process, size, wait)
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        end_child(self._process)
 
     def __enter__(self) -> JpegDecoder:
         return self
@@ -82,7 +74,7 @@ class JpegDecoder:
 
 
 class JpegMovie:
-    """Writes JPEG images with their times as Motion JPEG; nothing is decoded or encoded again."""
+    """Writes JPEG images with their times as Motion JPEG, without decoding them."""
 
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
         import av

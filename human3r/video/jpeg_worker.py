@@ -1,6 +1,6 @@
 """The decoder process of single images: reads them from standard input and writes their pixels to standard output.
 
-Started by ``jpeg_decoder.JpegDecoder``. The limits come as one JSON line; then every image is one message.
+Started by ``jpeg_decoder.JpegDecoder``. The first line holds the limits as JSON; each image is then one message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from human3r.video.limits import MediaLimits
 
 
 class _EndOfInputError(Exception):
-    """The owner is gone."""
+    """The parent has ended."""
 
 
 def _read_exactly(size: int) -> bytearray:

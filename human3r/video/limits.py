@@ -1,7 +1,7 @@
-"""Bounds on what a user may hand in, and on what decoding it may cost.
+"""Bounds on the media of a user, and on the resources for decoding them.
 
-The media bounds are checked by the probe and count for the part of the clip that is asked for; the process bounds hold
-for the decoder child. ``MediaLimits()`` is meant for visitors of a server, ``DEFAULT_LIMITS`` for one's own machine.
+The media bounds are checked by the probe and apply to the requested part of the clip; the process bounds apply to the
+decoder process. ``MediaLimits()`` is for visitors of a server, ``DEFAULT_LIMITS`` for the local user.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MEGABYTE = 1_000_000
 MIN_SIDE_PX = 16
 """Side of one patch of the networks."""
 MAX_PACKETS = 5_000_000
-"""Frames in a file, whatever part of it is asked for: two days at 30 fps. Each is remembered."""
+"""Frames in a file, since each costs memory: two days at 30 fps."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class MediaLimits:
     fps: float = 120.0
     """Average rate of the chosen frames, frames per second."""
     duration_s: float = 30 * 60.0
-    """Presentation time of the chosen part, seconds."""
+    """Duration of the requested part, seconds."""
     num_frames: int = 54_000
     """Chosen frames: 30 minutes at 30 fps."""
     zip_total_bytes: int = 4_000 * MEGABYTE
@@ -60,10 +60,10 @@ DEFAULT_LIMITS = MediaLimits(
 
 
 def raise_limits(limits: MediaLimits, changes: Sequence[str]) -> MediaLimits:
-    """Return limits with some of them replaced; a change reads ``NAME=NUMBER``.
+    """Return limits with some replaced; a change has the form ``NAME=NUMBER``.
 
     Raises:
-        InputError: There is no such limit, or the number is none, or not positive.
+        InputError: An unknown limit, or not a positive number.
     """
     kinds = {field.name: type(getattr(limits, field.name)) for field in fields(limits)}
     for change in changes:
@@ -81,7 +81,7 @@ def raise_limits(limits: MediaLimits, changes: Sequence[str]) -> MediaLimits:
 
 
 def check_file_size(size_bytes: int, limits: MediaLimits) -> None:
-    """Refuse a file that is too big.
+    """Refuse a file that is too large.
 
     Raises:
         MediaTooLargeError: With the measured size and the limit.
@@ -108,7 +108,7 @@ def check_frame_size(height: int, width: int, limits: MediaLimits) -> None:
 
 
 def check_smallest_side(size: tuple[int, int]) -> None:
-    """Refuse frames in which nothing can be seen.
+    """Refuse frames that are too small.
 
     Args:
         size: (height, width), pixels.
@@ -124,7 +124,7 @@ def check_smallest_side(size: tuple[int, int]) -> None:
 
 
 def check_packets(num_packets: int) -> None:
-    """Refuse a file with more frames than can be remembered.
+    """Refuse a file with too many frames.
 
     Raises:
         MediaTooLargeError: With the limit.
@@ -139,7 +139,6 @@ def check_chosen(times_s: Sequence[float], default_fps: float, limits: MediaLimi
     Args:
         times_s: Times of the chosen frames, seconds.
         default_fps: Rate of a part with fewer than two frames.
-        limits: What is refused.
 
     Raises:
         MediaTooLargeError: With the measured value and the limit.
@@ -153,7 +152,7 @@ def check_chosen(times_s: Sequence[float], default_fps: float, limits: MediaLimi
         )
     if len(times_s) > limits.num_frames:
         raise MediaTooLargeError(f"The clip has {len(times_s)} frames; the limit is {limits.num_frames}.", remedy)
-    # Half a frame per second of slack: 120 fps cameras write 120.02.
+    # Half a frame per second of tolerance: 120 fps cameras write 120.02.
     if len(times_s) > 1 and fps > limits.fps + 0.5:
         raise MediaTooLargeError(
             f"The clip runs at {fps:.1f} frames per second; the limit is {limits.fps:.0f}.",

@@ -1,11 +1,10 @@
-"""Read a camera, a network stream or a file at its own pace, from an isolated decoder process.
+"""Read a camera, a network stream or a file in real time, from an isolated decoder process.
 
-The owner's side of ``live_worker``. A camera or stream that goes away is opened again, as often as it takes.
+The parent's side of ``live_worker``. A camera or stream that is lost is reopened until it is back.
 """
 
 from __future__ import annotations
 
-import io
 import stat
 import sys
 import threading
@@ -14,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from human3r.child_process import is_readable, start_child
+from human3r.child_process import end_child, is_readable, read_exactly, start_child
 from human3r.errors import InputError, MediaDecodeError, UnsupportedMediaError, error_from
 from human3r.records import Frame
 from human3r.video.framing import FramingError, read_message
@@ -30,34 +29,34 @@ MAX_SIDE_PX = 640
 _SCHEMES = ("rtsp", "rtsps", "http", "https")
 _RETRY_S = 1.0
 _FIRST_FRAME_S = 60.0
-"""Longest wait for the first frame: files are read through before it."""
+"""Longest wait for the first frame; a file is scanned before it."""
 
 
 @dataclass(frozen=True)
 class LiveSource:
-    """What is opened."""
+    """A source of live frames."""
 
     kind: str
     """``file``, ``camera`` or ``address``."""
     name: str
-    """Path, device or address, as the decoder takes it."""
+    """Path, device or address."""
 
     @property
     def comes_back(self) -> bool:
-        """Whether its end is a fault that may pass."""
+        """Whether it is reopened after its end."""
         return self.kind != "file"
 
 
 def parse_source(text: str) -> LiveSource:
-    """Return the source that a user names: a camera's number or device, an address, or a file.
+    """Parse a camera's number or device, an address, or the path of a file.
 
     Raises:
-        InputError: None of these, or there is no such file or device.
+        InputError: None of these, or the file or device does not exist.
     """
     scheme = urlsplit(text).scheme.lower() if "://" in text else ""
     if scheme:
         if scheme not in _SCHEMES:
-            raise InputError(f"Addresses of the kind {scheme}:// are not opened.", f"Use {', '.join(_SCHEMES)}.")
+            raise InputError(f"Addresses with {scheme}:// are not supported.", f"Use {', '.join(_SCHEMES)}.")
         return LiveSource("address", text)
     if text.isdecimal():
         text = f"/dev/video{text}" if sys.platform == "linux" else text
@@ -73,22 +72,22 @@ def parse_source(text: str) -> LiveSource:
 
 @dataclass(frozen=True)
 class LiveFrame(Frame):
-    """A frame of a source that does not wait."""
+    """A frame of a live source."""
 
     due_s: float = 0.0
-    """When it fell due, on ``time.monotonic``; latency counts from here."""
+    """When it was due, by ``time.monotonic``; the start of its latency."""
 
 
 class LiveReader:
     """Iterate over the frames of a live source; use it in a ``with`` block.
 
-    The clock starts with the iteration. A consumer that is late finds frames waiting: read them in a thread of their
-    own and keep the newest (``LiveStream`` does). ``close`` may be called from another thread and ends the iteration.
+    The clock starts with the iteration. Frames queue up for a slow consumer: read them in a separate thread and
+    keep the newest (as ``LiveStream`` does). ``close`` ends the iteration and may be called from another thread.
 
     Args:
         source: From ``parse_source``.
-        limits: What is refused, and what the decoder may cost.
-        on_note: Called with a sentence when the source goes away and when it is back.
+        limits: Bounds on the media and on the decoder's resources.
+        on_note: Called with a message when the source is lost and when it is back.
 
     Raises:
         InputError: The source cannot be opened.
@@ -102,7 +101,7 @@ class LiveReader:
     ) -> None:
         self._source, self._limits, self._on_note = source, limits, on_note
         self.offered = 0
-        """Frames that have fallen due since the clock started, decoded or not."""
+        """Frames due since the clock started, whether decoded or not."""
         self.num_reconnects = 0
         self.warnings: list[str] = []
         self._is_closed = threading.Event()
@@ -113,7 +112,7 @@ class LiveReader:
             self._size = self._child.image_size
             check_smallest_side(self._size)
             self.first: np.ndarray = self._child.next_frame(self._size)[1]
-            """``H W 3`` uint8, a frame from before the start of the clock, for warming up."""
+            """``H W 3`` uint8, a frame from before the start of the clock, to warm up with."""
         except BaseException:
             self._child.close()
             raise
@@ -206,25 +205,25 @@ class _Child:
             self.image_size, self.fps = (int(height), int(width)), float(message["fps"])
         except (KeyError, TypeError, ValueError) as error:
             self.close()
-            raise MediaDecodeError("The decoder sent nonsense.", "Try another source.") from error
+            raise MediaDecodeError("The decoder sent an invalid message.", "Try another source.") from error
         except BaseException:
             self.close()
             raise
 
     def start_clock(self) -> None:
-        """Let frames fall due from now on."""
+        """Start the clock."""
         assert self._process.stdin is not None
-        with suppress(OSError, ValueError):  # the process has ended; reading says why
+        with suppress(OSError, ValueError):  # the process has ended; the next read reports it
             self._process.stdin.write(b"go\n")
 
     def next_frame(self, size: tuple[int, int]) -> tuple[dict[str, Any], np.ndarray]:
-        """Return the next message and, for a frame, its image. Raises ``MediaDecodeError`` when there is none."""
+        """Return the next message and, for a frame, its image; raises ``MediaDecodeError`` if there is none."""
         message, body = self._receive(self._limits.silence_s)
         image = np.frombuffer(body, dtype=np.uint8)
         if message.get("type") != "frame":
             return message, image
         if image.size != size[0] * size[1] * 3:
-            raise MediaDecodeError("The decoder sent a frame of another size.", "Try another source.")
+            raise MediaDecodeError("The decoder sent a frame of the wrong size.", "Try another source.")
         return message, image.reshape(*size, 3)
 
     def _receive(self, patience_s: float) -> tuple[dict[str, Any], bytearray]:
@@ -232,32 +231,25 @@ class _Child:
             with self._lock:
                 message, body = read_message(lambda size: self._read(size, patience_s), 3 * self._limits.frame_pixels)
         except FramingError as error:
-            raise MediaDecodeError("The decoder sent nonsense.", "Try another source.") from error
+            raise MediaDecodeError("The decoder sent an invalid message.", "Try another source.") from error
         if message.get("type") == "error":
             raise error_from(*(str(message.get(name)) for name in ("code", "message", "remedy")))
         return message, body
 
     def _read(self, size: int, patience_s: float) -> bytearray:
-        stream = cast(io.RawIOBase, self._process.stdout)
-        received, filled = bytearray(size), 0
-        view = memoryview(received)
-        while filled < size:
-            if stream.closed:
-                raise MediaDecodeError("The source was closed.")
-            count = stream.readinto(view[filled:]) if is_readable(stream.fileno(), patience_s) else None
-            if count is None:
+        def wait(descriptor: int) -> None:
+            if not is_readable(descriptor, patience_s):
                 raise MediaDecodeError(f"The source delivered nothing for {patience_s:.0f} s.", "Check it.")
-            if count == 0:
-                raise MediaDecodeError("The decoder of the source ended.", "Check it.")
-            filled += count
-        return received
+
+        try:
+            return read_exactly(self._process, size, wait)
+        except EOFError as error:
+            raise MediaDecodeError("The decoder of the source ended.", "Check it.") from error
+        except ValueError as error:
+            raise MediaDecodeError("The source was closed.") from error
 
     def close(self) -> None:
         """End the process and close its pipes."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
+        self._process.kill()
         with self._lock:  # a reading thread finds the end of the stream first
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            end_child(self._process)

@@ -1,4 +1,4 @@
-"""The decoder process of a live source: writes the newest frames to standard output as they fall due.
+"""The decoder process of a live source: writes the newest frames to standard output when they are due.
 
 Started by ``live_reader.LiveReader``. The request comes as one JSON line on standard input; a second line starts the
 clock. A file plays at its own pace, whether or not its frames are decoded in time: late ones are skipped.
@@ -29,26 +29,26 @@ from human3r.video.sampling import Sampling
 from human3r.video.source_frame import SourceFrame, fit
 
 _AHEAD = 4
-"""Decoded frames of a file that may wait for their time."""
+"""Frames of a file decoded ahead of time."""
 _BEAT_S = 0.5
-"""Longest silence while the source runs."""
+"""Longest silence while the source runs, seconds."""
 _LATE_S = 0.1
-"""A frame this late is not converted, unless none was for as long."""
+"""A frame this late is skipped, unless none was sent for as long."""
 _HOPELESS_S = 1.0
-"""A decoder this late goes on at the next key frame."""
+"""A decoder this late skips to the next key frame."""
 _WARM_UP_S = 600.0
 """Longest time between opening a source and the start of the clock."""
 
 
 class Output:
-    """Standard output: frames and signs of life, each with the number of frames offered so far."""
+    """Standard output: frames and heartbeats, each with the number of frames due so far."""
 
     def __init__(self, stream: BinaryIO, max_side_px: int, size: tuple[int, int] | None) -> None:
         self._stream, self._max_side_px, self._size = stream, max_side_px, size
         self._last_s = time.monotonic()
 
     def info(self, image_size: tuple[int, int], fps: float) -> None:
-        """Announce the source; frames are scaled to (height, width), which is now fixed."""
+        """Announce the source; all frames are scaled to (height, width)."""
         self._size = self._size or reduced_size(image_size, self._max_side_px)
         write_message(self._stream, {"type": "info", "image_size": self._size, "fps": fps})
 
@@ -63,18 +63,18 @@ class Output:
         self._last_s = time.monotonic()
 
     def beat(self, offered: int) -> None:
-        """Write a sign of life if none was written for a while."""
+        """Write a heartbeat if nothing was written for a while."""
         if time.monotonic() - self._last_s >= _BEAT_S:
             write_message(self._stream, {"type": "progress", "offered": offered})
             self._last_s = time.monotonic()
 
     def end(self, offered: int, warnings: Sequence[str] = ()) -> None:
-        """Write that the source is over."""
+        """Announce the end of the source."""
         write_message(self._stream, {"type": "end", "offered": offered, "warnings": list(warnings)})
 
 
 class Go:
-    """The start of the clock: the second line on standard input; without one the owner is gone."""
+    """Waits for the second line on standard input, which starts the clock; its end means that the parent has ended."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._happened = stream, threading.Event()
@@ -91,7 +91,7 @@ class Go:
         return self._happened.is_set()
 
     def wait(self) -> bool:
-        """Wait for it; False when the owner is gone."""
+        """Wait for the start; False if the parent has ended."""
         return self._happened.wait(_WARM_UP_S) and not self.is_owner_gone
 
 
@@ -140,7 +140,7 @@ class _Pace:
         return 0.0 if self.start_s is None else time.monotonic() - self.start_s - self.times_s[index]
 
     def uses(self, index: int) -> bool:
-        """Decide on a decoded frame: a late one is converted only if none was for a while."""
+        """Decide whether to send a decoded frame: a late one only if none was sent for a while."""
         now_s = time.monotonic()
         is_used = self.lag_s(index) < _LATE_S or now_s - self._last_used_s > _LATE_S
         self._last_used_s = now_s if is_used else self._last_used_s
@@ -148,7 +148,7 @@ class _Pace:
 
 
 def play_file(path: Path, limits: MediaLimits, output: Output, go: Go, max_side_px: int, stack: ExitStack) -> None:
-    """Play a clip of any kind at its own pace, which begins with its first frame."""
+    """Play a clip of any kind in real time, from its first frame."""
     from human3r.video.video_source import VideoSource
 
     source = open_source(path, Sampling(), limits, lambda: None, stack)
@@ -168,7 +168,7 @@ def play_file(path: Path, limits: MediaLimits, output: Output, go: Go, max_side_
     ahead = _Ahead(frames)
     frame = ahead.next(limits.silence_s)
     if frame is None:
-        raise MediaDecodeError("Not one frame of the clip can be decoded.", "Export it again.")
+        raise MediaDecodeError("No frame of the clip can be decoded.", "Export it again.")
     output.frame(frame, time.monotonic(), 0)
     if not go.wait():
         return
@@ -201,14 +201,14 @@ def reduced_size(size: tuple[int, int], max_side_px: int) -> tuple[int, int]:
 
 
 def _scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale to ``size``, with borders where the aspect is another."""
+    """Scale to ``size``, with borders if the aspect differs."""
     if abs(image.shape[0] * size[1] - image.shape[1] * size[0]) <= max(size):
         return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
     return fit(image, size)
 
 
 def main() -> int:
-    """Serve one source; errors travel as messages."""
+    """Serve one source; errors are sent as messages."""
     request: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     limits = MediaLimits(**request["limits"])
     restrict_process({"AS": limits.child_memory_bytes, "CPU": limits.child_cpu_s, "FSIZE": 0})

@@ -1,6 +1,6 @@
 """Turn decoded pictures upright: rotation and mirroring from display matrices and EXIF tags.
 
-Phones store the sensor's picture and a tag; a decoder that ignores the tag delivers people lying on their side.
+Phones store the sensor's image and a tag; without the tag people lie on their side.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FIXED_POINT = 65536.0
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight ways to bring a stored picture upright: transpose first, then flip."""
+    """One of the eight orientations of a stored image: transpose first, then flip."""
 
     is_transposed: bool = False
     """Swap rows and columns."""
@@ -71,13 +71,13 @@ def from_display_matrix(matrix: bytes) -> Orientation:
 
 
 def turned(degrees: int) -> Orientation:
-    """Return a clockwise turn by 0, 90, 180 or 270 degrees.
+    """Return a clockwise rotation by 0, 90, 180 or 270 degrees.
 
     Raises:
-        InputError: It is another angle.
+        InputError: Another angle.
     """
     if degrees not in _TURNS:
-        raise InputError(f"The clip cannot be turned by {degrees} degrees.", "Use 0, 90, 180 or 270.")
+        raise InputError(f"The clip cannot be rotated by {degrees} degrees.", "Use 0, 90, 180 or 270.")
     return _TURNS[degrees]
 
 

@@ -1,8 +1,8 @@
 """From a decoded frame to the network's image, and back to source pixels.
 
-Two rules: the paper's resizes to a long side and crops to multiples of 16; compact's squeezes the whole
-frame to multiples of 32. Frames arrive upright; rotation tags are applied where they are decoded.
-Source of the paper's rule: DUSt3R (arXiv 2312.14132), sec. 4; CUT3R (arXiv 2501.12387).
+Two rules: the paper's resizes to a long side and crops to multiples of 16; that of ``compact`` resizes the whole frame
+to multiples of 32. Frames arrive upright; the decoder applies rotation tags. Source of the paper's rule: DUSt3R (arXiv
+2312.14132), sec. 4; CUT3R (arXiv 2501.12387).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PreparedImage(TensorRecord):
 def prepare_paper(image: np.ndarray, size: int = PAPER_LONG_SIDE) -> PreparedImage:
     """Resize ``H W 3`` uint8 to a long side of ``size`` pixels and crop it, centered, to multiples of 16.
 
-    An exactly square result is cut to 4:3. 224 is special: the long side is chosen so that a centered square of 224
+    An exactly square result is cropped to 4:3. 224 is special: the long side is chosen so that a centered square of 224
     pixels remains. Enlarging is bicubic, shrinking Lanczos.
     """
     height, width = image.shape[:2]
@@ -65,9 +65,9 @@ def prepare_paper(image: np.ndarray, size: int = PAPER_LONG_SIDE) -> PreparedIma
 
 
 def prepare_compact(image: np.ndarray, size: int = COMPACT_LONG_SIDE) -> PreparedImage:
-    """Squeeze the whole of ``H W 3`` uint8 to a long side of about ``size``, both sides multiples of 32.
+    """Resize ``H W 3`` uint8 to a long side of about ``size``, both sides multiples of 32.
 
-    Nothing is cropped; the sides are rounded one by one, so the aspect changes slightly.
+    Nothing is cropped; the sides are rounded separately, so the aspect changes slightly.
     """
     height, width = image.shape[:2]
     scale = size / max(height, width)
@@ -89,7 +89,7 @@ PREPARE: dict[str, Callable[[np.ndarray, int], PreparedImage]] = {
 
 
 def _prepared(pixels: np.ndarray, rect: tuple[float, float, float, float], source: np.ndarray) -> PreparedImage:
-    # Channels first while these are bytes: moving floats would take four times as long.
+    # Permute while these are bytes: floats would take four times as long.
     image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(torch.float32)
     size = (source.shape[0], source.shape[1])
     return PreparedImage(image.div_(255).sub_(0.5).div_(0.5), pixels, rect, size, source)

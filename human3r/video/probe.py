@@ -1,4 +1,4 @@
-"""What is known about a clip before it is run: ``ClipInfo``. The measuring itself happens in the decoder process."""
+"""Facts about a clip before it is run: ``ClipInfo``, measured in the decoder process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """Facts about one clip, measured from its packets and its first picture, not believed from its header."""
+    """Facts about a clip, measured from its packets and first frame rather than taken from its header."""
 
     kind: str
     """``video`` (animations too), ``images`` (folder or zip) or ``image`` (a clip of one frame)."""
@@ -39,9 +39,9 @@ class ClipInfo:
     bit_depth: int = 8
     """Bits per color channel in the file."""
     has_audio: bool = False
-    """Whether a sound track is there; it is ignored."""
+    """Whether there is a sound track, which is ignored."""
     warnings: tuple[str, ...] = ()
-    """Sentences for the user."""
+    """Messages for the user."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the facts as JSON values."""
@@ -57,7 +57,7 @@ class ClipInfo:
 
 
 def probe(path: str | Path, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:
-    """Measure a clip in the decoder process: size, rotation, rate, length, and everything a user should be warned of.
+    """Measure size, rotation, rate and length of a clip, and collect warnings, in the decoder process.
 
     Raises:
         InputError: The clip is missing, unsupported, too large or damaged; the message has value and limit.

@@ -1,23 +1,22 @@
 """Read a clip frame by frame from an isolated decoder process.
 
-The owner's side of ``decode_worker``: starts it, bounds its silence, turns its messages into frames and typed errors,
-and ends it whatever happens. Only the frame being read is in memory; a slow consumer simply blocks the decoder.
+The parent's side of ``decode_worker``: starts it, bounds its silence, turns its messages into frames and typed errors,
+and always ends it. Only one frame is in memory; a slow consumer blocks the decoder.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from human3r.child_process import is_readable, start_child
+from human3r.child_process import end_child, is_readable, read_exactly, start_child
 from human3r.errors import MediaDecodeError, MediaTooLargeError, error_from
 from human3r.records import Frame
 from human3r.video.framing import FramingError, read_message
@@ -36,9 +35,9 @@ class FrameReader:
     Args:
         path: Video, GIF, image, folder of images or zip of images.
         sampling: Which frames to deliver; all by default.
-        limits: What is refused, and what the decoder may cost.
+        limits: Bounds on the media and on the decoder's resources.
         probe_only: Measure the clip and deliver no frames.
-        rotate: Turn what a player shows clockwise by 0, 90, 180 or 270 degrees.
+        rotate: Additional clockwise rotation: 0, 90, 180 or 270 degrees.
 
     Raises:
         InputError: The clip is missing, unsupported, too large or damaged.
@@ -60,7 +59,7 @@ class FrameReader:
         self.warnings: list[str] = []
         self.num_delivered = 0
         self.processor_s = 0.0
-        """Processor time that the decoder took for the frames, its start excluded; known when all are delivered."""
+        """Processor time of the decoder without its start; known after the last frame."""
         request = {
             "path": str(Path(path).absolute()),
             "sampling": asdict(sampling or Sampling()),
@@ -76,15 +75,15 @@ class FrameReader:
             self.warnings = list(self.info.warnings)
         except (KeyError, TypeError, ValueError) as error:
             self.close()
-            raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.") from error
+            raise MediaDecodeError("The decoder sent an invalid message.", "Export the clip again.") from error
         except BaseException:
             self.close()
             raise
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield frames in presentation order.
+        """Yield the frames in presentation order.
 
-        Damage in mid-stream ends the iteration with a warning when at least one frame came before it.
+        Damage after the first frame ends the iteration with a warning.
 
         Raises:
             MediaDecodeError: Nothing could be decoded.
@@ -106,7 +105,7 @@ class FrameReader:
                 return
             frame = self._to_frame(message, body)
             if frame.frame_index <= previous_index:
-                raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.")
+                raise MediaDecodeError("The decoder sent an invalid message.", "Export the clip again.")
             previous_index = frame.frame_index
             self.num_delivered += 1
             yield frame
@@ -115,49 +114,41 @@ class FrameReader:
         image = np.frombuffer(body, dtype=np.uint8)
         height, width = self._decoded_size
         if image.size != height * width * 3:
-            raise MediaDecodeError("The decoder sent a frame of another size.", "Export the clip again.")
+            raise MediaDecodeError("The decoder sent a frame of the wrong size.", "Export the clip again.")
         index, time_s, name = int(message["frame_index"]), float(message["time_s"]), str(message["name"])
         begins_shot = bool(message.get("begins_shot"))
         return Frame(self._turn.apply(image.reshape(height, width, 3)), index, time_s, name, begins_shot)
 
     def _receive(self) -> tuple[dict[str, Any], bytearray]:
-        """Return the next message that is more than a sign of progress."""
+        """Return the next message other than signs of progress."""
         message, body = {"type": "progress"}, bytearray()
         while message.get("type") == "progress":
             try:
                 message, body = read_message(self._read_exactly, max_body=3 * self._limits.frame_pixels)
             except FramingError as error:
-                raise MediaDecodeError("The decoder sent nonsense.", "Export the clip again.") from error
+                raise MediaDecodeError("The decoder sent an invalid message.", "Export the clip again.") from error
         if message.get("type") == "error":
             raise error_from(*(str(message.get(name)) for name in ("code", "message", "remedy")))
         return message, body
 
     def _read_exactly(self, size: int) -> bytearray:
-        # Unbuffered, so a raw file.
-        stream = cast(io.RawIOBase, self._process.stdout)
-        silence = _Silence(self._process.pid, self._limits.silence_s)
-        received = bytearray(size)
-        view, filled = memoryview(received), 0
-        while filled < size:
-            if not is_readable(stream.fileno(), min(self._limits.silence_s, _POLL_S)):
+        limit_s = self._limits.silence_s
+        silence = _Silence(self._process.pid, limit_s)
+
+        def wait(descriptor: int) -> None:
+            while not is_readable(descriptor, min(limit_s, _POLL_S)):
                 if silence.is_over_the_limit():
-                    raise MediaDecodeError(
-                        f"The decoder delivered nothing for {self._limits.silence_s:.0f} s.", "Export the clip again."
-                    )
-                continue
-            count = stream.readinto(view[filled:])
-            if not count:
-                raise MediaDecodeError(_describe_end(self._process.wait()), "Export the clip again.")
-            filled += count
-        return received
+                    message = f"The decoder delivered nothing for {limit_s:.0f} s."
+                    raise MediaDecodeError(message, "Export the clip again.")
+
+        try:
+            return read_exactly(self._process, size, wait)
+        except EOFError as error:
+            raise MediaDecodeError(_describe_end(self._process.wait()), "Export the clip again.") from error
 
     def close(self) -> None:
         """End the decoder process and close its pipes."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        end_child(self._process)
 
     def __enter__(self) -> FrameReader:
         return self
@@ -169,9 +160,9 @@ class FrameReader:
 
 
 class _Silence:
-    """How long the decoder has worked without a word: processor time, which a busy machine does not change.
+    """Time since the decoder last delivered anything: its processor time, which does not depend on the machine's load.
 
-    Where it cannot be measured, and for a decoder that waits for something itself, the clock counts.
+    Wall time is used if that cannot be measured, and bounds a decoder that is itself waiting.
     """
 
     def __init__(self, pid: int, limit_s: float) -> None:
@@ -186,7 +177,7 @@ class _Silence:
 
 
 def _processor_s(pid: int) -> float | None:
-    """Return the processor time of a process so far, or None where the system does not tell."""
+    """Return the processor time of a process so far; None if the system does not report it."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         # User and system time in clock ticks. Source: proc(5).

@@ -1,6 +1,6 @@
 """Choose the frames of a clip by their presentation times.
 
-Times decide, not indices, so variable frame rates come out evenly spaced and no frame is delivered twice.
+Times rather than indices make variable frame rates evenly spaced.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from human3r.errors import InputError
 
 _SLACK = 1e-4
-"""Fraction of an interval that a time stamp may be early: containers round to their clock's ticks."""
+"""Fraction of an interval by which a time stamp may be early: containers round to their clock's ticks."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which part of a clip to use, and how densely."""
+    """The part of a clip to use, and its frame rate."""
 
     start_s: float = 0.0
     """Skip everything before this time, seconds from the first frame."""
@@ -40,12 +40,10 @@ class Sampling:
 def choose_frames(times_s: Sequence[float], sampling: Sampling) -> list[int]:
     """Return the indices of the chosen frames, ascending.
 
-    A tick is due every ``1 / fps`` seconds from ``start_s``; the first frame at or after a tick is taken, and the
-    ticks that it overtakes are dropped.
+    There is a tick every ``1 / fps`` seconds from ``start_s``; the first frame at or after a tick is taken, once.
 
     Args:
         times_s: Presentation times from the first frame, ascending, seconds.
-        sampling: The part and the density.
     """
     chosen: list[int] = []
     end_s = float("inf") if sampling.duration_s is None else sampling.start_s + sampling.duration_s

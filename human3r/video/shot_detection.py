@@ -1,8 +1,8 @@
 """Find the frames with which a new shot begins: cuts, dissolves, and cuts behind a fade or a flash.
 
-A frame that shows another place than the frame before it begins a shot, unless the old place comes back within the
-frames that can be seen ahead: then it was a flash, a person in front of the lens, or a fade out and in. A dissolve is a
-stretch between two places whose middle is a mixture of its ends; the shot begins in the middle.
+A frame that shows another place than the frame before begins a shot, unless the old place returns within the lookahead:
+then it was a flash, a person in front of the lens, or a fade out and in. A dissolve is an interval between two places
+whose middle is a mixture of its ends; the shot begins in the middle.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from human3r.video.thumbnails import Thumbnail
 ItemT = TypeVar("ItemT")
 
 _MAX_PAST = 32
-"""Frames of the current shot that are remembered."""
+"""Frames kept of the current shot."""
 _BACK = (1, 2, 4, 8, 16)
-"""Frames back, counted in remembered ones, that may show the place that comes back."""
+"""Number of kept frames, counted from the newest, that are compared with a returning place."""
 _AHEAD = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 31)
 _AROUND_FADE = 8
-"""Frames before and after a fade of which the clearest are compared: those next to it are nearly blank."""
+"""Frames before and after a fade among which the clearest are compared: those next to it are nearly blank."""
 _HALF_DISSOLVES = (26, 20, 15, 11, 8, 6, 4, 3, 2)
-"""Half the lengths of dissolves, frames; the longest that fits tells where the middle is."""
+"""Half lengths of dissolves, frames; the longest that fits locates the middle."""
 _MIN_CHANGE = 5.0
 """Root mean square difference between the ends of a dissolve, gray levels."""
 _MAX_MISFIT, _MAX_MISFIT_ASIDE = 0.15, 0.2
@@ -38,32 +38,32 @@ _MAX_SIMILARITY = 0.33
 
 @dataclass(frozen=True)
 class Lookahead:
-    """How many frames may be seen before one is decided: a file's are there, a live stream's cost delay."""
+    """Number of frames read before a decision; in a live stream they add delay."""
 
     time_s: float = 1.0
     max_frames: int = 32
     max_bytes: int = 100_000_000
-    """Of frames that wait."""
+    """Of waiting frames."""
     min_frames: int = 2
 
 
 @dataclass
 class ShotDetector:
-    """Decides frame by frame; owns what is remembered of the current shot."""
+    """Decides frame by frame; keeps frames of the current shot."""
 
     _past: list[Thumbnail] = field(default_factory=list)
-    """Frames of the current shot that show something, the last one at the end."""
+    """Non-blank frames of the current shot, the last one at the end."""
     _last_blank: Thumbnail | None = None
     _is_after_blank: bool = False
     _num_passing: int = 0
-    """Frames to come that show what passes in front of the current place."""
+    """Coming frames that show something passing in front of the current place."""
 
     def begins_shot(self, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
-        """Return whether the next frame begins a shot; every frame once, in order.
+        """Return whether the next frame begins a shot; to be called once per frame, in order.
 
         Args:
             frame: The frame.
-            ahead: The frames after it, as far as they are known.
+            ahead: The frames after it that are known.
         """
         begins = self._decide(frame, ahead)
         if begins:
@@ -78,7 +78,7 @@ class ShotDetector:
         return begins
 
     def restart(self) -> None:
-        """Forget the shot so far: the next frame is the first of another."""
+        """Reset: the next frame is the first of another shot."""
         self._past, self._last_blank, self._is_after_blank, self._num_passing = [], None, False, 0
 
     def _decide(self, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
@@ -96,7 +96,7 @@ class ShotDetector:
         return not self._comes_back(frame, ahead)
 
     def _comes_back(self, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
-        """Return whether the place is seen again; until then, nothing is decided."""
+        """Return whether the place returns; the decision waits until then."""
         coming = (frame, *ahead)
         for back in _BACK[: len(self._past)]:
             for distance in _AHEAD:
@@ -117,7 +117,7 @@ class ShotDetector:
         return False
 
     def _share_of_new(self, half: int, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> float | None:
-        """Return how much of a mixture the frame has of the place to come; None where it is no mixture."""
+        """Return the share of the coming place in a mixture; None if the frame is not a mixture."""
         start, end = self._past[-half].color, ahead[half - 1].color
         if start.shape != end.shape:
             return None
@@ -139,17 +139,17 @@ class ShotDetector:
         return share if is_gradual and max(misfit_before, misfit_after) <= _MAX_MISFIT_ASIDE else None
 
     def _is_between_places(self, half: int, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
-        """Return whether the frame is a mixture of two pictures that do not show one place."""
+        """Return whether the frame is a mixture of images of two places."""
         start, end = self._past[-half], ahead[half - 1]
         if end.is_blank or start.similarity(end) > _MAX_SIMILARITY or start.shows_same_place(end):
             return False
         if frame.explained_by(start, end) < _MIN_EXPLAINED:
             return False
-        # A break inside the stretch is a cut behind a fade; it is found when its turn comes.
+        # A break inside the interval is a cut behind a fade, which is found later.
         chain = (frame, *ahead[:half])
         if any(not one.shows_same_place(other) for one, other in pairwise(chain)):
             return False
-        # Somebody in front of the lens: the old place comes back.
+        # Someone in front of the lens: the old place returns.
         earlier, later = self._past[-half::-4], ahead[half - 1 :: 4]
         return not any(one.shows_same_place(other) for one in earlier for other in later if not other.is_blank)
 
@@ -157,7 +157,7 @@ class ShotDetector:
 def with_lookahead(
     items: Iterable[ItemT], lookahead: Lookahead, time_of: Callable[[ItemT], float], bytes_of: Callable[[ItemT], int]
 ) -> Iterator[tuple[ItemT, list[ItemT]]]:
-    """Yield every item with those that follow it, as far ahead as allowed."""
+    """Yield every item with the items that follow it, up to the lookahead."""
     waiting: deque[ItemT] = deque()
     source = iter(items)
     is_over = False

@@ -1,4 +1,4 @@
-"""Divide the frames of a clip into shots as they come, and find the picture of each inside borders."""
+"""Divide a stream of frames into shots, and find the picture inside borders of each shot."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from human3r.video.shot_detection import Lookahead, ShotDetector, with_lookahead
 from human3r.video.thumbnails import Thumbnail
 
 _SAMPLED_SIDE = 192
-"""Pixels of a frame's long side from which its thumbnail is averaged."""
+"""Long side, pixels, to which a frame is subsampled before its thumbnail is averaged."""
 
 
 def thumbnail_of(frame: Frame) -> Thumbnail:
-    """Return a frame's small copy."""
+    """Return the thumbnail of a frame."""
     step = max(1, max(frame.image.shape[:2]) // _SAMPLED_SIDE)
     picture = np.ascontiguousarray(frame.image[::step, ::step])
     return Thumbnail(torch.from_numpy(picture).permute(2, 0, 1).float(), frame.time_s)
 
 
 def find_shots(frames: Iterable[Frame], lookahead: Lookahead | None = None) -> Iterator[Frame]:
-    """Mark the frames that begin a shot, and the picture inside borders; the first frame of a clip begins none.
+    """Mark the frames that begin a shot, and the picture inside borders; the first frame of a clip is not marked.
 
     Args:
-        frames: In order. Those that are marked already begin a shot whatever they show.
-        lookahead: How far ahead frames may be read before one is yielded.
+        frames: In order; marks that are already set are kept.
+        lookahead: Number of frames read before one is yielded.
     """
     detector = ShotDetector()
     picture_px, is_first = None, True
@@ -56,7 +56,7 @@ def _picture_of_shot(
 ) -> tuple[int, int, int, int] | None:
     images = [frame.image]
     for other, small in ahead:
-        # Behind a cut there may be no borders; nor do blank frames have any.
+        # After a cut borders may be gone, and blank frames have none.
         if other.begins_shot or not (small.is_blank or thumbnail.is_blank or thumbnail.shows_same_place(small)):
             break
         if not small.is_blank:

@@ -1,7 +1,7 @@
-"""Tell a file's kind from its first bytes, never from its name.
+"""Recognize a file by its first bytes, never by its name.
 
-The answer picks the one demuxer that FFmpeg is allowed to use: a playlist or script that carries a video's name
-is not on the list, so it is refused before FFmpeg could follow the addresses inside it.
+The result selects the one demuxer that FFmpeg may use: a playlist or script named like a video is refused before FFmpeg
+could follow addresses in it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEVC_FIRST_UNITS = (32, 33, 35)
 
 
 def sniff(head: bytes) -> tuple[MediaKind, str] | None:
-    """Return (kind, format name) of a file from its first ``HEAD_BYTES`` bytes, or None when it is unknown.
+    """Return (kind, format name) of a file from its first ``HEAD_BYTES`` bytes, or None if it is unknown.
 
     For a video the format name is that of FFmpeg's demuxer.
     """

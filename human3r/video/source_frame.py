@@ -1,4 +1,4 @@
-"""One frame as the sources hand it on: RGB, opaque, in the size of the clip. Runs inside the decoder process only."""
+"""One decoded frame of a source: opaque RGB in the size of the clip. Runs inside the decoder process only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from human3r.video.limits import MediaLimits, check_frame_size
 
 NEUTRAL_LEVEL = 128
-"""Gray behind transparent pixels: their own color is often arbitrary and never shown."""
+"""Gray behind transparent pixels, whose own color is often arbitrary."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SourceFrame:
     name: str = ""
     """File name of an image of a folder or zip."""
     begins_shot: bool = False
-    """Whether the picture has another size than the one before."""
+    """Whether the size differs from the previous frame's."""
 
 
 def to_rgb(frame: av.VideoFrame, size: tuple[int, int], first_size: tuple[int, int], limits: MediaLimits) -> np.ndarray:
@@ -37,7 +37,6 @@ def to_rgb(frame: av.VideoFrame, size: tuple[int, int], first_size: tuple[int, i
         frame: The frame.
         size: (height, width) to return.
         first_size: Coded (height, width) of the clip's first frame; one of another size is fitted with borders.
-        limits: What is refused.
 
     Raises:
         MediaTooLargeError: A later frame is too large.

@@ -30,7 +30,7 @@ _OPEN_S, _READ_S = 10.0, 10.0
 """Longest waits for a source to answer, and for its next packet, seconds."""
 _MAX_EARLY_S = 1.0
 _JUDGED_S = 30.0
-"""A stream that gets this far ahead of its own clock in so short a time is a file; a clock that runs fast is not."""
+"""A stream this far ahead of its own clock within this time is a file rather than a clock that runs fast, seconds."""
 _DEFAULT_FPS = 30.0
 _CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 _ADDRESS_OPTIONS = {
@@ -47,11 +47,11 @@ def play_stream(kind: str, source: str, limits: MediaLimits, output: Output, go:
         if not container.streams.video:
             raise UnsupportedMediaError("The source has no picture stream.", "Give a camera or a video stream.")
         video = container.streams.video[0]
-        video.thread_type, video.codec_context.thread_count = "SLICE", 2  # threads by frame would add a delay
+        video.thread_type, video.codec_context.thread_count = "SLICE", 2  # frame threads would add delay
         try:
             _deliver(container.decode(video), _rate_of(video), limits, output, go)
         except FFmpegError as error:
-            raise MediaDecodeError(f"The source went away ({_reason(error)}).", "Check it.") from error
+            raise MediaDecodeError(f"The source was lost ({_reason(error)}).", "Check it.") from error
 
 
 def _deliver(frames: Iterator[av.VideoFrame], fps: float, limits: MediaLimits, output: Output, go: Go) -> None:
@@ -77,7 +77,7 @@ def _deliver(frames: Iterator[av.VideoFrame], fps: float, limits: MediaLimits, o
 
 
 class _ArrivalClock:
-    """Says when frames are due: when they arrive, or at their stamps where they arrive faster, as from a file."""
+    """Determines when frames are due: on arrival, or at their time stamps if they arrive faster, as from a file."""
 
     def __init__(self, first: av.VideoFrame) -> None:
         self._start_s, self._start_stamp_s = time.monotonic(), first.time or 0.0
@@ -121,7 +121,7 @@ def _open_camera(device: str) -> Iterator[InputContainer]:
         raise UnsupportedMediaError(
             f"The installed PyAV has no {name} and there is no ffmpeg.", "Install ffmpeg, or give an address."
         )
-    # FFmpeg's raw container: nothing is encoded again.
+    # FFmpeg's raw container, without encoding.
     command = [program, "-loglevel", "quiet", "-f", name, "-i", device, "-an", "-c:v", "copy", "-f", "nut", "pipe:1"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)  # noqa: S603 - fixed options
     try:
@@ -138,7 +138,7 @@ def _opened(source: object, name: str | None, options: dict[str, str]) -> Iterat
         container = av.open(source, "r", format=name, options=options, timeout=(_OPEN_S, _READ_S))
     except (FFmpegError, OSError, ValueError) as error:
         raise MediaDecodeError(
-            f"The source cannot be opened ({_reason(error)}).", "Check that it is there and not in use."
+            f"The source cannot be opened ({_reason(error)}).", "Check that it is connected and not in use."
         ) from error
     with container:
         yield container

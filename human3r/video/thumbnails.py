@@ -1,8 +1,8 @@
-"""Small copies of frames, and whether two of them show the same place: the evidence of the shot detector.
+"""Thumbnails of frames, and whether two of them show the same place, for the shot detector.
 
-Two pictures of one place agree in their local contrast after a shift, and perhaps a zoom; gain, tint and brightness do
-not matter. Pictures of two places do not: over 180 generated cuts the best correlation is at most .40, over 300
-generated moves, flashes and passers-by at least .42.
+Two images of one place agree in their local contrast after a shift, and perhaps a zoom, whatever their gain, tint and
+brightness. Images of two places do not: over 180 generated cuts the best correlation is at most 0.40, over 300
+generated motions, flashes and passers-by at least 0.42.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _LONG_SIDE = 48
 _RADIUS = 2
 """Of the window of local contrast, pixels."""
 _NOISE = 2.0
-"""Local standard deviation, in gray levels, that counts as half signal."""
+"""Local standard deviation, gray levels, at which the normalized contrast is one half."""
 _MIN_OVERLAP = 0.35
-"""Share of the picture that both must show."""
+"""Smallest overlap, share of the image."""
 _SAME_PLACE, _SAME_PLACE_ZOOMED = 0.41, 0.45
-"""Least correlations of two views of one place."""
+"""Smallest correlations of two views of one place."""
 _OBVIOUS = 0.6
 """A correlation that needs no shift."""
 _ZOOMS = (1.15, 1.35, 1.6, 2.0)
 _BLANK, _EMPTY = 0.08, 0.005
-"""Mean squares of local contrast below which a picture shows hardly anything, or nothing."""
+"""Mean squares of local contrast below which an image is nearly blank, or blank."""
 
 
 class _ContrastMap:
@@ -89,16 +89,16 @@ class Thumbnail:
 
     @property
     def is_blank(self) -> bool:
-        """Whether there is hardly anything to see: black, white, the middle of a fade."""
+        """Whether it is nearly blank: black, white, the middle of a fade."""
         return self.detail < _BLANK
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to see."""
+        """Whether it is blank."""
         return self.detail < _EMPTY
 
     def zoomed(self, factor: float) -> _ContrastMap:
-        """Return the map of the picture's middle, enlarged."""
+        """Return the contrast map of the enlarged central part."""
         if factor not in self._zoomed:
             height, width = self._fine_gray.shape
             rows, columns = round(height / factor), round(width / factor)
@@ -109,7 +109,7 @@ class Thumbnail:
         return self._zoomed[factor]
 
     def similarity(self, other: Thumbnail) -> float:
-        """Return the correlation of two pictures under the best shift, in [-1, 1]; -1 for another shape."""
+        """Return the correlation of two images under the best shift, in [-1, 1]; -1 if their shapes differ."""
         if self._size != other._size:
             return -1.0
         return _correlation(self._map, other._map)

@@ -1,7 +1,7 @@
-"""When each packet of a video is shown: presentation times from the stamps that the file really holds.
+"""Presentation times of the packets of a video, from the stamps in the file.
 
-Stamps are corrected as players correct them: a clock that is reset or that jumps is joined, a repeated stamp moves to
-its gap, a missing one is filled in. Rates and counts of the header serve only where there is no stamp at all.
+Stamps are corrected as by players: a clock that is reset or jumps is joined, a repeated stamp is moved into its gap, a
+missing one is interpolated. Rates and counts of the header are used only without any stamp.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from statistics import median_low
 import numpy as np
 
 MAX_CLOCK_JUMP_S = 10.0
-"""A transport stream whose clock advances further than this was joined there. Source: FFmpeg, -dts_delta_threshold."""
+"""A larger advance of a transport stream's clock is a joint, seconds. Source: FFmpeg, -dts_delta_threshold."""
 _MIN_CLOCK_RESET_S = 0.1
-"""Decoding times that go back by more than this begin a new clock. Source: FFmpeg, ts_discontinuity_process."""
+"""A larger decrease of the decoding time begins a new clock. Source: FFmpeg, ts_discontinuity_process."""
 _MIN_REORDERED_RESET_S = 1.0
-"""The same where only presentation times are known, which also go back where frames are reordered."""
+"""The same for presentation times alone, which also decrease where frames are reordered."""
 _MAX_REORDERED_FRAMES = 16
 """Source: ITU-T H.264, max_num_reorder_frames."""
 
@@ -45,10 +45,10 @@ class Timeline:
     times_s: list[float]
     """Seconds from the first frame, strictly ascending."""
     ranks: list[int] | None
-    """Frame that each packet holds, in decoding order; None where packets do not say, only the decoder's order does."""
+    """Frame of each packet, in decoding order; None if only the decoder knows the order."""
 
     def starting_at(self, first: int) -> Timeline:
-        """Return the timeline without the frames before ``first``, which nothing can show; their ranks are negative."""
+        """Return the timeline without the undecodable frames before ``first``; their ranks are negative."""
         if first == 0:
             return self
         ranks = None if self.ranks is None else [rank - first for rank in self.ranks]
@@ -65,7 +65,7 @@ def build_timeline(
         tick_s: Seconds per tick.
         default_fps: Rate where the packets carry no stamps.
         has_clock: The format stores stamps.
-        has_pts: The format stores presentation stamps; otherwise only the set of times is right, not their order.
+        has_pts: The format stores presentation stamps; otherwise only the set of times is known, not their order.
         can_jump: Streams of this format are cut and joined without changing their stamps.
     """
     has_pts = has_pts and has_clock and any(packet.pts is not None for packet in packets)
@@ -114,7 +114,7 @@ def _filled(stamps: list[int | None]) -> list[int]:
 
 
 def _without_repeats(stamps: list[int], default_step: int) -> list[int | Fraction]:
-    """Spread stamps that are the same evenly over the time up to the next one."""
+    """Spread equal stamps evenly up to the next one."""
     distinct = sorted(set(stamps))
     steps = [after - before for before, after in pairwise(distinct)]
     last_step = median_low(steps) if steps else default_step

@@ -1,7 +1,7 @@
 """Decode a video or GIF with PyAV. Runs inside the decoder process only (see ``decode_worker``).
 
-Packets are read before anything is decoded, so limits hold against what the file contains and the chosen frames
-are known exactly; then frames are decoded in presentation order, turned upright and handed on one by one.
+All packets are read before anything is decoded, so that limits apply to the actual contents and the chosen frames are
+known exactly; then frames are decoded in presentation order, turned upright and yielded one by one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from human3r.video.timeline import Packet, build_timeline
 _HDR_TRANSFERS = (16, 18)
 """SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""
 _WITHOUT_PRESENTATION_TIMES = ("avi",)
-"""Containers that store decoding order only; FFmpeg guesses, wrongly where frames are reordered."""
+"""Containers with decoding order only; FFmpeg's guess is wrong for reordered frames."""
 _WITHOUT_CLOCK = ("h264", "hevc", "m4v", "mpegvideo")
-"""Streams without a container; the stamps that FFmpeg makes up ignore the stream's own rate."""
+"""Streams without a container; FFmpeg's made-up stamps ignore the stream's rate."""
 _WITH_JUMPING_CLOCKS = ("mpegts", "mpeg")
 _SEEKABLE = ("mov", "matroska")
 """Containers in which a packet has the same place and stamp after a jump."""
@@ -51,15 +51,13 @@ class VideoSource:
     """One video file, opened, counted and probed.
 
     Args:
-        stream: The file, open for reading.
         demuxer: FFmpeg's name of the only container format that may be tried.
         sampling: Which frames to deliver.
-        limits: What is refused.
-        beat: Called again and again while there is progress.
+        beat: Called repeatedly while decoding progresses.
 
     Raises:
-        UnsupportedMediaError: No picture in the file, or one in parts.
-        MediaDecodeError: Not one frame can be decoded.
+        UnsupportedMediaError: No video stream in the file, or tiles.
+        MediaDecodeError: No frame can be decoded.
         MediaTooLargeError: A limit is exceeded.
     """
 
@@ -69,7 +67,7 @@ class VideoSource:
         self._stream, self._demuxer, self._limits, self._beat = stream, demuxer, limits, beat
         self.warnings: list[str] = []
         self.only_key_frames = False
-        """Set while frames are read: the others are not decoded, so that a decoder that is too slow catches up."""
+        """Decode key frames only, so that a slow decoder catches up; may be set while frames are read."""
         with self._open() as container:
             video = _picture_stream(container)
             check_frame_size(video.codec_context.height, video.codec_context.width, limits)
@@ -114,8 +112,8 @@ class VideoSource:
         return packets
 
     def _header_fps(self, video: VideoStream) -> float:
-        """Return the rate that the header claims, where it is one that a video can have."""
-        # Without a container the average is FFmpeg's own 25; the guess is the stream's rate.
+        """Return the rate in the header, if it is plausible."""
+        # Without a container the average is FFmpeg's default of 25; the guess is the stream's rate.
         rates = (None if self._demuxer in _WITHOUT_CLOCK else video.average_rate, video.guessed_rate)
         return next((float(rate) for rate in rates if rate and 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
 
@@ -124,7 +122,7 @@ class VideoSource:
             self.warnings.append(f"The file is cut short: {len(self._packets)} of {num_claimed} frames are there.")
 
     def _measure(self, sampling: Sampling) -> ClipInfo:
-        """Decode the first frame that can be shown, which is the clip's frame 0, and choose the frames."""
+        """Decode the first frame that can be decoded, which is the clip's frame 0, and choose the frames."""
         with self._open() as container:
             video = _picture_stream(container)
             default_fps = self._header_fps(video)
@@ -132,7 +130,7 @@ class VideoSource:
             first_index, first = next(decoded, (0, None))
             if first is None:
                 raise MediaDecodeError(
-                    f"Not one of {len(self._packets)} frames of the {video.codec_context.name} video can be decoded.",
+                    f"None of the {len(self._packets)} frames of the {video.codec_context.name} video can be decoded.",
                     "The file is damaged; export it again.",
                 )
             if first_index > 0:
@@ -172,12 +170,10 @@ class VideoSource:
     def _decode(
         self, container: InputContainer, video: VideoStream, start: int = 0
     ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Yield (index in presentation order, frame); skip damaged packets, stop where the file is cut.
+        """Yield (index in presentation order, frame); skip damaged packets, stop where the file is truncated.
 
         Args:
-            container: Just opened.
-            video: The stream.
-            start: Key packet to jump to; nothing is yielded where the jump does not lead to it or before it.
+            start: Key packet to seek to; nothing is yielded if the seek ends after it.
         """
         video.thread_type = "AUTO"
         video.codec_context.thread_count = 2
@@ -202,7 +198,7 @@ class VideoSource:
                     if number is None:
                         return
                 if ranks is not None:
-                    # The decoder hands a packet's stamp on to its frame, whatever order the frames come in.
+                    # The decoder copies a packet's stamp to its frame, in whatever order frames come.
                     packet.pts = ranks[number] if number < len(ranks) else None
                 number += 1
             video.codec_context.skip_frame = "NONKEY" if self.only_key_frames else "DEFAULT"
@@ -220,7 +216,7 @@ class VideoSource:
             self.warnings.append(f"{bad_packets} damaged packets were skipped.")
 
     def _number_of(self, packet: av.Packet[VideoStream], last: int) -> int | None:
-        """Return which packet of the file this is, or None where it is behind ``last`` or not unique."""
+        """Return the number of this packet in the file; None if it is after ``last`` or not unique."""
         found = [
             number
             for number, known in enumerate(self._packets[: last + 1])
@@ -234,7 +230,7 @@ class VideoSource:
         return [self._timeline.times_s[index] for index in self.chosen]
 
     def reduce_to(self, max_side_px: int) -> None:
-        """Deliver frames whose longer side is at most ``max_side_px``: scaled with the colors' conversion."""
+        """Deliver frames with a longer side of at most ``max_side_px``, scaled during color conversion."""
         scale = min(1.0, max_side_px / max(self._stored_size))
         height, width = (max(1, round(side * scale)) for side in self._stored_size)
         self._stored_size = height, width
@@ -262,7 +258,7 @@ class VideoSource:
             self.warnings.append("The picture size changes inside the clip; later frames were fitted with borders.")
 
     def _decode_from(self, wanted: int) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decode from a key frame before ``wanted``: from an earlier one while the first decoded frame is behind it."""
+        """Decode from a key frame before ``wanted``; try earlier ones while the first decoded frame is after it."""
         for start in (*self._key_packets_before(wanted), 0):
             with self._open() as container:
                 decoded = self._decode(container, _picture_stream(container), start)
@@ -272,7 +268,7 @@ class VideoSource:
                     return
 
     def _key_packets_before(self, wanted: int) -> list[int]:
-        """Return key packets to try, the nearest first; none where decoding from the start costs little."""
+        """Return key packets to try, the nearest first; none if decoding from the start is cheap."""
         ranks, times_s = self._timeline.ranks, self._timeline.times_s
         if ranks is None or times_s[wanted] < _SEEK_WORTH_S or self._demuxer not in _SEEKABLE:
             return []
@@ -281,16 +277,16 @@ class VideoSource:
 
 
 def _picture_stream(container: InputContainer) -> VideoStream:
-    """Return the stream that a player shows: a film before a single picture, the default, the largest, the longest."""
+    """Return the stream that players show: prefer video over a still, then the default, the largest, the longest."""
     streams = [stream for stream in container.streams.video if not int(stream.disposition) & _NO_FILM]
     if streams and all(int(stream.disposition) & _DEPENDENT for stream in streams):
         raise UnsupportedMediaError(
-            "The picture consists of tiles (HEIC), which are not joined.", "Convert it to JPEG."
+            "The image consists of tiles (HEIC), which is not supported.", "Convert it to JPEG."
         )
     if streams:
         return max(streams, key=_preference)
     if container.streams.audio:
-        raise UnsupportedMediaError("The file has sound but no picture.", "Give a video.")
+        raise UnsupportedMediaError("The file has sound but no video.", "Give a video.")
     raise UnsupportedMediaError("The file has no picture stream.", "Give a video, GIF, image folder or zip of images.")
 
 
@@ -302,7 +298,7 @@ def _preference(stream: VideoStream) -> tuple[bool, bool, bool, int, float]:
 
 
 def _is_shown(packet: av.Packet[VideoStream], video: VideoStream) -> bool:
-    """Whether a packet holds a frame that is shown; edit lists discard some, and VP8 has frames only for reference."""
+    """Return whether a packet holds a shown frame: edit lists discard some, and VP8 has reference-only frames."""
     if packet.size == 0 or packet.is_discard:
         return False
     # Bit 4 of a VP8 frame is show_frame. Source: RFC 6386, section 9.1.

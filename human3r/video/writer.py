@@ -18,12 +18,12 @@ _CLOCK = 90_000
 
 
 class VideoWriter:
-    """Append frames, then leave the ``with`` block: only then the file appears under its name.
+    """Append frames in a ``with`` block, whose end publishes the file under its name.
 
     Args:
         path: The MP4 to write.
         fps: Frames per second, unless ``append`` is given times.
-        quality: x264's constant rate factor; lower is better and larger.
+        quality: x264's constant rate factor; lower is better, with larger files.
 
     Raises:
         InputError: The frame rate is not positive.
@@ -79,7 +79,7 @@ class VideoWriter:
         return stream
 
     def close(self) -> None:
-        """Finish the file and give it its name; without frames there is no file."""
+        """Finish and publish the file; without frames there is none."""
         try:
             if self._stream is not None:
                 self._container.mux(self._stream.encode(None))
@@ -95,11 +95,11 @@ class VideoWriter:
             self._stack.close()
 
     def abort(self) -> None:
-        """Drop everything written so far."""
+        """Discard the file."""
         try:
             self._container.close()
         except OSError:
-            # The trailer of a file that is thrown away anyway could not be written.
+            # The trailer of a discarded file could not be written.
             self.num_frames = 0
         finally:
             self._stack.close()

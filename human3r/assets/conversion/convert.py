@@ -70,7 +70,6 @@ def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp
     A ``.pth`` is converted first, in a process of its own; the copy is kept beside the folder of weights.
 
     Args:
-        path: The file.
         is_lean: Leave out the heads whose outputs nothing downstream reads.
         precision: What a paper network's weights are stored in; rounded one tensor at a time, there is never a
             second copy.

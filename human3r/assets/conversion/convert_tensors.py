@@ -108,7 +108,6 @@ def match_keys(stored: Mapping[str, Shape], layout: ReleasedLayout, shapes: Mapp
 
     Args:
         stored: Released key to shape, as found.
-        layout: What is expected.
         shapes: Our parameter name to shape.
 
     Raises:

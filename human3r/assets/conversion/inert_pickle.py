@@ -66,7 +66,6 @@ def read_inert_pickle(payload: bytes, rebuild: Rebuild) -> object:
     """Return the object graph of a pickle as plain containers, scalars and ``Inert`` records.
 
     Args:
-        payload: The pickle.
         rebuild: Asked about every call; it only ever sees names and data.
 
     Raises:

@@ -27,7 +27,6 @@ def find_clips(arguments: Sequence[str], output: Location) -> list[Location]:
     Args:
         arguments: Paths, URLs and glob patterns (``*``, ``?``, ``[...]``, ``**``) of files and folders. A path that
             does not exist is returned unchanged.
-        output: Folder of the results.
 
     Raises:
         InputError: A pattern matches nothing, or no clip was found.

@@ -23,12 +23,7 @@ _STYLE = (
 
 
 class BatchReport:
-    """The entries of all clips, in the order of the tasks.
-
-    Args:
-        output: Folder of the batch.
-        tasks: All clips.
-    """
+    """The entries of all clips, in the order of the tasks."""
 
     def __init__(self, output: Location, tasks: Sequence[ClipTask]) -> None:
         self._output = output

@@ -16,7 +16,6 @@ def field(path: Path, content: object, name: str, shape: tuple[int | None, ...])
     Args:
         path: Where the content is from, for messages.
         content: The mapping that holds the field.
-        name: Of the field.
         shape: What it must have; None fits every size.
 
     Raises:

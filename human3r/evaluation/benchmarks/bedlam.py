@@ -28,16 +28,16 @@ TEST_SCENES = (
     "20221019_3-8_250_highbmihand_orbit_stadium",
 )
 STRIDE = 25
-_PARTS = (
-    ("smplx_root_pose", 1),
-    ("smplx_body_pose", 21),
-    ("smplx_jaw_pose", 1),
-    ("smplx_leye_pose", 1),
-    ("smplx_reye_pose", 1),
-    ("smplx_left_hand_pose", 15),
-    ("smplx_right_hand_pose", 15),
-)
-"""Rotations of a label in SMPL-X order; hands from flat."""
+PART_JOINTS = {
+    "smplx_root_pose": 1,
+    "smplx_body_pose": 21,
+    "smplx_jaw_pose": 1,
+    "smplx_leye_pose": 1,
+    "smplx_reye_pose": 1,
+    "smplx_left_hand_pose": 15,
+    "smplx_right_hand_pose": 15,
+}
+"""Number of rotations by field of a label, in SMPL-X order; hands relative to flat."""
 
 
 def read_camera(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +64,7 @@ def true_people(kit: BodyKit, folder: Path, images: tuple[Path, ...], index: int
         raise FormatError(f"{path.name} of {folder.name} is not a list of people.", "Prepare it again.")
     vertices = [np.zeros((0, NUM_SMPL_VERTICES, 3))]
     for label in labels:
-        axis_angle = np.concatenate([field(path, label, name, (count, 3)) for name, count in _PARTS])
+        axis_angle = np.concatenate([field(path, label, name, (count, 3)) for name, count in PART_JOINTS.items()])
         betas, transl = field(path, label, "smplx_shape", (None,)), field(path, label, "smplx_transl", (3,))
         vertices.append(kit.pose_smplx("neutral", axis_angle[None], betas[None], transl[None]))
     identity = np.arange(len(labels))

@@ -69,7 +69,6 @@ def synthetic_benchmark(
 
     Args:
         clip_folders: Lists the clips below a folder in a fixed order.
-        read_clip: Reads one of them.
         read_times: Reads when its frames were taken: filters over people go by time.
     """
     return Benchmark(

@@ -113,7 +113,6 @@ class BodyKit:
         """Pose P SMPL bodies: ``P 6890 3`` float64, in the frame of the root rotation.
 
         Args:
-            gender: Which body.
             axis_angle: ``P 24 3`` radians, root first.
             betas: ``P 10`` (further ones are dropped).
             transl: ``P 3`` meters.
@@ -125,7 +124,6 @@ class BodyKit:
         """Pose P SMPL-X bodies without expression as SMPL surfaces: ``P 6890 3`` float64.
 
         Args:
-            gender: Which body.
             axis_angle: ``P 55 3`` radians in SMPL-X order, hands from flat.
             betas: ``P S``: as many shape coefficients as are given, if the body's file has them.
             transl: ``P 3`` meters.

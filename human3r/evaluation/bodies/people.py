@@ -40,7 +40,6 @@ class PeopleScorer:
     """Takes frames in temporal order and scores them in the end.
 
     Args:
-        protocol: Determines matching and required people.
         is_reference: Reproduce the defects that the protocol names; the groups then end in ``_reference``.
     """
 

@@ -30,8 +30,6 @@ def people_from_smpl(
     """Return people given by their surfaces.
 
     Args:
-        kit: Gives the joint regressor.
-        joint_set: Joints that are scored.
         vertices_camera: ``P 6890 3`` meters.
         T_world_camera: ``4 4``.
         K: ``3 3`` pixels of the source image.

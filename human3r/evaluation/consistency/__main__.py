@@ -20,12 +20,18 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m human3r.evaluation.consistency", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path, help="clips, reconstruction.npz files, or folders of them")
     parser.add_argument("--max-frames", type=int, default=None, help="maximum number of frames per clip")
-    parser.add_argument("--no-refine", action="store_true", help="skip the fit of bodies to the keypoints")
+    parser.add_argument("--no-refine", action="store_true", help="skip fitting the bodies to the keypoints")
     parser.add_argument("--no-smoothing", action="store_true", help="skip the causal filter")
-    parser.add_argument("--no-offline-smoothing", action="store_true", help="keep the motion of the causal filter")
-    parser.add_argument("--without", nargs="*", default=[], choices=WITNESSES, help="witnesses of the world to ignore")
-    parser.add_argument("--no-one-world", action="store_true", help="leave scene and people where the stream has them")
-    parser.add_argument("--no-foot-lock", action="store_true", help="let feet slide")
+    parser.add_argument("--no-offline-smoothing", action="store_true", help="skip offline smoothing")
+    parser.add_argument(
+        "--without",
+        nargs="*",
+        default=[],
+        choices=WITNESSES,
+        help="evidence to ignore in the estimate of scale, floor and sizes",
+    )
+    parser.add_argument("--no-one-world", action="store_true", help="skip that estimate")
+    parser.add_argument("--no-foot-lock", action="store_true", help="skip foot locking")
     parser.add_argument("--json", action="store_true", help="one JSON object per clip instead of a table")
     options = parser.parse_args(arguments)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from human3r.benchmarking.table import markdown_table
 from human3r.errors import InputError
 from human3r.evaluation.consistency.fit import PriorFit, PriorKeypoints, measure_fit
 from human3r.evaluation.consistency.measures import Consistency, measure
@@ -58,7 +58,7 @@ def find_inputs(paths: list[Path]) -> list[Path]:
     """Return the clips and results among ``paths``; folders are searched one level deep.
 
     Raises:
-        InputError: None was found.
+        InputError: There is none.
     """
     found: list[Path] = []
     for path in paths:
@@ -122,14 +122,9 @@ def markdown_of(reports: list[Report]) -> str:
     """Return a table with a row per clip and a column per figure."""
     names = [item.name for item in fields(Consistency)]
     names += [item.name for item in fields(PriorFit)] if any(report.fit for report in reports) else []
-    lines = ["| clip | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for report in reports:
-        values = report.to_dict()
-        lines.append("| " + " | ".join([report.clip, *_cells(values, names)]) + " |")
-    return "\n".join(lines)
+    rows = [[report.clip, *map(_cell, map(report.to_dict().get, names))] for report in reports]
+    return "\n".join(markdown_table(["clip", *names], rows))
 
 
-def _cells(values: dict[str, object], names: list[str]) -> Iterator[str]:
-    for name in names:
-        value = values.get(name)
-        yield "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3g}"
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3g}"

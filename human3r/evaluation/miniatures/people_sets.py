@@ -126,7 +126,7 @@ def write_rich(root: Path) -> None:
 
 
 def write_bedlam(root: Path) -> None:
-    """Two scored frames of two people, and someone behind the camera; the frames between are copies."""
+    """Two scored frames of two people and a third one behind the camera; the frames between are copies."""
     folder = root / "Test" / f"{TEST_SCENES[0]}_seq_000000"
     people = (walk(2, -1.0), walk(2, 1.0, phase=1.5))
     T_world_camera = cameras(2)
@@ -148,13 +148,7 @@ def _bedlam_label(person: Walk, frame: int, T_world_camera: np.ndarray) -> dict[
     axis_angle, transl = parameters_in_camera(person, frame, T_world_camera)
     rotations = smplx_rotations(axis_angle)
     return {
-        "smplx_root_pose": rotations[:1],
-        "smplx_body_pose": rotations[1:22],
-        "smplx_jaw_pose": rotations[22:23],
-        "smplx_leye_pose": rotations[23:24],
-        "smplx_reye_pose": rotations[24:25],
-        "smplx_left_hand_pose": rotations[25:40],
-        "smplx_right_hand_pose": rotations[40:55],
+        **dict(zip(PART_JOINTS, np.split(rotations, np.cumsum(list(PART_JOINTS.values()))[:-1]), strict=True)),
         "smplx_shape": np.append(person.betas, 0.0),
         "smplx_transl": transl,
         "smplx_gender": "neutral",

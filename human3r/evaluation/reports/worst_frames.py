@@ -46,12 +46,7 @@ class _Memory:
 
 
 class FrameKeeper:
-    """Passes predictions on and keeps a reduced copy of each.
-
-    Args:
-        predictions: Of a sequence, in order.
-        keeps_depth: Also keep coarse depth maps.
-    """
+    """Passes predictions on and keeps a reduced copy of each."""
 
     def __init__(self, predictions: Iterator[FramePrediction], *, keeps_depth: bool) -> None:
         self._predictions = predictions
@@ -81,7 +76,6 @@ def find_worst(
     """Return (frame, name of the error, error) of the worst frames, worst first and apart from each other.
 
     Args:
-        groups: Of the sequence.
         worst_by: (group, series) to search for the largest values; missed people if it is absent.
         num_frames: Of the sequence; frames nearer to a chosen one than a tenth of it are skipped.
     """
@@ -104,10 +98,7 @@ def draw_frame(
     """Draw one frame as a JPEG: predicted people and true joints over the image; depth maps in a row beside it.
 
     Args:
-        recording: The sequence.
         frame: Row of the image.
-        keeper: The reduced predictions.
-        body: The body of the predictions.
         group: Holds scale and shift of the depth alignment; None where depth is not scored.
     """
     memory = keeper.frames[frame]

@@ -113,9 +113,7 @@ def render_hands(
     """Render one person in one room, every frame from another camera; None if the room has no free place.
 
     Args:
-        studio: Assets.
         detector: Its landmark network is applied to visible hands of at least 45 pixels.
-        seed: Seed of all random draws.
         is_validation: Furniture, materials and motions of their own.
         size: (height, width) of the pictures.
     """

@@ -41,8 +41,6 @@ def lifter_losses(
 
     Args:
         lifted: Prediction for the P people of ``truth``.
-        truth: What was simulated.
-        points: The skeleton.
         weights: Weights.
         frames: Consecutive rows of one person.
     """

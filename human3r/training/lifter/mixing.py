@@ -56,13 +56,7 @@ class RenderedMix:
 
 
 def rendered_people(pairs: RenderedPeople, points: BodyPoints, mix: RenderedMix) -> SimulatedPeople:
-    """Return the usable pairs in the simulator's record.
-
-    Args:
-        pairs: Detections and truth.
-        points: The skeleton.
-        mix: Settings.
-    """
+    """Return the usable pairs in the simulator's record."""
     people = _all_people(pairs, points)
     usable = torch.from_numpy(pairs.visible >= mix.least_visible) & ((people.people.scores > VALID_SCORE).sum(1) >= 5)
     if not mix.keeps_exchanged:
@@ -88,8 +82,6 @@ class RenderedSampler:
 
     Args:
         people: From ``rendered_people``.
-        points: The skeleton.
-        bodies: Distribution of the sizes.
         roll_deg: Standard deviation of the roll.
     """
 

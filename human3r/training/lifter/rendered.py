@@ -91,7 +91,6 @@ def detect_clips(clips: Path, output: Path, frames: int) -> int:
 
     Args:
         clips: Folder of clips; those that appear meanwhile are left to the next call.
-        output: Folder for the parts.
         frames: Maximum number per clip, evenly spread; a later call with more adds the others.
     """
     output.mkdir(parents=True, exist_ok=True)
@@ -161,7 +160,6 @@ def match_detections(found: ImageKeypoints, joints_px: np.ndarray, visible: np.n
     """Match detections to people.
 
     Args:
-        found: The detector's people.
         joints_px: ``P 22 2`` true projections; NaN behind the camera.
         visible: ``P`` visible share; people of whom nothing is visible match no detection.
 

@@ -22,7 +22,6 @@ def ship_lifter(weights: Path, folder: Path = COMPACT_FOLDER) -> list[Path]:
 
     Args:
         weights: What ``train`` returned.
-        folder: Folder of the package's weights.
 
     Returns:
         The files written.

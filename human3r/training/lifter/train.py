@@ -86,7 +86,6 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     """Train, or resume training, until the time or the steps of ``config`` are used up.
 
     Args:
-        config: Settings.
         points: The skeleton; the default copies it from the body that ``config`` names.
 
     Returns:

@@ -13,11 +13,7 @@ from human3r.errors import InputError, ResourceError
 
 
 class Processes:
-    """A run in a single process.
-
-    Args:
-        device: Device of the training.
-    """
+    """A run in a single process."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.rank, self.count = device, 0, 1

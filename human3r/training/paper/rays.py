@@ -16,12 +16,7 @@ from human3r.models.layers.rope import Rotary
 
 
 class RayEncoder(nn.Module):
-    """Encode ray maps into tokens on the grid of the image tokens.
-
-    Args:
-        trunk: Sizes.
-        parts: Sizes.
-    """
+    """Encode ray maps into tokens on the grid of the image tokens."""
 
     def __init__(self, trunk: TrunkConfig, parts: PaperConfig) -> None:
         super().__init__()

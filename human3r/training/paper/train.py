@@ -47,7 +47,6 @@ class PaperTrainer:
     """A run: network, optimizer, data and progress.
 
     Args:
-        settings: Settings of the run.
         processes: Processes of the run; None detects them from the environment.
 
     Raises:

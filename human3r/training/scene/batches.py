@@ -97,11 +97,7 @@ def crop_center(clip: SyntheticClip, share: float) -> SyntheticClip:
 
 
 class ClipPool:
-    """The rendered clips of a folder by image size; ``refresh`` adds clips rendered since.
-
-    Args:
-        root: Folder of clips.
-    """
+    """The rendered clips of a folder by image size; ``refresh`` adds clips rendered since."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -142,7 +138,6 @@ def augment_colors(image: Tensor, generator: np.random.Generator) -> Tensor:
 
     Args:
         image: ``T 3 H W`` in [-1, 1].
-        generator: Random generator.
     """
     light = (image + 1) / 2
     light = light.clamp(min=1e-4) ** float(np.exp(generator.normal(0, 0.3)))

@@ -41,11 +41,7 @@ _REFRESH_EVERY = 100
 
 
 class SceneTrainer:
-    """A training run: network, optimizer, weight average and progress.
-
-    Args:
-        config: Settings of the run.
-    """
+    """A training run: network, optimizer, weight average and progress."""
 
     def __init__(self, config: SceneTraining) -> None:
         torch.manual_seed(config.seed)

@@ -45,8 +45,6 @@ def draw_camera(rng: np.random.Generator, scene: Scene, subjects: np.ndarray, ti
     """Draw a camera that sees the subjects and stays clear of walls and obstacles.
 
     Args:
-        rng: Source of randomness.
-        scene: The scene.
         subjects: ``T P 3`` points to look at (chests), at least one.
         time_s: ``T``.
     """

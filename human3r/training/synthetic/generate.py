@@ -56,7 +56,6 @@ def open_studio(furniture: Path | None, hdri: Path | None, motion: Path | None, 
         furniture: Folder with Sweet Home 3D libraries; None leaves rooms empty.
         hdri: Folder ``hdri`` of the npm package ``@pmndrs/assets``; None gives gradient skies.
         motion: Folder of motion files; None takes the clips of the installed wheel ``pybullet``.
-        cache: Working folder for parsed furniture.
 
     Raises:
         AssetMissingError: A folder was named but does not exist.

@@ -35,4 +35,4 @@ def test_runs_and_comparisons_become_tables(small_body, tmp_path, capsys):
 def test_other_files_are_refused(text, tmp_path, capsys):
     (tmp_path / "other.json").write_text(text)
     assert main(["benchmark", "--table", str(tmp_path / "other.json")]) == 2
-    assert "other.json is no output of 'benchmark --json'" in capsys.readouterr().err
+    assert "other.json is not output of 'benchmark --json'" in capsys.readouterr().err

@@ -91,7 +91,7 @@ def test_closing_from_another_thread_ends_the_iteration(make_clip):
     ("source", "sentence"),
     [
         ("no_such.mp4", "There is no camera or file 'no_such.mp4'."),
-        ("ftp://host/clip", "Addresses of the kind ftp:// are not opened."),
+        ("ftp://host/clip", "Addresses with ftp:// are not supported."),
         ("77", "There is no camera or file '/dev/video77'."),
     ],
 )

@@ -53,8 +53,6 @@ def place_cameras(rng: RandomSource, mix: CameraMix, points: Tensor) -> PlacedCa
     """Put a camera in front of every person; the floor is just below the lowest point.
 
     Args:
-        rng: Random numbers.
-        mix: Ranges.
         points: ``P M 3`` of the bodies from the pelvis in the y-up frame, meters.
     """
     low, high = points.amin(dim=1), points.amax(dim=1)

@@ -56,8 +56,6 @@ def detect(
     """Simulate the detector.
 
     Args:
-        rng: Random numbers.
-        mix: Rates.
         keypoints_camera: ``P 17 3`` true (annotated) points in the camera frame, meters.
         head_forward: ``P 3`` where the face looks, camera frame.
         borders: ``P 4`` of the image on the normalized plane.

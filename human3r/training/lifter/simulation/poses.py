@@ -50,7 +50,6 @@ class PoseSampler:
 
     Args:
         motions: Clips; drawn in proportion to the square root of their length, so that long walks do not dominate.
-        mix: Shares.
         fps: Rate to which clips are subsampled.
     """
 

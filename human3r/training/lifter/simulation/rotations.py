@@ -9,11 +9,7 @@ from human3r.geometry.rigid import rotation_from_axis_angle
 
 
 class RandomSource:
-    """Random tensors from one generator, so that a run can be resumed exactly.
-
-    Args:
-        generator: A CPU generator.
-    """
+    """Random tensors from one generator, so that a run can be resumed exactly."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator

@@ -63,7 +63,6 @@ class CorrelatedSource(RandomSource):
     The first axis of every tensor is P people x T frames (or a multiple). Marginal laws are those of ``RandomSource``.
 
     Args:
-        generator: A CPU generator.
         factors: ``K P T T`` lower Cholesky factors of covariances in time; every draw of every person takes one of K.
     """
 
@@ -103,8 +102,6 @@ def slow_factors(mix: SequenceMix, rng: RandomSource, seconds: Tensor) -> Tensor
     """Return ``3 P T T`` factors for the detector: mostly slow, slower, and with a constant share.
 
     Args:
-        mix: Shares and time constants.
-        rng: Random numbers.
         seconds: ``P T`` time of every frame.
     """
     count, length = seconds.shape
@@ -265,16 +262,7 @@ class MotionSampler:
 
 
 class SequenceSimulator:
-    """Draws sequences as flat ``SimulatedPeople``.
-
-    Args:
-        points: The body's tables.
-        motions: The motion sampler.
-        bodies: Shapes.
-        cameras: Cameras.
-        detector: Detector errors.
-        sequence: Length and time constants.
-    """
+    """Draws sequences as flat ``SimulatedPeople``."""
 
     def __init__(
         self, points: BodyPoints, motions: MotionSampler, bodies: BodyMix, cameras: CameraMix, detector: DetectorMix,
@@ -307,7 +295,6 @@ class SequenceSimulator:
         """Put a camera in front of a random frame of every person, and let some of them move; flat.
 
         Args:
-            rng: Random numbers.
             seconds: ``P T`` time of every frame.
             points: ``P*T M 3`` of the bodies from the pelvis.
             place: ``P T 3`` of the pelvis.

@@ -80,15 +80,7 @@ class UprightPeople(TensorRecord):
 
 
 class Simulator:
-    """Draws batches.
-
-    Args:
-        points: The body's tables.
-        poses: The pose sampler.
-        bodies: Shapes.
-        cameras: Cameras.
-        detector: Detector errors.
-    """
+    """Draws batches."""
 
     def __init__(
         self, points: BodyPoints, poses: PoseSampler, bodies: BodyMix, cameras: CameraMix, detector: DetectorMix
@@ -129,11 +121,6 @@ def observe(
     """Look at P people through P cameras with the simulated detector.
 
     Args:
-        rng: Random numbers of the detector.
-        points: The body's tables.
-        detector: Detector errors.
-        people: The people.
-        cameras: One for each.
         kind: ``P`` index into ``poses.KINDS``.
         is_seated: ``P`` bool.
     """

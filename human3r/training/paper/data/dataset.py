@@ -64,9 +64,7 @@ class ClipDataset(Dataset["TrueClips"]):
     """Prepares clips on request, without caching.
 
     Args:
-        folder: Folder of the split.
         starts: Possible first frames.
-        data: Augmentation and number of slots.
     """
 
     def __init__(self, folder: Path, starts: list[ClipStart], data: DataSettings) -> None:

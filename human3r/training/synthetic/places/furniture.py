@@ -80,8 +80,6 @@ class FurnitureStore:
         """Return the model centered on its footprint, standing on y = 0, facing +z.
 
         Args:
-            item: What to load.
-            bank: Receives the model's textures.
             grain: Texture of untextured surfaces (one repeat per meter).
         """
         parsed = self._parsed(item)

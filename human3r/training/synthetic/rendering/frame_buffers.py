@@ -131,8 +131,6 @@ def shade_image(
         R_scene_camera: ``3 3`` rotation from camera to scene.
         camera: Camera center in the scene, three floats.
         geometry: As in ``shade_sample``; ``surfaces`` and ``lights`` likewise.
-        surfaces: See there.
-        lights: See there.
     """
     height, width = faces_seen.shape
     focal_x, focal_y, center_x, center_y = K

@@ -54,7 +54,6 @@ def cloud_noise(rng: np.random.Generator, size: int, roughness: float = 1.0, str
     """Return tileable noise ``size size`` with zero mean, unit deviation and spectrum 1/f^roughness.
 
     Args:
-        rng: Source of randomness.
         size: Side in pixels.
         roughness: 0 is white, 1 cloudy, 2 very smooth.
         stretch: Factor on the vertical frequency; below 1 gives finer detail vertically than horizontally.
