@@ -163,11 +163,9 @@ def _add_live(commands: _Commands) -> None:
         type=float,
         default=80.0,
         metavar="MS",
-        help="time per frame above which crops of still people, then scene, surface and hands are skipped (%(default)s ms)",
+        help="time per frame above which crops of still people, scene, surface and hands are skipped (%(default)s ms)",
     )
-    parser.add_argument(
-        "--no-cuts", dest="cuts", action="store_false", help="treat the stream as one shot"
-    )
+    parser.add_argument("--no-cuts", dest="cuts", action="store_false", help="treat the stream as one shot")
     parser.add_argument("--model", default="auto", help=_MODEL_HELP)
     parser.add_argument("--body", metavar="PATH", help=_BODY_HELP)
     _add_device(parser)
