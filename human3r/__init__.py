@@ -8,14 +8,13 @@
     human3r.export(result, "scene.glb")
 
 Functions: ``load_model`` loads a network and its body model, ``reconstruct`` runs it over a clip, ``export`` writes a
-result for other tools, ``probe`` measures a clip, ``models_on_disk`` lists the models that can be loaded at once,
-``draw_preview`` draws the people of one frame, ``player_page`` returns the HTML of the 4D player.
-Classes: ``Session`` runs a model frame by frame, ``LiveStream`` on a source that does not wait; ``FramePrediction`` is
-what a frame gives, ``Reconstruction`` what a clip gives, ``Human3RError`` the base of all errors. ``human3r/README.md``
-explains frames, units and shapes.
+result for other tools, ``probe`` measures a clip, ``models_on_disk`` lists the installed models, ``draw_preview`` draws
+the people of one frame, ``player_page`` returns the HTML of the 4D player. Classes: ``Session`` runs a model frame by
+frame, ``LiveStream`` on a live source; ``FramePrediction`` is the result of a frame, ``Reconstruction`` of a clip,
+``Human3RError`` the base of all errors. ``human3r/README.md`` explains frames, units and shapes.
 
-Names load on first use: importing the package is cheap, and the isolated media decoder, which is part of it, never
-loads torch.
+Names are imported on first use, so that importing the package is cheap and its isolated media decoder never loads
+torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, flushed, then renamed."""
+"""Atomic files: written under a temporary name, flushed, then renamed, so that they are complete or absent."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from human3r.temporary import temporary_file, temporary_folder
 
 @contextmanager
 def whole_or_absent(path: Path) -> Iterator[Path]:
-    """Give a temporary path with the same ending in the same folder; it becomes ``path`` when the block succeeds.
+    """Yield a temporary path with the same suffix in the same folder, which becomes ``path`` if the block succeeds.
 
-    Nothing half-written is left when it fails.
+    Nothing is left if it fails.
 
     Raises:
         InputError: ``path`` is a folder, or may not be written.
@@ -38,7 +38,7 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_or_absent_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; it replaces ``path`` when the block succeeds."""
+    """Yield a temporary folder beside ``path``, which replaces ``path`` if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(path.parent, is_hidden=True) as partial:
         yield partial
@@ -49,11 +49,11 @@ def whole_or_absent_folder(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` whole or not at all."""
+    """Write ``content`` atomically."""
     with whole_or_absent(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 ``text`` whole or not at all."""
+    """Write UTF-8 ``text`` atomically."""
     write_bytes(path, text.encode())

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rest and options.command != "synth":
         parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
     if getattr(options, "device", None) == "mps":
-        # Before torch is loaded: what Metal lacks runs on the CPU, with a word.
+        # Before torch is loaded: operators that Metal lacks run on the CPU, with a warning.
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     logging.basicConfig(level=logging.DEBUG if os.environ.get("HUMAN3R_DEBUG") else logging.WARNING)
     reclaim()
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _ends_cleanly() -> Iterator[None]:
-    """Let a service manager's stop, or a closed terminal, clean up as Ctrl-C does."""
+    """Let SIGTERM and a closed terminal clean up like Ctrl-C."""
     handled = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
         handled = []
@@ -57,7 +57,7 @@ def _ends_cleanly() -> Iterator[None]:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        # Every command is a function in human3r.commands: loaded only now, so that --help costs nothing.
+        # A command is a function in human3r.commands, imported only now so that --help is fast.
         module, function = options.run.rsplit(".", 1)
         command: Callable[[argparse.Namespace], int] = getattr(import_module(f"human3r.commands.{module}"), function)
         code = command(options)
@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     except Human3RError as error:
         return _fail(str(error), FAILED)
     except BrokenPipeError:
-        # The reader of our output has left; Python would complain once more while flushing at exit.
+        # The reader of the output has closed it; Python would report that again when flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except MemoryError:

@@ -1,14 +1,14 @@
 """Every error class of the package.
 
-A message is one sentence that says what is wrong, with the measured value and the limit where there is one;
-``remedy`` says what to do. ``str(error)`` joins both, and ``code`` is stable for programs.
+A message is one sentence about the problem, with measured value and limit if any; ``remedy`` tells what to do.
+``str(error)`` joins both, and ``code`` is stable for programs.
 """
 
 from __future__ import annotations
 
 
 class Human3RError(Exception):
-    """Base of all errors that a user can cause or should read.
+    """Base of all errors for users.
 
     Args:
         message: One sentence: what is wrong, with measured value and limit.
@@ -45,7 +45,7 @@ class MediaTooLargeError(InputError):
 
 
 class MediaDecodeError(InputError):
-    """The media is damaged, and not one frame could be decoded."""
+    """The media is damaged, and no frame could be decoded."""
 
     code = "media_decode"
 
@@ -75,7 +75,7 @@ class AssetIntegrityError(AssetError):
 
 
 class CheckpointError(Human3RError):
-    """A checkpoint has wrong, missing or left-over entries; the message names keys and counts."""
+    """A checkpoint has wrong, missing or unexpected entries; the message names keys and counts."""
 
     code = "checkpoint"
 
@@ -93,7 +93,7 @@ class DeviceMemoryError(ResourceError):
 
 
 class DiskFullError(ResourceError):
-    """The disk is full; nothing half-written is left."""
+    """The disk is full; no partial file is left."""
 
     code = "disk_full"
 
@@ -113,7 +113,7 @@ class Cancelled(Human3RError):
 
 
 def error_from(code: str, message: str, remedy: str) -> Human3RError:
-    """Rebuild an error that crossed a process border; an unknown code gives the base class."""
+    """Restore an error from another process; an unknown code gives the base class."""
     return _BY_CODE.get(code, Human3RError)(message, remedy)
 
 

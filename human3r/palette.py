@@ -1,4 +1,4 @@
-"""One color per identity, the same in the viewer, the overlays and every exported file; and the sRGB curve.
+"""One color per identity for the viewer, overlays and exported files; and the sRGB transfer function.
 
 Twelve hues that color-blind viewers can tell apart on light and dark backgrounds; later identities reuse them in order.
 """

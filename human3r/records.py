@@ -1,8 +1,8 @@
-"""The shared nouns: records that cross package borders.
+"""Records that cross package borders.
 
 Frames, units and axis letters are those of the README's conventions: ``T_a_b`` takes coordinates in *b* to *a*,
 OpenCV camera axes, world = first camera of the session, meters, radians, seconds; pixel (0, 0) is the center of the
-top-left pixel. The records hold tensors on whatever device made them. No I/O and no math lives here.
+top-left pixel. The records hold tensors on the device that made them. No I/O, no math.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RecordT = TypeVar("RecordT", bound="TensorRecord")
 
 @dataclass(frozen=True)
 class TensorRecord:
-    """A frozen record whose tensor fields move together."""
+    """A frozen record of tensors that are converted together."""
 
     def map(self: RecordT, function: Callable[[Tensor], Tensor]) -> RecordT:
         """Apply ``function`` to every tensor, descending into nested records and tuples of either."""
@@ -48,7 +48,7 @@ class TensorRecord:
 
 
 def concatenate(records: Sequence[RecordT]) -> RecordT:
-    """Put one or more records of one class behind one another, every tensor along its first axis.
+    """Concatenate one or more records of one class, every tensor along its first axis.
 
     Fields must be tensors, or records of tensors.
     """
@@ -58,7 +58,7 @@ def concatenate(records: Sequence[RecordT]) -> RecordT:
         if nested:
             return concatenate(nested)
         tensors = [value for value in values if isinstance(value, Tensor)]
-        assert len(tensors) == len(values), "only tensors can be put behind one another"
+        assert len(tensors) == len(values), "only tensors can be concatenated"
         return torch.cat(tensors)
 
     first = records[0]
@@ -78,9 +78,9 @@ class Frame:
     name: str = ""
     """File name of an image of a folder or zip; empty for the frames of a video."""
     begins_shot: bool = False
-    """Whether what was shown before ends here: a cut, or a picture of another size."""
+    """Whether the frame begins a shot: a cut, or another image size."""
     picture_px: tuple[int, int, int, int] | None = None
-    """(x0, y0, x1, y1) of the picture inside borders, pixel edges; None where it fills the frame."""
+    """(x0, y0, x1, y1) of the picture inside borders, pixel edges; None if it fills the frame."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Camera(TensorRecord):
 
 @dataclass(frozen=True)
 class People(TensorRecord):
-    """Everyone in one frame; people are an axis, and nobody is an axis of length 0."""
+    """The people of one frame along an axis, of length 0 without people."""
 
     track_id: Int64[Tensor, " P"]
     """Identity, never reused in a session."""
@@ -120,7 +120,7 @@ class People(TensorRecord):
 
 @dataclass(frozen=True)
 class BodyParameters(TensorRecord):
-    """Standard SMPL-X parameters of P bodies, as ``smplx`` layers take them (flat hand mean, no PCA).
+    """Standard SMPL-X parameters of P bodies, for ``smplx`` layers (flat hand mean, no PCA).
 
     Rotations are axis-angle, radians. ``global_orient`` and ``transl`` are in world unless said otherwise.
     """
@@ -152,9 +152,9 @@ class FramePrediction(TensorRecord):
     camera: Camera
     """Estimated camera, in pixels of the upright source frame, in the world of the session."""
     people: People
-    """Everyone in the frame."""
+    """The people in the frame."""
     parameters_world: BodyParameters
-    """The same people as standard SMPL-X parameters in world, for the body that the session uses."""
+    """The same people as standard SMPL-X parameters in world, for the body of the session."""
     joints_world: Float[Tensor, "P 55 3"]
     """SMPL-X joints, meters."""
     pointmap_camera: Float[Tensor, "h w 3"]
@@ -168,7 +168,7 @@ class FramePrediction(TensorRecord):
     source_rect_px: tuple[float, float, float, float]
     """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, pixel edges (a full frame is 0, 0, W, H)."""
     people_unfiltered: People | None = None
-    """The same people as the network predicts them, before the causal filter; None where there is no filter."""
+    """The same people as the network predicts them, before the causal filter; None without a filter."""
     shot: int = 0
     """Number of the shot, from 0; every shot has a world of its own."""
     frame_name: str = ""

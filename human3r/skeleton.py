@@ -74,14 +74,14 @@ TRUNK_JOINTS = (
     *(Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.SPINE1, Joint.LEFT_KNEE, Joint.RIGHT_KNEE, Joint.SPINE2),
     *(Joint.SPINE3, Joint.NECK, Joint.HEAD, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER),
 )
-"""Joints whose mean is a body's place: trunk, head, hips, knees and shoulders; hands and feet move too much."""
+"""Joints whose mean is a body's position: trunk, head, hips, knees and shoulders; hands and feet move more."""
 
 _MAX_BODIES_BY_DOUBLING = 64
-"""Up to which fewer operators are faster than less arithmetic."""
+"""Number of bodies up to which fewer operators are faster than less arithmetic."""
 
 
 def parent_joints(joints: ArrayT, parents: tuple[int, ...] = PARENTS) -> ArrayT:
-    """Return the joint that each of ``... J 3`` hangs on, its parent; the root counts as its own parent."""
+    """Return the parent of each of the joints ``... J 3``; the root is its own parent."""
     return joints[..., _parent_rows(parents[: joints.shape[-2]], joints), :]
 
 
@@ -101,7 +101,7 @@ def body_size(bones: Tensor) -> Tensor:
 
 
 def parent_rotations(rotations: ArrayT, parents: tuple[int, ...] = PARENTS) -> ArrayT:
-    """Return the rotation of each joint's parent, of rotations ``... J 3 3``; the root counts as its own parent."""
+    """Return the rotation of each joint's parent, given rotations ``... J 3 3``; the root is its own parent."""
     return rotations[..., _parent_rows(parents[: rotations.shape[-3]], rotations), :, :]
 
 
@@ -159,14 +159,14 @@ def _parent_rows(parents: tuple[int, ...], like: np.ndarray | Tensor) -> list[in
 
 @cache
 def _on_device(rows: tuple[int, ...], device: torch.device) -> Tensor:
-    # Autograd refuses to save tensors that were made in inference mode.
+    # Autograd cannot save tensors made in inference mode.
     with torch.inference_mode(mode=False):
         return torch.tensor(rows, device=device)
 
 
 @cache
 def _ancestors(parents: tuple[int, ...], device: torch.device) -> Tensor:
-    """Return ``L J+1`` int64: the ancestor 1, 2, 4, ... steps up of every joint; row J stands above the root."""
+    """Return ``L J+1`` int64: the ancestor 1, 2, 4, ... steps up of every joint; row J is above the root."""
     above = len(parents)
     ancestors = torch.tensor([above if parent < 0 else parent for parent in parents] + [above])
     rows: list[Tensor] = []

@@ -16,17 +16,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _HIDDEN, _VISIBLE = ".human3r-", "human3r-tmp-"
-"""Beginnings of the names."""
+"""Prefixes of the names."""
 
 
 @contextmanager
 def temporary_file(target: Path) -> Iterator[Path]:
-    """Give a new file beside ``target``, with its ending, for the length of a ``with`` block.
-
-    The block may move it away.
+    """Yield a new file beside ``target`` with its suffix, and remove it after the block, which may move it.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
 
     def make() -> Path:
@@ -43,11 +41,11 @@ def temporary_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(parent: Path | None = None, *, is_hidden: bool = False) -> Iterator[Path]:
-    """Give a new folder for the length of a ``with`` block, which may move it away.
+    """Yield a new folder, and remove it after the block, which may move it.
 
     Args:
-        parent: Where; None is where the system keeps temporary files.
-        is_hidden: Give it a hidden name: ``parent`` is a folder that users look at.
+        parent: Its parent; None is the system's temporary folder.
+        is_hidden: Give it a hidden name, for a ``parent`` that users see.
     """
     prefix = _HIDDEN if is_hidden else _VISIBLE
     with _locked(lambda: Path(tempfile.mkdtemp(dir=parent, prefix=prefix))) as path:
@@ -56,21 +54,21 @@ def temporary_folder(parent: Path | None = None, *, is_hidden: bool = False) -> 
         finally:
             gone = path.with_name(f"{path.name}-gone")
             with suppress(FileNotFoundError):
-                path.replace(gone)  # a thread that still writes there finds no folder instead of undoing the removal
+                path.replace(gone)  # a thread that still writes to it fails instead of undoing the removal
             shutil.rmtree(gone, ignore_errors=True)
 
 
 def reclaim(parent: Path | None = None) -> int:
-    """Remove what killed processes of this user left in a folder, and return how many files and folders it was.
+    """Remove the files and folders left by killed processes of this user, and return their number.
 
     Args:
-        parent: The folder; None is where the system keeps temporary files.
+        parent: The folder; None is the system's temporary folder.
     """
     num_removed = 0
-    with suppress(OSError):  # a folder that is not there, or cannot be listed, has nothing to reclaim
+    with suppress(OSError):  # a missing or unreadable folder has nothing to reclaim
         for path in Path(parent or tempfile.gettempdir()).iterdir():
             if path.name.startswith((_HIDDEN, _VISIBLE)):
-                with suppress(OSError):  # somebody else may have been faster
+                with suppress(OSError):  # another process may have removed it
                     num_removed += _reclaimed(path)
     return num_removed
 
@@ -92,12 +90,12 @@ def _reclaimed(path: Path) -> bool:
 
 @contextmanager
 def _locked(make: Callable[[], Path]) -> Iterator[Path]:
-    """Make something new and hold its lock."""
+    """Create a file or folder and lock it."""
     while True:
         path = make()
         with suppress(FileNotFoundError):
             lock = _lock(path, wait=True)
-            # Between making and locking it, somebody else may have taken it for a leftover.
+            # Another process may have reclaimed it before it was locked.
             if lock is None or os.path.samestat(os.fstat(lock), path.lstat()):
                 break
             os.close(lock)
@@ -109,7 +107,7 @@ def _locked(make: Callable[[], Path]) -> Iterator[Path]:
 
 
 def _lock(path: Path, *, wait: bool) -> int | None:
-    """Return a descriptor that holds the lock, or None: somebody else holds it, or there are no locks here."""
+    """Return a descriptor that holds the lock; None if another process holds it or locks are not supported."""
     try:
         import fcntl
     except ImportError:  # Windows

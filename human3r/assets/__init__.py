@@ -1,1 +1,1 @@
-"""Weights and body files: what exists, where it is, and how it is read safely."""
+"""Weights and body files: registry, download, safe reading and conversion."""

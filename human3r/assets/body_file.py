@@ -1,4 +1,4 @@
-"""Body models as people have them: the ``.npz`` as it is, the ``.pkl`` converted once, in a process of its own."""
+"""Body models as released: an ``.npz`` is read directly, a ``.pkl`` is converted once in a child process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from human3r.errors import AssetIntegrityError, AssetMissingError
 def open_body(path: str | Path | None = None) -> SmplxBody:
     """Load a body model from an SMPL-X ``.npz`` or ``.pkl``; without a path, the embedded one.
 
-    A pickle is read as data, checked and written as ``.npz`` beside the weights, under the hash of the original: the
-    second time that copy is used.
+    A pickle is read as data, checked, and cached as ``.npz`` beside the weights under the hash of the original.
 
     Raises:
         AssetMissingError: There is no such file.
-        AssetIntegrityError: The file is no SMPL-X body.
+        AssetIntegrityError: The file is not an SMPL-X body.
         DiskFullError: The converted file could not be written.
     """
     if path is None or Path(path).suffix != ".pkl":
@@ -41,7 +40,7 @@ def open_body(path: str | Path | None = None) -> SmplxBody:
 
 
 def convert_body_here(source: Path, target: Path) -> str:
-    """Read a pickled SMPL-X body as data, check it as every body is checked, and write it as ``.npz``.
+    """Read a pickled SMPL-X body as data, check it like every body, and write it as ``.npz``.
 
     Returns:
         The body's name.

@@ -1,4 +1,4 @@
-"""Fetch released weights from the hub: one commit, hash-checked, whole or absent, pinned from the first time on."""
+"""Download released weights from the hub: hash-checked, atomic, and pinned to the commit of the first download."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPARE_BYTES = 500_000_000
 
 @dataclass(frozen=True)
 class Pin:
-    """What was downloaded the first time; later downloads must be the same."""
+    """Record of the first download, which later ones must match."""
 
     repository: str
     revision: str
@@ -29,12 +29,12 @@ class Pin:
 
 
 def download_weights(asset: Asset, revision: str | None = None) -> Path:
-    """Download one released checkpoint and return its path; what is already here is not fetched again.
+    """Download one released checkpoint, unless it is present, and return its path.
 
     The file always comes from one commit: the given one, the one of the registry, the one recorded at the first
-    download, or, at the first, the newest. Its hash must be the published one; where none is published, the one
-    recorded for that commit, or, at the first download, the one that the hub states. An interrupted download goes on
-    where it stopped. The hub's address, token and offline mode come from its own variables: ``HF_ENDPOINT``,
+        download, or, at the first, the newest. Its hash must be the published one; where none is published, the one
+        recorded for that commit, or, at the first download, the one that the hub states. An interrupted download is
+        resumed. The hub's address, token and offline mode are set by its variables: ``HF_ENDPOINT``,
     ``HF_TOKEN``, ``HF_HUB_OFFLINE``.
 
     Args:
@@ -42,9 +42,9 @@ def download_weights(asset: Asset, revision: str | None = None) -> Path:
 
     Raises:
         InputError: The revision is not a commit.
-        AssetMissingError: The hub cannot be reached, refuses, or does not have the file; the remedy says what to do.
+        AssetMissingError: The hub cannot be reached, denies access, or does not have the file.
         AssetIntegrityError: The file has a wrong hash; it is deleted.
-        DiskFullError: Not enough room; what was fetched so far is kept for the next attempt.
+        DiskFullError: Not enough space; the partial download is kept for the next attempt.
     """
     assert asset.repository is not None
     assert asset.file_name is not None
@@ -94,7 +94,7 @@ def _fetch(asset: Asset, file_name: str, revision: str | None, folder: Path) -> 
 
     assert asset.repository is not None
     _check_room(folder, asset)
-    # Read now: the library looks at the variable when it is imported, and only then.
+    # Read here, since the library reads the variable only when it is imported.
     endpoint = os.environ.get("HF_ENDPOINT") or None
     try:
         listing = HfApi(endpoint).model_info(asset.repository, revision=revision, files_metadata=True)
@@ -112,7 +112,7 @@ def _explain(error: Exception, asset: Asset, folder: Path) -> Human3RError:
     """Return what went wrong in the user's words."""
     from huggingface_hub import errors
 
-    # The library wraps some causes: a missing network, offline mode and a hub that is down then end in one class.
+    # The library wraps a missing network, offline mode and an unavailable hub in one class.
     cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
     if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
         return DiskFullError(f"The disk is full: {asset.file_name} was not downloaded.", "Free some space and go on.")
@@ -130,7 +130,7 @@ def _explain(error: Exception, asset: Asset, folder: Path) -> Human3RError:
             reason, remedy = f"the hub answered {cause.response.status_code}", "Try again later"
         case _:
             reason = f"the hub cannot be reached ({type(cause).__name__})"
-            remedy = "Check the connection and run the command again, it goes on where it stopped"
+            remedy = "Check the connection and run the command again, which resumes the download"
     return AssetMissingError(
         f"{asset.file_name} was not downloaded: {reason}.",
         f"{remedy}, or put the file of {asset.repository} into {folder} by hand.",

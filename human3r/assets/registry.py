@@ -1,4 +1,4 @@
-"""What weights exist: names, sources, licenses, sizes, hashes, and where they are on this machine."""
+"""Registry of weights: names, sources, licenses, sizes, hashes, and their location on this machine."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Asset:
     description: str
     license: str
     repository: str | None = None
-    """Hub repository, or None where nothing is downloaded."""
+    """Hub repository; None if there is nothing to download."""
     revision: str | None = None
-    """Commit of the repository (40 hexadecimal digits), or None while no commit is known to us."""
+    """Commit of the repository (40 hexadecimal digits), or None if unknown."""
     file_name: str | None = None
     """File in the repository."""
     size_bytes: int | None = None
     """Size of that file."""
     sha256: str | None = None
-    """Its hash, or None where it is not known."""
+    """Its sha256, or None if unknown."""
     needs: str = "nothing else"
-    """What it cannot do its work without, or does better with."""
+    """Requirements and recommendations."""
 
     precision: str = "fp32"
-    """What ``--precision auto`` is, and which choices exceed a written tolerance (``human3r/models/README.md``)."""
+    """Meaning of ``--precision auto``, and choices that exceed a tolerance in ``human3r/models/README.md``."""
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the weights are part of the package or made on the spot."""
+        """Whether the weights are part of the package or generated."""
         return self.repository is None
 
 
@@ -51,7 +51,7 @@ _RELEASED_LICENSE = "non-commercial (CC BY-NC-SA 4.0 of CUT3R and the NAVER lice
 
 def _released(name: str, file_name: str, human_stream: str, size_bytes: int, sha256: str | None = None) -> Asset:
     description = f"released weights, human stream {human_stream}"
-    needs = "a GPU for its pace; SMPLX_NEUTRAL.npz (--body) for exact bodies, else the embedded body stands in"
+    needs = "a GPU for speed; SMPLX_NEUTRAL.npz (--body) for exact bodies, else the embedded body is used"
     source = ("faneggg/human3r", None, file_name, size_bytes, sha256)
     return Asset(name, description, _RELEASED_LICENSE, *source, needs, _RELEASED_PRECISION)
 
@@ -84,8 +84,8 @@ ASSETS: dict[str, Asset] = {
         Asset("tiny", "seeded random weights, for tests", "Apache-2.0"),
     )
 }
-"""Every model that can be named. Sizes and hashes of the released files are those that third parties report;
-a size without a hash is the payload computed from the tensors."""
+"""All models. Sizes and hashes of the released files are reported by third parties; a size without a hash is computed
+from the tensors."""
 
 
 def sha256_of(path: Path) -> str:
@@ -115,11 +115,11 @@ def find_weights(name: str) -> Path | None:
 
 
 def check_model(name_or_path: str) -> None:
-    """Raise unless the weights of a model are on this machine; nothing is read.
+    """Raise unless the weights of a model are on this machine, without reading them.
 
     Raises:
         InputError: An unknown name.
-        AssetMissingError: The weights are not there; the remedy says where to get them.
+        AssetMissingError: The weights are missing.
     """
     asset, path = ASSETS.get(name_or_path), Path(name_or_path)
     if asset is not None:

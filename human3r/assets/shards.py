@@ -20,9 +20,9 @@ from human3r.atomic import write_bytes
 from human3r.errors import AssetIntegrityError, AssetMissingError
 
 COMPACT_FOLDER = Path(__file__).parent / "compact"
-"""Where the weights of ``compact`` are."""
+"""Folder of the weights of ``compact``."""
 MAX_SHARD_BYTES = 10_000_000
-"""No file in the repository is larger."""
+"""Limit on the size of files in the repository."""
 _INDEX = "index.json"
 
 
@@ -30,8 +30,8 @@ def read_shards(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     """Read the parameters whose names start with ``prefix``, fp16, after checking the files that hold them.
 
     Raises:
-        AssetMissingError: There is no index, or a file that it names is missing.
-        AssetIntegrityError: A file is not the one that the index describes.
+        AssetMissingError: The index or a listed file is missing.
+        AssetIntegrityError: A file does not match the index.
     """
     tensors: dict[str, Tensor] = {}
     for file_name, entry in _read_index(folder)["files"].items():
@@ -61,10 +61,10 @@ def write_part(folder: Path, part: str, tensors: dict[str, Tensor], metadata: di
     """Write one part's parameters as fp16, split into files of at most ``MAX_SHARD_BYTES``, and update the index.
 
     Args:
-        folder: Folder of the index; made if it does not exist.
-        part: File name without ending; older files of the same part are replaced.
+        folder: Folder of the index, created if necessary.
+        part: File name without suffix; older files of the part are replaced.
         tensors: Full parameter names to values; floating point only.
-        metadata: Goes into the header of every file (source, license).
+        metadata: For the header of every file (source, license).
 
     Returns:
         The files written.
@@ -90,7 +90,7 @@ def write_part(folder: Path, part: str, tensors: dict[str, Tensor], metadata: di
 
 def _split(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     groups: list[dict[str, Tensor]] = [{}]
-    # A file's header names every tensor: leave room for it.
+    # Leave space for the header, which lists every tensor.
     limit, size = MAX_SHARD_BYTES - 100_000, 0
     for name, values in tensors.items():
         if groups[-1] and size + values.nbytes > limit:

@@ -1,6 +1,6 @@
-"""Our own weight files: safetensors with a configuration and a checksum of every tensor in the header.
+"""Converted weight files: safetensors with a configuration and a checksum of every tensor in the header.
 
-A byte that changed on the disk is an error at load, not a slightly different network.
+A corrupted byte is an error at load rather than a slightly different network.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ CONFIG_ENTRY = "config"
 """Header entry of the network's configuration, JSON."""
 _CHECKSUM_ENTRY = "crc32"
 _PIECE = 1 << 18
-"""Values that are read at once: 1 MB."""
+"""Values per read: 1 MB."""
 _REMEDY = "Copy or convert it again."
 
 
 class WeightFile:
-    """A weight file: what it holds, and its tensors one by one.
+    """A weight file, whose tensors are read one by one.
 
     Raises:
         CheckpointError: Not a safetensors file, damaged, or without our header.
@@ -53,18 +53,18 @@ class WeightFile:
         self._table = json.loads(header[8:])
         self._start = len(header)
         self.sha256 = hashlib.sha256(header).hexdigest()
-        """Of the header: with the checksums in it, it stands for the contents."""
+        """Hash of the header, whose checksums identify the contents."""
         if zlib.crc32(self.config_json.encode()) != self._checksums.get(CONFIG_ENTRY):
             raise AssetIntegrityError(f"The configuration of {path.name} is damaged.", _REMEDY)
 
     def read_into(self, name: str, target: Tensor) -> None:
         """Fill a tensor of the right shape, rounding to its precision; from any thread.
 
-        Read, not mapped: mapped pages would stay in memory beside the layout that a processor's kernels want.
+        Read rather than mapped: mapped pages would stay in memory beside the prepacked copy.
 
         Raises:
-            AssetIntegrityError: Its bytes are not those that were written.
-            CheckpointError: There is no such tensor, or the file is gone.
+            AssetIntegrityError: Its checksum is wrong.
+            CheckpointError: The tensor or the file is missing.
         """
         flat = target.view(-1)
         scratch = torch.empty(0 if target.dtype == torch.float32 else min(len(flat), _PIECE))
@@ -72,7 +72,7 @@ class WeightFile:
         try:
             with self._path.open("rb", buffering=0) as stream:
                 stream.seek(self._start + self._table[name]["data_offsets"][0])
-                # What is read is checked and rounded while it is in the processor's cache.
+                # Checked and rounded while in the processor's cache.
                 for part in flat.split(_PIECE) if len(flat) else ():
                     piece = part if part.dtype == torch.float32 else scratch[: len(part)]
                     checksum = zlib.crc32(_fill(stream, piece), checksum)
@@ -81,9 +81,7 @@ class WeightFile:
         except (KeyError, OSError) as error:
             raise CheckpointError(f"Tensor {name} of {self._name} cannot be read ({error}).") from error
         if checksum != self._checksums.get(name):
-            raise AssetIntegrityError(
-                f"Tensor {name} of {self._name} is damaged: its checksum is not the written one.", _REMEDY
-            )
+            raise AssetIntegrityError(f"Tensor {name} of {self._name} is damaged: its checksum is wrong.", _REMEDY)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a tensor."""
@@ -91,7 +89,7 @@ class WeightFile:
 
 
 def _fill(stream: io.RawIOBase, piece: Tensor) -> memoryview:
-    """Read as many bytes as a tensor has into it and return them; fewer where the file ends before."""
+    """Fill a tensor with bytes of the file and return those read; fewer at its end."""
     found = view = piece.numpy().data.cast("B")
     while view and (count := stream.readinto(view)):
         view = view[count:]
@@ -99,7 +97,7 @@ def _fill(stream: io.RawIOBase, piece: Tensor) -> memoryview:
 
 
 def write_weight_file(path: Path, shapes: Mapping[str, Shape], load: Callable[[str], Tensor], config_json: str) -> None:
-    """Write fp32 tensors as one file, whole or not at all, with one tensor in memory at a time.
+    """Write fp32 tensors as one file, atomically, with one tensor in memory at a time.
 
     Args:
         shapes: Name and shape of each tensor, in file order.
@@ -109,7 +107,7 @@ def write_weight_file(path: Path, shapes: Mapping[str, Shape], load: Callable[[s
     """
     checksums = dict.fromkeys(shapes, 0) | {CONFIG_ENTRY: zlib.crc32(config_json.encode())}
     with whole_or_absent(path) as temporary, temporary.open("wb") as stream:
-        # The checksums are known at the end: their places are kept by values of the same width.
+        # The checksums are known at the end; until then values of the same width reserve their space.
         stream.write(_header(shapes, config_json, checksums))
         for name in shapes:
             values = load(name).to(torch.float32).contiguous()
@@ -138,7 +136,7 @@ def _read_checksums(metadata: Mapping[str, str], name: str) -> dict[str, int]:
         return {key: int(value, 16) for key, value in json.loads(metadata[_CHECKSUM_ENTRY]).items()}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"{name} holds no checksums, or damaged ones.", "Make it again with 'models convert'."
+            f"{name} holds no checksums, or damaged ones.", "Convert it again with 'models convert'."
         ) from error
 
 

@@ -52,7 +52,7 @@ class PointCloud:
 
 
 def voxel_keys(points: np.ndarray, voxel_m: float) -> np.ndarray:
-    """Return one int64 per point ``M 3``, equal exactly for points in the same cube of side ``voxel_m``.
+    """Return one int64 key per point ``M 3``, equal exactly for points in the same voxel.
 
     Cells more than a million cubes from the origin share the border cell.
     """
@@ -70,7 +70,7 @@ def fuse_voxels(cloud: PointCloud, voxel_m: float, first_frames: Sequence[int] =
     if len(cloud) == 0:
         return cloud
     keys, shot = voxel_keys(cloud.points, voxel_m), np.searchsorted(first_frames, cloud.frame, side="right")
-    # Most confident first inside a voxel: its frame stands for the fused point.
+    # Most confident first inside a voxel: the fused point gets its frame.
     order = np.lexsort((-cloud.confidence, keys, shot))
     keys, shot = keys[order], shot[order]
     is_first = (keys[1:] != keys[:-1]) | (shot[1:] != shot[:-1])
@@ -140,7 +140,7 @@ def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def connected_parts(mask: np.ndarray) -> np.ndarray:
-    """Return ``H W`` numbers from 1 of the connected parts of a bool mask; 0 is outside."""
+    """Label the connected components of a ``H W`` bool mask from 1; 0 is outside."""
     from scipy.ndimage import label
 
     parts = np.empty(mask.shape, dtype=np.int32)

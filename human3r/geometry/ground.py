@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 _INLIER_M = 0.06
-"""Feet and points this near to a plane are inliers; monocular surfaces are rough by a few centimeters."""
+"""Inlier distance of feet and points; monocular surfaces are rough by a few centimeters."""
 _FAR_SCALE = 0.02
-"""Fraction of the distance that is added to the inlier distance: depth errors grow with it."""
+"""Fraction of the distance from the camera that is added to the inlier distance, since depth errors grow with it."""
 _NUM_TRIALS = 400
 _NUM_PRIOR_TRIALS = 40
 _MAX_POINTS = 4000
@@ -21,11 +21,11 @@ _MIN_EVIDENCE, _MIN_INLIERS, _MIN_BODIES = 12, 8, 5
 _BODY_CONE, _CAMERA_CONE = np.deg2rad(30), np.deg2rad(40)
 """Largest angle between the floor's normal and the prior from bodies, or from cameras."""
 _SHARE_OF_FEET = 0.8
-"""Weight of all feet together; the rest is the scene's, whose monocular depth may be off."""
+"""Total weight of the feet; the rest is the scene's, whose monocular depth may be wrong."""
 _ROLL_SIGMA, _PITCH_SIGMA = np.deg2rad(3), np.deg2rad(12)
 """Standard deviation of up from the prior, sideways and along the view; images constrain the second less."""
 _TILT_PENALTY = 0.15
-"""Share of the evidence that one standard deviation of tilt must gain."""
+"""Share of the total weight that must justify one standard deviation of tilt."""
 _NUM_INDEPENDENT = 30
 """Effective number of measurements among all inliers: feet of one person are correlated."""
 _SOLE_M = 0.02
@@ -71,7 +71,7 @@ def _prior_up(evidence: GroundEvidence) -> tuple[np.ndarray, float]:
     upright = spines[spines @ camera_up > np.cos(np.deg2rad(60))] if len(spines) else spines
     if len(upright) < max(_MIN_BODIES, 0.5 * len(spines)):
         return camera_up, _CAMERA_CONE
-    # The component-wise median ignores people who bend.
+    # The component-wise median is robust to people who bend.
     return _normalize(np.median(upright, axis=0), camera_up), _BODY_CONE
 
 

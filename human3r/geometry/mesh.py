@@ -8,7 +8,7 @@ import numpy as np
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return area-weighted unit normals ``V 3`` float32 of ``V 3`` vertices and ``F 3`` faces.
 
-    A vertex without area has no normal and gets +y: glTF validators demand unit length.
+    A vertex without area gets +y, since glTF requires unit length.
     """
     corners = vertices[faces]
     face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

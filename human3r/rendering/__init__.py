@@ -1,4 +1,4 @@
-"""Overlays: people drawn over the frames they were found in, off-screen."""
+"""Overlays: people drawn over their frames, off-screen."""
 
 from __future__ import annotations
 

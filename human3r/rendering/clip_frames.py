@@ -1,4 +1,4 @@
-"""The frames of a clip that a reconstruction was made from, read again."""
+"""Read the frames of a reconstruction from its clip again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""People drawn over the frame they were found in, with the same camera as the 3D view.
+"""Draw people over their frame with the camera of the 3D view.
 
 Meshes are shaded smoothly in the color of their identity and blended over the image; skeletons and labels are
-optional. Everything runs on the CPU without GL; ``pyrender_backend`` can replace the mesh layer where GL works.
+optional. Everything runs on the CPU without GL; ``pyrender_backend`` can replace the mesh layer if GL works.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
 
 MeshLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
-"""Takes vertices_camera ``P V 3``, faces ``F 3``, colors ``P 3`` in [0, 1], K and the image size; gives rgb ``H W 3``
-in [0, 1] and covered ``H W``."""
+"""From vertices_camera ``P V 3``, faces ``F 3``, colors ``P 3`` in [0, 1], K and the image size to rgb ``H W 3`` in
+[0, 1] and covered ``H W``."""
 
 _FAR_OUTSIDE_PX = 20_000
 _KEY_LIGHT = np.array([-0.35, -0.6, -0.72])
@@ -39,10 +39,10 @@ _KEY_LIGHT = np.array([-0.35, -0.6, -0.72])
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """What is drawn."""
+    """Elements and opacity of an overlay."""
 
     opacity: float = 0.8
-    """How much of the image the meshes hide, 0 to 1."""
+    """Opacity of the meshes, 0 to 1."""
     draw_mesh: bool = True
     draw_skeleton: bool = False
     draw_labels: bool = True
@@ -61,7 +61,7 @@ class OverlayPeople:
 
 
 def people_of_frame(reconstruction: Reconstruction, frame: int, body: SmplxBody) -> OverlayPeople:
-    """Return everyone in processed frame ``frame``, seen from its camera."""
+    """Return the people of processed frame ``frame`` in its camera."""
     rows = rows_of_frame(reconstruction, frame)
     T_camera_world = np.linalg.inv(reconstruction.T_world_camera[frame].astype(np.float64))
     return OverlayPeople(
@@ -95,7 +95,7 @@ def draw_prediction(
 
 
 def draw_preview(prediction: FramePrediction, body: SmplxBody, max_side_px: int = 512) -> np.ndarray:
-    """Return ``H W 3`` uint8: the people over the network's input image, in the shape of the source frame, reduced."""
+    """Return ``H W 3`` uint8: the people over the network's input image, in the source frame's aspect ratio."""
     height, width = prediction.camera.image_size
     scale = min(1.0, max_side_px / max(height, width))
     canvas = Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))))
@@ -117,7 +117,7 @@ def draw_people(
 
     Args:
         image: The frame.
-        people: P people in the camera frame; P = 0 gives the image back.
+        people: P people in the camera frame.
         K: ``3 3`` intrinsics in pixels of ``image``.
         faces: ``F 3`` of the body.
         mesh_layer: Renders the meshes; None is the built-in CPU renderer.
@@ -151,7 +151,7 @@ def render_meshes(
     light = np.einsum("nc,nc->n", shade[all_faces[seen.face]], seen.barycentric)
     rgb = np.zeros((height * width, 3), dtype=np.float32)
     base = colors[seen.face // len(faces)]
-    # Above 1 the light turns towards white, which reads as a soft highlight instead of a clipped color.
+    # Above 1 the color tends to white, a soft highlight instead of a clipped color.
     rgb[seen.pixel] = base * np.minimum(light, 1)[:, None] + (1 - base) * np.maximum(light - 1, 0)[:, None]
     covered = np.zeros(height * width, dtype=bool)
     covered[seen.pixel] = True
@@ -168,7 +168,7 @@ def vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def scale_intrinsics(K: np.ndarray, from_size: tuple[float, float], to_size: tuple[int, int]) -> np.ndarray:
-    """Convert ``K`` from one image size (height, width) to another, pixel centers at whole numbers."""
+    """Convert ``K`` from one image size (height, width) to another, pixel centers at integers."""
     scaled = np.array(K, dtype=np.float64)
     for axis, ratio in ((0, to_size[1] / from_size[1]), (1, to_size[0] / from_size[0])):
         scaled[axis] *= ratio
@@ -190,7 +190,7 @@ def _draw_marks(image: np.ndarray, people: OverlayPeople, K: np.ndarray, style: 
         pixels = joints @ K.T
         is_ahead = joints[:, 2] > NEAR_M
         uv = pixels[:, :2] / np.where(is_ahead, pixels[:, 2], 1.0)[:, None]
-        # Pillow cuts decimals off and overflows far outside the image.
+        # Pillow truncates decimals and overflows far outside the image.
         uv = np.clip(np.round(uv), -_FAR_OUTSIDE_PX, _FAR_OUTSIDE_PX)
         if style.draw_skeleton:
             _draw_skeleton(draw, uv, is_ahead, color, unit)
@@ -216,7 +216,7 @@ def _draw_skeleton(
 def _draw_label(
     draw: ImageDraw.ImageDraw, head_uv: np.ndarray, lift_px: float, text: str, color: tuple[int, int, int], unit: int
 ) -> None:
-    """Write the identity in a small plate above the head."""
+    """Draw the identity in a label above the head."""
     font = _font(11 * unit)
     x, y = float(head_uv[0]), float(head_uv[1] - lift_px)
     left, top, right, bottom = draw.textbbox((x, y), text, font=font, anchor="ms")

@@ -1,7 +1,7 @@
 """``overlay.mp4``, ``overlay.gif`` and ``overlay.png``: the clip with the reconstructed people drawn on its frames.
 
-Reads the clip again through the same isolated reader that the run used, so the result needs no frames in memory. A
-graphics card draws the meshes where there is one, else the built-in rasterizer.
+Reads the clip again through the isolated reader, so that results need no frames in memory. Meshes are drawn by a
+graphics card if there is one, else by the built-in rasterizer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
 
 MAX_SIDE_PX = 1280
-"""Longer side of videos and stills: larger frames are scaled down, because drawing costs grow with the pixels."""
+"""Longer side of videos and stills; larger frames are scaled down, since the cost grows with the pixels."""
 GIF_MAX_SIDE_PX = 360
 GIF_MAX_FRAMES = 80
 """Longer clips show every second, third, ... frame."""
@@ -39,7 +39,7 @@ def write_overlay_video(
     style: OverlayStyle | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draw every processed frame and write the video, whole or not at all.
+    """Draw every processed frame and write the video, atomically.
 
     Args:
         path: The MP4 to write; frames keep their presentation times.
@@ -60,7 +60,7 @@ def write_overlay_video(
 
 
 def write_overlay_gif(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
-    """Write a small animation that loops, whole or not at all; raises as ``write_overlay_video``."""
+    """Write a small looping animation, atomically; raises as ``write_overlay_video``."""
     import imageio.v3 as iio
 
     step = -(-reconstruction.num_frames // GIF_MAX_FRAMES)
@@ -71,7 +71,7 @@ def write_overlay_gif(reconstruction: Reconstruction, path: Path, body: SmplxBod
 
 
 def write_overlay_still(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
-    """Write the first of the frames with the most people, whole or not at all; raises as ``write_overlay_video``."""
+    """Write the first of the frames with the most people, atomically; raises as ``write_overlay_video``."""
     import imageio.v3 as iio
 
     row = int(np.bincount(reconstruction.person_frame, minlength=reconstruction.num_frames).argmax())

@@ -1,6 +1,6 @@
-"""Meshes drawn with pyrender over EGL: multisampled edges and physically based shading, where a graphics card draws.
+"""Meshes drawn with pyrender over EGL on a graphics card: multisampled edges and physically based shading.
 
-GL drivers can crash a process, so a child process tries first; GL is used only if the child draws what it should.
+GL drivers can crash a process, so a child process tries first; GL is used only if the child draws correctly.
 Software GL is refused: it takes ten times as long as the built-in rasterizer. pyrender is imported only here, and only
 inside functions.
 """
@@ -30,14 +30,14 @@ _PLATFORM_VARIABLE = "PYOPENGL_PLATFORM"
 _DRAWS_AS_EXPECTED = "human3r: pyrender draws with"
 _SOFTWARE = re.compile("llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
 _DEVICES = ("dri/renderD*", "nvidia[0-9]*")
-"""Below ``/dev``: what a Linux machine with a graphics card has."""
+"""Device files below ``/dev`` of a Linux machine with a graphics card."""
 _NEAR_M, _FAR_M = 0.05, 200.0
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 _MIN_ALPHA = 1 / 255
 
 
 class GlMeshLayer:
-    """A mesh layer (see ``overlay.MeshLayer``) on one GL context; call it from the thread that made it, then close."""
+    """A mesh layer (see ``overlay.MeshLayer``) on one GL context; use it in the thread that created it, then close."""
 
     def __init__(self) -> None:
         self._renderer: pyrender.OffscreenRenderer | None = None
@@ -71,7 +71,7 @@ class GlMeshLayer:
 
 
 def open_gl_layer() -> GlMeshLayer | None:
-    """Return a mesh layer that draws with pyrender, or None where no graphics card draws."""
+    """Return a mesh layer that draws with pyrender, or None without a working graphics card."""
     reason = self_test()
     if reason:
         _LOG.info("the built-in rasterizer draws: %s", reason)
@@ -82,7 +82,7 @@ def open_gl_layer() -> GlMeshLayer | None:
 
 @lru_cache(maxsize=1)
 def self_test() -> str:
-    """Draw a sphere in a child process; return why GL is not used, or an empty string."""
+    """Draw a sphere in a child process; return the reason not to use GL, or an empty string."""
     if sys.platform == "linux" and not any(path for name in _DEVICES for path in Path("/dev").glob(name)):
         return "this machine has no graphics card"
     environment = {**os.environ, _PLATFORM_VARIABLE: os.environ.get(_PLATFORM_VARIABLE, "egl")}
@@ -128,7 +128,7 @@ def _light_pose(yaw: float, pitch: float) -> np.ndarray:
 
 
 def _choose_platform() -> None:
-    # PyOpenGL reads this once, at its first import; without a display only EGL works.
+    # PyOpenGL reads this at its first import; without a display only EGL works.
     os.environ.setdefault(_PLATFORM_VARIABLE, "egl")
 
 

@@ -1,7 +1,8 @@
-"""Triangles to pixels on the CPU with nothing but NumPy: no GL, no display, no compiled code.
+"""Rasterization of triangles on the CPU in NumPy: no GL, no display, no compiled code.
 
 Every candidate pixel of every front face is tested at once; a 64-bit minimum (depth above, fragment below) keeps the
-nearest. Small triangles, which bodies are made of, cost little more than the pixels they cover.
+nearest. The small
+triangles of bodies cost little more than the pixels they cover.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _MAX_CANDIDATES = 2_000_000
 """Pixel tests held in memory at a time (about 150 MB)."""
 
 _EDGE_SLACK = 1e-5
-"""Rounding may put a pixel outside both triangles of a shared edge; this much overlap closes such pinholes."""
+"""Overlap that closes pinholes at shared edges, where rounding may put a pixel outside both triangles."""
 
 
 @dataclass(frozen=True)

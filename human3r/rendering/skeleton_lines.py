@@ -1,4 +1,4 @@
-"""The people of one frame as lines over its picture: for those who draw them elsewhere, such as a page."""
+"""The people of one frame as lines in image coordinates, to be drawn elsewhere, such as on a page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SkeletonLines:
 
 
 def skeleton_lines(prediction: FramePrediction) -> list[SkeletonLines]:
-    """Return the bones of everyone in a frame; those behind the camera are left out."""
+    """Return the bones of all people in a frame, without those behind the camera."""
     height, width = prediction.camera.image_size
     T_camera_world = invert_rigid(prediction.camera.T_world_camera)
     joints = prediction.joints_world[:, :NUM_BODY_JOINTS] @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]

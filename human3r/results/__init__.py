@@ -1,1 +1,1 @@
-"""What a run leaves: the reconstruction record, its tables while the run goes on, and the fused scene."""
+"""The reconstruction record, its tables during a run, and the fused scene."""

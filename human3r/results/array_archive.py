@@ -1,7 +1,7 @@
 """Read arrays from an ``.npz`` of unknown origin: type, shape and size are checked before anything is allocated.
 
-Only the arrays of a stated layout are read, stored or deflated, with a header as NumPy writes it; whatever else an
-archive holds is left alone.
+Only the arrays of a given layout are read, stored or deflated, with a header as written by NumPy; other entries are
+ignored.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ ArrayLayout = Mapping[str, tuple[np.dtype, tuple[int | str, ...]]]
 type accepts any length."""
 
 MAX_TEXT_BYTES = 16_000_000
-"""Of one text."""
+"""Limit on the size of a string."""
 _FREE_BYTES, _MAX_EXPANSION = 256_000_000, 100
-"""What any archive may unpack to, and how many times its own size beyond that: results of real clips stay below 20."""
+"""Size that any archive may unpack to, and the largest ratio beyond: results of real clips stay below 20."""
 _MAX_SHORT_READ = 1 << 20
-"""Of a single read, in particular of the archive's directory: 20,000 entries."""
+"""Limit on a single read, in particular of the archive's directory: 20,000 entries."""
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADER = re.compile(
     rb"\{'descr': '(?P<descr>[<>|=][a-zA-Z]\d{1,9})', 'fortran_order': (?P<fortran>True|False), "
     rb"'shape': \((?P<shape>(?:\d{1,18}, ?)*(?:\d{1,18})?)\),? ?\}\s*"
 )
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-"""What a damaged archive makes zipfile raise (NotImplementedError is a RuntimeError)."""
-_REMEDY = "Give a reconstruction.npz as human3r wrote it."
+"""Errors of zipfile for damaged archives (NotImplementedError is a RuntimeError)."""
+_REMEDY = "Give an unmodified reconstruction.npz."
 
 
 def unpacked_limit(packed_bytes: int) -> int:
-    """Return how many bytes a file of that size may unpack to on this machine."""
+    """Return the number of bytes that a file of that size may unpack to on this machine."""
     return min(_FREE_BYTES + _MAX_EXPANSION * packed_bytes, max(_FREE_BYTES, _memory_bytes() // 2))
 
 
 def read_arrays(path: Path, layout: ArrayLayout, required: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return the arrays of a layout that an archive holds, in the layout's types.
+    """Return the arrays of a layout in an archive, in the layout's types.
 
     Args:
         required: Names that must be there.
@@ -70,7 +70,7 @@ def read_arrays(path: Path, layout: ArrayLayout, required: Iterable[str]) -> dic
 
 
 class _ShortReads(io.BufferedReader):
-    """A file of which nobody reads much at once: zipfile would read a directory of any size."""
+    """A file with bounded reads: zipfile would read a directory of any size."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MAX_SHORT_READ:

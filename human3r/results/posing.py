@@ -1,6 +1,6 @@
 """From rows of a ``Reconstruction`` to the parameters and meshes of its people.
 
-The one place that knows how the person table is laid out; exporters, overlays and viewers ask here.
+Encapsulates the layout of the person table for exporters, overlays and viewers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def parameters_of_rows(people: Reconstruction | PersonTable, rows: np.ndarray | 
 
 @torch.inference_mode()
 def posed_vertices(reconstruction: Reconstruction, body: SmplxBody, rows: np.ndarray) -> np.ndarray:
-    """Return the meshes of ``rows``: ``P V 3`` float32, world, metres."""
+    """Return the meshes of ``rows``: ``P V 3`` float32, world, meters."""
     if len(rows) == 0:
         return np.zeros((0, len(body.template), 3), dtype=np.float32)
     return body(parameters_of_rows(reconstruction, rows)).vertices.cpu().numpy()

@@ -1,6 +1,6 @@
 """The result of a clip: one record of arrays, and its file ``reconstruction.npz`` (schema ``human3r/2``).
 
-Owns the schema and nothing else: ``refinement.finishing`` builds the record, exporters and viewers read it.
+Owns the schema only: ``refinement.finishing`` builds the record, exporters and viewers read it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _READABLE = ("human3r/1", SCHEMA)
 
 _TEXT = np.dtype("U")
 _COMPRESSION = 1
-"""Of zlib. NumPy's level 6 takes twice the time on point clouds and saves one percent."""
+"""Level of zlib. NumPy's level 6 takes twice the time on point clouds and saves one percent."""
 _OPTIONAL = ("shot", "foot_contact", "depth", "depth_confidence", "depth_frame_index", "depth_crop", "frame_name")
 
 
@@ -52,7 +52,7 @@ class Reconstruction(PersonColumns):
     K: Float32[np.ndarray, "T 3 3"]
     """Intrinsics in pixels at ``image_size``."""
     T_world_camera: Float32[np.ndarray, "T 4 4"]
-    """The first of the shot that the world is anchored on is the identity."""
+    """The identity for the first frame of the anchor shot."""
     T_gravity_world: Float32[np.ndarray, "4 4"]
     """World to a y-up frame whose floor is y = 0 (estimated)."""
     joints_image_px: Float32[np.ndarray, "N 55 2"]
@@ -72,17 +72,17 @@ class Reconstruction(PersonColumns):
     foot_contact: Float32[np.ndarray, "N 2"] | None = None
     """Probability in [0, 1] that the left and the right foot touch the ground; None in files of ``human3r/1``."""
     depth: Float16[np.ndarray, "D h w"] | None = None
-    """Camera z; None when it was not kept."""
+    """Camera z; None if not kept."""
     depth_confidence: Float16[np.ndarray, "D h w"] | None = None
     depth_frame_index: Int64[np.ndarray, " D"] | None = None
     """Index in the source clip of each depth map."""
     depth_crop: Float64[np.ndarray, " 4"] | None = None
     """(x0, y0, x1, y1) in source pixels; None where the maps cover the whole upright frame."""
     shot: Int64[np.ndarray, " T"] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Number of the shot of each frame, from 0; given as an empty array it is 0 everywhere. ``meta["shots"]`` describes
+    """Number of the shot of each frame, from 0; an empty argument means 0 everywhere. ``meta["shots"]`` describes
     the shots."""
     frame_name: np.ndarray | None = None
-    """``T`` str: the file name of each frame; None where the frames are those of a video."""
+    """``T`` str: the file name of each frame; None for a video."""
     meta: dict[str, object] = field(default_factory=dict)
     """Model name and sha256, body name, package version, source file name, options, warnings."""
 
@@ -122,7 +122,7 @@ class Reconstruction(PersonColumns):
 
     @property
     def shot_starts_s(self) -> list[float]:
-        """Where the shots begin, seconds from the first frame."""
+        """Start times of the shots, seconds from the first frame."""
         starts = np.flatnonzero(np.diff(self.shot, prepend=-1))
         return [round(float(self.time_s[frame] - self.time_s[0]), 6) for frame in starts]
 
@@ -140,7 +140,7 @@ class Reconstruction(PersonColumns):
         return np.zeros((len(rows), 2), np.float32) if self.foot_contact is None else self.foot_contact[rows]
 
     def only(self, track_id: int) -> Reconstruction:
-        """Return one identity with the camera, without the scene.
+        """Return the result with one identity and the camera, without the scene.
 
         Raises:
             InputError: There is no such identity.
@@ -157,11 +157,11 @@ class Reconstruction(PersonColumns):
         return replace(self, **kept)
 
     def save(self, path: str | Path) -> None:
-        """Write the file whole or not at all.
+        """Write the file atomically.
 
         Raises:
             InputError: The name does not end in ``.npz``; ``human3r.export`` writes the other formats.
-            DiskFullError: The disk has no room; no partial file is left.
+            DiskFullError: The disk is full; no partial file is left.
         """
         path = Path(path)
         if path.suffix.lower() != ".npz":
@@ -183,7 +183,7 @@ class Reconstruction(PersonColumns):
         """Read and validate a file written by ``save``.
 
         Raises:
-            FormatError: The file is not a reconstruction of a known schema, or holds values that cannot be.
+            FormatError: The file is not a reconstruction of a known schema, or holds impossible values.
         """
         path = Path(path)
         schema = str(read_arrays(path, {"schema": (_TEXT, ())}, ["schema"])["schema"])
@@ -203,7 +203,7 @@ class Reconstruction(PersonColumns):
 
 
 def _write_archive(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write what ``numpy.savez_compressed`` writes, less tightly packed."""
+    """Write as ``numpy.savez_compressed``, at a lower compression level."""
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:

@@ -13,12 +13,12 @@ from human3r.records import FramePrediction
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, scene_pixels
 
 MAX_POINTS = 300_000
-"""Cap of the fused scene."""
+"""Limit of the fused scene."""
 _VOXEL_M = 0.02
-"""Side of the first voxels; they grow until the cloud fits under the cap."""
+"""Initial side of the voxels, which grow until the cloud is within the limit."""
 _STILL_ROTATION = np.deg2rad(0.15)
 _STILL_SHIFT = 0.003
-"""A camera that moved less than this fraction of the median depth still sees every surface in the same pixel."""
+"""Motion as a fraction of the median depth below which a camera sees every surface in the same pixel."""
 _STILL_INTERVAL_S = 0.075
 """Frames of a still camera within this time are skipped: of 30 per second every third is used."""
 _FLUSH_POINTS = 400_000
@@ -106,7 +106,7 @@ def is_still(
 ) -> bool:
     """Return whether a camera that sees surfaces at ``median_depth`` (meters) still sees them in the same pixels.
 
-    With ``slack`` it may have moved that many times further.
+    ``slack`` is a factor on the thresholds.
     """
     shift = np.linalg.norm(T_world_camera[:3, 3] - T_world_before[:3, 3])
     turn = T_world_before[:3, :3].T @ T_world_camera[:3, :3]
@@ -116,7 +116,7 @@ def is_still(
 
 
 class _StillView:
-    """Running per-pixel average of what a camera that does not move sees."""
+    """Running per-pixel average of the frames of a static camera."""
 
     def __init__(self, T_world_camera: np.ndarray, shape: tuple[int, ...], median_depth: float) -> None:
         self._T_world_camera = T_world_camera
@@ -164,7 +164,7 @@ class _StillView:
         is_known = self._weight > 0
         weight = np.maximum(self._weight, 1e-12)[..., None]
         points = self._points / weight
-        # Borders between known and unknown pixels are no depth edges.
+        # Borders between known and unknown pixels are not depth edges.
         depth = np.where(is_known, points[..., 2], np.nan)
         with np.errstate(invalid="ignore"):
             is_kept = is_known & ~depth_edges(depth, EDGE_TOLERANCE)

@@ -1,4 +1,4 @@
-"""Rows of one type in a file: appended as they come, memory-mapped when they are read."""
+"""Rows of one type in a file: appended in a run, memory-mapped for reading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RowSpool:
 
     Args:
         dtype: Structured type of one row.
-        path: File that remains, and is continued if it exists; None is an unnamed file that vanishes with the process.
+        path: A persistent file, continued if it exists; None is an unnamed file that is removed with the process.
 
     Raises:
         ResourceError: The file cannot be created.
@@ -32,7 +32,7 @@ class RowSpool:
         except OSError as error:
             message = f"A run's temporary files cannot be created ({error.strerror})."
             raise ResourceError(message, "Set TMPDIR, or --keep-in, to a folder that can be written.") from error
-        # A process that was killed may have left half a row.
+        # A killed process may have left a partial row.
         self._truncate(self._file.seek(0, os.SEEK_END) // dtype.itemsize)
 
     def __len__(self) -> int:
@@ -42,7 +42,7 @@ class RowSpool:
         """Write rows after the others.
 
         Raises:
-            DiskFullError: No room.
+            DiskFullError: The disk is full.
         """
         with _disk_errors():
             self._file.write(rows.astype(self.dtype, copy=False).tobytes())
@@ -50,7 +50,7 @@ class RowSpool:
         self._length += len(rows)
 
     def rows(self) -> np.ndarray:
-        """Return all rows, mapped from the file: they take memory as they are accessed."""
+        """Return all rows, mapped from the file: they use memory when accessed."""
         if self._length == 0:
             return np.zeros(0, self.dtype)
         return np.memmap(self._file, dtype=self.dtype, mode="r", shape=(self._length,))
@@ -70,7 +70,7 @@ class RowSpool:
         self._truncate(length)
 
     def sync(self) -> None:
-        """Return when the rows are on the disk.
+        """Flush all rows to the disk.
 
         Raises:
             DiskFullError: They could not be written.

@@ -1,7 +1,8 @@
 """Collect a run's results in bounded memory.
 
 Rows of cameras, people and depth maps go to files: unnamed temporary ones, or files of the folder of a resumable run.
-Surfaces are fused into a scene with a cap.
+Surfaces are fused
+into a bounded scene.
 """
 
 from __future__ import annotations
@@ -50,8 +51,7 @@ class ResultStore:
     """The results of a run so far.
 
     Args:
-        folder: Keep the rows in files of this folder, so that the run can be resumed; None keeps them in temporary
-            files that vanish with the process.
+        folder: Keep the rows in files of this folder, so that the run can be resumed; None uses temporary files.
         with_depth: Keep depth and confidence of every frame.
     """
 
@@ -105,7 +105,7 @@ class ResultStore:
 
     @property
     def frame_name(self) -> np.ndarray | None:
-        """``T`` str, file names of the frames; None where the frames are those of a video."""
+        """``T`` str, file names of the frames; None for a video."""
         if len(self._names) == 0:
             return None
         ends = np.cumsum(self._frames.column("name_bytes"))
@@ -113,10 +113,10 @@ class ResultStore:
         return np.array([encoded[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)])
 
     def add(self, prediction: FramePrediction, *, with_scene: bool = True) -> None:
-        """Add one frame; ``with_scene`` False leaves the fused scene alone.
+        """Add one frame; ``with_scene`` False skips the fused scene.
 
         Raises:
-            DiskFullError: No room for the rows.
+            DiskFullError: The disk is full.
         """
         row = len(self)
         camera = prediction.camera
@@ -154,7 +154,7 @@ class ResultStore:
             self._maps[name].append(row)
 
     def _open_maps(self, shape: tuple[int, ...]) -> None:
-        # One file each, so that the rows on disk are one array and are never gathered in memory.
+        # One file each, so that the rows are one array on disk and never gathered in memory.
         for name in ("depth", "confidence"):
             if name not in self._maps:
                 self._maps[name] = RowSpool(np.dtype([("map", "<f2", shape)]), self._file(name))
@@ -168,13 +168,13 @@ class ResultStore:
         return self._scene.finish()
 
     def depth(self) -> DepthMaps | None:
-        """Return the depth maps, mapped from their file, or None where there are none."""
+        """Return the depth maps, mapped from their file, or None without any."""
         if not self._maps or len(self._maps["depth"]) == 0:
             return None
         return DepthMaps(self._maps["depth"].rows()["map"], self._maps["confidence"].rows()["map"], self._crop)
 
     def checkpoint(self) -> StoreCheckpoint:
-        """Return what ``resume`` continues from; the rows are on the disk when this returns."""
+        """Flush the rows to the disk and return the state for ``resume``."""
         for spool in self._spools():
             spool.sync()
         depth_shape = self._maps["depth"].dtype["map"].shape if self._maps else None
@@ -212,7 +212,7 @@ def _on_grid(
     to_rect_px: tuple[float, float, float, float],
     shape: tuple[int, ...],
 ) -> np.ndarray:
-    """Return a map of one part of the frame as one of another part, 0 where it has no values: shots differ in it."""
+    """Convert a map of one part of the frame to another part, 0 without values: shots cover different parts."""
     if rect_px == to_rect_px and values.shape == shape:
         return values
     inside, index = [], []
@@ -229,7 +229,7 @@ def _on_grid(
 _MAX_HALF = 65504
 """Largest float16."""
 _NAME_BYTE = np.dtype([("byte", "u1")])
-"""Names of all frames one after the other, UTF-8."""
+"""Concatenated names of all frames, UTF-8."""
 _FRAME_ROW = np.dtype(
     [
         ("frame_index", "<i8"),

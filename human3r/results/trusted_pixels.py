@@ -1,4 +1,4 @@
-"""Which pixels of a frame are trusted: one rule for the fused scene, the live view and the points of single frames."""
+"""Trusted pixels of a frame: one rule for the fused scene, the live view and the points of single frames."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from human3r.skeleton import NUM_BODY_JOINTS, Joint, parent_joints
 EDGE_TOLERANCE = 0.08
 """Relative depth step between neighboring pixels that separates two surfaces; see ``geometry.fusion.depth_edges``."""
 _MIN_CONFIDENCE = 0.02
-"""Least confidence above 1, over the median's; confidence has no unit across networks."""
+"""Smallest confidence - 1 relative to the median's, since the scale of confidence differs across networks."""
 _SKY_CONFIDENCE = 0.25
-"""The same for pixels that look like sky: bright, gray or blue, without texture, and connected to the upper border."""
+"""The same for pixels that resemble sky: bright, gray or blue, textureless, and connected to the upper border."""
 _SKY_DEPTH = 1.4
-"""Depth of sky at least, over the median's: networks put it behind everything else."""
+"""Smallest depth of sky relative to the median's: networks put it behind everything else."""
 _SKY_BRIGHTNESS, _SKY_BLUE, _SKY_TEXTURE = 120, -8, 10
-"""Green at least; blue minus red at least; largest difference of green from its surroundings. Of 255."""
+"""Smallest green; smallest blue minus red; largest difference of green from its surroundings. Of 255."""
 _SKY_WINDOW_PX = 5
 _MIN_DEPTH_M, _MAX_DEPTH_M = 0.05, 80.0
-"""Surfaces beyond are sky or errors."""
+"""Surfaces beyond are sky or errors, meters."""
 _PERSON_THRESHOLD = 0.3
-"""Probability from which on a pixel shows a person."""
+"""Probability above which a pixel shows a person."""
 _MIN_PERSON = 5e-4
-"""Specks of the person mask that cover less of the image, away from every skeleton, are no people."""
+"""Components of the person mask that cover less of the image, away from every skeleton, are discarded."""
 _MASK_GROWTH = 0.02
-"""Person masks grow by this fraction of the image: their borders are soft."""
+"""Dilation of person masks, whose borders are soft, as a fraction of the image."""
 _LIMB_RADIUS_M, _TRUNK_RADIUS_M, _HEAD_RADIUS_M = 0.12, 0.24, 0.2
-"""Half widths with clothes."""
+"""Half widths of limbs with clothes, meters."""
 _BODY_DEPTH = 1.2
-"""A body's surface as the network sees it is at most this much farther than its bones: their scales differ."""
+"""Largest ratio of a body's predicted surface depth to that of its bones, whose scales differ."""
 _TRUNK = (
     *(Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.SPINE1, Joint.SPINE2, Joint.SPINE3),
     *(Joint.NECK, Joint.LEFT_COLLAR, Joint.RIGHT_COLLAR),
@@ -59,7 +59,7 @@ def trusted_pixels(prediction: FramePrediction) -> np.ndarray:
 
 
 def _sky(image: np.ndarray, is_doubtful: np.ndarray) -> np.ndarray:
-    """Return ``h w`` bool: those of the doubtful pixels that look like sky, which has no depth."""
+    """Return ``h w`` bool: the doubtful pixels that resemble sky, which has no depth."""
     red, green, blue = (image[..., channel].astype(np.float32) for channel in range(3))
     is_candidate = is_doubtful & (green > _SKY_BRIGHTNESS) & (blue - red > _SKY_BLUE)
     if not is_candidate[0].any():
@@ -70,7 +70,7 @@ def _sky(image: np.ndarray, is_doubtful: np.ndarray) -> np.ndarray:
 
 
 def scene_pixels(prediction: FramePrediction) -> np.ndarray:
-    """Return ``h w`` bool: trusted pixels that show no person, by the person mask and by the posed skeletons."""
+    """Return ``h w`` bool: trusted pixels without people, by the person mask and the posed skeletons."""
     is_scene = trusted_pixels(prediction)
     return is_scene & ~person_pixels(prediction) if is_scene.any() else is_scene
 
@@ -98,7 +98,7 @@ def people_pixels(prediction: FramePrediction) -> np.ndarray:
     depth = prediction.pointmap_camera[_CELL_PX // 2 :: _CELL_PX, _CELL_PX // 2 :: _CELL_PX, 2].numpy()
     depth = np.pad(depth, [(0, full - part) for full, part in zip(shape, depth.shape, strict=True)], mode="edge")
     farthest = bone_depth * _BODY_DEPTH + _TRUNK_RADIUS_M
-    # In cells, whose centers are whole numbers.
+    # In cells, whose centers are integers.
     centers, radii = centers / _CELL_PX - 0.5, radii / _CELL_PX
     limit = np.array([shape[1], shape[0]])
     low = np.ceil(centers - radii[:, None]).clip(0, limit).astype(np.int64).tolist()
@@ -106,7 +106,7 @@ def people_pixels(prediction: FramePrediction) -> np.ndarray:
     squared_x = (np.arange(shape[1], dtype=np.float32) - centers[:, :1]) ** 2 - radii[:, None] ** 2
     squared_y = (np.arange(shape[0], dtype=np.float32) - centers[:, 1:]) ** 2
     for index, ((left, top), (right, bottom)) in enumerate(zip(low, high, strict=True)):
-        # Only the cells of the disc's square are touched: the cost follows the people's size, not the image's.
+        # Only the cells of the disc's square are computed: the cost depends on the size of people, not of the image.
         inside = squared_y[index, top:bottom, None] < -squared_x[index, left:right]
         covered[top:bottom, left:right] |= inside & ~(depth[top:bottom, left:right] > farthest[index])
     return covered.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:height, :width]

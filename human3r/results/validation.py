@@ -1,7 +1,7 @@
-"""What the values of a saved reconstruction must satisfy, so that viewers and exporters need no checks of their own.
+"""Checks of the values of a saved reconstruction, so that viewers and exporters need none.
 
-Types, shapes and sizes are checked by ``array_archive`` before. Depth maps may hold anything: nothing computes with
-them.
+Types, shapes and sizes are checked by ``array_archive`` before. Depth maps are not checked,
+because nothing computes with them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ORTHONORMAL = 0.1
 _MAX_DEPTH = 32
 """Nesting of ``meta``."""
 _TEXTS = ("model", "model_sha256", "body", "version", "source", "device", "precision")
-"""Entries of ``meta`` that are texts where they exist."""
+"""Optional entries of ``meta`` that are strings."""
 _ANGLES = (
     "global_orient",
     "body_pose",
@@ -145,7 +145,7 @@ def _check_scene(result: Reconstruction) -> None:
 
 
 def _check_optional(result: Reconstruction) -> None:
-    """Check what only some results have; ``shot``, ``foot_contact`` and ``frame_name`` came with ``human3r/2``."""
+    """Check optional fields; ``shot``, ``foot_contact`` and ``frame_name`` came with ``human3r/2``."""
     if result.depth_frame_index is not None:
         strays = np.setdiff1d(result.depth_frame_index, result.frame_index)
         if len(strays):

@@ -1,1 +1,1 @@
-"""Identities over time: assigns people of a frame to people seen before."""
+"""Identities over time: match the people of a frame to those seen before."""

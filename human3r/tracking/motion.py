@@ -1,7 +1,7 @@
-"""Motion model of tracked identities: predicted position, and how much position and appearance count. Stateless.
+"""Motion model of tracked identities: predicted positions, and the weights of position and appearance. Stateless.
 
-For trackers whose features begin with image position and size, as those of ``compact`` do. An identity seen just now is
-recognized by its position, one that was absent for long by its appearance.
+For trackers whose features begin with image position and size, as those of ``compact`` do. An identity seen recently is
+recognized by its position, one absent for long by its appearance.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class MotionOptions:
     max_extrapolation_s: float = 0.5
     """Longest time over which a rate is extrapolated."""
     max_rate: float = 60.0
-    """Of any number of the position, per second: one image side."""
+    """Largest rate of any number of the position, per second: one image side."""
     uncertainty_s: float = 0.5
-    """Absence after which position differences count half, after twice as long a third."""
+    """Absence after which position differences are divided by two, after twice as long by three."""
     max_uncertainty: float = 5.0
     """Largest divisor of position differences."""
     appearance_s: float = 1.0
-    """Time constant of the appearance: half a second behind another person must not replace it."""
+    """Time constant of the appearance, which half a second behind another person must not replace."""
     absence_s: float = 1.0
     """Absence after which appearance differences count ``absence_factor`` times as much."""
     absence_factor: float = 1.6
@@ -42,9 +42,9 @@ class MotionOptions:
     forget_s: float = 15.0
     """An identity absent for longer is dropped, and its number never reused."""
     confirmed_count: int = 5
-    """Observations from which an identity is remembered for that long."""
+    """Observations for which an identity is kept that long."""
     unconfirmed_s: float = 1.0
-    """With fewer, it is dropped after this absence: a false detection must not lend its number to somebody later."""
+    """With fewer, it is dropped after this absence, so that a false detection passes its number to nobody."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def expected_distance(
 
 
 def appearance_distance(features: Tensor, current: Tensor, options: MotionOptions) -> Tensor:
-    """Return ``m n`` distances in appearance alone, across a cut: neither position nor size says anything.
+    """Return ``m n`` distances in appearance alone, across a cut: where position and size are uninformative.
 
     Args:
         features: ``m D`` remembered.
@@ -119,7 +119,7 @@ def update_tracks(
     split = options.num_position
     passed = (time_s - motion.seen_s).to(features.dtype)[:, None]
     moved = (current[:, :split] - features[:, :split]) / passed.clamp_min(1e-3)
-    # Neither a repeated frame nor a long absence gives a rate.
+    # No rate from a repeated frame or after a long absence.
     has_rate = (passed > 1e-3) & (passed < 2 * options.max_extrapolation_s)
     gain = torch.where(has_rate, 1 - torch.exp(-passed / options.rate_s), 0.0)
     rate = (motion.rate + gain * (moved - motion.rate)).clamp(-options.max_rate, options.max_rate)
@@ -128,7 +128,7 @@ def update_tracks(
     share = torch.maximum(1 - torch.exp(-passed / options.appearance_s), 1 / count[:, None].to(features.dtype))
     seen, known = current[:, split:], features[:, split:]
     mean = known + share * (seen - known)
-    # A mean of unit vectors is shorter than one; its length is restored, since short vectors are near to all others.
+    # A mean of unit vectors is shorter than one; its length is restored, since short vectors are close to all others.
     length = seen.norm(dim=1, keepdim=True) / mean.norm(dim=1, keepdim=True).clamp_min(1e-6)
     appearance = torch.where(seen.norm(dim=1, keepdim=True) > 0, mean * length, seen)
     seen_s = torch.full_like(motion.seen_s, time_s)

@@ -1,4 +1,4 @@
-"""The identities of a stream: features of everybody seen so far."""
+"""The identities of a stream and their features."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from human3r.tracking.motion import (
 )
 
 BANK_CAPACITY = 512
-"""Most identities in a bank, 1.5 MB of features. The paper's tracker is unbounded; up to this number the two agree."""
+"""Maximum number of identities in a bank, 1.5 MB of features. Up to it the paper's unlimited tracker agrees."""
 
 
 @dataclass(frozen=True)
 class TrackBank(TensorRecord):
-    """Everybody seen so far. Immutable: ``assign`` returns a new bank.
+    """The identities seen so far. Immutable: ``assign`` returns a new bank.
 
     Beyond ``BANK_CAPACITY`` identities, those unseen for longest are dropped. A stream reset does not change the bank.
     The paper's tracker has no ``options``.
@@ -42,8 +42,7 @@ class TrackBank(TensorRecord):
     motion: TrackMotion | None = None
     """Of each identity; None without ``options`` and before the first person."""
     is_earlier: Tensor | None = None
-    """``m`` bool: identities of earlier shots, which only a clear agreement of the appearance brings back; None where
-    there are none."""
+    """``m`` bool: identities of earlier shots, matched only by clear agreement of the appearance; None without any."""
 
     @classmethod
     def empty(cls, device: torch.device | str = "cpu", options: MotionOptions | None = None) -> TrackBank:
@@ -55,7 +54,7 @@ class TrackBank(TensorRecord):
         return self.track_id.shape[0]
 
     def after_cut(self) -> TrackBank:
-        """Return the bank for the first frame after a cut; without a motion model, features are no appearance."""
+        """Return the bank for the first frame after a cut; without a motion model, features are not appearances."""
         if self.options is None or len(self) == 0:
             return replace(TrackBank.empty(self.features.device, self.options), next_id=self.next_id)
         return replace(self, is_earlier=torch.ones_like(self.track_id, dtype=torch.bool))
@@ -96,7 +95,7 @@ class TrackBank(TensorRecord):
         track_id = torch.where(is_new, fresh_id, known_id)
         newest, motion = self._observe(track_features, matches, time_s, is_absent)
         features = torch.cat((newest, self.features[is_absent])) if len(self) else newest
-        # Rows are sorted by the time of the last sighting, so that the oldest are cut off.
+        # Rows are sorted by the time of the last observation, so that the oldest are dropped.
         bank = TrackBank(
             features=features[:BANK_CAPACITY],
             track_id=torch.cat((track_id, self.track_id[is_absent]))[:BANK_CAPACITY],
@@ -121,7 +120,7 @@ class TrackBank(TensorRecord):
         return mutual_matches(log_optimal_transport(scores))
 
     def _still_earlier(self, track_id: Tensor, is_absent: Tensor) -> Tensor | None:
-        """Return which rows of the next bank are of earlier shots: nobody who is here now."""
+        """Return which rows of the next bank are of earlier shots; people of this frame are not."""
         if self.is_earlier is None:
             return None
         earlier = torch.cat((torch.zeros_like(track_id, dtype=torch.bool), self.is_earlier[is_absent]))
@@ -138,7 +137,7 @@ class TrackBank(TensorRecord):
             return track_features, begun
         known, row = matches >= 0, matches.clamp_min(0)
         if self.is_earlier is not None:
-            # Nothing moved from one shot to the next.
+            # No motion from one shot to the next.
             known = known & ~self.is_earlier[row]
         matched = self.motion.map(lambda values: values[row])
         features, motion = update_tracks(self.features[row], matched, track_features, time_s, self.options)

@@ -1,7 +1,7 @@
-"""Reads pickled annotations and body models as arrays and plain containers, without making any other object.
+"""Reads pickled annotations and body models as arrays and plain containers, without creating other objects.
 
-Pickles of Python 2 and 3 (every protocol) and files of ``torch.save``. What is not a number, a text, a container, a
-NumPy array, a sparse matrix of SciPy or a constant of Chumpy stays an inert record that can do nothing.
+Pickles of Python 2 and 3 (every protocol) and files of ``torch.save``. Anything but numbers, strings, containers,
+NumPy arrays, SciPy's sparse matrices and Chumpy's constants remains an inert record.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _first_line(error: BaseException) -> str:
 
 
 class _Plain:
-    """Turns an inert graph into plain data; everything is converted once, however often it is mentioned."""
+    """Converts an inert graph to plain data, every object once."""
 
     def __init__(self, load_tensor: Callable[[StoredTensor], np.ndarray] | None = None) -> None:
         self._load_tensor = load_tensor
@@ -71,10 +71,10 @@ class _Plain:
         self._kept: list[object] = []
 
     def convert(self, value: object) -> Any:
-        """Convert one value and all that it holds.
+        """Convert a value with its contents.
 
         Raises:
-            ValueError: An array's numbers do not fit its shape, or a container holds itself.
+            ValueError: An array's numbers do not fit its shape, or a container contains itself.
         """
         if not isinstance(value, (Inert, StoredTensor, dict, list, tuple)):
             return value
@@ -82,7 +82,7 @@ class _Plain:
             if self._done[id(value)] is self:
                 raise ValueError("a container holds itself")
             return self._done[id(value)]
-        self._kept.append(value)  # keeps the id from being used again
+        self._kept.append(value)  # keeps the id from being reused
         self._done[id(value)] = self
         self._done[id(value)] = result = self._make(value)
         return result
@@ -99,7 +99,7 @@ class _Plain:
         return self._object(value)
 
     def _object(self, value: Inert) -> Any:
-        """Make the few objects that are known; all others stay as they are."""
+        """Convert objects of known types; others remain inert."""
         recipe = value.recipe if isinstance(value.recipe, GlobalName) else GlobalName("", "")
         arguments: tuple[Any, ...] = value.arguments if isinstance(value.arguments, tuple) else ()
         module, name = recipe.module.replace("numpy._core", "numpy.core"), recipe.name

@@ -1,4 +1,4 @@
-"""Runs a conversion in a process of its own and brings back its answer or its error."""
+"""Runs a conversion in a child process and returns its answer or raises its error."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _TIMEOUT_S = 3600
 
 
 def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
-    """Convert a file of unknown origin into one of ours, whole or not at all, and return the worker's answer.
+    """Convert a file of unknown origin, atomically, and return the worker's answer.
 
     Raises:
-        Human3RError: What the worker raised, as its own class.
-        CheckpointError: The worker itself ended early, or took an hour; ``FormatError`` where it read no weights.
+        Human3RError: The worker's error, of its class.
+        CheckpointError: The worker crashed or took an hour; ``FormatError`` if it read no weights.
     """
     failure = CheckpointError if kind in _OF_WEIGHTS else FormatError
     request = {"kind": kind, "source": str(source.absolute()), "target": str(target.absolute())}
@@ -40,7 +40,7 @@ def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
         )
         answer = json.loads(process.stdout)
     except (json.JSONDecodeError, subprocess.TimeoutExpired):
-        # A process that was killed could not clean up behind itself.
+        # A killed process leaves its temporary files.
         for leftover in target.absolute().parent.glob(f".{glob.escape(target.stem)}.*{target.suffix}"):
             leftover.unlink(missing_ok=True)
         how = f"took more than {_TIMEOUT_S} s" if process is None else f"ended with {process.returncode}"

@@ -1,6 +1,6 @@
-"""Released checkpoints: convert them once, or load them, or what was converted, into a network.
+"""Convert released checkpoints, and load released or converted ones into a network.
 
-Joins ``assets`` (reading files) with ``models`` (what the tensors mean); neither knows the other.
+Connects ``assets`` (reading files) and ``models`` (the meaning of tensors), which are independent.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _MAX_READERS = 4
 def convert_checkpoint(source: Path, target: Path) -> ModelConfig:
     """Convert a released ``.pth`` into safetensors with our names and the configuration in its header.
 
-    Strict: every key of the file is mapped or on the written list of keys without use, every parameter is filled, every
-    shape is checked. Nothing in the file is executed, and the file is read in a process of its own.
+    Strict: every key of the file is mapped or listed as unused, every parameter is filled, every shape is checked.
+    Nothing in the file is executed, and the file is read in a child process.
 
     Raises:
         CheckpointError: The file is damaged, of another network, or partial.
@@ -67,12 +67,11 @@ def convert_here(source: Path, target: Path) -> str:
 def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp32") -> Human3R:
     """Load a network from a released ``.pth`` or a converted ``.safetensors``, on the CPU.
 
-    A ``.pth`` is converted first, in a process of its own; the copy is kept beside the folder of weights.
+    A ``.pth`` is converted first, in a child process; the copy is cached beside the folder of weights.
 
     Args:
-        is_lean: Leave out the heads whose outputs nothing downstream reads.
-        precision: What a paper network's weights are stored in; rounded one tensor at a time, there is never a
-            second copy.
+        is_lean: Leave out the heads whose outputs are not used downstream.
+        precision: Precision in which a paper network's weights are stored; they are rounded one tensor at a time.
 
     Raises:
         CheckpointError: The file is damaged, of another network, or partial.
@@ -81,7 +80,7 @@ def load_network(path: Path, *, is_lean: bool = True, precision: Precision = "fp
 
 
 def _converted_copy(path: Path) -> Path:
-    """Return the converted copy of a ``.pth``, made once in a process of its own and kept under the original's hash."""
+    """Return the converted copy of a ``.pth``, made in a child process and cached under the original's hash."""
     folder = weights_folder().parent / "converted"
     copy = folder / f"{path.stem[:_MAX_STEM]}-{sha256_of(path)}.safetensors"
     if _is_readable(copy):
@@ -97,7 +96,7 @@ def _converted_copy(path: Path) -> Path:
 
 
 def _is_readable(copy: Path) -> bool:
-    """Return whether a converted copy is there and of this version's configuration."""
+    """Return whether there is a converted copy with this version's configuration."""
     try:
         ModelConfig.from_json(WeightFile(copy).config_json)
     except (CheckpointError, AssetIntegrityError):
@@ -106,7 +105,7 @@ def _is_readable(copy: Path) -> bool:
 
 
 def extract_tensors(source: Path, target: Path, read: Callable[[TorchFile], dict[str, StoredTensor]]) -> str:
-    """Write tensors of a foreign checkpoint as one of our weight files, fp32, under the names that they have there."""
+    """Write tensors of a foreign checkpoint as an fp32 weight file under their original names."""
     with TorchFile(source) as file:
         stored = read(file)
         shapes = {name: value.shape for name, value in stored.items()}
@@ -115,7 +114,7 @@ def extract_tensors(source: Path, target: Path, read: Callable[[TorchFile], dict
 
 
 def weights_hash(path: Path) -> str:
-    """Return a hash that stands for the weights in a file; of our own files only the header has to be read for it."""
+    """Return a hash that identifies the weights in a file; of converted files it only reads the header."""
     if path.suffix != ".safetensors":
         return sha256_of(path)
     return WeightFile(path).sha256
@@ -141,7 +140,7 @@ def fill_network(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Human3R:
 
 
 def _unfilled_network(config: ModelConfig) -> Human3R:
-    """Build a network without allocating its weights; the sizes have been checked, what they build has not."""
+    """Build a network without allocating its weights; sizes have been checked, but not their combination."""
     try:
         with torch.device("meta"):
             return build_network(config)
@@ -167,7 +166,7 @@ def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
     expected = _shapes_of(network.state_dict())
     check_shapes({name: file.shape(name) for name in names}, expected, expected)
     precision = precision if config.architecture == "paper" else "fp32"
-    # Ordinary tensors wherever the caller is: others may not be filled from threads.
+    # Ordinary tensors even within inference mode, whose tensors cannot be filled from threads.
     with torch.inference_mode(False):
         tensors = {name: torch.empty(file.shape(name), dtype=stored_precision(name, precision)) for name in names}
     with ThreadPoolExecutor(min(_MAX_READERS, torch.get_num_threads())) as readers:
@@ -177,7 +176,7 @@ def _load_converted(path: Path, is_lean: bool, precision: Precision) -> Human3R:
 
 
 def lean_config(config: ModelConfig) -> ModelConfig:
-    """Return the configuration without the heads whose outputs nothing reads."""
+    """Return the configuration without the heads whose outputs are not used."""
     if not isinstance(config.parts, PaperConfig):
         return config
     return replace(config, parts=replace(config.parts, has_extra_heads=False))
@@ -189,7 +188,7 @@ def _read_config(file: TorchFile, shapes: Mapping[str, Shape], path: Path) -> Mo
 
 
 def _human_image_size(arguments: Mapping[str, object], path: Path) -> int:
-    """Return the side of the human prior's square; two released networks differ in nothing else."""
+    """Return the side of the human prior's square, in which two released networks differ only."""
     value = arguments.get("mhmr_img_res")
     if type(value) is int and value > 0:
         return value

@@ -1,7 +1,7 @@
-"""From the tensors of a released checkpoint to ours: strict in both directions, nothing of the file is carried out.
+"""From the tensors of a released checkpoint to ours: strict in both directions, without executing anything.
 
-Reads the constructor string and checks keys, shapes and aliases against ``released_keys``. Which network the shapes
-belong to is the caller's business.
+Reads the constructor string and checks keys, shapes and aliases against ``released_keys``. The caller
+identifies the network.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def stored_tensors(file: TorchFile) -> dict[str, StoredTensor]:
     tensors = state if isinstance(state, dict) else {}
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise CheckpointError("The checkpoint holds no state dict.", "Give a Human3R checkpoint.")
-    strangers = [key for key, value in tensors.items() if not isinstance(value, StoredTensor)]
-    if strangers:
-        raise CheckpointError(f"The checkpoint's state dict holds {len(strangers)} entries that are no tensors.")
+    unexpected = [key for key, value in tensors.items() if not isinstance(value, StoredTensor)]
+    if unexpected:
+        raise CheckpointError(f"The checkpoint's state dict holds {len(unexpected)} entries that are not tensors.")
     if all(key.startswith(_MODULE_PREFIX) for key in tensors):
         return {key.removeprefix(_MODULE_PREFIX): value for key, value in tensors.items()}
     return dict(tensors)
@@ -73,7 +73,7 @@ def parse_constructor(text: str) -> dict[str, object]:
     ``-inf`` are values, anything else is an error.
 
     Raises:
-        CheckpointError: The text is something else.
+        CheckpointError: Another form.
     """
     if len(text) > _MAX_CONSTRUCTOR_LENGTH:
         raise CheckpointError(f"args.model has {len(text)} characters, the limit is {_MAX_CONSTRUCTOR_LENGTH}.")
@@ -124,8 +124,8 @@ def check_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], know
 
     Args:
         found: Name and shape of each tensor.
-        expected: Those that must be there.
-        known: Those that may be there; ``expected`` is among them.
+        expected: Required tensors.
+        known: Allowed tensors, including ``expected``.
 
     Raises:
         CheckpointError: A name is left over on either side, or a shape differs.
@@ -142,7 +142,7 @@ def check_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], know
 
 
 def check_aliases(file: TorchFile, stored: Mapping[str, StoredTensor], layout: ReleasedLayout) -> None:
-    """Check that keys which name one tensor twice agree.
+    """Check that aliases of one tensor agree.
 
     Raises:
         CheckpointError: They do not.

@@ -25,12 +25,12 @@ _NODES = "nodes"
 
 
 def read_foreign_pickle(path: Path) -> Any:
-    """Return a pickle as plain data: containers, scalars, texts, bytes, NumPy arrays and sparse matrices.
+    """Return a pickle as plain data: containers, scalars, strings, bytes, NumPy arrays and sparse matrices.
 
-    What the file holds beside those is an empty ``Inert`` record.
+    Everything else is an empty ``Inert`` record.
 
     Raises:
-        FormatError: No such file, too large, not a well-formed pickle of arrays, or one that ends its reader.
+        FormatError: No such file, too large, not a well-formed pickle of arrays, or it crashes the reader.
     """
     return _read(path, "arrays")
 
@@ -39,7 +39,7 @@ def read_foreign_tensors(path: Path) -> Any:
     """Return what ``torch.save`` wrote as plain data; tensors are NumPy arrays.
 
     Raises:
-        FormatError: No such file, damaged, not of the zip format, or one that ends its reader.
+        FormatError: No such file, damaged, not of the zip format, or it crashes the reader.
     """
     return _read(path, "torch_arrays")
 
@@ -52,7 +52,7 @@ def _read(path: Path, kind: Kind) -> Any:
             with np.load(target, allow_pickle=False) as archive:
                 return _decode(json.loads(bytes(archive[_NODES])), archive)
         except (OSError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile) as error:
-            raise FormatError(f"{path.name} cannot be passed on as arrays ({error}).", "Download it again.") from error
+            raise FormatError(f"{path.name} cannot be read as arrays ({error}).", "Download it again.") from error
 
 
 def write_arrays_here(kind: Kind, source: Path, target: Path) -> str:
@@ -70,7 +70,7 @@ def write_arrays_here(kind: Kind, source: Path, target: Path) -> str:
 
 
 class _Encoder:
-    """Writes every value once, items before what holds them; the last node is the whole."""
+    """Writes every value once, items before their containers; the last node is the root."""
 
     def __init__(self) -> None:
         self.nodes: list[tuple[str, Any]] = []
@@ -78,7 +78,7 @@ class _Encoder:
         self._numbers: dict[int, int] = {}
 
     def add(self, value: Any) -> int:
-        """Write a value and return its number; the reader has bounded how deep it nests."""
+        """Write a value and return its number; its depth has been bounded by the reader."""
         if id(value) not in self._numbers:
             node = self._node(value)
             self._numbers[id(value)] = len(self.nodes)

@@ -1,4 +1,4 @@
-"""Reads the object graph of a pickle without making any object of it.
+"""Reads the object graph of a pickle without creating its objects.
 
 A small interpreter of the opcodes, as ``pickletools`` names them: containers become containers, everything else becomes
 an ``Inert`` record of what the file asked for. Nothing is imported, looked up or called, so a hostile file can describe
@@ -20,7 +20,7 @@ from human3r.errors import CheckpointError
 
 @dataclass(frozen=True)
 class GlobalName:
-    """The name of a class or function that the file mentions."""
+    """The name of a class or function in the file."""
 
     module: str
     name: str
@@ -31,10 +31,10 @@ class GlobalName:
 
 @dataclass(eq=False)
 class Inert:
-    """What would have been an object: the recipe, never carried out."""
+    """An object that was not created: its constructor call and state."""
 
     recipe: object
-    """What would have been called: mostly a ``GlobalName``."""
+    """The callable, mostly a ``GlobalName``."""
     arguments: object = ()
     state: object = None
     items: list[object] = field(default_factory=list)
@@ -59,14 +59,14 @@ _MARK = object()
 _STATE_ERRORS = (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 
 Rebuild = Callable[[GlobalName, Any], object]
-"""Turns a call into plain data, given its name and arguments; returns NotImplemented for what it does not know."""
+"""Converts a call to plain data, given its name and arguments; returns NotImplemented if unknown."""
 
 
 def read_inert_pickle(payload: bytes, rebuild: Rebuild) -> object:
     """Return the object graph of a pickle as plain containers, scalars and ``Inert`` records.
 
     Args:
-        rebuild: Asked about every call; it only ever sees names and data.
+        rebuild: Called for every call in the file, with its name and plain arguments.
 
     Raises:
         CheckpointError: The payload is not a well-formed pickle, uses extension codes or out-of-band buffers, or

@@ -1,7 +1,7 @@
 """The table between our parameter names and the keys of the released checkpoints, as data.
 
-``released_layout`` expands it for a network of given shapes. Keys that the network has no use for are on a written list
-with their shapes; every other key must have a parameter, and every parameter a key.
+``released_layout`` expands it for a network of given shapes. Unused keys are listed with their shapes;
+every other key must have a parameter, and every parameter a key.
 """
 
 from __future__ import annotations
@@ -111,15 +111,15 @@ class ReleasedLayout:
     """The keys of a released checkpoint for one network."""
 
     mapped: dict[str, str]
-    """Released key to our parameter name; every parameter of ours is a value, once."""
+    """Released key to our parameter name; a bijection onto our parameters."""
     aliases: dict[str, str]
     """Released key to the released key that holds the same tensor."""
     ignored: dict[str, Shape]
-    """Released keys that the network has no use for, with their shapes."""
+    """Unused released keys with their shapes."""
 
 
 def released_key(name: str) -> str | None:
-    """Return the released key of one of our parameter names, or None where the table has none."""
+    """Return the released key of one of our parameter names; None if it is not in the table."""
     for ours, released, below in TABLE:
         pattern = re.escape(ours).replace(r"\{i\}", r"(?P<i>\d+)") + r"(?:\.(?P<rest>.+))?"
         match = re.fullmatch(pattern, name)
@@ -145,7 +145,7 @@ def released_layout(shapes: Mapping[str, Shape], num_ray_blocks: int) -> Release
         num_ray_blocks: Blocks of the checkpoint's ray-map branch.
 
     Raises:
-        KeyError: A parameter has no entry in the table: our own mistake.
+        KeyError: A parameter is missing from the table: a programming error.
     """
     mapped: dict[str, str] = {}
     for name in shapes:
@@ -164,7 +164,7 @@ def released_layout(shapes: Mapping[str, Shape], num_ray_blocks: int) -> Release
 
 
 def _ignored(shapes: Mapping[str, Shape], heads: list[str], num_ray_blocks: int) -> dict[str, Shape]:
-    """Return the keys without use: ray-map branch, padding tokens, unread buffers, the unit of a missing input."""
+    """Return the unused keys: ray-map branch, padding tokens, unread buffers, the unit of a missing input."""
     token_dim, _, patch, _ = shapes["patch_embed.proj.weight"]
     human_dim = shapes["backbone.encoder.cls_token"][-1]
     ignored: dict[str, Shape] = {

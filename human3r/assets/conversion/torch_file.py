@@ -1,4 +1,4 @@
-"""Reads what ``torch.save`` wrote, as data: tensors on demand, plain containers, and inert records for all else.
+"""Reads what ``torch.save`` wrote, as data: tensors on demand, plain containers, and inert records for everything else.
 
 Only the zip format of PyTorch 1.6 and later, little-endian. Nothing in the file is imported or called.
 """
@@ -39,7 +39,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies in the file."""
+    """Location of a tensor in the file."""
 
     storage: str
     """Name of the storage record."""
@@ -86,7 +86,7 @@ class TorchFile:
         """Read one tensor, contiguous.
 
         Raises:
-            CheckpointError: The record is missing or damaged, or the tensor reaches out of it.
+            CheckpointError: The record is missing or damaged, or the tensor exceeds it.
         """
         expected = stored.storage_size * stored.dtype.itemsize
         payload = self._read(f"{self._prefix}data/{stored.storage}", expected)
@@ -113,7 +113,7 @@ class TorchFile:
         try:
             record = self._archive.getinfo(name)
             if record.compress_type != zipfile.ZIP_STORED:
-                # torch.save never compresses; a compressed record could announce any size.
+                # torch.save never compresses; a compressed record could expand to any size.
                 raise CheckpointError(f"The record {name!r} of {self._name} is compressed.", _REMEDY)
             if record.file_size > limit:
                 raise CheckpointError(f"The record {name!r} has {record.file_size} bytes, the limit is {limit}.")
@@ -123,7 +123,7 @@ class TorchFile:
 
 
 def _rebuild(name: GlobalName, arguments: Any) -> object:
-    """Recognize tensors and ordered dictionaries; everything else stays inert."""
+    """Recognize tensors and ordered dictionaries; everything else remains inert."""
     match str(name):
         case "collections.OrderedDict" | "builtins.dict" | "__builtin__.dict":
             pairs = arguments[0] if arguments else ()

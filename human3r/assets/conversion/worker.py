@@ -1,7 +1,7 @@
 """The converter process: a request as JSON on standard input, an answer as JSON on standard output.
 
-Started by ``child``. Checkpoints pass through one tensor at a time. Only what a request needs is imported:
-a small pickle should not wait for the network's code.
+Started by ``child``. Checkpoints pass through one tensor at a time. Only the modules that a request
+needs are imported.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from human3r.child_process import restrict_process
 from human3r.errors import Human3RError
 
 _ADDRESS_SPACE_BYTES = 24 * 2**30
-"""Mostly libraries that are mapped and never touched; a CUDA build of torch maps about ten gigabytes."""
+"""Mostly libraries that are mapped but not used; a CUDA build of torch maps about ten gigabytes."""
 _FILE_BYTES = 32 * 2**30
 _CPU_SECONDS = {"checkpoint": 900, "cut3r": 900, "multi_hmr": 900}
 _CPU_SECONDS_OF_ARRAYS = 120
 
 
 def main() -> int:
-    """Convert one file; errors travel as the answer."""
+    """Convert one file; errors are returned as the answer."""
     request = json.load(sys.stdin)
     cpu_s = _CPU_SECONDS.get(request["kind"], _CPU_SECONDS_OF_ARRAYS)
     restrict_process({"AS": _ADDRESS_SPACE_BYTES, "CPU": cpu_s, "FSIZE": _FILE_BYTES})
