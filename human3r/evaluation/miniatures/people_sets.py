@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from human3r.evaluation.benchmarks.bedlam import STRIDE, TEST_SCENES
+from human3r.evaluation.benchmarks.bedlam import PART_JOINTS, STRIDE, TEST_SCENES
 from human3r.evaluation.miniatures.body_files import GENDER_BETA
 from human3r.evaluation.miniatures.staged_people import (
     SIZE,
