@@ -11,7 +11,7 @@ import numpy as np
 
 
 def corner_image(height: int, width: int, level: int = 0) -> np.ndarray:
-    """Red top-left, green top-right, blue bottom-left, grey bottom-right quarter; grey carries ``level``."""
+    """Red top-left, green top-right, blue bottom-left, gray bottom-right quarter; gray carries ``level``."""
     image = np.full((height, width, 3), level, np.uint8)
     image[: height // 2, : width // 2] = (220, 20, 20)
     image[: height // 2, width // 2 :] = (20, 220, 20)

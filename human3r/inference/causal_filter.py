@@ -162,7 +162,7 @@ def _bones(body: SmplxBody, betas: Tensor) -> Tensor:
 
 
 def _body_size(body: SmplxBody, betas: Tensor) -> Tensor:
-    """Return ``P`` lengths from head to ankle along the bones, metres."""
+    """Return ``P`` lengths from head to ankle along the bones, meters."""
     return body_size(_bones(body, betas)).clamp_min(0.1)
 
 

@@ -99,7 +99,7 @@ def test_files_with_flipped_bytes_give_frames_or_a_typed_error(healthy, tmp_path
         b"MZ" + bytes(100),
     ],
 )
-def test_files_that_only_carry_a_videos_name_are_refused_unopened(tmp_path, content):
+def test_files_that_are_only_named_like_a_video_are_refused_unopened(tmp_path, content):
     path = tmp_path / "holiday.mp4"
     path.write_bytes(content)
     assert outcome_of(path) == ("error", "UnsupportedMediaError")
@@ -185,7 +185,7 @@ def test_a_zip_whose_entry_lies_about_its_size_is_bounded_while_reading(tmp_path
     assert kind == "error"
 
 
-def test_a_nested_zip_bomb_is_no_image(tmp_path):
+def test_a_nested_zip_bomb_is_not_an_image(tmp_path):
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.txt", bytes(1_000_000))

@@ -269,7 +269,7 @@ def test_hostile_archives_are_refused_in_bounded_memory(walk, tmp_path, name):
     assert caught.value.message.endswith(".")
 
 
-def test_what_is_no_file_is_one_sentence(tmp_path):
+def test_an_invalid_file_is_one_sentence(tmp_path):
     for path in (tmp_path, tmp_path / "absent.npz"):
         with pytest.raises(FormatError, match="no file"):
             Reconstruction.load(path)
@@ -385,7 +385,7 @@ def test_random_damage_is_refused_or_exported(walk, small_body, tmp_path, monkey
     assert 0 < refused < 12
 
 
-def test_a_clip_that_lasts_a_year_makes_no_file_of_a_year(walk, small_body, tmp_path):
+def test_a_clip_of_a_year_does_not_give_a_file_of_a_year(walk, small_body, tmp_path):
     time_s = walk.time_s.copy()
     time_s[-1] = 3e7
     with pytest.raises(InputError, match="rows"):

@@ -185,7 +185,7 @@ def test_arrays_come_back_from_the_child_as_they_were(tmp_path: Path) -> None:
     assert read["tuple"] == content["tuple"]
 
 
-def test_lists_that_name_each_other_twice_do_not_grow(tmp_path: Path) -> None:
+def test_mutually_nested_lists_do_not_grow(tmp_path: Path) -> None:
     items: list[Any] = []
     for _ in range(50):
         items = [items, items]

@@ -74,7 +74,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[object, Re
         server.shutdown()
 
 
-def test_it_finds_the_clip_with_its_length(shown) -> None:
+def test_the_player_shows_the_length_of_the_clip(shown) -> None:
     page, walk = shown
     names, duration_s = page.evaluate(
         "async () => { const viewer = document.querySelector('model-viewer'); viewer.play();"
@@ -102,6 +102,6 @@ def _picture(page: object, time_s: float) -> np.ndarray:
     return np.asarray(on_white.convert("RGB").resize((360, 300)), float)
 
 
-def test_the_page_has_nothing_to_complain_about(shown) -> None:
+def test_the_page_reports_no_errors(shown) -> None:
     page, _ = shown
     assert page.problems == []

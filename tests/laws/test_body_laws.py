@@ -55,7 +55,7 @@ def test_moving_the_parameters_moves_the_skeleton(
 
 @given(parameters=people(), transform=rigid_transforms())
 @settings(max_examples=25, deadline=None)
-def test_moving_there_and_back_changes_nothing(
+def test_a_transform_and_its_inverse_leave_parameters_unchanged(
     body: SmplxBody, parameters: BodyParameters, transform: torch.Tensor
 ) -> None:
     there = transform_parameters(parameters, transform, body)
@@ -78,7 +78,7 @@ def test_shape_and_expression_add_up(
 
 @given(rotations=_tensors((2, 53, 3), _angle), head=_tensors((2, 3), _meters), betas=_tensors((2, 10), _coefficient))
 @settings(max_examples=25, deadline=None)
-def test_the_head_stands_where_it_is_put(
+def test_the_head_is_placed_at_the_given_point(
     body: SmplxBody, rotations: torch.Tensor, head: torch.Tensor, betas: torch.Tensor
 ) -> None:
     parameters = head_centered(body, roma.rotvec_to_rotmat(rotations), head, betas, 0.1 * betas)

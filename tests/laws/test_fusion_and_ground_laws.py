@@ -58,7 +58,7 @@ def test_dilation_grows_by_exactly_the_radius(seed, radius):
 
 
 @given(st.booleans(), st.booleans(), st.booleans())
-def test_orientation_size_and_handedness_agree_with_the_picture(is_transposed, flip_x, flip_y):
+def test_orientation_size_and_handedness_agree_with_the_image(is_transposed, flip_x, flip_y):
     orientation = Orientation(is_transposed, flip_x, flip_y)
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     assert orientation.apply(image).shape[:2] == orientation.size(2, 3)

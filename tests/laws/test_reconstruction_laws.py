@@ -80,7 +80,7 @@ results = st.builds(
 
 @given(results)
 @settings(max_examples=25, deadline=None)
-def test_a_saved_result_comes_back_bit_for_bit(tmp_path_factory, result):
+def test_a_saved_result_loads_bit_for_bit(tmp_path_factory, result):
     path = tmp_path_factory.mktemp("result") / "r.npz"
     result.save(path)
     loaded = Reconstruction.load(path)
@@ -96,7 +96,7 @@ def test_a_saved_result_comes_back_bit_for_bit(tmp_path_factory, result):
 
 @given(results)
 @settings(max_examples=10, deadline=None)
-def test_the_file_has_the_agreed_types_and_needs_no_pickle(tmp_path_factory, result):
+def test_the_file_has_the_specified_types_and_needs_no_pickle(tmp_path_factory, result):
     path = tmp_path_factory.mktemp("result") / "r.npz"
     result.save(path)
     with np.load(path, allow_pickle=False) as archive:
@@ -137,7 +137,7 @@ def test_damaged_files_are_format_errors_or_still_valid(tmp_path):
 
 @given(results, st.sampled_from(sorted(_PERSON_COLUMNS)))
 @settings(max_examples=20, deadline=None)
-def test_columns_of_another_length_are_refused(result, name):
+def test_columns_of_different_lengths_are_refused(result, name):
     values = {field.name: getattr(result, field.name) for field in fields(Reconstruction)}
     values[name] = np.concatenate([values[name], np.zeros((1, *values[name].shape[1:]))])
     with pytest.raises(FormatError, match="expected"):

@@ -43,7 +43,7 @@ def _near(first: Tensor, second: Tensor, tolerance: float = 1e-4) -> bool:
 
 @settings(max_examples=40, deadline=None)
 @given(rotations())
-def test_every_form_of_a_rotation_comes_back(rotation: Tensor) -> None:
+def test_every_rotation_representation_round_trips(rotation: Tensor) -> None:
     assert _near(rotation @ rotation.T, torch.eye(3))
     assert _near(rotation_from_quaternion(quaternion_from_rotation(rotation)), rotation)
     assert _near(rotation_from_axis_angle(axis_angle_from_rotation(rotation)), rotation, 1e-3)
@@ -59,7 +59,7 @@ def test_angles_stay_within_half_a_turn(rotation: Tensor) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6))
-def test_any_six_numbers_give_a_rotation_or_at_least_no_reflection(numbers: list[float]) -> None:
+def test_any_six_numbers_give_a_rotation_without_reflection(numbers: list[float]) -> None:
     rotation = rotation_from_6d(torch.tensor(numbers))
     assert torch.isfinite(rotation).all()
     x, y, z = rotation.unbind(-1)

@@ -38,14 +38,14 @@ def test_without_a_rate_every_frame_is_chosen(times_s):
 
 @given(times, rates, st.integers(1, 20))
 @settings(max_examples=100, deadline=None)
-def test_a_bound_on_frames_gives_a_prefix(times_s, fps, bound):
+def test_a_frame_limit_gives_a_prefix(times_s, fps, bound):
     everything = choose_frames(times_s, Sampling(fps=fps))
     assert choose_frames(times_s, Sampling(fps=fps, max_frames=bound)) == everything[:bound]
 
 
 @given(st.integers(2, 200), st.integers(1, 60), st.integers(1, 60))
 @settings(max_examples=150, deadline=None)
-def test_an_even_clip_is_sampled_at_the_asked_rate_within_one_frame(num_frames, clip_fps, fps):
+def test_a_constant_rate_clip_is_sampled_at_the_requested_rate_within_one_frame(num_frames, clip_fps, fps):
     times_s = [index / clip_fps for index in range(num_frames)]
     chosen = choose_frames(times_s, Sampling(fps=fps))
     expected = min(num_frames, (num_frames - 1) / clip_fps * fps + 1)

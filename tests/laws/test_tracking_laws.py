@@ -38,7 +38,7 @@ def test_identities_are_unique_and_numbers_only_grow(frames: list[list[int]], op
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(people, max_size=8))
-def test_well_separated_people_keep_their_identity_for_ever(frames: list[list[int]]) -> None:
+def test_well_separated_people_keep_their_identities(frames: list[list[int]]) -> None:
     bank, known = TrackBank.empty(), {}
     for names in frames:
         ids, bank = bank.assign(_features(names))

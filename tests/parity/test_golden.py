@@ -33,7 +33,7 @@ def rows() -> list[ParityRow]:
     return run_parity(GOLDEN / "tiny")
 
 
-def test_every_tensor_of_the_recorded_network_is_met(rows: list[ParityRow]) -> None:
+def test_every_tensor_of_the_recorded_network_is_reproduced(rows: list[ParityRow]) -> None:
     assert _failures(rows) == []
 
 
@@ -61,7 +61,7 @@ def test_fp32_mode_stays_at_the_noise_floor(rows: list[ParityRow]) -> None:
     assert worst < 5e-6
 
 
-def test_recorded_functions_are_met() -> None:
+def test_recorded_functions_are_reproduced() -> None:
     assert _failures(run_parity(GOLDEN / "functions")) == []
 
 
@@ -96,7 +96,7 @@ def test_a_file_of_an_unknown_kind_fails(tracking: Path) -> None:
     assert "unknown to the replay" in _failures(run_parity(tracking))[0]
 
 
-def test_the_parent_of_a_folder_is_as_good_as_the_folder(tracking: Path) -> None:
+def test_the_parent_of_a_folder_is_accepted(tracking: Path) -> None:
     inner = tracking / "a" / "functions"
     inner.mkdir(parents=True)
     for path in tracking.glob("fn_*"):
@@ -106,7 +106,7 @@ def test_the_parent_of_a_folder_is_as_good_as_the_folder(tracking: Path) -> None
     assert rows[0].group.startswith("a/functions/fn_tracking")
 
 
-def test_another_salt_makes_other_weights(tmp_path: Path) -> None:
+def test_another_salt_gives_other_weights(tmp_path: Path) -> None:
     for name in ("state_dict_keys.json", "weight_checksums.json"):
         shutil.copyfile(GOLDEN / "tiny" / name, tmp_path / name)
     meta = (GOLDEN / "tiny" / "meta.json").read_text()

@@ -106,7 +106,7 @@ PLAIN = [
 ]
 
 
-def test_plain_run_meets_the_printed_numbers(network: Human3R) -> None:
+def test_plain_run_matches_the_printed_numbers(network: Human3R) -> None:
     steps = _run(network, [(0, False), (1, False), (2, False)], use_ttt3r=False)
     for step, (ids, camera, point, world_point, head, rotation) in zip(steps, PLAIN, strict=True):
         prediction = step.prediction

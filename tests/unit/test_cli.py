@@ -91,7 +91,7 @@ def test_reconstruct_writes_the_wanted_files_and_prints_one_json_object(clip, tm
         (["evaluate", "nothing", "--data", "."], 2, "does not exist"),
     ],
 )
-def test_what_a_user_can_cause_is_one_sentence_and_the_right_exit_code(
+def test_user_errors_are_one_sentence_with_the_right_exit_code(
     arguments, code, pattern, clip, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -109,7 +109,7 @@ def test_what_a_user_can_cause_is_one_sentence_and_the_right_exit_code(
     assert printed.out == ""
 
 
-def test_a_second_run_into_a_folder_leaves_nothing_of_the_first(clip, tmp_path, capsys):
+def test_a_second_run_into_a_folder_removes_the_files_of_the_first(clip, tmp_path, capsys):
     arguments = ["reconstruct", str(clip), "-o", str(tmp_path), "--model", "tiny", "--max-frames", "2", "--formats"]
     assert main([*arguments, "npz,ply,tum"]) == 0
     (tmp_path / "notes.txt").write_text("mine")
@@ -136,7 +136,7 @@ def test_a_second_run_into_a_folder_leaves_nothing_of_the_first(clip, tmp_path, 
         ),
     ],
 )
-def test_trouble_with_files_is_a_sentence_before_the_first_frame(
+def test_file_errors_are_one_sentence_before_the_first_frame(
     name, fake, code, pattern, clip, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(f"human3r.commands.run_settings.{name}", Mock(side_effect=[fake]))
@@ -146,13 +146,13 @@ def test_trouble_with_files_is_a_sentence_before_the_first_frame(
     assert "internal error" not in message
 
 
-def test_a_missing_temporary_folder_is_a_sentence(clip, tmp_path, capsys, monkeypatch):
+def test_a_missing_temporary_folder_is_one_sentence(clip, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     assert main(["reconstruct", str(clip), "-o", str(tmp_path / "out"), "--model", "tiny"]) == 1
     assert "Set TMPDIR" in capsys.readouterr().err
 
 
-def test_released_weights_that_are_not_here_say_where_to_get_them(clip, tmp_path, capsys, monkeypatch):
+def test_missing_released_weights_are_reported_with_their_source(clip, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HUMAN3R_HOME", str(tmp_path))
     assert main(["reconstruct", str(clip), "--model", "human3r_896l", "-o", str(tmp_path / "o")]) == 1
     message = capsys.readouterr().err
@@ -237,7 +237,7 @@ def test_every_command_has_a_function():
         assert callable(getattr(import_module(f"human3r.commands.{module}"), function))
 
 
-def test_an_interrupt_keeps_what_there_is_and_exits_with_130(tmp_path):
+def test_an_interrupt_keeps_the_frames_so_far_and_exits_with_130(tmp_path):
     rng = np.random.default_rng(3)
     with VideoWriter(tmp_path / "long.mp4", fps=10) as writer:
         for _ in range(INTERRUPTED_CLIP_FRAMES):
@@ -262,7 +262,7 @@ def test_an_interrupt_keeps_what_there_is_and_exits_with_130(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
-def test_the_same_command_goes_on_after_a_kill(clip, tmp_path, capsys):
+def test_the_same_command_resumes_after_a_kill(clip, tmp_path, capsys):
     def command(name):
         return ["reconstruct", str(clip), "--model", "tiny", "-o", str(tmp_path / name), "--formats", "npz", "--json"]
 
@@ -302,7 +302,7 @@ def test_live_plays_a_file_and_prints_one_json_object(clip, tmp_path, capsys):
     assert "manifest.json" in report["files"]
 
 
-def test_an_interrupted_live_run_keeps_what_there_is(tmp_path):
+def test_an_interrupted_live_run_keeps_its_frames(tmp_path):
     clip = tmp_path / "long.mp4"
     with VideoWriter(clip, fps=10, quality=10) as writer:
         for index in range(600):

@@ -76,7 +76,7 @@ def test_no_tracked_file_is_larger_than_a_space_takes() -> None:
     assert not [_relative(path) for path in files if path.exists() and path.stat().st_size > MAX_FILE_BYTES]
 
 
-def test_ruff_has_nothing_to_say() -> None:
+def test_ruff_reports_nothing() -> None:
     pytest.importorskip("ruff", reason="ruff is not installed")
     result = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

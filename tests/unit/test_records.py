@@ -21,7 +21,7 @@ class Outer(TensorRecord):
     score: Tensor
 
 
-def test_records_are_put_behind_one_another_with_all_that_they_hold() -> None:
+def test_records_are_concatenated_with_nested_tensors() -> None:
     first, second = (Outer(Inner(torch.rand(count, 2)), torch.rand(count)) for count in (3, 0))
     third = Outer(Inner(torch.rand(2, 2)), torch.rand(2))
 

@@ -43,7 +43,9 @@ def test_names_and_parents_are_those_of_smplx():
 @pytest.mark.parametrize("way", [kinematics_by_doubling, kinematics_by_levels])
 @pytest.mark.parametrize("parents", [PARENTS, BODY_PARENTS, SMPL_PARENTS, (-1, 0, 1), (-1,)])
 @pytest.mark.parametrize("count", [0, 1, 70])
-def test_both_ways_pose_as_joint_by_joint(way: Callable[..., tuple], parents: tuple[int, ...], count: int):
+def test_both_algorithms_equal_joint_by_joint_kinematics(
+    way: Callable[..., tuple], parents: tuple[int, ...], count: int
+):
     rotations = turns(count, len(parents))
     rest = torch.randn(len(parents), 3, generator=torch.Generator().manual_seed(6)) * 0.3
     bones = bone_vectors(rest, parents).expand(count, -1, -1)

@@ -34,7 +34,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_nothing_is_left_after_success_and_failure(tmp_path: Path) -> None:
+def test_no_file_is_left_after_success_or_failure(tmp_path: Path) -> None:
     with temporary_file(tmp_path / "a.npz") as file, temporary_folder(tmp_path) as folder:
         (folder / "deep").mkdir()
         assert file.name.endswith("-a.npz")
@@ -62,7 +62,7 @@ def test_a_killed_process_leaves_what_the_next_one_reclaims(tmp_path: Path) -> N
     assert names(tmp_path) == ["reconstruction.npz"]
 
 
-def test_links_and_what_is_in_use_here_stay(tmp_path: Path) -> None:
+def test_links_and_files_in_use_stay(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     with temporary_folder(outside, is_hidden=True) as used:

@@ -59,7 +59,7 @@ def test_the_documented_snippet_streams_and_ends_with_summary_and_files(app, sho
     assert Reconstruction.load(by_name["reconstruction.npz"]).num_frames == NUM_FRAMES
 
 
-def test_what_a_program_can_call_is_named_and_nothing_else_is_offered(app) -> None:
+def test_the_api_offers_only_named_endpoints(app) -> None:
     gradio_client = pytest.importorskip("gradio_client")
 
     endpoints = gradio_client.Client(app.url, verbose=False).view_api(return_format="dict")["named_endpoints"]
@@ -80,7 +80,9 @@ def test_what_a_program_can_call_is_named_and_nothing_else_is_offered(app) -> No
         ({"clip": None}, "There is no clip yet"),
     ],
 )
-def test_wrong_values_are_answered_with_the_pages_own_sentences(app, short_clip: Path, values, sentence: str) -> None:
+def test_the_api_answers_wrong_values_with_the_messages_of_the_page(
+    app, short_clip: Path, values, sentence: str
+) -> None:
     gradio_client = pytest.importorskip("gradio_client")
     client = gradio_client.Client(app.url, verbose=False, download_files=False)
 

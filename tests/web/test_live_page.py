@@ -94,7 +94,7 @@ def test_the_camera_becomes_people_and_after_stop_a_result(open_with_camera, app
 
 
 @pytest.mark.slow
-def test_without_a_secure_page_the_camera_is_refused_in_words(open_with_camera, app: App) -> None:
+def test_on_an_insecure_page_the_camera_is_refused_with_a_message(open_with_camera, app: App) -> None:
     page = open_with_camera(app.url, viewport={"width": 390, "height": 640})
     page.evaluate("() => { Object.defineProperty(navigator, 'mediaDevices', {value: undefined}); }")
     page.get_by_role("button", name="Live: use your camera").click()

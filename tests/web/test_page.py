@@ -91,7 +91,7 @@ def _person_pixels(picture) -> float:
     return max(share_of_hue(picture, track) for track in range(4))
 
 
-def test_an_example_shows_people_who_move_with_the_timeline_and_the_overlay_keeps_step(page) -> None:
+def test_an_example_shows_people_who_follow_the_timeline_with_the_overlay_synchronous(page) -> None:
     page.locator("button.h3-tile").first.click()
     player = paused_player(page)
 
@@ -108,7 +108,7 @@ def test_an_example_shows_people_who_move_with_the_timeline_and_the_overlay_keep
     assert page.problems == []
 
 
-def test_the_app_listens_on_one_port_while_nobody_runs_anything(page, app) -> None:
+def test_the_idle_app_listens_on_one_port(page, app) -> None:
     eventually(
         page,
         lambda: {port for _, port in _listening(app.pid)} == {app.port},
@@ -116,7 +116,7 @@ def test_the_app_listens_on_one_port_while_nobody_runs_anything(page, app) -> No
     )
 
 
-def test_nothing_of_the_machine_can_be_fetched(app) -> None:
+def test_no_file_of_the_machine_is_served(app) -> None:
     paths = [Path(__file__), Path(__file__).resolve().parents[2] / "app.py", Path("/etc/passwd"), app.log]
 
     for path in paths:
@@ -124,7 +124,7 @@ def test_nothing_of_the_machine_can_be_fetched(app) -> None:
     assert _status_of(f"{app.url}viewer/../../../../etc/passwd") == 404
 
 
-def test_a_file_that_is_no_clip_is_one_sentence_and_the_server_goes_on(page, app, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_clip_is_one_sentence_and_the_server_continues(page, app, tmp_path: Path) -> None:
     fake = tmp_path / "notes.mp4"
     fake.write_text("This is text.\n" * 50)
 
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_clip_is_one_sentence_and_the_server_goes_on(page, app
     assert (health["status"], health["active_jobs"], health["queued_jobs"]) == ("ok", 0, 0)
 
 
-def test_a_run_behind_a_proxy_grows_live_outlives_a_reload_stops_and_frees_the_viewer(
+def test_a_run_behind_a_proxy_is_shown_live_survives_a_reload_stops_and_frees_the_viewer(
     slow_page, slow_app, proxy, long_clip: Path
 ) -> None:
     page, url = slow_page, slow_app.url
@@ -184,7 +184,7 @@ def test_a_run_behind_a_proxy_grows_live_outlives_a_reload_stops_and_frees_the_v
     assert page.problems == []
 
 
-def test_while_a_run_goes_on_its_viewer_is_our_player_and_grows(slow_page, long_clip: Path) -> None:
+def test_the_viewer_of_a_running_job_is_our_player_and_grows(slow_page, long_clip: Path) -> None:
     page = slow_page
     start_run(page, long_clip)
     player = page.locator(".h3-viewer iframe").element_handle().content_frame()
@@ -213,7 +213,7 @@ def test_a_new_run_starts_at_once_after_a_stop(slow_page, long_clip: Path) -> No
     page.locator(".h3-status", has_text="frame ").wait_for()
 
 
-def test_a_phone_clip_is_seen_upright(slow_page, tmp_path: Path) -> None:
+def test_a_phone_clip_is_shown_upright(slow_page, tmp_path: Path) -> None:
     path = tmp_path / "phone.mp4"
     with VideoWriter(path, fps=10) as writer:
         for level in range(0, 240, 24):
@@ -226,7 +226,7 @@ def test_a_phone_clip_is_seen_upright(slow_page, tmp_path: Path) -> None:
     assert picture == [48, 96]
 
 
-def test_a_second_visitor_waits_and_closing_the_tab_makes_room(open_page, slow_page, slow_app, long_clip: Path) -> None:
+def test_a_second_visitor_waits_until_the_first_closes_the_tab(open_page, slow_page, slow_app, long_clip: Path) -> None:
     url = slow_app.url
     start_run(slow_page, long_clip)
     token = viewer_token(slow_page)

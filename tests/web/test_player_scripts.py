@@ -98,7 +98,7 @@ def test_a_stage_shows_frames_that_come_after_it_was_made(live) -> None:
     assert live.evaluate(f"[stage.frame, bone('{BODY}'), visible('{BODY}')]") == [3, 9, True]
 
 
-def test_chunks_that_come_again_change_nothing_but_everything_is_told_again(live) -> None:
+def test_repeated_chunks_change_nothing_but_everything_is_announced_again(live) -> None:
     live.evaluate("stage.show(0.1); stage.setVisible('/people/person_4', false); sent.length = 0")
     for chunk in live.chunks:
         live.append(chunk)
@@ -115,14 +115,14 @@ def test_any_frame_can_be_shown_after_any_other(clip) -> None:
     assert shown == [3, 0, 1, 1, 3, 1]
 
 
-def test_between_two_frames_a_body_is_blended_and_across_a_gap_it_waits(clip) -> None:
+def test_bodies_are_interpolated_between_frames_and_held_across_gaps(clip) -> None:
     between, in_gap = clip.evaluate(f"[0.05, 0.15].map((time) => {{ stage.show(time); return bone('{BODY}'); }})")
 
     assert between == pytest.approx(0.5)
     assert in_gap == 1
 
 
-def test_the_camera_moves_between_frames_and_takes_its_picture_along(clip) -> None:
+def test_the_camera_is_interpolated_between_frames_with_its_picture(clip) -> None:
     clip.evaluate("stage.show(0.15)")
 
     assert clip.evaluate("newest('SetPositionMessage', '/camera/current').position[0]") == pytest.approx(1.5)
@@ -136,7 +136,7 @@ def test_absence_hides_the_body_in_its_frames_only(clip) -> None:
     assert seen == [True, False, True, False]
 
 
-def test_a_person_whom_the_visitor_hid_stays_hidden_at_every_time(clip) -> None:
+def test_a_person_hidden_by_the_visitor_stays_hidden_at_every_time(clip) -> None:
     clip.evaluate("stage.show(0); stage.setVisible('/people/person_4', false)")
     clip.evaluate("[0.3, 0.1, 0.2, 0].forEach((time) => stage.show(time))")
 

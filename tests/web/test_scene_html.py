@@ -42,7 +42,7 @@ def seek(page: object, fraction: float) -> np.ndarray:
     return settled(page, lambda: screenshot(page))
 
 
-def test_people_are_seen_move_with_the_timeline_and_come_back(scene_page: object) -> None:
+def test_people_are_visible_and_follow_the_timeline_in_both_directions(scene_page: object) -> None:
     start, away, end, again = (seek(scene_page, fraction) for fraction in (0.02, 0.37, 0.9, 0.02))
     assert min(share_of_hue(start, 1), share_of_hue(start, 2)) > 0.003
     assert share_of_hue(away, 1) > 0.003
@@ -52,7 +52,7 @@ def test_people_are_seen_move_with_the_timeline_and_come_back(scene_page: object
     assert left_over < moved / 10
 
 
-def test_the_page_plays_to_the_last_frame_and_rests_there(scene_page: object) -> None:
+def test_the_page_plays_to_the_last_frame_and_stops(scene_page: object) -> None:
     scene_page.evaluate("() => { window.h3r.player.loops = false; window.h3r.player.play(true); }")
     scene_page.wait_for_function("!window.h3r.player.isPlaying")
     assert scene_page.evaluate("window.h3r.player.stage.frame") == NUM_FRAMES - 1

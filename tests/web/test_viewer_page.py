@@ -44,7 +44,7 @@ def example(example_page):
     return example_page, viewer
 
 
-def test_the_first_screen_is_an_example_that_stands_still_for_who_wants_less_motion(example) -> None:
+def test_the_first_screen_is_an_example_that_pauses_with_reduced_motion(example) -> None:
     page, viewer = example
 
     assert "made earlier from every third frame" in page.locator(".h3-status").inner_text()
@@ -55,7 +55,7 @@ def test_the_first_screen_is_an_example_that_stands_still_for_who_wants_less_mot
     assert names == ["Overview", "Follow", "Through the camera", "From above"]
 
 
-def test_a_person_who_is_pointed_at_or_chosen_is_framed_in_viewer_and_video_and_measured(example) -> None:
+def test_a_hovered_or_selected_person_is_framed_in_viewer_and_video_and_measured(example) -> None:
     page, viewer = example
     viewer.evaluate("h3r.player.seek(3); h3r.player.people.choose(1)")
 
@@ -77,7 +77,7 @@ def test_a_person_who_is_pointed_at_or_chosen_is_framed_in_viewer_and_video_and_
     viewer.evaluate("h3r.player.people.hover(null)")
 
 
-def test_two_points_give_a_distance_in_metres_or_feet(example) -> None:
+def test_two_points_give_a_distance_in_meters_or_feet(example) -> None:
     _, viewer = example
     said = viewer.evaluate(
         """() => {
@@ -96,7 +96,7 @@ def test_two_points_give_a_distance_in_metres_or_feet(example) -> None:
     assert len(hit) == 3
 
 
-def test_who_is_followed_and_away_is_said_to_be_away(example) -> None:
+def test_a_followed_person_who_is_absent_is_reported_absent(example) -> None:
     _, viewer = example
     viewer.evaluate(
         """() => {
@@ -111,7 +111,7 @@ def test_who_is_followed_and_away_is_said_to_be_away(example) -> None:
     assert not viewer.locator(".h3p-notice").is_visible()
 
 
-def test_a_link_carries_moment_and_view_and_a_picture_can_be_kept(example) -> None:
+def test_a_link_contains_time_and_view_and_a_picture_can_be_saved(example) -> None:
     page, viewer = example
     viewer.evaluate("h3r.player.seek(2); h3r.client.stand([1, 2, 3], [0, 1, 0], [0, 1, 0], false)")
     stands = "Math.hypot(...h3r.client.view.position.map((value, axis) => value - [1, 2, 3][axis])) < 0.01"
@@ -129,7 +129,7 @@ def test_a_link_carries_moment_and_view_and_a_picture_can_be_kept(example) -> No
     assert download.value.suggested_filename == "human3r.png"
 
 
-def test_a_clip_that_is_dropped_on_the_page_or_the_viewer_is_taken_and_replaces_the_last(example) -> None:
+def test_a_clip_dropped_on_the_page_or_the_viewer_replaces_the_last_one(example) -> None:
     page, viewer = example
 
     page.evaluate(DROP, "first.mp4")
@@ -152,7 +152,7 @@ def test_a_hidden_person_stays_hidden_while_the_timeline_moves(example) -> None:
     assert viewer.evaluate(IS_SEEN, node) is False
 
 
-def test_the_camera_view_stands_where_the_camera_stood_and_hides_its_pictures(example) -> None:
+def test_the_camera_view_is_at_the_camera_and_hides_its_pictures(example) -> None:
     _, viewer = example
     viewer.evaluate("h3r.player.seek(0.6 * h3r.player.end_s)")
     viewer.get_by_role("button", name="Through the camera", exact=True).first.evaluate("button => button.click()")
@@ -165,7 +165,7 @@ def test_the_camera_view_stands_where_the_camera_stood_and_hides_its_pictures(ex
     viewer.wait_for_function(f"({distance})() < 0.02")
 
 
-def test_the_video_follows_the_viewer_and_leads_it(example) -> None:
+def test_video_and_viewer_follow_each_other(example) -> None:
     page, viewer = example
     fps = float(page.locator("[data-h3=overlay]").get_attribute("data-fps"))
     page.wait_for_function("document.querySelector('[data-h3=overlay]').readyState > 1")
@@ -179,7 +179,7 @@ def test_the_video_follows_the_viewer_and_leads_it(example) -> None:
     viewer.wait_for_function("h3r.player.stage.frame === 30")
 
 
-def test_keys_step_and_play(example) -> None:
+def test_keyboard_shortcuts_step_and_play(example) -> None:
     page, viewer = example
     viewer.evaluate("h3r.player.seek(0)")
     page.locator("body").press("End")
@@ -248,7 +248,7 @@ def test_without_webgl_a_sentence_takes_the_place_of_the_scene(example, open_pag
     assert blind.get_by_role("alert").inner_text().startswith("This browser cannot draw in 3D")
 
 
-def test_the_link_opens_the_result_again_and_a_dead_one_says_so(example, app) -> None:
+def test_the_link_reopens_the_result_and_an_expired_one_says_so(example, app) -> None:
     page, _ = example
     page.locator("button.h3-tile").last.click()
     page.wait_for_function("new URL(location.href).searchParams.get('example')")

@@ -73,7 +73,7 @@ def _is_up(url: str) -> bool:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_file_that_cannot_be_used_is_one_sentence_to_a_program(program, slow_app, tmp_path, name) -> None:
+def test_the_api_reports_an_unusable_file_in_one_sentence(program, slow_app, tmp_path, name) -> None:
     from gradio_client import handle_file
 
     make, sentence = BAD[name]
@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence_to_a_program(program, slow_a
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_an_odd_file_is_a_result_to_a_program(program, slow_app, tmp_path, name) -> None:
+def test_the_api_accepts_unusual_files(program, slow_app, tmp_path, name) -> None:
     from gradio_client import handle_file
 
     GOOD[name](tmp_path / name)
@@ -99,7 +99,7 @@ def test_an_odd_file_is_a_result_to_a_program(program, slow_app, tmp_path, name)
     assert _is_up(slow_app.url)
 
 
-def test_a_program_cannot_name_a_file_of_the_server(program, slow_app) -> None:
+def test_the_api_refuses_paths_of_the_server(program, slow_app) -> None:
     foreign = {"path": str(ROOT / "app.py"), "meta": {"_type": "gradio.FileData"}}
 
     with pytest.raises(Exception, match=r"(?i)not|error"):
@@ -108,7 +108,7 @@ def test_a_program_cannot_name_a_file_of_the_server(program, slow_app) -> None:
     assert _is_up(slow_app.url)
 
 
-def test_a_tour_of_the_timeline_with_overlay_in_step_both_ways_and_hidden_people(page) -> None:
+def test_seeking_keeps_viewer_and_overlay_synchronous_and_people_hidden(page) -> None:
     page.locator("button.h3-tile").first.click()
     player = paused_player(page)
     parts = (0.25, 0.5, 0.75, 0.25)
@@ -143,7 +143,7 @@ def test_a_tour_of_the_timeline_with_overlay_in_step_both_ways_and_hidden_people
     assert max(hidden) < 0.3 * shown[track]
 
 
-def test_twenty_runs_in_a_row_leave_nothing_behind() -> None:
+def test_twenty_consecutive_runs_leave_no_files() -> None:
     command = [sys.executable, "-m", "demo.tools.measure", "memory", "expiry", "--runs", "20", "--ttl", "180"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

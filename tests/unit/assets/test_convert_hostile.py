@@ -148,7 +148,7 @@ def test_a_tensor_that_leaves_its_record_is_refused(
 @pytest.mark.parametrize(
     ("offset", "shape", "stride"), [(-1, (2,), (1,)), (0, (-2,), (1,)), (0, (2,), (-1,)), (0, 2, 1)]
 )
-def test_sizes_that_are_no_sizes_are_refused(tmp_path: Path, offset: int, shape: object, stride: object) -> None:
+def test_invalid_sizes_are_refused(tmp_path: Path, offset: int, shape: object, stride: object) -> None:
     with pytest.raises(CheckpointError):
         TorchFile(_write(tmp_path / "x.pth", _tensor_table(4, offset, shape, stride), **{"0": bytes(16)}))
 

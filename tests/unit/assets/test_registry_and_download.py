@@ -48,21 +48,21 @@ def test_a_download_is_one_commit_and_its_hash_is_checked(home: Path, hub: Hub) 
     assert find_weights("human3r_672b") == path
 
 
-def test_what_is_here_is_not_fetched_again_even_without_the_hub(home: Path, hub: Hub, monkeypatch) -> None:
+def test_present_files_are_not_downloaded_again_even_offline(home: Path, hub: Hub, monkeypatch) -> None:
     path = download_weights(small("human3r_672b"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert download_weights(small("human3r_672b")) == path
     assert len(hub.ranges) == 1
 
 
-def test_a_file_that_changed_on_the_disk_is_fetched_again(home: Path, hub: Hub) -> None:
+def test_a_file_that_changed_on_the_disk_is_downloaded_again(home: Path, hub: Hub) -> None:
     path = download_weights(small("human3r_672b"))
     path.write_bytes(b"Weights")
     download_weights(small("human3r_672b"))
     assert path.read_bytes() == CONTENT
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_resumes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytes(range(256)) * 1000
     monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
     hub = Hub("faneggg/human3r", "human3r_672B.pth", content, COMMIT, cut_first_transfer_at=150_000)
@@ -98,7 +98,7 @@ def test_a_commit_whose_content_changed_is_refused(home: Path, hub: Hub) -> None
         ({"repository": "someone/else"}, None, "human3r_672b", "does not have it"),
     ],
 )
-def test_each_refusal_of_the_hub_has_its_own_words(
+def test_each_refusal_of_the_hub_has_its_message(
     home: Path, hub: Hub, change: dict[str, object], revision: str | None, name: str, words: str
 ) -> None:
     for key, value in change.items():
@@ -107,7 +107,7 @@ def test_each_refusal_of_the_hub_has_its_own_words(
         download_weights(small(name), revision)
 
 
-def test_a_branch_name_is_no_revision(home: Path, hub: Hub) -> None:
+def test_a_branch_name_is_not_a_revision(home: Path, hub: Hub) -> None:
     with pytest.raises(InputError, match="not a commit"):
         download_weights(small("human3r_672b"), "main")
     assert hub.ranges == []

@@ -60,7 +60,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         shards.read_shards(tmp_path)
 
 
-def test_what_ships_is_small() -> None:
+def test_shipped_weights_are_small() -> None:
     sizes = [path.stat().st_size for path in shards.COMPACT_FOLDER.glob("*.safetensors")]
 
     assert sizes

@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
     return write(tmp_path / "x.safetensors")
 
 
-def test_what_was_written_is_read_by_us_and_by_the_library(path: Path) -> None:
+def test_written_files_are_read_by_us_and_by_the_library(path: Path) -> None:
     for found in (read(path), load_file(path)):
         assert found.keys() == TENSORS.keys()
         assert all(torch.equal(found[name], TENSORS[name]) for name in TENSORS)

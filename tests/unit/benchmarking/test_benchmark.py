@@ -101,7 +101,7 @@ def test_a_report_says_everything_that_its_figures_depend_on():
         assert words in text
 
 
-def test_operations_of_compact_grow_with_the_picture():
+def test_operations_of_compact_grow_with_the_image():
     small, large = (count_compact_flops(torch.zeros(1, 3, 64, side)) for side in (64, 128))
 
     assert 1.5 * small < large < 2.5 * small

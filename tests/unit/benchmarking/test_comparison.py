@@ -15,7 +15,7 @@ BF16_VERTICES_MM = 1.0
 
 
 @pytest.mark.parametrize("against", ["plain", "reference"])
-def test_fp32_differs_from_the_twin_by_rounding_only(small_body, against):
+def test_fp32_differs_from_the_reference_by_rounding_only(small_body, against):
     report = compare(PRESETS["tiny"], "fp32", against, small_body)
     assert len(report.differences) == report.frames + 1
     for difference in report.differences:
@@ -56,7 +56,7 @@ def test_the_parts_of_a_frame_add_up_and_extra_heads_are_the_difference():
     assert table.parts["image encoder"] == encoder
 
 
-def test_the_page_of_operations_names_every_preset_and_the_machine():
+def test_the_table_of_operations_names_every_preset_and_the_machine():
     page = flop_page("this processor", {"fp32": 1e11})
     assert all(name in page for name in PRESETS if name != "tiny")
     assert "this processor, fp32 (measured) | 0.1 TFLOP/s" in page

@@ -87,7 +87,7 @@ def test_a_wrong_array_is_refused(tmp_path: Path, name: str, array: np.ndarray |
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"plain text", b"\x80\x04\x95pickle"])
-def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_npz_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "SMPLX_NEUTRAL.npz"
     path.write_bytes(content)
     with pytest.raises(AssetIntegrityError, match="not a readable npz file"):

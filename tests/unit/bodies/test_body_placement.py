@@ -106,7 +106,7 @@ def test_the_jaw_moves_between_body_and_eyes(rotations: torch.Tensor) -> None:
     torch.testing.assert_close(from_smplx_order(ordered), rotations)
 
 
-def test_nobody_can_be_placed(synthetic_body: SmplxBody) -> None:
+def test_zero_people_can_be_placed(synthetic_body: SmplxBody) -> None:
     nobody = to_body_parameters(
         torch.zeros(0, 53, 3, 3),
         torch.zeros(0, 3),

@@ -50,7 +50,7 @@ def test_rest_joints_are_the_joints_of_the_unposed_body(embedded_body: SmplxBody
     torch.testing.assert_close(embedded_body.joints(resting), rest, atol=1e-6, rtol=0)
 
 
-def test_nobody_is_an_empty_mesh(synthetic_body: SmplxBody, parameters: BodyParameters) -> None:
+def test_zero_people_are_an_empty_mesh(synthetic_body: SmplxBody, parameters: BodyParameters) -> None:
     mesh = synthetic_body(parameters.map(lambda tensor: tensor[:0]))
     assert mesh.vertices.shape == (0, 10475, 3)
     assert extended_joints(synthetic_body, mesh).shape == (0, 127, 3)

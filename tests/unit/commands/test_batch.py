@@ -110,7 +110,7 @@ def test_only_a_whole_result_of_the_same_clip_and_settings_is_finished(tmp_path)
     assert run_task(asdict(once))["frames"] == 3
 
 
-def test_clips_and_results_may_be_elsewhere(tmp_path):
+def test_clips_and_results_may_be_remote(tmp_path):
     store = fsspec.filesystem("memory")
     store.pipe_file("/shoot/walk.mp4", write_clip(tmp_path / "walk.mp4").read_bytes())
     (clip,) = find_clips(["memory://shoot"], Location.of("memory://results"))
@@ -124,7 +124,7 @@ def test_clips_and_results_may_be_elsewhere(tmp_path):
     assert finished_entry(remote) is None
 
 
-def test_a_worker_that_is_killed_costs_its_clip_only(tmp_path, monkeypatch):
+def test_a_killed_worker_costs_only_its_clip(tmp_path, monkeypatch):
     started: list[subprocess.Popen] = []
     popen = subprocess.Popen
 

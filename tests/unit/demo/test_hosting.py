@@ -85,7 +85,7 @@ def test_the_container_copies_what_there_is_and_nothing_that_is_ignored(recipe: 
     assert {"app.py", "demo", "human3r", "examples", "requirements.txt", "LICENSE", "NOTICE"} <= set(copied)
 
 
-def test_the_container_runs_as_nobody_special_and_watches_itself(recipe: list[list[str]]) -> None:
+def test_the_container_runs_unprivileged_with_a_health_check(recipe: list[list[str]]) -> None:
     text = "\n".join(" ".join(words) for words in recipe)
     users = [words[1] for words in recipe if words[0] == "USER"]
 

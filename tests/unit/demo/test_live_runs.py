@@ -116,7 +116,7 @@ def test_a_stopped_live_run_is_an_ordinary_result_with_its_recording(make_runs, 
     assert folder.file("scene.glb") is not None
 
 
-def test_a_lost_socket_is_taken_up_again(make_runs, client_of, frames):
+def test_a_lost_socket_is_resumed(make_runs, client_of, frames):
     client = client_of(make_runs())
     with client.websocket_connect("/live") as socket:
         token = wait_for(socket, "hello")["token"]
@@ -209,7 +209,7 @@ def test_a_live_run_waits_its_turn(make_runs, client_of):
                 pass
 
 
-def test_an_unknown_run_is_a_sentence(make_runs, client_of):
+def test_an_unknown_run_is_one_sentence(make_runs, client_of):
     with client_of(make_runs()).websocket_connect("/live/" + 22 * "a") as socket:
         assert wait_for(socket, "problem")["text"] == "This recording does not exist any more."
 
@@ -217,7 +217,7 @@ def test_an_unknown_run_is_a_sentence(make_runs, client_of):
 @pytest.mark.parametrize(
     "message", [b"", b"12345678", struct.pack("<d", float("nan")) + b"x", bytes(MAX_PICTURE_BYTES + 1)]
 )
-def test_a_message_that_is_no_picture_is_refused(message):
+def test_a_message_that_is_not_an_image_is_refused(message):
     with pytest.raises(InputError):
         read_picture(message)
 

@@ -28,7 +28,7 @@ def visited(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("model", NOT_OFFERED, ids=repr)
-def test_another_model_is_a_sentence_that_names_the_offered_ones(model: object) -> None:
+def test_another_model_is_one_sentence_that_lists_the_offered_ones(model: object) -> None:
     with pytest.raises(InputError, match="does not offer") as refusal:
         read_request(Settings(), ("compact", "other"), None, 0, 0, 0, None, model, False, 0, 0)
     assert refusal.value.remedy == "Choose compact or other."

@@ -92,7 +92,7 @@ def test_a_file_comes_with_its_type_and_without_traces(client: TestClient, store
     assert answer.headers["content-disposition"].startswith("attachment")
 
 
-def test_a_file_is_made_when_somebody_asks_for_it(client: TestClient, store: ResultStore) -> None:
+def test_a_file_is_created_on_request(client: TestClient, store: ResultStore) -> None:
     folder = store.open("someone")
 
     answer = client.get(f"/viewer/{folder.token}/scene.glb?download=1")

@@ -96,7 +96,7 @@ def test_a_clip_that_breaks_while_it_is_read_leaves_no_live_viewer(
     assert len(store) == 0
 
 
-def test_our_own_mistake_is_an_id_that_the_log_knows(
+def test_an_internal_error_has_an_id_that_is_in_the_log(
     runs: Runs, engine: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failure = RuntimeError("a secret path")
@@ -109,13 +109,13 @@ def test_our_own_mistake_is_an_id_that_the_log_knows(
     assert identity in caplog.text
 
 
-def test_no_clip_is_a_sentence(runs: Runs) -> None:
+def test_a_missing_clip_is_one_sentence(runs: Runs) -> None:
     assert [update.problem for update in runs.start(replace(REQUEST, clip=None), Visitor("someone"))] == [
         messages.NO_CLIP
     ]
 
 
-def test_a_second_visitor_waits_and_is_told(runs: Runs, engine: FakeEngine) -> None:
+def test_a_second_visitor_waits_and_is_informed(runs: Runs, engine: FakeEngine) -> None:
     engine.gate = threading.Event()
     first = runs.start(REQUEST, Visitor("first"))
     next(first)

@@ -70,7 +70,7 @@ def test_a_run_folder_outlives_its_time_while_a_run_writes_to_it_and_its_time_be
     assert store.get(folder.token) is None
 
 
-def test_a_clip_is_kept_with_its_result_and_nobody_can_ask_for_it(store: ResultStore, tmp_path: Path) -> None:
+def test_a_clip_is_kept_with_its_result_and_not_served(store: ResultStore, tmp_path: Path) -> None:
     upload = tmp_path / "holiday.mp4"
     upload.write_bytes(b"film")
     folder = store.open("someone")
@@ -117,7 +117,7 @@ def test_the_oldest_result_makes_room_for_the_newest(store: ResultStore, clock) 
     assert store.get(folders[3].token) is folders[3]
 
 
-def test_leaving_the_store_leaves_no_file() -> None:
+def test_closing_the_store_leaves_no_file() -> None:
     with ResultStore(60, 8) as store:
         folder = store.open("someone").path
         (folder / "scene.glb").write_bytes(b"x")
@@ -125,7 +125,7 @@ def test_leaving_the_store_leaves_no_file() -> None:
     assert not folder.parent.exists()
 
 
-def test_the_empty_files_that_uploads_leave_go_after_their_time_and_nothing_else(tmp_path: Path) -> None:
+def test_only_empty_files_of_uploads_expire(tmp_path: Path) -> None:
     (tmp_path / "tmpabc").touch()
     (tmp_path / "tmpfull").write_bytes(b"x")
     (tmp_path / "other").touch()

@@ -117,7 +117,7 @@ def test_a_second_run_uses_finished_sequences_and_computes_the_rest(tmp_path, mo
     assert computed == ["temple_3", "alley_2"]
 
 
-def test_results_of_another_protocol_are_not_used_again(tmp_path, monkeypatch) -> None:
+def test_results_of_another_protocol_are_not_reused(tmp_path, monkeypatch) -> None:
     miniatures.write_kitti(tmp_path / "set")
     assert run("kitti", tmp_path / "set", tmp_path / "out") == 0
     computed = []
@@ -127,7 +127,7 @@ def test_results_of_another_protocol_are_not_used_again(tmp_path, monkeypatch) -
     assert computed == [3]
 
 
-def test_a_damaged_file_names_itself_and_keeps_finished_sequences(tmp_path, capsys) -> None:
+def test_a_damaged_file_is_named_and_finished_sequences_are_kept(tmp_path, capsys) -> None:
     miniatures.write_sintel(tmp_path / "set")
     (tmp_path / "set/training/depth/temple_3/frame_0002.dpt").write_bytes(b"PIEH")
     assert run("sintel-depth", tmp_path / "set", tmp_path / "out") == 2
@@ -142,12 +142,12 @@ def test_a_damaged_file_names_itself_and_keeps_finished_sequences(tmp_path, caps
         ("bonn", "holds no sequence of bonn. Expected rgbd_bonn_"),
     ],
 )
-def test_what_is_not_there_is_said_in_one_sentence(name, pattern, tmp_path, capsys) -> None:
+def test_missing_data_is_one_sentence(name, pattern, tmp_path, capsys) -> None:
     assert run(name, tmp_path, tmp_path / "out") == 2
     assert pattern in capsys.readouterr().err
 
 
-def test_averages_use_the_weights_and_leave_out_what_is_no_number() -> None:
+def test_averages_use_the_weights_and_skip_nan() -> None:
     def scores(weight: float, first: float, second: float) -> SequenceScores:
         return SequenceScores("s", 1, 0, 0.0, (ScoreGroup("g", weight, {"a": first, "b": second}),))
 

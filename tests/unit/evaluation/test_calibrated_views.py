@@ -95,7 +95,7 @@ def test_a_calibration_is_read_in_our_conventions(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("text", ["no XML", "<calibration><camera/></calibration>"])
-def test_what_is_no_calibration_is_refused(tmp_path, text) -> None:
+def test_an_invalid_calibration_is_refused(tmp_path, text) -> None:
     path = tmp_path / "notes.txt"
     path.write_text(text)
 

@@ -96,7 +96,7 @@ def _prior(result: Reconstruction) -> PriorKeypoints:
     return PriorKeypoints(result.person_frame, keypoints, np.ones((len(keypoints), 17)))
 
 
-def test_steady_people_on_one_floor_have_no_faults() -> None:
+def test_consistent_people_on_one_floor_have_no_errors() -> None:
     figures = measure(_result([_path(12, (-1, 0, 4), (0.05, 0, 0)), _path(12, (1, 0, 6), (0, 0, 0.05))]))
 
     assert (figures.frames, figures.identities, figures.restarts, figures.jumps) == (12, 2, 0, 0)
@@ -117,14 +117,14 @@ def test_acceleration_is_in_meters_per_second_squared() -> None:
     assert figures.acceleration_pelvis_aligned == pytest.approx(0, abs=1e-3)
 
 
-def test_somebody_who_floats_is_off_the_floor() -> None:
+def test_a_floating_person_is_off_the_floor() -> None:
     figures = measure(_result([_path(10, (-1, 0, 4), (0, 0, 0)), _path(10, (1, 0.2, 6), (0, 0, 0))]))
 
     assert figures.off_floor_percent == pytest.approx(50)
     assert figures.floor_spread_m == pytest.approx(0.1, abs=1e-3)
 
 
-def test_an_identity_that_takes_over_in_the_middle_of_the_picture_is_a_restart() -> None:
+def test_an_identity_that_continues_another_inside_the_image_is_a_restart() -> None:
     path = _path(20, (0, 0, 5), (0, 0, 0))
 
     figures = measure(_result([path, path], [list(range(9)), list(range(12, 20))]))
@@ -132,14 +132,14 @@ def test_an_identity_that_takes_over_in_the_middle_of_the_picture_is_a_restart()
     assert figures.restarts == 1
 
 
-def test_an_identity_that_leaps_across_the_picture_has_jumped() -> None:
+def test_an_identity_that_moves_across_the_image_has_jumped() -> None:
     path = _path(10, (-1, 0, 5), (0, 0, 0))
     path[5:, 0] = 1.5
 
     assert measure(_result([path])).jumps == 1
 
 
-def test_nobody_is_no_special_case() -> None:
+def test_zero_people_are_handled() -> None:
     figures = measure(_without_people())
 
     assert figures.identities == 0

@@ -142,14 +142,14 @@ def test_arguments_are_not_changed() -> None:
 
 
 @pytest.mark.parametrize("name", TWO_ARRAYS)
-def test_nothing_to_measure_is_no_number_and_unequal_shapes_are_said(name: str) -> None:
+def test_nothing_to_measure_is_nan_and_unequal_shapes_are_errors(name: str) -> None:
     function, (predicted, truth) = getattr(metrics, name), TWO_ARRAYS[name]
     assert math.isnan(function(predicted[:0], truth[:0]))
     with pytest.raises(ValueError, match="shape"):
         function(predicted[:3], truth[:4])
 
 
-def test_degenerate_motion_is_no_number_or_zero() -> None:
+def test_degenerate_motion_is_nan_or_zero() -> None:
     still = np.tile(JOINTS[:1], (5, 1, 1))
     assert math.isnan(metrics.rte(JOINTS[:5, 0], still[:, 0]))
     assert math.isnan(metrics.jitter(JOINTS[:3]))
@@ -216,7 +216,7 @@ def test_scale_and_shift_reach_the_least_absolute_error(offset: float) -> None:
     assert found == pytest.approx(least_absolute((DEPTH + offset)[valid], TRUTH[valid]), rel=1e-6)
 
 
-def test_a_constant_prediction_is_scored_and_no_truth_is_no_number() -> None:
+def test_a_constant_prediction_is_scored_and_no_truth_is_nan() -> None:
     flat = metrics.depth_metrics(np.full_like(DEPTH, 2.0), TRUTH, "scale_shift")
     assert flat.scale * 2 + flat.shift == pytest.approx(np.median(TRUTH[TRUTH > 0]))
     empty = metrics.depth_metrics(DEPTH, np.zeros_like(DEPTH), "scale")

@@ -84,7 +84,7 @@ def test_depth_errors_equal_the_check_values(depths: tuple[np.ndarray, np.ndarra
     assert errors.num_pixels == 2636
 
 
-def test_exact_scale_and_shift_is_the_linear_programme_s(depths: tuple[np.ndarray, np.ndarray]) -> None:
+def test_exact_scale_and_shift_equals_the_linear_programs(depths: tuple[np.ndarray, np.ndarray]) -> None:
     errors = metrics.depth_metrics(*depths, alignment="scale_shift")
     assert (errors.scale, errors.shift) == pytest.approx((1.1803184, -0.0034266), abs=1e-6)
     assert errors.abs_rel == pytest.approx(0.066111, abs=1e-6)

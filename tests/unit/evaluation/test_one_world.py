@@ -64,7 +64,7 @@ def test_no_scene_below_is_a_miss_of_the_strict_figure_only(standing: Reconstruc
     assert np.isnan(figures.on_scene_percent)
 
 
-def test_furniture_under_a_foot_is_no_floor() -> None:
+def test_furniture_under_a_foot_is_not_floor() -> None:
     rng = np.random.default_rng(0)
     points = rng.uniform((-1, 0, -1), (1, 1.5, 1), (4000, 3))
     assert not surface_below(points, np.zeros((1, 3))).is_floor[0]

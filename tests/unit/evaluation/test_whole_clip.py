@@ -66,7 +66,7 @@ def _truth(paths: list[np.ndarray]) -> list[PosedPeople]:
     ]
 
 
-def test_identities_that_change_hands_are_counted_once_per_person_and_change() -> None:
+def test_identity_switches_are_counted_once_per_person_and_change() -> None:
     paths = [_path(-1.0, 0.0), _path(1.0, 0.0)]
     exchanged = [[5] * 4 + [7] * 4, [7] * 4 + [5] * 4]
     kept = [[5] * _FRAMES, [7] * _FRAMES]
@@ -88,7 +88,7 @@ def test_a_clip_without_three_frames_in_a_row_has_no_acceleration() -> None:
     assert np.isnan(values["acceleration"])
 
 
-def test_a_stream_is_finished_as_a_file_is_before_it_is_scored(walk) -> None:
+def test_a_stream_is_finished_like_a_file_before_scoring(walk) -> None:
     scorer = WholeClipScorer(Protocol(name="people", title="People", loader="resize"), load_body(None))
     for frame in range(4):
         rows = np.flatnonzero(walk.person_frame == frame)

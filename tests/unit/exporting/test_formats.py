@@ -176,7 +176,7 @@ def test_a_new_run_removes_what_the_manifest_names_inside_the_folder_and_nothing
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", '{"schema": "other/1", "files": [{"name": "a.txt"}]}', '{"files": [1]}']
 )
-def test_a_manifest_of_something_else_names_nothing(tmp_path: Path, text: str) -> None:
+def test_a_foreign_manifest_lists_nothing(tmp_path: Path, text: str) -> None:
     for name, content in (("manifest.json", text), ("a.txt", "x")):
         (tmp_path / name).write_text(content)
     remove_listed(tmp_path, keep=tmp_path / "clip.mp4")
@@ -236,7 +236,9 @@ def test_a_format_whose_package_is_missing_says_so_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, walk: Reconstruction, small_body: SmplxBody) -> None:
+def test_a_folder_that_cannot_be_created_is_refused(
+    tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
+) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(InputError, match="taken"):
         export(walk, tmp_path / "taken" / "a.glb", body=small_body)

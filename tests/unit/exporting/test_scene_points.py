@@ -38,5 +38,5 @@ def test_bands_hold_every_point_once_and_rise_in_confidence(two_walls: Reconstru
     assert [sum(len(group.points) for group in band) for band in bands] == [160] * 5
 
 
-def test_no_points_are_no_bands(nobody: Reconstruction) -> None:
+def test_without_points_there_are_no_bands(nobody: Reconstruction) -> None:
     assert points_by_confidence(nobody, 5) == []

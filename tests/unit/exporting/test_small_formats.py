@@ -23,7 +23,7 @@ from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import JOINT_NAMES
 
 
-def test_ply_holds_points_and_colours(tmp_path: Path, walk: Reconstruction) -> None:
+def test_ply_holds_points_and_colors(tmp_path: Path, walk: Reconstruction) -> None:
     write_ply(walk, tmp_path / "points.ply")
     cloud = trimesh.load(tmp_path / "points.ply")
     np.testing.assert_allclose(cloud.vertices, walk.points_world, atol=1e-6)
@@ -99,7 +99,7 @@ def test_amass_file_poses_the_same_joints_in_a_z_up_world(
     np.testing.assert_allclose(joints, z_up, atol=1e-4)
 
 
-def test_amass_marks_the_frames_in_which_nobody_was_seen(amass: dict[str, np.ndarray]) -> None:
+def test_amass_marks_the_frames_without_an_observation(amass: dict[str, np.ndarray]) -> None:
     assert amass["observed"].tolist() == [True] * 3 + [False] * 3 + [True] * 6
     np.testing.assert_array_equal(amass["poses"][3], amass["poses"][2])
 

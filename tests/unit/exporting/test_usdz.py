@@ -51,7 +51,7 @@ def test_vertices_are_where_the_arrays_put_them(stage: Usd.Stage, walk: Reconstr
             assert np.linalg.norm(found - wanted, axis=1).max() < 1e-3
 
 
-def test_people_are_hidden_where_nobody_saw_them(stage: Usd.Stage, walk: Reconstruction) -> None:
+def test_people_are_hidden_in_frames_without_an_observation(stage: Usd.Stage, walk: Reconstruction) -> None:
     person = UsdGeom.Imageable(stage.GetPrimAtPath("/human3r/world/person_2"))
     seen = set(walk.tracks[1].frames.tolist())
     for frame, time_s in enumerate(walk.time_s):

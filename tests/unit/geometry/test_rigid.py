@@ -58,7 +58,7 @@ def test_points_follow_one_transform_or_one_each(transforms: torch.Tensor) -> No
     assert torch.allclose(each[1, 2, 3], (transforms[1] @ homogeneous)[:3], atol=1e-6)
 
 
-def test_nothing_is_converted_to_nothing() -> None:
+def test_empty_tensors_are_converted() -> None:
     assert axis_angle_from_rotation(torch.zeros(0, 53, 3, 3)).shape == (0, 53, 3)
     assert rotation_from_axis_angle(torch.zeros(0, 53, 3)).shape == (0, 53, 3, 3)
     assert rotation_from_6d(torch.zeros(0, 53, 6)).shape == (0, 53, 3, 3)

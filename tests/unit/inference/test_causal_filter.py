@@ -112,7 +112,7 @@ def test_betas_become_the_mean_of_the_track_and_the_image_stays(body: SmplxBody)
     assert float(difference.abs().max()) < 0.01
 
 
-def test_one_slip_of_the_detector_does_not_throw_an_arm_about(body: SmplxBody) -> None:
+def test_one_detector_error_does_not_move_an_arm(body: SmplxBody) -> None:
     turns = [0.0] * 20 + [2.0] + [0.0] * 5
 
     smoothed = _run([_person(4, 3.0, turn) for turn in turns], body, 1 / 30)

@@ -87,7 +87,7 @@ def test_large_hands_are_examined_ten_times_a_second_and_found_gradually(body, d
     assert poses[..., 2].diff(dim=0).abs().max() < 0.25
 
 
-def test_a_hand_that_flickers_about_the_threshold_stays_found(body, detector) -> None:
+def test_a_hand_near_the_threshold_stays_found(body, detector) -> None:
     tracker = HandTracker(detector, body, HandOptions())
     _, states = follow(tracker, frames(1.0))
     detector.presence = 0.5
@@ -115,7 +115,7 @@ def test_thirty_hands_are_examined_per_second_in_turns(body, detector) -> None:
     assert detector.examined == 16
 
 
-def test_people_who_return_late_start_anew_and_nobody_is_no_special_case(body, detector) -> None:
+def test_people_who_return_late_start_anew_and_zero_people_are_handled(body, detector) -> None:
     tracker = HandTracker(detector, body, HandOptions(length_px=(1e3, 1e3)))
     _, states = follow(HandTracker(detector, body, HandOptions()), frames(1.0))
     nothing, kept = follow(tracker, [1.5], count=0, states=states)

@@ -87,7 +87,7 @@ def test_stopping_ends_a_source_that_never_ends(model, frames):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("human3r-live")]
 
 
-def test_trouble_of_the_source_reaches_the_consumer(model, frames):
+def test_errors_of_the_source_reach_the_consumer(model, frames):
     def broken():
         yield frames[0]
         raise InputError("The camera is gone.")
@@ -96,7 +96,7 @@ def test_trouble_of_the_source_reaches_the_consumer(model, frames):
         list(stream)
 
 
-def test_trouble_of_the_model_reaches_the_consumer(model, frames):
+def test_errors_of_the_model_reach_the_consumer(model, frames):
     with LiveStream(model, [frames[0][..., :2]]) as stream, pytest.raises(InputError, match="uint8 RGB"):
         list(stream)
 
@@ -118,7 +118,7 @@ def test_a_report_without_frames_has_no_latency():
     assert report.fps == 0
 
 
-def test_a_late_stream_leaves_out_one_thing_after_the_other_and_takes_them_back():
+def test_a_late_stream_skips_work_step_by_step_and_resumes_it():
     budget, now_s = Budget(BudgetOptions(frame_s=0.1)), 0.0
     left_out = []
     for _ in range(40):

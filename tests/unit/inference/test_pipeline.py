@@ -43,7 +43,7 @@ def test_projected_joints_agree_with_camera_and_world(tiny, clip):
     assert np.allclose(result.joints_image_px[row][is_ahead], expected[is_ahead], rtol=1e-3, atol=0.1)
 
 
-def test_stopping_keeps_what_there_is(tiny, clip):
+def test_stopping_keeps_the_frames_so_far(tiny, clip):
     seen = []
     result = reconstruct(clip, tiny, on_frame=seen.append, control=RunControl(lambda: len(seen) == 4))
     assert result.num_frames == 4
@@ -55,7 +55,7 @@ def test_stopping_before_the_first_frame_is_a_cancellation(tiny, clip):
         reconstruct(clip, tiny, control=RunControl(lambda: True))
 
 
-def test_using_a_part_of_the_clip_is_said(tiny, clip):
+def test_using_a_part_of_the_clip_is_reported(tiny, clip):
     result = reconstruct(clip, tiny, fps=2.5, max_frames=2)
     assert result.frame_index.tolist() == [0, 4]
     assert "Used 2 of 9 frames." in result.meta["warnings"]
@@ -72,7 +72,7 @@ def test_one_frame_is_a_valid_clip(tiny, clip):
     assert result.fps == pytest.approx(10)
 
 
-def test_nobody_in_the_clip_is_a_valid_result_with_a_remark(tiny, clip, monkeypatch):
+def test_a_clip_without_people_is_a_valid_result_with_a_note(tiny, clip, monkeypatch):
     healthy = tiny.network.step
     per_person = ("score", "head_uv_px", "joint_rotations", "betas", "expression", "head_camera", "track_features")
 

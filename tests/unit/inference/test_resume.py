@@ -71,7 +71,7 @@ def run_until(clip, model, folder, last_frame, **options):
 
 
 @pytest.mark.parametrize("last_frame", [0, 2, 3, 7])
-def test_a_run_is_taken_up_at_its_last_snapshot(tiny, clip, tmp_path, last_frame):
+def test_a_run_resumes_at_its_last_snapshot(tiny, clip, tmp_path, last_frame):
     options = {"snapshot_every": 3, "reset_interval": 4, "use_ttt3r": True, "save_depth": True}
     expected = reconstruct(clip, tiny, reset_interval=4, use_ttt3r=True, save_depth=True)
     run_until(clip, tiny, tmp_path / "run", last_frame, **options)
@@ -86,7 +86,7 @@ def test_a_run_is_taken_up_at_its_last_snapshot(tiny, clip, tmp_path, last_frame
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(tiny, clip, tmp_path):
+def test_a_stopped_run_resumes(tiny, clip, tmp_path):
     first, second = [], []
     options = ReconstructOptions(keep_in=tmp_path / "run", snapshot_every=2)
     control = RunControl(lambda: len(first) == 5)
@@ -99,7 +99,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tiny, clip, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
-def test_a_killed_process_is_taken_up_by_another(clip, tmp_path):
+def test_a_killed_run_resumes_in_another_process(clip, tmp_path):
     folder = tmp_path / "run"
     root = Path(__file__).resolve().parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root)}
@@ -117,7 +117,7 @@ def test_a_killed_process_is_taken_up_by_another(clip, tmp_path):
     assert_equal(found, reconstruct(clip, model, save_depth=True))
 
 
-def test_half_a_row_after_a_crash_is_dropped(tiny, clip, tmp_path):
+def test_a_partial_row_after_a_crash_is_dropped(tiny, clip, tmp_path):
     run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
     for path in (tmp_path / "run").glob("*.rows"):
         with path.open("ab") as stream:
@@ -125,20 +125,20 @@ def test_half_a_row_after_a_crash_is_dropped(tiny, clip, tmp_path):
     assert_equal(reconstruct(clip, tiny, keep_in=tmp_path / "run", snapshot_every=3), reconstruct(clip, tiny))
 
 
-def test_a_run_with_other_options_begins_anew(tiny, clip, tmp_path):
+def test_a_run_with_other_options_starts_over(tiny, clip, tmp_path):
     run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
     seen = []
     reconstruct(clip, tiny, on_frame=seen.append, keep_in=tmp_path / "run", use_ttt3r=True)
     assert seen[0].frame_index == 0
 
 
-def test_files_of_others_stay_in_the_folder(tiny, clip, tmp_path):
+def test_foreign_files_stay_in_the_folder(tiny, clip, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     reconstruct(clip, tiny, keep_in=tmp_path, max_frames=4, snapshot_every=2)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_damaged_snapshot_is_told(tiny, clip, tmp_path):
+def test_a_damaged_snapshot_is_reported(tiny, clip, tmp_path):
     run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
     path = tmp_path / "run" / "snapshot.safetensors"
     path.write_bytes(path.read_bytes()[:200])
@@ -147,7 +147,7 @@ def test_a_damaged_snapshot_is_told(tiny, clip, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["tiny", "compact"])
-def test_a_written_session_goes_on_bit_for_bit(tiny, frames, tmp_path, name):
+def test_a_saved_session_continues_bit_for_bit(tiny, frames, tmp_path, name):
     model = tiny if name == "tiny" else load_model("compact", device="cpu")
     session = Session(model)
     for index in range(3):

@@ -46,7 +46,7 @@ def test_the_first_camera_is_the_identity(tiny, frames):
     assert torch.equal(prediction.camera.T_world_camera, torch.eye(4))
 
 
-def test_a_restored_session_goes_on_bit_for_bit(tiny, frames):
+def test_a_restored_session_continues_bit_for_bit(tiny, frames):
     session = Session(tiny, reset_interval=3, use_ttt3r=True)
     run(session, frames[:4])
     snapshot = session.snapshot()
@@ -93,7 +93,7 @@ def test_segments_are_chained_as_the_specification_says(tiny, frames):
     assert torch.allclose(cameras.double(), expected, atol=1e-5)
 
 
-def test_identities_go_on_over_a_reset(tiny, frames):
+def test_identities_continue_over_a_reset(tiny, frames):
     session = Session(tiny, reset_interval=2)
     predictions = [session.step(frames[0]) for _ in range(4)]
     assert len({tuple(prediction.people.track_id.tolist()) for prediction in predictions[-2:]}) >= 1
@@ -199,7 +199,7 @@ def test_frames_of_another_size_are_refused(tiny, frames):
 
 
 @pytest.mark.parametrize("frame", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)])
-def test_arrays_that_are_no_frames_are_refused(tiny, frame):
+def test_invalid_frames_are_refused(tiny, frame):
     with pytest.raises(InputError, match="height x width x 3 uint8"):
         Session(tiny).step(frame)
 

@@ -41,7 +41,7 @@ def test_a_flat_run_passes_and_a_rising_one_does_not(soak):
     assert not soak.judge(samples(0.1, descriptors=(9, 12)))["is_ok"]
 
 
-def test_a_run_that_was_taken_up_is_judged_by_its_longest_process(soak):
+def test_a_resumed_run_is_judged_by_its_longest_process(soak):
     assert soak.judge([*samples(6.0, process=1, count=5), *samples(0.0, process=2)])["is_ok"]
 
 

@@ -22,7 +22,7 @@ def people(walk: Reconstruction) -> PersonTable:
     return table
 
 
-def test_who_is_seen_briefly_under_the_floor_is_dropped(walk: Reconstruction, people: PersonTable) -> None:
+def test_people_seen_briefly_below_the_floor_are_dropped(walk: Reconstruction, people: PersonTable) -> None:
     buried = int(people.person_track[0])
     up = walk.T_gravity_world[1, :3]
     people.joints_world[people.person_track == buried] -= 3 * up
@@ -33,6 +33,6 @@ def test_who_is_seen_briefly_under_the_floor_is_dropped(walk: Reconstruction, pe
     assert len(without_buried(people, np.arange(5) * 1.0, walk.T_gravity_world)) == len(people)
 
 
-def test_nobody_is_no_special_case(walk: Reconstruction, people: PersonTable) -> None:
+def test_zero_people_are_handled(walk: Reconstruction, people: PersonTable) -> None:
     nobody = people.select(np.zeros(0, dtype=np.int64))
     assert len(without_buried(nobody, np.arange(5) * 0.1, walk.T_gravity_world)) == 0

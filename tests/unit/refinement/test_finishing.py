@@ -56,7 +56,7 @@ def test_scale_and_bend_move_scene_camera_depth_and_people_along_their_rays(walk
     assert middle / before.depth[:, before.depth.shape[1] // 2] == pytest.approx(np.exp(-0.1), rel=0.01)
 
 
-def test_meta_says_what_is_known_and_how_surely(walk, body) -> None:
+def test_meta_has_estimates_with_uncertainties(walk, body) -> None:
     result = _finished(walk, body, replace(_OPTIONS, one_world=()))
     for name in ("lens", "scale", "floor"):
         assert result.meta[name]["standard_deviation"] > 0
@@ -72,7 +72,7 @@ def test_meta_says_what_is_known_and_how_surely(walk, body) -> None:
     ("fps", "frames", "is_kept"),
     [(30, (3,), False), (30, (3, 4), False), (30, (3, 4, 5), True), (10, (3, 4), True), (10, (3,), False)],
 )
-def test_who_is_seen_in_too_few_frames_at_once_is_a_false_alarm(walk, fps, frames, is_kept) -> None:
+def test_people_seen_in_too_few_consecutive_frames_are_false_detections(walk, fps, frames, is_kept) -> None:
     other = int(walk.person_track.max()) + 1
     store = ResultStore()
     for frame in range(8):
@@ -152,7 +152,7 @@ def _finished_frames(walk: Reconstruction, body: SmplxBody, options: FinishOptio
     return result
 
 
-def test_a_still_card_before_the_clip_leaves_no_points(walk, body) -> None:
+def test_a_title_card_before_the_clip_leaves_no_points(walk, body) -> None:
     store = ResultStore()
     for frame in range(6):
         prediction = prediction_of(walk, 0)

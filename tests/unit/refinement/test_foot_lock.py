@@ -144,7 +144,7 @@ def test_without_contact_nothing_moves_far(shaking: Shot, body: SmplxBody) -> No
     assert np.abs(left.people.transl - shaking.people.transl).max() < 0.1
 
 
-def test_nobody_is_no_special_case(shaking: Shot, body: SmplxBody) -> None:
+def test_zero_people_are_handled(shaking: Shot, body: SmplxBody) -> None:
     empty = replace(shaking, people=shaking.people.select(np.zeros(0, np.int64)))
     assert foot_contact(empty, _T_GRAVITY_WORLD).shape == (0, 2)
     assert len(with_locked_feet(empty, _T_GRAVITY_WORLD, np.zeros((0, 2)), body)[0].people) == 0

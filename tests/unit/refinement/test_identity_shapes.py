@@ -74,7 +74,7 @@ def test_the_same_shape_changes_nothing(body: SmplxBody, people: PersonTable) ->
     np.testing.assert_allclose(changed.joints_world, people.joints_world, atol=1e-4)
 
 
-def test_no_rows_is_no_special_case(body: SmplxBody, people: PersonTable) -> None:
+def test_zero_rows_are_handled(body: SmplxBody, people: PersonTable) -> None:
     empty = people.select(np.zeros(0, np.int64))
 
     assert len(with_shapes(empty, body, _CAMERA[:0], empty.betas).transl) == 0

@@ -84,7 +84,7 @@ def _bends_seen(table: PersonTable) -> np.ndarray:
     return Rotation.from_matrix(table.unfiltered_rotations[:, _ELBOW]).as_rotvec()[:, 1]
 
 
-def test_one_wild_frame_does_not_bend_its_neighbours(body: SmplxBody) -> None:
+def test_an_outlier_does_not_affect_its_neighbors(body: SmplxBody) -> None:
     bend = np.full(30, 0.3)
     bend[15] = 2.3
     smooth = _bends(_smooth(_table(np.full(30, 3.0), bend), body))
@@ -127,7 +127,7 @@ def test_two_observations_stay_where_they_were_seen(body: SmplxBody) -> None:
     assert np.allclose(smooth.joints_world[:, 15, 2], [3.0, 4.0], atol=1e-4)
 
 
-def test_nobody_is_no_special_case(body: SmplxBody) -> None:
+def test_zero_people_are_handled(body: SmplxBody) -> None:
     assert len(_smooth(_table(np.zeros(0), np.zeros(0)), body).unfiltered_head) == 0
 
 
@@ -140,7 +140,7 @@ def test_windows_of_no_width_change_nothing(body: SmplxBody) -> None:
     assert np.allclose(smooth.joints_world[:, 15, 2], [3.0, 3.5, 3.1, 3.3], atol=1e-4)
 
 
-def test_local_lines_are_the_fits_that_they_say_they_are() -> None:
+def test_local_lines_equal_least_squares_fits() -> None:
     rng = np.random.default_rng(1)
     time_s, values = np.sort(rng.uniform(0, 1, 25)), rng.normal(size=(25, 1, 1))
     weight = rng.uniform(0.2, 1, (25, 1))

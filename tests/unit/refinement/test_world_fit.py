@@ -74,7 +74,7 @@ def test_a_bent_floor_is_straightened() -> None:
     assert np.abs(without.bend).max() < 1e-6
 
 
-def test_somebody_too_far_away_among_others_comes_nearer() -> None:
+def test_a_person_placed_too_far_away_is_moved_nearer() -> None:
     fit = _fit(_evidence(_PLACES, [1.0, 1.0, 1.1]))
 
     assert fit.log_size[2] < -0.03
@@ -88,20 +88,20 @@ def test_a_child_among_adults_becomes_small() -> None:
     assert np.abs(fit.log_size[:3]).max() < 0.06
 
 
-def test_the_surer_a_scale_is_the_more_feet_speak() -> None:
+def test_the_more_certain_a_scale_is_the_more_feet_count() -> None:
     many, few = (_fit(_evidence(places, [1.0] * len(places))) for places in (_PLACES, _PLACES[:1]))
 
     assert many.log_scale_sigma < few.log_scale_sigma < 0.2
 
 
-def test_without_the_witness_of_contact_the_scene_stays() -> None:
+def test_without_contact_evidence_the_scene_stays() -> None:
     fit = _fit(_evidence(_PLACES, [1.0, 1.0, 1.0], 0.2), ("depth", "size", "plane"))
 
     assert fit.log_scale == pytest.approx(0, abs=1e-6)
     assert "contact" not in fit.witnesses
 
 
-def test_a_scene_that_shows_no_floor_does_not_flee() -> None:
+def test_a_scene_without_a_floor_stays_bounded() -> None:
     evidence = _evidence(_PLACES, [1.0, 1.0, 1.0])
     fit = _fit(replace(evidence, points=evidence.points + np.array([50.0, 0.0, 0.0])))
 
@@ -109,7 +109,7 @@ def test_a_scene_that_shows_no_floor_does_not_flee() -> None:
     assert "contact" not in fit.witnesses
 
 
-def test_nobody_who_stands_gives_no_estimate() -> None:
+def test_without_standing_people_there_is_no_estimate() -> None:
     evidence = _evidence(_PLACES, [1.0, 1.0, 1.0])
     assert fit_world(replace(evidence, weight=np.zeros(24))) is None
     none = {name: getattr(evidence, name)[:0] for name in ("soles", "cameras", "weight", "identity")}

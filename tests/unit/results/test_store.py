@@ -68,7 +68,7 @@ def test_people_leave_no_points_and_no_halo(small_body):
     assert not ((x >= 7) & (x <= 16) & (y >= 7) & (y <= 16)).any()
 
 
-def test_what_was_behind_a_person_is_filled_in_when_they_leave(small_body):
+def test_surfaces_behind_a_person_are_filled_in_after_they_leave(small_body):
     mask = np.zeros((24, 32), np.float32)
     mask[8:16, 8:16] = 1
     cloud = scene_of([wall(small_body, mask=mask), wall(small_body, seed=1)])
@@ -137,7 +137,7 @@ def test_depth_maps_stay_on_the_disk_until_they_are_saved(small_body, tmp_path):
         ([0.5, 0.4, 0.45, 0.5], [0, 1, 3]),
     ],
 )
-def test_a_still_camera_is_asked_some_times_a_second_also_after_a_snapshot(small_body, times_s, taken):
+def test_a_still_camera_is_sampled_at_a_limited_rate_also_after_a_snapshot(small_body, times_s, taken):
     frames = [replace(wall(small_body, depth_m=1 + seed, seed=seed), time_s=t) for seed, t in enumerate(times_s)]
     whole = SceneAccumulator()
     for row, frame in enumerate(frames):

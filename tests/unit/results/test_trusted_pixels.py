@@ -48,7 +48,7 @@ def test_every_visible_joint_is_covered_and_far_corners_are_not(small_body):
     assert 0.01 < covered.mean() < 0.25
 
 
-def test_nobody_covers_nothing(small_body):
+def test_zero_people_cover_nothing(small_body):
     assert not people_pixels(prediction_of(small_body, [])).any()
 
 

@@ -42,19 +42,19 @@ def test_without_motion_the_same_crossing_exchanges_them() -> None:
     assert _track(frames, None)[-1] == [1, 0]
 
 
-def test_a_walker_hidden_for_a_moment_is_met_where_the_walk_leads() -> None:
+def test_a_briefly_hidden_walker_is_matched_at_the_predicted_position() -> None:
     walk = [[_person(0.02 * index, RED)] for index in range(10)]
     frames = walk + [[]] * 4 + [[_person(0.02 * 14, RED), _person(0.18, RED)]]
     assert _track(frames, MotionOptions())[-1] == [0, 1]
 
 
-def test_a_stranger_at_the_place_of_somebody_who_left_is_new() -> None:
+def test_another_person_at_the_position_of_one_who_left_is_new() -> None:
     frames = [[_person(0.5, RED)]] * 5 + [[]] * 20 + [[_person(0.5, BLUE)]]
     assert _track(frames, None)[-1] == [0]
     assert _track(frames, MotionOptions())[-1] == [1]
 
 
-def test_somebody_who_comes_back_elsewhere_is_recognized_by_looks() -> None:
+def test_a_person_who_returns_elsewhere_is_recognized_by_appearance() -> None:
     frames = [[_person(0.2, RED), _person(0.8, BLUE)]] * 5 + [[_person(0.8, BLUE)]] * 20
     frames.append([_person(0.8, BLUE), _person(0.5, RED)])
     assert _track(frames, MotionOptions())[-1] == [1, 0]
@@ -66,12 +66,12 @@ def test_lost_identities_expire_after_the_limit() -> None:
     assert _track([*seen, *gone, [], [], [_person(0.5, RED)]], MotionOptions())[-1] == [1]
 
 
-def test_a_false_detection_does_not_lend_its_number_to_somebody_later() -> None:
+def test_a_false_detection_does_not_pass_its_number_to_a_later_person() -> None:
     frames = [[_person(0.5, RED)]] * 4 + [[]] * 20 + [[_person(0.5, RED)]]
     assert _track(frames, MotionOptions())[-1] == [1]
 
 
-def test_half_a_second_of_false_looks_does_not_exchange_two_people() -> None:
+def test_half_a_second_of_wrong_appearance_does_not_exchange_two_people() -> None:
     both = [*_person(0.44, GREEN)[:3], 3.0, 0.0, 5.2]
     before, hidden = [_person(0.42, RED), _person(0.47, GREEN)], [both, _person(0.45, GREEN)]
     frames = [before] * 10 + [hidden] * 5 + [[_person(0.46, RED), _person(0.43, GREEN)]] * 2
@@ -86,14 +86,14 @@ def test_a_frame_seen_twice_leaves_the_rate_alone() -> None:
     assert after.rate.tolist() == [[0.0, 0.0, 0.0]]
 
 
-def test_looks_keep_their_length() -> None:
+def test_appearance_features_keep_their_length() -> None:
     options = MotionOptions()
     red, blue = torch.tensor([_person(0.1, RED)]), torch.tensor([_person(0.1, BLUE)])
     features, _ = update_tracks(red, begin_motion(1, 0.0, options, red.device), blue, 0.1, options)
     assert float(features[:, 3:].norm()) == pytest.approx(6.0, abs=1e-4)
 
 
-def test_a_place_grows_doubtful_with_time() -> None:
+def test_the_weight_of_position_decreases_with_time() -> None:
     options = MotionOptions()
     here, there = torch.tensor([_person(0.1, RED)]), torch.tensor([_person(0.3, RED)])
     motion = begin_motion(1, 0.0, options, here.device)

@@ -66,7 +66,7 @@ def test_a_frame_without_people_changes_nothing() -> None:
     assert after is bank
 
 
-def test_nobody_at_all_is_an_empty_bank() -> None:
+def test_zero_people_give_an_empty_bank() -> None:
     ids, bank = TrackBank.empty().assign(torch.zeros(0, 7))
     assert (ids.tolist(), len(bank)) == ([], 0)
 
@@ -85,14 +85,14 @@ def test_a_matched_feature_is_replaced_by_the_newest() -> None:
     assert torch.equal(bank.features, _features(0.05))
 
 
-def test_without_a_motion_model_nobody_is_forgotten_below_the_capacity() -> None:
+def test_without_a_motion_model_no_identity_is_dropped_below_the_capacity() -> None:
     bank = TrackBank.empty()
     for person in range(40):
         _, bank = bank.assign(_features(person))
     assert len(bank) == 40
 
 
-def test_a_full_bank_forgets_whoever_was_not_seen_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_bank_drops_identities_unseen_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("human3r.tracking.tracks.BANK_CAPACITY", 4)
     bank = TrackBank.empty()
     for person in range(4):
@@ -110,7 +110,7 @@ def _seen(x: float, *appearance: float) -> torch.Tensor:
     return torch.tensor([[x, 0.0, 0.0, *appearance]])
 
 
-def test_across_a_cut_only_a_clear_likeness_is_the_same_person():
+def test_across_a_cut_only_clear_agreement_of_appearance_matches():
     bank = TrackBank.empty(options=MotionOptions())
     for step in range(5):
         _, bank = bank.assign(_seen(0.0, 8.0, 0.0), step / 10)
@@ -120,7 +120,7 @@ def test_across_a_cut_only_a_clear_likeness_is_the_same_person():
     assert other.tolist() == [1]
 
 
-def test_without_an_appearance_everybody_is_new_after_a_cut():
+def test_without_appearance_all_people_are_new_after_a_cut():
     _, bank = TrackBank.empty().assign(torch.ones(1, 4))
     track_id, _ = bank.after_cut().assign(torch.ones(1, 4))
     assert track_id.tolist() == [1]

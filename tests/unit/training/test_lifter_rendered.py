@@ -138,7 +138,7 @@ def test_hidden_people_are_left_out_and_half_hidden_ones_count_less(points):
     assert float(people.weight.max()) == 1.0
 
 
-def test_reversed_people_are_told_by_their_torso_and_left_out(points):
+def test_reversed_people_are_recognized_by_their_torso_and_left_out(points):
     pairs = _pairs(points)
     exchanged = pairs.keypoints_px.copy()
     exchanged[20:] = exchanged[20:][:, list(MIRRORED_KEYPOINTS)]

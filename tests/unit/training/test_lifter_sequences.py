@@ -93,7 +93,7 @@ def test_truth_and_detection_belong_to_the_same_frame(people: SimulatedPeople) -
     assert error[seen].median() < 0.1
 
 
-def test_the_error_is_slow(people: SimulatedPeople) -> None:
+def test_the_detection_error_is_correlated_over_time(people: SimulatedPeople) -> None:
     exact = undisturbed(people).people.points
     torso = 0.5 / people.root_camera[:, None, 2:].clamp_min(0.3)
     error = in_time((people.people.points - exact) / torso)
@@ -104,7 +104,7 @@ def test_the_error_is_slow(people: SimulatedPeople) -> None:
     assert change < 0.8 * error.norm(dim=-1).median()
 
 
-def test_slow_numbers_have_the_laws_of_quick_ones() -> None:
+def test_correlated_random_numbers_have_the_distributions_of_independent_ones() -> None:
     seconds = torch.arange(MIX.length).expand(4000, -1) * 0.1
     slow = CorrelatedSource(torch.Generator().manual_seed(1), slow_factors(MIX, rng(2), seconds))
     rows = 4000 * MIX.length
@@ -138,20 +138,20 @@ def test_windows_follow_one_another(people: SimulatedPeople) -> None:
     assert torch.equal(torch.cat(windows, dim=1), in_time(people.root_camera))
 
 
-def test_the_same_dice_draw_the_same_sequences(simulator: SequenceSimulator) -> None:
+def test_the_same_seed_draws_the_same_sequences(simulator: SequenceSimulator) -> None:
     first, second = simulator.sample(rng(7), 5), simulator.sample(rng(7), 5)
 
     assert torch.equal(first.people.points, second.people.points)
     assert torch.equal(first.joint_rotations, second.joint_rotations)
 
 
-def test_some_states_are_forgotten() -> None:
+def test_some_states_are_reset() -> None:
     share = draw_forgotten(rng(), MIX, 2000).float().mean()
 
     assert abs(share - 0.2 * MIX.forgetful) < 0.02
 
 
-def test_training_with_memory_lowers_the_loss_and_goes_on(tmp_path, points: BodyPoints, monkeypatch) -> None:
+def test_training_with_memory_lowers_the_loss_and_resumes(tmp_path, points: BodyPoints, monkeypatch) -> None:
     monkeypatch.setattr(training, "load_motions", lambda *_: [walk()])
     settings = LifterTraining(
         output=str(tmp_path), steps=8, batch=48, width=32, depth=1, memory_width=8, sequence=MIX,

@@ -112,7 +112,7 @@ def test_faces_from_behind_are_dropped_or_poor():
     assert (scores[:, 0] > 0.7).float().mean() < 0.1
 
 
-def test_the_same_rng_draw_the_same_people(simulator):
+def test_the_same_seed_draws_the_same_people(simulator):
     first, second = simulator.sample(_rng(7), 50), simulator.sample(_rng(7), 50)
 
     assert torch.equal(first.people.points, second.people.points)
@@ -145,7 +145,7 @@ def test_the_upright_baseline_is_far_from_the_truth_and_the_truth_is_not(people,
     assert table["seated"].people == int(((people.kind == SEATED) & (people.weight > 0)).sum())
 
 
-def test_training_lowers_the_loss_and_a_second_call_goes_on(tmp_path, points, monkeypatch):
+def test_training_lowers_the_loss_and_a_second_call_resumes(tmp_path, points, monkeypatch):
     rest = np.tile(np.eye(3, dtype=np.float32), (40, 22, 1, 1))
     motion = Motion("rest", rest, np.zeros((40, 3), np.float32), 30.0)
     monkeypatch.setattr(training, "load_motions", lambda *_: [motion])

@@ -50,11 +50,11 @@ def test_values_arrive_in_the_types_of_the_settings(tmp_path):
         ("stepz = 3", "stepz"),
     ],
 )
-def test_a_wrong_value_is_told_by_name(tmp_path, text, named):
+def test_a_wrong_value_is_reported_by_name(tmp_path, text, named):
     with pytest.raises(FormatError, match=named):
         read_settings(Outer, written(tmp_path, text))
 
 
-def test_a_file_that_is_no_toml_is_told(tmp_path):
+def test_invalid_toml_is_reported(tmp_path):
     with pytest.raises(FormatError, match=r"run\.toml is not a readable TOML"):
         read_settings(Outer, written(tmp_path, "steps ="))

@@ -86,7 +86,7 @@ def test_a_zip_is_read_in_natural_order_with_its_folders(tmp_path):
     assert [int(frame.image[0, 0, 0]) for frame in frames] == [1, 2, 10]
 
 
-def test_names_that_climb_out_of_a_zip_write_nothing(tmp_path):
+def test_names_that_leave_a_zip_write_nothing(tmp_path):
     target = tmp_path / "inner"
     target.mkdir()
     with zipfile.ZipFile(target / "a.zip", "w") as archive:

@@ -38,7 +38,7 @@ def served(content: bytes) -> Iterator[str]:
         server.server_close()
 
 
-def test_frames_of_a_file_fall_due_at_their_own_times(make_clip):
+def test_frames_of_a_file_are_due_at_their_times(make_clip):
     with LiveReader(parse_source(str(make_clip(num_frames=6, fps=30)))) as reader:
         assert reader.first.shape == (48, 64, 3)
         frames = list(reader)
@@ -48,7 +48,7 @@ def test_frames_of_a_file_fall_due_at_their_own_times(make_clip):
     assert reader.offered == 6
 
 
-def test_the_clock_of_a_file_goes_on_while_nobody_reads(make_clip):
+def test_the_clock_of_a_file_continues_without_a_reader(make_clip):
     with LiveReader(parse_source(str(make_clip(num_frames=12, fps=30, size=(480, 640))))) as reader:
         iterator = iter(reader)
         next(iterator)
@@ -95,13 +95,13 @@ def test_closing_from_another_thread_ends_the_iteration(make_clip):
         ("77", "There is no camera or file '/dev/video77'."),
     ],
 )
-def test_a_source_that_is_none_is_a_sentence(source, sentence):
+def test_an_invalid_source_is_one_sentence(source, sentence):
     with pytest.raises(InputError) as caught:
         parse_source(source)
     assert caught.value.message == sentence
 
 
-def test_an_address_that_does_not_answer_is_a_sentence():
+def test_an_unreachable_address_is_one_sentence():
     with pytest.raises(InputError, match="The source cannot be opened"):
         LiveReader(parse_source("http://127.0.0.1:9/none"))
 

@@ -54,7 +54,7 @@ def test_the_frames_of_a_flash_are_left_out() -> None:
     assert not any(frame.begins_shot for frame in taken.values())
 
 
-def test_a_stream_that_goes_dark_goes_on() -> None:
+def test_a_stream_that_turns_dark_continues() -> None:
     a = _still(1, 10)
     taken = _taken([*a, *[0 * a[0]] * 5, *a])
     assert list(taken) == list(range(25))

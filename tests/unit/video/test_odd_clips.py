@@ -192,7 +192,7 @@ def test_animated_images_are_clips(tmp_path, kind):
     assert np.array_equal(part[0].image, frames[4].image)
 
 
-def test_the_picture_for_readers_that_know_no_animation_is_no_frame(tmp_path):
+def test_the_still_for_readers_without_animation_is_not_a_frame(tmp_path):
     pictures = [Image.fromarray(corner_image(48, 64, index * 16)) for index in range(4)]
     path = tmp_path / "a.png"
     pictures[0].save(path, save_all=True, append_images=pictures, default_image=True, duration=[100] * 4)

@@ -135,7 +135,7 @@ def test_a_start_behind_the_end_gives_no_frames(make_clip):
 
 
 @pytest.mark.parametrize("option", [{"fps": 0}, {"fps": -1}, {"start_s": -1}, {"duration_s": 0}, {"max_frames": 0}])
-def test_senseless_sampling_options_are_refused(option):
+def test_invalid_sampling_options_are_refused(option):
     with pytest.raises(InputError, match="must be"):
         Sampling(**option)
 
@@ -184,7 +184,7 @@ def test_a_gif_is_a_clip(tmp_path):
     assert [int(frame.image[5, 5, 0]) for frame in frames] == [0, 100, 200]
 
 
-def test_sound_without_picture_is_named(tmp_path):
+def test_a_file_with_sound_only_is_reported(tmp_path):
     import av
 
     path = tmp_path / "sound.mp4"
@@ -243,6 +243,6 @@ def test_a_missing_file_is_an_input_error_with_its_name(tmp_path):
         probe(tmp_path / "gone.mp4")
 
 
-def test_a_decoder_that_says_nothing_is_ended_after_the_limit(make_clip):
+def test_a_silent_decoder_is_ended_after_the_limit(make_clip):
     with pytest.raises(MediaDecodeError, match="delivered nothing"):
         probe(make_clip(), MediaLimits(silence_s=0.001))

@@ -64,24 +64,24 @@ def test_a_title_card_is_a_shot_of_its_own() -> None:
     assert _beginnings([*[card] * 10, *_still(3, 10)]) == [10]
 
 
-def test_a_flash_is_no_cut() -> None:
+def test_a_flash_is_not_a_cut() -> None:
     a = _still(1, 24)
     flashed = [0.2 * picture + 0.8 * 255 for picture in a[10:12]]
     assert _beginnings([*a[:10], *flashed, *a[12:]]) == []
 
 
-def test_a_jump_of_the_exposure_is_no_cut() -> None:
+def test_a_jump_of_the_exposure_is_not_a_cut() -> None:
     a = _still(1, 20)
     assert _beginnings([*a[:10], *[0.5 * picture for picture in a[10:]]]) == []
 
 
-def test_a_whip_pan_is_no_cut() -> None:
+def test_a_whip_pan_is_not_a_cut() -> None:
     wide = _place(4, width=4 * _SIZE[1])
     places = [0] * 8 + [24 * step for step in range(12)] + [24 * 11] * 8
     assert _beginnings([wide[:, left : left + _SIZE[1]] for left in places]) == []
 
 
-def test_somebody_in_front_of_the_lens_is_no_cut() -> None:
+def test_a_person_in_front_of_the_lens_is_not_a_cut() -> None:
     pictures = _still(1, 30)
     coat = gaussian_filter(np.random.default_rng(0).normal(60, 20, (*_SIZE, 3)), (5, 5, 0))
     for step in range(12):
@@ -91,7 +91,7 @@ def test_somebody_in_front_of_the_lens_is_no_cut() -> None:
     assert _beginnings(pictures) == []
 
 
-def test_a_fade_to_black_and_back_is_no_cut() -> None:
+def test_a_fade_to_black_and_back_is_not_a_cut() -> None:
     a = _still(1, 24)
     black = 0 * a[0]
     assert _beginnings([*a[:10], *_mixed(a[0], black, 3), black, *_mixed(black, a[0], 3), *a[10:]]) == []
@@ -137,13 +137,13 @@ def test_a_picture_without_borders_fills_its_frame() -> None:
     assert _pictures(_still(1, 6)) == [None] * 6
 
 
-def test_a_night_sky_is_no_border() -> None:
+def test_a_night_sky_is_not_a_border() -> None:
     dark = _still(1, 6)
     shade = np.clip(np.linspace(-1, 1.5, _SIZE[0]), 0, 1)[:, None, None]
     assert _pictures([picture * shade for picture in dark]) == [None] * 6
 
 
-def test_a_card_with_something_small_has_no_borders() -> None:
+def test_a_title_card_has_no_borders() -> None:
     card = np.zeros((*_SIZE, 3))
     card[32:40, 50:70] = 250
     assert _pictures([card] * 6) == [None] * 6

@@ -29,7 +29,7 @@ ANNOTATION = {
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_arrays_and_containers_of_every_protocol_come_back(protocol: int, tmp_path: Path) -> None:
+def test_arrays_and_containers_of_every_protocol_are_read(protocol: int, tmp_path: Path) -> None:
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps(ANNOTATION, protocol))
     read = load_pickled_arrays(path)
@@ -62,7 +62,7 @@ def test_arrays_of_python_2_are_read(payload: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [sparse.csc_matrix, sparse.csr_matrix])
-def test_sparse_matrices_come_back(make, tmp_path: Path) -> None:
+def test_sparse_matrices_are_read(make, tmp_path: Path) -> None:
     dense = np.array([[0, 2.0, 0], [0, 0, 3.0]])
     for protocol in (2, 4):
         (tmp_path / "a.pkl").write_bytes(pickle.dumps({"J_regressor": make(dense)}, protocol))

@@ -165,7 +165,7 @@ def test_a_key_that_does_not_fit_is_named(
         load_network(save())
 
 
-def test_keys_without_use_may_be_absent(
+def test_unused_keys_may_be_absent(
     network: Human3R, save: Callable[..., Path], released: OrderedDict[str, Tensor]
 ) -> None:
     _, layout = network_layout(CONFIG)
@@ -270,6 +270,6 @@ def test_every_parameter_of_a_preset_has_one_released_key(variant: str) -> None:
     assert total == (1631 if variant.endswith("l") else 1463)
 
 
-def test_a_parameter_without_an_entry_in_the_table_is_our_mistake() -> None:
+def test_a_parameter_without_an_entry_in_the_table_is_a_programming_error() -> None:
     with pytest.raises(KeyError, match="novelty"):
         released_layout({"novelty.weight": (1,)}, 2)

@@ -50,7 +50,7 @@ def started(actions: Actions, page: str = "page"):
     return changes, run
 
 
-def test_a_page_that_is_loaded_again_shows_the_run_that_goes_on(actions: Actions, engine: FakeEngine) -> None:
+def test_a_reloaded_page_shows_the_running_job(actions: Actions, engine: FakeEngine) -> None:
     _, run = started(actions)
     actions.leave(visit("page"))
 
@@ -63,7 +63,7 @@ def test_a_page_that_is_loaded_again_shows_the_run_that_goes_on(actions: Actions
     engine.gate.set()
 
 
-def test_somebody_else_with_the_address_can_watch_a_run_but_neither_stop_nor_delete_it(
+def test_others_with_the_address_can_watch_a_run_but_neither_stop_nor_delete_it(
     actions: Actions, engine: FakeEngine, services: Services
 ) -> None:
     changes, run = started(actions)

@@ -13,7 +13,7 @@ from demo.page import messages
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(0.4, "0.4 s"), (3.2, "3 s"), (80, "1 min 20 s"), (120, "2 min"), (7500, "2 h 5 min")]
 )
-def test_a_duration_is_said_as_a_person_says_it(seconds: float, expected: str) -> None:
+def test_durations_are_formatted_for_people(seconds: float, expected: str) -> None:
     assert messages.duration(seconds) == expected
 
 
@@ -21,7 +21,7 @@ def test_progress_says_frame_speed_people_and_the_time_that_is_left() -> None:
     assert messages.progress(23, 60, 2, 14.2) == "frame 23/60 · 14 fps · 2 people · 3 s left"
 
 
-def test_progress_of_the_first_frame_promises_nothing() -> None:
+def test_progress_of_the_first_frame_has_no_remaining_time() -> None:
     assert messages.progress(1, 60, 1, 0.0) == "frame 1/60 · 1 person"
 
 

@@ -47,7 +47,7 @@ def test_option_fields_are_read() -> None:
         (0, 0, "inf", 1),
     ],
 )
-def test_option_fields_out_of_range_are_a_sentence_with_a_remedy(values: tuple[object, ...]) -> None:
+def test_option_fields_out_of_range_are_one_sentence_with_a_remedy(values: tuple[object, ...]) -> None:
     with pytest.raises(InputError) as refusal:
         read_request(Settings(max_frames=600), NAMES, None, *values, "auto", False, 0, 0)
 

@@ -23,7 +23,7 @@ def test_the_reference_norm_prefers_the_other_pair(square: np.ndarray) -> None:
     assert match_people(predictions, square[None], cost="frobenius").pairs.tolist() == [[1, 0]]
 
 
-def test_everyone_is_matched_to_the_nearest(square: np.ndarray) -> None:
+def test_people_are_matched_to_the_nearest(square: np.ndarray) -> None:
     truth = np.stack([square, square + 100, square + 200])
     matches = match_people(truth[[2, 0]] + 1.0, truth)
     assert sorted(matches.pairs.tolist()) == [[0, 2], [1, 0]]
@@ -47,7 +47,7 @@ def test_the_reference_stops_early_in_a_crowd(square: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("num_predicted", "num_true"), [(0, 0), (0, 2), (2, 0)])
-def test_nobody_on_one_side_is_a_legal_frame(square: np.ndarray, num_predicted: int, num_true: int) -> None:
+def test_a_frame_without_people_on_one_side_is_valid(square: np.ndarray, num_predicted: int, num_true: int) -> None:
     people = np.stack([square, square + 100])
     matches = match_people(people[:num_predicted], people[:num_true])
     assert len(matches.misses) == num_true

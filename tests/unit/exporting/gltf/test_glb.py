@@ -59,7 +59,7 @@ def test_morph_weights_stay_between_zero_and_one(walk: Reconstruction, small_bod
 
 
 @pytest.mark.parametrize("frame", [0, 9])
-def test_the_embedded_body_keeps_within_a_millimetre(frame: int) -> None:
+def test_the_embedded_body_keeps_within_a_millimeter(frame: int) -> None:
     body = load_body()
     reconstruction = walking_reconstruction(body, num_frames=10)
     player = GltfPlayer(glb_bytes(reconstruction, body))
@@ -97,7 +97,7 @@ def test_the_camera_follows_its_path_looking_along_minus_z(walk: Reconstruction,
     np.testing.assert_allclose(matrix, expected, atol=1e-5)
 
 
-def test_points_keep_their_place_and_their_colour(walk: Reconstruction, small_body: SmplxBody) -> None:
+def test_points_keep_position_and_color(walk: Reconstruction, small_body: SmplxBody) -> None:
     player = GltfPlayer(glb_bytes(walk, small_body))
     index = player.node("scene_points")
     primitive = player.document["meshes"][player.document["nodes"][index]["mesh"]]["primitives"][0]

@@ -107,6 +107,6 @@ def test_a_long_clip_gets_a_coarser_grid(tmp_path: Path, walk: Reconstruction) -
     assert 0.8 * walk.image_size[1] < head["rect"][2] - head["rect"][0] < walk.image_size[1]
 
 
-def test_frames_that_were_never_added_are_no_file(tmp_path: Path, walk: Reconstruction) -> None:
+def test_missing_frames_give_no_file(tmp_path: Path, walk: Reconstruction) -> None:
     assert not Moments().write(tmp_path / "moments.bin", walk)
     assert not (tmp_path / "moments.bin").exists()

@@ -32,7 +32,7 @@ def test_the_page_holds_the_player_the_recording_and_the_moments(
     assert base64.b64encode(b"points of single frames").decode() in content
 
 
-def test_a_taken_port_is_said_in_one_sentence(walk: Reconstruction, small_body: SmplxBody) -> None:
+def test_a_port_in_use_is_one_sentence(walk: Reconstruction, small_body: SmplxBody) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"Port {port} cannot be used"):

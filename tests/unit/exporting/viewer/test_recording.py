@@ -179,7 +179,7 @@ def test_a_clip_that_is_gone_costs_only_the_pictures(
     assert read_recording(record(walk, small_body, clip=tmp_path / "gone.mp4")).duration_s > 1
 
 
-def test_nobody_in_view_is_still_a_recording(nobody: Reconstruction, small_body: SmplxBody) -> None:
+def test_a_clip_without_people_is_recorded(nobody: Reconstruction, small_body: SmplxBody) -> None:
     recording = read_recording(record(nobody, small_body))
     assert not recording.of_type("SkinnedMeshMessage")
     assert recording.of_type("CameraFrustumMessage")

@@ -36,7 +36,7 @@ def standing(*lefts: float) -> ImageKeypoints:
     return ImageKeypoints(keypoints, torch.full((count, 17), 0.8), torch.ones(count), boxes, keypoints.mean(1))
 
 
-def test_full_effort_looks_at_everybody_in_every_frame():
+def test_full_effort_examines_all_people_in_every_frame():
     detector, looks = StandIn(), None
     for _ in range(3):
         second, looks = look_again(detector, torch.zeros(3, 8, 8), standing(10, 90), looks, 1)
@@ -44,7 +44,7 @@ def test_full_effort_looks_at_everybody_in_every_frame():
     assert second.keypoints_px.equal(standing(10, 90).keypoints_px + OFFSET)
 
 
-def test_who_stands_still_is_looked_at_every_so_often_and_moves_along():
+def test_still_people_are_examined_periodically_and_propagated():
     detector, looks = StandIn(), None
     for frame in range(5):
         people = standing(10 + 0.5 * frame, 90)
@@ -53,7 +53,7 @@ def test_who_stands_still_is_looked_at_every_so_often_and_moves_along():
     assert detector.num_seen == [2, 0, 0, 0, 2]
 
 
-def test_who_walks_or_waves_is_looked_at():
+def test_moving_people_are_examined():
     detector = StandIn()
     _, looks = look_again(detector, torch.zeros(3, 8, 8), standing(10, 90), None, 4)
     waving = standing(10, 100)
@@ -63,7 +63,7 @@ def test_who_walks_or_waves_is_looked_at():
 
 
 @pytest.mark.parametrize("lefts", [(), (10.0,)])
-def test_people_who_come_and_go_are_no_trouble(lefts):
+def test_people_may_enter_and_leave(lefts):
     detector = StandIn()
     _, looks = look_again(detector, torch.zeros(3, 8, 8), standing(10, 90), None, 4)
     people = standing(*lefts) if lefts else standing(10).select(torch.zeros(0, dtype=torch.int64))

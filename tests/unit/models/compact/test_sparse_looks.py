@@ -34,7 +34,7 @@ def looked(detector: Detector, frames: list[ImageKeypoints]) -> list[ImageKeypoi
     return look_at_group(detector, [torch.zeros(3, 8, 8)] * len(frames), frames)  # type: ignore[arg-type]
 
 
-def test_who_drifts_evenly_is_looked_at_in_the_first_and_the_last_frame_only(detector) -> None:
+def test_uniform_motion_is_examined_in_the_first_and_last_frame_only(detector) -> None:
     frames = [standing(10 + index, 90 + index) for index in range(5)]
 
     found = looked(detector, frames)
@@ -44,13 +44,13 @@ def test_who_drifts_evenly_is_looked_at_in_the_first_and_the_last_frame_only(det
         torch.testing.assert_close(now.keypoints_px, before.keypoints_px + torch.tensor([0.0, 1.0]))
 
 
-def test_who_moves_far_is_looked_at_in_every_frame_and_who_stands_still_is_not(detector) -> None:
+def test_fast_people_are_examined_in_every_frame_and_still_ones_are_not(detector) -> None:
     looked(detector, [standing(10, 90 + 30 * index) for index in range(5)])
 
     assert detector.num_looks == [2, 2, 1, 1, 1]
 
 
-def test_a_raised_arm_in_a_middle_frame_is_looked_at(detector) -> None:
+def test_a_raised_arm_in_a_middle_frame_is_examined(detector) -> None:
     frames = [standing(10, 90) for _ in range(3)]
     waving = frames[1].keypoints_px.clone()
     waving[0, [7, 9], 1] -= 25.0
@@ -62,7 +62,7 @@ def test_a_raised_arm_in_a_middle_frame_is_looked_at(detector) -> None:
     torch.testing.assert_close(found[1].keypoints_px[0], waving[0] + torch.tensor([0.0, 1.0]))
 
 
-def test_who_comes_in_between_is_looked_at_and_a_group_without_people_is_not(detector) -> None:
+def test_newcomers_within_a_group_are_examined_and_empty_groups_are_not(detector) -> None:
     one, two = standing(10), standing(10, 90)
 
     found = looked(detector, [one, two, two, one])
@@ -73,7 +73,7 @@ def test_who_comes_in_between_is_looked_at_and_a_group_without_people_is_not(det
     assert [len(people) for people in nobody] == [0, 0, 0]
 
 
-def test_one_frame_alone_is_looked_at_once(detector) -> None:
+def test_a_single_frame_is_examined_once(detector) -> None:
     looked(detector, [standing(10, 90)])
 
     assert detector.num_looks == [2]

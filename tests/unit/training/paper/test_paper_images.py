@@ -55,7 +55,7 @@ def test_intrinsics_follow_the_pixels(target: tuple[int, int]):
     assert np.allclose(frame.depth[target[0] // 2, columns], 2 + came_from / 1280, atol=2.5 / 1280)
 
 
-def test_a_principal_point_at_the_border_is_refused_and_one_beside_the_middle_is_centerd():
+def test_a_principal_point_at_the_border_is_refused_and_one_off_center_is_centered():
     with pytest.raises(FormatError, match="principal point"):
         crop_frame(_frame(cx=200.0), (288, 512))
 
@@ -63,7 +63,7 @@ def test_a_principal_point_at_the_border_is_refused_and_one_beside_the_middle_is
     assert abs(frame.K[0, 2] + 0.5 - 256) <= 1
 
 
-def test_depth_that_is_no_surface_becomes_zero():
+def test_invalid_depth_becomes_zero():
     assert clean_depth(np.array([1.0, np.inf, np.nan, 250.0, 200.0])).tolist() == [1.0, 0.0, 0.0, 0.0, 200.0]
 
 

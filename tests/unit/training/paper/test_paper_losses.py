@@ -69,7 +69,7 @@ def test_best_confidence_is_the_price_over_the_error():
     assert loss(price / error) < min(loss(price / error * 1.01), loss(price / error * 0.99))
 
 
-def test_views_with_more_valid_pixels_weigh_no_more_than_others_but_clips_do():
+def test_views_are_weighted_equally_and_clips_by_valid_pixels():
     truth = torch.zeros(2, 2, 1, 4, 3)
     prediction = truth.clone()
     prediction[0, 0, ..., 0] = 1.0
@@ -131,7 +131,7 @@ def test_projected_term_counts_only_points_that_truly_lie_inside():
     assert projected_l1(moved, true, K, (80, 100), torch.tensor([1]), 2).item() == pytest.approx(5 / 2 / 2)
 
 
-def test_mask_of_the_square_is_padded_with_nobody_and_any_touch_counts():
+def test_mask_of_the_square_is_padded_with_zeros_and_max_pooled():
     mask = torch.zeros(1, 32, 64)
     mask[:, :, 0] = 1
 
@@ -149,7 +149,7 @@ def test_color_term_is_the_mean_square():
     assert rgb_loss(torch.full((1, 2, 4, 5, 3), 0.5), image).item() == pytest.approx(0.25)
 
 
-def test_projected_terms_wait_until_bodies_are_in_place():
+def test_projected_terms_start_after_the_body_terms():
     def terms(vertices: float) -> LossTerms:
         values = dict.fromkeys(LossTerms.__dataclass_fields__, torch.tensor(0.0))
         return LossTerms(**values | {"vertices": torch.tensor(vertices), "joints_uv": torch.tensor(50.0)})

@@ -112,7 +112,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Train
     return folder / "cut3r.pth", folder / "multi_hmr.pt", trained
 
 
-def test_both_files_fill_what_is_not_fresh(sources):
+def test_both_files_fill_the_parameters_that_are_not_new(sources):
     cut3r, multi_hmr, origin = sources
     trained = TrainedNetwork(PRESETS["tiny"], VariantSettings())
 

@@ -50,7 +50,7 @@ def test_a_damaged_depth_file_is_one_error(tmp_path: Path):
             read_exr_channel(path, "Depth")
 
 
-def test_an_unturned_camera_a_metre_ahead_in_unreal_is_a_metre_ahead_in_opencv():
+def test_a_point_one_meter_ahead_in_unreal_is_one_meter_ahead_in_opencv():
     T_world_camera = camera_from_unreal(np.array([100.0, 0.0, 0.0]), 0.0, 0.0, 0.0)
 
     assert np.allclose(T_world_camera[:3, :3], np.eye(3))
@@ -201,7 +201,7 @@ def test_a_hostile_label_file_is_refused_and_does_nothing(miniature, tmp_path):
     assert not victim.exists()
 
 
-def test_a_frame_without_anybody_is_a_frame(miniature, tmp_path):
+def test_a_frame_without_people_is_kept(miniature, tmp_path):
     from human3r.training.paper.data.dataset import slots_of
     from human3r.training.paper.data.layout import write_frame
 

@@ -102,7 +102,7 @@ def test_an_interrupted_run_ends_where_the_unbroken_one_does(run, miniature, tmp
     assert [line["loss"] for line in unbroken] == [line["loss"] for line in broken]
 
 
-def test_a_finished_run_leaves_networks_that_every_command_takes(run):
+def test_a_finished_run_writes_networks_that_every_command_accepts(run):
     settings, _, end, _ = run
     folder = Path(settings.output)
 
@@ -114,7 +114,7 @@ def test_a_finished_run_leaves_networks_that_every_command_takes(run):
     assert set(load_file(folder / "tuned_0002.safetensors")) == set(run[3].tuned)
 
 
-def test_a_run_does_not_go_on_with_other_settings(run):
+def test_a_run_does_not_resume_with_other_settings(run):
     changed = replace(run[0], optimizer=replace(run[0].optimizer, learning_rate=1.0))
 
     with pytest.raises(InputError, match="optimizer"):

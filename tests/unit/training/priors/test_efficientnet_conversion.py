@@ -12,7 +12,7 @@ from human3r.models.compact.convnets.efficientnet import EfficientNetLite0
 from human3r.training.priors.efficientnet import PARAMETER_PREFIX, convert, fold, source_names
 
 
-def test_a_folded_convolution_equals_convolution_then_normalisation() -> None:
+def test_a_folded_convolution_equals_convolution_then_normalization() -> None:
     generator = torch.Generator().manual_seed(0)
     convolution = nn.Conv2d(3, 5, 3, bias=False)
     norm = nn.BatchNorm2d(5, eps=1e-3).eval()

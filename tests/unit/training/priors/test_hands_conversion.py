@@ -17,6 +17,6 @@ def test_every_parameter_has_exactly_one_source() -> None:
     assert len(set(names.values())) == len(names)
 
 
-def test_a_constant_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_constant_is_refused() -> None:
     with pytest.raises(CheckpointError, match="surprise"):
         convert({"surprise": np.zeros(3, np.float16)})

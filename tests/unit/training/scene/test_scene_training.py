@@ -82,7 +82,7 @@ def clip(num_frames: int = 3) -> SyntheticClip:
     )
 
 
-def test_the_true_answer_has_no_loss_but_the_confidence_price() -> None:
+def test_the_true_answer_has_no_loss_except_for_the_confidence_price() -> None:
     truth = sample()
     logits = (truth.person_mask * 2 - 1) * 20
 
@@ -106,7 +106,7 @@ def test_one_scale_per_clip_costs_metric_but_not_shape() -> None:
     torch.testing.assert_close(scaled.shape, right.shape, atol=1e-5, rtol=0)
 
 
-def test_a_longer_lens_shows_the_same_canonical_depth_from_farther_away() -> None:
+def test_a_longer_focal_length_gives_the_same_canonical_depth_from_farther_away() -> None:
     near, far = sample(90.0), sample(180.0)
     far = dataclasses.replace(far, depth=near.depth * 2)
 
@@ -155,7 +155,7 @@ def test_every_clip_of_a_batch_has_a_scale_of_its_own() -> None:
     assert together.shape > 0.1
 
 
-def test_zooming_keeps_the_view_of_what_is_left() -> None:
+def test_cropping_keeps_the_view_of_the_remaining_pixels() -> None:
     original = clip()
 
     near = crop_center(original, 0.5)
@@ -202,7 +202,7 @@ def test_frames_are_chosen_in_order_or_in_reverse_with_one_stride() -> None:
         assert max(frames) < 6
 
 
-def test_a_clip_shorter_than_asked_for_goes_back_and_forth() -> None:
+def test_a_short_clip_is_played_back_and_forth() -> None:
     generator = np.random.default_rng(0)
 
     drawn = {choose_frames(3, 6, generator) for _ in range(20)}
@@ -218,7 +218,7 @@ def test_samples_are_resized_to_multiples_of_32_with_their_focal_length() -> Non
     torch.testing.assert_close(resized.focal_px, torch.full((3,), 190.0))
 
 
-def test_mirroring_twice_is_nothing() -> None:
+def test_mirroring_twice_is_the_identity() -> None:
     truth = sample()
     back = mirror(mirror(truth))
 
@@ -226,7 +226,7 @@ def test_mirroring_twice_is_nothing() -> None:
     torch.testing.assert_close(back.T_world_camera, truth.T_world_camera)
 
 
-def test_looks_change_in_one_way_for_the_whole_clip() -> None:
+def test_appearance_changes_equally_over_a_clip() -> None:
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1) * 2 - 1
     changed = [augment_colors(image, np.random.default_rng(seed)) for seed in range(6)]
 
@@ -295,7 +295,7 @@ def run_config(tmp_path: Path) -> SceneTraining:
     )  # fmt: skip
 
 
-def test_training_resumes_where_it_stopped_and_leaves_the_frozen_parts(run_config: SceneTraining) -> None:
+def test_training_resumes_and_keeps_the_frozen_parts(run_config: SceneTraining) -> None:
     trainer = SceneTrainer(run_config)
     frozen = trainer.network.human_prior.network.stem.weight.detach().clone()
     trainer.run()
@@ -330,7 +330,7 @@ def test_shipping_updates_the_trained_blocks_of_the_trunk_and_keeps_the_others(
     assert (shipped[top] == 0.5).all()
 
 
-def test_the_focal_layers_learn_what_tokens_tell_and_nothing_else_changes() -> None:
+def test_the_focal_layers_learn_from_tokens_and_nothing_else_changes() -> None:
     torch.manual_seed(0)
     network = build_network(COMPACT)
     fixed = network.point_head.join.weight.detach().clone()
@@ -344,7 +344,7 @@ def test_the_focal_layers_learn_what_tokens_tell_and_nothing_else_changes() -> N
     assert torch.equal(network.point_head.join.weight, fixed)
 
 
-def test_cut_pictures_change_how_often_no_focal_length_is_drawn() -> None:
+def test_cropping_does_not_change_the_rate_of_undefined_focal_lengths() -> None:
     whole = torch.tensor([-0.2, -0.2, -0.2, 0.1])
     cut = torch.tensor([-0.2, 0.1, 0.1, 0.4])
     log_focal, is_whole = torch.cat([whole, cut]), torch.arange(8) < 4

@@ -17,7 +17,7 @@ from human3r.training.synthetic.rendering.environment import gradient_sky, load_
 from human3r.training.synthetic.rendering.sensor import develop, through_h264
 from human3r.training.synthetic.rendering.textures import TextureBank, cloud_noise
 
-CATALOGUE = """
+CATALOG = """
 id#1=Test#stool
 name#1=Stool
 category#1=Living room
@@ -45,7 +45,7 @@ def write_library(path, obj: str = OBJ) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (8, 8), (200, 30, 30)).save(picture, "PNG")
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("PluginFurnitureCatalog.properties", CATALOGUE)
+        archive.writestr("PluginFurnitureCatalog.properties", CATALOG)
         archive.writestr("stool/stool.obj", obj)
         archive.writestr("stool/stool.mtl", MTL)
         archive.writestr("stool/cloth.png", picture.getvalue())
@@ -86,7 +86,7 @@ def test_the_reserved_photograph_is_never_read(tmp_path):
     assert load_environments(tmp_path) == {}
 
 
-def test_an_even_sky_lights_every_direction_alike():
+def test_a_uniform_sky_lights_all_directions_equally():
     harmonics = project_harmonics(np.full((64, 128, 3), 0.8))
     np.testing.assert_allclose(harmonics[0], 0.8, rtol=1e-2)
     np.testing.assert_allclose(harmonics[1:], 0, atol=1e-2)
@@ -111,7 +111,7 @@ def test_noise_tiles_without_a_seam():
     assert noise.std() == pytest.approx(1, rel=1e-3)
 
 
-def test_h264_keeps_number_size_and_likeness_of_frames():
+def test_h264_keeps_number_size_and_appearance_of_frames():
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
     frames = np.tile(ramp[None, None, :, None], (4, 48, 1, 3))
     decoded = through_h264(frames, crf=20)

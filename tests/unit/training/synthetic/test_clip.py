@@ -70,11 +70,11 @@ def test_depth_codes_keep_seven_hundredths_of_a_per_mille_over_the_whole_range()
     assert np.abs(decode_depth(encode_depth(depth)) / depth - 1).max() < 7e-5
 
 
-def test_depth_out_of_range_is_no_surface():
+def test_depth_out_of_range_is_not_surface():
     assert (decode_depth(encode_depth(np.array([0.0, 0.01, 1000.0]))) == 0).all()
 
 
-def test_a_clip_that_is_written_is_read_back(tmp_path, clip):
+def test_a_written_clip_reads_back(tmp_path, clip):
     write_clip(tmp_path / "000007", clip)
     again = read_clip(tmp_path / "000007")
     assert np.array_equal(again.person_index, clip.person_index)

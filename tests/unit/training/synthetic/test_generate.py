@@ -65,7 +65,7 @@ def test_shots_show_one_scene_and_its_people_from_several_places(studio, clip):
     np.testing.assert_allclose(in_scene[0], in_scene[1], atol=1e-6)
 
 
-def test_clips_can_be_written_in_the_layout_of_bedlam_twice_the_same(studio, tmp_path, monkeypatch):
+def test_clips_in_the_layout_of_bedlam_are_deterministic(studio, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "open_studio", lambda *_: studio)
 
     for name in ("once", "twice"):
@@ -100,7 +100,7 @@ def test_the_parameters_pose_the_body_model_onto_the_joints(clip):
         np.testing.assert_allclose(joints, clip.people.joints_world[frame], atol=2e-4)
 
 
-def test_everybody_stands_on_the_floor(clip):
+def test_people_stand_on_the_floor(clip):
     body = load_body()
     T = clip.T_gravity_world
     for frame in range(len(clip)):
@@ -161,7 +161,7 @@ def test_a_mirrored_motion_mirrored_again_is_the_motion():
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_cameras_stay_inside_the_place_and_out_of_its_things(split):
+def test_cameras_stay_inside_the_scene_and_outside_of_objects(split):
     assets = SceneAssets(FurnitureStore(None), {})
     time_s = np.arange(4) * 0.3
     for seed in range(12):

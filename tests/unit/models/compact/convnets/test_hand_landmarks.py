@@ -45,6 +45,6 @@ def test_outputs_equal_those_of_the_original_graph(network: HandLandmarkNet, gol
     torch.testing.assert_close(found.is_right, golden["is_right"][0], atol=1e-5, rtol=0)
 
 
-def test_a_gray_picture_shows_no_hand(network: HandLandmarkNet) -> None:
+def test_a_gray_image_has_no_hand(network: HandLandmarkNet) -> None:
     with torch.inference_mode():
         assert network(torch.full((1, 3, 224, 224), 0.5)).presence < 0.1

@@ -19,13 +19,13 @@ def test_a_weak_peak_is_a_candidate() -> None:
     assert find_candidates(center_map(0.9, 0.2)).tolist() == [[0, 6, 12]]
 
 
-def test_clear_people_and_clutter_are_no_candidates() -> None:
+def test_clear_people_and_clutter_are_not_candidates() -> None:
     assert not len(find_candidates(center_map(0.9, 0.6)))
     assert not len(find_candidates(center_map(0.9, 0.04)))
     assert not len(find_candidates(center_map()))
 
 
-def test_the_slope_of_a_strong_peak_is_no_weak_peak() -> None:
+def test_the_slope_of_a_strong_peak_is_not_a_weak_peak() -> None:
     center = center_map(0.9)
     center[0, 0, 6, 5] = 0.3
 

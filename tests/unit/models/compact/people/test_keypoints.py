@@ -82,7 +82,7 @@ def test_a_small_person_needs_a_higher_score() -> None:
     assert people.center_px[0, 0] > 100
 
 
-def test_keypoints_that_fall_onto_one_spot_are_no_person() -> None:
+def test_coinciding_keypoints_are_not_a_person() -> None:
     maps = blank_maps()
     add_person(maps, 20, 10, 0.9, spread=6)
     add_person(maps, 20, 40, 0.9, spread=16)

@@ -58,7 +58,7 @@ def test_the_square_follows_the_published_rule() -> None:
     assert (left, top, side) == (4, 14, 192)
 
 
-def test_keypoints_that_say_nothing_do_not_widen_the_square() -> None:
+def test_untrusted_keypoints_do_not_widen_the_square() -> None:
     people = people_at((0.0, 0.0))
     people.keypoints_px[0, 15] = torch.tensor([500.0, 500.0])
     people.keypoint_score[0, 15] = 0.1
@@ -87,7 +87,7 @@ def test_keypoints_come_back_to_the_pixels_they_were_asked_in(look: PersonCropDe
     assert (closer.keypoint_score == 0.5).all()
 
 
-def test_a_look_at_somebody_else_does_not_count(look: PersonCropDetector) -> None:
+def test_a_crop_of_another_person_is_discarded(look: PersonCropDetector) -> None:
     people = people_at((0.0, 0.0))
     answer(look, people, offset_px=20.0)  # .4 of the torso of 50 pixels
 
@@ -111,7 +111,7 @@ def test_two_crops_that_show_one_person_leave_the_other_as_found(look: PersonCro
     assert closer.keypoint_score[:, 0].tolist() == pytest.approx([0.5, 0.9])
 
 
-def test_only_the_largest_are_looked_at(look: PersonCropDetector) -> None:
+def test_only_the_largest_people_are_examined(look: PersonCropDetector) -> None:
     look.max_people = 1
     people = people_at((0.0, 0.0), (150.0, 10.0))
     people.keypoints_px[0] = people.keypoints_px[0] / 2
@@ -123,7 +123,7 @@ def test_only_the_largest_are_looked_at(look: PersonCropDetector) -> None:
     torch.testing.assert_close(closer.keypoints_px[1], people.keypoints_px[1] + torch.tensor([3.0, 0.0]))
 
 
-def test_nobody_is_no_special_case(look: PersonCropDetector) -> None:
+def test_zero_people_are_handled(look: PersonCropDetector) -> None:
     nobody = people_at((0.0, 0.0)).select(torch.zeros(0, dtype=torch.int64))
 
     assert len(look(torch.zeros(3, 64, 64), nobody)) == 0

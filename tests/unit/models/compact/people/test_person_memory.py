@@ -54,7 +54,7 @@ def test_frames_at_once_are_frames_one_by_one(lifter: BodyLifter) -> None:
     torch.testing.assert_close(last, state)
 
 
-def test_who_is_not_seen_keeps_the_state_and_who_is_forgotten_starts_anew(lifter: BodyLifter) -> None:
+def test_unseen_people_keep_their_state_and_forgotten_ones_start_anew(lifter: BodyLifter) -> None:
     people, before = keypoints(2), torch.randn(1, WIDTH)
     with torch.inference_mode():
         first = PersonKeypoints(people.points[:1], people.scores[:1], people.borders)
@@ -67,7 +67,7 @@ def test_who_is_not_seen_keeps_the_state_and_who_is_forgotten_starts_anew(lifter
     torch.testing.assert_close(forgotten, fresh)
 
 
-def test_nobody_is_no_special_case(lifter: BodyLifter) -> None:
+def test_zero_people_are_handled(lifter: BodyLifter) -> None:
     nobody = PersonStates.nobody(torch.zeros(0, 5), WIDTH)
     rows = nobody.recall(torch.zeros(0, 5))
     with torch.inference_mode():
@@ -93,7 +93,7 @@ def test_two_people_never_share_a_state() -> None:
     assert remembered().recall(torch.tensor([[2.0, 0.0], [1.0, 0.0]])).tolist() == [-1, 0]
 
 
-def test_who_is_unseen_is_remembered_for_a_while() -> None:
+def test_unseen_people_are_remembered_for_a_while() -> None:
     memory = remembered()
     rows = torch.tensor([2, -1])
     after = memory.updated(rows, torch.tensor([[58.0, 1.0], [90.0, 0.0]]), torch.zeros(2, WIDTH))

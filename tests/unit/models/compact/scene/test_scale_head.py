@@ -92,7 +92,7 @@ def test_people_stand_on_the_ground_below_their_feet() -> None:
     assert trust > 0.5
 
 
-def test_without_feet_the_head_is_the_ruler_and_counts_less() -> None:
+def test_without_feet_the_head_gives_the_scale_with_less_weight() -> None:
     ratios, trust = log_depth_ratios(*scene_with_person(ankle_score=0.1))
 
     torch.testing.assert_close(ratios, torch.tensor([math.log(4 / 2)]))

@@ -50,7 +50,7 @@ def test_a_camera_that_slides_smears_rows_and_keeps_the_light():
     np.testing.assert_allclose(blurred[:, inner], expected[:, inner], atol=0.25)
 
 
-def test_flow_is_what_projection_says_for_camera_and_people():
+def test_flow_equals_the_projected_motion_of_camera_and_people():
     frame = picture(np.random.default_rng(0))
     frame.person_index[8:12, 12:18] = 1
     joints = np.array([[[0.0, 0.0, 4.0]] * 55])

@@ -15,7 +15,7 @@ from human3r.training.synthetic.rendering.textures import TextureBank
 
 SIZE = (48, 64)
 K = np.array([[50.0, 0, 31.5], [0, 50.0, 23.5], [0, 0, 1]])
-GREY = Material((0.5, 0.5, 0.5))
+GRAY = Material((0.5, 0.5, 0.5))
 
 
 def even_light(**changes: object) -> Lights:
@@ -25,7 +25,7 @@ def even_light(**changes: object) -> Lights:
 
 
 def floor(half: float = 50.0, y: float = 0.0):
-    return quad([-half, y, half], [2 * half, 0, 0], [0, 0, -2 * half], GREY)
+    return quad([-half, y, half], [2 * half, 0, 0], [0, 0, -2 * half], GRAY)
 
 
 def rays(T_scene_camera: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def test_a_floor_that_passes_below_the_camera_has_no_holes():
 
 
 def test_two_views_of_the_same_scene_agree_on_its_surfaces():
-    scene = join_meshes([floor(8.0), box([-1, 0, -3], [0.5, 1.2, -2], GREY), box([1, 0, -5], [2, 2, -4], GREY)])
+    scene = join_meshes([floor(8.0), box([-1, 0, -3], [0.5, 1.2, -2], GRAY), box([1, 0, -5], [2, 2, -4], GRAY)])
     renderer = Renderer(scene, [], TextureBank(), even_light())
     T_a = look_at(np.array([0.5, 1.5, 2.0]), np.array([0.0, 0.8, -3.0]))
     T_b = look_at(np.array([0.9, 1.3, 1.7]), np.array([0.1, 0.7, -3.0]), roll=0.05)
@@ -67,7 +67,7 @@ def test_two_views_of_the_same_scene_agree_on_its_surfaces():
     assert np.median(error) < 0.008
 
 
-def test_nothing_is_seen_where_nothing_is():
+def test_empty_space_renders_as_background():
     T = look_at(np.array([0.0, 1.5, 0.0]), np.array([0.0, 1.5, -1.0]))
     frame = Renderer(floor(2.0, -30.0), [], TextureBank(), even_light()).render([], K, T, SIZE)
     assert (frame.depth[:20] == 0).all()
@@ -75,8 +75,8 @@ def test_nothing_is_seen_where_nothing_is():
 
 
 @pytest.mark.parametrize("kind", ["sun", "lamp"])
-def test_a_box_throws_its_shadow_on_the_floor(kind):
-    roof = box([-0.5, 1.0, -0.5], [0.5, 1.1, 0.5], GREY)
+def test_a_box_casts_a_shadow_on_the_floor(kind):
+    roof = box([-0.5, 1.0, -0.5], [0.5, 1.1, 0.5], GRAY)
     lights = {
         "sun": even_light(
             sun_direction=np.array([0.0, 1.0, 0.0]), sun_color=np.ones(3), sun_bounds=((-3, 0, -3), (3, 2, 3))
@@ -97,7 +97,7 @@ def test_a_box_throws_its_shadow_on_the_floor(kind):
 
 
 def test_people_are_numbered_from_one_and_hide_what_is_behind():
-    near, far = box([-0.3, 0, -2.3], [0.3, 1.7, -2.0], GREY), box([-0.3, 0, -4.3], [0.3, 1.7, -4.0], GREY)
+    near, far = box([-0.3, 0, -2.3], [0.3, 1.7, -2.0], GRAY), box([-0.3, 0, -4.3], [0.3, 1.7, -4.0], GRAY)
     renderer = Renderer(floor(), [near, far], TextureBank(), even_light())
     T = look_at(np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.9, -3.0]))
     frame = renderer.render([near.vertices, far.vertices], K, T, SIZE)
