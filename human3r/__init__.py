@@ -17,6 +17,8 @@ Names are imported on first use, so that importing the package is cheap and its 
 torch.
 """
 
+# The names of the first block are for type checkers, those of _HOMES are imported on first use.
+# ruff: noqa: F401
 from __future__ import annotations
 
 from importlib import import_module
@@ -144,81 +146,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "DEFAULT_LIMITS",
-    "EXPORT_FORMATS",
-    "KEYFRAMES_NAME",
-    "MANIFEST_NAME",
-    "MOMENTS_NAME",
-    "PLAYER_SCENE_NAME",
-    "AssetError",
-    "AssetIntegrityError",
-    "AssetMissingError",
-    "BodyParameters",
-    "BudgetOptions",
-    "Camera",
-    "Cancelled",
-    "CheckpointError",
-    "ClipInfo",
-    "DeviceMemoryError",
-    "DiskFullError",
-    "ExportFormat",
-    "FormatError",
-    "ForwardEvent",
-    "Frame",
-    "FramePrediction",
-    "FrameReader",
-    "FrameSink",
-    "Human3RError",
-    "InputError",
-    "JpegDecoder",
-    "KeyframeCollector",
-    "LiveFrame",
-    "LiveReader",
-    "LiveReport",
-    "LiveResult",
-    "LiveScene",
-    "LiveStream",
-    "LoadedModel",
-    "MediaDecodeError",
-    "MediaLimits",
-    "MediaTooLargeError",
-    "Moments",
-    "People",
-    "ReconstructOptions",
-    "Reconstruction",
-    "ResourceError",
-    "RunControl",
-    "Sampling",
-    "Session",
-    "SessionSnapshot",
-    "SmplxBody",
-    "Track",
-    "UnsupportedMediaError",
-    "__version__",
-    "check_model",
-    "draw_preview",
-    "error_from",
-    "export",
-    "format_of",
-    "forward",
-    "jpeg_movie",
-    "load_model",
-    "load_surface",
-    "models_on_disk",
-    "player_page",
-    "probe",
-    "reclaim",
-    "reconstruct",
-    "save_keyframes",
-    "skeleton_lines",
-    "temporary_folder",
-    "with_source_pictures",
-    "write_all",
-    "write_manifest",
-    "write_player_scene",
-    "write_zip",
-]
+__all__ = ["__version__", *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
