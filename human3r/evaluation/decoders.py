@@ -78,7 +78,7 @@ def read_trajectory(path: Path) -> Trajectory:
     Lines that begin with ``#`` are comments; time is absent in the matrix forms.
 
     Raises:
-        FormatError: Another number of columns, or not numbers.
+        FormatError: Another number of columns, or not numeric.
     """
     lines = [line.replace(",", " ").split() for line in _read(path).decode("utf-8", "replace").splitlines()]
     try:

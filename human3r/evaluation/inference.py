@@ -24,7 +24,7 @@ from human3r.video.preprocess import PreparedImage
 
 
 def open_session(model: LoadedModel, protocol: Protocol) -> Session:
-    """Start a stream with the protocol's resets; the gate is for networks of the paper only."""
+    """Start a stream with the protocol's resets and, for networks of the paper, its gate."""
     use_ttt3r = protocol.use_ttt3r if model.profile.has_protocol_gate else None
     return Session(model, use_ttt3r=use_ttt3r, reset_interval=protocol.reset_interval or 0)
 

@@ -1,7 +1,7 @@
 """Error metrics of the field as pure functions of arrays.
 
-Every function takes arrays, lists or tensors in meters, in world or camera coordinates as its docstring says, and
-returns floats; undefined values (no points, no motion) are NaN, unequal shapes raise ``ValueError``. All arithmetic is
+Every function takes arrays, lists or tensors in meters and returns floats; undefined values (no points, no motion) are
+NaN, unequal shapes raise ``ValueError``. All arithmetic is
 float64.
 """
 

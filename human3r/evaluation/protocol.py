@@ -28,7 +28,7 @@ class Protocol:
     title: str
     """In the report."""
     loader: Literal["crop", "resize"]
-    """How sides become multiples of the patch: by a centered crop, or by resizing the whole frame."""
+    """``crop``: a centered crop to multiples of the patch; ``resize``: the whole frame resized to them."""
     sequences: tuple[str, ...] = ()
     """Names of the published subset; empty: every sequence of the folder."""
     num_sequences: int | None = None
@@ -76,7 +76,7 @@ class PosedPeople:
     joints_camera: np.ndarray
     """``P J 3`` meters, the joints of the protocol's set."""
     joints_px: np.ndarray
-    """``P J 2`` pixels of the source image; finite, behind the camera too."""
+    """``P J 2`` pixels of the source image; finite even behind the camera."""
     T_world_camera: np.ndarray
     """``4 4`` predicted or true camera."""
     identity: np.ndarray
@@ -122,7 +122,7 @@ class ScoreGroup:
     """Metrics of one sequence that share their weight in the average over sequences."""
 
     name: str
-    """E.g. ``scale`` (an alignment of depth), ``camera`` or ``people``."""
+    """For example ``scale`` (an alignment of depth), ``camera`` or ``people``."""
     weight: float
     """Valid pixels, 1, or matched observations; 0 excludes the sequence."""
     values: dict[str, float]
@@ -153,7 +153,7 @@ class SequenceScores:
     num_rejected: int
     """Frames without a usable prediction."""
     seconds: float
-    """Wall time of running the network, reading images included."""
+    """Wall time of the network, including reading images."""
     groups: tuple[ScoreGroup, ...]
     worst: tuple[WorstFrame, ...] = ()
     """Worst first."""

@@ -24,12 +24,12 @@ from human3r.records import FramePrediction
 SCHEMA = "human3r-evaluation/2"
 
 OnSequence = Callable[[SequenceScores, int, int, bool], None]
-"""Called after each sequence with its scores, the numbers done and in total, and whether they were stored before."""
+"""Called after each sequence with its scores, the numbers done and in total, and whether it was a stored result."""
 
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """The outcome of a benchmark, over all sequences that were there."""
+    """The results of a benchmark over all available sequences."""
 
     benchmark: Benchmark
     model: str
@@ -65,7 +65,7 @@ def run_benchmark(
     Args:
         root: The data set in its public layout.
         out: Folder of the results, created if missing.
-        load: Loads the model; not called without sequences.
+        load: Loads the model; called only if there are sequences.
         max_sequences: Number of first sequences to evaluate.
 
     Raises:
@@ -126,7 +126,7 @@ def file_stem(sequence: str) -> str:
 
 
 class _Stopwatch:
-    """Counts predictions and the time spent in making them, excluding their consumers."""
+    """Counts predictions and the time for them, excluding their consumers."""
 
     def __init__(self, predictions: Iterator[FramePrediction]) -> None:
         self._predictions = predictions
@@ -165,7 +165,7 @@ def fingerprint_of(protocol: Protocol, model: LoadedModel) -> str:
 
 
 def save_scores(path: Path, fingerprint: str, scores: SequenceScores) -> None:
-    """Write the result of one sequence, whole or not at all; what is not a number becomes null."""
+    """Write the result of one sequence atomically; NaN becomes null."""
     groups = [
         {
             "name": group.name,
@@ -180,7 +180,7 @@ def save_scores(path: Path, fingerprint: str, scores: SequenceScores) -> None:
 
 
 def finite_or_none(values: dict[str, float]) -> dict[str, float | None]:
-    """Replace what JSON cannot hold."""
+    """Replace values that JSON does not support."""
     return {name: _finite(value) for name, value in values.items()}
 
 
@@ -193,7 +193,7 @@ def _number(value: object) -> float:
 
 
 def load_scores(path: Path, fingerprint: str) -> SequenceScores | None:
-    """Read a stored result; None where there is none, or it is of another protocol or model, or damaged."""
+    """Read a stored result; None if it is missing, damaged, or of another protocol or model."""
     try:
         entry = json.loads(path.read_text())
         if entry["schema"] != SCHEMA or entry["fingerprint"] != fingerprint:

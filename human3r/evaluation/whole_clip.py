@@ -68,7 +68,7 @@ def people_of_frame(result: Reconstruction, frame: int) -> PosedPeople:
 def motion_group(result: Reconstruction, truth: list[PosedPeople]) -> ScoreGroup:
     """Return identity switches (changes of the track that a person has) and accelerations in world, m/s².
 
-    ``acceleration`` and ``true_acceleration`` are means over joints and every three frames in a row in which one track
+    ``acceleration`` and ``true_acceleration`` are means over joints and all three consecutive frames in which one track
     matches one person; ``acceleration_error`` is the mean length of their difference.
     """
     switches, track_of = 0, {}

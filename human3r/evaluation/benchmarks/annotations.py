@@ -14,12 +14,11 @@ def field(path: Path, content: object, name: str, shape: tuple[int | None, ...])
     """Return a numeric field as float64.
 
     Args:
-        path: Where the content is from, for messages.
-        content: The mapping that holds the field.
-        shape: What it must have; None fits every size.
+        path: File of the content, for messages.
+        shape: Expected shape; None is any size.
 
     Raises:
-        FormatError: There is no such field, or it has another shape, or numbers that are not finite.
+        FormatError: The field is missing, has another shape, or is not finite.
     """
     value = content.get(name) if isinstance(content, dict) else None
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf" or value.ndim != len(shape):
@@ -32,10 +31,10 @@ def field(path: Path, content: object, name: str, shape: tuple[int | None, ...])
 
 
 def list_field(path: Path, content: object, name: str, length: int | None = None) -> list[Any]:
-    """Return a field that holds a list of that length; the first axis of an array will do.
+    """Return a field that is a list of that length, or an array with such a first axis.
 
     Raises:
-        FormatError: There is no such field, or it has another length.
+        FormatError: The field is missing or has another length.
     """
     value = content.get(name) if isinstance(content, dict) else None
     if not isinstance(value, (list, tuple, np.ndarray)) or length not in (None, len(value)):

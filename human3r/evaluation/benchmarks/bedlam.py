@@ -44,7 +44,7 @@ def read_camera(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read ``3 3`` intrinsics and ``4 4`` ``T_world_camera``.
 
     Raises:
-        FormatError: Not such a file.
+        FormatError: It is not such a file.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -72,7 +72,7 @@ def true_people(kit: BodyKit, folder: Path, images: tuple[Path, ...], index: int
 
 
 def find(kit: BodyKit, root: Path, protocol: Protocol) -> list[Recording]:
-    """List the sequences of the test scenes; each gives every 25th of its frames.
+    """List the sequences of the test scenes, with every 25th frame.
 
     Raises:
         AssetMissingError: A body file is missing.

@@ -1,4 +1,4 @@
-"""Finding sequences and pairing their files; the same few rules for every data set."""
+"""Find sequences and pair their files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from human3r.video.image_source import IMAGE_SUFFIXES, natural_key
 
 
 def sequence_folders(parent: Path, names: tuple[str, ...], prefix: str = "") -> list[tuple[str, Path]]:
-    """List (name, folder) of the named sequences that are there, or of all folders where no names are given."""
+    """List (name, folder) of the named sequences that exist, or of all folders without names."""
     if names:
         return [(name, parent / f"{prefix}{name}") for name in names if (parent / f"{prefix}{name}").is_dir()]
     if not parent.is_dir():
@@ -19,7 +19,7 @@ def sequence_folders(parent: Path, names: tuple[str, ...], prefix: str = "") -> 
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
-    """List the files with these endings in natural order of their names; nothing where there is no such folder."""
+    """List the files with these suffixes in natural order of their names; none if the folder does not exist."""
     if not folder.is_dir():
         return ()
     files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]

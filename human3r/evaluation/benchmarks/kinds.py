@@ -1,4 +1,4 @@
-"""What the benchmarks of one kind share: score, columns of the report, alignments, and the choice of worst frames."""
+"""What benchmarks of one kind share: score, columns of the report, alignments, and selection of worst frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCAL_HEADLINE = (
     *("people.pa_mpjpe_mm", "people.mpjpe_mm", "people.pve_mm"),
     *("detection.recall", "detection.precision"),
 )
-"""Errors are of found people only: they are never shown without the recall."""
+"""Errors are of found people only, so they are shown with the recall."""
 WORLD_METRICS = (
     *("wa_mpjpe_mm", "w_mpjpe_mm", "rte_percent"),
     *("scaled_rte_percent", "jitter_10m_s3", "foot_sliding_mm"),

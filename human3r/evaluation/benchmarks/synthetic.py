@@ -27,7 +27,7 @@ from human3r.records import FramePrediction
 NUM_SCORED_JOINTS = 22
 """Pelvis and 21 body joints; hands and face are not scored."""
 MIN_CAMERA_PATH_M = 0.05
-"""Camera paths shorter than this are not scored: a similarity makes any prediction fit a point."""
+"""Camera paths shorter than this are not scored, since any prediction fits them after a similarity."""
 
 
 class PeopleTruth(Interface):
@@ -114,7 +114,7 @@ def _score(
 ) -> tuple[ScoreGroup, ...]:
     clip = read_clip(recording.folder, tuple(range(len(recording.images))))
     people, pools, cameras = [PeopleScorer(protocol)], [], []
-    # Only streams that are filtered are finished otherwise than they come.
+    # Only filtered streams change when they are finished.
     whole: WholeClipScorer | None = None
     if protocol.references:
         people.append(PeopleScorer(protocol, is_reference=True))
@@ -165,7 +165,7 @@ def predicted_people(prediction: FramePrediction) -> PosedPeople:
 
 
 def _without_gaps(points_px: np.ndarray) -> np.ndarray:
-    """Put joints without a projection at the mean of the person's others, so that boxes and costs stay finite."""
+    """Place joints without a projection at the mean of the person's others, so that boxes and costs are finite."""
     is_known = np.isfinite(points_px).all(-1, keepdims=True)
     known = np.where(is_known, points_px, 0.0)
     mean = known.sum(1, keepdims=True) / np.maximum(is_known.sum(1, keepdims=True), 1)

@@ -65,7 +65,7 @@ def read_annotation(path: Path) -> Annotation:
     shapes = list_field(path, content, "betas", num_people)
     betas = [field(path, {"betas": np.ravel(value)}, "betas", (None,))[:10] for value in shapes]
     if not num_people or any(len(row) != 10 for row in betas) or any(g not in _GENDERS for g in genders):
-        raise FormatError(f"{path.name} has nobody, or a person without shape or gender.", "Download it again.")
+        raise FormatError(f"{path.name} has no people, or a person without shape or gender.", "Download it again.")
     return Annotation(
         poses=stacked("poses", 72).reshape(num_people, num_frames, 24, 3),
         betas=np.stack(betas),
@@ -80,7 +80,7 @@ def read_annotation(path: Path) -> Annotation:
 def reference_genders(annotation: Annotation, rows: np.ndarray) -> dict[tuple[int, int], Gender]:
     """Return the genders that the public evaluation uses, by (scored frame, slot among its people).
 
-    Everyone is male at first. Then, for every slot that a woman has in any frame, the *row* of that number becomes
+    All are male at first. Then, for every slot that a woman has in any frame, the *row* of that number becomes
     female in the table of frames times places; so at most the first frames' people do.
     """
     places = [np.flatnonzero(annotation.is_valid[:, row]) for row in rows]

@@ -33,7 +33,7 @@ _STANDARD_STRIDE = 3
 
 
 def _opened(name: str, folder: Path, protocol: Protocol) -> Recording:
-    """Open a sequence in either layout; it has no images where it is in neither."""
+    """Open a sequence in either layout; without images if it has neither."""
     images = list_files(folder / f"rgb_{protocol.num_frames}")
     if images:
         depths = list_files(folder / f"depth_{protocol.num_frames}", (".png",))
@@ -45,7 +45,7 @@ def _opened(name: str, folder: Path, protocol: Protocol) -> Recording:
 
 
 def _sampled(name: str, folder: Path, protocol: Protocol) -> Recording:
-    """Choose images of an original download that have a true camera, with these cameras and the nearest depth."""
+    """Choose images of an original download with a true camera, and the nearest depth."""
     images, truth = list_files(folder / "rgb", (".png",)), read_trajectory(folder / "groundtruth.txt")
     if truth.time_s is None:
         raise FormatError(f"groundtruth.txt of {folder.name} has no times.", "Give the original download.")

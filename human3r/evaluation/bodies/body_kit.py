@@ -125,7 +125,7 @@ class BodyKit:
 
         Args:
             axis_angle: ``P 55 3`` radians in SMPL-X order, hands from flat.
-            betas: ``P S``: as many shape coefficients as are given, if the body's file has them.
+            betas: ``P S``; all are used that the body's file has.
             transl: ``P 3`` meters.
         """
         return self.to_smpl(_posed(self._smplx(gender, betas.shape[1]), axis_angle, betas, transl))
@@ -199,7 +199,7 @@ class BodyKit:
 
 @torch.inference_mode()
 def _posed(body: SmplxBody, axis_angle: np.ndarray, betas: np.ndarray, transl: np.ndarray) -> np.ndarray:
-    """Pose P bodies with as many shape coefficients as the body has and without expression."""
+    """Pose P bodies without expression, with the shape coefficients that the body has."""
     rotations = rotation_from_axis_angle(_tensor(axis_angle))
     num_expression = body.expression_directions.shape[-1]
     shape = _tensor(betas)[:, : body.shape_directions.shape[-1]]

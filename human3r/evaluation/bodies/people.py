@@ -1,6 +1,6 @@
 """Scores of people over a sequence: detection, pose in the camera, motion in the world.
 
-Errors are those of matched pairs only, so they mean nothing without the recall beside them. Source of the protocol:
+Errors are of matched pairs only, so they are meaningful only with the recall. Source of the protocol:
 Human3R (arXiv 2510.06219), with WHAM's (arXiv 2312.07531) world metrics.
 """
 
@@ -21,7 +21,7 @@ from human3r.geometry.camera import project
 from human3r.geometry.rigid import transform_points
 
 _MIN_DEPTH_M = 0.01
-"""Joints nearer than this, or behind the camera, are projected as if they were here."""
+"""Smallest depth of projected joints; nearer ones and those behind the camera are moved to it."""
 _ROUNDED_DECIMALS = 1
 
 
@@ -37,7 +37,7 @@ class _Pair:
 
 
 class PeopleScorer:
-    """Takes frames in temporal order and scores them in the end.
+    """Collects frames in temporal order and scores them at the end.
 
     Args:
         is_reference: Reproduce the defects that the protocol names; the groups then end in ``_reference``.
@@ -95,9 +95,9 @@ class PeopleScorer:
         )
 
     def groups(self) -> tuple[ScoreGroup, ...]:
-        """Return ``detection`` (percent), ``observations`` (counts), and where anyone was matched ``people`` (mm).
+        """Return ``detection`` (percent), ``observations`` (counts), and with matches ``people`` (mm).
 
-        ``world`` follows where the protocol asks for it.
+        ``world`` follows if the protocol has world metrics.
         """
         weight = float(len(self._pairs))
         groups = [self._detection(), self._observations()]

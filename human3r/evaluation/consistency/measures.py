@@ -56,7 +56,7 @@ class Consistency:
     off_floor_percent: float
     """Observations of standing people whose lower sole is more than 5 cm off the floor."""
     slip_m_s: float
-    """Speed of the slower foot of people who stand or walk, median; one foot is always at rest."""
+    """Speed of the slower foot of people who stand or walk, median; one foot should always be at rest."""
     camera_shift_mm: float
     """Largest distance from the first camera; an error only for static cameras."""
     camera_turn_deg: float

@@ -1,4 +1,4 @@
-"""Every public benchmark as a few generated frames in its own folder layout: no download, no license.
+"""Miniatures of the public benchmarks: a few generated frames in their folder layout, without download or license.
 
 They exercise a command and its report; their figures do not measure a model.
 """
@@ -26,7 +26,7 @@ PEOPLE_MINIATURES: dict[str, Callable[[Path], None]] = {
     "rich": write_rich,
     "bedlam": write_bedlam,
 }
-"""Those that need body files as well."""
+"""Miniatures that also need body files."""
 
 MINIATURES: dict[str, Callable[[Path], None]] = {
     **PEOPLE_MINIATURES,

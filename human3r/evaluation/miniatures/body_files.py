@@ -25,7 +25,7 @@ _MIDDLE_FINGERS = (28, 43)
 _LSP14_JOINTS = (8, 5, 2, 1, 4, 7, 21, 19, 17, 16, 18, 20, 12, 15)
 """SMPL joints in place of the fourteen of the H36M regressor."""
 _NUM_NEIGHBORS = 150
-"""Vertices that a joint is regressed from."""
+"""Number of vertices that a joint is regressed from."""
 
 
 def write_body_files(folder: Path) -> None:

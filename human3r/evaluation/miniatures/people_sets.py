@@ -49,7 +49,7 @@ def _draw(people: Iterable[Walk], frame: int, T_world_camera: np.ndarray) -> np.
 
 
 def write_3dpw(root: Path) -> None:
-    """Two people; in one frame nobody is valid, in another only the woman is."""
+    """Two people; one frame has no valid person, another only the woman."""
     name, people = "downtown_miniature_00", (walk(NUM_FRAMES, -1.0), walk(NUM_FRAMES, 1.0, phase=1.5))
     genders = ("male", "female")
     T_world_camera = cameras(NUM_FRAMES)

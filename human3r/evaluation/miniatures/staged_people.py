@@ -1,4 +1,4 @@
-"""A small stage for the miniatures of the people benchmarks: walkers on a tiled floor, seen by a moving camera.
+"""A simple scene for miniatures of the people benchmarks: walkers on a tiled floor, seen by a moving camera.
 
 The world is y up with the floor at y = 0. Bodies are the embedded one in SMPL's pose parameters.
 """
@@ -42,7 +42,7 @@ def embedded_body() -> SmplxBody:
 
 
 def walk(num_frames: int, lane_m: float = 0.0, phase: float = 0.0) -> Walk:
-    """Stand for half of the time, then walk along x; ``lane_m`` is how far to the right and toward the wall."""
+    """Stand for half of the time, then walk along x; ``lane_m`` shifts the path to the right and toward the wall."""
     moving = np.maximum(np.arange(num_frames) - num_frames // 2, 0)
     step = phase + 0.35 * moving
     swing = 0.45 * np.sin(step)

@@ -1,6 +1,6 @@
 """One picture per sequence: paths beside the truth, and errors over the frames.
 
-Drawn with Pillow: the evaluation has no plotting library among its requirements.
+Drawn with Pillow, so that no plotting library is required.
 """
 
 from __future__ import annotations

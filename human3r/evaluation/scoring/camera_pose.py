@@ -68,7 +68,7 @@ def image_times(recording: Recording) -> np.ndarray:
 
 
 def match_cameras(time_s: np.ndarray, truth: Trajectory, tolerance_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows (predicted, true) that belong together: one by one where the numbers agree, else by time.
+    """Return corresponding rows (predicted, true): by index if the numbers agree, else by time.
 
     Raises:
         FormatError: The numbers differ and the true cameras have no time.

@@ -113,13 +113,13 @@ def align_depth(predicted: np.ndarray, truth: np.ndarray, alignment: DepthAlignm
 
 
 def _lower_median(values: np.ndarray) -> float:
-    """The lower of the two middle values, as the public protocol's tensor library takes it."""
+    """Return the lower median, as the public protocol's tensor library does."""
     middle = (len(values) - 1) // 2
     return float(np.partition(values, middle)[middle])
 
 
 _MAX_WIDENINGS = 12
-"""Decades by which the search for a scale is widened; a constant prediction has no best scale at all."""
+"""Decades by which the search for a scale is widened; a constant prediction has no optimal scale."""
 
 
 def _scale_shift_exact(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
@@ -145,7 +145,7 @@ def _scale_shift_exact(predicted: np.ndarray, truth: np.ndarray) -> tuple[float,
 def _scale_shift_adam(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """The public protocol: at most 1000 Adam steps at rate 1e-4 from the ratio of medians.
 
-    It ends as soon as the summed error changes by less than 1e-6, which is before it has converged.
+    It ends when the summed error changes by less than 1e-6, before convergence.
     """
     rate, beta_1, beta_2, epsilon = 1e-4, 0.9, 0.999, 1e-8
     parameters = np.array([_lower_median(truth) / _lower_median(predicted), 0.0])

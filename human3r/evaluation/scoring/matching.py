@@ -1,4 +1,4 @@
-"""Which prediction is which person: the per-frame matching of the local benchmarks, and detection scores.
+"""The per-frame matching of predictions to people, and detection scores.
 
 Source: ROMP (arXiv 2008.12272) and TRACE (arXiv 2306.02850) evaluation, as used by Human3R (arXiv 2510.06219).
 """
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 MIN_IOU = 0.05
-"""Pairs whose joint boxes overlap less are never the same person."""
+"""Pairs whose joint boxes overlap less are not matched."""
 
 MatchingCost = Literal["frobenius", "spectral"]
 
@@ -23,9 +23,9 @@ class Matches:
     pairs: np.ndarray
     """``M 2`` int64 (predicted, true) rows, cheapest first."""
     false_positives: np.ndarray
-    """int64 predicted rows without a person."""
+    """int64 unmatched predicted rows."""
     misses: np.ndarray
-    """int64 true rows without a prediction."""
+    """int64 unmatched true rows."""
 
 
 def match_people(
@@ -51,7 +51,7 @@ def match_people(
         p, q = divmod(int(flat), num_true)
         is_apart = box_iou(predicted_joints_px[p], true_joints_px[q]) < MIN_IOU
         if is_apart or not (free_predicted[p] and free_true[q]):
-            # The reference counts pairs, also of people who have been matched already.
+            # The reference also counts pairs of people that are already matched.
             num_rejected += is_apart and cost == "spectral"
             continue
         free_predicted[p] = free_true[q] = False
