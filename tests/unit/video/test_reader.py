@@ -194,7 +194,7 @@ def test_a_file_with_sound_only_is_reported(tmp_path):
         frame.sample_rate = 44100
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(UnsupportedMediaError, match="no picture"):
+    with pytest.raises(UnsupportedMediaError, match="no video"):
         probe(path)
 
 
