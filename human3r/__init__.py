@@ -17,8 +17,9 @@ Names are imported on first use, so that importing the package is cheap and its 
 torch.
 """
 
-# The names of the first block are for type checkers, those of _HOMES are imported on first use.
+# The first block of imports is for type checkers; the names in _HOMES are imported on first use.
 # ruff: noqa: F401
+# pyright: reportUnusedImport=false
 from __future__ import annotations
 
 from importlib import import_module
