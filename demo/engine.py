@@ -44,10 +44,10 @@ Source = Literal["current model", "earlier weights", "other model"]
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a visitor asks for."""
+    """The request of a visitor."""
 
     clip: Path | None
-    """The clip; None when the visitor chose none."""
+    """The clip, or None."""
     model: str
     """One of ``Engine.model_names``."""
     options: ReconstructOptions

@@ -16,16 +16,16 @@ from ipaddress import ip_address
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who asks for something."""
+    """The sender of a request."""
 
     session: str
-    """Of the open page or the API client."""
+    """Session of the page or API client."""
     address: str = ""
     """IP address, or empty when unknown."""
 
     @property
     def key(self) -> str | None:
-        """What the bounds per visitor count by, or None on this machine itself, where there are none."""
+        """Key of the limits per visitor; None for this machine, which has none."""
         try:
             return None if ip_address(self.address).is_loopback else self.address
         except ValueError:
@@ -49,7 +49,7 @@ class Job:
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set when the run shall end after the current frame."""
     is_active: bool = False
-    """Its turn has come."""
+    """Set when it is the job's turn."""
 
 
 class JobQueue:

@@ -1,4 +1,4 @@
-"""Keeps the size of a long-lived server flat: glibc keeps what threads have freed, in an arena for each of them."""
+"""Bounds the memory of a long-lived server: glibc keeps freed memory in an arena per thread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _MAX_ARENAS = 2
 
 
 def limit_arenas() -> None:
-    """Let all threads to come share few arenas; call before they start. Does nothing where there is no glibc."""
+    """Let all future threads share few arenas. Does nothing without glibc."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _MAX_ARENAS)
 
 
 def return_free_memory() -> None:
-    """Give freed memory back to the system, at the end of a run. Does nothing where there is no glibc."""
+    """Return freed memory to the system at the end of a run. Does nothing without glibc."""
     gc.collect()
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

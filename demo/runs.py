@@ -83,7 +83,7 @@ class Run:
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set when the run shall end after the current frame."""
     is_abandoned: bool = False
-    """Nobody wants the result: it is not written."""
+    """The result is not wanted and not written."""
 
     def abandon(self) -> None:
         """Stop without a result."""
@@ -267,7 +267,7 @@ class Runs:
 
 
 def _yield_to_requests() -> None:
-    """Let requests go before this thread and the threads and processes that it starts (Linux only)."""
+    """Lower the priority of this thread, its threads and its processes below that of requests (Linux only)."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,4 +1,4 @@
-"""What a run reports: ``Update`` while it lasts, ``Outcome`` at its end, and the feed from which pages follow it."""
+"""Reports of a run: ``Update`` while it is active, ``Outcome`` at its end, and the feed that pages follow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Outcome:
     image_size: tuple[int, int] = (0, 0)
     """(height, width) of the clip."""
     step: int = 1
-    """Every so manieth frame of the clip was used."""
+    """Step between the used frames of the clip."""
     note: str | None = None
     """A remark that is shown above the result."""
 
@@ -91,7 +91,7 @@ class Feed:
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Nothing follows."""
+        """End the feed."""
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Pictures from a visitor's camera on their way to the model: at most one waits, and a lost socket may come back."""
+"""Images of a visitor's camera for the model: at most one waits, and a lost socket may be resumed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture as it came."""
+    """One received image."""
 
     encoded: bytes
     """JPEG."""
     time_s: float
-    """When the visitor's browser took it, by its own clock."""
+    """Capture time by the browser's clock."""
     due_s: float
-    """When it arrived, on ``time.monotonic``."""
+    """Arrival by ``time.monotonic``."""
 
 
 def read_picture(message: bytes) -> Picture:
@@ -43,7 +43,7 @@ def read_picture(message: bytes) -> Picture:
 
 
 class Feed:
-    """The newest picture, and how the stream ends.
+    """The newest image, and the end of the stream.
 
     Args:
         limit_s: Longest time from the first picture to the end, seconds.
@@ -73,7 +73,7 @@ class Feed:
             self._changed.notify_all()
 
     def set_connected(self, *, is_connected: bool) -> None:
-        """Note that a socket is there, or that it is gone."""
+        """Record that a socket is connected or lost."""
         with self._changed:
             self._lost_s = None if is_connected else time.monotonic()
 
@@ -89,7 +89,7 @@ class Feed:
             self._changed.notify_all()
 
     def pictures(self) -> Iterator[Picture]:
-        """Yield the newest picture again and again until the end."""
+        """Yield the newest image repeatedly until the end."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._picture is not None or self._is_ended, _POLL_S)

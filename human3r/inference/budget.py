@@ -1,4 +1,4 @@
-"""A time budget per frame for streams that do not wait: what is left out while a machine is late."""
+"""A time budget per frame of live streams: work that is skipped while the machine is late."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from human3r.models.parts import FULL_EFFORT, Effort
 
 THINNED_INTERVAL_S = 0.5
-"""Time between two updates of the scene, or two looks at hands, while they are thinned out."""
+"""Time between two updates of the scene, or two examinations of hands, at reduced rate."""
 _SECOND_LOOK_INTERVAL = 4
 
 
 @dataclass(frozen=True)
 class BudgetOptions:
-    """How a budget judges and reacts."""
+    """Parameters of a budget."""
 
     frame_s: float = 0.08
     """Time that the slowest stage of a frame may take, seconds: 12 frames per second."""
     average_s: float = 0.7
     """Time constant of the average, seconds."""
     settle_s: float = 1.0
-    """Time between two changes of the level, seconds: a change must show in the average first."""
+    """Time between two changes of the level, seconds, so that the average reflects the first."""
     margin: float = 0.7
     """The level falls when the average is below this share of the budget."""
 
@@ -33,15 +33,15 @@ LEVELS = (
     "no new surface",
     "hands twice a second",
 )
-"""What is done at each level; a level leaves out all that the ones before it do. The first one gains the most."""
+"""What each level skips, in addition to those before it. The first one saves the most."""
 _SECOND_LOOKS, _SCENE, _SURFACE, _HANDS = range(1, len(LEVELS))
 
 
 class Budget:
-    """Decides from measured times how much effort the next frame gets.
+    """Decides the effort for the next frame from measured times.
 
-    What is left out, in this order: most second looks at people who hardly moved, most updates of the scene, the
-    growth of its surface, most looks at hands. The recurrence is never left out.
+    Skipped, in this order: most second looks at people who hardly moved, most updates of the scene, the
+    growth of its surface, most looks at hands. The recurrence is never skipped.
 
     Args:
         options: Limits and time constants.
@@ -52,13 +52,13 @@ class Budget:
         self.average_s: float | None = None
         """Exponential average of the time of the slowest stage."""
         self.level = 0
-        """0 leaves out nothing; see ``LEVELS``."""
+        """0 skips nothing; see ``LEVELS``."""
         self._changed_s = -math.inf
         self._last_s = -math.inf
         self._scene, self._hands = _Thinned(), _Thinned()
 
     def add(self, frame_s: float, now_s: float) -> None:
-        """Take the time of the slowest stage of a frame that was done at ``now_s``."""
+        """Record the time of the slowest stage of a frame finished at ``now_s``."""
         elapsed_s = max(frame_s, min(now_s - self._last_s, self.options.average_s))
         weight = 1 - math.exp(-elapsed_s / self.options.average_s)
         self.average_s = frame_s if self.average_s is None else self.average_s + weight * (frame_s - self.average_s)
@@ -69,7 +69,7 @@ class Budget:
         change = int(self.average_s > limit_s) - int(self.average_s < self.options.margin * limit_s)
         level = min(max(self.level + change, 0), len(LEVELS) - 1)
         if level != self.level:
-            # What came before the change says nothing about its effect.
+            # Times before the change do not reflect its effect.
             self.level, self._changed_s, self.average_s = level, now_s, None
 
     @property
@@ -92,13 +92,13 @@ class Budget:
 
 
 class _Thinned:
-    """Something that happens in every frame, or seldom."""
+    """Work that is done in every frame, or at a reduced rate."""
 
     def __init__(self) -> None:
         self._last_s = -math.inf
 
     def takes(self, time_s: float, *, is_thinned: bool) -> bool:
-        """Return whether it happens at ``time_s``."""
+        """Return whether it is done at ``time_s``."""
         is_due = not is_thinned or not 0 <= time_s - self._last_s < THINNED_INTERVAL_S
         if is_due:
             self._last_s = time_s

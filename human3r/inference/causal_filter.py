@@ -1,6 +1,6 @@
 """Causal filter over the people of a stream: position, distance, orientation of every bone, one shape each.
 
-Per-frame predictions shake: at 30 fps by 60 to 170 m/s², where an athlete's true acceleration is 8. Every quantity
+Per-frame predictions are noisy: at 30 fps their acceleration is 60 to 170 m/s², an athlete's true one 8. Every quantity
 passes a g-h filter (fading memory of order one: value and rate), which follows steady motion without lag and a change
 of speed about one time constant late. Bones are filtered by their orientation in the camera, because errors of
 neighboring joints cancel there, and the body is placed by the mean of its trunk, where they average out.
@@ -41,7 +41,7 @@ class CausalFilterOptions:
     distance_s: float = 0.4
     """Of the logarithm of the distance over the body's size: 1 % of 4 m is 40 mm, but no pixel."""
     near_m: float = 4.0
-    """Noise grows with distance; from here on so do the time constants, up to ``far_factor``."""
+    """Distance from which the time constants grow like the noise, up to ``far_factor``."""
     far_factor: float = 1.5
     rotation_knee: float = 0.5
     """Radians: a bone this far from its prediction halves its time constant, so that fast limbs do not lag."""
@@ -56,7 +56,7 @@ class CausalFilterOptions:
     max_speed: float = 4.0
     """Meters per second of the distance's rate at most: a run."""
     jump_m: float = 1.0
-    """A body this far sideways from its prediction is another one: its filters restart."""
+    """A body this far sideways from its prediction is another person: its filters restart."""
     shape_memory: float = 300.0
     """Length of the running mean of betas, observations."""
     forget_s: float = 1.0
@@ -176,7 +176,7 @@ def _advance(
     slower = (old.log_distance.exp() * _METERS_PER_SIZE / options.near_m).clamp(1.0, options.far_factor)
 
     def gains(constant_s: Tensor) -> tuple[Tensor, Tensor]:
-        # A filter that has seen little follows fast at first: its rate is not known yet.
+        # A new filter follows fast at first, since its rate is unknown.
         shape = (-1, *[1] * (constant_s.ndim - 1))
         constant = torch.minimum(constant_s * slower.view(shape), 0.5 * elapsed.view(shape)).clamp_min(1e-6)
         keep = torch.exp(-age.view(shape) / constant)
@@ -201,7 +201,7 @@ def _advance(
     angle = turn.norm(dim=-1, keepdim=True)
     astray = 1 + (angle[..., 0] / options.rotation_knee).square()
     position_gain, rate_gain = (gain[..., None] for gain in gains(options.rotation_s / astray))
-    # Near half a turn the shortest way is a coin toss; a flip is then taken at once instead of spun through.
+    # Near half a turn the shortest path is arbitrary; a flip is applied at once instead of rotated through.
     flips = angle > 0.9 * math.pi
     limited = turn * (options.max_turn / angle.clamp_min(options.max_turn))
     corrected = orientation @ rotation_from_axis_angle(position_gain * turn)
@@ -225,7 +225,7 @@ def _advance(
 
 
 def _to_people(people: People, after: CausalFilterState, body: SmplxBody, known: Tensor) -> People:
-    """Write filtered bodies as people; newcomers stay as they are to the bit."""
+    """Write filtered bodies as people; newcomers are unchanged to the bit."""
     local = to_local_rotations(after.orientation)
     rotations = torch.cat([local, people.joint_rotations[:, NUM_BODY_JOINTS:]], dim=1)
     _, joints = forward_kinematics(local, _bones(body, after.betas))
@@ -246,7 +246,7 @@ def _where(chosen: Tensor, first: Tensor, second: Tensor) -> Tensor:
 def _look_up(
     track_id: Tensor, time_s: float, state: CausalFilterState, options: CausalFilterOptions
 ) -> tuple[Tensor, Tensor]:
-    """Return which people are known, and their rows in ``state``."""
+    """Return which people have filters, and their rows in ``state``."""
     same = track_id[:, None] == state.track_id[None]
     row = same.to(torch.uint8).argmax(dim=1)
     return same.any(dim=1) & (time_s - state.time_s[row] <= options.forget_s), row
@@ -255,7 +255,7 @@ def _look_up(
 def _remember(
     fresh: CausalFilterState, state: CausalFilterState | None, time_s: float, options: CausalFilterOptions
 ) -> CausalFilterState:
-    """Join those seen now with those seen lately: the state never holds more than a second of identities."""
+    """Join the identities of this frame with recent ones; those absent for longer than a second are dropped."""
     if state is None:
         return fresh
     gone = (state.track_id[:, None] == fresh.track_id[None]).any(dim=1)

@@ -9,7 +9,7 @@ ItemT = TypeVar("ItemT")
 
 
 class Handover(Generic[ItemT]):
-    """One place for one item. ``close`` ends both sides; an error given to it is raised at the taker."""
+    """Holds one item. ``close`` ends both sides; an error given to it is raised at the receiver."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -21,7 +21,7 @@ class Handover(Generic[ItemT]):
         """Items that a newer one replaced."""
 
     def replace(self, item: ItemT) -> bool:
-        """Put an item in place of the one that waits; False after ``close``. Never waits."""
+        """Replace the waiting item without blocking; False after ``close``."""
         with self._changed:
             if self._is_closed:
                 return False
@@ -31,7 +31,7 @@ class Handover(Generic[ItemT]):
             return True
 
     def give(self, item: ItemT) -> bool:
-        """Put an item and wait until it is taken; False where it never will be."""
+        """Put an item and wait until it is taken; False if it never will be."""
         with self._changed:
             self._changed.wait_for(lambda: self._item is None or self._is_aborted)
             if self._is_aborted or self._is_closed:
@@ -52,7 +52,7 @@ class Handover(Generic[ItemT]):
             return item
 
     def close(self, error: BaseException | None = None, *, abort: bool = False) -> None:
-        """Let nobody wait any more; ``abort`` also drops the item that waits."""
+        """Release all waiting threads; ``abort`` also drops the waiting item."""
         with self._changed:
             self._is_closed, self._is_aborted = True, self._is_aborted or abort
             self._error = self._error or error

@@ -1,6 +1,6 @@
-"""Fingers of people who are large enough: when a hand is examined, which result is used, and its filter over time.
+"""Fingers of people who are large enough: scheduling, acceptance and filtering of hand detections.
 
-A hand that is small, hidden or uncertain has the body's mean pose; changes between that and a found pose are gradual.
+Small, hidden or uncertain hands have the body's mean pose; transitions to and from it are gradual.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ _NEAR_M = 0.1
 
 @dataclass(frozen=True)
 class HandOptions:
-    """Cost and thresholds; of two values, the first makes a hand found, the second lets it stay so."""
+    """Cost and thresholds; of two values, the first is for a new hand, the second for a hand found before."""
 
     interval_s: float = 0.13
     """A hand is examined at most so often, by two passes of the hand network: every fourth frame of 30 per second."""
     max_per_s: float = 30.0
-    """Examinations per second of the stream, but at least one in a frame; who has waited longest comes first."""
+    """Examinations per second of the stream, but at least one per frame, longest waiting first."""
     length_px: tuple[float, float] = (45.0, 38.0)
     """Smallest hand, from wrist to fingertip, in source pixels. Source: the network finds 85 % of hands of 45 to 70
     pixels and 52 % of 30 to 45."""
     presence: tuple[float, float] = (0.6, 0.4)
-    """Least probability that there is a hand."""
+    """Smallest probability that there is a hand."""
     side: float = 0.3
-    """Least probability that it is the hand of its own side."""
+    """Smallest probability that it is of the expected side."""
     filter_s: float = 0.1
     """Time constant of the fingers' low-pass filter."""
     fade_s: float = 0.3
-    """Duration of a change from the mean pose to a found one, or back."""
+    """Duration of a transition from the mean pose to a found one, or back."""
     forget_s: float = 1.0
     """Hands of people absent for longer start with the mean pose."""
 
@@ -172,7 +172,7 @@ class HandTracker:
         return fresh
 
     def _examine(self, before: HandStates, seen: SeenHands, image: Tensor, time_s: float, max_hands: int) -> HandStates:
-        """Run the network on the hands that are due."""
+        """Run the network on the scheduled hands."""
         options = self._options
         # The tolerance lets a period of exactly the interval pass despite rounding.
         waited = time_s - before.examined_s + 1e-6

@@ -1,1 +1,1 @@
-"""What only a finished clip allows: offline smoothing, shapes and sizes of identities, a common floor."""
+"""Refinements that need the whole clip: offline smoothing, shapes and sizes of identities, a common floor."""

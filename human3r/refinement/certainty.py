@@ -1,7 +1,7 @@
-"""What a finished clip knows about lens, scale and floor, how surely, and from which witnesses: entries of ``meta``.
+"""Estimates of lens, scale and floor of a finished clip with uncertainties and their evidence: entries of ``meta``.
 
-Deviations are calibrated on rendered clips with truth. Of released networks, whose world is left as it is, only the
-errors of the estimates that every clip gets are known.
+Deviations are calibrated on rendered clips with truth. For released networks, whose
+scale is not corrected, only the errors of estimates common to all clips are known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from human3r.refinement.shots import Shot, describe_shots
 _LENS_SIGMA = 0.11
 """Logarithmic error of a focal length. Source: root mean square over 54 rendered clips."""
 _SCALE_SIGMA = 0.22
-"""Of the scale of a scene in which nobody stands."""
+"""Logarithmic error of the scale of a scene without standing people."""
 _SCALE_GROWTH = 1.3
 """Factor on the estimated deviation of the scale. Source: 54 rendered clips; with it and the deviation of the lens 74 %
 of the errors of scale and distance are within one deviation."""

@@ -1,4 +1,4 @@
-"""How surely each foot of each person touches the ground: it hardly moves, and is as low as this person's feet get."""
+"""Probability that each foot touches the ground: it hardly moves, and is as low as this person's feet get."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _SLOW_M_S, _LOW_M = 0.8, 0.16
 shake; table in the model card."""
 _SHARPNESS = 4
 IN_CONTACT = 0.5
-"""A foot with a larger probability rests in one place."""
+"""Probability above which a foot rests in one place."""
 MAX_STEP_M = 0.12
-"""A foot that moves farther from frame to frame has left that place."""
+"""Motion between two frames after which a foot has left that place."""
 _ALONG_RAY = 0.1
-"""Share of the motion along the camera's ray that counts: distances shake."""
+"""Weight of motion along the camera's ray, where noise is larger."""
 _MAX_GAP_S = 0.5
-"""Longer absences divide a track."""
+"""Longer absences split a track."""
 _LOWEST_S = 1.0
-"""The lowest sole within this time stands for the ground under a person."""
+"""Time within which the lowest sole gives the ground below a person."""
 _SMOOTHING_S = 0.05
 
 

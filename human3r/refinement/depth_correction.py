@@ -1,4 +1,4 @@
-"""From the depth of the stream to that of a finished result: scale and bend of each shot, as ``meta`` has them."""
+"""Correct the depth of the stream to that of a finished result: scale and bend of each shot, from ``meta``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shot tells about its world: standing soles and scene points, seen from their cameras. NumPy only."""
+"""Evidence of a shot for scale and floor: standing soles and scene points, seen from their cameras. NumPy only."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 _MAX_INDEPENDENT, _MAX_OF_IDENTITY = 30.0, 12.0
-"""Observations count as at most this many, together and of one identity: their errors are correlated."""
+"""Effective number of observations at most, in total and per identity, since their errors are correlated."""
 _MAX_FEET, _MAX_POINTS = 90, 15_000
 _NEAR_M = 2.5
-"""Points farther from every sole, horizontally, are never under one."""
+"""Points horizontally farther from every sole are ignored."""
 
 
 @dataclass(frozen=True)
 class ShotEvidence:
-    """What one shot tells; world axes, meters."""
+    """Evidence of one shot; world axes, meters."""
 
     soles: np.ndarray
     """``n 3`` lower soles of people who stand, from their camera."""
@@ -39,7 +39,7 @@ class ShotEvidence:
 
 
 def thinned(evidence: ShotEvidence) -> ShotEvidence:
-    """Bound the work, and count correlated observations as fewer."""
+    """Bound the work, and downweight correlated observations."""
     from scipy.spatial import KDTree
 
     rng = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def thinned(evidence: ShotEvidence) -> ShotEvidence:
     level = evidence.tilt_axes.T
     at = (evidence.soles + evidence.cameras)[rows] @ level
     off, _ = KDTree(at).query((evidence.points + evidence.point_cameras) @ level, distance_upper_bound=_NEAR_M)
-    # A ceiling is no floor.
+    # Exclude ceilings.
     points = np.flatnonzero(np.isfinite(off) & (evidence.points @ evidence.up < 0))
     if len(points) > _MAX_POINTS:
         points = rng.choice(points, _MAX_POINTS, replace=False)

@@ -1,4 +1,4 @@
-"""Identities of a finished clip that are no people: seen too briefly, or under the floor."""
+"""Remove false identities of a finished clip: seen too briefly, or below the floor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from human3r.skeleton import Joint
 _MIN_TRACK_S = 0.09
 """False detections in real clips last a single frame; at 10 frames per second and fewer a second one confirms."""
 _BRIEF_S = 2.0
-"""Somebody seen for longer may really be on a lower level."""
+"""A person seen for longer may really be on a lower level."""
 
 
 def without_short_tracks(people: PersonTable, time_s: np.ndarray, min_frames: int) -> PersonTable:
@@ -20,7 +20,7 @@ def without_short_tracks(people: PersonTable, time_s: np.ndarray, min_frames: in
     Args:
         people: N rows.
         time_s: ``T`` of the processed frames, seconds.
-        min_frames: Identities with so many are kept.
+        min_frames: Identities with at least this many are kept.
     """
     _, inverse, counts = np.unique(people.person_track, return_inverse=True, return_counts=True)
     if len(counts) == 0 or counts.min() >= min_frames:
@@ -31,7 +31,7 @@ def without_short_tracks(people: PersonTable, time_s: np.ndarray, min_frames: in
 def without_buried(people: PersonTable, time_s: np.ndarray, T_gravity_world: np.ndarray) -> PersonTable:
     """Drop identities that are seen briefly and whose heads are below the floor (y = 0 after ``T_gravity_world``).
 
-    On furniture the detector finds persons of a few frames; of the wrong size, they lie far behind the floor.
+    False detections on furniture last a few frames and, being of the wrong size, lie below the floor.
     """
     identities, inverse = np.unique(people.person_track, return_inverse=True)
     heights = transform_points(T_gravity_world.astype(np.float64), people.joints_world[:, Joint.HEAD])[:, 1]

@@ -1,7 +1,7 @@
-"""From the tables of a run to a ``Reconstruction``: what only the whole clip allows is applied to all observations.
+"""Build a ``Reconstruction`` from the tables of a run, with the refinements that need the whole clip.
 
-Motion without lag, one shape per identity, sizes and distances that agree with a common floor. A live stream has the
-causal filter only.
+Motion without lag, one shape per identity, sizes and distances consistent with a common floor. Live streams only have
+the causal filter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_STILL_CHANGE = 1.0
 
 @dataclass(frozen=True)
 class FinishOptions:
-    """Refinements of a whole clip; the defaults leave everything as the stream gave it."""
+    """Refinements of a whole clip; by default none."""
 
     min_track_frames: int = 1
     """Identities with fewer frames, and less than .09 s, are dropped as false detections; clips shorter than twice
@@ -38,11 +38,11 @@ class FinishOptions:
     one_shape: bool = False
     """Give all observations of an identity its mean shape."""
     offline_smoothing: OfflineSmoothingOptions | None = None
-    """Smooth the unfiltered people over the frames before and after; None keeps the output of the causal filter."""
+    """Smooth the unfiltered people over past and future frames; None keeps the output of the causal filter."""
     one_world: tuple[str, ...] = ()
-    """Witnesses of the estimate that makes people, scene and floor agree (``world_fit.WITNESSES``); none skips it."""
+    """Evidence for the joint estimate of scale, floor and sizes (``world_fit.WITNESSES``); empty skips it."""
     lock_feet: bool = False
-    """Hold feet still, and on the floor, while they touch it; requires ``one_world``."""
+    """Keep feet in contact still and on the floor; requires ``one_world``."""
 
 
 def finish(
@@ -66,7 +66,7 @@ def finish(
     cameras = Cameras(store.K, store.T_world_camera, store.time_s, store.shot, store.image_size)
     scene = store.scene()
     shots = split(cameras, store.people(), scene.points.astype(np.float64), scene.frame)
-    # Nothing reaches from one shot to the next.
+    # Shots are independent.
     shots = [_finish_shot(shot, options, body) for shot in shots]
     anchor = anchor_of(shots)
     placed = [in_world_of(anchor, shot) for shot in shots]
@@ -112,7 +112,7 @@ def _finish_shot(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> 
 def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
     """Return which shots are still pictures without people, beside others with people.
 
-    A title card shows no place: its points are left out.
+    Title cards are not scenes: their points are left out.
     """
     change = [store.change[store.shot == number].max() for number in np.unique(store.shot)]
     has_people = any(len(shot.people) for shot in shots)
@@ -123,7 +123,7 @@ def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
 
 
 def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
-    """Return the shot after everything that happens in the camera: lenses, false detections, motion, shapes."""
+    """Return the shot after refinement in the camera: lenses, false detections, motion, shapes."""
     people, cameras = shot.people, shot.cameras
     if options.one_lens:
         people, cameras = with_one_lens(people, cameras)

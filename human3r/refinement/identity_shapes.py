@@ -25,7 +25,7 @@ def body_sizes(body: SmplxBody, betas: np.ndarray) -> np.ndarray:
 
 
 def scaled_betas(body: SmplxBody, betas: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Change beta 0, which is stature, of shapes ``N 10`` so that their sizes change by ``factor`` (``N``)."""
+    """Change beta 0 (stature) of shapes ``N 10`` such that their sizes change by ``factor`` (``N``)."""
     goal = body_sizes(body, betas) * factor
     scaled = np.array(betas, dtype=np.float64)
     step = np.zeros(10)
@@ -34,7 +34,7 @@ def scaled_betas(body: SmplxBody, betas: np.ndarray, factor: np.ndarray) -> np.n
     for _ in range(3):
         size = body_sizes(body, scaled)
         slope = (body_sizes(body, scaled + step) - size) / step[0]
-        # A body whose first beta is not stature is left as it is.
+        # A body whose first beta is not stature is not changed.
         change = np.where(np.abs(slope) > 1e-3, (goal - size) / np.where(np.abs(slope) > 1e-3, slope, 1.0), 0.0)
         scaled[:, 0] = np.clip(scaled[:, 0] + change, *_BETA_RANGE)
     return scaled.astype(np.float32)

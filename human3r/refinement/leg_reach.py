@@ -15,15 +15,15 @@ LEGS = (
     (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
 )
 _LONGEST = 0.999
-"""Of the leg: a knee never locks."""
+"""Largest extension of the leg: a knee never locks."""
 _FORWARD = 0.05
 """Straight knees bend toward the front of the thigh."""
 
 
 def reach(people: PersonTable, motion: np.ndarray) -> PersonTable:
-    """Return the people with left and right foot moved by ``N 2 3`` (world), as far as legs reach.
+    """Return the people with left and right foot moved by ``N 2 3`` (world), within the reach of the legs.
 
-    ``joints_world`` is left as it was.
+    ``joints_world`` is not changed.
     """
     pose = people.body_pose.copy()
     for side, (hip, knee, ankle) in enumerate(LEGS):

@@ -2,8 +2,8 @@
 
 Input is the network's predictions, not the output of the causal filter. Every quantity is a line fitted locally in time
 under a Gaussian window, outliers weighted down: a symmetric window has no lag, and at the ends of a track the line
-extrapolates. Orientations and directions are smoothed in world, so that a shaking camera does not shake people;
-distances relative to the body's size, so that one shape per identity changes no image.
+extrapolates. Orientations and directions are smoothed in world, so that camera shake does not affect people; distances
+relative to the body's size, so that one shape per identity changes no image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bring people, scene and camera path of a shot into one world: gather the evidence, apply what ``world_fit`` finds.
+"""Make people, scene and camera path of a shot consistent: gather the evidence and apply the estimate of ``world_fit``.
 
 Scene and camera path are scaled about the shot's first camera, the scene's depth is bent along its rays, and people
 move along theirs: no image changes.
@@ -26,11 +26,11 @@ _MIN_DROP_M = 0.3
 """Feet less than this below the camera are ignored: their rays hardly meet the floor."""
 
 _UNSEEN_WEIGHT = 0.3
-"""Of feet outside of the image, whose legs are guessed."""
+"""Weight of feet outside of the image, which are guesses."""
 
 
 def estimate(shot: Shot, T_gravity_world: np.ndarray, witnesses: tuple[str, ...] = WITNESSES) -> WorldFit | None:
-    """Estimate the world of a shot; None where too few people stand with their feet in the image.
+    """Estimate scale, floor and sizes of a shot; None if too few people stand with their feet in the image.
 
     Args:
         shot: Everything in it.
@@ -69,7 +69,7 @@ def estimate(shot: Shot, T_gravity_world: np.ndarray, witnesses: tuple[str, ...]
 
 
 def _point_pixels(shot: Shot) -> np.ndarray:
-    """Return ``M 2``: where each point was seen."""
+    """Return ``M 2`` pixels in which the points were seen."""
     return shot.cameras.project(shot.points[:, None], shot.point_frame)[:, 0]
 
 
@@ -111,13 +111,13 @@ def rescaled(shot: Shot, depth: np.ndarray, crop: tuple[float, float, float, flo
 
 
 def settle(shot: Shot, witnesses: tuple[str, ...], lock_feet: bool, body: SmplxBody | None) -> Shot:
-    """Bring one shot into one world; its gravity and its contacts are set.
+    """Make one shot consistent, and set its gravity and contacts.
 
     Args:
         shot: Everything in it.
-        witnesses: Of the estimate; none leaves scene and people where they are.
-        lock_feet: Hold feet in contact still.
-        body: The people's body; without it nothing moves.
+        witnesses: Evidence of the estimate; empty keeps scene and people.
+        lock_feet: Keep feet in contact still.
+        body: The people's body; without it nothing is moved.
     """
     T_gravity_world = shot.gravity()
     fit = estimate(shot, T_gravity_world, witnesses) if body is not None and witnesses else None

@@ -1,4 +1,4 @@
-"""A finished clip's shots: cameras with one lens each, people and points, brought into one world."""
+"""The shots of a finished clip: cameras with one lens, people and points, joined in one world."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from human3r.results.person_table import PersonTable
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
 _NEAR_M = 0.05
-"""Joints nearer than this, or behind the camera, are projected as if at this depth."""
+"""Smallest depth for projection; nearer joints and those behind the camera are moved to it."""
 _STATIC_SHIFT_M, _STATIC_TURN = 0.02, np.deg2rad(0.5)
-"""A camera that strays less than this stands still."""
+"""Largest motion of a static camera."""
 _PER_FRAME = ("K", "T_world_camera", "time_s", "shot")
 
 
@@ -53,7 +53,7 @@ def project_joints(joints_world: np.ndarray, K: np.ndarray, T_world_camera: np.n
 def with_one_lens(people: PersonTable, cameras: Cameras) -> tuple[PersonTable, Cameras]:
     """Give all frames of a shot their median focal length.
 
-    People move along the view, to the depth at which the new lens shows them in the same size and place.
+    People move in depth such that their size and position in the image stay the same.
     """
     K = cameras.K.copy()
     K[:, 0, 0] = K[:, 1, 1] = np.median(cameras.K[:, 0, 0])
@@ -72,7 +72,7 @@ def with_one_lens(people: PersonTable, cameras: Cameras) -> tuple[PersonTable, C
 
 @dataclass(frozen=True)
 class Shot:
-    """Frames without a cut, and who and what is in them, in a world of their own."""
+    """Frames between two cuts with their people and points, in a world of their own."""
 
     cameras: Cameras
     people: PersonTable
@@ -86,7 +86,7 @@ class Shot:
     contact: np.ndarray
     """``N 2`` probability that the left and right foot touch the ground."""
     fit: WorldFit | None = None
-    """How scene and people were brought together; None where they are as the stream left them."""
+    """The estimate applied to scene and people; None if they are those of the stream."""
 
     @property
     def number(self) -> int:
@@ -122,7 +122,7 @@ class Shot:
 
 
 def split(cameras: Cameras, people: PersonTable, points: np.ndarray, point_frame: np.ndarray) -> list[Shot]:
-    """Divide a clip into its shots; gravity and contact are not known yet.
+    """Divide a clip into shots, without gravity and contact.
 
     Args:
         cameras: Of T frames.
@@ -149,12 +149,12 @@ def split(cameras: Cameras, people: PersonTable, points: np.ndarray, point_frame
 
 
 def anchor_of(shots: Sequence[Shot]) -> Shot:
-    """Return the first shot with people, whose world is that of the clip; the first one where there are none."""
+    """Return the first shot with people, else the first one; its world is that of the clip."""
     return next((shot for shot in shots if len(shot.people)), shots[0])
 
 
 def in_world_of(anchor: Shot, shot: Shot) -> tuple[Shot, np.ndarray]:
-    """Return a shot in another one's world, and ``T_world_shot``: floors coincide, and first cameras look one way."""
+    """Return a shot in another one's world, and ``T_world_shot``: floors and headings of the first cameras coincide."""
     if shot is anchor:
         return shot, np.eye(4)
     T = np.linalg.inv(anchor.T_gravity_world.astype(np.float64)) @ shot.T_gravity_world.astype(np.float64)
@@ -191,7 +191,7 @@ def join(shots: Sequence[Shot]) -> tuple[Cameras, PersonTable, np.ndarray]:
 def describe_shots(
     shots: Sequence[Shot], T_world_shot: Sequence[np.ndarray], is_card: Sequence[bool]
 ) -> list[dict[str, object]]:
-    """Return what differs between shots, one entry each, as JSON values; ``shots`` are in their own worlds."""
+    """Return the properties of each shot as JSON values; ``shots`` are in their own worlds."""
     entries: list[dict[str, object]] = []
     first_frame = 0
     for shot, T, shows_card in zip(shots, T_world_shot, is_card, strict=True):

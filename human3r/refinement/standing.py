@@ -1,4 +1,4 @@
-"""Who stands, where the soles are, and how high the scene is below them. NumPy, y-up frame, meters."""
+"""Standing people, their soles, and the height of the scene below. NumPy, y-up frame, meters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FEET = (Joint.LEFT_FOOT, Joint.RIGHT_FOOT)
 SOLE_M = 0.04
 """Height of SMPL-X's foot joints over the sole of a standing body in shoes. Source: .042 to .046 in renders."""
 FLOOR_RADIUS_M = 0.4
-"""Points this near to a foot, horizontally, are the scene under it."""
+"""Horizontal distance of points that are the scene below a foot."""
 _PERCENTILES = (10, 30, 50)
 """Of their heights: the second is the surface, since the rest stands on it; the others tell whether it is level."""
 MAX_FLOOR_SPREAD_M = 0.15

@@ -2,8 +2,8 @@
 
 Unknown are the scale of the scene about the first camera (and of the camera's path), a smooth bend of its depth, the
 floor's tilt and height, and the size of each identity, which moves it along its rays. None of them changes an image.
-Witnesses are the network's depth, the sizes of people, which are constant per identity, standing feet that touch the
-scene under them, and a common plane; each has a standard deviation, and each can be left out. NumPy only.
+Evidence is the network's depth, the sizes of people, which are constant per identity, the contact of standing feet with
+the scene below, and a common plane; each has a standard deviation and can be left out. NumPy only.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _FAR_SIGMA = 0.003
 """Errors of a sole's height grow by this share of its distance."""
 _PLANE_WEIGHT = 0.5
 _NO_FLOOR_M = 0.6
-"""A foot without a floor under it costs as much as one this far off, so that the fit cannot flee."""
+"""Cost of a foot without floor below, as a distance, so that the fit cannot diverge."""
 _MIN_OBSERVATIONS = 3
 _FURNITURE_WEIGHT, _NOTHING_WEIGHT = 0.1, 0.3
-"""Of feet above furniture, and above nothing that was seen."""
+"""Weights of feet above furniture, and above unseen scene."""
 _CHILD_MARGIN = 4.0
-"""Evidence, twice the log likelihood, that makes a child: an adult made small is the worse error."""
+"""Twice the log likelihood ratio required for a child, since a small adult is the worse error."""
 _GRID = np.linspace(-0.35, 0.35, 15)
 _NUM_STARTS, _NUM_STEPS, _NUM_HALVINGS = 3, 10, 3
 _MAX_STEP = 0.15
@@ -66,15 +66,15 @@ class WorldFit:
     log_size_sigma: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """``P``"""
     witnesses: tuple[str, ...] = ()
-    """Those of ``WITNESSES`` that spoke."""
+    """The evidence that was available, of ``WITNESSES``."""
 
 
 def fit_world(evidence: ShotEvidence, witnesses: tuple[str, ...] = WITNESSES) -> WorldFit | None:
-    """Fit the world of a shot; None where fewer than three soles speak.
+    """Fit scale, floor and sizes of a shot; None with fewer than three usable soles.
 
     Args:
         evidence: Of the shot.
-        witnesses: Those that are heard; ``bend`` and ``tilt`` are freedoms, and held at zero where they are left out.
+        witnesses: Evidence to use; ``bend`` and ``tilt`` are unknowns, which are zero if left out.
     """
     if len(evidence.soles) < _MIN_OBSERVATIONS or evidence.weight.sum() <= 0:
         return None
@@ -104,8 +104,8 @@ class _Problem:
 
     Args:
         evidence: Of the shot.
-        witnesses: Those that are heard.
-        children: ``P`` bool, who is taken for a child; None for nobody.
+        witnesses: Evidence to use.
+        children: ``P`` bool, people modeled as children; None: no one.
     """
 
     def __init__(self, evidence: ShotEvidence, witnesses: tuple[str, ...], children: np.ndarray | None = None) -> None:
@@ -160,7 +160,7 @@ class _Problem:
         return self._evidence.weight * np.where(below.is_floor, 1.0, other)
 
     def cost(self, x: np.ndarray) -> float:
-        """Return twice the negative log posterior; feet are associated with the scene anew."""
+        """Return twice the negative log posterior, after associating feet with the scene."""
         below, soles, _ = self._below(x)
         total = (((x - self._mean) / self._sigma) ** 2).sum() + self._prior
         if self.is_heard("contact"):
@@ -191,7 +191,7 @@ class _Problem:
         return x
 
     def _equations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return Hessian and gradient with the feet's present association, reweighted for Cauchy's loss."""
+        """Return Hessian and gradient with the current association of feet, reweighted for Cauchy's loss."""
         evidence = self._evidence
         hessian = np.diag(self._sigma**-2)
         gradient = (x - self._mean) / self._sigma**2

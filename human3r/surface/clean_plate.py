@@ -1,4 +1,4 @@
-"""Several looks at one view become one: depth and picture without what moves, each the median over the looks."""
+"""Merge several looks at one view into depth and picture without moving objects: the median over the looks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 _ROWS_AT_ONCE = 64
 """Of a picture: what is sorted together stays in the cache."""
 _MIN_SEEN_OF_MANY = 2
-"""A pixel that only one of many looks shows, and not the first, may be someone whom that look's mask misses."""
+"""A pixel visible in only one of many looks, and not the first, may be a person missed by that look's mask."""
 _MANY = 4
 
 

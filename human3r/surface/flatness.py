@@ -1,4 +1,4 @@
-"""What is flat in a depth map: smoothed where it is nearly a plane, and how much it may slope without a step."""
+"""Planar parts of a depth map: smoothing where it is nearly a plane, and the slope allowed without a step."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from scipy.ndimage import uniform_filter
 
 _WINDOW_PX = 11
 _PLANE_RMS = 0.012
-"""Distance from a plane, over depth, from which on a neighborhood is no plane."""
+"""Relative distance from a plane above which a neighborhood is not a plane."""
 _SIDE_PX = 4
-"""How far from a step both sides are looked at: further than networks blur."""
+"""Distance from a step at which both sides are compared: beyond the networks' blur."""
 _SLOPE_SHARE, _MAX_SLOPE = 1.5, 0.2
 """A surface that slopes on both sides may step by this multiple of its slope, relative, and never by more."""
 
@@ -47,7 +47,7 @@ def flattened(depth: np.ndarray) -> np.ndarray:
 
 
 def sloping(depth: np.ndarray) -> np.ndarray:
-    """Return ``h w`` by how much of its depth a surface may step from pixel to pixel because it slopes."""
+    """Return ``h w``: the relative depth step between pixels that the slope of the surface explains."""
     allowed = np.zeros(depth.shape, dtype=np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         for values, limit in ((depth, allowed), (depth.T, allowed.T)):

@@ -1,4 +1,4 @@
-"""The surface of a run that goes on: a sheet per view, built anew as more looks at the view come in."""
+"""The surface of a running stream: a sheet per view, rebuilt as more looks at the view arrive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST_LOOKS = 2
 """Looks after which a view's sheet is built; again when there are three times as many, and so on."""
 _MORE_LOOKS = 3
 MAX_PARTS = 24
-"""More views of one run add nothing to its live surface."""
+"""Maximum number of views of a live surface."""
 
 
 class GrowingSurface:

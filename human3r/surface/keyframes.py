@@ -1,7 +1,7 @@
-"""Gathers keyframes in a run: depth and picture of every new view, without people, in bounded memory.
+"""Collect keyframes during a run: depth and picture of every new view, without people, in bounded memory.
 
-A camera that stands gives one keyframe, the median of looks spread over the clip; a camera that moves gives one for
-every view that the others do not show.
+A static camera gives one keyframe, the median of looks spread over the clip; a moving camera gives one for every new
+view.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 MAX_PICTURE_PX = 2048
 """Longer side of a keyframe's picture."""
 MAX_KEYFRAMES = 24
-"""When there are more, every second is dropped and new ones must show more."""
+"""Maximum number; when exceeded, every second is dropped and new ones must show more."""
 MAX_LOOKS = 12
-"""At one view; when there are more, every second is dropped and the others come half as often."""
+"""Maximum number of looks at one view; when exceeded, every second is dropped and the interval doubled."""
 _FIRST_INTERVAL_S = 0.1
 _NEAR_SLACK = 25.0
 """Frames of a camera that moved up to this many times further than a still one are looks at the same view."""
@@ -38,7 +38,7 @@ _NEW_SHARE = 0.25
 _MORE_NEW = 1.5
 """Factor on the share whenever keyframes were dropped."""
 _PROBE_STEP_PX = 8
-"""Every eighth row and column of a frame tells whether its view is new."""
+"""Step of the rows and columns of a frame that decide whether its view is new."""
 _SAME_DEPTH = 0.3
 """A keyframe shows a point if it has a surface within this fraction of the point's depth."""
 _MUCH_NEARER = 0.5
@@ -75,7 +75,7 @@ class _View:
     last_s: float = -np.inf
 
     def is_near(self, T_world_camera: np.ndarray) -> bool:
-        """Return whether a camera is so near that its frames are looks at this view."""
+        """Return whether a camera is close enough for its frames to be looks at this view."""
         return is_still(self.lens.T_world_camera, T_world_camera, self.median_depth, slack=_NEAR_SLACK)
 
     def add(self, look: Look, time_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Textured surfaces of a finished result: one sheet per keyframe, without what a better sheet shows already."""
+"""Textured surfaces of a finished result: one sheet per keyframe, without parts that a better sheet shows."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe]) -> lis
 
 
 def _without_better(parts: Sequence[Part], index: int) -> np.ndarray:
-    """Return the depths of a part without those that another part shows from nearer."""
+    """Return the depths of a part without those that another part shows from closer."""
     part = parts[index]
     is_known = part.depth > 0
     if len(parts) == 1 or not is_known.any():

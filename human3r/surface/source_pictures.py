@@ -28,7 +28,7 @@ def with_source_pictures(
 ) -> list[Keyframe]:
     """Return keyframes with the pixels of their own frames, read from the clip again, where those show no people.
 
-    Keyframes whose pictures are as large already are left alone, and all are where the clip cannot be read.
+    Keyframes whose pictures are as large already are unchanged, and all are if the clip cannot be read.
     """
     size = shrunk(np.zeros((*(int(side) for side in reconstruction.image_size), 3), np.uint8)).shape[:2]
     small = {each.frame_index: number for number, each in enumerate(keyframes) if _size(each) < max(size)}

@@ -111,7 +111,7 @@ class PersonCropDetector(nn.Module):
 
 
 def keep_apart(people: ImageKeypoints, replaced: ImageKeypoints, options: CropOptions) -> ImageKeypoints:
-    """Restore the keypoints of people whose crops show somebody in front of them.
+    """Restore the keypoints of people whose crops show another person in front of them.
 
     Args:
         people: P people as detected in the whole image, all different.
@@ -119,7 +119,7 @@ def keep_apart(people: ImageKeypoints, replaced: ImageKeypoints, options: CropOp
         options: When two people are one.
 
     Returns:
-        ``replaced``; of two people who became one, who changed more has the keypoints of ``people``.
+        ``replaced``; of two people who became one, the one that changed more gets its keypoints in ``people``.
     """
     if len(people) < 2:
         return replaced

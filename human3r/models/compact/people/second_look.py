@@ -1,6 +1,6 @@
-"""Second looks that last: whoever hardly moved keeps the keypoints of an earlier crop.
+"""Reuse of second looks: people who hardly moved keep the keypoints of an earlier crop.
 
-For live streams that are late. A look is kept for a few frames, moved along with the person.
+For late live streams. A look is kept for a few frames and shifted with the person.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from human3r.records import TensorRecord
 _MIN_SCORE = 0.2
 """Keypoints of the first look with higher scores are compared; the published crop rule trusts the same ones."""
 _MAX_MEDIAN_TORSOS = 0.1
-"""Whoever moved further, by the median keypoint and in torso lengths, is looked at again."""
+"""Median motion of the keypoints, torso lengths, above which a person is examined again."""
 _MAX_LIMB_TORSOS = 0.3
 """The same for the fourth most moved keypoint, relative to the median: a waving arm has three."""
 _LIMB_RANK = 3
@@ -45,7 +45,7 @@ def look_again(
         image: ``3 H W`` RGB in [-1, 1].
         people: From the first look.
         before: Crops of the frame before.
-        interval: Everybody is cropped every so many frames at least; 1 crops everybody.
+        interval: Largest number of frames between two crops of a person; 1 crops all people.
     """
     if interval <= 1 or before is None or len(before.age) == 0 or len(people) == 0:
         second = detector(image, people)

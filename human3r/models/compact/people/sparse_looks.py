@@ -1,7 +1,7 @@
-"""Second looks at a group of consecutive frames: who is where two looks say is not looked at in between.
+"""Second looks at a group of consecutive frames: people between two consistent looks are interpolated.
 
-The first and the last frame of the group are looked at. A person between two looks is interpolated where both looks
-differ little and the first look at the frame itself agrees; whoever is left is looked at in the middle, and so on.
+The first and the last frame of the group are examined. A person between two looks is interpolated if both differ little
+and the first look at the frame itself agrees; the others are examined in the middle frame, recursively.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SparseLookOptions:
     max_deviation: float = 0.2
     """Largest distance of the first look from the line between the first looks before and after, by the same rule."""
     first_look_share: float = 0.5
-    """Share of that distance that is taken over: between noise and motion."""
+    """Share of that distance that is added: a compromise between noise and motion."""
     max_distance: float = 0.8
     """Largest median distance of one person's keypoints in two frames."""
 
@@ -68,7 +68,7 @@ class _Group:
         self._is_interpolated = [False] * len(people)
 
     def look(self, frame: int) -> None:
-        """Crop those in a frame who are not known yet."""
+        """Crop the people of a frame who are not known yet."""
         rows = (~self._is_known[frame]).nonzero()[:, 0]
         if len(rows):
             found = self._detector(self._images[frame], self._first[frame].select(rows))
@@ -87,7 +87,7 @@ class _Group:
         self.fill(middle, end)
 
     def finished(self) -> list[ImageKeypoints]:
-        """Return the people; of two who became one, who changed more has the first look."""
+        """Return the people; of two who became one, the one that changed more gets its first look."""
         return [
             keep_apart(first, second, self._detector.options) if mixed else second
             for first, second, mixed in zip(self._first, self._second, self._is_interpolated, strict=True)
@@ -119,7 +119,7 @@ class _Group:
         self._is_interpolated[frame] |= bool(is_clear.any())
 
     def _rows_of(self, people: ImageKeypoints, frame: int) -> Tensor:
-        """Return the row of each person in another frame, -1 for who is not there or not known there."""
+        """Return the row of each person in another frame, -1 if absent or unknown there."""
         others = self._first[frame]
         if len(people) == 0 or len(others) == 0:
             return torch.full_like(people.score, -1, dtype=torch.int64)
