@@ -133,6 +133,8 @@ class Demo:
     def _warm_up(self) -> None:
         try:
             self.engine.load(self.engine.model_names()[0])
+            if self.engine.can_stream:
+                self.engine.open_live().close()  # the first viewer of a process takes a second longer
             self.gallery.open_all()
             return_free_memory()
         except human3r.Human3RError as error:

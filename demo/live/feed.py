@@ -48,7 +48,7 @@ class Feed:
     Args:
         limit_s: Longest time from the first picture to the end, seconds.
         max_bytes: Most bytes of all pictures.
-        patience_s: Longest time without a socket, seconds.
+        patience_s: Longest time without a socket, or without a picture, seconds.
     """
 
     def __init__(self, limit_s: float, max_bytes: int, patience_s: float) -> None:
@@ -58,6 +58,8 @@ class Feed:
         self._num_bytes = 0
         self._first_s: float | None = None
         self._lost_s: float | None = None
+        self._last_s: float | None = None
+        """When the last picture came, or was awaited first."""
         self._is_ended = False
         self.ended_by: str | None = None
         """Which limit ended the stream: ``time``, ``bytes`` or ``patience``; None: the visitor, or it has not ended."""
@@ -67,6 +69,7 @@ class Feed:
         """Take a picture in place of the one that waits."""
         with self._changed:
             self._first_s = picture.due_s if self._first_s is None else self._first_s
+            self._last_s = picture.due_s
             self._num_bytes += len(picture.encoded)
             self.num_offered += 1
             self._picture = picture
@@ -90,6 +93,8 @@ class Feed:
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the newest image repeatedly until the end."""
+        with self._changed:
+            self._last_s = time.monotonic()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._picture is not None or self._is_ended, _POLL_S)
@@ -105,7 +110,9 @@ class Feed:
             return "time"
         if self._num_bytes > self._max_bytes:
             return "bytes"
-        if self._lost_s is not None and now_s - self._lost_s > self._patience_s:
+        # Who holds the turn must use it: a question for the camera may stay without an answer.
+        silent_s = min(one for one in (self._lost_s, self._last_s, now_s) if one is not None)
+        if now_s - silent_s > self._patience_s:
             return "patience"
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from demo.page.messages import duration
 
-ENDED_ALONE = "The connection was lost for too long, so the recording ended."
+ENDED_ALONE = "No pictures arrived for too long, so the recording ended."
 TOO_MUCH = "The recording reached the size limit, so it ended."
 TIME_IS_UP = "The recording reached its time limit, so it ended."
 NO_FRAMES = "No picture arrived from the camera, so there is no result."

@@ -201,24 +201,27 @@ class LiveRuns:
     def _follow(self, run: LiveRun, kept: LiveResult, moments: Moments, keyframes: KeyframeCollector) -> None:
         token = run.folder.token
         with ExitStack() as stack:
+            # Its process starts while the browser asks for the camera and loads the player.
+            decoder = stack.enter_context(JpegDecoder(_PICTURE_LIMITS))
             scene = stack.enter_context(self._engine.open_live())
             self._live = token, scene
             stack.callback(self._forget_scene)
             side, seconds = self._engine.model.config.image_size, self._settings.max_live_s
             run.publish({"type": "ready", "token": token, "side": side, "seconds": seconds})
-            frames = self._recorded(run, stack.enter_context(JpegDecoder(_PICTURE_LIMITS)))
+            frames = self._recorded(run, decoder)
             stream = stack.enter_context(LiveStream(self._engine.model, frames))
             ends: deque[float] = deque()
             for prediction in stream:
                 taken_s = run.first_taken_s + prediction.time_s
                 run.publish(_facts(prediction, taken_s, stream.last_latency_s, _rate(ends)))
+                # People are shown first; what is kept can wait.
+                scene.add(prediction, with_scene=stream.takes_scene, with_surface=stream.takes_surface)
                 kept.add(prediction, with_scene=stream.takes_scene)
                 moments.add(prediction)
                 if stream.takes_scene:
                     keyframes.add(prediction)
                     if stream.last_source is not None:
                         keyframes.add_source(stream.last_source)
-                scene.add(prediction, with_scene=stream.takes_scene, with_surface=stream.takes_surface)
                 if stream.last_source is not None:
                     scene.add_source(stream.last_source)
 

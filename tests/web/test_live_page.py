@@ -1,4 +1,4 @@
-"""The visitor's camera, played by Chromium from a file: people appear, and after Stop there is an ordinary result."""
+"""The visitor's camera, played by Chromium from a file, over TLS: after Stop there is a result, or nothing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import BROWSER_LIMIT_MS, CHROMIUM_OPTIONS, ROOT, App
+from conftest import BROWSER_LIMIT_MS, CHROMIUM_OPTIONS, ROOT
 from PIL import Image
+from proxy import Proxy
 from web_steps import eventually
 
+from demo.live.panel import controls, stage
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 
@@ -37,7 +39,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def open_with_camera(camera: Path) -> Iterator[object]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -49,12 +51,12 @@ def open_with_camera(camera: Path) -> Iterator[object]:
         browser = driver.chromium.launch(executable_path=executable, args=options, timeout=BROWSER_LIMIT_MS)
 
         def open_one(url: str, **context: object):
-            page = browser.new_context(**context).new_page()
+            page = browser.new_context(ignore_https_errors=True, **context).new_page()
             page.add_init_script(KEEP_SOCKETS)
             page.set_default_timeout(BROWSER_LIMIT_MS)
             page.problems = []
             page.on("pageerror", lambda error: page.problems.append(str(error)))
-            page.goto(url)
+            page.goto(f"{url}?example=")  # nothing plays at first
             page.get_by_role("button", name="Reconstruct").wait_for()
             return page
 
@@ -62,9 +64,16 @@ def open_with_camera(camera: Path) -> Iterator[object]:
         browser.close()
 
 
-def says_people(page) -> bool:
-    text = page.locator("[data-h3-live=line]").inner_text()
-    return "fps · " in text and ("person" in text or "people" in text) and "· 0 people" not in text
+def said(page) -> str:
+    return page.locator("[data-h3-live=line]").inner_text()
+
+
+def go_live(page) -> str:
+    """Press Live, wait until the model answers, and return the address of the run's files."""
+    page.get_by_role("button", name="Live: use your camera").click()
+    eventually(page, lambda: "fps · " in said(page), "the model never answered")
+    source = page.locator("[data-h3-live=viewer] iframe").get_attribute("src")
+    return page.url.split("?")[0] + source.removeprefix("./").removesuffix("live/")
 
 
 @pytest.mark.parametrize(
@@ -72,30 +81,44 @@ def says_people(page) -> bool:
     [(390, 640), pytest.param((1000, 700), marks=pytest.mark.slow)],
     ids=["phone", "desktop"],
 )
-def test_the_camera_becomes_people_and_after_stop_a_result(open_with_camera, app: App, size: tuple[int, int]) -> None:
-    page = open_with_camera(app.url, viewport={"width": size[0], "height": size[1]})
-    page.get_by_role("button", name="Live: use your camera").click()
-    eventually(page, lambda: says_people(page), "nobody was found in the camera's pictures")
+def test_after_stop_there_is_a_result_with_the_recording(open_with_camera, proxy: Proxy, size: tuple[int, int]) -> None:
+    page = open_with_camera(proxy.url, viewport={"width": size[0], "height": size[1]})
+    run = go_live(page)
+    assert page.request.get(f"{run}live/").ok
     # A lost connection is taken up again.
     page.evaluate("() => h3_sockets.filter((each) => each.url.includes('/live')).forEach((each) => each.close())")
-    eventually(page, lambda: "fps · " not in page.locator("[data-h3-live=line]").inner_text(), "nothing was lost")
-    eventually(page, lambda: says_people(page), "the stream did not go on")
+    eventually(page, lambda: "fps · " not in said(page), "nothing was lost")
+    eventually(page, lambda: "fps · " in said(page), "the stream did not go on")
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-    assert "/live/" in page.locator("[data-h3-live=viewer] iframe").get_attribute("src")
     page.locator("[data-h3-live=stop]").click()
     page.wait_for_url("**result=*")
     page.locator(".h3-downloads").wait_for()
     for name in ("scene.glb", "recording.mp4"):
-        href = page.locator(f"a[href*='/{name}?']").first.get_attribute("href")
-        answer = page.request.get(f"{app.url}{href.removeprefix('./')}")
+        assert page.locator(f"a[href*='/{name}?']").count() > 0
+        answer = page.request.get(f"{run}{name}?download")
         assert answer.ok
         assert len(answer.body()) > 1000
     assert page.problems == []
 
 
-@pytest.mark.slow
-def test_on_an_insecure_page_the_camera_is_refused_with_a_message(open_with_camera, app: App) -> None:
-    page = open_with_camera(app.url, viewport={"width": 390, "height": 640})
-    page.evaluate("() => { Object.defineProperty(navigator, 'mediaDevices', {value: undefined}); }")
+def test_a_recording_is_deleted_at_once_on_request(open_with_camera, proxy: Proxy) -> None:
+    page = open_with_camera(proxy.url, viewport={"width": 390, "height": 640})
+    run = go_live(page)
+    page.get_by_role("button", name="Stop and delete").click()
+    page.locator("[data-h3-live=stage]").wait_for(state="hidden")
+    eventually(page, lambda: page.request.get(f"{run}recording.mp4").status == 404, "the recording is still there")
+    assert page.request.get(f"{run}live/").status == 404
+    assert not page.locator("[data-h3-live=problem]").is_visible()
+    assert page.problems == []
+
+
+def test_on_an_insecure_page_the_camera_is_refused_with_a_message(chromium) -> None:
+    page = chromium.new_page()
+    page.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
+    page.goto("about:blank")
+    page.set_content(controls(120, 3600) + stage())
+    page.add_script_tag(content=(ROOT / "demo" / "page" / "static" / "live.js").read_text())
     page.get_by_role("button", name="Live: use your camera").click()
     page.get_by_text("The camera needs HTTPS, or a page on this machine").wait_for()
+    assert page.locator("[data-h3-live=stage]").is_hidden()
+    page.close()

@@ -14,8 +14,11 @@
     if (text) place.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
+  // Browsers hide cameras from pages that came without encryption.
+  const canUseCamera = () => Boolean(window.isSecureContext && navigator.mediaDevices && navigator.mediaDevices.getUserMedia);
+
   function openCamera(facing) {
-    if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) {
+    if (!canUseCamera()) {
       return Promise.reject(new Error("The camera needs HTTPS, or a page on this machine (localhost). Open the page that way."));
     }
     const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: facing };
@@ -29,29 +32,36 @@
     });
   }
 
+  // The server prepares the run while the browser asks for the camera.
   async function start() {
     if (run) return;
     complain("");
-    const own = run = { facing: "user", token: null, socket: null, stream: null, size: null, underway: [], tries: 0,
+    const own = run = { facing: "user", token: null, socket: null, stream: null, size: null, ready: null, underway: [], tries: 0,
       isOver: false, timer: 0, canvas: document.createElement("canvas"), started_ms: performance.now() };
-    try {
-      own.stream = await openCamera(own.facing);
-    } catch (error) {
-      run = null;
-      complain(error.message);
-      return;
-    }
     document.body.classList.add("h3-is-live");
     find("stage").hidden = false;
     find("stage").scrollIntoView({ block: "nearest" });
     find("viewer").replaceChildren();
+    find("turn").hidden = true;
+    say("Connecting");
+    const camera = openCamera(own.facing);
+    if (canUseCamera()) connect(own);
+    try {
+      own.stream = await camera;
+    } catch (error) {
+      end(own, error.message, LEFT);
+      return;
+    }
+    if (own.isOver) {  // the run ended meanwhile: the server has said why
+      own.stream.getTracks().forEach((track) => track.stop());
+      return;
+    }
     const video = find("video");
     video.srcObject = own.stream;
     await video.play().catch(() => null);
+    begin(own);
     find("turn").hidden = !(navigator.mediaDevices.enumerateDevices &&
       (await navigator.mediaDevices.enumerateDevices()).filter((each) => each.kind === "videoinput").length > 1);
-    say("Connecting");
-    connect(own);
   }
 
   function address(token) {
@@ -78,9 +88,9 @@
     if (message.type === "hello") own.token = message.token;
     if (message.type === "waiting" && message.text) say(message.text);
     if (message.type === "loading" || message.type === "writing") say(message.text);
-    if (message.type === "ready") begin(own, message);
+    if (message.type === "ready") open(own, message);
     if (message.type === "frame") show(own, message);
-    if (message.type === "writing") own.stream.getTracks().forEach((track) => track.stop());
+    if (message.type === "writing" && own.stream) own.stream.getTracks().forEach((track) => track.stop());
     if (message.type === "problem") end(own, message.text);
     if (message.type === "deleted") end(own, "");
     if (message.type === "done") {
@@ -92,18 +102,29 @@
     }
   }
 
-  function begin(own, message) {
-    if (own.size === null) {
-      const video = find("video"), scale = message.side / Math.max(video.videoWidth, video.videoHeight);
-      own.size = [Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale)];
-      [own.canvas.width, own.canvas.height] = own.size;
+  // The server is ready: the player loads while the camera is not there yet.
+  function open(own, message) {
+    if (own.ready === null) {
       const frame = document.createElement("iframe");
       frame.src = "./viewer/" + message.token + "/live/";
       frame.title = "Live 4D viewer: what your camera sees";
       find("viewer").replaceChildren(frame);
-      own.timer = setInterval(() => send(own), 1000 / PICTURES_PER_S);
     }
+    own.ready = message;
+    say(own.size ? "Looking" : "Waiting for the camera");
+    begin(own);
+  }
+
+  // Both are there, server and camera: send pictures.
+  function begin(own) {
+    const video = find("video");
+    if (own.isOver || own.size !== null || own.ready === null || video.srcObject !== own.stream || !video.videoWidth) return;
+    const scale = own.ready.side / Math.max(video.videoWidth, video.videoHeight);
+    own.size = [Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale)];
+    [own.canvas.width, own.canvas.height] = own.size;
+    own.timer = setInterval(() => send(own), 1000 / PICTURES_PER_S);
     say("Looking");
+    send(own);
   }
 
   // The picture is taken here; it is not sent while others wait.
@@ -176,11 +197,12 @@
     if (run.socket && run.socket.readyState === WebSocket.OPEN) run.socket.send(word);
   }
 
-  function end(own, problem) {
+  function end(own, problem, code = 1000) {
     own.isOver = true;
     clearInterval(own.timer);
     if (own.stream) own.stream.getTracks().forEach((track) => track.stop());
-    if (own.socket) own.socket.close();
+    if (own.socket && own.socket.readyState === WebSocket.CONNECTING) own.socket.onopen = () => own.socket.close(code);
+    else if (own.socket) own.socket.close(code);
     document.body.classList.remove("h3-is-live");
     find("stage").hidden = true;
     find("viewer").replaceChildren();

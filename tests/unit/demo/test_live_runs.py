@@ -182,6 +182,15 @@ def test_without_pictures_there_is_a_sentence_and_no_folder(make_runs, client_of
         time.sleep(0.02)
 
 
+def test_who_sends_no_picture_gives_up_the_turn(make_runs, client_of, store):
+    runs = make_runs(live_patience_s=0.1)
+    with client_of(runs).websocket_connect("/live") as socket:
+        wait_for(socket, "ready")
+        assert "No picture arrived" in wait_for(socket, "problem")["text"]
+    while runs._jobs.counts() != (0, 0):
+        time.sleep(0.02)
+
+
 def test_damaged_pictures_and_those_of_another_size_are_dropped(make_runs, client_of, frames):
     with client_of(make_runs()).websocket_connect("/live") as socket:
         wait_for(socket, "ready")

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from rtsp_camera import RtspCamera
 
 from human3r.errors import InputError
 from human3r.video.live_reader import LiveReader, parse_source
@@ -72,11 +73,24 @@ def test_a_stream_that_ends_is_opened_again(make_clip):
         frames = []
         for frame in reader:
             frames.append(frame)
-            if reader.num_reconnects == 1:
+            if reader.num_reconnects >= 1:
                 break
     assert notes == ["The stream ended. Trying again.", "The source is back."]
     assert [frame.frame_index for frame in frames] == list(range(len(frames)))
     assert reader.offered == len(frames)
+
+
+def test_a_camera_of_the_network_that_goes_away_is_followed_when_it_is_back():
+    notes = []
+    with (
+        RtspCamera(num_frames=75, absent=(1,)) as camera,
+        LiveReader(parse_source(camera.address), on_note=notes.append) as reader,
+    ):
+        assert reader.first.shape == (48, 64, 3)
+        frame = next(frame for frame in reader if reader.num_reconnects)
+    assert camera.num_connections >= 3
+    assert notes[-1] == "The source is back."
+    assert frame.time_s > 1
 
 
 def test_closing_from_another_thread_ends_the_iteration(make_clip):
