@@ -15,7 +15,9 @@ import torch
 
 from human3r.benchmarking.measuring import device_clock
 from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.recurrence import encode
 from human3r.inference.session import Session
+from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.human3r import Human3R
 from human3r.refinement.finishing import finish
 from human3r.results.store import ResultStore
@@ -24,7 +26,7 @@ from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 
 DECODE, PREPARE, FUSION, WRITING = "decode", "prepare", "fusion", "writing"
-_REST, _STREAM = "rest of the network", "stream"
+_REST, _STREAM, _LOOKS = "rest of the network", "stream", "second looks"
 _MODULES = {
     "human_prior": "prior",
     "image_encoder": "trunk",
@@ -107,20 +109,26 @@ def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: i
         frames = list(reader)
         decode_seconds = reader.processor_s / max(1, len(frames))
     session, clock, store = Session(model), PartClock(model.device), ResultStore()
+    # Encoded in groups, as a run does it.
+    size = model.profile.cpu_batch_size if model.device.type == "cpu" else 1
     with ExitStack() as stack:
         stack.callback(store.close)
         folder = stack.enter_context(temporary_folder())
         for owner, method, name in _watched(session, model.network):
             stack.enter_context(clock.wrapped(owner, method, name))
-        for index, frame in enumerate(frames):
-            if index == num_warmup:
-                clock.seconds.clear()
-            with clock.part(PREPARE):
-                prepared = session.prepare(frame.image)
-            with clock.part(_STREAM):
-                prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index)
-            with clock.part(FUSION):
-                store.add(prediction)
+        for start in (0, num_warmup):
+            clock.seconds.clear()
+            stop = num_warmup if start == 0 else len(frames)
+            for first in range(start, stop, size):
+                with clock.part(PREPARE):
+                    group = [(frame, session.prepare(frame.image)) for frame in frames[first : min(first + size, stop)]]
+                with clock.part(_STREAM):
+                    encoded = encode(model, [prepared for _, prepared in group])
+                for (frame, prepared), ahead in zip(group, encoded, strict=True):
+                    with clock.part(_STREAM):
+                        prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead)
+                    with clock.part(FUSION):
+                        store.add(prediction)
         num_timed = max(1, len(frames) - num_warmup)
         seconds = {name: value / num_timed for name, value in clock.seconds.items()}
         started = time.process_time()
@@ -141,12 +149,14 @@ def _watched(session: Session, network: Human3R) -> list[tuple[object, str, str]
     if hasattr(network.mask_head, "mask_of"):
         watched.append((network.mask_head, "mask_of", "mask head"))
     if network.look_ahead is not None:
-        watched.append((network.look_ahead, "find", "prompts"))
+        watched += [(network.look_ahead, method, "prompts") for method in ("find", "find_together")]
+    if isinstance(network.prompter, KeypointPrompter):
+        watched.append((network.prompter.crop_detector, "forward", _LOOKS))
     return watched
 
 
 def _ordered(seconds: dict[str, float]) -> dict[str, float]:
     """Sort the parts in the order of processing."""
-    order = [DECODE, PREPARE, "prior", "trunk", "prompts", "decoder", "memory"]
+    order = [DECODE, PREPARE, "prior", "trunk", "prompts", _LOOKS, "decoder", "memory"]
     order += [name for name in _MODULES.values() if name not in order] + [_REST, _STREAM, FUSION, WRITING]
     return {name: seconds[name] for name in order if name in seconds}

@@ -82,8 +82,18 @@ def surface_below(points_gravity: np.ndarray, positions: np.ndarray) -> SurfaceB
     height, spread = np.full(len(positions), np.nan), np.full(len(positions), np.nan)
     if len(points_gravity) == 0 or len(positions) == 0:
         return SurfaceBelow(height, spread)
-    tree = KDTree(points_gravity[:, (0, 2)])
-    for row, near in enumerate(tree.query_ball_point(positions[:, (0, 2)], FLOOR_RADIUS_M)):
+    # Most of a scene is under nobody, and this runs for every trial of a floor: the tree has only what may be found.
+    flat, reach = positions[:, (0, 2)], 1.01 * FLOOR_RADIUS_M
+    in_x, in_z = (
+        (points_gravity[:, axis] >= flat[:, column].min() - reach)
+        & (points_gravity[:, axis] <= flat[:, column].max() + reach)
+        for column, axis in enumerate((0, 2))
+    )
+    points_gravity = points_gravity[in_x & in_z]
+    if len(points_gravity) == 0:
+        return SurfaceBelow(height, spread)
+    tree = KDTree(points_gravity[:, (0, 2)], balanced_tree=False, compact_nodes=False)
+    for row, near in enumerate(tree.query_ball_point(flat, FLOOR_RADIUS_M)):
         if len(near) >= _MIN_POINTS:
             # Evenly thinned: statistics of a few hundred points cost little, wherever the cloud is dense.
             heights = np.sort(points_gravity[near[:: -(-len(near) // _MAX_POINTS)], 1])
