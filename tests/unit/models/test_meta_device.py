@@ -140,18 +140,26 @@ def test_a_network_of_the_paper_waits_for_nothing_with_padded_people() -> None:
 
 
 @pytest.mark.usefixtures("_positions")
-@pytest.mark.parametrize(("is_true", "counts"), [(True, (0, 1, 4, 1)), (False, (1, 1))])
-def test_compact_runs_on_one_device(is_true: bool, counts: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("is_true", "counts"), [(True, (0, 4, 4, 1)), (False, (1, 1))])
+def test_compact_runs_on_one_device(is_true: bool, counts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where conditions hold the camera stands, and the third frame is left out.
+    monkeypatch.setattr("human3r.models.compact.scene.rest._MIN_RESTING", 1)
     records = run(on_meta(COMPACT), Answers(is_true), counts)
     assert {tensor.device.type for tensor in tensors_of(records)} == {"meta"}
     # Both scales find as many.
     assert [len(record.score) for record in records[::2]] == [2 * count for count in counts]
+    assert [getattr(state.rest_state, "left_out") for state in records[1::2]] == [0, 0, 1, 0][: len(counts)]  # type: ignore[attr-defined]  # noqa: B009
 
 
 @pytest.mark.usefixtures("_positions")
-@pytest.mark.parametrize("name", ["tiny", "compact"])
 @pytest.mark.parametrize(
-    "waiting", [lambda tensor: tensor.cpu(), lambda tensor: float(tensor.sum()), lambda tensor: tensor.numpy()]
+    ("name", "waiting"),
+    [
+        ("tiny", lambda tensor: tensor.cpu()),
+        ("tiny", lambda tensor: float(tensor.sum())),
+        ("tiny", lambda tensor: tensor.numpy()),
+        ("compact", lambda tensor: tensor.cpu()),
+    ],
 )
 def test_a_step_that_wants_values_on_the_host_fails(
     name: str, waiting: Callable[[Tensor], object], monkeypatch: pytest.MonkeyPatch
