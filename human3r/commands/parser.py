@@ -131,9 +131,8 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rotate",
         type=int,
-        default=0,
         choices=(0, 90, 180, 270),
-        help="rotate the clip clockwise, degrees (%(default)s)",
+        help="rotate the clip clockwise, degrees; 0 leaves it as it is (default: so that nearly all people stand upright)",
     )
     parser.add_argument("--save-depth", action="store_true", help="store a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)

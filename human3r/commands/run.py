@@ -124,8 +124,9 @@ def _report(summary: dict[str, object], *, as_json: bool) -> None:
         return
     for warning in summary["warnings"]:  # type: ignore[attr-defined]
         print(f"note: {warning}", file=sys.stderr)
+    turned = f" turned by {summary['turned_deg']} degrees" if summary["turned_deg"] else ""
     print(
-        f"{_count(summary['frames'], 'frame', 'frames')}, {_count(summary['people'], 'person', 'people')}, "
+        f"{_count(summary['frames'], 'frame', 'frames')}{turned}, {_count(summary['people'], 'person', 'people')}, "
         f"{summary['points']} scene points "
         f"in {summary['seconds']:.1f} s -> {summary['output']}"
     )

@@ -48,7 +48,7 @@ class RunSettings:
     use_ttt3r: bool | None
     reset_interval: int | None
     cuts: bool
-    rotate: int
+    rotate: int | None
     save_depth: bool
     formats: str | None
     points: bool = False
@@ -181,5 +181,6 @@ def summarize(result: Reconstruction, model: LoadedModel, seconds: float) -> dic
         "model": model.name,
         "device": str(model.device),
         "precision": model.precision,
+        "turned_deg": result.meta["options"]["rotate"],  # type: ignore[index]
         "warnings": result.meta["warnings"],
     }

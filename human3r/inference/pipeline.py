@@ -184,20 +184,32 @@ class _Run:
                 **asdict(options.sampling),
                 **asdict(opened.session_options),
                 "finds_cuts": options.finds_cuts,
-                "rotate": options.rotate,
+                "rotate": opened.turn.degrees,
                 "save_depth": options.save_depth,
             },
             "clip": opened.info.to_dict(),
             "seconds": round(seconds, 3),
-            "warnings": list(dict.fromkeys([*self._warnings, *self._remarks(store, opened.info)])),
+            "warnings": list(dict.fromkeys([*self._warnings, *self._remarks(store, opened)])),
         }
+        if opened.turn.is_found:
+            meta["turn"] = {"degrees": opened.turn.degrees, "agreement": round(opened.turn.agreement, 3)}
         fps = rate_of(store.time_s.tolist(), default_fps=options.fps or opened.info.fps)
         with stage_threads(model.profile, model.device):
             return finish(store, fps, meta, model.profile.finishing, model.body)
 
-    def _remarks(self, store: ResultStore, info: ClipInfo) -> list[str]:
-        remarks = []
+    def _remarks(self, store: ResultStore, opened: Opened) -> list[str]:
+        remarks, info, turn = [], opened.info, opened.turn
         used, available = len(store), info.num_frames
+        if turn.is_found:
+            remarks.append(
+                f"The clip was turned by {turn.degrees} degrees: {turn.agreement:.0%} of the people seen then stand "
+                "upright (--rotate 0 leaves it as it is)."
+            )
+        elif turn.doubted_degrees:
+            remarks.append(
+                "The people are not upright in this clip; it was left as it is "
+                f"(--rotate {turn.doubted_degrees} turns it)."
+            )
         if self._stopped_early:
             remarks.append(f"Stopped after {used} of {info.num_selected} frames.")
         elif used < available:

@@ -26,6 +26,7 @@ from human3r.inference.profile import SessionOptions
 from human3r.inference.recurrence import Advanced, Ahead, SessionSnapshot, encode
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
+from human3r.inference.upright import Turn, can_find_turn, turned_upright
 from human3r.records import Frame, FramePrediction
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits, check_smallest_side
 from human3r.video.orientation import turned
@@ -54,8 +55,9 @@ class ReconstructOptions:
     """Reset the state after this many frames; None takes the model's default, 0 never resets."""
     finds_cuts: bool = True
     """Divide the clip into shots, each with a world of its own; False takes it for one shot."""
-    rotate: int = 0
-    """Turn the clip clockwise by 0, 90, 180 or 270 degrees, for one without a right orientation tag."""
+    rotate: int | None = None
+    """Turn the clip clockwise by 0, 90, 180 or 270 degrees, for one without a right orientation tag; None turns one
+    that nearly all of its people show to be turned, with a model that can tell."""
     save_depth: bool = False
     """Keep a depth map per frame in the result."""
     limits: MediaLimits = DEFAULT_LIMITS
@@ -68,7 +70,7 @@ class ReconstructOptions:
 
     def __post_init__(self) -> None:
         self.sampling  # noqa: B018 - checks the values
-        turned(self.rotate)
+        turned(self.rotate or 0)
         if self.snapshot_every < 1:
             raise InputError(f"A snapshot every {self.snapshot_every} frames; it must be 1 or more.")
 
@@ -77,9 +79,9 @@ class ReconstructOptions:
         """Which frames of the clip are used."""
         return Sampling(self.start_s, self.duration_s, self.fps, self.max_frames)
 
-    def open(self, clip: Path) -> FrameReader:
-        """Open a clip for these options; see ``FrameReader`` for what is raised."""
-        return FrameReader(clip, self.sampling, self.limits, rotate=self.rotate)
+    def open(self, clip: Path, sampling: Sampling | None = None) -> FrameReader:
+        """Open a clip for these options, or another part of it; see ``FrameReader`` for what is raised."""
+        return FrameReader(clip, sampling or self.sampling, self.limits, rotate=self.rotate or 0)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Opened:
     info: ClipInfo
     session_options: SessionOptions
     """With the model's defaults filled in."""
+    turn: Turn
+    """Of the frames, found or given."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +162,12 @@ def forward(
     opened = options.open(clip) if opening is None else opening.result()
     with opened as reader, ExitStack() as stages:
         check_smallest_side(reader.info.image_size)
-        yield Opened(reader.info, session.options)
-        frames = find_shots(reader) if options.finds_cuts else reader
-        source = islice(frames, session.num_frames, None)
+        turn, frames = Turn(options.rotate or 0), iter(reader)
+        if options.rotate is None and can_find_turn(model):
+            turn, frames = turned_upright(model, reader, options.sampling, partial(options.open, clip))
+        image_size = reader.info.image_size if options.rotate else turned(turn.degrees).size(*reader.info.image_size)
+        yield Opened(replace(reader.info, image_size=image_size), session.options, turn)
+        source = islice(find_shots(frames) if options.finds_cuts else frames, session.num_frames, None)
         yield from map(finish, _advanced(stages, source, prepare, session))
         yield Ended(tuple(reader.warnings))
 
