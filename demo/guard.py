@@ -1,4 +1,4 @@
-"""Checks every request before Gradio handles it: host, origin, and the size and sum of uploads.
+"""Checks every request before Gradio handles it: host, origin, size and pace of what is sent, and their sums.
 
 A page of another site can send requests to this server from a visitor's browser, and a host name of another site can
 be made to point here. Both are refused with one sentence. Programs send no ``Origin`` and are not affected.
@@ -6,10 +6,13 @@ be made to point here. Both are refused with one sentence. Programs send no ``Or
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -20,13 +23,56 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.jobs import Visitor
 from demo.settings import Settings
 
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_SAFE_METHODS = ("GET", "HEAD")
 _MULTIPART_BYTES = 100_000
 """Upper bound of what surrounds the file in an upload."""
+_MAX_MESSAGE_BYTES = 1_000_000
+"""Of a request that is no upload: the page sends a few kilobytes."""
+_PATIENCE_S, _MIN_BYTES_PER_S = 30.0, 10_000
+"""A body takes at most so long, and as long as a slow telephone needs for it."""
+_MAX_OPEN = 200
+"""Requests and sockets of one address at a time; a page holds about ten."""
 
 
 class Refusal(Exception):
     """A request is refused: ``args`` are the HTTP status and one sentence."""
+
+
+@dataclass(eq=False)
+class _Upload:
+    """One upload."""
+
+    started_s: float
+    visitor: str | None
+    size: int
+    """Bytes: what was announced, then what came."""
+
+
+class _Body:
+    """What a request sends: no more than was announced or is allowed, and not endlessly slowly."""
+
+    def __init__(self, receive: Receive, max_bytes: int) -> None:
+        self._receive, self._max_bytes = receive, max_bytes
+        self._waited_s, self._is_over = 0.0, False
+        self.num_bytes = 0
+        """Received so far."""
+
+    async def receive(self) -> Message:
+        """Return the next message; ``Refusal`` where it takes too long or is too much."""
+        if self._is_over:
+            return await self._receive()
+        started_s = time.monotonic()
+        left_s = _PATIENCE_S + self.num_bytes / _MIN_BYTES_PER_S - self._waited_s
+        try:
+            message = await asyncio.wait_for(self._receive(), max(left_s, 0.01))
+        except asyncio.TimeoutError:
+            raise Refusal(408, "The request came too slowly.") from None
+        self._waited_s += time.monotonic() - started_s
+        self.num_bytes += len(message.get("body", b""))
+        self._is_over = not message.get("more_body", False)
+        if self.num_bytes > self._max_bytes:
+            raise Refusal(413, _too_large(self._max_bytes))
+        return message
 
 
 class Guard:
@@ -43,7 +89,8 @@ class Guard:
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        self._uploads: deque[tuple[float, str | None, int]] = deque()
+        self._uploads: list[_Upload] = []
+        self._open: Counter[str] = Counter()
         ancestors = " ".join(("'self'", *settings.allow_origins))
         self._policy = "" if "*" in settings.allow_origins else f"frame-ancestors {ancestors}"
 
@@ -52,36 +99,70 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        try:
-            self._check(scope, Headers(scope=scope))
-        except Refusal as refusal:
-            status, sentence = refusal.args
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 4403})
-            else:
-                await JSONResponse({"detail": sentence}, status_code=status)(scope, receive, send)
-            return
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start" and self._policy:
                 MutableHeaders(scope=message).setdefault("Content-Security-Policy", self._policy)
             await send(message)
 
-        await self._app(scope, receive, send_with_policy)
+        key = Visitor("", (scope.get("client") or ("",))[0]).key
+        headers = Headers(scope=scope)
+        try:
+            self._check(scope, headers)
+            with self._counted(key), self._body(scope, headers, receive, key) as receive_body:
+                await self._app(scope, receive_body, send_with_policy)
+        except Refusal as refusal:
+            status, sentence = refusal.args
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 4403})
+            else:
+                await JSONResponse({"detail": sentence}, status_code=status)(scope, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.get("host", "")
         if not self._is_own_host(_name(host)):
             raise Refusal(421, f"This server does not answer as {_name(host)!r}; --allow-host would permit it.")
-        method = scope.get("method")  # a socket has none
-        if method in _SAFE_METHODS:
+        if scope.get("method") in _SAFE_METHODS:  # a socket has none
             return
-        own = {host, headers.get("x-forwarded-host", host)}
+        own = {host}
+        if scope.get("method") != "OPTIONS":
+            # A proxy sets it. A page of another site can set it as well, once the question before was answered.
+            own.add(headers.get("x-forwarded-host", host))
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc not in own and not self._allows(origin):
             raise Refusal(403, "This request comes from a page of another site; --allow-origin would permit it.")
-        if method == "POST" and scope["path"].rstrip("/").endswith("/upload"):
-            self._count_upload(headers.get("content-length", ""), (scope.get("client") or ("",))[0])
+
+    @contextmanager
+    def _counted(self, key: str | None) -> Iterator[None]:
+        """Bound what one address has open at a time."""
+        if key is None:
+            yield
+            return
+        if self._open[key] >= _MAX_OPEN:
+            raise Refusal(429, f"This address has {_MAX_OPEN} requests open; close some pages.")
+        self._open[key] += 1
+        try:
+            yield
+        finally:
+            self._open[key] -= 1
+            self._open += Counter()  # drops entries that reach 0
+
+    @contextmanager
+    def _body(self, scope: Scope, headers: Headers, receive: Receive, key: str | None) -> Iterator[Receive]:
+        """Bound what a request sends; of an upload that breaks off, only what came is counted."""
+        if scope.get("method") in (None, *_SAFE_METHODS):
+            yield receive
+        elif not (scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload")):
+            if int(_decimal(headers.get("content-length"))) > _MAX_MESSAGE_BYTES:
+                raise Refusal(413, _too_large(_MAX_MESSAGE_BYTES))
+            yield _Body(receive, _MAX_MESSAGE_BYTES).receive
+        else:
+            upload = self._announce(headers.get("content-length", ""), key)
+            body = _Body(receive, upload.size)
+            try:
+                yield body.receive
+            finally:
+                upload.size = body.num_bytes
 
     def _allows(self, origin: str) -> bool:
         return bool({"*", origin} & set(self._settings.allow_origins))
@@ -96,24 +177,34 @@ class Guard:
             return False  # a name, which others can point to this machine
         return True
 
-    def _count_upload(self, content_length: str, address: str) -> None:
+    def _announce(self, content_length: str, key: str | None) -> _Upload:
         limit = self._settings.max_upload_mb * 1_000_000
         if not content_length.isdecimal():
             raise Refusal(411, "The upload does not say how large it is.")
-        size = int(content_length)
+        size = int(_decimal(content_length))
         if size > limit + _MULTIPART_BYTES:
             raise Refusal(413, f"The file has {size / 1e6:.0f} MB; this page takes up to {limit / 1e6:.0f} MB.")
-        key, now_s = Visitor("", address).key, self._clock()
+        upload = _Upload(self._clock(), key, size)
         with self._lock:
-            while self._uploads and now_s - self._uploads[0][0] > self._settings.file_ttl_s:
-                self._uploads.popleft()
-            own = sum(size for _, other, size in self._uploads if other == key and key is not None)
-            total = sum(size for _, _, size in self._uploads)
+            oldest_s = upload.started_s - self._settings.file_ttl_s
+            self._uploads = [other for other in self._uploads if other.started_s >= oldest_s]
+            own = sum(other.size for other in self._uploads if other.visitor == key and key is not None)
+            total = sum(other.size for other in self._uploads)
             if own + size > 3 * limit or total + size > self._settings.max_total_upload_mb * 1_000_000:
                 raise Refusal(429, "Too much was uploaded here recently. Try again later.")
-            self._uploads.append((now_s, key, size))
+            self._uploads.append(upload)
+        return upload
 
 
 def _name(host: str) -> str:
     """Return the host name or address in a ``Host`` header, without the port."""
     return urlsplit(f"//{host}").hostname or ""
+
+
+def _decimal(content_length: str | None) -> str:
+    """Return a length that ``int`` takes; one of many digits is too large whatever it says."""
+    return content_length[:18] if content_length is not None and content_length.isdecimal() else "0"
+
+
+def _too_large(max_bytes: int) -> str:
+    return f"The request has more than {max_bytes / 1e6:.0f} MB."

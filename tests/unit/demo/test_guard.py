@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from demo import guard
 from demo.guard import Guard
 from demo.settings import Settings
 
@@ -17,7 +21,8 @@ LIMITS = {"max_upload_mb": 2, "max_total_upload_mb": 20}
 MB = 1_000_000
 
 
-async def _answer(_: object) -> PlainTextResponse:
+async def _answer(request: Request) -> PlainTextResponse:
+    await request.body()
     return PlainTextResponse("done")
 
 
@@ -27,8 +32,14 @@ async def _socket(socket: WebSocket) -> None:
     await socket.close()
 
 
+async def _wait(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.receive()
+
+
 def client_of(clock, address: str = "203.0.113.5", **settings: object) -> TestClient:
     routes = [Route("/{path:path}", _answer, methods=["GET", "POST"]), WebSocketRoute("/socket", _socket)]
+    routes.append(WebSocketRoute("/wait", _wait))
     guard = Middleware(Guard, settings=Settings(**{**LIMITS, **settings}), clock=clock)
     app = Starlette(routes=routes, middleware=[guard])
     return TestClient(app, base_url="http://localhost:7860", client=(address, 5000))
@@ -96,7 +107,7 @@ def test_an_upload_of_unknown_size_is_refused(clock) -> None:
 
 def test_the_sum_of_a_visitors_uploads_is_bounded_until_they_expire(clock) -> None:
     client = client_of(clock)
-    upload = {"content": b"x", "headers": {"Content-Length": str(2 * MB)}}
+    upload = {"content": bytes(2 * MB)}
 
     before = [client.post("/gradio_api/upload", **upload).status_code for _ in range(4)]
     clock.now_s = 3601
@@ -107,8 +118,54 @@ def test_the_sum_of_a_visitors_uploads_is_bounded_until_they_expire(clock) -> No
 
 def test_the_sum_of_all_uploads_is_bounded(clock) -> None:
     client = client_of(clock, address="127.0.0.1")
-    upload = {"content": b"x", "headers": {"Content-Length": str(2 * MB)}}
+    upload = {"content": bytes(2 * MB)}
 
     codes = [client.post("/gradio_api/upload", **upload).status_code for _ in range(11)]
 
     assert codes == [200] * 10 + [429]
+
+
+def test_an_upload_that_breaks_off_counts_by_what_came(clock) -> None:
+    client = client_of(clock)
+    for _ in range(5):
+        client.post("/gradio_api/upload", content=b"x", headers={"Content-Length": str(2 * MB)})
+
+    assert client.post("/gradio_api/upload", content=bytes(2 * MB)).status_code == 200
+
+
+@pytest.mark.parametrize("body", [bytes(MB + 1), iter([bytes(MB), b"x"])], ids=["announced", "in pieces"])
+def test_a_message_of_many_megabytes_is_refused(clock, body) -> None:
+    assert client_of(clock).post("/gradio_api/queue/join", content=body).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/queue/join"])
+def test_a_body_that_hardly_comes_is_given_up(clock, monkeypatch, path: str) -> None:
+    monkeypatch.setattr(guard, "_PATIENCE_S", 0.1)
+    sent: list[dict] = []
+
+    async def never() -> dict:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-length", b"100")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+    asyncio.run(client_of(clock).app({**scope, "client": ("203.0.113.5", 1)}, never, send))
+
+    assert sent[0]["status"] == 408
+
+
+def test_a_name_of_a_proxy_that_another_site_invents_is_refused_before_it_is_sent(clock) -> None:
+    question = {"Host": "192.168.1.20", "Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+
+    assert client_of(clock).options("/gradio_api/queue/join", headers=question).status_code == 403
+
+
+def test_one_address_cannot_hold_every_connection(clock, monkeypatch) -> None:
+    monkeypatch.setattr(guard, "_MAX_OPEN", 1)
+    client = client_of(clock)
+    with client.websocket_connect("ws://localhost:7860/wait"):
+        assert client.get("/").status_code == 429
+    assert client.get("/").status_code == 200
