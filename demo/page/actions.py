@@ -68,7 +68,7 @@ class Actions:
         if sampling.start_s >= facts.duration_s:
             message = f"Start is {sampling.start_s:g} s, after the end of the clip ({facts.duration_s:.1f} s)."
             raise InputError(message, "Choose an earlier start.")
-        preview = self._read_frame(path, sampling.start_s, options.rotate)
+        preview = self._read_frame(path, sampling.start_s, options.rotate or 0)
         example = _example(path.stem)
         if example is not None and shown == example.slug and (outcome := self._services.gallery.opened(example)):
             return panels.example_line(facts, outcome.step, preview)

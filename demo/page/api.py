@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
 from demo.engine import Engine, RunRequest
 from demo.examples import Gallery
 from demo.jobs import Visitor
+from demo.page import messages
 from demo.runs import Runs
 from demo.settings import Settings
 from demo.storage import ResultStore
@@ -22,6 +23,7 @@ from human3r import InputError, ReconstructOptions
 VISITOR_COOKIE = "h3r_visitor"
 _VISITOR = re.compile(r"[a-f0-9-]{32,40}")
 _AT_MOST = "At most … frames"
+FieldT = TypeVar("FieldT", gr.File, gr.Video)
 _ApiValue = tuple[dict[str, object], list[str] | None]
 
 
@@ -50,9 +52,8 @@ def read_request(settings: Settings, model_names: Sequence[str], clip: str | Non
         InputError: A value is outside its range, or the model is not offered.
     """
     *numbers, model, ttt3r, reset, turn = values
-    labels = ("Start", "Length", "Frames per second", _AT_MOST, "Restart memory every … frames", "Turn the clip")
-    fields = (*numbers, reset, turn)
-    start, duration, fps, frames, reset, turn = (_number(*pair) for pair in zip(labels, fields, strict=True))
+    labels = ("Start", "Length", "Frames per second", _AT_MOST, "Restart memory every … frames")
+    start, duration, fps, frames, reset = (_number(*pair) for pair in zip(labels, (*numbers, reset), strict=True))
     max_frames = int(frames) or settings.default_frames
     if max_frames > settings.max_frames:
         message = f"{_AT_MOST} must be up to {settings.max_frames}; it is {max_frames}."
@@ -64,7 +65,7 @@ def read_request(settings: Settings, model_names: Sequence[str], clip: str | Non
         max_frames=max_frames,
         use_ttt3r=bool(ttt3r) or None,
         reset_interval=int(reset) or None,
-        rotate=int(turn),
+        rotate=None if turn in (None, "", "auto") else int(_number("Turn the clip", turn)),
     )
     return RunRequest(Path(clip) if clip else None, _offered(model, model_names), options)
 
@@ -104,20 +105,42 @@ def session_of(cookies: Mapping[str, str]) -> str | None:
     return name if _VISITOR.fullmatch(name) else None
 
 
-def number_field(value: float, **options: Any) -> gr.Number:
+def number_field(value: float | None, **options: Any) -> gr.Number:
     """Return a number field whose value reaches ``read_request`` unchecked: its errors name the field."""
     field = gr.Number(value, **options)
     field.preprocess = lambda payload: payload
     return field
 
 
+def upload_field(field: FieldT) -> FieldT:
+    """Return a field that takes what was uploaded here, and says so in one sentence for anything else.
+
+    Gradio itself would download an address, whatever its size, and write a traceback for every other nonsense.
+    """
+    preprocess, move = field.preprocess, field.async_move_resource_to_block_cache
+
+    def read(payload: Any) -> Any:
+        try:
+            return preprocess(payload)
+        except Exception as error:
+            raise gr.Error(messages.NO_UPLOAD, print_exception=False) from error
+
+    async def keep(place: str | Path | None) -> str | None:
+        if place is not None and ("://" in str(place) or not Path(place).is_file()):
+            raise gr.Error(messages.NO_UPLOAD, print_exception=False)
+        return await move(place)
+
+    field.preprocess, field.async_move_resource_to_block_cache = read, keep
+    return field
+
+
 def connect_api(services: Services) -> None:
     """Add the endpoint ``/reconstruct``, over components that the page does not show."""
-    clip = gr.File(label="clip", visible=False)
+    clip = upload_field(gr.File(label="clip", visible=False))
     numbers = [number_field(value, visible=False) for value in (0, 0, 0, services.settings.default_frames)]
     model = gr.Textbox(services.model_names[0], visible=False)
     ttt3r = gr.Checkbox(False, visible=False)
-    reset, rotate = (number_field(0, visible=False) for _ in range(2))
+    reset, rotate = number_field(0, visible=False), number_field(None, visible=False)
     outputs = [gr.JSON(label="summary", visible=False), gr.File(label="files", file_count="multiple", visible=False)]
     gr.Button(visible=False).click(
         _endpoint(services),
@@ -140,7 +163,7 @@ def _endpoint(services: Services) -> Callable[..., Iterator[_ApiValue]]:
         model: str = "auto",
         ttt3r: bool = False,
         reset_interval: float = 0,
-        rotate: float = 0,
+        rotate: float | None = None,
         request: gr.Request = None,  # type: ignore[assignment]
     ) -> Iterator[_ApiValue]:
         """Reconstruct a clip: yields progress, and finally the summary and the files."""

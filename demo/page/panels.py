@@ -66,7 +66,7 @@ def clip_line(
 
     A part of the clip is ``3 of 75 frames, at 10 fps``.
     """
-    height, width = clip.image_size if options.rotate % 180 == 0 else clip.image_size[::-1]
+    height, width = clip.image_size if (options.rotate or 0) % 180 == 0 else clip.image_size[::-1]
     facts = [f"{clip.duration_s:.1f} s" if clip.kind != "image" else "one image", f"{width}x{height}"]
     if clip.rotation_deg and clip.kind != "image":
         facts.append(f"rotated {clip.rotation_deg}°")

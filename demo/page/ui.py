@@ -14,13 +14,13 @@ from demo.examples import Example, available_examples
 from demo.live import panel as live
 from demo.page import messages, panels
 from demo.page.actions import Actions
-from demo.page.api import Services, connect_api, number_field
+from demo.page.api import Services, connect_api, number_field, upload_field
 
 _MAX_PROBES = 4
 """Clips that are described at the same time."""
 _HIDDEN_EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-_TURNS = [("no", 0), ("90° clockwise", 90), ("180°", 180), ("90° counterclockwise", 270)]
+_TURNS = [("as people stand", "auto"), ("no", 0), ("90° clockwise", 90), ("180°", 180), ("90° counterclockwise", 270)]
 """For clips without a right orientation tag."""
 
 _Option = gr.Number | gr.Dropdown | gr.Checkbox
@@ -64,7 +64,7 @@ def build_page(services: Services) -> gr.Blocks:
         with gr.Row(elem_id="h3-stage", equal_height=False):
             with gr.Column(elem_id="h3-controls", scale=0, min_width=300):
                 gr.HTML(panels.clip_label())
-                clip = gr.File(label="Clip", show_label=False, height=116, elem_id="h3-clip")
+                clip = upload_field(gr.File(label="Clip", show_label=False, height=116, elem_id="h3-clip"))
                 record = gr.Button("or record one with the camera", elem_id="h3-record", size="sm")
                 webcam = gr.Video(
                     sources=["webcam"],
@@ -75,6 +75,7 @@ def build_page(services: Services) -> gr.Blocks:
                     webcam_options=gr.WebcamOptions(mirror=False),
                     elem_id="h3-webcam",
                 )
+                upload_field(webcam)
                 close = gr.Button("Close the camera", elem_id="h3-close", size="sm", visible=False)
                 if services.engine.can_stream:
                     gr.HTML(live.controls(services.settings.max_live_s, ttl_s), elem_id="h3-live-controls")
@@ -122,7 +123,7 @@ def _options(services: Services) -> list[_Option]:
         duration = number_field(0, label="Length, seconds (0: to the end)")
         fps = number_field(0, label="Frames per second (0: all)")
         frames = number_field(settings.default_frames, label=f"At most … frames (up to {settings.max_frames})")
-        turn = gr.Dropdown(_TURNS, value=0, label="Turn the clip")
+        turn = gr.Dropdown(_TURNS, value="auto", label="Turn the clip")
         reset = number_field(0, label="Restart memory every … frames (0: automatic)")
         ttt3r = gr.Checkbox(False, label="Steadier on long clips (TTT3R)")
         names = list(services.model_names)

@@ -23,6 +23,7 @@ import human3r
 from demo.engine import Engine, RunRequest
 from demo.examples import EXAMPLES, available_examples
 from demo.jobs import Visitor
+from demo.memory import limit_arenas
 from demo.page import messages
 from demo.server import Demo
 from demo.settings import Settings
@@ -30,6 +31,7 @@ from demo.tools import headless
 
 _EXAMPLE = EXAMPLES[2]
 _FRAMES_PER_RUN = 4
+_RUNS_PER_POINT = 5
 _NUM_SEEKS = 15
 _IDLE_THREADS_END_S = 12.0
 """The web server's idle worker threads end after ten seconds."""
@@ -58,6 +60,7 @@ def main() -> None:
     if unknown := sorted(set(options.parts) - set(_PARTS)):
         parser.error(f"unknown part {', '.join(unknown)}; choose from {', '.join(_PARTS)}")
     chosen = [name for name in _PARTS if not options.parts or name in options.parts]
+    limit_arenas()  # as ``serve`` does
     engine = Engine(options.model, None)
     rows: _Rows = []
     if others := [name for name in chosen if name != "expiry"]:
@@ -122,13 +125,18 @@ def memory(context: _Context) -> _Rows:
     run()  # fills the caches
     _wait_until_idle(context.demo)
     before = _usage()
-    for _ in range(num_runs):
+    curve = []
+    for number in range(1, num_runs + 1):
         run()
-    at_end = _usage()
+        if number % _RUNS_PER_POINT == 0 or number == num_runs:
+            curve.append(f"{(_usage()[0] - before[0]) / 1e6:+.0f}")
     _wait_until_idle(context.demo)
     after = _usage()
     return [
-        (f"memory after {num_runs} runs", f"{(at_end[0] - before[0]) / 1e6:+.0f} MB ({before[0] / 1e6:.0f} before)"),
+        (
+            f"memory after every {_RUNS_PER_POINT} of {num_runs} runs, MB",
+            f"{' '.join(curve)} ({before[0] / 1e6:.0f} before)",
+        ),
         ("threads, before and after", f"{before[1]} and {after[1]}"),
         ("open descriptors, before and after", f"{before[2]} and {after[2]}"),
     ]

@@ -24,7 +24,7 @@ NAMES = ("compact", "other")
 
 
 def test_empty_option_fields_select_the_whole_clip() -> None:
-    request = read_request(Settings(default_frames=50), NAMES, "clip.mp4", 0, 0, 0, None, None, False, 0, 0)
+    request = read_request(Settings(default_frames=50), NAMES, "clip.mp4", 0, 0, 0, None, None, False, 0, "auto")
 
     assert request == RunRequest(Path("clip.mp4"), "compact", ReconstructOptions(max_frames=50))
 
