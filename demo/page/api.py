@@ -125,10 +125,10 @@ def upload_field(field: FieldT) -> FieldT:
         except Exception as error:
             raise gr.Error(messages.NO_UPLOAD, print_exception=False) from error
 
-    async def keep(place: str | Path | None) -> str | None:
-        if place is not None and ("://" in str(place) or not Path(place).is_file()):
+    async def keep(url_or_file_path: str | Path | None) -> str | None:
+        if url_or_file_path is not None and not Path(url_or_file_path).is_file():
             raise gr.Error(messages.NO_UPLOAD, print_exception=False)
-        return await move(place)
+        return await move(url_or_file_path)
 
     field.preprocess, field.async_move_resource_to_block_cache = read, keep
     return field

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from fake_engine import FakeEngine, make_reconstruction
 from gradio.route_utils import delete_files_created_by_app
@@ -13,7 +15,7 @@ from demo.engine import RunRequest
 from demo.examples import EXAMPLES, Gallery
 from demo.page import panels
 from demo.page.actions import changes_of
-from demo.page.api import Services, read_request
+from demo.page.api import Services, read_request, upload_field
 from demo.page.ui import build_page
 from demo.settings import Settings
 from demo.storage import ResultStore
@@ -27,6 +29,16 @@ def test_empty_option_fields_select_the_whole_clip() -> None:
     request = read_request(Settings(default_frames=50), NAMES, "clip.mp4", 0, 0, 0, None, None, False, 0, "auto")
 
     assert request == RunRequest(Path("clip.mp4"), "compact", ReconstructOptions(max_frames=50))
+
+
+@pytest.mark.parametrize("place", ["http://example.com/clip.mp4", "/no/such/clip.mp4"])
+def test_a_clip_that_was_not_uploaded_is_a_sentence_and_nothing_is_downloaded(place: str) -> None:
+    field = upload_field(gr.File())
+    with pytest.raises(gr.Error, match="Upload it first") as raised:
+        asyncio.run(field.async_move_resource_to_block_cache(place))
+    assert not raised.value.print_exception
+    with pytest.raises(gr.Error, match="Upload it first"):
+        field.preprocess(5)
 
 
 def test_option_fields_are_read() -> None:
