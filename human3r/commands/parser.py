@@ -132,7 +132,7 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
         "--rotate",
         type=int,
         choices=(0, 90, 180, 270),
-        help="rotate the clip clockwise, degrees; 0 leaves it as it is (default: so that nearly all people stand upright)",
+        help="rotate the clip clockwise, degrees; 0 leaves it as it is (default: so that nearly all people stand)",
     )
     parser.add_argument("--save-depth", action="store_true", help="store a depth map per frame in reconstruction.npz")
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
