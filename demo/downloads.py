@@ -28,7 +28,7 @@ RECORDING = "recording.mp4"
 """Of a live run: the pictures as they came."""
 _FORMATS = {item.file: item for item in EXPORT_FORMATS if item.is_installed}
 _PLAYER_FILES = (MOMENTS_NAME, PLAYER_SCENE_NAME, KEYFRAMES_NAME)
-"""Read by the page's own viewer and exporters, and offered to nobody."""
+"""Read by the page's viewer and exporters, and not offered for download."""
 WITH_RUN = ("scene.glb", "overlay.mp4")
 """Written right after the result is shown; ``reconstruction.npz`` and the player's scene are written before."""
 FOR_PROGRAMS = (

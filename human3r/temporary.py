@@ -1,8 +1,7 @@
-"""Temporary files and folders that outlive their process by no more than one run.
+"""Temporary files and folders, which the next run removes if their process was killed.
 
-The owner holds a lock on each as long as it exists, and the system gives the lock back however the owner ends. What
-nobody locks any more is left over from a process that was killed: ``reclaim`` removes it. Where a system has no such
-locks, nothing is reclaimed.
+A process holds a lock on each of its files, which the system releases when the process ends in any way. ``reclaim``
+removes files without a lock. On systems without such locks nothing is reclaimed.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Keyframe:
     frame_index: int
     """Frame of the source clip whose camera sees this view."""
     depth: np.ndarray
-    """``h w`` float16: camera z as the network gives it, meters; 0 where nobody saw the scene."""
+    """``h w`` float16: camera z as the network gives it, meters; 0 where the scene was never visible."""
     rect_px: tuple[float, float, float, float]
     """(x0, y0, x1, y1) of the source frame that ``depth`` covers, pixel edges."""
     picture: bytes

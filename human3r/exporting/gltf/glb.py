@@ -194,7 +194,7 @@ def _unit(quat: np.ndarray) -> list[float]:
 
 
 def _animate_presence(gltf: GltfWriter, root: int, clock: _Clock, frames: np.ndarray, num_frames: int) -> None:
-    """Shrink a person to nothing in the frames where nobody saw them."""
+    """Scale a person to zero in frames without an observation."""
     if len(frames) == num_frames:
         return
     present = np.zeros(num_frames, dtype=bool)

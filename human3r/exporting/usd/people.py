@@ -35,7 +35,7 @@ def add_person(
     skin: Skin,
     codes: np.ndarray,
 ) -> None:
-    """Add one identity, hidden in the frames where nobody saw it.
+    """Add one identity, hidden in frames without an observation.
 
     Args:
         stage: Where.
@@ -141,7 +141,7 @@ def _add_blend_shapes(stage: Usd.Stage, binding: UsdSkel.BindingAPI, corrections
 
 
 def _animate_presence(prim: UsdGeom.Imageable, frames: np.ndarray, codes: np.ndarray) -> None:
-    """Hide a person in the frames where nobody saw them."""
+    """Hide a person in frames without an observation."""
     from pxr import UsdGeom
 
     if len(frames) == len(codes):

@@ -23,7 +23,7 @@ def open_server(port: int = 0, token: str | None = None) -> viser.ViserServer:
 
     Args:
         port: The port.
-        token: The path of the socket that clients must ask for; None admits nobody.
+        token: Path of the socket that clients must request; None admits no client.
     """
     import viser
     import websockets.asyncio.server as sockets

@@ -20,7 +20,7 @@ def normals(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 @functools.cache
 def synthetic_arrays() -> dict[str, np.ndarray]:
-    """Every array of the file, keyed as in the official npz; do not write into them."""
+    """Every array of the file, keyed as in the released npz; do not write into them."""
     step = 0.12 * normals("u", (J, 3))
     anchors = np.zeros((J, 3))
     for joint in range(1, J):

@@ -122,7 +122,7 @@ def remove_duplicates(people: ImageKeypoints, options: DecodeOptions | None = No
 
 
 def join_scales(base: ImageKeypoints, other: ImageKeypoints, options: DecodeOptions | None = None) -> ImageKeypoints:
-    """Append the people of a second image scale (already in the pixels of the first) that match nobody of the first.
+    """Append the people of a second image scale (already in the pixels of the first) that match none of the first.
 
     The first scale has priority: the larger scale exchanges the legs of large people.
     """
@@ -137,7 +137,7 @@ def join_scales(base: ImageKeypoints, other: ImageKeypoints, options: DecodeOpti
 
 
 def has_own_torso(people: ImageKeypoints, options: DecodeOptions | None = None) -> Tensor:
-    """Return ``P`` bool, False for whoever shares the torso of somebody with a higher score."""
+    """Return ``P`` bool, False for people who share the torso of one with a higher score."""
     options = options or DecodeOptions()
     middle = people.keypoints_px[:, _TORSO].mean(1)
     distance = torch.linalg.vector_norm(middle[:, None] - middle[None], dim=-1)

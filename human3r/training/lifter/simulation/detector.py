@@ -41,7 +41,7 @@ class DetectorMix:
     table_seated: float = 0.55
     """Share of seated people whose lower part is hidden by a table or another person."""
     table_other: float = 0.08
-    """The same for everybody else, less frequent: people behind a table mostly sit at it."""
+    """The same for all others, less frequent: people behind a table mostly sit at it."""
     side_cut: float = 0.05
     hidden_limb: float = 0.10
     swap_legs: float = 0.02
