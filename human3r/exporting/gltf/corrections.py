@@ -1,4 +1,4 @@
-"""What four bones per vertex cannot say, as a few morph targets: face, changing shape, pose correctives, more bones.
+"""Morph targets for what four bones per vertex cannot represent: face, changing shape, pose correctives, more bones.
 
 glTF adds morphs to the rest mesh before skinning, as SMPL-X adds its own offsets, so a weighted sum of displaced rest
 meshes is exact up to the rank that is kept. Source: SMPL-X (arXiv 1904.05866), eq. 1 to 3.
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 MAX_TARGETS = 24
 """Enough for all ten expressions, the strongest pose correctives and the vertices with more than four bones."""
 TOLERANCE_M = 3e-4
-"""Displacements that stay below this everywhere are not worth a morph target."""
+"""Displacements below this everywhere get no morph target."""
 MAX_BASIS_FRAMES = 200
-"""Frames from which the basis is found; longer tracks are sampled evenly, then all frames are projected on it."""
+"""Frames from which the basis is computed; longer tracks are sampled evenly, then all frames are projected on it."""
 _CHUNK_FRAMES = 64
 
 
@@ -60,7 +60,7 @@ def build_corrections(reconstruction: Reconstruction, motion: PersonMotion, body
 
 
 class _DisplacementModel:
-    """Where each rest vertex must go before four-bone skinning, so that it ends where the full body puts it."""
+    """Return the position of each rest vertex for which four-bone skinning gives the vertex of the full body."""
 
     def __init__(self, reconstruction: Reconstruction, motion: PersonMotion, body: SmplxBody, skin: Skin) -> None:
         self._rest = motion.rest_vertices.astype(np.float64)
@@ -98,7 +98,7 @@ class _DisplacementModel:
         return offsets.reshape(len(frames), -1)
 
     def _undo_cut(self, frames: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Pose the vertices that lost bones with all of them, then undo the four that are left: ``m S 3``."""
+        """Pose the vertices with more than four bones by all of them, then undo the remaining four: ``m S 3``."""
         bones = self._bones[frames].reshape(len(frames), -1, 12)
         full = (self._full @ bones).reshape(len(frames), -1, 3, 4)
         four = (self._four @ bones).reshape(len(frames), -1, 3, 4)

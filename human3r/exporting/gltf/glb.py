@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 FRUSTUM_DEPTH_M = 0.25
 _STEP_LEAD_S = 1e-3
-"""Presence switches this much before its frame: a float32 key may round to just after the time a player asks for."""
+"""Presence switches this much before its frame, since a float32 key may be rounded to after the player's time."""
 _STILL_M = 2e-5
 _NEAR_M, _FAR_M = 0.02, 200.0
 
@@ -60,7 +60,7 @@ def write_glb(
     with_points: bool = False,
     people_colors: PeopleColors | None = None,
 ) -> None:
-    """Write the animated scene whole or not at all; the arguments are those of ``glb_bytes``."""
+    """Write the animated scene atomically; the arguments are those of ``glb_bytes``."""
     write_bytes(path, glb_bytes(reconstruction, body, surface, with_points=with_points, people_colors=people_colors))
 
 
@@ -139,7 +139,7 @@ def _add_people(
     for track in seen:
         motion = build_motion(reconstruction, track, body)
         corrections = build_corrections(reconstruction, motion, body, skin)
-        # A node of its own over each skeleton: Blender makes one armature of all joints below a common parent.
+        # Each skeleton has its own parent: Blender joins all joints below a common parent into one armature.
         contact = reconstruction.contact_of(track.observations).astype(np.float64).round(2)
         extras = {"frames": track.frames.tolist(), "foot_contact": contact.tolist()}
         figure = gltf.add_node(world, name=f"person_{track.track_id}", extras=extras)
@@ -155,7 +155,7 @@ def _add_people(
 
 
 def _weights_in_16_bits(weights: np.ndarray) -> np.ndarray:
-    """Return ``V 4`` uint16 shares that sum to exactly one; it moves vertices by hundredths of a millimeter."""
+    """Return ``V 4`` uint16 shares that sum to exactly one; the error is hundredths of a millimeter."""
     one = np.iinfo(np.uint16).max
     shares = np.round(weights.astype(np.float64) * one).astype(np.int64)
     shares[:, 0] += one - shares.sum(axis=1)  # the first is the largest

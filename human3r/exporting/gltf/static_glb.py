@@ -35,7 +35,7 @@ def write_static_glb(
     *,
     with_points: bool = False,
 ) -> None:
-    """Write the still scene whole or not at all, in the y-up world whose floor is y = 0."""
+    """Write the still scene atomically, in the y-up world whose floor is y = 0."""
     write_bytes(path, static_glb_bytes(reconstruction, body, surface, with_points=with_points))
 
 
@@ -52,7 +52,7 @@ def static_glb_bytes(
 def static_scene(
     reconstruction: Reconstruction, body: SmplxBody, surface: Sequence[Sheet] = (), *, with_points: bool = False
 ) -> trimesh.Scene:
-    """Return the still scene; without a surface it has the points."""
+    """Return the still scene; without a surface it shows the points."""
     import trimesh
     import trimesh.path
     import trimesh.visual
@@ -69,7 +69,7 @@ def static_scene(
         )
         mesh = trimesh.Trimesh(vertices, faces, process=False)
         mesh.visual = trimesh.visual.TextureVisuals(material=material)
-        # Reading the normals makes trimesh write them; without them viewers shade every triangle flat.
+        # Reading the normals makes trimesh write them; without them viewers use flat shading.
         mesh.vertex_normals  # noqa: B018
         scene.add_geometry(mesh, node_name=name, geom_name=name)
     for sheet in surface:
@@ -84,7 +84,7 @@ def static_scene(
         route = trimesh.path.Path3D([line], vertices=centers, process=False)
         scene.add_geometry(route, node_name="camera_path", geom_name="camera_path")
     if not scene.geometry:
-        # A clip of one frame without people or points still gives a loadable file: its camera.
+        # A clip of one frame without people or points gives a loadable file with its camera.
         center = (T @ reconstruction.T_world_camera[0])[:3, 3]
         scene.add_geometry(trimesh.creation.icosphere(1, 0.05).apply_translation(center), geom_name="camera")
     return scene

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
 
 _REACH_M = 0.35
-"""No vertex is farther than this from all bones' joints."""
+"""Largest distance of a vertex from the nearest joint."""
 
 
 def add_person(

@@ -23,7 +23,7 @@ def array(kind: Literal["Vec2f", "Vec3f", "Vec3h", "Quatf", "Matrix4d", "Int", "
 
 
 def set_pose(prim: UsdGeom.Xformable, T: np.ndarray, codes: np.ndarray | None = None) -> None:
-    """Give an xformable prim the poses ``n 4 4`` at time codes ``n``, or one pose for ever."""
+    """Give an xformable prim the poses ``n 4 4`` at time codes ``n``, or one constant pose."""
     from pxr import Gf, Usd
 
     translate, orient = prim.AddTranslateOp(), prim.AddOrientOp()
@@ -35,7 +35,7 @@ def set_pose(prim: UsdGeom.Xformable, T: np.ndarray, codes: np.ndarray | None = 
 
 
 def define_mesh(stage: Usd.Stage, path: str, vertices: np.ndarray, faces: np.ndarray) -> UsdGeom.Mesh:
-    """Define a polygon mesh, shown as it is and from both sides.
+    """Define a polygon mesh without subdivision, visible from both sides.
 
     Args:
         stage: Where.

@@ -40,7 +40,7 @@ _STAGE_NAME = "scene.usdc"
 
 
 def write_usdz(reconstruction: Reconstruction, path: Path, body: SmplxBody, surface: Sequence[Sheet] = ()) -> None:
-    """Write the package whole or not at all.
+    """Write the package atomically.
 
     Args:
         reconstruction: What to write.

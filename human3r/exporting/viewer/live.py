@@ -1,6 +1,6 @@
 """A live viewer: a viser server whose scene grows while the model runs.
 
-What stays (bodies, points, lines) are viser's nodes; what moves is sent as one chunk of the motion tape per frame. The
+Static data (bodies, points, lines) are viser nodes; motion is sent as one chunk of the motion tape per frame. The
 player keeps the tape, so that a visitor can seek in the past of a run. The server listens on loopback only, answers
 under its secret ``url`` only, and lives until ``close``.
 """
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 300_000
 MAX_NEW_POINTS_PER_FRAME = 20_000
 VOXEL_M = 0.03
-"""Points that fall into a cube that already has one are not sent again."""
+"""Side of the cubes of which only one point each is sent."""
 POINT_SIZE_M = 0.02
 """At least; points are drawn at their own footprint, and a little larger than in the finished result."""
 _FOOTPRINTS = 1.4
@@ -85,12 +85,12 @@ class LiveScene:
 
     @property
     def url(self) -> str:
-        """Address of its socket; who does not know it gets nothing."""
+        """Secret address of its socket."""
         return f"ws://127.0.0.1:{self.port}/{self._token}"
 
     @property
     def num_frames(self) -> int:
-        """Frames added so far."""
+        """Number of frames added so far."""
         return len(self._frames)
 
     @torch.inference_mode()
@@ -146,7 +146,7 @@ class LiveScene:
             send_chunk(self._send, self._tape.chunk([], surface=[(name, before)]))
 
     def lead_to(self, url: str) -> None:
-        """Have every page that shows this scene open another address."""
+        """Make every page that shows this scene open another address."""
         from viser import _messages
 
         with self._lock:
@@ -207,7 +207,7 @@ class LiveScene:
                 rest = self._body.rest_vertices(parameters.betas[row : row + 1], parameters.expression[row : row + 1])
                 viser_scene.add_person(self._server, track, rest[0].numpy(), rest_joints[row].numpy(), self._skin)
                 self._bind_joints[track] = rest_joints[row]
-        # A body keeps the shape in which it was first seen: its bones turn about that shape's joints.
+        # A body keeps the shape of its first observation: its bones rotate about the joints of that shape.
         bind_joints = torch.stack([self._bind_joints[track] for track in prediction.people.track_id.tolist()])
         shift = (R_world_joint @ (bind_joints - rest_joints)[..., None])[..., 0]
         positions = (joints + parameters.transl[:, None] + shift).numpy() @ T[:3, :3].T + T[:3, 3]
@@ -216,7 +216,7 @@ class LiveScene:
         return {track: BodyPose(quats[row], positions[row]) for row, track in enumerate(tracks)}
 
     def _only_new(self, points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Keep one point of every cube that had none, as far as the bounds allow."""
+        """Keep one point of every empty cube, within the limits."""
         keys, first = np.unique(voxel_keys(points, VOXEL_M), return_index=True)
         is_new = ~np.isin(keys, self._occupied, assume_unique=True)
         room = min(MAX_NEW_POINTS_PER_FRAME, MAX_POINTS - len(self._occupied))
@@ -228,7 +228,7 @@ class LiveScene:
         return points[first[fresh]], colors[first[fresh]]
 
     def _add_cloud(self, prediction: FramePrediction, points: np.ndarray, colors: np.ndarray) -> str | None:
-        """Add points as a node of their own and return its name; no points are no node."""
+        """Add points as a node and return its name; without points there is no node."""
         if len(points) == 0:
             return None
         name = f"/points/{self._num_clouds:05d}"
@@ -249,7 +249,7 @@ class LiveScene:
             viser_scene.add_trail(self._server, track, np.array(steps))
 
     def _views(self, frame: TapeFrame, points: np.ndarray) -> dict[str, object]:
-        """Frame whoever is there at first, and return the views that can be chosen."""
+        """Frame the people of the first frame, and return the available views."""
         bodies = [pose.positions[:NUM_BODY_JOINTS] for pose in frame.bodies.values()]
         people = np.concatenate(bodies) if bodies else np.zeros((0, 3))
         content = Content(people, points, frame.T_gravity_camera[None])
@@ -267,7 +267,7 @@ def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tupl
 
 
 def _first_gravity(T_world_camera: np.ndarray, points: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Estimate up and floor from the first frame alone; the finished result has a better one."""
+    """Estimate up and floor from the first frame alone; the finished result has a better estimate."""
     evidence = GroundEvidence(
         camera_rotations=T_world_camera[None, :3, :3],
         camera_positions=T_world_camera[None, :3, 3],

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOMENTS_NAME = "moments.bin"
 MAX_POINTS_PER_FRAME = 20_000
 MAX_RAW_BYTES = 24_000_000
-"""Before compression, which halves it about; longer clips get coarser grids."""
+"""Limit before compression, which about halves the size; longer clips get coarser grids."""
 DEPTH_UNIT_M = 1e-3
 _BYTES_PER_POINT = 5
 _HEAD_BYTES_PER_FRAME = 1000
@@ -40,15 +40,15 @@ _UNREADABLE = (
     *(OSError, EOFError, zlib.error, struct.error),
     *(ValueError, LookupError, TypeError, OverflowError, RecursionError, MemoryError),
 )
-"""What damage makes gzip, struct, json and wrong types raise."""
-_REMEDY = "Delete it, or ask for another copy of the folder."
+"""Errors of gzip, struct, json and wrong types for damaged files."""
+_REMEDY = "Delete it, or get another copy of the folder."
 
 
 class Moments:
     """Collects the frames of a run; ``write`` puts them into the world of its result.
 
     Args:
-        max_raw_bytes: Memory to use; the longer the clip, the coarser all its grids become.
+        max_raw_bytes: Memory limit; longer clips get coarser grids.
     """
 
     def __init__(self, max_raw_bytes: int = 2 * MAX_RAW_BYTES) -> None:
@@ -78,7 +78,7 @@ class Moments:
             self._halve()
 
     def _halve(self) -> None:
-        """Keep every second row and column of what there is, and of what will come."""
+        """Keep every second row and column of present and future frames."""
         shape = next(iter(self._depth.values())).shape
         self._rect_px = _covered(self._rect_px, shape, 2)
         for grids in (self._depth, self._color):
@@ -87,7 +87,7 @@ class Moments:
         self._num_halvings += 1
 
     def write(self, path: Path, reconstruction: Reconstruction, max_raw_bytes: int = MAX_RAW_BYTES) -> bool:
-        """Write the frames of a result whole or not at all; False when one of them was never added.
+        """Write the frames of a result atomically; False if one of them was never added.
 
         Args:
             path: Where to.
@@ -182,7 +182,7 @@ def _check_head(head: dict[str, Any]) -> None:
 def _packed(head: dict[str, object], depth: np.ndarray, color: np.ndarray, stride: int) -> bytes:
     """Return the file for depths ``T H W`` and colors ``T H W 3``, of which every ``stride``-th is kept both ways."""
     rect_px = _covered(head["rect"], depth.shape[1:], stride)  # type: ignore[arg-type]
-    # Frames go last, so that one step serves both directions of the picture.
+    # Frames are the last axis, so that one step covers both directions of the image.
     depth = np.moveaxis(_thinned(np.moveaxis(depth, 0, -1), stride), -1, 0)
     color = np.moveaxis(_thinned(np.moveaxis(color, 0, -1), stride), -1, 0)
     size = {"height": depth.shape[1], "width": depth.shape[2], "rect": [round(edge, 3) for edge in rect_px]}

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 
 MAX_LIVE_FRAMES = 3000
-"""Frames of one live scene, 5 minutes at 10 per second: server and browser remember each."""
+"""Frames of one live scene, which server and browser keep: 5 minutes at 10 per second."""
 
 
 class LivePage:
     """Serves the player of a growing scene on loopback; use it as a context manager.
 
-    A stream may last for hours: when a scene has all the frames that it can hold, the next one begins, and open pages
-    go on there.
+    When a scene of a long stream is full, the next one begins, and open pages continue there.
 
     Args:
         body: The body model of the stream.
@@ -156,6 +155,6 @@ def _handler(page: bytes) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(page)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Log nothing: the terminal belongs to the command."""
+            """Do not log to the terminal of the command."""
 
     return Handler

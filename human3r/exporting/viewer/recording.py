@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 PLAYER_SCENE_NAME = "player.viser"
 """The player's scene in the folder of a result that a page shows."""
 MAX_KEYFRAMES = 8
-"""Cameras that stay visible along the path."""
+"""Number of cameras that are always visible along the path."""
 MIN_TRAVEL_M = 0.5
-"""A camera that moves less shows no keyframes."""
+"""Path length below which no such cameras are shown."""
 MAX_MOVING_THUMBNAILS = 300
 """Longer clips show every second, third, ... picture in the moving camera, so that files stay small."""
 MAX_EMBEDDED_MOMENTS_BYTES = 3_000_000
-"""Points of single frames that are larger are embedded in the HTML file on coarser grids."""
+"""Size above which points of single frames are embedded in the HTML file on coarser grids."""
 NUM_POINT_BANDS = 5
 """Points are in nodes of equal size by confidence, so that viewers can hide the least confident ones."""
 _MOMENT_POINT_SIZE_M = 0.02
@@ -148,7 +148,7 @@ def player_scene(
     people_colors: PeopleColors | None = None,
     people_wear: str = "identity",
 ) -> bytes:
-    """Return what does not move as a recording without duration, with the motion tape in its last message."""
+    """Return the static scene as a recording without duration, with the motion tape in its last message."""
     with _built(reconstruction, body, clip, surface) as (server, facts, frames):
         recorder = viser_scene.Recorder(server)
         shown = {track for frame in frames for track in frame.bodies}
@@ -163,7 +163,7 @@ def player_scene(
 
 
 def _lengths(reconstruction: Reconstruction, body: SmplxBody) -> dict[str, object]:
-    """Return everyone's height, and how sure lengths are where the result says so (relative standard deviation)."""
+    """Return the heights of people, and the relative standard deviation of lengths if the result has it."""
     betas = torch.as_tensor(reconstruction.track_betas, dtype=torch.float32)
     rest = body.rest_vertices(betas, torch.zeros_like(betas))
     heights_m = [round(float(np.ptp(vertices[:, 1].numpy())), 3) for vertices in rest]
@@ -324,5 +324,5 @@ def _read_thumbnails(reconstruction: Reconstruction, clip: Path) -> dict[int, np
             if row % step == 0
         }
     except InputError:
-        # The scene is whole without its pictures; a missing clip must not cost the recording.
+        # The scene is complete without pictures; a missing clip must not prevent the recording.
         return {}

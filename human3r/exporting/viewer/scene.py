@@ -24,11 +24,11 @@ Send = Callable[[object], None]
 
 GRID_SIZE_M = 40.0
 PATH_COLOR = (122, 130, 144)
-"""Of the filming camera: no person has it."""
+"""Color of the camera, distinct from people."""
 THUMBNAIL_PX = 128
-"""Longer side of the pictures in cameras: 2 to 3 kB each."""
+"""Longer side of the images in cameras, 2 to 3 kB each."""
 _QUANTUM = 2.0**14
-"""Poses are rounded to 1/16384 (0.06 mm): the cut mantissas make recordings compress to half the size."""
+"""Poses are rounded to 1/16384 (0.06 mm), which halves the compressed size of recordings."""
 _LABEL_LIFT_M = 0.22
 _TRAIL_SIGMA_FRAMES = 2.0
 
@@ -69,8 +69,7 @@ def add_person(
 ) -> None:
     """Add a skinned body in its bind pose, and its label; ``pose_person`` moves them.
 
-    A visitor's eye toggle acts on the person's node and presence in a frame on its children, so neither undoes the
-    other.
+    The visitor's toggle acts on the person's node, presence in a frame on its children, so that they are independent.
     """
     name, color = person_node(track_id), person_color(track_id)
     num_joints = len(rest_joints)
@@ -139,7 +138,7 @@ def add_polyline(server: viser.ViserServer, name: str, points: np.ndarray, color
 def add_trail(server: viser.ViserServer, track_id: int, pelvis: np.ndarray) -> None:
     """Draw where a person has been, on the floor under the pelvis ``n 3``.
 
-    A line that is drawn again comes back visible, so viewers hide the node above it.
+    A redrawn line is visible again, so viewers hide its parent node.
     """
     trail = _smoothed(pelvis) * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.03, 0.0])
     add_polyline(server, f"{person_node(track_id)}/trail/line", trail, person_color(track_id))
@@ -222,7 +221,7 @@ def add_surface(server: viser.ViserServer, name: str, glb: bytes) -> None:
 
 
 def live_send(server: viser.ViserServer) -> Send:
-    """Return the way to a server's clients, present and future."""
+    """Return the function that sends messages to all present and future clients of a server."""
     to_nodes = server.scene._queue_scene_message  # pyright: ignore[reportPrivateUsage]
     to_all = server.scene._websock_interface.queue_message  # pyright: ignore[reportPrivateUsage]
 
@@ -244,7 +243,7 @@ class Recorder:
         self._serializer._insert_message(message)  # pyright: ignore[reportPrivateUsage]
 
     def wait(self, seconds: float) -> None:
-        """Let the recording's time pass."""
+        """Advance the time of the recording."""
         self._serializer.insert_sleep(seconds)
 
     def finish(self) -> bytes:
@@ -277,5 +276,5 @@ def quat_wxyz_from_rotation(R: np.ndarray) -> np.ndarray:
 
 
 def rounded(values: np.ndarray) -> list[Any]:
-    """Return the numbers as they are sent: their cut mantissas make recordings compress to half the size."""
+    """Return the numbers rounded for sending, which halves the compressed size of recordings."""
     return (np.round(np.asarray(values, np.float64) * _QUANTUM) / _QUANTUM).tolist()

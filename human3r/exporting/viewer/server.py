@@ -1,4 +1,4 @@
-"""A viser server for those who know its token: loopback is open to every program and page on a machine."""
+"""A viser server protected by a token, since loopback is open to every program and page on the machine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def close_server(server: viser.ViserServer) -> None:
 
 
 class _Gate:
-    """Answers everything with 404 but a socket at the token's path that no foreign page opens."""
+    """Answers 404 to everything but a socket at the token's path opened by a page of this machine."""
 
     def __init__(self, token: str) -> None:
         self._path = f"/{token}".encode()
@@ -69,7 +69,7 @@ class _Gate:
 
 
 def _is_local(origin: str) -> bool:
-    """Return whether a page of this machine asks."""
+    """Return whether the request comes from a page of this machine."""
     try:
         name = urlsplit(origin).hostname or ""
         return name == "localhost" or ip_address(name).is_loopback

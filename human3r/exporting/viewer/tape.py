@@ -1,6 +1,6 @@
-"""The motion tape: everything of a scene that moves, as the player reads it.
+"""The motion tape: all motion of a scene in the player's format.
 
-One format for a result and for a run that goes on. A tape is a sequence of chunks of frames: a result is one chunk, a
+One format for finished results and active runs. A tape is a sequence of chunks of frames: a result is one chunk, a
 run sends one per frame. Everything is in the y-up world whose floor is y = 0.
 
 A chunk is a uint32 header length, the header as JSON padded to 4 bytes, then little-endian float32: a camera of 7
@@ -40,7 +40,7 @@ class BodyPose:
 
 @dataclass(frozen=True)
 class TapeFrame:
-    """What moves, at one frame."""
+    """Motion data of one frame."""
 
     time_s: float
     """Seconds from the first frame."""
@@ -62,7 +62,7 @@ class TapeWriter:
 
     num_frames: int = 0
     people: list[int] = field(default_factory=list)
-    """Everyone so far, in the order of their first frames."""
+    """The people so far, in the order of their first frames."""
 
     def chunk(
         self,
@@ -105,7 +105,7 @@ class TapeWriter:
 
 
 def send_chunk(send: Send, chunk: bytes) -> None:
-    """Hand a chunk to the player through viser, in order with its messages; stock viser does nothing with it."""
+    """Send a chunk to the player through viser, in order with its messages; viser itself ignores it."""
     from viser import _messages
 
     text = base64.b64encode(chunk).decode("ascii")

@@ -1,4 +1,4 @@
-"""Where a viewer stands at first, and above: views of a scene in the y-up world whose floor is y = 0."""
+"""The initial view and the top view of a scene, in the y-up world whose floor is y = 0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FIELD_OF_VIEW_RAD = 0.85
 """Vertical field of view of the viewer; viser's own 75 degrees make people near the edge look bent."""
 _TOP_FIELD_OF_VIEW_RAD = 0.8
 _TURNS, _LIFTS = np.deg2rad([24, -24, 36, -36, 48, -48]), np.deg2rad([20, 30])
-"""How far the first view may be turned aside and look down; the first pair that shows everything is taken."""
+"""Angles of the first view, sideways and down; the first pair that shows everything is used."""
 _CLEAR = 0.03
 """Enough room between people and the camera's picture, radians."""
 _CAMERA_RADIUS_M = 0.35
@@ -40,7 +40,7 @@ class View:
 
 @dataclass(frozen=True)
 class Content:
-    """What there is to see, in the y-up world."""
+    """Contents of a scene, in the y-up world."""
 
     people: np.ndarray
     """``n 3`` joints of everyone at all times; may be empty."""
@@ -75,7 +75,7 @@ class Content:
 def framing_view(content: Content) -> View:
     """Choose the first view: from behind and above the filming camera, aside; people, camera and what is behind them.
 
-    Nothing was seen behind the camera, so no wall stands between the viewer and the people.
+    Nothing is known behind the camera, so no wall occludes the people.
     """
     options = [_behind(content, turn, lift) for lift in _LIFTS for turn in _TURNS]
     return max(options, key=lambda view: min(_clearance(content, view), _CLEAR))
@@ -113,7 +113,7 @@ def top_view(content: Content) -> View:
     center = (shown.min(axis=0) + shown.max(axis=0)) / 2
     down, forward = np.array([0.0, -1.0, 0.0]), content.forward
     height = max(_distance(shown - center, down, forward, _TOP_FIELD_OF_VIEW_RAD), _MIN_HEIGHT_M)
-    # A hair off the vertical: straight down, the client's orbit control has no sideways.
+    # Slightly off the vertical, where the client's orbit control is singular.
     position = center - height * down - 0.01 * height * forward
     return View(_listed(position), _listed(center), _listed(forward), _TOP_FIELD_OF_VIEW_RAD)
 
