@@ -18,7 +18,7 @@ from human3r.refinement.evidence import ShotEvidence
 from human3r.refinement.foot_lock import with_locked_feet
 from human3r.refinement.identity_shapes import scaled_betas, with_shapes
 from human3r.refinement.shots import Shot
-from human3r.refinement.standing import SOLE_M, has_straight_leg, lower_sole
+from human3r.refinement.standing import SOLE_M, is_standing, lower_sole
 from human3r.refinement.world_fit import WITNESSES, WorldFit, fit_world
 from human3r.skeleton import Joint
 
@@ -48,7 +48,7 @@ def estimate(shot: Shot, T_gravity_world: np.ndarray, witnesses: tuple[str, ...]
     cameras = shot.positions()
     feet = people.joints_world[rows, np.where(side == 0, Joint.LEFT_FOOT, Joint.RIGHT_FOOT)]
     soles = feet.astype(np.float64) - SOLE_M * T[1, :3] - cameras
-    is_heard = has_straight_leg(joints) & (-soles @ T[1, :3] > _MIN_DROP_M)
+    is_heard = is_standing(joints) & (-soles @ T[1, :3] > _MIN_DROP_M)
     weight = contact_from_speed(shot, T)[rows, side]
     weight *= np.where(shot.feet_in_image()[rows, side], 1.0, _UNSEEN_WEIGHT)
     identities, identity = np.unique(people.person_track, return_inverse=True)

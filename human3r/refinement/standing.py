@@ -46,11 +46,7 @@ class SurfaceBelow:
 def is_standing(joints_gravity: np.ndarray) -> np.ndarray:
     """Return which of ``N 22 3`` y-up bodies stand or walk: trunk upright, one leg straight below the hip."""
     trunk = joints_gravity[:, Joint.NECK] - joints_gravity[:, Joint.PELVIS]
-    return (trunk[:, 1] > _UPRIGHT * np.linalg.norm(trunk, axis=1)) & has_straight_leg(joints_gravity)
-
-
-def has_straight_leg(joints_gravity: np.ndarray) -> np.ndarray:
-    """Return which of ``N 22 3`` y-up bodies have a straight leg below the hip, however the trunk leans."""
+    upright = trunk[:, 1] > _UPRIGHT * np.linalg.norm(trunk, axis=1)
     straight = np.zeros(len(joints_gravity), dtype=bool)
     for hip, knee, ankle in _LEGS:
         thigh = joints_gravity[:, hip] - joints_gravity[:, knee]
@@ -58,7 +54,7 @@ def has_straight_leg(joints_gravity: np.ndarray) -> np.ndarray:
         lengths = np.linalg.norm(thigh, axis=1) * np.linalg.norm(shin, axis=1)
         angle = np.arccos(np.clip((thigh * shin).sum(1) / np.maximum(lengths, 1e-9), -1, 1))
         straight |= (angle > _STRAIGHT_KNEE) & (thigh[:, 1] > _UPRIGHT * np.linalg.norm(thigh, axis=1))
-    return straight
+    return upright & straight
 
 
 def lower_sole(joints_gravity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,8 +30,8 @@ _SIZE_SIGMA = 0.06
 """Logarithmic error of an adult's size. Source: adults, 9 cm of 1.7 m, and the lifter's error."""
 _CHILD, _CHILD_SIGMA, _CHILD_SHARE = -0.4, 0.13, 0.12
 """Logarithmic correction of the size of a child that was taken for an adult, its spread, and the share of children."""
-_GAP_SIGMA_M, _PLANE_SIGMA_M = 0.05, 0.06
-_FAR_SIGMA = 0.003
+_GAP_SIGMA_M, _PLANE_SIGMA_M = 0.08, 0.1
+_FAR_SIGMA = 0.006
 """Errors of a sole's height grow by this share of its distance."""
 _PLANE_WEIGHT = 0.5
 _NO_FLOOR_M = 0.6

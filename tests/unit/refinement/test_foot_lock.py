@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.refinement.contact import IN_CONTACT, foot_contact
+from human3r.refinement.contact import IN_CONTACT, MAX_STEP_M, foot_contact
 from human3r.refinement.foot_lock import with_locked_feet
 from human3r.refinement.leg_reach import reach
 from human3r.refinement.shots import Cameras, Shot
@@ -85,6 +85,14 @@ def test_a_moving_foot_is_not_in_contact(shaking: Shot) -> None:
     joints[:, FEET[0], 0] += 0.3 * np.arange(_FRAMES)
     moving = foot_contact(replace(shaking, people=replace(shaking.people, joints_world=joints)), _T_GRAVITY_WORLD)
     assert moving[:, 0].max() < 0.1
+
+
+def test_a_foot_whose_distance_shakes_is_in_contact(shaking: Shot) -> None:
+    farther = np.where(np.arange(_FRAMES) % 2, 1.04, 1.0)[:, None, None]
+    joints = shaking.people.joints_world.mean(axis=0) * farther
+    assert np.linalg.norm(np.diff(joints[:, FEET], axis=0), axis=-1).min() > MAX_STEP_M
+    seen = replace(shaking, people=replace(shaking.people, joints_world=joints.astype(np.float32)))
+    assert foot_contact(seen, _T_GRAVITY_WORLD).min() > IN_CONTACT
 
 
 def test_feet_in_contact_stay_where_they_are(shaking: Shot, body: SmplxBody) -> None:
