@@ -38,13 +38,13 @@ SIZE = (720, 1280)
 _THREADS = 2
 _SWING_RAD, _LIFT_RAD = np.deg2rad([22, 7])
 """The camera swings by this to either side of where the clip was filmed from, and rises by at most this."""
-_NEARER = 0.2
+_NEARER = 0.1
 """At the middle of the video the distance to the people is less by this share."""
 _PATH_SIGMA_S = 1.0
 """People and the filming camera are followed this smoothly."""
 _FOV_RAD = 0.75
 """Vertical field of view at least: as much as the clip shows, and a little more."""
-_WIDER = 1.1
+_WIDER = 1.25
 _MIN_DISTANCE_M, _MIN_HEIGHT_M = 2.5, 0.3
 _POINT_SHARE = 0.003
 """Half the side of a point's square over its distance, in scenes without a surface."""

@@ -26,7 +26,7 @@ class Server:
     def __call__(self, route) -> None:
         url, method = route.request.url, route.request.method
         if "scene_flythrough" not in url:
-            route.fulfill(body=self.html, content_type="text/html")
+            route.fulfill(body=self.html, content_type="text/html; charset=utf-8")
         elif "progress" in url:
             route.fulfill(json={"done": 50, "total": 200})
         elif self.is_done:
