@@ -31,7 +31,7 @@ class Server:
             route.fulfill(json={"done": 50, "total": 200})
         elif self.is_done:
             self.asked.append(method)
-            route.fulfill(body="video", headers={"Content-Disposition": "attachment"})
+            route.fulfill(body="video", content_type="video/mp4", headers={"Content-Disposition": "attachment"})
         # Others wait, until the page goes away or stops them.
 
 

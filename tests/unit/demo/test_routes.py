@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import websockets
@@ -128,7 +129,9 @@ def test_a_slow_file_says_how_far_it_is_and_ends_when_its_visitor_goes(
         is_gone.set()
         return answers[-1], (await waiting).status_code
 
-    progress, status = asyncio.run(follow())
+    # In a thread of its own: a browser of other tests may have a loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        progress, status = thread.submit(asyncio.run, follow()).result()
     assert json.loads(progress) == {"done": 1, "total": 4}
     assert status == 404
 
