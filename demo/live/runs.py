@@ -211,9 +211,14 @@ class LiveRuns:
             frames = self._recorded(run, decoder)
             stream = stack.enter_context(LiveStream(self._engine.model, frames))
             ends: deque[float] = deque()
+            shot = 0
             for prediction in stream:
                 taken_s = run.first_taken_s + prediction.time_s
                 run.publish(_facts(prediction, taken_s, stream.last_latency_s, _rate(ends)))
+                if prediction.shot != shot:  # another camera: the page takes up a scene of its own
+                    former, scene, shot = scene, stack.enter_context(self._engine.open_live()), prediction.shot
+                    self._live = token, scene
+                    former.lead_to("")
                 # People are shown first; what is kept can wait.
                 scene.add(prediction, with_scene=stream.takes_scene, with_surface=stream.takes_surface)
                 kept.add(prediction, with_scene=stream.takes_scene)

@@ -1,8 +1,9 @@
 """Score the shot detector: generated cuts, dissolves and fades, and what only looks like them, from a folder of clips.
 
-    python -m tests.soak.shot_changes FOLDER [COUNT]
+    python -m tests.soak.shot_changes FOLDER [COUNT] [live]
 
-Prints found, missed and wrong beginnings per kind, and F1; COUNT (20) examples per kind.
+Prints found, missed and wrong beginnings per kind, and F1; COUNT (20) examples per kind. With ``live`` it scores the
+detector of streams, which begins a shot late by its patience.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import numpy as np
 from PIL import Image
 
 from human3r.records import Frame
+from human3r.video.live_shots import PATIENCE_S, LiveShots
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 from human3r.video.shots import find_shots
 
 _SIZE = (112, 192)
 _CUTS, _OTHERS = ("cut", "dissolve", "fade"), ("flash", "exposure", "whip pan", "passer-by")
-_LENGTH = 24
+_LENGTH, _FPS = 24, 25
 
 
 def read_clips(folder: Path) -> list[np.ndarray]:
@@ -71,23 +73,26 @@ def unchanged(clips: list[np.ndarray], kind: str, rng: np.random.Generator) -> n
     return frames
 
 
-def beginnings(frames: np.ndarray) -> list[int]:
+def beginnings(frames: np.ndarray, *, is_live: bool) -> list[int]:
     """Return the frames that begin a shot."""
     images = np.clip(frames, 0, 255).astype(np.uint8)
-    found = find_shots(Frame(image, index, index / 25) for index, image in enumerate(images))
+    given = (Frame(image, index, index / _FPS) for index, image in enumerate(images))
+    found = filter(None, map(LiveShots().take, given)) if is_live else find_shots(given)
     return [frame.frame_index for frame in found if frame.begins_shot]
 
 
-def main(folder: str, count: str = "20") -> None:
+def main(folder: str, count: str = "20", mode: str = "") -> None:
     """Print the table."""
+    is_live = mode == "live"
+    late = 2 + round(PATIENCE_S * _FPS) * is_live
     clips, rng = read_clips(Path(folder)), np.random.default_rng(0)
     totals = np.zeros(3, int)
     for kind in (*_CUTS, *_OTHERS):
         row = np.zeros(3, int)
         for _ in range(int(count)):
             frames, span = changed(clips, kind, rng) if kind in _CUTS else (unchanged(clips, kind, rng), None)
-            found = beginnings(frames)
-            hits = [] if span is None else [one for one in found if span[0] - 2 <= one <= span[1] + 2]
+            found = beginnings(frames, is_live=is_live)
+            hits = [] if span is None else [one for one in found if span[0] - 2 <= one <= span[1] + late]
             row += [bool(hits), span is not None and not hits, len(found) - bool(hits)]
         totals += row
         print(f"{kind:10} found {row[0]:3} missed {row[1]:3} wrong {row[2]:3}", flush=True)

@@ -146,15 +146,23 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[object]:
+def launch_chromium() -> Iterator[object]:
+    """Start browsers with further options: playwright runs once per process."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
         pytest.skip("no Chromium on this machine: install the package chromium")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS, timeout=BROWSER_LIMIT_MS)
-        yield browser
-        browser.close()
+        yield lambda *options: driver.chromium.launch(
+            executable_path=executable, args=[*CHROMIUM_OPTIONS, *options], timeout=BROWSER_LIMIT_MS
+        )
+
+
+@pytest.fixture(scope="session")
+def chromium(launch_chromium) -> Iterator[object]:
+    browser = launch_chromium()
+    yield browser
+    browser.close()
 
 
 def _open(chromium, contexts: list, url: str, **options: object):

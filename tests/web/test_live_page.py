@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import BROWSER_LIMIT_MS, CHROMIUM_OPTIONS, ROOT
+from conftest import BROWSER_LIMIT_MS, ROOT
 from PIL import Image
 from proxy import Proxy
 from web_steps import eventually
@@ -40,28 +39,23 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def open_with_camera(camera: Path) -> Iterator[object]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("no Chromium on this machine: install the package chromium")
+def browser(launch_chromium, camera: Path) -> Iterator[object]:
     fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    options = [*CHROMIUM_OPTIONS, *fake, f"--use-file-for-fake-video-capture={camera}"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=options, timeout=BROWSER_LIMIT_MS)
+    opened = launch_chromium(*fake, f"--use-file-for-fake-video-capture={camera}")
+    yield opened
+    opened.close()
 
-        def open_one(url: str, **context: object):
-            page = browser.new_context(ignore_https_errors=True, **context).new_page()
-            page.add_init_script(KEEP_SOCKETS)
-            page.set_default_timeout(BROWSER_LIMIT_MS)
-            page.problems = []
-            page.on("pageerror", lambda error: page.problems.append(str(error)))
-            page.goto(f"{url}?example=")  # nothing plays at first
-            page.get_by_role("button", name="Reconstruct").wait_for()
-            return page
 
-        yield open_one
-        browser.close()
+def open_page(browser, url: str, size: tuple[int, int]):
+    viewport = {"width": size[0], "height": size[1]}
+    page = browser.new_context(ignore_https_errors=True, viewport=viewport).new_page()
+    page.add_init_script(KEEP_SOCKETS)
+    page.set_default_timeout(BROWSER_LIMIT_MS)
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.goto(f"{url}?example=")  # nothing plays at first
+    page.get_by_role("button", name="Reconstruct").wait_for()
+    return page
 
 
 def said(page) -> str:
@@ -81,8 +75,8 @@ def go_live(page) -> str:
     [(390, 640), pytest.param((1000, 700), marks=pytest.mark.slow)],
     ids=["phone", "desktop"],
 )
-def test_after_stop_there_is_a_result_with_the_recording(open_with_camera, proxy: Proxy, size: tuple[int, int]) -> None:
-    page = open_with_camera(proxy.url, viewport={"width": size[0], "height": size[1]})
+def test_after_stop_there_is_a_result_with_the_recording(browser, proxy: Proxy, size: tuple[int, int]) -> None:
+    page = open_page(browser, proxy.url, size)
     run = go_live(page)
     assert page.request.get(f"{run}live/").ok
     # A lost connection is taken up again.
@@ -101,8 +95,8 @@ def test_after_stop_there_is_a_result_with_the_recording(open_with_camera, proxy
     assert page.problems == []
 
 
-def test_a_recording_is_deleted_at_once_on_request(open_with_camera, proxy: Proxy) -> None:
-    page = open_with_camera(proxy.url, viewport={"width": 390, "height": 640})
+def test_a_recording_is_deleted_at_once_on_request(browser, proxy: Proxy) -> None:
+    page = open_page(browser, proxy.url, (390, 640))
     run = go_live(page)
     page.get_by_role("button", name="Stop and delete").click()
     page.locator("[data-h3-live=stage]").wait_for(state="hidden")
@@ -112,8 +106,8 @@ def test_a_recording_is_deleted_at_once_on_request(open_with_camera, proxy: Prox
     assert page.problems == []
 
 
-def test_on_an_insecure_page_the_camera_is_refused_with_a_message(chromium) -> None:
-    page = chromium.new_page()
+def test_on_an_insecure_page_the_camera_is_refused_with_a_message(browser) -> None:
+    page = browser.new_page()
     page.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
     page.goto("about:blank")
     page.set_content(controls(120, 3600) + stage())

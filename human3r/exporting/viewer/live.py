@@ -146,7 +146,7 @@ class LiveScene:
             send_chunk(self._send, self._tape.chunk([], surface=[(name, before)]))
 
     def lead_to(self, url: str) -> None:
-        """Make every page that shows this scene open another address."""
+        """Make every page that shows this scene open another address; an empty one is its own."""
         from viser import _messages
 
         with self._lock:

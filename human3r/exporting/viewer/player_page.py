@@ -26,7 +26,8 @@ MAX_LIVE_FRAMES = 3000
 class LivePage:
     """Serves the player of a growing scene on loopback; use it as a context manager.
 
-    When a scene of a long stream is full, the next one begins, and open pages continue there.
+    A stream may last for hours: when a scene has all the frames that it can hold, or the stream shows another place,
+    the next one begins, and open pages go on there.
 
     Args:
         body: The body model of the stream.
@@ -45,12 +46,14 @@ class LivePage:
         self._page = _Served(player_page().encode(), port)
         self._scene = LiveScene(body)
         self._former: LiveScene | None = None
+        self._shot = 0
 
     def add(self, prediction: FramePrediction, *, with_scene: bool = True, with_surface: bool = True) -> None:
         """Show one more frame; see ``LiveScene.add``."""
         from human3r.exporting.viewer.live import LiveScene
 
-        if self._scene.num_frames >= self._max_frames:
+        is_elsewhere, self._shot = prediction.shot != self._shot, prediction.shot
+        if self._scene.num_frames and (is_elsewhere or self._scene.num_frames >= self._max_frames):
             if self._former is not None:
                 self._former.close()
             self._former, self._scene = self._scene, LiveScene(self._body)

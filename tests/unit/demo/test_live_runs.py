@@ -30,7 +30,7 @@ class TinyEngine:
     """The tiny model behind what live runs call; only the viewer is a fake."""
 
     def __init__(self, model) -> None:
-        self.model = model
+        self.model, self.live = model, []
 
     def load(self, name: str) -> None:
         pass
@@ -39,7 +39,8 @@ class TinyEngine:
         return ("tiny",)
 
     def open_live(self) -> TinyLiveScene:
-        return TinyLiveScene()
+        self.live.append(TinyLiveScene())
+        return self.live[-1]
 
     def export(self, result, clip, folder, name: str, progress: object = None) -> bool:
         assert clip.is_file()
@@ -48,6 +49,11 @@ class TinyEngine:
 
 
 class TinyLiveScene(FakeLiveScene):
+    led_to: str | None = None
+
+    def lead_to(self, url: str) -> None:
+        self.led_to = url
+
     def add(self, prediction, *, with_scene: bool = True, with_surface: bool = True) -> None:
         super().add(prediction)
 

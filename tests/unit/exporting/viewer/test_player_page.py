@@ -6,6 +6,7 @@ import base64
 import socket
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,12 @@ def test_a_live_page_goes_on_in_a_new_scene_before_one_holds_too_many_frames(
             page.add(prediction_of(walk, frame))
         with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
             probe.connect(("127.0.0.1", int(first.rpartition(":")[2].partition("/")[0])))
+
+
+def test_a_live_page_begins_a_new_scene_for_another_place(walk: Reconstruction, small_body: SmplxBody) -> None:
+    with LivePage(small_body) as page:
+        first = page.url
+        page.add(replace(prediction_of(walk, 0), shot=1))  # nothing was shown before
+        assert page.url == first
+        page.add(replace(prediction_of(walk, 1), shot=2))
+        assert page.url != first
