@@ -35,6 +35,21 @@ _RUNS_PER_POINT = 5
 _NUM_SEEKS = 15
 _IDLE_THREADS_END_S = 12.0
 """The web server's idle worker threads end after ten seconds."""
+_DRAWN = """() => {
+  let draws = 0, triangles = 0, bytes = 0;
+  const maps = new Set();
+  window.__viserMutable.scene.traverseVisible(({ geometry, material }) => {
+    if (!geometry || !geometry.attributes.position) return;
+    draws += 1;
+    triangles += (geometry.index || geometry.attributes.position).count / 3;
+    const map = material.map;
+    if (map && map.image && !maps.has(map)) { maps.add(map); bytes += 4 * map.image.width * map.image.height; }
+  });
+  const player = h3r.player, times = player.stage.times_s, before = performance.now();
+  times.forEach((time) => player.show(time));
+  return [draws, triangles, bytes, (performance.now() - before) / times.length];
+}"""
+"""What one frame costs: calls, triangles and texture bytes that are drawn, and milliseconds of the player's script."""
 _Rows = list[tuple[str, str]]
 
 
@@ -160,7 +175,7 @@ def expiry(context: _Context) -> _Rows:
 
 
 def seek(context: _Context) -> _Rows:
-    """Measure in a headless browser the time from a jump to the drawn frame."""
+    """Measure in a headless browser the time from a jump to the drawn frame, and what a frame makes a browser draw."""
     name = "seek to drawn frame, median (worst)"
     if reason := headless.missing():
         return [(name, f"not measured: {reason}")]
@@ -181,7 +196,12 @@ def seek(context: _Context) -> _Rows:
             )
             for index in range(_NUM_SEEKS)
         ]
-    return [(name, f"{statistics.median(drawn_ms):.0f} ms ({max(drawn_ms):.0f} ms), software rendering")]
+        draws, triangles, texture_bytes, script_ms = page.evaluate(_DRAWN)
+    drawn = f"{draws} calls, {triangles:.0f} triangles, {texture_bytes / 1e6:.1f} MB of textures"
+    return [
+        (name, f"{statistics.median(drawn_ms):.0f} ms ({max(drawn_ms):.0f} ms), software rendering"),
+        ("one frame of the player", f"{drawn}, {script_ms:.1f} ms of its script"),
+    ]
 
 
 def _api_run(context: _Context) -> Callable[[], None]:

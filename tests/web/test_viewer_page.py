@@ -227,6 +227,13 @@ def test_on_a_phone_the_layers_are_a_sheet_below_the_view_and_everything_can_be_
         "h3r.client.canvas.getBoundingClientRect().bottom"
         " <= document.querySelector('.h3p-layers').getBoundingClientRect().top + 1"
     )
+    viewer.evaluate("Object.defineProperty(document, 'fullscreenEnabled', { value: false })")  # as on iPhones
+    full = viewer.locator(".h3p-full")
+    full.evaluate("button => button.click()")
+    page.locator(".h3-fill").wait_for()
+    assert page.locator(".h3-viewer").bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 780}
+    full.evaluate("button => button.click()")
+    page.locator(".h3-fill").wait_for(state="detached")
     page.locator(".h3-more summary").evaluate("summary => summary.click()")
     page.get_by_role("button", name="Options").evaluate("button => button.click()")
     page.get_by_label("Turn the clip").wait_for()

@@ -142,6 +142,7 @@
     const frame = viewer();
     if (!frame || event.source !== frame.contentWindow || !event.data) return;
     if (event.data.h3r === "drop") take(event.data.file);
+    if (event.data.h3r === "fill") frame.parentElement.classList.toggle("h3-fill");
     if (event.data.h3r === "dragging") stage().classList.toggle("h3-dropping", event.data.isOver);
   });
 

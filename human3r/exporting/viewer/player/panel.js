@@ -212,9 +212,14 @@
       });
       this.clock = make(bar, "span", "h3p-clock", {});
       if (this.isLive) this._addLive(bar); else this._addSpeedAndLoop(bar);
-      if (!document.fullscreenEnabled) return;
+      if (!document.fullscreenEnabled && window.parent === window) return;
       const full = make(bar, "button", "h3p-full", { type: "button", label: "Full screen", title: "Full screen" }, icon("full"));
-      full.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
+      full.onclick = () => {
+        // Where only videos may fill the screen (iPhones), the viewer fills the page around.
+        if (!document.fullscreenEnabled) window.parent.postMessage({ h3r: "fill" }, location.origin);
+        else if (document.fullscreenElement) document.exitFullscreen();
+        else document.documentElement.requestFullscreen();
+      };
     }
 
     _addLive(bar) {
