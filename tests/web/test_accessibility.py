@@ -46,7 +46,7 @@ def test_axe_finds_no_serious_fault(open_page, app, axe_script: str, scheme: str
     assert _faults(page, axe_script) + _faults(viewer, axe_script) == []
 
 
-def test_axe_finds_no_serious_fault_in_a_run_and_its_errors(open_page, app, axe_script: str, tmp_path: Path) -> None:
+def test_axe_finds_no_serious_fault_beside_an_error(open_page, app, axe_script: str) -> None:
     page = open_page(app.url)
     page.get_by_role("button", name="Reconstruct").click()
     page.locator(".h3-problem").wait_for()
