@@ -122,6 +122,27 @@ def test_a_stopped_live_run_is_an_ordinary_result_with_its_recording(make_runs, 
     assert folder.file("scene.glb") is not None
 
 
+def test_another_camera_has_a_viewer_of_its_own(make_runs, client_of):
+    runs = make_runs()
+    here, there = (
+        np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+        for seed in (0, 1)
+    )
+    with client_of(runs).websocket_connect("/live") as socket:
+        wait_for(socket, "ready")
+        socket.send_bytes(picture(here, 0))
+        wait_for(socket, "frame")
+        time_s, deadline = 1.0, time.monotonic() + 60
+        while len(runs._engine.live) == 1:
+            assert time.monotonic() < deadline
+            socket.send_bytes(picture(there, time_s))
+            time_s += 0.5
+            time.sleep(0.02)
+        socket.send_text("discard")
+    first, second = runs._engine.live
+    assert (first.led_to, second.led_to) == ("", None)
+
+
 def test_a_lost_socket_is_resumed(make_runs, client_of, frames):
     client = client_of(make_runs())
     with client.websocket_connect("/live") as socket:
