@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def test_empty_option_fields_select_the_whole_clip() -> None:
 def test_a_clip_that_was_not_uploaded_is_a_sentence_and_nothing_is_downloaded(place: str) -> None:
     field = upload_field(gr.File())
     with pytest.raises(gr.Error, match="Upload it first") as raised:
-        asyncio.run(field.async_move_resource_to_block_cache(place))
+        # In a thread: the browser tests, which may come first, keep an event loop running in this one.
+        ThreadPoolExecutor(1).submit(asyncio.run, field.async_move_resource_to_block_cache(place)).result()
     assert not raised.value.print_exception
     with pytest.raises(gr.Error, match="Upload it first"):
         field.preprocess(5)
