@@ -34,7 +34,7 @@ def main(slug: str) -> None:
     count = min(result.num_frames, MAX_FRAMES)
     size = SHARPER * HEIGHT_PX, SHARPER * VIEW_WIDTH_PX
     duration_s = (count - 1) / result.fps
-    views = fly_through(result, body, surface.sheets, surface.people_colors, count, size, duration_s)
+    views = fly_through(result, body, surface.sheets, {}, count, size, duration_s)
     pictures = []
     for (row, frame), view in zip(processed_frames(result, HERE / f"{slug}.mp4"), views, strict=False):
         people = people_of_frame(result, row, body)
