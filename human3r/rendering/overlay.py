@@ -16,6 +16,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from human3r.geometry.mesh import vertex_normals
+from human3r.geometry.rigid import transform_points
 from human3r.palette import person_color
 from human3r.rendering.rasterizer import NEAR_M, rasterize
 from human3r.results.posing import posed_vertices, rows_of_frame
@@ -66,8 +67,8 @@ def people_of_frame(reconstruction: Reconstruction, frame: int, body: SmplxBody)
     T_camera_world = np.linalg.inv(reconstruction.T_world_camera[frame].astype(np.float64))
     return OverlayPeople(
         track_id=reconstruction.person_track[rows],
-        vertices_camera=_transform(T_camera_world, posed_vertices(reconstruction, body, rows)),
-        joints_camera=_transform(T_camera_world, reconstruction.joints_world[rows]),
+        vertices_camera=transform_points(T_camera_world, posed_vertices(reconstruction, body, rows)),
+        joints_camera=transform_points(T_camera_world, reconstruction.joints_world[rows]),
     )
 
 
@@ -87,8 +88,8 @@ def draw_prediction(
     T_camera_world = np.linalg.inv(prediction.camera.T_world_camera.cpu().numpy().astype(np.float64))
     people = OverlayPeople(
         track_id=prediction.people.track_id.cpu().numpy(),
-        vertices_camera=_transform(T_camera_world, vertices.cpu().numpy()),
-        joints_camera=_transform(T_camera_world, prediction.joints_world.cpu().numpy()),
+        vertices_camera=transform_points(T_camera_world, vertices.cpu().numpy()),
+        joints_camera=transform_points(T_camera_world, prediction.joints_world.cpu().numpy()),
     )
     K = scale_intrinsics(prediction.camera.K.cpu().numpy(), prediction.camera.image_size, image.shape[:2])
     return draw_people(image, people, K, body.faces.cpu().numpy(), style or OverlayStyle())
@@ -174,10 +175,6 @@ def scale_intrinsics(K: np.ndarray, from_size: tuple[float, float], to_size: tup
         scaled[axis] *= ratio
         scaled[axis, 2] += 0.5 * (ratio - 1)
     return scaled
-
-
-def _transform(T: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return points @ T[:3, :3].T + T[:3, 3]
 
 
 def _draw_marks(image: np.ndarray, people: OverlayPeople, K: np.ndarray, style: OverlayStyle) -> np.ndarray:

@@ -18,10 +18,10 @@ from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.pipeline import reconstruct
 from human3r.records import FramePrediction
 from human3r.results.reconstruction import Reconstruction
+from human3r.surface.from_clip import gather_again
 from human3r.surface.keyframe_file import load_surface, save_keyframes
 from human3r.surface.keyframes import KeyframeCollector
 from human3r.surface.people_colors import PeopleColorCollector
-from human3r.surface.rerun import gather_again
 
 RED, GREEN = (200, 30, 20), (20, 180, 40)
 
