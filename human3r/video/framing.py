@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 _HEADER = struct.Struct("<IQ")
@@ -49,3 +50,21 @@ def read_message(read_exactly: Callable[[int], bytearray], max_body: int) -> tup
     if not isinstance(message, dict):
         raise FramingError("header is not an object")
     return message, read_exactly(body_size)
+
+
+def read_messages(stream: BinaryIO, max_body: int) -> Iterator[tuple[dict[str, Any], bytearray]]:
+    """Yield the messages of a stream until it ends, as for a child whose parent has ended.
+
+    Raises:
+        FramingError: As for ``read_message``.
+    """
+
+    def read_exactly(size: int) -> bytearray:
+        content = stream.read(size)
+        if len(content) < size:
+            raise EOFError
+        return bytearray(content)
+
+    with suppress(EOFError):
+        while True:
+            yield read_message(read_exactly, max_body)

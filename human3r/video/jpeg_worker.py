@@ -10,20 +10,9 @@ import sys
 
 from human3r.child_process import restrict_process
 from human3r.errors import InputError
-from human3r.video.framing import read_message, write_message
+from human3r.video.framing import read_messages, write_message
 from human3r.video.image_decoding import decode_image
 from human3r.video.limits import MediaLimits
-
-
-class _EndOfInputError(Exception):
-    """The parent has ended."""
-
-
-def _read_exactly(size: int) -> bytearray:
-    content = sys.stdin.buffer.read(size)
-    if len(content) < size:
-        raise _EndOfInputError
-    return bytearray(content)
 
 
 def main() -> int:
@@ -31,16 +20,13 @@ def main() -> int:
     limits = MediaLimits(**json.loads(sys.stdin.buffer.readline()))
     restrict_process({"AS": limits.child_memory_bytes, "CPU": limits.child_cpu_s, "FSIZE": 0})
     output = sys.stdout.buffer
-    while True:
-        try:
-            _, encoded = read_message(_read_exactly, limits.file_bytes)
-        except _EndOfInputError:
-            return 0
+    for _, encoded in read_messages(sys.stdin.buffer, limits.file_bytes):
         try:
             image, _ = decode_image(bytes(encoded), limits)
             write_message(output, {"size": image.shape[:2]}, image.tobytes())
         except InputError as error:
             write_message(output, {"error": error.message})
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from human3r.assets.body_file import open_body
-from human3r.assets.conversion import child, convert, inert_pickle
+from human3r.assets.conversion import child, convert, foreign_arrays, inert_pickle
 from human3r.assets.conversion.array_pickle import load_pickled_arrays
 from human3r.assets.conversion.convert import load_network
 from human3r.assets.conversion.foreign_arrays import read_foreign_pickle, read_foreign_tensors
@@ -27,6 +27,7 @@ from human3r.errors import AssetError, CheckpointError, FormatError, Human3RErro
 from human3r.evaluation.bodies.smpl_file import read_smpl_arrays
 from human3r.models.compact.build import COMPACT
 from human3r.models.config import PRESETS, ModelConfig
+from human3r.training.paper.data.layout import LabeledFrame, LabeledPeople, read_frame, write_frame
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -210,7 +211,30 @@ def test_no_pickle_is_parsed_in_the_process_that_asked(tmp_path: Path, monkeypat
         open_body(_pkl(tmp_path / "b.pkl", pickle.dumps(missing)))
 
 
-@pytest.mark.parametrize(("kind", "error"), [("checkpoint", CheckpointError), ("arrays", FormatError)])
+def test_labels_of_training_are_not_parsed_in_the_process_that_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = LabeledPeople(np.zeros((0, 55, 3)), np.zeros((0, 11)), np.zeros((0, 3)))
+    image, plane = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.float32)
+    write_frame(tmp_path, "0000", LabeledFrame(image, plane, plane > 0, np.eye(3), np.eye(4), nobody))
+    monkeypatch.setattr(inert_pickle, "_Machine", _dies)
+    assert len(read_frame(tmp_path, "0000").people) == 0
+
+
+def test_a_reader_of_pickles_that_died_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _pkl(tmp_path / "a.pkl", pickle.dumps([1, 2]))
+    worker = tmp_path / "worker.sh"
+    worker.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    worker.chmod(0o700)
+    foreign_arrays._reader.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(child.sys, "executable", os.fspath(worker))
+        with pytest.raises(FormatError, match=r"reads a\.pkl ended with -11"):
+            read_foreign_pickle(path)
+    assert read_foreign_pickle(path) == [1, 2]
+
+
+@pytest.mark.parametrize(("kind", "error"), [("checkpoint", CheckpointError), ("body", FormatError)])
 def test_a_reader_that_is_killed_is_a_typed_error_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, error: type[Human3RError]
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 from human3r.child_process import PACKAGE_ROOT, child_environment
 from human3r.errors import CheckpointError, FormatError, error_from
 
-Kind = Literal["checkpoint", "cut3r", "multi_hmr", "body", "arrays", "torch_arrays"]
+Kind = Literal["checkpoint", "cut3r", "multi_hmr", "body"]
 _OF_WEIGHTS = ("checkpoint", "cut3r", "multi_hmr")
 _TIMEOUT_S = 3600
 

@@ -1,27 +1,34 @@
 """Pickles of arrays from elsewhere, parsed in a process of their own: a table of plain nodes and an archive of arrays.
 
-The worker writes an ``.npz`` with every array once and, as JSON, one node per value; containers name their items by
+The child sends an ``.npz`` with every array once and, as JSON, one node per value; containers name their items by
 node number, so that what was shared in the pickle stays shared and nothing nests. Reading it back runs no recursion.
+One child serves a whole process, because labels come as one small file per frame; it ends with its parent.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
+import threading
 import zipfile
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 from scipy import sparse
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays, load_torch_arrays
-from human3r.assets.conversion.child import Kind, convert_in_child
+from human3r.assets.conversion.array_pickle import MAX_PICKLE_BYTES, load_pickled_arrays, load_torch_arrays
 from human3r.assets.conversion.inert_pickle import Inert
-from human3r.atomic import whole_or_absent
-from human3r.errors import FormatError
-from human3r.temporary import temporary_folder
+from human3r.child_process import end_child, is_readable, read_exactly, start_child
+from human3r.errors import FormatError, error_from
+from human3r.video.framing import FramingError, read_message, write_message
 
+Kind = Literal["pickle", "torch"]
 _NODES = "nodes"
+_TIMEOUT_S = 3600
 
 
 def read_foreign_pickle(path: Path) -> Any:
@@ -32,7 +39,7 @@ def read_foreign_pickle(path: Path) -> Any:
     Raises:
         FormatError: No such file, too large, not a well-formed pickle of arrays, or it crashes the reader.
     """
-    return _read(path, "arrays")
+    return _reader(os.getpid()).read(path, "pickle")
 
 
 def read_foreign_tensors(path: Path) -> Any:
@@ -41,32 +48,69 @@ def read_foreign_tensors(path: Path) -> Any:
     Raises:
         FormatError: No such file, damaged, not of the zip format, or it crashes the reader.
     """
-    return _read(path, "torch_arrays")
+    return _reader(os.getpid()).read(path, "torch")
 
 
-def _read(path: Path, kind: Kind) -> Any:
-    with temporary_folder() as folder:
-        target = folder / "arrays.npz"
-        convert_in_child(kind, path, target)
+@lru_cache(maxsize=1)
+def _reader(_: int) -> _Reader:
+    """Return the reader of this process, by its id: a child is not shared with a fork."""
+    return _Reader()
+
+
+class _Reader:
+    """Has files read by a child, which is started again where it ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def read(self, path: Path, kind: Kind) -> Any:
+        with self._lock:
+            message, body = self._ask(path, kind)
+        if "error" in message:
+            raise error_from(*(str(message[name]) for name in ("error", "message", "remedy")))
         try:
-            with np.load(target, allow_pickle=False) as archive:
+            with np.load(io.BytesIO(body), allow_pickle=False) as archive:
                 return _decode(json.loads(bytes(archive[_NODES])), archive)
         except (OSError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile) as error:
             raise FormatError(f"{path.name} cannot be read as arrays ({error}).", "Download it again.") from error
 
+    def _ask(self, path: Path, kind: Kind) -> tuple[dict[str, Any], bytearray]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = start_child("human3r.assets.conversion.arrays_worker", {}, keeps_input=True)
+        process = self._process
 
-def write_arrays_here(kind: Kind, source: Path, target: Path) -> str:
-    """Do the work of ``read_foreign_pickle`` or ``read_foreign_tensors`` here: write the table and the arrays."""
-    content = load_torch_arrays(source) if kind == "torch_arrays" else load_pickled_arrays(source)
+        def wait(descriptor: int) -> None:
+            if not is_readable(descriptor, _TIMEOUT_S):
+                raise EOFError
+
+        try:
+            stream = cast("io.BufferedWriter", process.stdin)
+            write_message(stream, {"kind": kind, "source": str(path.absolute())})
+            return read_message(lambda size: read_exactly(process, size, wait), 2 * MAX_PICKLE_BYTES)
+        except (OSError, EOFError, FramingError) as error:
+            self._process = None
+            end_child(process)
+            message = f"The process that reads {path.name} ended with {process.returncode}."
+            raise FormatError(message, "The file may be damaged: get it again.") from error
+
+
+def encode_arrays(kind: Kind, source: Path) -> bytes:
+    """Do the work of the child: read a file and return the table and the arrays.
+
+    Raises:
+        FormatError: As for ``read_foreign_pickle`` and ``read_foreign_tensors``.
+    """
+    content = load_torch_arrays(source) if kind == "torch" else load_pickled_arrays(source)
     encoder = _Encoder()
     encoder.add(content)
     try:
         nodes = json.dumps(encoder.nodes).encode()
     except ValueError as error:
         raise FormatError(f"{source.name} holds a number with too many digits.", "Download it again.") from error
-    with whole_or_absent(target) as temporary:
-        np.savez(temporary, allow_pickle=False, **{_NODES: np.frombuffer(nodes, np.uint8)}, **encoder.arrays)
-    return ""
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **{_NODES: np.frombuffer(nodes, np.uint8)}, **encoder.arrays)
+    return stream.getvalue()
 
 
 class _Encoder:

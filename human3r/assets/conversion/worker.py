@@ -18,13 +18,13 @@ _ADDRESS_SPACE_BYTES = 24 * 2**30
 """Mostly libraries that are mapped but not used; a CUDA build of torch maps about ten gigabytes."""
 _FILE_BYTES = 32 * 2**30
 _CPU_SECONDS = {"checkpoint": 900, "cut3r": 900, "multi_hmr": 900}
-_CPU_SECONDS_OF_ARRAYS = 120
+_CPU_SECONDS_OF_BODY = 120
 
 
 def main() -> int:
     """Convert one file; errors are returned as the answer."""
     request = json.load(sys.stdin)
-    cpu_s = _CPU_SECONDS.get(request["kind"], _CPU_SECONDS_OF_ARRAYS)
+    cpu_s = _CPU_SECONDS.get(request["kind"], _CPU_SECONDS_OF_BODY)
     restrict_process({"AS": _ADDRESS_SPACE_BYTES, "CPU": cpu_s, "FSIZE": _FILE_BYTES})
     try:
         answer = {"result": _convert(request["kind"], Path(request["source"]), Path(request["target"]))}
@@ -35,10 +35,6 @@ def main() -> int:
 
 
 def _convert(kind: Kind, source: Path, target: Path) -> str:
-    if kind in ("arrays", "torch_arrays"):
-        from human3r.assets.conversion.foreign_arrays import write_arrays_here
-
-        return write_arrays_here(kind, source, target)
     if kind == "body":
         from human3r.assets.body_file import convert_body_here
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays
+from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
 
 SPLITS = ("Training", "Test")
@@ -90,7 +90,7 @@ def read_frame(sequence: Path, name: str) -> LabeledFrame:
         depth = np.load(sequence / "depth" / f"{name}.npy", allow_pickle=False)
         with np.load(sequence / "cam" / f"{name}.npz", allow_pickle=False) as camera:
             K, T_world_camera = camera["intrinsics"].astype(np.float64), camera["pose"].astype(np.float64)
-        people = _people(load_pickled_arrays(sequence / "smpl" / f"{name}.pkl"))
+        people = _people(read_foreign_pickle(sequence / "smpl" / f"{name}.pkl"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise FormatError(f"Frame {name} of {sequence.name} cannot be read ({error}).") from error
     size = image.shape[:2]
