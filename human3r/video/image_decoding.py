@@ -20,6 +20,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".a
 IMAGE_KINDS = "JPEG, PNG, BMP, WebP, AVIF or TIFF image"
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "AVIF", "TIFF")
 _EXIF_ORIENTATION = 0x0112
+_JPEG_TO_JPEG = b"\xff\xd9\xff\xd8\xff"
+"""The end of a JPEG and the beginning of the next."""
 
 
 @contextmanager
@@ -54,6 +56,27 @@ def image_size(stream: BinaryIO) -> tuple[int, int]:
     """
     with open_image_file(stream) as image:
         return orientation_of(image).size(image.height, image.width)
+
+
+def is_motion_jpeg(encoded: bytes) -> bool:
+    """Return whether a JPEG is followed by another one of its size: a stream without a container.
+
+    Pillow calls an image MPO if its header announces further views; a preview that cameras append is smaller.
+    """
+    end = encoded.find(_JPEG_TO_JPEG) if encoded.startswith(_JPEG_TO_JPEG[2:]) else -1
+    if end < 0:
+        return False
+    try:
+        with open_image_file(io.BytesIO(encoded)) as first, open_image_file(io.BytesIO(encoded[end + 2 :])) as second:
+            return first.format == "JPEG" and first.size == second.size
+    except MediaDecodeError:
+        return False
+
+
+def num_pages(encoded: bytes) -> int:
+    """Return the number of pages of a TIFF; 1 for everything else."""
+    with open_image_file(io.BytesIO(encoded)) as image:
+        return int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
 
 
 def decode_image(encoded: bytes, limits: MediaLimits) -> tuple[np.ndarray, str]:

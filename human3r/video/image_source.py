@@ -22,11 +22,19 @@ from PIL import Image
 
 from human3r.errors import InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
 from human3r.video.animation_source import AnimationSource, is_animation
-from human3r.video.image_decoding import IMAGE_KINDS, IMAGE_SUFFIXES, decode_image, image_size
+from human3r.video.image_decoding import (
+    IMAGE_KINDS,
+    IMAGE_SUFFIXES,
+    decode_image,
+    image_size,
+    is_motion_jpeg,
+    num_pages,
+)
 from human3r.video.limits import MEGABYTE, MediaLimits, check_chosen, check_file_size, check_frame_size
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames
 from human3r.video.source_frame import SourceFrame
+from human3r.video.video_source import VideoSource
 
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -173,12 +181,17 @@ def open_folder(folder: Path, sampling: Sampling, limits: MediaLimits, beat: Cal
 
 def open_image(
     stream: BinaryIO, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]
-) -> ImageSource | AnimationSource:
-    """Open one image as a clip of one frame, an animated one as a clip of all its frames."""
+) -> ImageSource | AnimationSource | VideoSource:
+    """Open one image as a clip of one frame, an animated one and Motion JPEG as a clip of all their frames."""
     encoded = _read_all(stream, limits)
+    if is_motion_jpeg(encoded):
+        return VideoSource(stream, "mjpeg", sampling, limits, beat)
     if is_animation(encoded):
         return AnimationSource(encoded, sampling, limits, beat)
-    return ImageSource([_Picture("", lambda: io.BytesIO(encoded))], "image", sampling, limits, beat)
+    source = ImageSource([_Picture("", lambda: io.BytesIO(encoded))], "image", sampling, limits, beat)
+    if (pages := num_pages(encoded)) > 1:
+        source.warnings.append(f"The file has {pages} pages; only the first is used.")
+    return source
 
 
 def open_zip(stream: BinaryIO, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]) -> ImageSource:

@@ -21,16 +21,26 @@ _VIDEO_PREFIXES = {
     b"\x00\x00\x01\xb0": "m4v",
     b"\x30\x26\xb2\x75": "asf",
     b"OggS": "ogg",
+    b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02": "mxf",
+    b"nut/multimedia container\x00": "nut",
+    b"DKIF": "ivf",
+    b"YUV4MPEG2 ": "yuv4mpegpipe",
+    b".RMF": "rm",
+    b"\x1f\x07\x00": "dv",
+    b"\x12\x00\x0a": "obu",
 }
 _IMAGE_PREFIXES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
-_ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"uuid")
 _TS_SYNC = b"\x47"
-_TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
-"""First byte and size of a packet: broadcast, AVCHD and Blu-ray (a time code in front), with error correction."""
-_H264_FIRST_UNITS = (7, 9)
-"""Sequence parameters, access unit delimiter. Source: ITU-T H.264, table 7-1."""
-_HEVC_FIRST_UNITS = (32, 33, 35)
-"""Video parameters, sequence parameters, access unit delimiter. Source: ITU-T H.265, table 7-1."""
+_TS_SIZES = (188, 192, 204)
+"""Bytes of a packet: broadcast, AVCHD and Blu-ray (a time code in front), with error correction."""
+_NUM_TS_PACKETS = 4
+"""So many in a row are no coincidence, wherever the first begins: a recording may start inside a packet."""
+_H264_FIRST_UNITS = {6: True, 7: False, 9: True}
+"""Additional information, sequence parameters, access unit delimiter -> whether nothing refers to it.
+Source: ITU-T H.264, table 7-1."""
+_HEVC_FIRST_UNITS = (32, 33, 35, 39)
+"""Video and sequence parameters, access unit delimiter, additional information. Source: ITU-T H.265, table 7-1."""
 
 
 def sniff(head: bytes) -> tuple[MediaKind, str] | None:
@@ -51,10 +61,16 @@ def sniff(head: bytes) -> tuple[MediaKind, str] | None:
         return ("image", "image") if head[8:12] == b"WEBP" else None
     if head[4:8] in _ISO_BOXES:
         return ("image", "image") if head[8:12] in (b"avif", b"avis") else ("video", "mov")
-    if any(head[at : at + 1] == head[at + size : at + size + 1] == _TS_SYNC for at, size in _TS_LAYOUTS):
+    if any(_has_ts_packets(head, size) for size in _TS_SIZES):
         return "video", "mpegts"
     stream = _elementary_stream(head)
     return None if stream is None else ("video", stream)
+
+
+def _has_ts_packets(head: bytes, size: int) -> bool:
+    if len(head) < _NUM_TS_PACKETS * size:  # a short file
+        return any(head[at : at + 1] == head[at + size : at + size + 1] == _TS_SYNC for at in (0, 4))
+    return any(set(head[at::size][:_NUM_TS_PACKETS]) == set(_TS_SYNC) for at in range(size))
 
 
 def _elementary_stream(head: bytes) -> str | None:
@@ -62,7 +78,7 @@ def _elementary_stream(head: bytes) -> str | None:
     for start_code in (b"\x00\x00\x00\x01", b"\x00\x00\x01"):
         unit = head[len(start_code) : len(start_code) + 2]
         if head.startswith(start_code) and len(unit) == 2 and not unit[0] & 0x80:
-            if unit[0] & 0x1F in _H264_FIRST_UNITS and unit[0] & 0x60 | (unit[0] & 0x1F == 9):
+            if _H264_FIRST_UNITS.get(unit[0] & 0x1F) is (unit[0] & 0x60 == 0):
                 return "h264"
             if unit[0] >> 1 in _HEVC_FIRST_UNITS and unit[0] & 1 == 0 and unit[1] == 1:
                 return "hevc"

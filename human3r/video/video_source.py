@@ -32,7 +32,7 @@ _HDR_TRANSFERS = (16, 18)
 """SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""
 _WITHOUT_PRESENTATION_TIMES = ("avi",)
 """Containers with decoding order only; FFmpeg's guess is wrong for reordered frames."""
-_WITHOUT_CLOCK = ("h264", "hevc", "m4v", "mpegvideo")
+_WITHOUT_CLOCK = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu")
 """Streams without a container; FFmpeg's made-up stamps ignore the stream's rate."""
 _WITH_JUMPING_CLOCKS = ("mpegts", "mpeg")
 _SEEKABLE = ("mov", "matroska")
@@ -68,6 +68,7 @@ class VideoSource:
         self.warnings: list[str] = []
         self.only_key_frames = False
         """Decode key frames only, so that a slow decoder catches up; may be set while frames are read."""
+        self._pixel_aspects: set[Fraction | int] = set()
         with self._open() as container:
             video = _picture_stream(container)
             check_frame_size(video.codec_context.height, video.codec_context.width, limits)
@@ -207,6 +208,7 @@ class VideoSource:
             except FFmpegError:
                 bad_packets += 1
                 continue
+            self._pixel_aspects.add(video.codec_context.sample_aspect_ratio or 1)
             for frame in frames:
                 index = next_index if ranks is None or frame.pts is None else frame.pts
                 next_index = index + 1
@@ -241,10 +243,11 @@ class VideoSource:
         if not self.chosen:
             return
         wanted, last, delivered = set(self.chosen), self.chosen[-1], -1
-        has_changed_size, size = False, None
+        has_changed_size, size, num_late = False, None, 0
         for index, frame in self._decode_from(self.chosen[0]):
             if index > last:
                 break
+            num_late += index in wanted and index <= delivered
             if index not in wanted or index <= delivered or not is_wanted(index):
                 continue
             before, size = size, (frame.height, frame.width)
@@ -256,6 +259,10 @@ class VideoSource:
             )
         if has_changed_size:
             self.warnings.append("The picture size changes inside the clip; later frames were fitted with borders.")
+        if len(self._pixel_aspects) > 1:
+            self.warnings.append("The shape of pixels changes inside the clip; later frames may be stretched.")
+        if num_late:
+            self.warnings.append(f"{num_late} frames have time stamps before the frame in front and were skipped.")
 
     def _decode_from(self, wanted: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decode from a key frame before ``wanted``; try earlier ones while the first decoded frame is after it."""
