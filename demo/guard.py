@@ -7,8 +7,10 @@ be made to point here. Both are refused with one sentence. Programs send no ``Or
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,18 +22,22 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.connections import PATIENCE_S
 from demo.jobs import Visitor
 from demo.settings import Settings
 
+_LOG = logging.getLogger(__name__)
 _SAFE_METHODS = ("GET", "HEAD")
 _MULTIPART_BYTES = 100_000
 """Upper bound of what surrounds the file in an upload."""
 _MAX_MESSAGE_BYTES = 1_000_000
 """Of a request that is no upload: the page sends a few kilobytes."""
-_PATIENCE_S, _MIN_BYTES_PER_S = 30.0, 10_000
-"""A body takes at most so long, and as long as a slow telephone needs for it."""
+_MIN_BYTES_PER_S = 10_000
+"""A body takes at most ``PATIENCE_S``, and as long as a slow telephone needs for it."""
 _MAX_OPEN = 200
 """Requests and sockets of one address at a time; a page holds about ten."""
+_MAX_MESSAGES_PER_S = 200
+"""Read from one socket; a camera and a viewer send 30 to 60."""
 
 
 class Refusal(Exception):
@@ -62,7 +68,7 @@ class _Body:
         if self._is_over:
             return await self._receive()
         started_s = time.monotonic()
-        left_s = _PATIENCE_S + self.num_bytes / _MIN_BYTES_PER_S - self._waited_s
+        left_s = PATIENCE_S + self.num_bytes / _MIN_BYTES_PER_S - self._waited_s
         try:
             message = await asyncio.wait_for(self._receive(), max(left_s, 0.01))
         except asyncio.TimeoutError:
@@ -73,6 +79,24 @@ class _Body:
         if self.num_bytes > self._max_bytes:
             raise Refusal(413, _too_large(self._max_bytes))
         return message
+
+
+class _Paced:
+    """What a socket sends: read no faster than a page sends it, so that a flood waits at its sender."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._since_s, self._count = time.monotonic(), 0
+
+    async def receive(self) -> Message:
+        """Return the next message."""
+        now_s = time.monotonic()
+        if now_s - self._since_s >= 1:
+            self._since_s, self._count = now_s, 0
+        self._count += 1
+        if self._count > _MAX_MESSAGES_PER_S:
+            await asyncio.sleep(self._since_s + 1 - now_s)
+        return await self._receive()
 
 
 class Guard:
@@ -100,10 +124,20 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        is_answered = False
+
         async def send_with_policy(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
             if message["type"] == "http.response.start" and self._policy:
                 MutableHeaders(scope=message).setdefault("Content-Security-Policy", self._policy)
-            await send(message)
+            if scope["type"] == "websocket":  # pinged by the web server
+                await send(message)
+                return
+            try:
+                await asyncio.wait_for(send(message), PATIENCE_S)
+            except asyncio.TimeoutError:
+                raise Refusal(408, "The answer is not read.") from None
 
         key = Visitor("", (scope.get("client") or ("",))[0]).key
         headers = Headers(scope=scope)
@@ -111,12 +145,12 @@ class Guard:
             self._check(scope, headers)
             with self._counted(key), self._body(scope, headers, receive, key) as receive_body:
                 await self._app(scope, receive_body, send_with_policy)
-        except Refusal as refusal:
-            status, sentence = refusal.args
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 4403})
-            else:
-                await JSONResponse({"detail": sentence}, status_code=status)(scope, receive, send)
+        except Exception as error:
+            refusal = error if isinstance(error, Refusal) else Refusal(500, "The request cannot be answered.")
+            if refusal is not error:
+                _log_in_one_line(error, scope)
+            if not is_answered:
+                await _refuse(refusal, scope, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -129,7 +163,7 @@ class Guard:
             # A proxy sets it. A page of another site can set it as well, once the question before was answered.
             own.add(headers.get("x-forwarded-host", host))
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc not in own and not self._allows(origin):
+        if origin is not None and _place(origin) not in own and not self._allows(origin):
             raise Refusal(403, "This request comes from a page of another site; --allow-origin would permit it.")
 
     @contextmanager
@@ -150,7 +184,9 @@ class Guard:
     @contextmanager
     def _body(self, scope: Scope, headers: Headers, receive: Receive, key: str | None) -> Iterator[Receive]:
         """Bound what a request sends; of an upload that breaks off, only what came is counted."""
-        if scope.get("method") in (None, *_SAFE_METHODS):
+        if scope["type"] == "websocket":
+            yield _Paced(receive).receive
+        elif scope["method"] in _SAFE_METHODS:
             yield receive
         elif not (scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload")):
             if int(_decimal(headers.get("content-length"))) > _MAX_MESSAGE_BYTES:
@@ -196,9 +232,36 @@ class Guard:
         return upload
 
 
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    status, sentence = refusal.args
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 4403})
+    else:
+        await JSONResponse({"detail": sentence}, status_code=status)(scope, receive, send)
+
+
+def _log_in_one_line(error: Exception, scope: Scope) -> None:
+    """A request may cause many of these; the trace is for DEBUG."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__} ({str(error)[:100]!r}) at {place.filename}:{place.lineno}"
+    _LOG.error("%s %.100r: %s", scope.get("method", "socket"), scope["path"], what)
+    _LOG.debug("trace", exc_info=error)
+
+
 def _name(host: str) -> str:
     """Return the host name or address in a ``Host`` header, without the port."""
-    return urlsplit(f"//{host}").hostname or ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _place(origin: str) -> str | None:
+    """Return host and port of an origin; None for what is not one."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _decimal(content_length: str | None) -> str:

@@ -42,8 +42,8 @@ _VIEW_PARAMETER = re.compile(
     r"(moments|darkMode|fixedDpr|hideViserLogo|initialCamera(Position|LookAt|Up|Fov|Near|Far))=[\d.,+-]*"
 )
 """Query parameters of the viewer that load nothing."""
-
-
+_MAX_MESSAGE_BYTES = 100_000
+"""Of a browser to its live viewer: it sends where its camera is."""
 _WATCH_S = 0.3
 """Between looks at whether a visitor still waits."""
 
@@ -218,4 +218,7 @@ async def _to_viewer(browser: WebSocket, upstream: websockets.ClientConnection) 
             if message["type"] == "websocket.disconnect":
                 return
             payload = message.get("bytes")
-            await upstream.send(payload if payload is not None else message.get("text") or "")
+            payload = payload if payload is not None else message.get("text") or ""
+            if len(payload) > _MAX_MESSAGE_BYTES:
+                return
+            await upstream.send(payload)

@@ -21,6 +21,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 import human3r
+from demo.connections import bound_connections
 from demo.downloads import ON_DEMAND
 from demo.engine import Engine
 from demo.examples import ROOT as EXAMPLES_ROOT
@@ -40,6 +41,8 @@ from demo.zero_gpu import find_spaces
 
 _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "page" / "static"
+_LOOK_EVERY_S = 0.1
+"""Between looks into the queue of requests while it is empty."""
 _SCRIPTS = ("page.js", "ar.js", "live.js")
 _FONT = ["Inter", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -107,6 +110,9 @@ class Demo:
         services = Services(self.settings, self.engine, self.runs, self.store, self.gallery, self.engine.model_names())
         page = build_page(services)
         page.queue(max_size=2 * self.settings.max_waiting)  # bounds requests; ``jobs`` bounds runs
+        # Gradio looks into its queue a thousand times per second, which costs 4 % of a core for ever.
+        queue = page._queue  # pyright: ignore[reportPrivateUsage]
+        queue.sleep_when_free = queue.progress_update_sleep_when_free = _LOOK_EVERY_S
         site = Site(self.store, self._live_url, self.health, self.make)
         routes = [*build_routes(site), *build_live_routes(self.live)]
         _, self.url, _ = page.launch(
@@ -117,6 +123,7 @@ class Demo:
             share=False,
             root_path=self.settings.root_path,
             ssr_mode=False,
+            enable_monitoring=False,
             max_file_size=f"{self.settings.max_upload_mb}mb",
             allowed_paths=[str(EXAMPLES_ROOT)],
             app_kwargs={"routes": routes, "middleware": [Middleware(Guard, settings=self.settings)]},
@@ -125,6 +132,7 @@ class Demo:
             head=_head(),
             footer_links=["api"],
         )
+        bound_connections(page.server.config, self.settings)
         print(f"Human3R is ready: {self.url}  (Ctrl+C stops it)", flush=True)
         if warm_up:
             threading.Thread(target=self._warm_up, name="human3r-warm-up", daemon=True).start()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.block_function import BlockFunction
+from gradio.state_holder import SessionState
 
 from demo.examples import Example, available_examples
 from demo.live import panel as live
@@ -50,11 +52,29 @@ class _Page:
         return [self.facts, self.status, self.viewer, self.side, self.result, self.reconstruct, self.stop]
 
 
+class CheckedBlocks(gr.Blocks):
+    """A page whose functions answer wrong values in one sentence; Gradio would write a trace for each."""
+
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Any], state: SessionState | None, explicit_call: bool = False
+    ) -> list[Any]:
+        """Check and convert what a page or a program sends."""
+        if len(inputs) < len(block_fn.inputs):
+            sentence = f"{block_fn.api_name} takes {len(block_fn.inputs)} values; {len(inputs)} came."
+            raise gr.Error(sentence, print_exception=False)
+        try:
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise gr.Error(messages.WRONG_VALUES, print_exception=False) from error
+
+
 def build_page(services: Services) -> gr.Blocks:
     """Return the page, ready to launch."""
     ttl_s = int(services.settings.file_ttl_s)
     actions = Actions(services)
-    with gr.Blocks(
+    with CheckedBlocks(
         title=messages.TITLE,
         fill_width=True,
         analytics_enabled=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import io
+import logging
 import secrets
 import threading
 from ipaddress import ip_address
@@ -32,7 +33,7 @@ def open_server(port: int = 0, token: str | None = None) -> viser.ViserServer:
 
     def serve_behind_gate(*arguments: Any, **options: Any) -> Any:
         gate.is_used = True
-        return serve(*arguments, **(options | {"process_request": gate}))
+        return serve(*arguments, **(options | {"process_request": gate, "logger": _quiet_logger()}))
 
     # viser takes no such check, and announces itself on standard output, where a command's JSON belongs.
     with _opening, contextlib.redirect_stdout(io.StringIO()):
@@ -51,6 +52,19 @@ def close_server(server: viser.ViserServer) -> None:
     """Stop a server and free its port and thread."""
     with contextlib.redirect_stdout(io.StringIO()):
         server.stop()
+
+
+def _quiet_logger() -> logging.Logger:
+    """Return a logger that leaves out the traces of errors, which every client can cause."""
+
+    def drop_trace(record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+    logger = logging.getLogger(f"{__name__}.socket")
+    if not logger.filters:
+        logger.addFilter(drop_trace)
+    return logger
 
 
 class _Gate:

@@ -141,7 +141,7 @@ def test_a_message_of_many_megabytes_is_refused(clock, body) -> None:
 
 @pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/queue/join"])
 def test_a_body_that_hardly_comes_is_given_up(clock, monkeypatch, path: str) -> None:
-    monkeypatch.setattr(guard, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(guard, "PATIENCE_S", 0.1)
     sent: list[dict] = []
 
     async def never() -> dict:
@@ -172,3 +172,52 @@ def test_one_address_cannot_hold_every_connection(clock, monkeypatch) -> None:
     with client.websocket_connect("ws://localhost:7860/wait"):
         assert client.get("/").status_code == 429
     assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["[", "]", "[::1", "[v1.x]", "a@[::1"])
+def test_a_host_that_cannot_be_parsed_is_refused(clock, host: str) -> None:
+    assert client_of(clock).get("/", headers={"Host": host}).status_code == 421
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "[", "", "a" * 5000, "http://localhost:7860@evil"])
+def test_an_origin_that_cannot_be_parsed_is_another_one(clock, origin: str) -> None:
+    assert client_of(clock).post("/x", headers={"Origin": origin}).status_code == 403
+
+
+def test_an_error_of_a_request_is_one_line_of_the_log(clock, caplog) -> None:
+    client = client_of(clock)
+    client.app.routes.insert(0, Route("/fails", _fails))
+    answer = client.get("/fails")
+
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "The request cannot be answered."}
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert "KeyError" in record.message
+    assert "\n" not in record.message
+
+
+async def _fails(request: Request) -> PlainTextResponse:
+    raise KeyError("\n" * 500)
+
+
+def test_a_flood_of_messages_waits(clock, monkeypatch) -> None:
+    monkeypatch.setattr(guard, "_MAX_MESSAGES_PER_S", 3)
+    slept_s: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept_s.append(seconds)
+
+    monkeypatch.setattr(guard.asyncio, "sleep", sleep)
+
+    async def receive() -> dict:
+        return {"type": "websocket.receive", "text": "x"}
+
+    async def read_all() -> None:
+        paced = guard._Paced(receive)
+        for _ in range(5):
+            await paced.receive()
+
+    ThreadPoolExecutor(1).submit(asyncio.run, read_all()).result()
+    assert len(slept_s) == 2
+    assert all(0 < seconds <= 1 for seconds in slept_s)

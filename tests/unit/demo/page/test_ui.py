@@ -171,3 +171,17 @@ def test_the_tiles_keep_their_pictures_when_the_files_of_visitors_go(
 
     assert len(icons) == len(EXAMPLES)
     assert all(icon.is_relative_to(tmp_path) and icon.is_file() for icon in icons)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [([], "reconstruct takes 9 values; 0 came"), ([{"path": "x"}] + [None] * 8, "values of the wrong kind")],
+)
+def test_wrong_values_of_a_program_are_one_sentence(
+    engine: FakeEngine, runs, store: ResultStore, values: list, sentence: str
+) -> None:
+    page = build_page(Services(Settings(), engine, runs, store, Gallery(engine, store), ("auto",)))
+    function = next(each for each in page.fns.values() if each.api_name == "reconstruct")
+    with pytest.raises(gr.Error, match=sentence) as raised:
+        ThreadPoolExecutor(1).submit(asyncio.run, page.preprocess_data(function, values, None)).result()
+    assert not raised.value.print_exception

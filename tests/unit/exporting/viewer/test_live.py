@@ -16,8 +16,8 @@ import viser
 from scipy.spatial.transform import Rotation
 from synthetic_scene import prediction_of
 from tape_reader import Chunk, chunk_in
-from websockets import InvalidStatus, Subprotocol
-from websockets.sync.client import connect
+from websockets import ConnectionClosed, InvalidStatus, Subprotocol
+from websockets.sync.client import ClientConnection, connect
 
 from human3r.bodies import SmplxBody
 from human3r.exporting.viewer.live import LiveScene
@@ -180,3 +180,20 @@ def test_the_number_of_points_is_bounded(
         live.add(prediction_of(walk, frame, size=(48, 64)))
     total = sum(len(message.props.points) for message in sent(live, "PointCloudMessage"))
     assert 200 < total <= 300
+
+
+@pytest.mark.parametrize("message", [b"\xc1\xff", "text", b"\x91" * 50_000 + b"\x90", b"\x81\xa4type\xa4Nope"])
+def test_nonsense_of_a_client_ends_its_socket_with_one_line_of_the_log(
+    live: LiveScene, caplog: pytest.LogCaptureFixture, message: bytes | str
+) -> None:
+    protocols = [Subprotocol(f"viser-v{viser.__version__}")]
+    with connect(live.url, subprotocols=protocols, max_size=None, proxy=None) as client:
+        client.send(message)
+        with pytest.raises(ConnectionClosed):
+            _read_on(client)
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def _read_on(client: ClientConnection) -> None:
+    while True:
+        client.recv(timeout=60)
