@@ -3,8 +3,11 @@
 (function () {
   "use strict";
   const PICTURES_PER_S = 20, MAX_UNDERWAY = 3, QUALITY = 0.85, RETRY_MS = 1000, RETRIES = 28, LEFT = 4001;
+  const SELDOM_MS = 220;  // between two pictures of the page, where the processor draws it
   const find = (name) => document.querySelector('[data-h3-live="' + name + '"]');
-  const say = (text) => { find("line").textContent = text; };
+  const say = (text) => { if (find("line").textContent !== text) find("line").textContent = text; };
+  // The players know it. Each new picture of a video would make the processor draw the whole page again.
+  const drawsInSoftware = () => [...document.querySelectorAll("iframe")].some((frame) => frame.contentWindow && (frame.contentWindow.h3r || {}).drawsInSoftware);
   let run = null;  // the run on this page, or null
 
   function complain(text) {
@@ -37,8 +40,10 @@
     if (run) return;
     complain("");
     const own = run = { facing: "user", token: null, socket: null, stream: null, size: null, ready: null, underway: [], tries: 0,
-      isOver: false, timer: 0, canvas: document.createElement("canvas"), started_ms: performance.now() };
+      isOver: false, timer: 0, shown_ms: 0, canvas: document.createElement("canvas"), started_ms: performance.now() };
     document.body.classList.add("h3-is-live");
+    const behind = document.querySelector(".h3-viewer iframe");
+    if (behind) behind.contentWindow.postMessage({ h3r: "pause" }, location.origin);
     find("stage").hidden = false;
     find("stage").scrollIntoView({ block: "nearest" });
     find("viewer").replaceChildren();
@@ -122,6 +127,9 @@
     const scale = own.ready.side / Math.max(video.videoWidth, video.videoHeight);
     own.size = [Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale)];
     [own.canvas.width, own.canvas.height] = own.size;
+    find("overlay").style.aspectRatio = own.size.join("/");
+    own.isSoftware = drawsInSoftware();
+    find("stage").classList.toggle("h3-live-plain", own.isSoftware);
     own.timer = setInterval(() => send(own), 1000 / PICTURES_PER_S);
     say("Looking");
     send(own);
@@ -140,7 +148,7 @@
     // The camera of a phone may turn: the picture keeps its size, with borders.
     const scale = Math.min(width / video.videoWidth, height / video.videoHeight);
     const [w, h] = [video.videoWidth * scale, video.videoHeight * scale];
-    const context = own.canvas.getContext("2d", { alpha: false });
+    const context = own.canvas.getContext("2d", { alpha: false, willReadFrequently: true });
     context.fillRect(0, 0, width, height);
     context.drawImage(video, (width - w) / 2, (height - h) / 2, w, h);
     own.isEncoding = true;
@@ -157,15 +165,19 @@
     const taken_ms = own.started_ms + 1000 * message.taken_s;
     own.underway = own.underway.filter((each) => each > taken_ms + 0.5);
     own.delay_ms = Math.max(0, Math.round(performance.now() - taken_ms));
+    if (own.isSoftware && performance.now() - own.shown_ms < SELDOM_MS) return;
+    own.shown_ms = performance.now();
     const count = message.people.length;
     say(Math.round(message.fps) + " fps · " + own.delay_ms + " ms · " + (count === 1 ? "1 person" : count + " people"));
     draw(own, message.people);
   }
 
+  // The people over the video; where the video is not shown, over its picture.
   function draw(own, people) {
     const overlay = find("overlay"), [width, height] = own.size;
     [overlay.width, overlay.height] = [2 * width, 2 * height];
-    const context = overlay.getContext("2d");
+    const context = overlay.getContext("2d", { willReadFrequently: own.isSoftware });
+    if (own.isSoftware) context.drawImage(own.canvas, 0, 0, overlay.width, overlay.height);
     context.lineWidth = Math.max(3, width / 60);
     context.lineCap = "round";
     for (const { color, lines } of people) {

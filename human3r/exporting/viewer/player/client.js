@@ -28,6 +28,15 @@
       client().requestRender();
     },
 
+    // Light that costs little: no shadows, and a sky in place of the picture that the client reflects in bodies.
+    lightPlainly() {
+      this.send(
+        { type: "EnableLightsMessage", enabled: true, cast_shadow: false },
+        { type: "EnvironmentMapMessage", hdri_data: null, background: false, background_blurriness: 0, background_intensity: 1,
+          background_wxyz: [1, 0, 0, 0], environment_intensity: 1, environment_wxyz: [1, 0, 0, 0] },
+        { type: "HemisphereLightMessage", name: "/sky", virtual: false, props: { sky_color: [255, 255, 255], ground_color: [150, 150, 160], intensity: 1.2 } });
+    },
+
     // Show a surface in the clip's own colors: the client's tone mapping is for its lights.
     keepColors(name) { changeMaterials(name, ({ map }) => map, { toneMapped: false }); },
 

@@ -29,14 +29,48 @@
     return found;
   }
 
-  // Without a graphics card, fewer pixels and pictures keep the page around the viewer usable.
+  // Without a graphics card every picture takes the processor tens of milliseconds, as does every picture of the page
+  // around: fewer pixels, and no more pictures than are needed, keep both usable.
+  const LIVE_MS = 200, RECORDING_MS = 70, TOUCHED_MS = 40, TOUCH_LASTS_MS = 600;
+
+  // The client asks for pictures for a quarter of a second after every change.
+  function drawSeldom(isRecording) {
+    const ask = window.requestAnimationFrame.bind(window), asked = new Map();
+    let number = 0, isAsked = false, last_ms = 0, touched_ms = -Infinity;
+    for (const name of ["pointerdown", "pointermove", "wheel", "keydown", "touchmove"]) {
+      window.addEventListener(name, () => { touched_ms = performance.now(); }, { capture: true, passive: true });
+    }
+    const interval_ms = () => {
+      if (!h3r.player || performance.now() - touched_ms < TOUCH_LASTS_MS) return TOUCHED_MS;
+      return isRecording ? RECORDING_MS : LIVE_MS;
+    };
+    const run = (now_ms) => {
+      const due = [...asked.values()];
+      asked.clear();
+      isAsked = false;
+      last_ms = now_ms;
+      for (const callback of due) { try { callback(now_ms); } catch (error) { reportError(error); } }
+    };
+    window.requestAnimationFrame = (callback) => {
+      asked.set(++number, callback);
+      if (!isAsked) setTimeout(() => ask(run), Math.max(0, last_ms + interval_ms() - performance.now()));
+      isAsked = true;
+      return number;
+    };
+    window.cancelAnimationFrame = (id) => { asked.delete(id); };
+  }
+
   h3r.drawsInSoftware = drawsInSoftware();
-  if (h3r.drawsInSoftware && !/[?&]fixedDpr/.test(location.search)) {
+  if (h3r.drawsInSoftware) {
     const isRecording = Boolean(window.__VISER_EMBED_DATA__) || /[?&]playbackPath=/.test(location.search);
-    const parameter = "fixedDpr=" + (isRecording ? 0.75 : 0.5);
-    try {
-      // Built by hand: viser expects the path in the address unescaped.
-      history.replaceState(null, "", location.pathname + (location.search ? location.search + "&" : "?") + parameter);
-    } catch (error) { /* a file opened from disk may keep its address */ }
+    document.documentElement.classList.add("h3p-software");
+    drawSeldom(isRecording);
+    if (!/[?&]fixedDpr/.test(location.search)) {
+      const parameter = "fixedDpr=" + (isRecording ? 0.75 : 0.5);
+      try {
+        // Built by hand: viser expects the path in the address unescaped.
+        history.replaceState(null, "", location.pathname + (location.search ? location.search + "&" : "?") + parameter);
+      } catch (error) { /* a file opened from disk may keep its address */ }
+    }
   }
 })(window.h3r = window.h3r || {});

@@ -2,7 +2,7 @@
 (function (h3r) {
   "use strict";
   const { make } = h3r;
-  const GAMMA = 2.2, MAX_LUMINANCE = 0.17;  // white on it has a contrast of 4.5 (WCAG 2.1, 1.4.3) and a little more
+  const GAMMA = 2.2, MAX_LUMINANCE = 0.17, GAP_PX = 2;  // white on it has a contrast of 4.5 (WCAG 2.1, 1.4.3) and a little more
 
   // A person's color, as dark as white letters need it.
   function dark(rgb) {
@@ -18,23 +18,34 @@
       this.root = make(player.root, "div", "h3p-labels", {});
       this.root.setAttribute("aria-hidden", "true");  // the list of people says the same
       this._labels = new Map();
+      window.addEventListener("resize", () => this._labels.forEach((label) => { label.size = null; }));
     }
 
     tick() {
-      const { stage, scene, people } = this.player;
+      const { stage, scene, people } = this.player, placed = [];
       for (const person of scene.people) {
         if (!this._labels.has(person.id)) this._add(person);
         const label = this._labels.get(person.id);
         const isSeen = stage.labels && !people.hidden.has(person.id);
         const at = isSeen ? stage.label(person.id) : null, pixels = at && h3r.client.toPixels(at);
         label.hidden = !pixels;
-        if (pixels) label.style.transform = `translate(${pixels[0].toFixed(1)}px, ${pixels[1].toFixed(1)}px) translate(-50%, -100%)`;
+        if (pixels) this._place(label, pixels, placed);
         label.classList.toggle("h3p-chosen", people.chosen === person.id || people.hovered === person.id);
       }
     }
 
+    // Over the head, or above the labels that are there already; the color says whose it is.
+    _place(label, [x, y], placed) {
+      label.size = label.size || [label.offsetWidth + GAP_PX, label.offsetHeight + GAP_PX];
+      const [width, height] = label.size;
+      const covers = (other) => Math.abs(other.x - x) < (other.width + width) / 2 && Math.abs(other.y - y) < height;
+      for (let other = placed.find(covers); other; other = placed.find(covers)) y = other.y - height;
+      placed.push({ x, y, width });
+      label.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px) translate(-50%, -100%)`;
+    }
+
     _add(person) {
-      const label = make(this.root, "span", "", { textContent: h3r.Player.nameOf(person.id) });
+      const label = make(this.root, "span", "", {}, h3r.Player.nameOf(person.id).replace(/^\D+/, "<b>$&</b>"));
       label.style.background = `rgb(${dark(person.color)})`;
       this._labels.set(person.id, label);
     }

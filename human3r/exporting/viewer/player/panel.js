@@ -6,7 +6,6 @@
   const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
   const CATCH_UP_S = 0.25;
   const NUM_FRAMES_VEILED = 4;   // meshes and textures arrive over several
-  const SOFTWARE_PAUSE_MS = 60;  // between two moments, where the processor draws
 
   h3r.Player = class Player {
     constructor(tape) {
@@ -35,12 +34,9 @@
       h3r.Keep.restore(this);
       this._unveil();
       let before = performance.now();
-      const pause_ms = h3r.drawsInSoftware ? SOFTWARE_PAUSE_MS : 0;
       const tick = (now) => {
-        if (now - before >= pause_ms) {
-          this._advance(Math.min(0.5, (now - before) / 1000));
-          before = now;
-        }
+        this._advance(Math.min(0.5, (now - before) / 1000));
+        before = now;
         this._follow();
         h3r.Keep.tick(this, now);
         requestAnimationFrame(tick);
@@ -92,6 +88,7 @@
       this._hasGrown = true;
       if (!this.stage.isStale) return;
       h3r.setTheme(h3r.isDark);
+      if (h3r.drawsInSoftware) h3r.client.lightPlainly();
       this.show(this.time_s);
     }
 
@@ -267,6 +264,7 @@
       window.addEventListener("message", (event) => {
         if (event.source !== window.parent || event.origin !== location.origin || !event.data) return;
         if (event.data.h3r === "toggle") this.play(!this.isPlaying);
+        if (event.data.h3r === "pause") this.play(false);
         if (event.data.h3r === "step") this.step(event.data.frames);
         if (event.data.h3r === "seek") {
           this.seek(event.data.frame === undefined ? event.data.time_s : this.stage.times_s[event.data.frame] ?? 0);

@@ -3,6 +3,12 @@
   "use strict";
   const tape = new h3r.Tape();
 
+  // Before the first node comes: materials are made for the lights that are there.
+  function light() {
+    if (h3r.client.isReady) h3r.client.lightPlainly(); else setTimeout(light, 20);
+  }
+  if (h3r.drawsInSoftware) light();
+
   h3r.setTheme = function (isDark) {
     h3r.isDark = isDark;
     document.documentElement.classList.toggle("h3p-dark", isDark);
