@@ -188,13 +188,22 @@ def open_page(chromium) -> Iterator[object]:
         context.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def example_page(chromium, app: App) -> Iterator[object]:
-    """The first screen as a visitor meets it who asks for less motion: an example, still; one page for a whole file."""
+    """The first screen as a visitor meets it who asks for less motion: an example, still; one page for two files."""
     contexts = []
     yield _open(chromium, contexts, f"{app.url}?", reduced_motion="reduce", color_scheme="dark")
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def example(example_page) -> tuple[object, object]:
+    """The first screen, and the frame of its viewer, at the start."""
+    viewer = example_page.locator("[data-h3=recording] iframe").element_handle().content_frame()
+    viewer.wait_for_function("window.h3r && h3r.player && document.documentElement.matches('.h3p-ready')")
+    viewer.evaluate("h3r.player.seek(0)")
+    return example_page, viewer
 
 
 @pytest.fixture

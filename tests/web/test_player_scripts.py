@@ -147,3 +147,27 @@ def test_nothing_is_sent_twice_while_nothing_changes(clip) -> None:
     clip.evaluate("stage.show(0.1); sent.length = 0; stage.show(0.1)")
 
     assert clip.evaluate("sent.length") == 0
+
+
+def test_where_the_processor_draws_all_who_ask_share_the_next_picture(blank) -> None:
+    blank.evaluate("window.__VISER_EMBED_DATA__ = ''")
+    blank.add_script_tag(content=(PLAYER / "fit.js").read_text(encoding="utf-8"))
+    assert blank.evaluate("h3r.drawsInSoftware && document.documentElement.matches('.h3p-software')")
+
+    order = blank.evaluate(
+        """() => new Promise((done) => {
+          const order = [], errors = [];
+          window.addEventListener("error", (event) => { errors.push(event.message); event.preventDefault(); });
+          const say = (name) => (now) => order.push([name, now]);
+          requestAnimationFrame(say("first"));
+          cancelAnimationFrame(requestAnimationFrame(say("canceled")));
+          requestAnimationFrame(() => { throw new Error("of a client"); });
+          requestAnimationFrame(say("second"));
+          requestAnimationFrame(() => requestAnimationFrame((now) => { say("next")(now); done([order, errors]); }));
+        })"""
+    )
+
+    (first, second, following), errors = order
+    assert [first[0], second[0], following[0]] == ["first", "second", "next"]
+    assert first[1] == second[1] < following[1]
+    assert "of a client" in errors[0]

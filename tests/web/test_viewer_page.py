@@ -9,12 +9,9 @@ pytestmark = [pytest.mark.web, pytest.mark.timeout(1800)]
 IS_SEEN = "(name) => __viserSceneTree.getState()[name].effectiveVisibility"
 
 
-DROP = """name => {
-  const carried = new DataTransfer();
-  carried.items.add(new File(["x".repeat(50)], name, { type: "video/mp4" }));
-  for (const kind of ["dragover", "drop"]) {
-    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
-  }
+CLICK = """(canvas, [x, y]) => {
+  const { left, top } = canvas.getBoundingClientRect(), at = { clientX: left + x, clientY: top + y, bubbles: true };
+  for (const kind of ["pointermove", "pointerdown", "pointerup"]) canvas.dispatchEvent(new PointerEvent(kind, at));
 }"""
 
 
@@ -35,31 +32,53 @@ FAULTS = """(place) => [...document.querySelectorAll(place)].flatMap(area =>
 """Controls without a name, without a visible focus, or too small for a finger."""
 
 
-@pytest.fixture(scope="module")
-def example(example_page):
-    """The first screen, and the frame of its viewer, at the start."""
-    viewer = example_page.locator("[data-h3=recording] iframe").element_handle().content_frame()
-    viewer.wait_for_function("window.h3r && h3r.player && document.documentElement.matches('.h3p-ready')")
-    viewer.evaluate("h3r.player.seek(0)")
-    return example_page, viewer
+def test_labels_stand_over_the_heads_and_keep_apart(example) -> None:
+    _, viewer = example
+    viewer.evaluate("h3r.player.seek(3)")
+    viewer.wait_for_function("h3r.client.isIdle")
+    labels = """() => {
+      h3r.player.labels.tick();
+      return [...document.querySelectorAll('.h3p-labels span:not([hidden])')].map((label) => {
+        const { left, top, right, bottom } = label.getBoundingClientRect();
+        return { text: label.textContent, left, top, right, bottom };
+      });
+    }"""
+    heads = """() => h3r.player.scene.people.filter(({ id }) => h3r.player.stage.isPresent(id))
+      .map(({ id }) => h3r.client.toPixels(h3r.player.stage.joints(id)[15]))"""
+    seen, over = viewer.evaluate(labels), viewer.evaluate(heads)
+    assert [label["text"] for label in seen] == [f"Person {number + 1}" for number in range(len(seen))]
+    for label, (x, y) in zip(seen, over, strict=True):
+        assert abs((label["left"] + label["right"]) / 2 - x) < 40
+        assert -100 < label["bottom"] - y < 10
+    viewer.evaluate("h3r.client.stand([0, 2, 60], [0, 1, 0], [0, 1, 0], false)")  # from there, all stand at one point
+    viewer.wait_for_function("Math.abs(h3r.client.view.position[2] - 60) < 0.1")
+    far = viewer.evaluate(labels)
+    viewer.evaluate("h3r.player.viewButtons.world.click()")
 
-
-def test_the_first_screen_is_an_example_that_pauses_with_reduced_motion(example) -> None:
-    page, viewer = example
-
-    assert "made earlier from every third frame" in page.locator(".h3-status").inner_text()
-    assert page.locator("#h3-clip").inner_text().strip() == "Drop a video here, or choose one"
-    assert not viewer.evaluate("h3r.player.isPlaying")
-    assert viewer.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(23, 27, 33)"
-    names = viewer.locator(".h3p-views button").all_inner_texts()
-    assert names == ["Overview", "Follow", "Through the camera", "From above"]
+    assert len(far) == len(seen) > 1
+    for index, one in enumerate(far):
+        for other in far[:index]:
+            assert (
+                one["right"] <= other["left"]
+                or other["right"] <= one["left"]
+                or one["bottom"] <= other["top"]
+                or (other["bottom"] <= one["top"])
+            )
 
 
 def test_a_hovered_or_selected_person_is_framed_in_viewer_and_video_and_measured(example) -> None:
     page, viewer = example
-    viewer.evaluate("h3r.player.seek(3); h3r.player.people.choose(1)")
+    viewer.evaluate("h3r.player.seek(3)")
+    viewer.wait_for_function("h3r.client.isIdle && h3r.player.people.onScreen(1)")
+    body = viewer.evaluate("(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2])(h3r.player.people.onScreen(1))")
+    viewer.locator("canvas[data-engine]").evaluate(CLICK, body)
+    viewer.wait_for_function("h3r.player.people.chosen === 1")
+    viewer.evaluate("h3r.player.people.hover(null)")
 
     page.locator(".h3-frames i").wait_for(state="attached")
+    assert viewer.locator(".h3p-pick[aria-expanded=true]").get_attribute("aria-label") == "Person 2"
+    picture = "canvas => canvas.getContext('2d').getImageData(0, 0, 64, 64).data.some((value) => value > 0)"
+    assert viewer.locator(".h3p-pick[aria-expanded=true] canvas").evaluate(picture)
     assert viewer.evaluate("!h3r.player.people.frame.hidden")
     assert viewer.locator(".h3p-facts:not([hidden]) dt").all_inner_texts()[:3] == ["Height", "Path", "Mean speed"]
     viewer.evaluate("h3r.player.people.choose(1)")
@@ -88,12 +107,20 @@ def test_two_points_give_a_distance_in_meters_or_feet(example) -> None:
           return [measure.text, (measure.usesFeet = true, measure.text), (measure.usesFeet = false)];
         }"""
     )
-    hit = viewer.evaluate("h3r.client.hit([h3r.client.canvas.clientWidth / 2, h3r.client.canvas.clientHeight / 2])")
+    canvas = viewer.locator("canvas[data-engine]")
+    width, height = canvas.evaluate("({ clientWidth, clientHeight }) => [clientWidth, clientHeight]")
+    viewer.evaluate("h3r.player.measure.turn(true)")
+    asked = []
+    for part in (0.4, 0.6):
+        asked.append(viewer.locator(".h3p-notice").inner_text())
+        canvas.evaluate(CLICK, [part * width, 0.7 * height])
+    distance = viewer.locator(".h3p-measure output").inner_text()
     viewer.evaluate("h3r.player.measure.turn(false)")
 
     assert said[0].startswith("2.00 m")
     assert said[1].startswith("6.6 ft")
-    assert len(hit) == 3
+    assert asked == ["Click a point of the scene", "Click a second point"]
+    assert float(distance.split(" m")[0]) > 0
 
 
 def test_a_followed_person_who_is_absent_is_reported_absent(example) -> None:
@@ -107,6 +134,7 @@ def test_a_followed_person_who_is_absent_is_reported_absent(example) -> None:
     )
 
     assert viewer.locator(".h3p-notice").inner_text() == "Person 1 is not in view now."
+    assert viewer.locator(".h3p-pick small:not([hidden])").first.text_content() == "not in view now"
     viewer.evaluate("h3r.player.viewButtons.world.click()")
     assert not viewer.locator(".h3p-notice").is_visible()
 
@@ -127,15 +155,6 @@ def test_a_link_contains_time_and_view_and_a_picture_can_be_saved(example) -> No
 
     assert viewer.evaluate("h3r.player.time_s") == pytest.approx(2, abs=0.11)
     assert download.value.suggested_filename == "human3r.png"
-
-
-def test_a_clip_dropped_on_the_page_or_the_viewer_replaces_the_last_one(example) -> None:
-    page, viewer = example
-
-    page.evaluate(DROP, "first.mp4")
-    page.locator("#h3-clip .file-preview", has_text="first").wait_for()
-    viewer.evaluate(DROP, "second.mp4")
-    page.locator("#h3-clip .file-preview", has_text="second").wait_for()
 
 
 def test_a_hidden_person_stays_hidden_while_the_timeline_moves(example) -> None:
@@ -182,11 +201,12 @@ def test_video_and_viewer_follow_each_other(example) -> None:
 def test_keyboard_shortcuts_step_and_play(example) -> None:
     page, viewer = example
     viewer.evaluate("h3r.player.seek(0)")
+    scrolled = page.evaluate("scrollY")
     page.locator("body").press("End")
     viewer.wait_for_function("h3r.player.stage.frame === h3r.player.stage.times_s.length - 1")
     page.locator("body").press("Home")
     viewer.wait_for_function("h3r.player.stage.frame === 0")
-    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("scrollY") == scrolled
     page.locator("body").press("ArrowRight")
     viewer.wait_for_function("h3r.player.stage.frame === 1")
     page.locator("body").press("ArrowLeft")
@@ -223,6 +243,7 @@ def test_on_a_phone_the_layers_are_a_sheet_below_the_view_and_everything_can_be_
     assert gear.get_attribute("aria-expanded") == "false"
     gear.evaluate("button => button.click()")
 
+    assert viewer.evaluate("getComputedStyle(document.querySelector('.h3p-labels b')).display") == "none"  # "1", "2"
     viewer.wait_for_function(
         "h3r.client.canvas.getBoundingClientRect().bottom"
         " <= document.querySelector('.h3p-layers').getBoundingClientRect().top + 1"
@@ -257,10 +278,15 @@ def test_without_webgl_a_sentence_takes_the_place_of_the_scene(example, open_pag
 
 def test_the_link_reopens_the_result_and_an_expired_one_says_so(example, app) -> None:
     page, _ = example
-    page.locator("button.h3-tile").last.click()
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.locator("button.h3-tile", has_text="In the lab").click()
     page.wait_for_function("new URL(location.href).searchParams.get('example')")
     page.reload()
     page.locator("[data-h3=recording] iframe").wait_for()
+    page.wait_for_function("document.querySelector('[data-h3=overlay]').readyState > 0")
+    ends = "name => document.querySelector(name).getBoundingClientRect().bottom + scrollY"
+    for name in ("[data-h3=overlay]", ".h3-viewer"):
+        assert page.evaluate(ends, name) <= 720  # a portrait clip needs no scrolling
     assert page.locator(".h3-downloads a").first.inner_text().startswith("scene.glb")
 
     page.goto(f"{app.url}?result=AAAAAAAAAAAAAAAAAAAAAA")

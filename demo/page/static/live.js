@@ -2,7 +2,8 @@
 // The run is the server's; this script sends pictures, takes up a lost socket again, and shows the numbers.
 (function () {
   "use strict";
-  const PICTURES_PER_S = 20, MAX_UNDERWAY = 3, QUALITY = 0.85, RETRY_MS = 1000, RETRIES = 28, LEFT = 4001;
+  const PICTURES_PER_S = 20, MAX_UNDERWAY = 12, QUALITY = 0.85, RETRY_MS = 1000, RETRIES = 28, LEFT = 4001;
+  const RENEW_MS = 100;  // the server works on one picture and keeps the newest: it should not be older than this
   const SELDOM_MS = 220;  // between two pictures of the page, where the processor draws it
   const find = (name) => document.querySelector('[data-h3-live="' + name + '"]');
   const say = (text) => { if (find("line").textContent !== text) find("line").textContent = text; };
@@ -40,7 +41,7 @@
     if (run) return;
     complain("");
     const own = run = { facing: "user", token: null, socket: null, stream: null, size: null, ready: null, underway: [], tries: 0,
-      isOver: false, timer: 0, shown_ms: 0, canvas: document.createElement("canvas"), started_ms: performance.now() };
+      isOver: false, timer: 0, shown_ms: 0, people: [], canvas: document.createElement("canvas"), started_ms: performance.now() };
     document.body.classList.add("h3-is-live");
     const behind = document.querySelector(".h3-viewer iframe");
     if (behind) behind.contentWindow.postMessage({ h3r: "pause" }, location.origin);
@@ -84,6 +85,7 @@
     socket.onclose = () => {
       if (own.isOver || own.socket !== socket) return;
       if (own.tries++ >= RETRIES) { end(own, "The connection to the server was lost."); return; }
+      own.line = "";
       say("Connection lost. Trying again");
       setTimeout(() => { if (!own.isOver) connect(own); }, RETRY_MS);
     };
@@ -95,6 +97,7 @@
     if (message.type === "loading" || message.type === "writing") say(message.text);
     if (message.type === "ready") open(own, message);
     if (message.type === "frame") show(own, message);
+    if (message.type === "writing") clearInterval(own.timer);
     if (message.type === "writing" && own.stream) own.stream.getTracks().forEach((track) => track.stop());
     if (message.type === "problem") end(own, message.text);
     if (message.type === "deleted") end(own, "");
@@ -130,27 +133,24 @@
     find("overlay").style.aspectRatio = own.size.join("/");
     own.isSoftware = drawsInSoftware();
     find("stage").classList.toggle("h3-live-plain", own.isSoftware);
-    own.timer = setInterval(() => send(own), 1000 / PICTURES_PER_S);
+    own.timer = setInterval(() => {
+      if (own.isSoftware) showSeldom(own);
+      send(own);
+    }, 1000 / PICTURES_PER_S);
     say("Looking");
     send(own);
   }
 
-  // The picture is taken here; it is not sent while others wait.
+  // The picture is taken here; two are sent at once, one to work on and one that waits, which newer ones replace.
   function send(own) {
     const video = find("video"), socket = own.socket;
     if (own.isEncoding || video.readyState < 2 || socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > 0) return;
-    if (own.underway.length >= MAX_UNDERWAY) {
-      // An answer may be missing: pictures that the server could not use have none.
-      if (performance.now() - own.underway[own.underway.length - 1] > 2000) own.underway = [];
-      return;
-    }
-    const taken_ms = performance.now(), [width, height] = own.size;
-    // The camera of a phone may turn: the picture keeps its size, with borders.
-    const scale = Math.min(width / video.videoWidth, height / video.videoHeight);
-    const [w, h] = [video.videoWidth * scale, video.videoHeight * scale];
-    const context = own.canvas.getContext("2d", { alpha: false, willReadFrequently: true });
-    context.fillRect(0, 0, width, height);
-    context.drawImage(video, (width - w) / 2, (height - h) / 2, w, h);
+    const since_ms = performance.now() - own.underway[own.underway.length - 1];
+    // An answer may be missing: pictures that the server could not use have none.
+    if (own.underway.length >= MAX_UNDERWAY && since_ms > 2000) own.underway = [];
+    if (own.underway.length >= MAX_UNDERWAY || (own.underway.length >= 2 && since_ms < RENEW_MS)) return;
+    const taken_ms = performance.now();
+    copyPicture(own);
     own.isEncoding = true;
     own.canvas.toBlob((blob) => {
       own.isEncoding = false;
@@ -161,26 +161,45 @@
     }, "image/jpeg", QUALITY);
   }
 
+  // The camera of a phone may turn: the picture keeps its size, with borders.
+  function copyPicture(own) {
+    const video = find("video"), [width, height] = own.size;
+    const scale = Math.min(width / video.videoWidth, height / video.videoHeight);
+    const [w, h] = [video.videoWidth * scale, video.videoHeight * scale];
+    const context = own.canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+    context.fillRect(0, 0, width, height);
+    context.drawImage(video, (width - w) / 2, (height - h) / 2, w, h);
+  }
+
   function show(own, message) {
     const taken_ms = own.started_ms + 1000 * message.taken_s;
     own.underway = own.underway.filter((each) => each > taken_ms + 0.5);
     own.delay_ms = Math.max(0, Math.round(performance.now() - taken_ms));
-    if (own.isSoftware && performance.now() - own.shown_ms < SELDOM_MS) return;
-    own.shown_ms = performance.now();
     const count = message.people.length;
-    say(Math.round(message.fps) + " fps · " + own.delay_ms + " ms · " + (count === 1 ? "1 person" : count + " people"));
-    draw(own, message.people);
+    own.people = message.people;
+    own.line = Math.round(message.fps) + " fps · " + own.delay_ms + " ms · " + (count === 1 ? "1 person" : count + " people");
+    if (own.isSoftware) return;
+    say(own.line);
+    draw(own);
+  }
+
+  function showSeldom(own) {
+    if (find("video").readyState < 2 || performance.now() - own.shown_ms < SELDOM_MS) return;
+    own.shown_ms = performance.now();
+    if (own.line) say(own.line);
+    copyPicture(own);
+    draw(own);
   }
 
   // The people over the video; where the video is not shown, over its picture.
-  function draw(own, people) {
+  function draw(own) {
     const overlay = find("overlay"), [width, height] = own.size;
     [overlay.width, overlay.height] = [2 * width, 2 * height];
     const context = overlay.getContext("2d", { willReadFrequently: own.isSoftware });
     if (own.isSoftware) context.drawImage(own.canvas, 0, 0, overlay.width, overlay.height);
     context.lineWidth = Math.max(3, width / 60);
     context.lineCap = "round";
-    for (const { color, lines } of people) {
+    for (const { color, lines } of own.people) {
       context.strokeStyle = "rgb(" + color.join() + ")";
       context.beginPath();
       for (const [x0, y0, x1, y1] of lines) {

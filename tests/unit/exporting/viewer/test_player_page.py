@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from synthetic_scene import prediction_of
@@ -72,3 +73,20 @@ def test_a_live_page_begins_a_new_scene_for_another_place(walk: Reconstruction, 
         assert page.url == first
         page.add(replace(prediction_of(walk, 1), shot=2))
         assert page.url != first
+
+
+def test_the_command_reports_what_it_does_until_it_is_stopped(walk, tmp_path: Path, monkeypatch, capsys) -> None:
+    from human3r.cli import main
+
+    walk.save(tmp_path / "out.npz")
+    page = MagicMock(url="http://127.0.0.1:9/")
+    page.__enter__.return_value = page
+    monkeypatch.setattr("human3r.exporting.viewer.player_page.PlayerPage", lambda *_, **__: page)
+    monkeypatch.setattr("human3r.commands.results.load_matching_body", lambda *_: None)
+    monkeypatch.setattr("human3r.commands.results.threading.Event.wait", Mock(side_effect=KeyboardInterrupt))
+
+    assert main(["view", str(tmp_path / "out.npz")]) == 0
+
+    said = capsys.readouterr()
+    assert said.err.startswith("Reading ")
+    assert said.out.endswith("at http://127.0.0.1:9/. Press Ctrl+C to stop.\n")
