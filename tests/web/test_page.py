@@ -249,6 +249,33 @@ def test_a_second_visitor_waits_until_the_first_closes_the_tab(open_page, slow_p
     assert _status_of(f"{url}viewer/{token}/..%2f..%2fapp.py") == 404
 
 
+def test_an_example_stops_a_run_which_stays_open_under_its_link_until_it_is_deleted(
+    open_page, app, long_clip: Path
+) -> None:
+    page = open_page(f"{app.url}?")
+    page.locator("[data-h3=recording] iframe").wait_for()
+    first = page.locator("[data-h3=recording] iframe").element_handle().content_frame()
+    first.wait_for_function("window.h3r && h3r.player && h3r.player.isPlaying && h3r.player.stage.frame > 0")
+    first.evaluate("h3r.player.play(false)")
+    start_run(page, long_clip)
+    token = viewer_token(page)
+    page.locator("button.h3-tile").first.click()
+
+    page.locator(".h3-note", has_text="Your run was stopped to open this example.").wait_for()
+    page.locator("[data-h3=recording] iframe").wait_for()
+    assert viewer_token(page) != token
+    page.get_by_role("link", name="Open what it had").click()
+    page.wait_for_function("token => location.search.includes(token)", arg=token)
+    page.locator(".h3-downloads").wait_for()
+    assert viewer_token(page) == token
+    assert page.get_by_role("button", name="Copy link · kept for 1 hour").is_visible()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete now").click()
+    page.locator(".h3-status", has_text="Deleted. The files of this result are gone.").wait_for()
+    assert _status_of(f"{app.url}viewer/{token}/scene.glb") == 404
+    assert page.problems == []
+
+
 def test_the_page_fits_a_phone(page) -> None:
     page.set_viewport_size({"width": 390, "height": 780})
 
