@@ -18,7 +18,7 @@ from human3r.benchmarking.table import markdown_table
 from human3r.errors import Human3RError
 from human3r.evaluation.consistency.run import find_inputs
 from human3r.geometry.rigid import transform_points
-from human3r.refinement.standing import FEET, is_in_image, is_standing, lower_sole, surface_below
+from human3r.refinement.standing import FEET, OVERHEAD_M, is_in_image, is_standing, lower_sole, surface_below
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import NUM_BODY_JOINTS
 
@@ -35,10 +35,12 @@ class OneWorld:
     """Lower sole within 10 cm of the scene below it, of observations with scene points below."""
     on_scene_strict_percent: float
     """The same of all standing observations: without scene points below, the sole counts as off."""
+    on_ground_percent: float
+    """As ``on_scene_percent``, without ceilings and other points more than a meter above the sole."""
     gap_m: float
     """Median height of the lower sole above the scene."""
     has_floor_percent: float
-    """Feet inside the image with scene points of nearly one height below."""
+    """Feet inside the image with scene points of nearly one height below; ceilings do not count."""
     on_floor_percent: float
     """Lower sole within 5 cm of the plane y = 0."""
     skating_mm: float
@@ -62,8 +64,8 @@ def measure(result: Reconstruction, before: Reconstruction | None = None) -> One
     points = transform_points(T, result.points_world.astype(np.float64))
     stands = is_standing(joints)
     soles, side = lower_sole(joints[stands])
-    below = surface_below(points, soles)
-    gap = soles[:, 1] - below.height
+    below, ground = surface_below(points, soles), surface_below(points, soles, OVERHEAD_M)
+    gap, gap_to_ground = (soles[:, 1] - surface.height for surface in (below, ground))
     is_on_scene = np.abs(gap) < _ON_SCENE_M
     pixels = result.joints_image_px[stands][np.arange(len(soles)), np.array(FEET)[side]]
     height, width = result.image_size
@@ -72,8 +74,9 @@ def measure(result: Reconstruction, before: Reconstruction | None = None) -> One
         standing=int(stands.sum()),
         on_scene_percent=_percent(is_on_scene[np.isfinite(gap)]),
         on_scene_strict_percent=_percent(is_on_scene),
+        on_ground_percent=_percent(np.abs(gap_to_ground[np.isfinite(gap_to_ground)]) < _ON_SCENE_M),
         gap_m=float(np.nanmedian(gap)) if np.isfinite(gap).any() else float("nan"),
-        has_floor_percent=_percent(below.is_floor[is_seen]),
+        has_floor_percent=_percent(ground.is_floor[is_seen]),
         on_floor_percent=_percent(np.abs(soles[:, 1]) < _ON_FLOOR_M),
         **_motion(result, joints, stands),
         moved_px=float("nan") if before is None else moved_px(result, before),

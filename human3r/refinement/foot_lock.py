@@ -17,7 +17,7 @@ from human3r.geometry.rigid import transform_points
 from human3r.refinement.contact import IN_CONTACT, runs
 from human3r.refinement.leg_reach import LEGS, bend_direction, bent, reach
 from human3r.refinement.shots import Shot
-from human3r.refinement.standing import FEET, SOLE_M, is_in_image, is_standing, surface_below
+from human3r.refinement.standing import FEET, OVERHEAD_M, SOLE_M, is_in_image, is_standing, surface_below
 from human3r.results.posing import parameters_of_rows
 from human3r.skeleton import NUM_BODY_JOINTS
 
@@ -218,7 +218,7 @@ def _axes(first: np.ndarray) -> np.ndarray:
 def _ground(shot: Shot, T: np.ndarray, feet: np.ndarray) -> np.ndarray:
     """Return the height of the ground under each sole, ``N 2``; NaN where a foot is far from everything."""
     points = transform_points(T, shot.points)
-    below = surface_below(points, feet.reshape(-1, 3))
+    below = surface_below(points, feet.reshape(-1, 3), OVERHEAD_M)
     surface, is_floor = below.height.reshape(-1, 2), below.is_floor.reshape(-1, 2)
     soles = feet[..., 1]
     ground = np.where(is_floor, np.clip(surface, -_MAX_SURFACE_M, _MAX_SURFACE_M), 0.0)

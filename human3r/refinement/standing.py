@@ -13,6 +13,8 @@ SOLE_M = 0.04
 """Height of SMPL-X's foot joints over the sole of a standing body in shoes. Source: .042 to .046 in renders."""
 FLOOR_RADIUS_M = 0.4
 """Horizontal distance of points that are the scene below a foot."""
+OVERHEAD_M = 1.0
+"""Points this far above a position are a ceiling or what hangs, leans or is stacked there, not the surface below it."""
 _PERCENTILES = (10, 30, 50)
 """Of their heights: the second is the surface, since the rest stands on it; the others tell whether it is level."""
 MAX_FLOOR_SPREAD_M = 0.15
@@ -71,8 +73,8 @@ def is_in_image(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     return np.all((pixels > margin) & (pixels < np.array([width, height]) - 1 - margin), axis=-1)
 
 
-def surface_below(points_gravity: np.ndarray, positions: np.ndarray) -> SurfaceBelow:
-    """Return the scene ``M 3`` under positions ``n 3``, both y-up."""
+def surface_below(points_gravity: np.ndarray, positions: np.ndarray, overhead_m: float = np.inf) -> SurfaceBelow:
+    """Return the scene ``M 3`` under positions ``n 3``, both y-up, without points ``overhead_m`` above a position."""
     from scipy.spatial import KDTree
 
     height, spread = np.full(len(positions), np.nan), np.full(len(positions), np.nan)
@@ -85,14 +87,15 @@ def surface_below(points_gravity: np.ndarray, positions: np.ndarray) -> SurfaceB
         & (points_gravity[:, axis] <= flat[:, column].max() + reach)
         for column, axis in enumerate((0, 2))
     )
-    points_gravity = points_gravity[in_x & in_z]
+    points_gravity = points_gravity[in_x & in_z & (points_gravity[:, 1] < positions[:, 1].max() + overhead_m)]
     if len(points_gravity) == 0:
         return SurfaceBelow(height, spread)
     tree = KDTree(points_gravity[:, (0, 2)], balanced_tree=False, compact_nodes=False)
     for row, near in enumerate(tree.query_ball_point(flat, FLOOR_RADIUS_M)):
-        if len(near) >= _MIN_POINTS:
-            # Evenly thinned: statistics of a few hundred points cost little, wherever the cloud is dense.
-            heights = np.sort(points_gravity[near[:: -(-len(near) // _MAX_POINTS)], 1])
+        # Evenly thinned: statistics of a few hundred points cost little, wherever the cloud is dense.
+        heights = points_gravity[near[:: max(1, -(-len(near) // _MAX_POINTS))], 1]
+        heights = np.sort(heights[heights < positions[row, 1] + overhead_m])
+        if len(heights) >= _MIN_POINTS:
             low, height[row], middle = heights[(np.array(_PERCENTILES) * len(heights)) // 100]
             spread[row] = middle - low
     return SurfaceBelow(height, spread)

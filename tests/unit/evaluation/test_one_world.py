@@ -57,6 +57,14 @@ def test_a_scene_that_lies_lower_leaves_people_in_the_air(standing: Reconstructi
     assert figures.on_floor_percent == 100
 
 
+def test_a_ceiling_is_not_the_ground(standing: Reconstruction) -> None:
+    is_ceiling = np.arange(len(standing.points_world)) % 4 > 0
+    points = standing.points_world + np.outer(2.5 * is_ceiling, standing.T_gravity_world[1, :3])
+    figures = measure(replace(standing, points_world=points))
+    assert figures.on_scene_percent == 0
+    assert figures.on_ground_percent == 100
+
+
 def test_no_scene_below_is_a_miss_of_the_strict_figure_only(standing: Reconstruction) -> None:
     far = standing.points_world + np.float32(100)
     figures = measure(replace(standing, points_world=far))
