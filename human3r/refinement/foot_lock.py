@@ -29,7 +29,7 @@ _BODY_WEIGHT = 8.0
 """Joints of trunk and arms count as so many: their errors are correlated."""
 _MAX_PIXELS = 4.0
 """A foot that would move farther than so many accepted pixels is not in contact there."""
-_MAX_SLIDE_M = 0.01
+_MAX_SLIDE_M = 0.006
 """Nor a foot that still slides so far from frame to frame."""
 _LOCK_SIGMA_M, _GROUND_SIGMA_M = 0.001, 0.015
 """Of a foot in contact from its place, and of the place's height over the ground."""
@@ -42,7 +42,7 @@ _RATE_SIGMA, _ACCELERATION_SIGMA = 0.3, 2.0
 _MAX_SURFACE_M = 0.04
 """The ground follows the scene this far from the floor; beyond ``_OTHER_FLOOR_M`` it is another floor."""
 _OTHER_FLOOR_M = 0.25
-_NUM_STEPS, _NUM_PASSES = 3, 3
+_NUM_STEPS, _NUM_PASSES = 3, 5
 _STEP_M = 0.005
 """Of the numeric derivatives of legs."""
 _TRUNK_AND_ARMS = [0, 3, 6, 9, *range(12, NUM_BODY_JOINTS)]
