@@ -44,11 +44,16 @@ def depth_factor_of(
     """
     shots = result.meta.get("shots")
     number = int(result.shot[row])
-    scale = shots[number].get("scale") if isinstance(shots, Sequence) and number < len(shots) else None
+    shot = shots[number] if isinstance(shots, Sequence) and number < len(shots) else {}
+    scale, growth = shot.get("scale"), shot.get("lens", {}).get("depth_growth", ())
     if not isinstance(scale, Mapping):
         return 1.0
+    value = float(scale["value"])
+    of_shot = row - int(shot["first_frame"])
+    if of_shot < len(growth):
+        value *= float(growth[of_shot])
     bend = np.asarray(scale.get("bend", np.zeros(3)), dtype=np.float64)
     if not bend.any():
-        return float(scale["value"])
+        return value
     height, width = (int(side) for side in result.image_size)
-    return scale["value"] * np.exp(bend_basis(pixels_of_grid(shape, rect_px), (height, width)) @ bend)
+    return value * np.exp(bend_basis(pixels_of_grid(shape, rect_px), (height, width)) @ bend)

@@ -34,7 +34,7 @@ class FinishOptions:
     """Identities with fewer frames, and less than .09 s, are dropped as false detections; clips shorter than twice
     this keep everyone."""
     one_lens: bool = False
-    """Give all frames of a shot their median focal length."""
+    """Give all frames of a shot one focal length, to people and scene."""
     one_shape: bool = False
     """Give all observations of an identity its mean shape."""
     offline_smoothing: OfflineSmoothingOptions | None = None
@@ -124,9 +124,9 @@ def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
 
 def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
     """Return the shot after refinement in the camera: lenses, false detections, motion, shapes."""
-    people, cameras = shot.people, shot.cameras
     if options.one_lens:
-        people, cameras = with_one_lens(people, cameras)
+        shot = with_one_lens(shot)
+    people, cameras = shot.people, shot.cameras
     if len(cameras.K) >= 2 * options.min_track_frames:
         people = without_short_tracks(people, cameras.time_s, options.min_track_frames)
     frames = people.person_frame
@@ -137,7 +137,7 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
         people = smooth_tracks(people, cameras.time_s[frames], T_world_camera, betas, body, options.offline_smoothing)
     elif body is not None and options.one_shape:
         people = with_shapes(people, body, T_world_camera[:, :3, 3], _shape_of_each(people, people.betas))
-    return replace(shot, people=people, cameras=cameras)
+    return replace(shot, people=people)
 
 
 def _mean_shapes(people: PersonTable, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +162,7 @@ def _depth_fields(store: ResultStore, shots: Sequence[Shot]) -> dict[str, np.nda
         return {}
     height, width = store.image_size
     depth = maps.depth
-    if any(shot.fit is not None for shot in shots):
+    if any(shot.fit is not None or (shot.focal_growth != 1).any() for shot in shots):
         depth = np.concatenate([rescaled(shot, depth[store.shot == shot.number], maps.crop) for shot in shots])
     depth_fields = {"depth": depth, "depth_confidence": maps.confidence, "depth_frame_index": store.frame_index}
     if np.abs(np.subtract(maps.crop, (0.0, 0.0, width, height))).max() > 0.5:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -50,26 +50,6 @@ def project_joints(joints_world: np.ndarray, K: np.ndarray, T_world_camera: np.n
     return project(joints_camera, K)
 
 
-def with_one_lens(people: PersonTable, cameras: Cameras) -> tuple[PersonTable, Cameras]:
-    """Give all frames of a shot their median focal length.
-
-    People move in depth such that their size and position in the image stay the same.
-    """
-    K = cameras.K.copy()
-    K[:, 0, 0] = K[:, 1, 1] = np.median(cameras.K[:, 0, 0])
-    frames = people.person_frame
-    growth = (K[frames, 0, 0] / cameras.K[frames, 0, 0] - 1) * people.unfiltered_head[:, 2]
-    shift = growth[:, None] * cameras.T_world_camera[frames, :3, 2]
-    head = people.unfiltered_head + growth[:, None] * np.array([0, 0, 1], np.float32)
-    moved = replace(
-        people,
-        transl=(people.transl + shift).astype(np.float32),
-        joints_world=(people.joints_world + shift[:, None]).astype(np.float32),
-        unfiltered_head=head.astype(np.float32),
-    )
-    return moved, replace(cameras, K=K)
-
-
 @dataclass(frozen=True)
 class Shot:
     """Frames between two cuts with their people and points, in a world of their own."""
@@ -87,6 +67,8 @@ class Shot:
     """``N 2`` probability that the left and right foot touch the ground."""
     fit: WorldFit | None = None
     """The estimate applied to scene and people; None if they are those of the stream."""
+    focal_growth: np.ndarray = field(default_factory=lambda: np.ones(1))
+    """``T``, or ``1`` for all: focal lengths over those of the stream. The scene's depth grew with them."""
 
     @property
     def number(self) -> int:
@@ -148,6 +130,29 @@ def split(cameras: Cameras, people: PersonTable, points: np.ndarray, point_frame
     return shots
 
 
+def with_one_lens(shot: Shot) -> Shot:
+    """Give all frames of a shot one focal length: the median of its second half, which has seen the most.
+
+    People and points move in depth such that their places in the image stay the same. The camera path does not change.
+    """
+    people, cameras, point_frame = shot.people, shot.cameras, shot.point_frame
+    K = cameras.K.copy()
+    K[:, 0, 0] = K[:, 1, 1] = np.median(cameras.K[len(K) // 2 :, 0, 0])
+    growth = (K[:, 0, 0] / cameras.K[:, 0, 0]).astype(np.float64)
+    frames, axis = people.person_frame, cameras.T_world_camera[:, :3, 2].astype(np.float64)
+    deeper = (growth[frames] - 1) * people.unfiltered_head[:, 2]
+    shift = deeper[:, None] * axis[frames]
+    moved = replace(
+        people,
+        transl=(people.transl + shift).astype(np.float32),
+        joints_world=(people.joints_world + shift[:, None]).astype(np.float32),
+        unfiltered_head=(people.unfiltered_head + deeper[:, None] * np.array([0, 0, 1])).astype(np.float32),
+    )
+    depth = ((shot.points - cameras.T_world_camera[point_frame, :3, 3]) * axis[point_frame]).sum(1)
+    points = shot.points + ((growth[point_frame] - 1) * depth)[:, None] * axis[point_frame]
+    return replace(shot, cameras=replace(cameras, K=K), people=moved, points=points, focal_growth=growth)
+
+
 def anchor_of(shots: Sequence[Shot]) -> Shot:
     """Return the first shot with people, else the first one; its world is that of the clip."""
     return next((shot for shot in shots if len(shot.people)), shots[0])
@@ -201,7 +206,10 @@ def describe_shots(
                 "first_frame": first_frame,
                 "num_frames": len(cameras.time_s),
                 "start_s": float(cameras.time_s[0]),
-                "lens": {"focal_px": float(np.median(cameras.K[:, 0, 0]))},
+                "lens": {
+                    "focal_px": float(np.median(cameras.K[:, 0, 0])),
+                    "depth_growth": np.broadcast_to(shot.focal_growth, len(cameras.time_s)).round(4).tolist(),
+                },
                 "T_world_shot": T.tolist(),
                 "is_still_card": shows_card,
                 "is_static_camera": _is_static(cameras.T_world_camera.astype(np.float64)),
