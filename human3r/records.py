@@ -93,6 +93,8 @@ class Camera(TensorRecord):
     """Rigid transform, meters."""
     image_size: tuple[int, int]
     """(height, width) of the upright source frame."""
+    focal_sigma: Tensor | None = None
+    """Scalar standard deviation of the logarithm of the focal length; None if unknown."""
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ class Recurrence:
         K = with_square_pixels(K_network, prepared.source_rect_px)
         if self._model.profile.squeezes_frames:
             prediction = through_other_lens(prediction, K_network, K)
-        camera = Camera(K, T_world_camera.float(), prepared.source_size)
+        camera = Camera(K, T_world_camera.float(), prepared.source_size, prediction.focal_sigma)
         after = replace(now, state=state, bank=bank, T_world_segment=T_world_segment, last_camera=camera)
         return (prediction, track_id), after
 

@@ -323,6 +323,7 @@ def _joined(
         head_camera=people.head_camera,
         track_features=frame.human_tokens if detections.track_features is None else detections.track_features,
         num_found=detections.num_found,
+        focal_sigma=points.focal_sigma,
     )
 
 

@@ -154,6 +154,8 @@ class ScenePoints(TensorRecord):
     """Scalar focal length in network pixels, principal point (W // 2, H // 2)."""
     focal_information: Tensor | None = None
     """Scalar inverse variance of the log focal length, from single images only; None if unknown."""
+    focal_sigma: Tensor | None = None
+    """Scalar standard deviation of the log focal length, from images and motion; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,8 @@ class NetworkPrediction(TensorRecord):
     """None from a network without extra head."""
     num_found: Tensor | None = None
     """Scalar int64 number of people, which may exceed the length of the padded axis; None without padding."""
+    focal_sigma: Tensor | None = None
+    """Scalar standard deviation of the log focal length; None if unknown."""
 
     def first_people(self, count: int) -> NetworkPrediction:
         """Return the prediction with the first ``count`` people only, without padding."""

@@ -13,41 +13,48 @@ import numpy as np
 from human3r.refinement.shots import Shot, describe_shots
 
 _LENS_SIGMA = 0.11
-"""Logarithmic error of a focal length. Source: root mean square over 54 rendered clips."""
+"""Logarithmic error of a focal length of unknown deviation. Source: root mean square over 54 rendered clips."""
+_LENS_GROWTH = 1.1
+"""Factor on the network's deviation of the focal length. Source: 54 rendered clips, 69 % within one deviation."""
+_BODY_SIGMA = 0.05
+"""Logarithmic error of a person's distance besides those of lens and scale."""
 _SCALE_SIGMA = 0.22
 """Logarithmic error of the scale of a scene without standing people."""
-_SCALE_GROWTH = 1.3
-"""Factor on the estimated deviation of the scale. Source: 54 rendered clips; with it and the deviation of the lens 74 %
-of the errors of scale and distance are within one deviation."""
 
 
-def describe(shots: Sequence[Shot], T_world_shot: Sequence[np.ndarray], is_card: Sequence[bool]) -> dict[str, object]:
+def describe(
+    shots: Sequence[Shot], T_world_shot: Sequence[np.ndarray], is_card: Sequence[bool], focal_sigma: np.ndarray
+) -> dict[str, object]:
     """Return ``shots``, one entry each, and ``lens``, ``scale``, ``floor``, ``distances`` of the first with people.
 
-    The arguments are those of ``describe_shots``.
+    The other arguments are those of ``describe_shots``; ``focal_sigma`` is that of the network for all frames.
     """
     entries = describe_shots(shots, T_world_shot, is_card)
-    for entry, shot in zip(entries, shots, strict=True):
-        entry.update(_known(shot))
+    ends = np.cumsum([len(shot.cameras.time_s) for shot in shots])
+    for entry, shot, of_frames in zip(entries, shots, np.split(focal_sigma, ends[:-1]), strict=True):
+        last = of_frames[len(of_frames) // 2 :]
+        lens = _LENS_GROWTH * float(np.median(last)) if np.isfinite(last).all() else _LENS_SIGMA
+        entry["lens"] = {**_entry_of_lens(shot, lens), **entry["lens"]}
+        entry.update(_known(shot, lens))
     anchor = next((number for number, shot in enumerate(shots) if len(shot.people)), 0)
     names = ("lens", "scale", "floor", "distances", "is_static_camera")
     return {"shots": entries, **{name: entries[anchor][name] for name in names}}
 
 
-def _known(shot: Shot) -> dict[str, object]:
+def _entry_of_lens(shot: Shot, sigma: float) -> dict[str, object]:
+    focal_px = float(np.median(shot.cameras.K[:, 0, 0]))
+    return _entry(focal_px, focal_px * sigma, ["image", "edges", "rotation"])
+
+
+def _known(shot: Shot, lens: float) -> dict[str, object]:
     fit, cameras = shot.fit, shot.cameras
     T_gravity_world = shot.T_gravity_world.astype(np.float64)
     camera_m = float(T_gravity_world[1, :3] @ cameras.T_world_camera[0, :3, 3] + T_gravity_world[1, 3])
-    focal_px = float(np.median(cameras.K[:, 0, 0]))
-    sigma = _SCALE_SIGMA if fit is None else _SCALE_GROWTH * fit.log_scale_sigma
+    sigma = _SCALE_SIGMA if fit is None else fit.log_scale_sigma
     value = 1.0 if fit is None else float(np.exp(fit.log_scale))
-    distance = float(np.hypot(sigma, _LENS_SIGMA))
+    distance = float(np.linalg.norm([sigma, lens, _BODY_SIGMA]))
     height_sigma = sigma * abs(camera_m) if fit is None else fit.height_sigma
     return {
-        "lens": {
-            **_entry(focal_px, focal_px * _LENS_SIGMA, ["image", "edges", "rotation"]),
-            "focal_px": focal_px,
-        },
         "scale": {
             **_entry(value, value * sigma, ["depth"] if fit is None else list(fit.witnesses)),
             "bend": [0.0, 0.0, 0.0] if fit is None else fit.bend.tolist(),

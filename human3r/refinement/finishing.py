@@ -96,7 +96,7 @@ def finish(
         shot=cameras.shot,
         frame_name=store.frame_name,
         foot_contact=np.concatenate([shot.contact for shot in shots]),
-        meta={**meta, **describe(shots, [T for _, T in placed], is_card)},
+        meta={**meta, **describe(shots, [T for _, T in placed], is_card, store.focal_sigma)},
         **{name: getattr(people, name) for name in PARAMETER_NAMES},
         **_depth_fields(store, shots),
     )

@@ -62,10 +62,26 @@ def test_meta_has_estimates_with_uncertainties(walk, body) -> None:
         assert result.meta[name]["standard_deviation"] > 0
         assert result.meta[name]["witnesses"]
     assert result.meta["lens"]["value"] == pytest.approx(result.K[0, 0, 0])
+    assert result.meta["lens"]["depth_growth"] == [1.0] * len(result.time_s)
     assert result.meta["scale"]["value"] == 1
     assert result.meta["distances"]["summary"].startswith("distances ±")
     assert result.meta["is_static_camera"] is False
     assert result.foot_contact.shape == (len(result.person_frame), 2)
+
+
+def test_deviations_of_the_lens_are_those_of_the_network_where_known(walk, body) -> None:
+    known, unknown = ResultStore(), ResultStore()
+    for frame in range(4):
+        prediction = prediction_of(walk, frame)
+        unknown.add(prediction)
+        sigma = torch.tensor(0.2 if frame < 2 else 0.04)
+        known.add(replace(prediction, camera=replace(prediction.camera, focal_sigma=sigma)))
+    shares = []
+    for store in (known, unknown):
+        lens = finish(store, 10.0, {}, replace(_OPTIONS, one_world=()), body).meta["lens"]
+        shares.append(lens["standard_deviation"] / lens["value"])
+        store.close()
+    assert shares == pytest.approx([0.044, 0.11])
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,12 @@ class MotionCameraHead(nn.Module):
 
     def refine_focal(self, points: ScenePoints, state: TensorRecord | None) -> ScenePoints:
         """Return the points under the focal length fused from motion and image."""
+        information = points.focal_information
+        assert information is not None
         if not isinstance(state, CameraState):
-            return points
-        assert points.focal_information is not None
-        return with_focal(points, state.focal.fused_with(points.focal_px, points.focal_information))
+            return replace(points, focal_sigma=information.rsqrt())
+        fused = with_focal(points, state.focal.fused_with(points.focal_px, information))
+        return replace(fused, focal_sigma=(information + state.focal.information()).rsqrt())
 
 
 def advance(current: FrameView, state: CameraState | None, image_size: tuple[int, int]) -> tuple[Tensor, CameraState]:

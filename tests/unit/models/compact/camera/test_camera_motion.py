@@ -357,5 +357,8 @@ def test_points_under_a_longer_focal_length_project_to_the_same_pixels() -> None
     after = MotionCameraHead().refine_focal(points, state)
 
     assert float(after.focal_px) > 350
+    first = MotionCameraHead().refine_focal(points, None)
+    assert float(first.focal_sigma) == pytest.approx(float(INFORMATION) ** -0.5)
+    assert float(after.focal_sigma) < float(first.focal_sigma)
     seen, _ = dataclasses.replace(through, focal_px=after.focal_px).project(after.pointmap_camera[0])
     torch.testing.assert_close(seen, pixels)
