@@ -135,6 +135,9 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
         help="rotate the clip clockwise, degrees; 0 leaves it as it is (default: so that nearly all people stand)",
     )
     parser.add_argument("--save-depth", action="store_true", help="store a depth map per frame in reconstruction.npz")
+    parser.add_argument(
+        "--one-world", action="store_true", help="make people stand on the scene also with a released network"
+    )
     parser.add_argument("--formats", metavar="LIST", help=_FORMATS_HELP)
     parser.add_argument("--points", action="store_true", help=_POINTS_HELP)
     _add_people_colors(parser)

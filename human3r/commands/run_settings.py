@@ -55,6 +55,8 @@ class RunSettings:
     """Show the scene's points beside its surface."""
     people_colors: PeopleWear = "identity"
     """Whose colors people wear."""
+    one_world: bool = False
+    """Estimate scale, floor and sizes of people together, with any model."""
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> RunSettings:
@@ -82,6 +84,7 @@ class RunSettings:
             finds_cuts=self.cuts,
             rotate=self.rotate,
             save_depth=self.save_depth,
+            one_world=self.one_world,
             limits=raise_limits(DEFAULT_LIMITS, list(self.limit)),
         )
 

@@ -21,6 +21,7 @@ from human3r.inference.stream import Forward, ForwardEvent, Opened, ReconstructO
 from human3r.inference.threads import stage_threads
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import finish
+from human3r.refinement.world_fit import WITNESSES
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 from human3r.video.probe import ClipInfo
@@ -186,6 +187,7 @@ class _Run:
                 "finds_cuts": options.finds_cuts,
                 "rotate": opened.turn.degrees,
                 "save_depth": options.save_depth,
+                "one_world": options.one_world,
             },
             "clip": opened.info.to_dict(),
             "seconds": round(seconds, 3),
@@ -194,8 +196,11 @@ class _Run:
         if opened.turn.is_found:
             meta["turn"] = {"degrees": opened.turn.degrees, "agreement": round(opened.turn.agreement, 3)}
         fps = rate_of(store.time_s.tolist(), default_fps=options.fps or opened.info.fps)
+        refinements = model.profile.finishing
+        if options.one_world:
+            refinements = replace(refinements, one_world=WITNESSES)
         with stage_threads(model.profile, model.device):
-            return finish(store, fps, meta, model.profile.finishing, model.body)
+            return finish(store, fps, meta, refinements, model.body)
 
     def _remarks(self, store: ResultStore, opened: Opened) -> list[str]:
         remarks, info, turn = [], opened.info, opened.turn

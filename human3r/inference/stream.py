@@ -60,6 +60,9 @@ class ReconstructOptions:
     that nearly all of its people show to be turned, with a model that can tell."""
     save_depth: bool = False
     """Keep a depth map per frame in the result."""
+    one_world: bool = False
+    """Estimate scale, floor and sizes of people of the finished clip together, so that they stand on the scene; with
+    ``compact`` always."""
     limits: MediaLimits = DEFAULT_LIMITS
     """Media beyond these are refused."""
     keep_in: Path | None = None

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from human3r.errors import Cancelled, InputError
+from human3r.inference import pipeline
 from human3r.inference.pipeline import RunControl, reconstruct
 from human3r.inference.prefetch import prefetch
+from human3r.refinement.world_fit import WITNESSES
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
@@ -100,6 +102,21 @@ def test_depth_maps_are_kept_on_request_with_their_crop(tiny, frames, tmp_path):
     assert result.depth_crop == pytest.approx([0, 5 * 60 / 154, 100, 149 * 60 / 154])
     result.save(tmp_path / "r.npz")
     assert np.array_equal(Reconstruction.load(tmp_path / "r.npz").depth, expected)
+
+
+def test_one_world_is_an_option_of_networks_whose_clips_are_not_refined(tiny, clip, monkeypatch):
+    seen, finish = [], pipeline.finish
+
+    def spy(store, fps, meta, options, body):
+        seen.append(options.one_world)
+        return finish(store, fps, meta, options, body)
+
+    monkeypatch.setattr(pipeline, "finish", spy)
+    plain = reconstruct(clip, tiny, max_frames=2)
+    reconstruct(clip, tiny, max_frames=2, one_world=True)
+    assert seen == [(), WITNESSES]
+    assert plain.foot_contact.shape == (len(plain.person_frame), 2)
+    assert plain.meta["distances"]["standard_deviation"] > 0
 
 
 def test_an_error_in_the_callback_ends_the_decoder(tiny, clip):
