@@ -34,29 +34,31 @@ def describe(
     for entry, shot, of_frames in zip(entries, shots, np.split(focal_sigma, ends[:-1]), strict=True):
         last = of_frames[len(of_frames) // 2 :]
         lens = _LENS_GROWTH * float(np.median(last)) if np.isfinite(last).all() else _LENS_SIGMA
-        entry["lens"] = {**_entry_of_lens(shot, lens), **entry["lens"]}
         entry.update(_known(shot, lens))
     anchor = next((number for number, shot in enumerate(shots) if len(shot.people)), 0)
     names = ("lens", "scale", "floor", "distances", "is_static_camera")
     return {"shots": entries, **{name: entries[anchor][name] for name in names}}
 
 
-def _entry_of_lens(shot: Shot, sigma: float) -> dict[str, object]:
-    focal_px = float(np.median(shot.cameras.K[:, 0, 0]))
-    return _entry(focal_px, focal_px * sigma, ["image", "edges", "rotation"])
-
-
 def _known(shot: Shot, lens: float) -> dict[str, object]:
     fit, cameras = shot.fit, shot.cameras
     T_gravity_world = shot.T_gravity_world.astype(np.float64)
     camera_m = float(T_gravity_world[1, :3] @ cameras.T_world_camera[0, :3, 3] + T_gravity_world[1, 3])
+    focal_px = float(np.median(cameras.K[:, 0, 0]))
     sigma = _SCALE_SIGMA if fit is None else fit.log_scale_sigma
     value = 1.0 if fit is None else float(np.exp(fit.log_scale))
-    distance = float(np.linalg.norm([sigma, lens, _BODY_SIGMA]))
+    # Depth and distances grow with the focal length.
+    scale_sigma = float(np.hypot(sigma, lens))
+    distance = float(np.hypot(scale_sigma, _BODY_SIGMA))
     height_sigma = sigma * abs(camera_m) if fit is None else fit.height_sigma
     return {
+        "lens": {
+            **_entry(focal_px, focal_px * lens, ["image", "edges", "rotation"]),
+            "focal_px": focal_px,
+            "depth_growth": np.broadcast_to(shot.focal_growth, len(cameras.time_s)).round(4).tolist(),
+        },
         "scale": {
-            **_entry(value, value * sigma, ["depth"] if fit is None else list(fit.witnesses)),
+            **_entry(value, value * scale_sigma, ["depth"] if fit is None else list(fit.witnesses)),
             "bend": [0.0, 0.0, 0.0] if fit is None else fit.bend.tolist(),
         },
         "floor": _entry(camera_m, height_sigma, ["feet", "points"] if fit is None else ["contact", "plane"]),

@@ -206,10 +206,6 @@ def describe_shots(
                 "first_frame": first_frame,
                 "num_frames": len(cameras.time_s),
                 "start_s": float(cameras.time_s[0]),
-                "lens": {
-                    "focal_px": float(np.median(cameras.K[:, 0, 0])),
-                    "depth_growth": np.broadcast_to(shot.focal_growth, len(cameras.time_s)).round(4).tolist(),
-                },
                 "T_world_shot": T.tolist(),
                 "is_still_card": shows_card,
                 "is_static_camera": _is_static(cameras.T_world_camera.astype(np.float64)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import inverse_transform_points
+from human3r.refinement.certainty import describe
 from human3r.refinement.depth_correction import depth_factor_of
-from human3r.refinement.shots import Cameras, Shot, describe_shots, split, with_one_lens
+from human3r.refinement.shots import Cameras, Shot, split, with_one_lens
+from human3r.refinement.world_fit import WorldFit
 from human3r.results.person_table import PERSON_ROW, PersonTable
 
 FOCALS_PX = (100.0, 110.0, 130.0, 120.0)
@@ -50,8 +53,8 @@ def test_one_lens_is_the_median_of_the_second_half_and_changes_no_image() -> Non
 
 
 def test_depth_of_the_stream_grows_with_the_focal_length_of_its_frame() -> None:
-    entry = describe_shots([with_one_lens(_shot())], [np.eye(4)], [False])[0]
-    shots = [entry | {"scale": {"value": 2.0}}]
-    result = SimpleNamespace(meta={"shots": shots}, shot=np.zeros(len(FOCALS_PX), np.int64))
+    fit = WorldFit(np.log(2.0), np.zeros(3), np.array([0.0, -1, 0]), -1.5, np.zeros(0))
+    meta = describe([replace(with_one_lens(_shot()), fit=fit)], [np.eye(4)], [False], np.full(len(FOCALS_PX), np.nan))
+    result = SimpleNamespace(meta=meta, shot=np.zeros(len(FOCALS_PX), np.int64))
     factors = [depth_factor_of(result, row, (8, 10), (0, 0, 100, 80)) for row in range(len(FOCALS_PX))]  # type: ignore[arg-type]
     assert factors == pytest.approx([2 * 125 / focal for focal in FOCALS_PX], rel=1e-3)
