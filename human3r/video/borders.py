@@ -16,6 +16,8 @@ _MIN_SHARE = 0.02
 """Smallest border that is removed, as a share of the side."""
 _MIN_PICTURE = 0.25
 """Smallest share of each side that the picture covers; less is a title card."""
+_MIN_PLAIN, _MIN_PLAIN_LINE = 0.75, 0.3
+"""Smallest share of the border's color in a border with subtitles, and in each of its lines."""
 _MIN_EDGE = 0.4
 """Smallest share of the picture's first line that differs from the border, unlike the gradual edge of a night sky."""
 _MIN_CONTRAST = 12
@@ -47,8 +49,20 @@ def _borders(images: Sequence[np.ndarray]) -> tuple[int, int]:
     size = images[0].shape[0]
     stack = np.stack([image[:, :: max(1, image.shape[1] // 320)] for image in images]).astype(np.int16)
     above, below = _width(stack), _width(stack[:, ::-1])
+    larger = max(above, below)
+    if _MIN_SHARE * size <= larger < size / 2 and _has_letters(stack if below > above else stack[:, ::-1], larger):
+        return larger, larger
     is_pair = above + below < size and min(above, below) >= _MIN_SHARE * size
     return (above, below) if is_pair else (0, 0)
+
+
+def _has_letters(stack: np.ndarray, width: int) -> bool:
+    """Return whether the first lines of ``n H W 3`` are the last ones' mirrored border with subtitles on it."""
+    color = np.median(stack[:, -width:], axis=(0, 1, 2))
+    is_plain = np.abs(stack[:, : width + 3] - color).max(axis=-1) <= _TOLERANCE
+    lines = is_plain.mean(axis=(0, 2))
+    has_edge = lines[width:].min() <= 1 - _MIN_EDGE and lines[width - 3] >= 1 - _MAX_STRAY
+    return bool(has_edge and lines[:width].mean() >= _MIN_PLAIN and lines[:width].min() >= _MIN_PLAIN_LINE)
 
 
 def _width(stack: np.ndarray) -> int:
