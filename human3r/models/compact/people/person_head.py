@@ -9,11 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from human3r.models.compact.people.body_points import BodyPoints
-from human3r.models.compact.people.keypoint_encoder import PersonKeypoints, normalize_keypoints
+from human3r.models.compact.people.keypoint_encoder import (
+    PersonKeypoints,
+    normalize_keypoints,
+    without_imagined_legs,
+)
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
 from human3r.models.compact.people.person_memory import PersonStates
 from human3r.models.compact.people.prompter import KeypointDetections, principal_point
-from human3r.models.compact.people.refine import Refiner
+from human3r.models.compact.people.refine import Refiner, decide_legs
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.parts import DecodedFrame, PersonParameters, ScenePoints
 from human3r.records import TensorRecord
@@ -48,7 +52,7 @@ class KeypointPersonHead(nn.Module):
             lifted, states = self.lifter.follow(people, memory.states_of(rows), frame.human_tokens)
             state = memory.updated(rows, features, states)
         if not self.training:
-            lifted = self.refiner(lifted, people, self.lifter.points)
+            lifted = decide_legs(self.refiner(lifted, people, self.lifter.points), people.scores)
         return to_person_parameters(lifted, self.lifter.points), state
 
 
@@ -59,7 +63,8 @@ def keypoints_in_camera(frame: DecodedFrame, focal_px: Tensor) -> PersonKeypoint
         raise TypeError("the compact person head needs the detections of the compact prompter")
     keypoints = detections.keypoints
     center = keypoints.keypoints_px.new_tensor(principal_point(frame.image_size))
-    return normalize_keypoints(keypoints.keypoints_px, keypoints.keypoint_score, focal_px, center, frame.image_size)
+    people = normalize_keypoints(keypoints.keypoints_px, keypoints.keypoint_score, focal_px, center, frame.image_size)
+    return without_imagined_legs(people)
 
 
 def to_person_parameters(lifted: LiftedPeople, points: BodyPoints) -> PersonParameters:

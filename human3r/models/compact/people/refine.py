@@ -6,18 +6,20 @@ person). The Jacobian is analytic: a descendant point of joint j moves by omega 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from human3r.geometry.rigid import rotation_from_axis_angle
+from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
 from human3r.models.compact.people.body_points import KEYPOINT_JOINTS, OFFSET_CARRIERS, BodyPoints
 from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.models.compact.people.lifter import LiftedPeople
-from human3r.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, parent_rotations
+from human3r.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint, parent_rotations
 
 _NUM_UNKNOWNS = 3 * NUM_BODY_JOINTS + 3
+_KNEES_AND_ANKLES = slice(13, 17)
+_BENT_LEGS = (Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.LEFT_KNEE, Joint.RIGHT_KNEE)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,48 @@ class RefineConfig:
     robust: float = 4.0
     """Scale of the Geman-McClure loss in sigmas: 6 cm. The lifter's own projections are 4 cm off on average, so smaller
     scales reject keypoints that are right; larger ones follow exchanged sides (table in the training notes)."""
+
+
+@dataclass(frozen=True)
+class UnseenLegs:
+    """How hips and knees bend where no knee and no ankle is seen; angles in degrees."""
+
+    standing: float = 12.0
+    seated: float = 82.0
+    middle: float = 48.0
+    """Mean flexion of the hips from which people are seated."""
+    width: float = 8.0
+    """Of the transition."""
+    seen: tuple[float, float] = (0.2, 0.3)
+    """Best scores of knees and ankles of which this applies wholly, and not at all."""
+
+
+def decide_legs(lifted: LiftedPeople, scores: Tensor, options: UnseenLegs | None = None) -> LiftedPeople:
+    """Return the people with legs that nobody sees either stretched or seated.
+
+    The lifter gives the mean over both, a half-seated pose that few people have. Source: of simulated people with
+    unseen legs 34 % come out bent by 30 to 65 degrees, so decided 16 % (true: 21 %), at the same mean error.
+
+    Args:
+        lifted: P people.
+        scores: ``P 17`` of their keypoints.
+        options: Angles.
+    """
+    options = options or UnseenLegs()
+    legs = lifted.joint_rotations[:, _BENT_LEGS]
+    # The thigh points along -y of its axes; the rotation is relative to the pelvis.
+    flexion = torch.atan2(-legs[:, :2, 2, 1], legs[:, :2, 1, 1]).mean(1).rad2deg()
+    is_seated = torch.sigmoid((flexion - options.middle) / options.width)
+    factor = (options.standing + (options.seated - options.standing) * is_seated) / flexion.clamp_min(1.0)
+    # Legs that are straight already stay: a larger angle would also spread them.
+    factor = torch.where(flexion < options.middle, factor.clamp(max=1.0), factor)
+    none, certain = options.seen
+    share = ((certain - scores[:, _KNEES_AND_ANKLES].amax(1)) / (certain - none)).clamp(0, 1)
+    factor = 1 + share * (factor - 1)
+    bent = rotation_from_axis_angle(factor[:, None, None] * axis_angle_from_rotation(legs))
+    rotations = lifted.joint_rotations.clone()
+    rotations[:, _BENT_LEGS] = torch.where((share > 0)[:, None, None, None], bent, legs)
+    return replace(lifted, joint_rotations=rotations)
 
 
 class Refiner(nn.Module):

@@ -17,9 +17,10 @@ from human3r.models.compact.people.keypoint_encoder import (
     keypoint_features,
     look_at,
     normalize_keypoints,
+    without_imagined_legs,
 )
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
-from human3r.models.compact.people.refine import RefineConfig, Refiner
+from human3r.models.compact.people.refine import RefineConfig, Refiner, decide_legs
 from human3r.skeleton import parent_rotations
 from human3r.training.motion import STANDARD_REST_JOINTS
 from tests.reference_kinematics import joint_by_joint
@@ -55,6 +56,39 @@ def _people(points: BodyPoints, count: int, seed: int = 0) -> tuple[LiftedPeople
 def _projection_error(lifted: LiftedPeople, seen: PersonKeypoints, points: BodyPoints) -> torch.Tensor:
     keypoints = points(lifted.joint_rotations, lifted.betas).keypoints + lifted.root_camera[:, None]
     return (keypoints[..., :2] / keypoints[..., 2:] - seen.points).norm(dim=-1).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("hip_y", "knee_score", "expected"),
+    [(0.395, 0.5, (0.0, 0.0)), (0.395, 0.7, (0.7, 0.5)), (0.1, 0.5, (0.5, 0.5))],
+    ids=["hips at the lower border", "a raised leg", "hips inside"],
+)
+def test_legs_below_the_lower_border_are_not_believed(points, hip_y, knee_score, expected):
+    _, seen = _people(points, 2)
+    seen.points[:, 11:13, 1], seen.points[:, 13:17, 1] = hip_y, 0.2
+    seen.scores[:, 13:15], seen.scores[:, 15:17] = knee_score, 0.5
+    scores = without_imagined_legs(seen).scores
+    assert scores[:, (13, 15)].tolist() == [pytest.approx(expected)] * 2
+    assert torch.equal(scores[:, :13], seen.scores[:, :13])
+
+
+def test_unseen_legs_are_stretched_or_seated(points):
+    lifted, _ = _people(points, 4)
+    bend = torch.tensor([-5.0, 35.0, 60.0, 35.0]).deg2rad()
+    lifted.joint_rotations[:, (1, 2, 4, 5)] = roma.rotvec_to_rotmat(torch.stack([-bend, 0 * bend, 0 * bend], dim=-1))[
+        :, None
+    ]
+    scores = torch.full((4, 17), 0.9)
+    scores[:3, 13:17] = 0.1
+    after = decide_legs(lifted, scores).joint_rotations
+    hip = -roma.rotmat_to_rotvec(after[:, 1])[:, 0].rad2deg()
+    assert hip[0] == pytest.approx(-5, abs=0.1)
+    assert hip[1] < 25
+    assert hip[2] > 65
+    assert torch.equal(after[3], lifted.joint_rotations[3])
+    assert torch.equal(after[:, 6:], lifted.joint_rotations[:, 6:])
+    nobody = lifted.map(lambda values: values[:0])
+    assert len(decide_legs(nobody, scores[:0]).betas) == 0
 
 
 def test_the_body_chain_agrees_with_the_numpy_reference(points):
