@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import binary_opening, uniform_filter
 
 from human3r.geometry.fusion import connected_parts, dilate
 from human3r.geometry.rigid import inverse_transform_points
@@ -25,9 +25,9 @@ _MIN_DEPTH_M, _MAX_DEPTH_M = 0.05, 80.0
 """Surfaces beyond are sky or errors, meters."""
 _PERSON_THRESHOLD = 0.3
 """Probability above which a pixel shows a person."""
-_MIN_PERSON = 5e-4
+_MIN_PERSON = 1e-3
 """Components of the person mask that cover less of the image, away from every skeleton, are discarded."""
-_MASK_GROWTH = 0.02
+_MASK_GROWTH = 0.01
 """Dilation of person masks, whose borders are soft, as a fraction of the image."""
 _LIMB_RADIUS_M, _TRUNK_RADIUS_M, _HEAD_RADIUS_M = 0.12, 0.24, 0.2
 """Half widths of limbs with clothes, meters."""
@@ -79,7 +79,7 @@ def person_pixels(prediction: FramePrediction) -> np.ndarray:
     """Return ``h w`` bool: pixels that may show a person, by the person mask and by the posed skeletons."""
     is_person, is_body = prediction.person_mask.numpy() > _PERSON_THRESHOLD, people_pixels(prediction)
     if is_person.any():
-        parts = connected_parts(is_person)
+        parts = connected_parts(binary_opening(is_person, np.ones((3, 3))))
         is_kept = np.bincount(parts.reshape(-1)) >= _MIN_PERSON * parts.size
         is_kept[parts[is_body]] = True
         is_kept[0] = False

@@ -16,8 +16,12 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from human3r.surface.flatness import steps
+
 CUT_DEPTH = 0.03
-"""Relative depth step between the corners of a cell that separates two surfaces."""
+"""Relative depth step between neighbors that separates two surfaces where their slopes do not explain it."""
+_SIDE = 6
+"""Cells over which these slopes are measured."""
 _TILE = 32
 """Side of the largest triangles, cells."""
 _LEVELS = 2 * (_TILE.bit_length() - 1)
@@ -48,9 +52,7 @@ class GridMesh:
     """``F 3`` int32, counter-clockwise as the camera sees them."""
 
 
-def triangulate(
-    depth: np.ndarray, cell_px: float, slope: np.ndarray | float = 0.0, coarseness: float = 1.0
-) -> GridMesh:
+def triangulate(depth: np.ndarray, cell_px: float, coarseness: float = 1.0) -> GridMesh:
     """Return the surface of a depth map ``h w``, 0 where there is none, cut at depth edges.
 
     Where it is cut, the farther surface goes on behind the nearer one for a cell: no gap is seen from the camera.
@@ -58,24 +60,31 @@ def triangulate(
     Args:
         depth: Camera z at the middle of every cell of the camera's image, meters.
         cell_px: Side of a cell in pixels of the source.
-        slope: ``h w`` by how much more than ``CUT_DEPTH`` the depth may step, relative.
         coarseness: Factor on the tolerances.
     """
     height, width = depth.shape
     padded_shape = tuple(-(-(side - 1) // _TILE) * _TILE + 1 for side in depth.shape)
     z = np.zeros(padded_shape, dtype=np.float32)
     z[:height, :width] = depth
-    limit = np.full(padded_shape, 1 + CUT_DEPTH, dtype=np.float32)
-    limit[:height, :width] += slope
+    cuts = np.zeros(padded_shape, dtype=bool)
+    cuts[: height - 1, : width - 1] = _cuts(depth)
     levels = _hierarchy(padded_shape[0], padded_shape[1])
-    error = _errors(z, limit, levels, cell_px) / coarseness
+    error = _errors(z, cuts, levels, cell_px) / coarseness
     corners, smallest = _refined(levels, error)
     corners = corners[z.reshape(-1)[corners[:, 0]] > 0]
     near, far = _extremes(z.reshape(-1), smallest)
     is_known = near > 0
-    is_cut = is_known & (far > limit.reshape(-1)[smallest].max(axis=1) * near)
+    row, column = np.divmod(smallest, padded_shape[1])
+    is_cut = is_known & cuts[row.min(axis=1), column.min(axis=1)] & (far > (1 + CUT_DEPTH) * near)
     faces = np.concatenate([corners, smallest[is_known & ~is_cut]])
     return _assembled(z.reshape(-1), faces, smallest[is_cut], far[is_cut], padded_shape[1])
+
+
+def _cuts(depth: np.ndarray) -> np.ndarray:
+    """Return ``h - 1, w - 1`` bool: the depth steps along a side of the cell between four pixels."""
+    down = steps(depth, 1, CUT_DEPTH, _SIDE)
+    right = steps(depth.T, 1, CUT_DEPTH, _SIDE).T
+    return down[:, 1:] | down[:, :-1] | right[1:] | right[:-1]
 
 
 def _without_scraps(row: np.ndarray, column: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -120,11 +129,11 @@ def _halved(triangles: np.ndarray) -> np.ndarray:
     return np.concatenate([np.stack([corner, first, middle], axis=1), np.stack([second, corner, middle], axis=1)])
 
 
-def _errors(z: np.ndarray, limit: np.ndarray, levels: list[np.ndarray], cell_px: float) -> np.ndarray:
+def _errors(z: np.ndarray, cuts: np.ndarray, levels: list[np.ndarray], cell_px: float) -> np.ndarray:
     """Return for every vertex the error, over the tolerance, of the triangles that lack it; infinite at outlines."""
     with np.errstate(divide="ignore"):
         disparity = np.where(z > 0, 1 / z, 0).astype(np.float32).reshape(-1)
-    is_outline = _near_outlines(z, limit).reshape(-1)
+    is_outline = _near_outlines(z, cuts).reshape(-1)
     error = np.zeros(z.size, dtype=np.float32)
     for level in range(_LEVELS - 1, -1, -1):
         triangles = levels[level]
@@ -143,10 +152,11 @@ def _errors(z: np.ndarray, limit: np.ndarray, levels: list[np.ndarray], cell_px:
     return error
 
 
-def _near_outlines(z: np.ndarray, limit: np.ndarray) -> np.ndarray:
+def _near_outlines(z: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     """Return ``h w`` bool: a vertex or one of its neighbors is unknown, or the depth steps between them."""
-    near, far = minimum_filter(z, 3, mode="nearest"), maximum_filter(z, 3, mode="nearest")
-    return maximum_filter(far > limit * near, 3)
+    is_border = minimum_filter(z, 3, mode="nearest") == 0
+    # A cell's corners are its own vertex and the next ones.
+    return maximum_filter(is_border | maximum_filter(cuts, 2), 3)
 
 
 def _refined(levels: list[np.ndarray], error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -166,24 +176,19 @@ def _extremes(z: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _assembled(z: np.ndarray, faces: np.ndarray, cut: np.ndarray, far: np.ndarray, width: int) -> GridMesh:
-    """Join the surface and what continues behind outlines: ``cut`` triangles at depth ``far``."""
-    vertices, used = np.unique(faces, return_inverse=True)
-    depth = z[vertices]
-    behind = np.zeros(len(z), dtype=z.dtype)
-    np.maximum.at(behind, cut.reshape(-1), np.repeat(far, 3))
-    hidden, used_behind = np.unique(cut, return_inverse=True)
-    # A corner of the farther surface itself keeps its depth, so that both parts meet.
-    is_far = z * (1 + CUT_DEPTH) >= behind
-    color = np.arange(len(z))
-    beside = np.take_along_axis(cut, z[cut].argmax(axis=1)[:, None], axis=1)
-    color[cut] = np.where(is_far[cut], cut, beside)
-    # The shape of NumPy's inverse depends on its version.
-    joined = np.concatenate([used.reshape(-1, 3), used_behind.reshape(-1, 3) + len(vertices)])
-    everything, colored = np.concatenate([vertices, hidden]), np.concatenate([vertices, color[hidden]])
-    depths = np.concatenate([depth, np.where(is_far, z, behind)[hidden]])
-    # Behind an outline, corners at several depths may meet.
-    low, high = _extremes(depths, joined)
-    joined = joined[(np.arange(len(joined)) < len(faces)) | (high <= (1 + 2 * CUT_DEPTH) * low)]
+    """Join the surface and what continues behind outlines: ``cut`` triangles at depth ``far``.
+
+    Corners of the farther surface itself stay where they are, so that both parts meet.
+    """
+    is_near = z[cut] * (1 + CUT_DEPTH) < far[:, None]
+    vertices, joined = np.unique(np.concatenate([faces, cut]), return_inverse=True)
+    joined = joined.reshape(-1, 3)  # its shape depends on NumPy's version
+    behind = joined[len(faces) :]
+    behind[is_near] = len(vertices) + np.arange(is_near.sum())
+    # Their color is that of the farther surface beside it.
+    beside = np.take_along_axis(cut, z[cut].argmax(axis=1)[:, None], axis=1).repeat(3, axis=1)
+    everything, colored = np.concatenate([vertices, cut[is_near]]), np.concatenate([vertices, beside[is_near]])
+    depth = np.concatenate([z[vertices], far[:, None].repeat(3, axis=1)[is_near]])
     row, column = np.divmod(everything, width)
     joined = _without_scraps(row, column, joined)
-    return GridMesh(row, column, *np.divmod(colored, width), depths, joined[:, ::-1].astype(np.int32))
+    return GridMesh(row, column, *np.divmod(colored, width), depth, joined[:, ::-1].astype(np.int32))

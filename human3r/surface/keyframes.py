@@ -33,7 +33,7 @@ MAX_LOOKS = 12
 _FIRST_INTERVAL_S = 0.1
 _NEAR_SLACK = 25.0
 """Frames of a camera that moved up to this many times further than a still one are looks at the same view."""
-_NEW_SHARE = 0.25
+_NEW_SHARE = 0.15
 """A view is new when this share of what it shows is in no other keyframe."""
 _MORE_NEW = 1.5
 """Factor on the share whenever keyframes were dropped."""
@@ -68,7 +68,7 @@ class _View:
     shot: int
     lens: Lens
     depth: np.ndarray
-    """Of the first look."""
+    """Of the first look; of the keyframe when it is finished."""
     median_depth: float
     looks: list[Look] = field(default_factory=list)
     interval_s: float = _FIRST_INTERVAL_S
@@ -85,14 +85,18 @@ class _View:
         self.looks.append(look)
         self.last_s = time_s
 
-    def shows(self, points_world: np.ndarray, distance: np.ndarray) -> np.ndarray:
-        """Return ``n`` bool: the view shows points that another frame sees from ``distance``, about as well."""
+    def shows(self, points_world: np.ndarray, distance: np.ndarray, *, fills: bool) -> np.ndarray:
+        """Return ``n`` bool: the view shows points that another frame sees from ``distance``, about as well.
+
+        With ``fills`` it is enough that they are in the picture, whatever stands there now.
+        """
         height, width = self.depth.shape
         row, column, z = self.lens.project(points_world, (height, width))
         row, column = np.round(row), np.round(column)
         is_inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         here = self.depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
-        return is_inside & (np.abs(here - z) < _SAME_DEPTH * z) & (distance > _MUCH_NEARER * z)
+        is_there = is_inside if fills else is_inside & (np.abs(here - z) < _SAME_DEPTH * z)
+        return is_there & (distance > _MUCH_NEARER * z)
 
     def finish(self) -> Keyframe:
         first = self.looks[0]
@@ -163,10 +167,10 @@ class KeyframeCollector:
         depth = np.where(trusted_pixels(prediction) & ~is_person, prediction.pointmap_camera[..., 2].numpy(), 0)
         if not depth.any():
             return
-        if view is None or not is_near:
-            if is_same_shot and not self._is_new(prediction.shot, lens, depth):
-                return
+        if view is None or not is_same_shot or self._is_new(prediction.shot, lens, depth, is_near):
             view = self._begin(prediction, lens, depth)
+        elif not is_near:
+            return
         view.add(Look(depth.astype(np.float32), is_person, prediction.image.numpy(), lens), prediction.time_s)
         self.num_looks += 1
         self._awaits_source = True
@@ -195,6 +199,8 @@ class KeyframeCollector:
 
     def _begin(self, prediction: FramePrediction, lens: Lens, depth: np.ndarray) -> _View:
         self._finished = self.finish()
+        for view, keyframe in zip(self._views[-1:], self._finished[-1:], strict=True):
+            view.depth = keyframe.depth.astype(np.float32)
         for view in self._views:
             view.looks = []
         if len(self._views) == MAX_KEYFRAMES:
@@ -205,7 +211,8 @@ class KeyframeCollector:
         self._views.append(_View(prediction.frame_index, prediction.shot, lens, depth, middle))
         return self._views[-1]
 
-    def _is_new(self, shot: int, lens: Lens, depth: np.ndarray) -> bool:
+    def _is_new(self, shot: int, lens: Lens, depth: np.ndarray, is_near: bool) -> bool:
+        """Return whether enough of a frame's depth is not shown; one that is a look at the last view fills its gaps."""
         is_probe = np.zeros(depth.shape, dtype=bool)
         is_probe[_PROBE_STEP_PX // 2 :: _PROBE_STEP_PX, _PROBE_STEP_PX // 2 :: _PROBE_STEP_PX] = True
         is_probe &= depth > 0
@@ -214,7 +221,7 @@ class KeyframeCollector:
         points, distance = lens.points(depth)[is_probe], depth[is_probe]
         is_shown = np.zeros(len(points), dtype=bool)
         for view in (view for view in reversed(self._views) if view.shot == shot):
-            is_shown |= view.shows(points, distance)
+            is_shown |= view.shows(points, distance, fills=is_near and view is self._views[-1])
             if np.mean(~is_shown) < self._new_share:
                 return False
         return True

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_opening
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from human3r.geometry.fusion import connected_parts, dilate
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.depth_correction import depth_factor_of
-from human3r.surface.flatness import flattened, sloping
+from human3r.surface.agreement import agreed
+from human3r.surface.flatness import flattened
 from human3r.surface.grid_mesh import GridMesh, triangulate
 from human3r.surface.keyframes import Keyframe, encode_jpeg
 from human3r.surface.looks import Lens
 from human3r.surface.outlines import sharpened
+from human3r.surface.parts import Part
 from human3r.surface.people_colors import PeopleColors
 
 if TYPE_CHECKING:
@@ -40,9 +42,12 @@ _MIN_WIDTH_PX = 5
 """What is narrower, such as fringes between people's outlines, is left out."""
 _SAME_SURFACE = 0.1
 """Two parts show the same surface where their depths differ by less than this fraction."""
-_TIE = 0.97
-"""Of two sheets that see a point from distances with a ratio this close to 1, the earlier one keeps it."""
-_SEAM_PX = 2
+_NEARER = 0.6
+"""The earlier one of two sheets shows what both see, unless the later one sees it from less than this share of its
+distance: few seams are worth more than a little sharpness."""
+_VOTE_PX = 9
+"""Which sheet shows a pixel is decided by the majority of a square of this side."""
+_SEAM_PX = 4
 """Sheets overlap by this much."""
 
 
@@ -89,24 +94,6 @@ class LazySurface:
     def sheets(self) -> list[Sheet]:
         """The sheets, in the order of their keyframes."""
         return build_surface(self._reconstruction, self.keyframes)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A keyframe in the world."""
-
-    lens: Lens
-    shot: int
-    depth: np.ndarray
-    """``h w`` float32 meters, 0 where nothing is shown."""
-    picture: np.ndarray
-    """``H W 3`` uint8"""
-
-    @classmethod
-    def of(cls, keyframe: Keyframe, lens: Lens, shot: int) -> Part:
-        """Place a keyframe, its depths as they are."""
-        picture = np.asarray(Image.open(io.BytesIO(keyframe.picture)).convert("RGB"))
-        return cls(lens, shot, keyframe.depth.astype(np.float32), picture)
 
 
 def build_surface(
@@ -169,8 +156,8 @@ def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe]) -> lis
         )
         part = Part.of(keyframe, lens, int(reconstruction.shot[row]))
         factor = depth_factor_of(reconstruction, row, part.depth.shape, keyframe.rect_px)
-        parts.append(replace(part, depth=(part.depth * np.float32(factor)).astype(np.float32)))
-    return parts
+        parts.append(part.scaled(factor))
+    return agreed(parts)
 
 
 def _without_better(parts: Sequence[Part], index: int) -> np.ndarray:
@@ -184,12 +171,13 @@ def _without_better(parts: Sequence[Part], index: int) -> np.ndarray:
     for other_index, other in enumerate(parts):
         if other_index == index or other.shot != part.shot:
             continue
-        z, there = _seen_by(other, other.depth, points)
-        is_nearer = z < own * (1 / _TIE if other_index < index else _TIE)
+        z, there = other.seen(points)
+        is_nearer = z < own * (1 / _NEARER if other_index < index else _NEARER)
         is_better |= is_nearer & (np.abs(there - z) < _SAME_SURFACE * z)
-    is_left = is_known.copy()
-    is_left[is_known] = ~is_better
-    return np.where(is_left, part.depth, 0)
+    is_left = np.zeros(is_known.shape)
+    is_left[is_known] = np.where(is_better, -1, 1)
+    # Whole areas change hands, not single pixels.
+    return np.where(is_known & (uniform_filter(is_left, _VOTE_PX, mode="nearest") >= 0), part.depth, 0)
 
 
 def _without_gaps(parts: Sequence[Part], shown: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
@@ -202,7 +190,7 @@ def _without_gaps(parts: Sequence[Part], shown: Mapping[int, np.ndarray]) -> dic
         is_lost = np.ones(len(points), dtype=bool)
         for other_index, other_depth in kept.items():
             if other_index != index and parts[other_index].shot == part.shot:
-                z, there = _seen_by(parts[other_index], other_depth, points)
+                z, there = parts[other_index].seen(points, other_depth)
                 is_lost &= np.abs(there - z) >= _SAME_SURFACE * z
         is_kept = depth > 0
         is_kept[is_left_out] = is_lost
@@ -210,17 +198,10 @@ def _without_gaps(parts: Sequence[Part], shown: Mapping[int, np.ndarray]) -> dic
     return {index: np.where(dilate(depth > 0, _SEAM_PX), parts[index].depth, 0) for index, depth in kept.items()}
 
 
-def _seen_by(part: Part, depth: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for ``n`` points their depth before a part's camera, infinite outside of its view, and its own there."""
-    row, column, z = part.lens.project(points, depth.shape)
-    row, column = np.round(row), np.round(column)
-    is_inside = (z > 0) & (row >= 0) & (row < depth.shape[0]) & (column >= 0) & (column < depth.shape[1])
-    there = depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
-    return np.where(is_inside, z, np.inf), there
-
-
 def _without_islands(depth: np.ndarray) -> np.ndarray:
-    pieces = connected_parts(binary_opening(np.pad(depth > 0, _MIN_WIDTH_PX, "edge"), np.ones([_MIN_WIDTH_PX] * 2)))
+    """Return a depth map without fringes and small islands, its borders smooth."""
+    known = np.pad((depth > 0).astype(np.float32), _MIN_WIDTH_PX, "edge")
+    pieces = connected_parts(gaussian_filter(known, _MIN_WIDTH_PX / 2, mode="nearest") > 0.5)
     pieces = pieces[_MIN_WIDTH_PX:-_MIN_WIDTH_PX, _MIN_WIDTH_PX:-_MIN_WIDTH_PX]
     is_large = np.bincount(pieces.reshape(-1)) >= _MIN_ISLAND * pieces.size
     is_large[0] = False
@@ -240,10 +221,8 @@ def _meshes(
         meshes, shapes = [], []
         for part, depth in zip(parts, flat, strict=True):
             fine = sharpened(depth, part.picture, factor)[stride // 2 :: stride, stride // 2 :: stride]
-            slope = sloping(depth).repeat(factor, axis=0).repeat(factor, axis=1) * (stride / factor)
-            slope = slope[stride // 2 :: stride, stride // 2 :: stride]
             cell_px = (part.lens.rect_px[2] - part.lens.rect_px[0]) / fine.shape[1]
-            meshes.append(triangulate(fine, cell_px, slope, coarseness))
+            meshes.append(triangulate(fine, cell_px, coarseness))
             shapes.append(fine.shape)
         if sum(len(mesh.faces) for mesh in meshes) <= max_triangles:
             break

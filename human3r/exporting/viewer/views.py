@@ -17,6 +17,7 @@ _CAMERA_RADIUS_M = 0.35
 """The drawn camera lies within."""
 _ROOM = 1.12
 """Around what is shown, for hands, feet, labels over heads, and panels."""
+_CENTERING_STEPS = 4
 _MIN_DISTANCE_M, _MIN_HEIGHT_M = 2.5, 5.0
 
 
@@ -71,6 +72,14 @@ class Content:
             return _without_outliers(self.scene[distance <= np.median(distance)])
         return self.cameras
 
+    @property
+    def surroundings(self) -> np.ndarray:
+        """``n 3`` scene around the subject, as far from it as the filming camera is."""
+        middle = self.subject.mean(axis=0)
+        radius = np.linalg.norm(self.cameras - middle, axis=1).max()
+        near = self.scene[np.linalg.norm(self.scene - middle, axis=1) < radius]
+        return _without_outliers(near, 0.1) if len(near) else near
+
 
 def framing_view(content: Content) -> View:
     """Choose the first view: from behind and above the filming camera, aside; people, camera and what is behind them.
@@ -82,15 +91,24 @@ def framing_view(content: Content) -> View:
 
 
 def _behind(content: Content, turn: float, lift: float) -> View:
-    """Return a view from behind the filming camera, turned aside about what is shown and lifted over it."""
-    shown = np.concatenate([content.subject, content.cameras])
+    """Return a view from behind the filming camera, turned aside about the people and lifted over it."""
+    shown = np.concatenate([content.subject, content.cameras, content.surroundings])
     forward, sideways = content.forward, np.cross(content.forward, (0.0, 1.0, 0.0))
-    middle, people = (shown.min(axis=0) + shown.max(axis=0)) / 2, content.subject.mean(axis=0)
-    center = (middle + people) / 2  # visitors turn about it
     towards = np.cos(lift) * (np.cos(turn) * forward + np.sin(turn) * sideways) - np.sin(lift) * np.array([0, 1, 0])
-    distance = _distance(shown - center, towards, np.array([0.0, 1.0, 0.0]), FIELD_OF_VIEW_RAD)
+    right = np.cross(towards, (0.0, 1.0, 0.0))
+    right /= np.linalg.norm(right)
+    people = content.subject.mean(axis=0)
+    center, distance = people, _MIN_DISTANCE_M
+    # What is nearer looks larger: the middle of the picture is found step by step.
+    for _ in range(_CENTERING_STEPS):
+        distance = _distance(shown - center, towards, np.array([0.0, 1.0, 0.0]), FIELD_OF_VIEW_RAD)
+        offsets = shown - center + distance * towards
+        for axis in (right, np.cross(right, towards)):
+            slope = offsets @ axis / (offsets @ towards)
+            center = center + axis * distance * (slope.min() + slope.max()) / 2
     position = center - distance * towards
-    return View(_listed(position), _listed(center), (0.0, 1.0, 0.0), FIELD_OF_VIEW_RAD)
+    look_at = center + towards * ((people - center) @ towards)  # visitors turn about it
+    return View(_listed(position), _listed(look_at), (0.0, 1.0, 0.0), FIELD_OF_VIEW_RAD)
 
 
 def _clearance(content: Content, view: View) -> float:
@@ -127,8 +145,8 @@ def _distance(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray, fov: flo
     return max(float(np.max(_ROOM * across / np.tan(fov / 2) - offsets @ towards)), _MIN_DISTANCE_M)
 
 
-def _without_outliers(points: np.ndarray) -> np.ndarray:
-    low, high = np.quantile(points, 0.02, axis=0), np.quantile(points, 0.98, axis=0)
+def _without_outliers(points: np.ndarray, share: float = 0.02) -> np.ndarray:
+    low, high = np.quantile(points, share, axis=0), np.quantile(points, 1 - share, axis=0)
     return np.clip(points, low, high)
 
 
