@@ -1,4 +1,4 @@
-"""Depths of keyframes that see the same surfaces, made to agree: a smooth factor on each map, found for all together."""
+"""Depths of keyframes that see the same surfaces are made to agree: a smooth factor on each map, all found together."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def _planes(disparity: np.ndarray, window_px: int) -> tuple[np.ndarray, np.ndarr
 
 
 def steps(depth: np.ndarray, distance: int, tolerance: float, side: int) -> np.ndarray:
-    """Return ``h - distance, w`` bool: depth steps to the pixel ``distance`` rows below, as no slope beside it explains.
+    """Return ``h - distance, w`` bool: to the pixel ``distance`` rows below, depth steps by more than slopes explain.
 
     Args:
         depth: ``h w``, 0 where it is unknown; steps are between known pixels.

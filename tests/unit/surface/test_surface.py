@@ -17,10 +17,13 @@ from human3r.errors import FormatError
 from human3r.rendering.rasterizer import rasterize
 from human3r.results.reconstruction import Reconstruction
 from human3r.surface.__main__ import measure
+from human3r.surface.agreement import agreed
 from human3r.surface.clean_plate import median_depth, median_picture
 from human3r.surface.grid_mesh import triangulate
 from human3r.surface.keyframe_file import load_keyframes, save_keyframes
 from human3r.surface.keyframes import KeyframeCollector, encode_jpeg
+from human3r.surface.looks import Lens
+from human3r.surface.parts import Part
 from human3r.surface.sheets import Sheet, build_surface
 from human3r.surface.source_pictures import with_source_pictures
 from human3r.video.writer import VideoWriter
@@ -71,6 +74,30 @@ def test_depth_steps_are_cut_and_show_no_gap_from_the_camera() -> None:
     assert (corners.max(axis=1) <= 1.06 * corners.min(axis=1)).all()
     vertices = np.stack([mesh.column * mesh.depth, mesh.row * mesh.depth, mesh.depth], axis=1)
     assert len(rasterize(vertices, mesh.faces, np.eye(3), (H, W)).pixel) >= 0.99 * (H - 1) * (W - 1)
+
+
+def test_a_plane_at_a_grazing_angle_and_a_corner_are_not_cut() -> None:
+    floor = np.repeat(np.linspace(0.4, 0.02, H)[:, None], W, axis=1)  # disparity
+    corner = np.maximum(floor, 0.1)  # the floor ends at a wall
+    for disparity in (floor, corner):
+        mesh = triangulate((1 / disparity).astype(np.float32), 1.0)
+        vertices = np.stack([mesh.column * mesh.depth, mesh.row * mesh.depth, mesh.depth], axis=1)
+        assert len(rasterize(vertices, mesh.faces, np.eye(3), (H, W)).pixel) >= 0.99 * (H - 1) * (W - 1)
+        assert len(np.unique(mesh.row * W + mesh.column)) == len(mesh.row)  # nothing goes on behind an outline
+
+
+def test_depths_of_overlapping_keyframes_are_made_to_agree(walk: Reconstruction) -> None:
+    keyframes = [keyframe_of(walk, 0, factor * slanted_plane(4 * H, 4 * W)) for factor in (1.0, 1.06)]
+    parts = [Part.of(keyframe, lens_at(walk, 0), 0) for keyframe in keyframes]
+    before, after = (abs(np.log(pair[0].depth / pair[1].depth)).max() for pair in (parts, agreed(parts)))
+    assert before > 0.05
+    assert after < 0.01
+
+
+def lens_at(walk: Reconstruction, row: int) -> Lens:
+    size = int(walk.image_size[0]), int(walk.image_size[1])
+    rect_px = (0.0, 0.0, float(size[1]), float(size[0]))
+    return Lens(walk.T_world_camera[row].astype(np.float64), walk.K[row].astype(np.float64), rect_px, size)
 
 
 def test_unknown_pixels_are_holes() -> None:
