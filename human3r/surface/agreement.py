@@ -62,7 +62,7 @@ def _solved(parts: Sequence[Part]) -> np.ndarray:
             equations.append((own - its) * weight[:, None])
             differences.append(difference * weight)
     matrix, values = csr_array(vstack(equations)), np.concatenate(differences)
-    return spsolve((matrix.T @ matrix).tocsc(), matrix.T @ values).reshape(len(parts), num_knots)
+    return np.asarray(spsolve((matrix.T @ matrix).tocsc(), matrix.T @ values)).reshape(len(parts), num_knots)
 
 
 def _interpolation(part: Part, points: np.ndarray, first: int, size: int) -> csr_array:
