@@ -146,6 +146,26 @@ def test_the_overlay_video_can_be_read_in_parts(client: TestClient, store: Resul
 
 
 @pytest.mark.parametrize(
+    "ranges",
+    [
+        ",".join(f"{index}-{index}" for index in range(3000)),
+        ",".join(["0-"] * 3000),
+        "5-2", "--5", "-0", "a-b", "", "9" * 4000 + "-", "0-" + "9" * 4000,
+    ],
+    ids=lambda ranges: ranges[:8],
+)  # fmt: skip
+def test_nonsense_in_a_range_costs_no_more_than_the_file(client: TestClient, store: ResultStore, ranges: str) -> None:
+    folder = store.open("someone")
+    (folder.path / "overlay.mp4").write_bytes(b"0123456789")
+    guarded = TestClient(client.app, raise_server_exceptions=False)
+
+    answer = guarded.get(f"/viewer/{folder.token}/overlay.mp4", headers={"Range": f"bytes={ranges}"})
+
+    assert answer.status_code in (200, 206, 400, 416)
+    assert len(answer.content) < 100
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/viewer/AAAAAAAAAAAAAAAAAAAAAA/play/",
@@ -156,6 +176,12 @@ def test_the_overlay_video_can_be_read_in_parts(client: TestClient, store: Resul
         "/viewer/{token}/..%2f..%2fetc%2fpasswd",
         "/viewer/{token}/../secret",
         "/viewer/{token}/nothing.ply",
+        "/viewer/{token}/%2e%2e%2fsecret",
+        "/viewer/{token}/%252e%252e%252fsecret",
+        "/viewer/{token}/..%5csecret",
+        "/viewer/{token}/..%00/secret",
+        "/viewer/{token}%2f..%2fsecret",
+        "/viewer//secret",
         "/viewer/",
     ],
 )

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from demo.jobs import JobQueue, Visitor, VisitorLimitError
+from demo.page.api import VISITOR_COOKIE, session_of
 
 
 @pytest.fixture
@@ -55,3 +56,8 @@ def test_the_active_run_keeps_its_turn(queue: JobQueue) -> None:
 
         assert first_turn == 0
         assert [queue.wait_turn(job, 0) for job in (first, second, other)] == [0, 2, 1]
+
+
+@pytest.mark.parametrize("name", ["../../x", "a" * 31, "a" * 8000, "\x01" * 36, "A" * 36, "None", "", "a" * 36 + "\n"])
+def test_a_forged_cookie_names_nobody(name: str) -> None:
+    assert session_of({VISITOR_COOKIE: name}) is None
