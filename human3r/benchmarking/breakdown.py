@@ -9,13 +9,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from human3r.benchmarking.measuring import device_clock
 from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.recurrence import encode
+from human3r.inference.recurrence import encode, in_groups
 from human3r.inference.session import Session
 from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.human3r import Human3R
@@ -119,16 +120,15 @@ def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: i
         for start in (0, num_warmup):
             clock.seconds.clear()
             stop = num_warmup if start == 0 else len(frames)
-            for first in range(start, stop, size):
-                with clock.part(PREPARE):
-                    group = [(frame, session.prepare(frame.image)) for frame in frames[first : min(first + size, stop)]]
+            with clock.part(PREPARE):
+                items = [(frame, session.prepare(frame.image)) for frame in frames[start:stop]]
+            encoded = in_groups(items, size, partial(encode, model))
+            for _ in items:
                 with clock.part(_STREAM):
-                    encoded = encode(model, [prepared for _, prepared in group])
-                for (frame, prepared), ahead in zip(group, encoded, strict=True):
-                    with clock.part(_STREAM):
-                        prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead)
-                    with clock.part(FUSION):
-                        store.add(prediction)
+                    (frame, prepared), ahead = next(encoded)
+                    prediction = session.step_prepared(prepared, frame.time_s, frame.frame_index, ahead)
+                with clock.part(FUSION):
+                    store.add(prediction)
         num_timed = max(1, len(frames) - num_warmup)
         seconds = {name: value / num_timed for name, value in clock.seconds.items()}
         started = time.process_time()
@@ -149,7 +149,7 @@ def _watched(session: Session, network: Human3R) -> list[tuple[object, str, str]
     if hasattr(network.mask_head, "mask_of"):
         watched.append((network.mask_head, "mask_of", "mask head"))
     if network.look_ahead is not None:
-        watched += [(network.look_ahead, method, "prompts") for method in ("find", "find_together")]
+        watched += [(network.look_ahead, method, "prompts") for method in ("find", "encode_after")]
     if isinstance(network.prompter, KeypointPrompter):
         watched.append((network.prompter.crop_detector, "forward", _LOOKS))
     return watched

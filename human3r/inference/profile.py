@@ -98,8 +98,8 @@ COMPACT_PROFILE = ModelProfile(
     session=SessionOptions(causal_filter=CausalFilterOptions()),
     has_protocol_gate=False,
     track_motion=MotionOptions(),
-    # Frames share the reading of the weights, the calls of operators and second looks at people.
-    cpu_batch_size=5,
+    # Frames share the reading of the weights and looks at people.
+    cpu_batch_size=4,
     overlaps_on_cpu=True,
     hands=HandOptions(),
     # Single-frame false positives occur, and sizes are known from proportions only.

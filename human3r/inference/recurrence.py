@@ -6,7 +6,7 @@ immutable records, so a bad frame is dropped by keeping the old one, and a snaps
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -27,7 +27,7 @@ from human3r.inference.predictions import (
 )
 from human3r.inference.profile import SessionOptions
 from human3r.models.parts import BatchRecord, Effort, FrameTokens, NetworkPrediction, RecurrentState
-from human3r.records import Camera, TensorRecord
+from human3r.records import Camera, Frame, TensorRecord
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PreparedImage
 
@@ -107,8 +107,13 @@ def encode_live(model: LoadedModel, frame: PreparedImage, human: BatchRecord) ->
 
 
 @torch.inference_mode()
-def encode(model: LoadedModel, frames: Sequence[PreparedImage]) -> list[Ahead]:
+def encode(model: LoadedModel, frames: Sequence[PreparedImage], before: FrameTokens | None = None) -> list[Ahead]:
     """Run the stateless half of the network on frames, together where they have one size.
+
+    Args:
+        model: The model.
+        frames: Consecutive frames of one shot.
+        before: The frame just before them, the last one of an earlier call; see ``Human3R.encode_each``.
 
     Raises:
         DeviceMemoryError: The device's memory is too small.
@@ -117,7 +122,38 @@ def encode(model: LoadedModel, frames: Sequence[PreparedImage]) -> list[Ahead]:
         return [ahead for frame in frames for ahead in encode(model, [frame])]
     with _within_device_memory(frames[0]), model.policy.autocast():
         images = torch.stack([frame.image for frame in frames]).to(model.device)
-        return [Ahead(tokens) for tokens in model.network.encode_each(images)]
+        if before is not None and before.image_size != tuple(images.shape[-2:]):
+            before = None
+        return [Ahead(tokens) for tokens in model.network.encode_each(images, before)]
+
+
+Look = Callable[[Sequence[PreparedImage], FrameTokens | None], list[Ahead]]
+"""``encode`` of a model, or ``Recurrence.look_ahead``."""
+
+
+def in_groups(
+    items: Iterable[tuple[Frame, PreparedImage]], group_size: int, look: Look
+) -> Iterator[tuple[tuple[Frame, PreparedImage], Ahead]]:
+    """Encode the frames of a clip in groups within shots, just before the first of a group has its turn."""
+    before: FrameTokens | None = None
+    for group in _groups(items, group_size):
+        ahead = look([prepared for _, prepared in group], None if group[0][0].begins_shot else before)
+        before = ahead[-1].tokens
+        yield from zip(group, ahead, strict=True)
+
+
+def _groups(items: Iterable[tuple[Frame, PreparedImage]], size: int) -> Iterator[list[tuple[Frame, PreparedImage]]]:
+    group: list[tuple[Frame, PreparedImage]] = []
+    for item in items:
+        if group and item[0].begins_shot:
+            yield group
+            group = []
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _have_one_size(frames: Sequence[PreparedImage]) -> bool:
@@ -138,15 +174,15 @@ class Recurrence:
         self.now = replace(now, filter_state=None, hand_state=None)
 
     @torch.inference_mode()
-    def look_ahead(self, frames: Sequence[PreparedImage]) -> list[Ahead]:
+    def look_ahead(self, frames: Sequence[PreparedImage], before: FrameTokens | None = None) -> list[Ahead]:
         """Run the network on the next frames of the stream together; each goes to ``advance`` in its turn.
 
-        Results equal those without it up to the order of sums.
+        Results equal those without it up to the order of sums, and to what ``encode`` leaves out.
 
         Raises:
             DeviceMemoryError: The device's memory is too small.
         """
-        encoded, network = encode(self._model, frames), self._model.network
+        encoded, network = encode(self._model, frames, before), self._model.network
         if not (network.can_step_together and _have_one_size(frames)):
             return encoded
         with _within_device_memory(frames[0]), self._model.policy.autocast():

@@ -9,7 +9,7 @@ consumer's own thread, which describes the frames. A stage owns its state, and h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from human3r.errors import InputError
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.prefetch import prefetch
 from human3r.inference.profile import SessionOptions
-from human3r.inference.recurrence import Advanced, Ahead, SessionSnapshot, encode
+from human3r.inference.recurrence import Advanced, Ahead, SessionSnapshot, encode, in_groups
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
 from human3r.inference.upright import Turn, can_find_turn, turned_upright
@@ -206,18 +206,9 @@ def _advanced(
     frames = stages.enter_context(closing(prefetch(source, prepare, max(_PREPARED_AHEAD, batch_size))))
     if overlaps:
         # The next group is encoded while the frames of the last one still wait for their turn.
-        items = _in_groups(frames, batch_size, partial(encode, model))
+        items = in_groups(frames, batch_size, partial(encode, model))
         encoded = stages.enter_context(closing(prefetch(items, lambda item: item, 2 * batch_size)))
         return stages.enter_context(closing(prefetch(encoded, advance, depth=1)))
     if batch_size > 1:
-        return map(advance, _in_groups(frames, batch_size, recurrence.look_ahead))
+        return map(advance, in_groups(frames, batch_size, recurrence.look_ahead))
     return map(advance, ((item, None) for item in frames))
-
-
-def _in_groups(
-    frames: Iterable[_Item], batch_size: int, look: Callable[[Sequence[PreparedImage]], list[Ahead]]
-) -> Iterator[tuple[_Item, Ahead]]:
-    """Encode frames in groups, just before the first of a group has its turn."""
-    waiting = iter(frames)
-    while group := list(islice(waiting, batch_size)):
-        yield from zip(group, look([prepared for _, prepared in group]), strict=True)

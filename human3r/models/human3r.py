@@ -29,6 +29,7 @@ from human3r.models.parts import (
     HandDetector,
     HumanPrior,
     ImageEncoder,
+    InferredFrame,
     LensHead,
     LookAhead,
     MaskHead,
@@ -123,20 +124,22 @@ class Human3R(nn.Module):
         tokens = FrameTokens(self.image_encoder(image), human, (height, width))
         return tokens if self.look_ahead is None or image.shape[0] > 1 else self.look_ahead.add_mask(tokens)
 
-    def encode_each(self, images: Tensor) -> list[FrameTokens]:
-        """Encode ``B 3 H W`` consecutive frames in one batch.
+    def encode_each(self, images: Tensor, before: FrameTokens | None = None) -> list[FrameTokens]:
+        """Encode ``B 3 H W`` consecutive frames together.
 
         Equal to ``encode`` of each up to the order of sums, and to what ``look_ahead`` leaves out between frames.
+
+        Args:
+            images: The frames, of one shot.
+            before: The frame just before them, the last of an earlier call; None: there is none.
         """
-        batch = self.encode(images)
-        if images.shape[0] == 1:
-            return [batch]
-        each = [batch.select(index) for index in range(images.shape[0])]
-        look = self.look_ahead
-        if look is None:
-            return each
-        people = look.find_together([tokens.human for tokens in each], batch.image_size)
-        return [look.add_mask(replace(tokens, human=human)) for tokens, human in zip(each, people, strict=True)]
+        if self.look_ahead is None:
+            batch = self.encode(images)
+            return [batch.select(index) for index in range(images.shape[0])]
+        if before is not None:
+            return self.look_ahead.encode_after(before, images)
+        first = self.encode(images[:1])
+        return [first, *(self.look_ahead.encode_after(first, images[1:]) if images.shape[0] > 1 else ())]
 
     def use_complex_rope(self) -> None:
         """Rotate queries and keys by complex products, the fastest way on a CPU. For inference only, and once."""
@@ -178,6 +181,9 @@ class Human3R(nn.Module):
         kept = None if self.rest is None else self.rest.recall(tokens, detections, state.rest_state)
         if kept is not None:
             return self._predict_people(tokens, detections, kept, state)
+        if isinstance(tokens.human, InferredFrame):
+            tokens = self.encode(tokens.human.image)
+            detections = self._detect(tokens, state, people_capacity)
         frame, after = self._recur(tokens, state, detections, use_ttt3r)
         prediction, after = self._predict(frame, tokens.person_mask, after)
         return prediction, after if update else replace(state, has_history=True, focal_px=after.focal_px)
@@ -219,6 +225,8 @@ class Human3R(nn.Module):
         return results
 
     def _detect(self, tokens: FrameTokens, state: RecurrentState, people_capacity: int | None) -> Detections:
+        if isinstance(tokens.human, InferredFrame):
+            return tokens.human.detections
         context = PromptContext(tokens.image_size, state.focal_px, people_capacity)
         return self.prompter(tokens.human, tokens.image, context)
 

@@ -107,6 +107,19 @@ class Detections(TensorRecord):
 
 
 @dataclass(frozen=True)
+class InferredFrame(BatchRecord):
+    """In place of the human prior's features: a frame that is not encoded, since the frames around it show its people.
+
+    ``FrameTokens.image`` then has a gray image only.
+    """
+
+    image: Tensor
+    """``1 3 H W`` in [-1, 1], to be encoded where the camera turns out not to stand."""
+    detections: Detections
+    """Without prompts."""
+
+
+@dataclass(frozen=True)
 class DecoderOutput(TensorRecord):
     """Output of the decoder for one frame."""
 
@@ -286,8 +299,8 @@ class LookAhead(Protocol):
         """Complete the human prior's features of a frame; with little effort, from those of the frame before."""
         ...
 
-    def find_together(self, frames: Sequence[BatchRecord], image_size: tuple[int, int]) -> list[BatchRecord]:
-        """Complete the features of consecutive frames, each with the help of the others."""
+    def encode_after(self, before: FrameTokens, images: Tensor) -> list[FrameTokens]:
+        """Encode the ``B 3 H W`` frames after an encoded one, each with the help of the others; see ``encode_each``."""
         ...
 
     def add_mask(self, tokens: FrameTokens) -> FrameTokens:

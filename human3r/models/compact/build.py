@@ -55,10 +55,11 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
     for values in [*decoder.parameters(), *memory.parameters()]:
         if values.ndim > 1 and not bool(values.detach().any()):
             nn.init.normal_(values, std=0.02)
+    image_encoder, human_prior = CompactImageEncoder(trunk, parts), MoveNetPrior(parts)
     prompter, mask_head = KeypointPrompter(trunk, parts), KeypointMaskHead(parts)
     return NetworkParts(
-        image_encoder=CompactImageEncoder(trunk, parts),
-        human_prior=MoveNetPrior(parts),
+        image_encoder=image_encoder,
+        human_prior=human_prior,
         prompter=prompter,
         decoder=decoder,
         memory=memory,
@@ -68,7 +69,7 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
         person_head=KeypointPersonHead(trunk, parts),
         lens_head=StraightEdgeLensHead(),
         scale_head=PersonScaleHead(),
-        look_ahead=PeopleAhead(prompter, mask_head),
+        look_ahead=PeopleAhead(image_encoder, human_prior, prompter, mask_head),
         rest=RestingScene(),
         hand_detector=CropHandDetector(),
     )

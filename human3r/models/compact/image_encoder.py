@@ -42,6 +42,9 @@ class CompactImageEncoder(ImageEncoder):
         rotary = to_complex(rotary) if self.has_complex_rope else rotary
         for block in self.blocks:
             tokens = block(tokens, rotary)
-        luma = image.new_tensor(_LUMA_WEIGHTS)[:, None, None]
-        gray = (image.float() * luma).sum(1, keepdim=True)
-        return ImageFeatures(self.norm(tokens), (rows, columns), (gray, fine, middle, coarse))
+        return ImageFeatures(self.norm(tokens), (rows, columns), (gray_of(image), fine, middle, coarse))
+
+
+def gray_of(image: Tensor) -> Tensor:
+    """Return the luma ``B 1 H W`` of ``B 3 H W`` RGB."""
+    return (image.float() * image.new_tensor(_LUMA_WEIGHTS)[:, None, None]).sum(1, keepdim=True)

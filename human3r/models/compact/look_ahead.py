@@ -1,24 +1,46 @@
-"""People and their mask, which in ``compact`` need no recurrent state: computed with the encoding of a frame."""
+"""People and their mask, which in ``compact`` need no recurrent state: computed with the encoding of a frame.
+
+Of consecutive frames under a standing camera, those between two whose people moved little are not encoded at all: their
+people are interpolated, or looked at in crops. See ``sparse_looks``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
-from human3r.models.compact.people.human_prior import MoveNetFeatures
-from human3r.models.compact.people.keypoints import ImageKeypoints
-from human3r.models.compact.people.prompter import KeypointPrompter
+import torch
+from torch import Tensor
+
+from human3r.models.compact.image_encoder import CompactImageEncoder, gray_of
+from human3r.models.compact.people.human_prior import MoveNetFeatures, MoveNetPrior, find_people
+from human3r.models.compact.people.keypoints import ImageKeypoints, has_own_torso
+from human3r.models.compact.people.prompter import (
+    KeypointDetections,
+    KeypointPrompter,
+    head_position_px,
+    identity_features,
+)
+from human3r.models.compact.people.second_look import Looks
+from human3r.models.compact.people.sparse_looks import interpolated, look_between, same_people
 from human3r.models.compact.scene.point_head import KeypointMaskHead
-from human3r.models.parts import FULL_EFFORT, BatchRecord, Effort, FrameTokens
+from human3r.models.compact.scene.rest import MIN_RESTING, count_resting, shrunk, stands
+from human3r.models.parts import FULL_EFFORT, BatchRecord, Effort, FrameTokens, ImageFeatures, InferredFrame
 from human3r.models.precision import without_autocast
 
 
 class PeopleAhead:
-    """A ``parts.LookAhead`` without weights of its own: it calls the parts that ``step`` would call."""
+    """A ``parts.LookAhead`` without weights of its own: it calls the parts of the network."""
 
-    def __init__(self, prompter: KeypointPrompter, mask_head: KeypointMaskHead) -> None:
-        self._prompter, self._mask_head = prompter, mask_head
+    def __init__(
+        self,
+        image_encoder: CompactImageEncoder,
+        human_prior: MoveNetPrior,
+        prompter: KeypointPrompter,
+        mask_head: KeypointMaskHead,
+    ) -> None:
+        self._image_encoder, self._human_prior = image_encoder, human_prior
+        self.prompter, self._mask_head = prompter, mask_head
 
     def find(
         self,
@@ -30,14 +52,8 @@ class PeopleAhead:
         """Decode the people of one frame (batch 1)."""
         assert isinstance(human, MoveNetFeatures)
         before = previous.looks if isinstance(previous, MoveNetFeatures) else None
-        people, looks = self._prompter.look(human, image_size, before, effort.second_look_interval)
+        people, looks = self.prompter.look(human, image_size, before, effort.second_look_interval)
         return replace(human, people=people, looks=looks)
-
-    def find_together(self, frames: Sequence[BatchRecord], image_size: tuple[int, int]) -> list[BatchRecord]:
-        """Decode the people of consecutive frames (batch 1 each); see ``look_at_group``."""
-        features = [cast("MoveNetFeatures", human) for human in frames]
-        people = self._prompter.look_at_group(features, image_size)
-        return [replace(human, people=each) for human, each in zip(features, people, strict=True)]
 
     def add_mask(self, tokens: FrameTokens) -> FrameTokens:
         """Predict the mask of the people of one encoded frame (batch 1)."""
@@ -46,9 +62,133 @@ class PeopleAhead:
             mask = self._mask_head.mask_of(tokens.image, tokens.human, seen_people(tokens), tokens.image_size)
         return replace(tokens, person_mask=mask)
 
+    def encode_after(self, before: FrameTokens, images: Tensor) -> list[FrameTokens]:
+        """Encode ``B 3 H W`` consecutive frames: the last one whole, those between as far as needed."""
+        end = self.encode(images[-1:])[0]
+        end = self.add_mask(replace(end, human=self.find(end.human, end.image_size)))
+        return _Between(self, before, end, images[:-1]).finished()
+
+    def encode(self, images: Tensor) -> list[FrameTokens]:
+        """Encode ``B 3 H W`` frames, without looking for people in the features."""
+        size = (images.shape[-2], images.shape[-1])
+        batch = FrameTokens(self._image_encoder(images), self._human_prior(images), size)
+        return [batch.select(index) for index in range(len(images))]
+
+
+class _Between:
+    """The frames between two whole ones, by their index: 0 is the first of these two, the last is the other."""
+
+    def __init__(self, ahead: PeopleAhead, start: FrameTokens, end: FrameTokens, images: Tensor) -> None:
+        self._ahead, self._images, self._last = ahead, images, len(images) + 1
+        self._whole = {0: start, self._last: end}
+        self._first = {index: _looks(tokens).first for index, tokens in self._whole.items()}
+        self._ends: dict[int, tuple[int, int, Tensor]] = {}
+        """Of an inferred frame: the whole frames around it, and the rows in the second of the people in the first."""
+        self._features: dict[int, Tensor] = {}
+        """Of the people in whole frames, see ``identity_features``."""
+        self._grays = [gray_of(images[index : index + 1]) for index in range(len(images))]
+        assert start.person_mask is not None
+        assert end.person_mask is not None
+        self._mask = torch.maximum(start.person_mask, end.person_mask)
+
+    def finished(self) -> list[FrameTokens]:
+        """Return the tokens of all frames after the first."""
+        is_still, between = self._is_still(), range(1, self._last)
+        resting = _human(self._whole[0]).resting
+        if is_still and resting >= MIN_RESTING:
+            self._settle(0, self._last)
+        elif between:
+            self._encode(between)
+        start, end = self._whole[0], self._whole[self._last]
+        first, ends = (
+            [self._first[index] for index in range(self._last + 1)],
+            (_looks(start).second, _looks(end).second),
+        )
+        found = look_between(self._ahead.prompter.crop_detector, list(self._images), first, ends)
+        people = [ends[0], *found, ends[1]]
+        tokens = [
+            self._inferred(index, people) if index in self._ends else self._completed(index, people[index])
+            for index in between
+        ]
+        return [
+            *tokens,
+            replace(end, human=replace(_human(end), resting=count_resting(resting, self._last, is_still=is_still))),
+        ]
+
+    def _is_still(self) -> bool:
+        start, end = (shrunk(self._whole[index].image.pyramid[0]) for index in (0, self._last))
+        return all(stands(gray, start, self._mask) for gray in (end, *map(shrunk, self._grays)))
+
+    def _settle(self, start: int, end: int) -> None:
+        """Infer the frames between two if both show the same people, else encode the middle one, recursively."""
+        if end - start < 2:
+            return
+        rows = same_people(self._first[start], self._first[end])
+        if rows is None:
+            middle = (start + end) // 2
+            self._encode([middle])
+            self._settle(start, middle)
+            self._settle(middle, end)
+            return
+        later = self._first[end].select(rows)
+        for index in range(start + 1, end):
+            self._ends[index] = (start, end, rows)
+            self._first[index] = interpolated(self._first[start], later, (index - start) / (end - start))
+
+    def _encode(self, indices: Sequence[int]) -> None:
+        images = self._images[[index - 1 for index in indices]]
+        for index, tokens in zip(indices, self._ahead.encode(images), strict=True):
+            self._whole[index] = tokens
+            self._first[index] = find_people(_human(tokens), tokens.image_size, self._ahead.prompter.options)
+
+    def _completed(self, index: int, people: ImageKeypoints) -> FrameTokens:
+        """Return an encoded frame with its people and their mask."""
+        tokens, kept = self._whole[index], has_own_torso(people, self._ahead.prompter.options)
+        return self._ahead.add_mask(replace(tokens, human=replace(_human(tokens), people=people.select(kept))))
+
+    def _features_of(self, index: int, people: ImageKeypoints) -> Tensor:
+        if index not in self._features:
+            whole = self._whole[index]
+            self._features[index] = identity_features(people, whole.image, whole.image_size)
+        return self._features[index]
+
+    def _inferred(self, index: int, people: Sequence[ImageKeypoints]) -> FrameTokens:
+        """Return a frame that is not encoded, with its people."""
+        start, end, rows = self._ends[index]
+        size, grid, found = self._whole[0].image_size, self._whole[0].image.grid, people[index]
+        before, after = (self._features_of(end, people[end]) for end in (start, end))
+        head = head_position_px(found)
+        detections = KeypointDetections(
+            score=found.score,
+            head_uv_px=head,
+            human_features=before[:, :0],
+            prompts=before[:, :0],
+            positions=head.new_zeros(head.shape, dtype=torch.int64),
+            track_features=torch.lerp(before, after[rows], (index - start) / (end - start)),
+            keypoints=found,
+        )
+        human = InferredFrame(self._images[index - 1 : index], detections)
+        image = ImageFeatures(before.new_zeros(1, 0, 0), grid, (self._grays[index - 1],))
+        return FrameTokens(image, human, size, self._mask)
+
 
 def seen_people(tokens: FrameTokens) -> ImageKeypoints:
-    """Return whom ``PeopleAhead`` found in one encoded frame, network pixels."""
+    """Return whom ``PeopleAhead`` found in one frame, network pixels."""
+    if isinstance(tokens.human, InferredFrame):
+        assert isinstance(tokens.human.detections, KeypointDetections)
+        people = tokens.human.detections.keypoints
+    else:
+        people = _human(tokens).people
+    assert people is not None
+    return people
+
+
+def _human(tokens: FrameTokens) -> MoveNetFeatures:
     assert isinstance(tokens.human, MoveNetFeatures)
-    assert tokens.human.people is not None
-    return tokens.human.people
+    return tokens.human
+
+
+def _looks(tokens: FrameTokens) -> Looks:
+    looks = _human(tokens).looks
+    assert looks is not None
+    return looks

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from human3r.errors import InputError
+from human3r.inference.recurrence import encode, in_groups
 from human3r.inference.session import Session
 from human3r.inference.stream import ReconstructOptions, Stepped, forward
-from human3r.records import TensorRecord
+from human3r.records import Frame, TensorRecord
 
 TOLERANCE = 1e-4
 """Relative to the largest value: other orders of summation, through exponentials."""
@@ -112,3 +113,17 @@ def test_shapes_of_the_network_are_those_of_the_buckets(tiny, clip, monkeypatch)
     predictions(clip, replace(tiny, people_buckets=(4, 32)))
     assert set(capacities) <= {4, 32}
     assert len(capacities) >= 9
+
+
+def test_groups_end_at_shots_and_know_the_frame_before_within_a_shot(tiny, frames):
+    session, calls = Session(tiny), []
+
+    def look(prepared, before):
+        calls.append((len(prepared), before is not None))
+        return encode(tiny, prepared)
+
+    stream = [Frame(frames[0], index, index / 30, begins_shot=index == 3) for index in range(7)]
+    items = [(frame, session.prepare(frame.image)) for frame in stream]
+    grouped = [frame.frame_index for (frame, _), _ in in_groups(items, 2, look)]
+    assert grouped == list(range(7))
+    assert calls == [(2, False), (1, True), (2, False), (2, True)]

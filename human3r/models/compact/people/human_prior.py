@@ -55,6 +55,8 @@ class MoveNetFeatures(BatchRecord):
     """Decoded people of a single frame; None before decoding."""
     looks: Looks | None = None
     """The crops that ``people`` rest on."""
+    resting: int = 0
+    """Frames up to this one in which the camera has stood, as ``RestState`` counts them."""
 
     def select(self, index: int) -> MoveNetFeatures:
         """Return the maps of frame ``index`` alone, batch axis kept."""

@@ -6,7 +6,6 @@ A prompt is an MLP of [human-prior features at the person, keypoint features, im
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +19,6 @@ from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints, has_own_torso
 from human3r.models.compact.people.person_crops import PersonCropDetector
 from human3r.models.compact.people.second_look import Looks, look_again
-from human3r.models.compact.people.sparse_looks import look_at_group
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.layers.blocks import Mlp
 from human3r.models.parts import Detections, ImageFeatures, PromptContext
@@ -78,15 +76,6 @@ class KeypointPrompter(nn.Module):
         people, looks = look_again(self.crop_detector, human.image[0], people, before, interval)
         kept = has_own_torso(people, self.options)
         return people.select(kept), looks.map(lambda values: values[kept])
-
-    def look_at_group(self, frames: Sequence[MoveNetFeatures], image_size: tuple[int, int]) -> list[ImageKeypoints]:
-        """Return the people of consecutive frames (batch 1 each); see ``look_at_group``."""
-        people = [find_people(human, image_size, self.options) for human in frames]
-        images = [human.image[0] for human in frames if human.image is not None]
-        if len(images) < len(frames):
-            return people
-        looked_at = look_at_group(self.crop_detector, images, people)
-        return [one.select(has_own_torso(one, self.options)) for one in looked_at]
 
     def forward(self, human: MoveNetFeatures, image: ImageFeatures, context: PromptContext) -> KeypointDetections:
         """Detect in one frame (batch 1)."""

@@ -1,7 +1,7 @@
-"""Second looks at a group of consecutive frames: people between two consistent looks are interpolated.
+"""Second looks at the frames between two that were examined: people between two consistent looks are interpolated.
 
-The first and the last frame of the group are examined. A person between two looks is interpolated if both differ little
-and the first look at the frame itself agrees; the others are examined in the middle frame, recursively.
+A person between two looks is interpolated if both differ little and the first look at the frame itself agrees; the
+others are examined in the middle frame, recursively. A first look may be interpolated as well (``same_people``).
 """
 
 from __future__ import annotations
@@ -30,28 +30,57 @@ class SparseLookOptions:
     """Share of that distance that is added: a compromise between noise and motion."""
     max_distance: float = 0.8
     """Largest median distance of one person's keypoints in two frames."""
+    max_first_change: float = 0.5
+    """Largest difference between two first looks of one person, by the second most moved keypoint, between which first
+    looks are interpolated."""
 
 
-def look_at_group(
+def look_between(
     detector: PersonCropDetector,
     images: Sequence[Tensor],
-    people: Sequence[ImageKeypoints],
+    first: Sequence[ImageKeypoints],
+    ends: tuple[ImageKeypoints, ImageKeypoints],
     options: SparseLookOptions | None = None,
 ) -> list[ImageKeypoints]:
-    """Return the people of every frame with the keypoints of crops, or interpolated between those of other frames.
+    """Return the people between two frames with the keypoints of crops, or interpolated between those of other frames.
 
     Args:
         detector: Makes the crops.
-        images: ``3 H W`` RGB in [-1, 1], consecutive frames.
-        people: From the first look at each.
+        images: ``3 H W`` RGB in [-1, 1], the consecutive frames between the two.
+        first: First looks at the frame before, at each of these and at the frame after.
+        ends: Second looks at the frames before and after.
         options: When a person is interpolated.
     """
-    group = _Group(detector, images, people, options or SparseLookOptions())
-    last = len(images) - 1
-    group.look(0)
-    group.look(last)
-    group.fill(0, last)
+    group = _Group(detector, images, first, ends, options or SparseLookOptions())
+    group.fill(0, len(images) + 1)
     return group.finished()
+
+
+def same_people(
+    first: ImageKeypoints, later: ImageKeypoints, options: SparseLookOptions | None = None
+) -> Tensor | None:
+    """Return the rows in the later of two frames of the people in the first; None unless both show the same people.
+
+    People who moved far are not recognized.
+    """
+    options = options or SparseLookOptions()
+    if len(first) != len(later):
+        return None
+    rows = _matching_rows(first, later, options.max_distance)
+    if bool((rows < 0).any()):
+        return None
+    moved = later.select(rows)
+    is_trusted = torch.minimum(first.keypoint_score, moved.keypoint_score) > options.min_score
+    change = _second_largest(moved.keypoints_px - first.keypoints_px, is_trusted)
+    torso = torso_length(first.keypoints_px, person_size(first))
+    return rows if bool((change < options.max_first_change * torso).all()) else None
+
+
+def interpolated(first: ImageKeypoints, later: ImageKeypoints, share: float) -> ImageKeypoints:
+    """Return people between two looks at them, in the same order; ``share`` 0 is the first, 1 the later."""
+    return ImageKeypoints(
+        **{name: torch.lerp(values, getattr(later, name), share) for name, values in vars(first).items()}
+    )
 
 
 class _Group:
@@ -59,19 +88,22 @@ class _Group:
         self,
         detector: PersonCropDetector,
         images: Sequence[Tensor],
-        people: Sequence[ImageKeypoints],
+        first: Sequence[ImageKeypoints],
+        ends: tuple[ImageKeypoints, ImageKeypoints],
         options: SparseLookOptions,
     ) -> None:
-        self._detector, self._images, self._first, self._options = detector, images, people, options
-        self._second = list(people)
-        self._is_known = [torch.zeros_like(one.score, dtype=torch.bool) for one in people]
-        self._is_interpolated = [False] * len(people)
+        self._detector, self._images, self._first, self._options = detector, images, first, options
+        self._second = [ends[0], *first[1:-1], ends[1]]
+        self._is_known = [torch.zeros_like(one.score, dtype=torch.bool) for one in first]
+        for known in (self._is_known[0], self._is_known[-1]):
+            known[:] = True
+        self._is_interpolated = [False] * len(first)
 
-    def look(self, frame: int) -> None:
+    def _look(self, frame: int) -> None:
         """Crop the people of a frame who are not known yet."""
         rows = (~self._is_known[frame]).nonzero()[:, 0]
         if len(rows):
-            found = self._detector(self._images[frame], self._first[frame].select(rows))
+            found = self._detector(self._images[frame - 1], self._first[frame].select(rows))
             self._put(frame, rows, found.keypoints_px, found.keypoint_score)
 
     def fill(self, start: int, end: int) -> None:
@@ -82,7 +114,7 @@ class _Group:
         if all(bool(self._is_known[frame].all()) for frame in between):
             return
         middle = (start + end) // 2
-        self.look(middle)
+        self._look(middle)
         self.fill(start, middle)
         self.fill(middle, end)
 
@@ -91,7 +123,7 @@ class _Group:
         return [
             keep_apart(first, second, self._detector.options) if mixed else second
             for first, second, mixed in zip(self._first, self._second, self._is_interpolated, strict=True)
-        ]
+        ][1:-1]
 
     def _interpolate(self, frame: int, start: int, end: int) -> None:
         options, now = self._options, self._first[frame]
@@ -121,14 +153,10 @@ class _Group:
     def _rows_of(self, people: ImageKeypoints, frame: int) -> Tensor:
         """Return the row of each person in another frame, -1 if absent or unknown there."""
         others = self._first[frame]
-        if len(people) == 0 or len(others) == 0:
+        if len(others) == 0:
             return torch.full_like(people.score, -1, dtype=torch.int64)
-        apart = torch.linalg.vector_norm(people.keypoints_px[:, None] - others.keypoints_px[None], dim=-1)
-        distance = apart.median(dim=-1).values / torso_length(people.keypoints_px, person_size(people))[:, None]
-        nearest, row = distance.min(dim=1)
-        is_mutual = distance.argmin(dim=0)[row] == torch.arange(len(people), device=row.device)
-        is_same = is_mutual & (nearest < self._options.max_distance) & self._is_known[frame][row]
-        return torch.where(is_same, row, -1)
+        rows = _matching_rows(people, others, self._options.max_distance)
+        return torch.where(self._is_known[frame][rows], rows, -1)
 
     def _put(self, frame: int, rows: Tensor, keypoints_px: Tensor, keypoint_score: Tensor) -> None:
         old = self._second[frame]
@@ -138,6 +166,17 @@ class _Group:
             keypoint_score=old.keypoint_score.index_copy(0, rows, keypoint_score),
         )
         self._is_known[frame][rows] = True
+
+
+def _matching_rows(people: ImageKeypoints, others: ImageKeypoints, max_distance: float) -> Tensor:
+    """Return the row of each person among the others, -1 without; the distance is in torsos."""
+    if len(people) == 0 or len(others) == 0:
+        return torch.full_like(people.score, -1, dtype=torch.int64)
+    apart = torch.linalg.vector_norm(people.keypoints_px[:, None] - others.keypoints_px[None], dim=-1)
+    distance = apart.median(dim=-1).values / torso_length(people.keypoints_px, person_size(people))[:, None]
+    nearest, rows = distance.min(dim=1)
+    is_mutual = distance.argmin(dim=0)[rows] == torch.arange(len(people), device=rows.device)
+    return torch.where(is_mutual & (nearest < max_distance), rows, -1)
 
 
 def _second_largest(shift: Tensor, is_trusted: Tensor) -> Tensor:

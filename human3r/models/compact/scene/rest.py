@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from human3r.models.compact.camera.alignment import gradient
 from human3r.models.compact.convnets.convolution import maximum_filter
-from human3r.models.parts import DecodedFrame, Detections, FrameTokens, RestScene, ScenePoints
+from human3r.models.parts import DecodedFrame, Detections, FrameTokens, InferredFrame, RestScene, ScenePoints
 from human3r.records import TensorRecord
 
 _STRIDE_PX = 4
@@ -26,10 +26,12 @@ _MAX_MOTION_PX = 0.1
 Source: the median is .003 to .023 px for standing cameras of real clips, .50 for a moving one."""
 _NOISE = 0.05
 """Difference of gray values at which a cell's weight halves."""
-_MIN_RESTING = 8
+MIN_RESTING = 7
 """Whole frames in which the camera has stood before one is left out: scale and focal length are estimated by then."""
+_MOVED = 4
+"""Such frames that one in which the camera moves takes back."""
 _MAX_LEFT_OUT = 2
-"""Frames in a row that are left out."""
+"""Frames in a row after which an encoded frame is not left out."""
 _MAX_FEATURE_DISTANCE = 10.0
 """Largest distance between the features of one person in two frames: the tracker's dustbin."""
 
@@ -50,7 +52,7 @@ class RestState(TensorRecord):
     track_features: Tensor
     """``P F`` of the same people."""
     resting: int = 0
-    """Whole frames in a row since which the camera has stood."""
+    """Whole frames in which the camera has stood, see ``count_resting``."""
     left_out: int = 0
     """Frames left out since."""
 
@@ -65,9 +67,11 @@ class RestingScene:
         features, mask = detections.track_features, tokens.person_mask
         if not isinstance(state, RestState) or features is None or mask is None or detections.is_real is not None:
             return None
-        if state.resting < _MIN_RESTING or state.left_out >= _MAX_LEFT_OUT or state.person_mask.shape != mask.shape:
+        if state.resting < MIN_RESTING or state.person_mask.shape != mask.shape:
             return None
-        if not bool(_motion_px(_shrunk(tokens.image.pyramid[0]), mask, state) < _MAX_MOTION_PX):
+        if state.left_out >= _MAX_LEFT_OUT and not isinstance(tokens.human, InferredFrame):
+            return None
+        if not stands(shrunk(tokens.image.pyramid[0]), state.gray, torch.maximum(mask, state.person_mask)):
             return None
         rows = _rows_of(features, state.track_features)
         if rows is None:
@@ -91,18 +95,18 @@ class RestingScene:
         state: TensorRecord | None,
     ) -> RestState | None:
         """Return the state after a whole frame."""
-        features, gray = frame.detections.track_features, _shrunk(frame.image.pyramid[0])
+        features, gray = frame.detections.track_features, shrunk(frame.image.pyramid[0])
         if features is None or frame.detections.is_real is not None:
             return None
         resting = 0
         if isinstance(state, RestState) and state.person_mask.shape == person_mask.shape:
-            stands = bool(_motion_px(gray, person_mask, state) < _MAX_MOTION_PX)
-            resting = state.resting + 1 if stands else 0
+            is_still = stands(gray, state.gray, torch.maximum(person_mask, state.person_mask))
+            resting = count_resting(state.resting, 1, is_still=is_still)
         return RestState(gray, person_mask, points, T_segment_camera, frame.human_tokens, features, resting)
 
 
-def _shrunk(gray: Tensor) -> Tensor:
-    """Return ``h w`` of the ``1 1 H W`` gray image."""
+def shrunk(gray: Tensor) -> Tensor:
+    """Return ``h w`` of the ``1 1 H W`` gray image, as ``stands`` compares it."""
     return functional.avg_pool2d(gray[0].float(), _STRIDE_PX)[0]
 
 
@@ -118,17 +122,31 @@ def _rows_of(features: Tensor, before: Tensor) -> Tensor | None:
     return rows if bool((is_mutual & (nearest < _MAX_FEATURE_DISTANCE)).all()) else None
 
 
-def _motion_px(gray: Tensor, mask: Tensor, state: RestState) -> Tensor:
-    """Return how far the corners of the background have moved since ``state``, scalar pixels of the network image.
+def count_resting(before: int, frames: int, *, is_still: bool) -> int:
+    """Return the count after more frames, up to what is needed: a single shake does not begin it anew."""
+    return min(before + frames, MIN_RESTING) if is_still else max(before - _MOVED, 0)
+
+
+def stands(gray: Tensor, before: Tensor, person_mask: Tensor) -> bool:
+    """Test whether the camera stands between two images.
+
+    Args:
+        gray: One of them, from ``shrunk``.
+        before: The other.
+        person_mask: ``H W`` in [0, 1], the people of both.
+    """
+    return bool(_motion_px(gray, before, person_mask) < _MAX_MOTION_PX)
+
+
+def _motion_px(gray: Tensor, before: Tensor, person_mask: Tensor) -> Tensor:
+    """Return how far the corners of the background have moved, scalar pixels of the network image.
 
     One Gauss-Newton step for shift, roll and zoom, which is exact for the small motions that matter.
     """
-    people = maximum_filter(
-        functional.max_pool2d(torch.maximum(mask, state.person_mask)[None], _STRIDE_PX)[0], _MASK_GROWTH
-    )
-    change = gray - state.gray
+    people = maximum_filter(functional.max_pool2d(person_mask[None], _STRIDE_PX)[0], _MASK_GROWTH)
+    change = gray - before
     weight = (people < 0.5) / (1 + (change / _NOISE).square())
-    slope_x, slope_y = gradient(state.gray)
+    slope_x, slope_y = gradient(before)
     rows, columns = gray.shape
     y = torch.linspace(-1, 1, rows, device=gray.device)[:, None] * rows / columns
     x = torch.linspace(-1, 1, columns, device=gray.device)

@@ -15,6 +15,7 @@ from human3r.models.compact.convnets.movenet import MoveNetMaps
 from human3r.models.compact.people.human_prior import EnlargedMaps, MoveNetFeatures
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
+from human3r.models.parts import FrameTokens, InferredFrame
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,47 @@ def test_frames_encoded_together_are_frames_encoded_alone(network, person) -> No
         )
         torch.testing.assert_close(found.person_mask, expected.person_mask, atol=0.05, rtol=0)
         torch.testing.assert_close(found.image.tokens, expected.image.tokens, atol=0.1, rtol=0.02)
+
+
+@pytest.fixture(scope="module")
+def standing(network, person) -> list[FrameTokens]:
+    """Twelve equal frames, encoded in groups of four; the last group is behind a camera that has stood for a while."""
+    tokens: list[FrameTokens] = []
+    with torch.inference_mode():
+        for _ in range(3):
+            tokens += network.encode_each(person.expand(4, -1, -1, -1), tokens[-1] if tokens else None)
+    return tokens
+
+
+def test_between_frames_of_a_standing_camera_nothing_is_encoded_and_people_are_found(network, standing) -> None:
+    state, predictions = network.initial_state(), []
+    with torch.inference_mode():
+        for tokens in standing:
+            prediction, state = network.step(tokens, state)
+            predictions.append(prediction)
+
+    assert [isinstance(tokens.human, InferredFrame) for tokens in standing] == [False] * 8 + [True] * 3 + [False]
+    for prediction in predictions[8:11]:
+        torch.testing.assert_close(prediction.head_camera, predictions[11].head_camera, atol=0.01, rtol=0)
+        torch.testing.assert_close(prediction.track_features, predictions[11].track_features, atol=1e-2, rtol=0)
+        assert torch.equal(prediction.pointmap_camera, predictions[8].pointmap_camera)
+
+
+def test_a_frame_that_was_not_encoded_is_encoded_after_a_reset(network, person, standing) -> None:
+    with torch.inference_mode():
+        found, _ = network.step(standing[9], network.initial_state())
+        expected, _ = network.step(network.encode(person), network.initial_state())
+
+    torch.testing.assert_close(found.pointmap_camera, expected.pointmap_camera, atol=0, rtol=0)
+
+
+def test_frames_of_a_moving_camera_are_all_encoded(network, person, standing) -> None:
+    moved = torch.cat([torch.roll(person, index + 1, dims=-1) for index in range(4)])
+
+    with torch.inference_mode():
+        tokens = network.encode_each(moved, standing[-1])
+
+    assert not any(isinstance(each.human, InferredFrame) for each in tokens)
 
 
 def test_enlarged_maps_belong_to_their_frame() -> None:

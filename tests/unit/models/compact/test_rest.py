@@ -79,7 +79,7 @@ def test_motion_of_a_fifth_of_a_pixel_is_noticed(rested, shift_px: float, is_lef
     kept = RestingScene().recall(frame_tokens(picture(shift_px), mask()), people(PEOPLE), rested)
 
     assert (kept is not None) == is_left_out
-    assert (whole(rested, picture(shift_px)).resting > 0) == is_left_out
+    assert (whole(rested, picture(shift_px)).resting == rested.resting) == is_left_out
 
 
 def test_people_keep_their_tokens_and_a_new_one_needs_the_network(rested) -> None:

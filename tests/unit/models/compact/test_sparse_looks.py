@@ -1,4 +1,4 @@
-"""Second looks at a group of frames: who is interpolated, and who is looked at."""
+"""Second looks between two examined frames: who is interpolated, and who is looked at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from human3r.models.compact.people.keypoints import ImageKeypoints
 from human3r.models.compact.people.person_crops import CropOptions
-from human3r.models.compact.people.sparse_looks import look_at_group
+from human3r.models.compact.people.sparse_looks import interpolated, look_between, same_people
 from tests.unit.models.compact.test_second_look import standing
 
 
@@ -31,23 +31,27 @@ def detector() -> Detector:
 
 
 def looked(detector: Detector, frames: list[ImageKeypoints]) -> list[ImageKeypoints]:
-    return look_at_group(detector, [torch.zeros(3, 8, 8)] * len(frames), frames)  # type: ignore[arg-type]
+    """Return the people of all frames but the first and the last, which are examined without being counted."""
+    first, last = (detector(torch.zeros(3, 8, 8), frames[index]) for index in (0, -1))
+    detector.num_looks.clear()
+    images = [torch.zeros(3, 8, 8)] * (len(frames) - 2)
+    return look_between(detector, images, frames, (first, last))  # type: ignore[arg-type]
 
 
-def test_uniform_motion_is_examined_in_the_first_and_last_frame_only(detector) -> None:
+def test_uniform_motion_is_not_examined_again(detector) -> None:
     frames = [standing(10 + index, 90 + index) for index in range(5)]
 
     found = looked(detector, frames)
 
-    assert detector.num_looks == [2, 2]
-    for now, before in zip(found, frames, strict=True):
+    assert detector.num_looks == []
+    for now, before in zip(found, frames[1:-1], strict=True):
         torch.testing.assert_close(now.keypoints_px, before.keypoints_px + torch.tensor([0.0, 1.0]))
 
 
 def test_fast_people_are_examined_in_every_frame_and_still_ones_are_not(detector) -> None:
     looked(detector, [standing(10, 90 + 30 * index) for index in range(5)])
 
-    assert detector.num_looks == [2, 2, 1, 1, 1]
+    assert detector.num_looks == [1, 1, 1]
 
 
 def test_a_raised_arm_in_a_middle_frame_is_examined(detector) -> None:
@@ -58,22 +62,38 @@ def test_a_raised_arm_in_a_middle_frame_is_examined(detector) -> None:
 
     found = looked(detector, frames)
 
-    assert detector.num_looks == [2, 2, 1]
-    torch.testing.assert_close(found[1].keypoints_px[0], waving[0] + torch.tensor([0.0, 1.0]))
+    assert detector.num_looks == [1]
+    torch.testing.assert_close(found[0].keypoints_px[0], waving[0] + torch.tensor([0.0, 1.0]))
 
 
 def test_newcomers_within_a_group_are_examined_and_empty_groups_are_not(detector) -> None:
     one, two = standing(10), standing(10, 90)
 
     found = looked(detector, [one, two, two, one])
+    counts = list(detector.num_looks)
     nobody = looked(detector, [two.select(torch.zeros(0, dtype=torch.int64))] * 3)
 
-    assert detector.num_looks == [1, 1, 1, 1]
-    assert [len(people) for people in found] == [1, 2, 2, 1]
-    assert [len(people) for people in nobody] == [0, 0, 0]
+    assert counts == [1, 1]
+    assert detector.num_looks == []
+    assert [len(people) for people in found] == [2, 2]
+    assert [len(people) for people in nobody] == [0]
 
 
-def test_a_single_frame_is_examined_once(detector) -> None:
-    looked(detector, [standing(10, 90)])
+def test_the_same_people_are_recognized_in_another_order_and_others_are_not() -> None:
+    one, two, swapped = standing(10), standing(10, 90), standing(94, 12)
 
-    assert detector.num_looks == [2]
+    rows = same_people(two, swapped)
+
+    assert rows is not None
+    assert rows.tolist() == [1, 0]
+    torch.testing.assert_close(interpolated(two, swapped.select(rows), 0.5).keypoints_px, standing(11, 92).keypoints_px)
+    assert same_people(one, two) is None
+    assert same_people(one, standing(70)) is None
+
+
+def test_a_swift_limb_between_two_frames_makes_its_person_another() -> None:
+    one = standing(10)
+    waving = one.keypoints_px.clone()
+    waving[0, [7, 9], 1] -= 80.0
+
+    assert same_people(one, replace(one, keypoints_px=waving)) is None
