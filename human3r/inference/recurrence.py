@@ -189,8 +189,8 @@ class Recurrence:
             tokens = [ahead.tokens for ahead in encoded]
             use_ttt3r, capacity = self.now.options.use_ttt3r, self._capacity()
             stepped = network.step_together(tokens, self.now.state, use_ttt3r=use_ttt3r, people_capacity=capacity)
-        before = [self.now.state, *(state for _, state in stepped)]
-        return [Ahead(*parts) for parts in zip(tokens, before, stepped, strict=False)]
+        states = [self.now.state, *(state for _, state in stepped)]
+        return [Ahead(*parts) for parts in zip(tokens, states, stepped, strict=False)]
 
     @torch.inference_mode()
     def advance(

@@ -43,6 +43,8 @@ class TrackBank(TensorRecord):
     """Of each identity; None without ``options`` and before the first person."""
     is_earlier: Tensor | None = None
     """``m`` bool: identities of earlier shots, matched only by clear agreement of the appearance; None without any."""
+    last_s: float | None = None
+    """Time of the latest frame, seconds; used by the motion model, None before the first frame."""
 
     @classmethod
     def empty(cls, device: torch.device | str = "cpu", options: MotionOptions | None = None) -> TrackBank:
@@ -67,16 +69,18 @@ class TrackBank(TensorRecord):
             time_s: Time of the frame, seconds; used by the motion model.
 
         Returns:
-            ``P`` int64 identities, and the bank after the frame; a frame without people does not change it.
+            ``P`` int64 identities, and the bank after the frame; one without people leaves the identities as they are.
         """
         if track_features.shape[0] == 0:
-            return torch.zeros(0, dtype=torch.int64, device=track_features.device), self
+            after = self if self.options is None else replace(self, last_s=time_s)
+            return torch.zeros(0, dtype=torch.int64, device=track_features.device), after
         return self._without_forgotten(time_s)._assign(track_features, time_s)
 
     def _without_forgotten(self, time_s: float) -> TrackBank:
         if self.options is None or self.motion is None:
             return self
-        kept = is_remembered(self.motion, time_s, self.options)
+        # Whoever was in the frame before is not absent, however slow the stream is.
+        kept = is_remembered(self.motion, time_s, self.options) | (self.motion.seen_s == self.last_s)
         return replace(
             self,
             features=self.features[kept],
@@ -103,6 +107,7 @@ class TrackBank(TensorRecord):
             options=self.options,
             motion=None if motion is None else motion.map(lambda values: values[:BANK_CAPACITY]),
             is_earlier=self._still_earlier(track_id, is_absent),
+            last_s=time_s,
         )
         return track_id, bank
 

@@ -143,7 +143,7 @@ def test_a_network_of_the_paper_waits_for_nothing_with_padded_people() -> None:
 @pytest.mark.parametrize(("is_true", "counts"), [(True, (0, 4, 4, 1)), (False, (1, 1))])
 def test_compact_runs_on_one_device(is_true: bool, counts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     # Where conditions hold the camera stands, and the third frame is left out.
-    monkeypatch.setattr("human3r.models.compact.scene.rest._MIN_RESTING", 1)
+    monkeypatch.setattr("human3r.models.compact.scene.rest.MIN_RESTING", 1)
     records = run(on_meta(COMPACT), Answers(is_true), counts)
     assert {tensor.device.type for tensor in tensors_of(records)} == {"meta"}
     # Those of both scales, among whom the doublets are left out: as many as every question about rows is answered with.

@@ -113,3 +113,12 @@ def test_motion_follows_the_rows_of_the_bank() -> None:
 
 def _people(*places: float) -> Tensor:
     return torch.tensor([_person(x, index % 3) for x, index in zip(places, (2, 1, 0), strict=False)])
+
+
+def test_a_stream_of_one_frame_in_two_seconds_keeps_its_people_and_forgets_false_detections() -> None:
+    bank, found = TrackBank.empty(options=MotionOptions()), []
+    frames = [[_person(0.2, RED)]] * 3 + [[_person(0.2, RED), _person(0.8, BLUE)], [_person(0.2, RED)]]
+    for index, people in enumerate([*frames, [_person(0.2, RED), _person(0.8, BLUE)]]):
+        ids, bank = bank.assign(torch.tensor(people), 2.0 * index)
+        found.append(ids.tolist())
+    assert found == [[0], [0], [0], [0, 1], [0], [0, 2]]

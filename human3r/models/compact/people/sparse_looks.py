@@ -23,16 +23,14 @@ class SparseLookOptions:
     min_score: float = 0.2
     """Keypoints with higher scores are compared."""
     max_change: float = 0.3
-    """Largest difference between the looks before and after, by the second most moved keypoint."""
+    """Largest difference between the looks before and after, by the second most moved keypoint; of first looks alike: at
+    .5 the limbs of people who turn over are exchanged."""
     max_deviation: float = 0.2
     """Largest distance of the first look from the line between the first looks before and after, by the same rule."""
     first_look_share: float = 0.5
     """Share of that distance that is added: a compromise between noise and motion."""
     max_distance: float = 0.8
     """Largest median distance of one person's keypoints in two frames."""
-    max_first_change: float = 0.5
-    """Largest difference between two first looks of one person, by the second most moved keypoint, between which first
-    looks are interpolated."""
 
 
 def look_between(
@@ -73,7 +71,7 @@ def same_people(
     is_trusted = torch.minimum(first.keypoint_score, moved.keypoint_score) > options.min_score
     change = _second_largest(moved.keypoints_px - first.keypoints_px, is_trusted)
     torso = torso_length(first.keypoints_px, person_size(first))
-    return rows if bool((change < options.max_first_change * torso).all()) else None
+    return rows if bool((change < options.max_change * torso).all()) else None
 
 
 def interpolated(first: ImageKeypoints, later: ImageKeypoints, share: float) -> ImageKeypoints:
