@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from human3r.evaluation.consistency.measures import Consistency, measure
 from human3r.geometry.camera import pixels_in_source
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.profile import COMPACT_PROFILE, profile_of
-from human3r.inference.recurrence import encode
+from human3r.inference.recurrence import encode, in_groups
 from human3r.inference.session import Session
 from human3r.models.compact.look_ahead import seen_people
 from human3r.models.compact.people.refine import RefineConfig, Refiner
@@ -100,17 +100,15 @@ def reconstruct_beside_prior(
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     try:
         with FrameReader(clip, Sampling(max_frames=max_frames)) as reader:
-            frames = iter(reader)
-            while group := list(islice(frames, model.profile.cpu_batch_size)):
-                # Encoded together, as a run does: second looks are shared among the frames of a group.
-                prepared = [session.prepare(frame.image) for frame in group]
-                for frame, image, ahead in zip(group, prepared, encode(model, prepared), strict=True):
-                    tokens: Any = ahead.tokens
-                    store.add(session.step_prepared(image, frame.time_s, frame.frame_index, ahead))
-                    people = seen_people(tokens)
-                    pixels = pixels_in_source(people.keypoints_px, tokens.image_size, image.source_rect_px)
-                    row = np.full(len(people), len(store) - 1)
-                    rows.append((row, pixels.float().numpy(), people.keypoint_score.float().numpy()))
+            # Encoded in groups, as a run does.
+            items = ((frame, session.prepare(frame.image)) for frame in reader)
+            groups = in_groups(items, model.profile.cpu_batch_size, partial(encode, model))
+            for (frame, image), ahead in groups:
+                store.add(session.step_prepared(image, frame.time_s, frame.frame_index, ahead))
+                people = seen_people(ahead.tokens)
+                pixels = pixels_in_source(people.keypoints_px, ahead.tokens.image_size, image.source_rect_px)
+                row = np.full(len(people), len(store) - 1)
+                rows.append((row, pixels.float().numpy(), people.keypoint_score.float().numpy()))
             fps = rate_of(store.time_s, default_fps=reader.info.fps)
         result = finish(store, fps, {"model": model.name, "source": clip.name}, finishing, model.body)
     finally:

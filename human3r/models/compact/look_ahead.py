@@ -100,20 +100,16 @@ class _Between:
         elif between:
             self._encode(between)
         start, end = self._whole[0], self._whole[self._last]
-        first, ends = (
-            [self._first[index] for index in range(self._last + 1)],
-            (_looks(start).second, _looks(end).second),
-        )
+        first = [self._first[index] for index in range(self._last + 1)]
+        ends = (_looks(start).second, _looks(end).second)
         found = look_between(self._ahead.prompter.crop_detector, list(self._images), first, ends)
         people = [ends[0], *found, ends[1]]
         tokens = [
             self._inferred(index, people) if index in self._ends else self._completed(index, people[index])
             for index in between
         ]
-        return [
-            *tokens,
-            replace(end, human=replace(_human(end), resting=count_resting(resting, self._last, is_still=is_still))),
-        ]
+        resting = count_resting(resting, self._last, is_still=is_still)
+        return [*tokens, replace(end, human=replace(_human(end), resting=resting))]
 
     def _is_still(self) -> bool:
         start, end = (shrunk(self._whole[index].image.pyramid[0]) for index in (0, self._last))

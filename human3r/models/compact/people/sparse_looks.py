@@ -23,7 +23,7 @@ class SparseLookOptions:
     min_score: float = 0.2
     """Keypoints with higher scores are compared."""
     max_change: float = 0.3
-    """Largest difference between the looks before and after, by the second most moved keypoint; of first looks alike: at
+    """Largest difference between the looks before and after, by the second most moved keypoint; of first looks too: at
     .5 the limbs of people who turn over are exchanged."""
     max_deviation: float = 0.2
     """Largest distance of the first look from the line between the first looks before and after, by the same rule."""
