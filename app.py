@@ -16,7 +16,7 @@ from demo.settings import parse_settings
 def main() -> int:
     """Parse the command line, serve until Ctrl+C, and return the exit code."""
     settings = parse_settings()
-    # Before torch and NumPy are loaded: threads without work sleep instead of spinning, for the browser of a visitor may
+    # Before torch and NumPy are loaded: threads without work sleep instead of spinning, because a visitor's browser may
     # draw on the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
