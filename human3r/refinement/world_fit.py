@@ -41,8 +41,11 @@ _FURNITURE_WEIGHT, _NOTHING_WEIGHT = 0.1, 0.3
 """Weights of feet above furniture, and above unseen scene."""
 _CHILD_MARGIN = 4.0
 """Twice the log likelihood ratio required for a child, since a small adult is the worse error."""
-_GRID = np.linspace(-0.35, 0.35, 15)
-_NUM_STARTS, _NUM_STEPS, _NUM_HALVINGS = 3, 10, 3
+_MIN_FOR_CHILD = 3
+"""Fewest people: of two at different heights, one on a roof, a common floor would make the other a child."""
+_GRID = np.linspace(-0.35, 0.35, 8)
+"""Logarithms of the scale at which the search starts: the start of lowest cost often does not lead to the lowest."""
+_NUM_STEPS, _NUM_HALVINGS = 10, 3
 _MAX_STEP = 0.15
 
 
@@ -81,10 +84,10 @@ def fit_world(evidence: ShotEvidence, witnesses: tuple[str, ...] = WITNESSES) ->
     evidence = thinned(evidence)
     problem = _Problem(evidence, witnesses)
     starts = [problem.start(log_scale) for log_scale in (_GRID if problem.is_heard("contact") else [0.0])]
-    starts = sorted(starts, key=problem.cost)[:_NUM_STARTS]
     best = min((problem.descend(start) for start in starts), key=problem.cost)
     children = np.zeros(evidence.num_identities, dtype=bool)
-    for one in np.unique(evidence.identity):
+    seen = np.unique(evidence.identity)
+    for one in seen if len(seen) >= _MIN_FOR_CHILD else ():
         trial = _Problem(evidence, witnesses, children | (np.arange(len(children)) == one))
         start = best.copy()
         start[_SIZES:][one] = _CHILD

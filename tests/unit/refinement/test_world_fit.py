@@ -88,6 +88,24 @@ def test_a_child_among_adults_becomes_small() -> None:
     assert np.abs(fit.log_size[:3]).max() < 0.06
 
 
+def test_one_of_two_people_at_different_heights_is_no_child() -> None:
+    flat = _evidence([(-1.0, 3.0), (1.0, 5.0)], [1.0, 1.0])
+    is_on_roof = flat.identity == 1
+    is_seen = (np.abs(flat.points[:, [0, 2]] - [1.0, 5.0]) > 0.6).any(axis=1)
+
+    fit = _fit(
+        replace(
+            flat,
+            soles=flat.soles - is_on_roof[:, None] * np.array([0.0, 0.5, 0.0]),
+            points=flat.points[is_seen],
+            point_cameras=flat.point_cameras[is_seen],
+            point_bends=flat.point_bends[is_seen],
+        )
+    )
+
+    assert fit.log_size.min() > -0.2
+
+
 def test_the_more_certain_a_scale_is_the_more_feet_count() -> None:
     many, few = (_fit(_evidence(places, [1.0] * len(places))) for places in (_PLACES, _PLACES[:1]))
 
