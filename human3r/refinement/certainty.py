@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from human3r.refinement.shots import Shot, describe_shots
+from human3r.refinement.shots import Shot, describe_shots, settled
 
 _LENS_SIGMA = 0.11
 """Logarithmic error of a focal length of unknown deviation. Source: root mean square over 54 rendered clips."""
@@ -32,7 +32,7 @@ def describe(
     entries = describe_shots(shots, T_world_shot, is_card)
     ends = np.cumsum([len(shot.cameras.time_s) for shot in shots])
     for entry, shot, of_frames in zip(entries, shots, np.split(focal_sigma, ends[:-1]), strict=True):
-        last = of_frames[len(of_frames) // 2 :]
+        last = settled(of_frames)
         lens = _LENS_GROWTH * float(np.median(last)) if np.isfinite(last).all() else _LENS_SIGMA
         entry.update(_known(shot, lens))
     anchor = next((number for number, shot in enumerate(shots) if len(shot.people)), 0)

@@ -130,14 +130,19 @@ def split(cameras: Cameras, people: PersonTable, points: np.ndarray, point_frame
     return shots
 
 
+def settled(of_frames: np.ndarray) -> np.ndarray:
+    """Return the values of the second half of a shot's frames, when the stream has seen the most."""
+    return of_frames[len(of_frames) // 2 :]
+
+
 def with_one_lens(shot: Shot) -> Shot:
-    """Give all frames of a shot one focal length: the median of its second half, which has seen the most.
+    """Give all frames of a shot one focal length: the median of the settled ones.
 
     People and points move in depth such that their places in the image stay the same. The camera path does not change.
     """
     people, cameras, point_frame = shot.people, shot.cameras, shot.point_frame
     K = cameras.K.copy()
-    K[:, 0, 0] = K[:, 1, 1] = np.median(cameras.K[len(K) // 2 :, 0, 0])
+    K[:, 0, 0] = K[:, 1, 1] = np.median(settled(cameras.K[:, 0, 0]))
     growth = (K[:, 0, 0] / cameras.K[:, 0, 0]).astype(np.float64)
     frames, axis = people.person_frame, cameras.T_world_camera[:, :3, 2].astype(np.float64)
     deeper = (growth[frames] - 1) * people.unfiltered_head[:, 2]

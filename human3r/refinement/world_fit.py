@@ -83,8 +83,8 @@ def fit_world(evidence: ShotEvidence, witnesses: tuple[str, ...] = WITNESSES) ->
         return None
     evidence = thinned(evidence)
     problem = _Problem(evidence, witnesses)
-    starts = [problem.start(log_scale) for log_scale in (_GRID if problem.is_heard("contact") else [0.0])]
-    best = min((problem.descend(start) for start in starts), key=problem.cost)
+    scales = _GRID if problem.is_heard("contact") else [0.0]
+    best = min((problem.descend(problem.start(scale)) for scale in scales), key=problem.cost)
     children = np.zeros(evidence.num_identities, dtype=bool)
     seen = np.unique(evidence.identity)
     for one in seen if len(seen) >= _MIN_FOR_CHILD else ():

@@ -62,7 +62,6 @@ class ResultStore:
         self._frames = RowSpool(_FRAME_ROW, self._file("frames"))
         self._people = RowSpool(PERSON_ROW, self._file("people"))
         self._names = RowSpool(_NAME_BYTE, self._file("names"))
-        self._lenses = RowSpool(_LENS_ROW, self._file("lenses"))
         self._maps: dict[str, RowSpool] = {}
         self._crop = (0.0, 0.0, 0.0, 0.0)
         self._scene = SceneAccumulator()
@@ -102,10 +101,7 @@ class ResultStore:
     @property
     def focal_sigma(self) -> np.ndarray:
         """``T`` float32, standard deviation of the logarithm of the focal length; NaN where unknown."""
-        # Runs that were begun by earlier versions do not have all rows.
-        if len(self._lenses) != len(self):
-            return np.full(len(self), np.nan, np.float32)
-        return self._lenses.column("focal_sigma")
+        return self._frames.column("focal_sigma")
 
     @property
     def change(self) -> np.ndarray:
@@ -137,9 +133,7 @@ class ResultStore:
         frame["shot"], frame["name_bytes"] = prediction.shot, len(name)
         frame["change"] = self._change_in_shot(prediction)
         self._names.append(name)
-        lens = np.zeros(1, _LENS_ROW)
-        lens["focal_sigma"] = np.nan if camera.focal_sigma is None else float(camera.focal_sigma)
-        self._lenses.append(lens)
+        frame["focal_sigma"] = np.nan if camera.focal_sigma is None else float(camera.focal_sigma)
         self._frames.append(frame)
         if len(prediction.people):
             self._people.append(person_rows(prediction, row))
@@ -201,7 +195,6 @@ class ResultStore:
         """
         self._frames.cut(checkpoint.num_frames)
         self._people.cut(checkpoint.num_people)
-        self._lenses.cut(min(checkpoint.num_frames, len(self._lenses)))
         self._names.cut(int(self._frames.rows()["name_bytes"].sum()))
         if checkpoint.depth_shape is not None:
             self._open_maps(checkpoint.depth_shape)
@@ -216,7 +209,7 @@ class ResultStore:
             spool.close()
 
     def _spools(self) -> tuple[RowSpool, ...]:
-        return self._frames, self._people, self._names, self._lenses, *self._maps.values()
+        return self._frames, self._people, self._names, *self._maps.values()
 
 
 def _on_grid(
@@ -243,7 +236,6 @@ _MAX_HALF = 65504
 """Largest float16."""
 _NAME_BYTE = np.dtype([("byte", "u1")])
 """Concatenated names of all frames, UTF-8."""
-_LENS_ROW = np.dtype([("focal_sigma", "<f4")])
 _FRAME_ROW = np.dtype(
     [
         ("frame_index", "<i8"),
@@ -251,6 +243,7 @@ _FRAME_ROW = np.dtype(
         ("shot", "<i8"),
         ("name_bytes", "<i8"),
         ("change", "<f4"),
+        ("focal_sigma", "<f4"),
         ("K", "<f4", (3, 3)),
         ("T_world_camera", "<f4", (4, 4)),
     ]

@@ -43,10 +43,10 @@ _SAME_SURFACE = 0.1
 """Two parts show the same surface where their depths differ by less than this fraction."""
 _NEARER = 0.6
 """The earlier one of two sheets shows what both see, unless the later one sees it from less than this share of its
-distance: few seams are worth more than a little sharpness."""
+distance: few borders between sheets are worth more than a little sharpness."""
 _VOTE_PX = 9
 """Which sheet shows a pixel is decided by the majority of a square of this side."""
-_SEAM_PX = 4
+_OVERLAP_PX = 4
 """Sheets overlap by this much."""
 
 
@@ -180,7 +180,7 @@ def _without_better(parts: Sequence[Part], index: int) -> np.ndarray:
 
 
 def _without_gaps(parts: Sequence[Part], shown: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Return the depths that are shown, with those given back that no part has kept, and a seam to overlap."""
+    """Return the depths that are shown, with those given back that no part has kept, and an overlap."""
     kept = dict(shown)
     for index, depth in shown.items():
         part = parts[index]
@@ -194,7 +194,7 @@ def _without_gaps(parts: Sequence[Part], shown: Mapping[int, np.ndarray]) -> dic
         is_kept = depth > 0
         is_kept[is_left_out] = is_lost
         kept[index] = np.where(is_kept, part.depth, 0)
-    return {index: np.where(dilate(depth > 0, _SEAM_PX), parts[index].depth, 0) for index, depth in kept.items()}
+    return {index: np.where(dilate(depth > 0, _OVERLAP_PX), parts[index].depth, 0) for index, depth in kept.items()}
 
 
 def _without_islands(depth: np.ndarray) -> np.ndarray:

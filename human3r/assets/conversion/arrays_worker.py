@@ -11,12 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from human3r.assets.conversion.foreign_arrays import encode_arrays
+from human3r.assets.conversion.worker import ADDRESS_SPACE_BYTES
 from human3r.child_process import restrict_process
 from human3r.errors import Human3RError
 from human3r.video.framing import read_messages, write_message
 
-_ADDRESS_SPACE_BYTES = 24 * 2**30
-"""Mostly libraries that are mapped but not used; a CUDA build of torch maps about ten gigabytes."""
 _CPU_S_PER_FILE = 120
 
 
@@ -32,7 +31,7 @@ def _allow_one_file() -> None:
 def main() -> int:
     """Read files until the input ends; errors are returned as answers."""
     sys.stdin.buffer.readline()
-    restrict_process({"AS": _ADDRESS_SPACE_BYTES, "FSIZE": 0})
+    restrict_process({"AS": ADDRESS_SPACE_BYTES, "FSIZE": 0})
     output = sys.stdout.buffer
     for request, _ in read_messages(sys.stdin.buffer, 0):
         _allow_one_file()

@@ -14,7 +14,7 @@ from human3r.assets.conversion.child import Kind
 from human3r.child_process import restrict_process
 from human3r.errors import Human3RError
 
-_ADDRESS_SPACE_BYTES = 24 * 2**30
+ADDRESS_SPACE_BYTES = 24 * 2**30
 """Mostly libraries that are mapped but not used; a CUDA build of torch maps about ten gigabytes."""
 _FILE_BYTES = 32 * 2**30
 _CPU_SECONDS = {"checkpoint": 900, "cut3r": 900, "multi_hmr": 900}
@@ -25,7 +25,7 @@ def main() -> int:
     """Convert one file; errors are returned as the answer."""
     request = json.load(sys.stdin)
     cpu_s = _CPU_SECONDS.get(request["kind"], _CPU_SECONDS_OF_BODY)
-    restrict_process({"AS": _ADDRESS_SPACE_BYTES, "CPU": cpu_s, "FSIZE": _FILE_BYTES})
+    restrict_process({"AS": ADDRESS_SPACE_BYTES, "CPU": cpu_s, "FSIZE": _FILE_BYTES})
     try:
         answer = {"result": _convert(request["kind"], Path(request["source"]), Path(request["target"]))}
     except Human3RError as error:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from human3r.models.compact.matching import alike
 from human3r.models.layers.casting import Linear
 from human3r.records import TensorRecord
 
 MEMORY_WIDTH = 256
 """Length of the state of one person."""
 
-_MAX_DISTANCE = 10.0
-"""Largest distance between features of one person. Source: the tracker's dustbin; features have its unit."""
 _MAX_UNSEEN = 90
 """Frames after which the state of an unseen person is dropped."""
 _MAX_PEOPLE = 64
@@ -44,12 +43,7 @@ class PersonStates(TensorRecord):
 
     def recall(self, features: Tensor) -> Tensor:
         """Return the row of each person of ``P F`` features, -1 for new people: ``P`` int64."""
-        if not len(self.features) or not len(features):
-            return features.new_full((len(features),), -1, dtype=torch.int64)
-        distance = torch.cdist(features, self.features, compute_mode="donot_use_mm_for_euclid_dist")
-        nearest, row = distance.min(dim=1)
-        is_mutual = distance.argmin(dim=0)[row] == torch.arange(len(features), device=row.device)
-        return torch.where(is_mutual & (nearest < _MAX_DISTANCE), row, -1)
+        return alike(features, self.features)
 
     def states_of(self, rows: Tensor) -> Tensor:
         """Return the states ``P width`` at ``rows`` from ``recall``; zero for new people."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from human3r.models.compact.matching import mutually_nearest
 from human3r.models.compact.people.keypoints import ImageKeypoints, person_size
 from human3r.models.compact.people.person_crops import PersonCropDetector, keep_apart, torso_length
 
@@ -168,13 +169,9 @@ class _Group:
 
 def _matching_rows(people: ImageKeypoints, others: ImageKeypoints, max_distance: float) -> Tensor:
     """Return the row of each person among the others, -1 without; the distance is in torsos."""
-    if len(people) == 0 or len(others) == 0:
-        return torch.full_like(people.score, -1, dtype=torch.int64)
     apart = torch.linalg.vector_norm(people.keypoints_px[:, None] - others.keypoints_px[None], dim=-1)
     distance = apart.median(dim=-1).values / torso_length(people.keypoints_px, person_size(people))[:, None]
-    nearest, rows = distance.min(dim=1)
-    is_mutual = distance.argmin(dim=0)[rows] == torch.arange(len(people), device=rows.device)
-    return torch.where(is_mutual & (nearest < max_distance), rows, -1)
+    return mutually_nearest(distance, max_distance)
 
 
 def _second_largest(shift: Tensor, is_trusted: Tensor) -> Tensor:

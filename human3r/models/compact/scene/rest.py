@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from human3r.models.compact.camera.alignment import gradient
 from human3r.models.compact.convnets.convolution import maximum_filter
+from human3r.models.compact.matching import alike
 from human3r.models.parts import DecodedFrame, Detections, FrameTokens, InferredFrame, RestScene, ScenePoints
 from human3r.records import TensorRecord
 
@@ -32,8 +33,6 @@ _MOVED = 4
 """Such frames that one in which the camera moves takes back."""
 _MAX_LEFT_OUT = 2
 """Frames in a row after which an encoded frame is not left out."""
-_MAX_FEATURE_DISTANCE = 10.0
-"""Largest distance between the features of one person in two frames: the tracker's dustbin."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,8 @@ def shrunk(gray: Tensor) -> Tensor:
 
 def _rows_of(features: Tensor, before: Tensor) -> Tensor | None:
     """Return the row of each of ``P F`` features among those ``before``, or None if one is not there."""
-    if len(features) == 0:
-        return features.new_zeros(0, dtype=torch.int64)
-    if len(features) > len(before):
-        return None
-    distance = torch.cdist(features, before, compute_mode="donot_use_mm_for_euclid_dist")
-    nearest, rows = distance.min(dim=1)
-    is_mutual = distance.argmin(dim=0)[rows] == torch.arange(len(features), device=rows.device)
-    return rows if bool((is_mutual & (nearest < _MAX_FEATURE_DISTANCE)).all()) else None
+    rows = alike(features, before)
+    return rows if bool((rows >= 0).all()) else None
 
 
 def count_resting(before: int, frames: int, *, is_still: bool) -> int:
