@@ -119,6 +119,7 @@ class Actions:
         try:
             for update in run.feed.watch():
                 if self._shown.get(page) is not run:
+                    yield _UNCHANGED  # at the end of an event its last answer is applied again
                     return
                 yield changes_of(update, f"result={run.token}", is_own=is_own)
             self._shown[page] = run.token

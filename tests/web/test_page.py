@@ -249,7 +249,6 @@ def test_a_second_visitor_waits_until_the_first_closes_the_tab(open_page, slow_p
     assert _status_of(f"{url}viewer/{token}/..%2f..%2fapp.py") == 404
 
 
-@pytest.mark.slow  # the click must come before the run ends
 def test_an_example_stops_a_run_which_stays_open_under_its_link_until_it_is_deleted(
     open_page, app, long_clip: Path
 ) -> None:
