@@ -221,7 +221,7 @@ def test_a_new_run_starts_at_once_after_a_stop(slow_page, long_clip: Path) -> No
 def test_a_phone_clip_is_shown_upright(slow_page, tmp_path: Path) -> None:
     path = tmp_path / "phone.mp4"
     with VideoWriter(path, fps=10) as writer:
-        for level in range(0, 240, 24):
+        for level in range(0, 240, 2):  # longer than the page takes to show the first frame
             writer.append(np.full((48, 96, 3), level, np.uint8))
 
     start_run(slow_page, patch_display_matrix(path, (0, 1, -1, 0)))
