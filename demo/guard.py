@@ -7,6 +7,7 @@ be made to point here. Both are refused with one sentence. Programs send no ``Or
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import threading
 import time
@@ -146,7 +147,7 @@ class Guard:
             with self._counted(key), self._body(scope, headers, receive, key) as receive_body:
                 await self._app(scope, receive_body, send_with_policy)
         except Exception as error:
-            refusal = error if isinstance(error, Refusal) else Refusal(500, "The request cannot be answered.")
+            refusal = error if isinstance(error, Refusal) else _refusal_for(error, scope)
             if refusal is not error:
                 _log_in_one_line(error, scope)
             if not is_answered:
@@ -188,7 +189,7 @@ class Guard:
             yield _Paced(receive).receive
         elif scope["method"] in _SAFE_METHODS:
             yield receive
-        elif not (scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload")):
+        elif not _is_upload(scope):
             if int(_decimal(headers.get("content-length"))) > _MAX_MESSAGE_BYTES:
                 raise Refusal(413, _too_large(_MAX_MESSAGE_BYTES))
             yield _Body(receive, _MAX_MESSAGE_BYTES).receive
@@ -238,6 +239,19 @@ async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) 
         await send({"type": "websocket.close", "code": 4403})
     else:
         await JSONResponse({"detail": sentence}, status_code=status)(scope, receive, send)
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope.get("method") == "POST" and scope["path"].rstrip("/").endswith("/upload")
+
+
+def _refusal_for(error: Exception, scope: Scope) -> Refusal:
+    """Return the answer to a request on which the app fails: Gradio's routes raise on what they cannot read."""
+    if _is_upload(scope) and not isinstance(error, OSError):
+        return Refusal(400, "The upload cannot be read; send one file as a form's field named 'files'.")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return Refusal(404, "There is no such file.")
+    return Refusal(500, "The request cannot be answered.")
 
 
 def _log_in_one_line(error: Exception, scope: Scope) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -195,6 +196,27 @@ def test_an_error_of_a_request_is_one_line_of_the_log(clock, caplog) -> None:
     assert record.exc_info is None
     assert "KeyError" in record.message
     assert "\n" not in record.message
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "error", "status"),
+    [
+        ("POST", "/upload", TypeError("File is not an instance of GradioUploadFile"), 400),
+        ("POST", "/upload", ValueError("Boundary length 3000 exceeds maximum of 256"), 400),
+        ("POST", "/upload", OSError(errno.ENOSPC, "No space left on device"), 500),
+        ("GET", "/file", OSError(errno.ENAMETOOLONG, "File name too long"), 404),
+    ],
+)
+def test_what_a_route_cannot_read_is_the_fault_of_the_request(clock, method, path, error, status) -> None:
+    async def fails(request: Request) -> PlainTextResponse:
+        raise error
+
+    client = client_of(clock)
+    client.app.routes.insert(0, Route(path, fails, methods=[method]))
+    answer = client.request(method, path, content=b"x")
+
+    assert answer.status_code == status
+    assert answer.json()["detail"].endswith(".")
 
 
 async def _fails(request: Request) -> PlainTextResponse:
