@@ -8,8 +8,6 @@ import av
 import numpy as np
 from PIL import Image
 
-from human3r.video.limits import MediaLimits, check_frame_size
-
 NEUTRAL_LEVEL = 128
 """Gray behind transparent pixels, whose own color is often arbitrary."""
 
@@ -30,26 +28,23 @@ class SourceFrame:
     """Whether the size differs from the previous frame's."""
 
 
-def to_rgb(frame: av.VideoFrame, size: tuple[int, int], first_size: tuple[int, int], limits: MediaLimits) -> np.ndarray:
-    """Convert a decoded video frame, not yet upright, to ``H W 3`` RGB with square pixels.
+@dataclass(frozen=True)
+class FrameShape:
+    """Stored size of a frame, not yet upright, and the shape of its pixels."""
 
-    Args:
-        frame: The frame.
-        size: (height, width) to return.
-        first_size: Coded (height, width) of the clip's first frame; one of another size is fitted with borders.
+    height: int
+    width: int
+    pixel_aspect: float
+    """Width by height of a pixel."""
 
-    Raises:
-        MediaTooLargeError: A later frame is too large.
-    """
-    coded = (frame.height, frame.width)
-    if coded == first_size:
-        return _opaque(frame, size)
-    check_frame_size(*coded, limits)
-    aspect = size[1] / first_size[1] * first_size[0] / size[0]
-    return fit(_opaque(frame, (coded[0], max(1, round(coded[1] * aspect)))), size)
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) with square pixels."""
+        return self.height, max(1, round(self.width * self.pixel_aspect))
 
 
-def _opaque(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+def opaque(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+    """Convert a decoded frame to ``H W 3`` RGB of (height, width)."""
     if frame.format.has_palette or any(component.is_alpha for component in frame.format.components):
         layers = frame.reformat(width=size[1], height=size[0], format="rgba").to_ndarray(format="rgba")
         if layers[..., 3].min() < 255:

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError, UnsupportedMediaError
 from human3r.video.limits import MediaLimits, check_frame_size
-from human3r.video.source_frame import SourceFrame
+from human3r.video.source_frame import FrameShape, SourceFrame, opaque
 
 if TYPE_CHECKING:
     from human3r.video.live_worker import Go, Output
@@ -49,27 +49,28 @@ def play_stream(kind: str, source: str, limits: MediaLimits, output: Output, go:
         video = container.streams.video[0]
         video.thread_type, video.codec_context.thread_count = "SLICE", 2  # frame threads would add delay
         try:
-            _deliver(container.decode(video), _rate_of(video), limits, output, go)
+            _deliver(container.decode(video), video, limits, output, go)
         except FFmpegError as error:
             raise MediaDecodeError(f"The source was lost ({_reason(error)}).", "Check it.") from error
 
 
-def _deliver(frames: Iterator[av.VideoFrame], fps: float, limits: MediaLimits, output: Output, go: Go) -> None:
+def _deliver(frames: Iterator[av.VideoFrame], video: VideoStream, limits: MediaLimits, output: Output, go: Go) -> None:
     index, start_s, clock = 0, 0.0, None
     for number, frame in enumerate(frames):
+        size = FrameShape(frame.height, frame.width, float(video.sample_aspect_ratio or 1) or 1.0).size
         if clock is None:
-            check_frame_size(frame.height, frame.width, limits)
+            check_frame_size(*size, limits)
             clock = _ArrivalClock(frame)
-            output.info((frame.height, frame.width), fps)
+            output.info(size, _rate_of(video))
         due_s = clock.due_s(frame)
         if number == 0:
-            output.frame(SourceFrame(0, 0.0, frame.to_ndarray(format="rgb24")), due_s, 0)
+            output.frame(SourceFrame(0, 0.0, opaque(frame, size)), due_s, 0)
         if go.is_owner_gone:
             return
         if not go.has_come:
             continue
         start_s = due_s if index == 0 else start_s
-        output.frame(SourceFrame(index, due_s - start_s, frame.to_ndarray(format="rgb24")), due_s, index + 1)
+        output.frame(SourceFrame(index, due_s - start_s, opaque(frame, size)), due_s, index + 1)
         index += 1
     if clock is None:
         raise MediaDecodeError("The source has no picture that can be decoded.", "Check it.")

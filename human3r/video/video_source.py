@@ -17,15 +17,15 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.sidedata.sidedata import SideData, Type
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from human3r.errors import MediaDecodeError, UnsupportedMediaError
+from human3r.errors import MediaDecodeError
+from human3r.video.container import is_shown, open_container, picture_stream, pixel_aspect, reason
 from human3r.video.limits import MediaLimits, check_chosen, check_frame_size, check_packets
 from human3r.video.orientation import from_display_matrix
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames, rate_of
-from human3r.video.source_frame import SourceFrame, to_rgb
+from human3r.video.source_frame import FrameShape, SourceFrame, fit, opaque
 from human3r.video.timeline import Packet, build_timeline
 
 _HDR_TRANSFERS = (16, 18)
@@ -37,14 +37,13 @@ _WITHOUT_CLOCK = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu")
 _WITH_JUMPING_CLOCKS = ("mpegts", "mpeg")
 _SEEKABLE = ("mov", "matroska")
 """Containers in which a packet has the same place and stamp after a jump."""
-_NO_FILM = int(Disposition.attached_pic | Disposition.timed_thumbnails)
-_DEPENDENT = 0x80000
-"""Disposition of a stream that is only part of a picture, as the tiles of HEIC. Source: FFmpeg 7, avformat.h."""
 _DEFAULT_FPS = 30.0
 _MAX_HEADER_FPS = 1000.0
 _MAX_BAD_PACKETS = 500
 _NUM_REORDERED = 16
 _SEEK_WORTH_S = 4.0
+_SAME_ASPECT = 0.02
+"""Largest change of the pixels' shape that is none, as between 12:11 and 59:54."""
 
 
 class VideoSource:
@@ -68,9 +67,9 @@ class VideoSource:
         self.warnings: list[str] = []
         self.only_key_frames = False
         """Decode key frames only, so that a slow decoder catches up; may be set while frames are read."""
-        self._pixel_aspects: set[Fraction | int] = set()
+        self._own_aspects: set[Fraction | int] = set()
         with self._open() as container:
-            video = _picture_stream(container)
+            video = picture_stream(container)
             check_frame_size(video.codec_context.height, video.codec_context.width, limits)
             self._packets = self._read_packets(container, video)
             self._timeline = build_timeline(
@@ -85,31 +84,18 @@ class VideoSource:
         self.info = self._measure(sampling)
 
     def _open(self) -> InputContainer:
-        self._stream.seek(0)
-        try:
-            return av.open(
-                self._stream,
-                mode="r",
-                format=self._demuxer,
-                options={"protocol_whitelist": "file"},
-                metadata_errors="ignore",
-            )
-        except (FFmpegError, ValueError) as error:
-            raise MediaDecodeError(
-                f"The file begins like {self._demuxer} but cannot be opened ({_reason(error)}).",
-                "It is damaged or was cut off; export it again.",
-            ) from error
+        return open_container(self._stream, self._demuxer)
 
     def _read_packets(self, container: InputContainer, video: VideoStream) -> list[Packet]:
         packets: list[Packet] = []
         try:
             for packet in container.demux(video):
                 self._beat()
-                if _is_shown(packet, video):
+                if is_shown(packet, video):
                     packets.append(Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe))
                     check_packets(len(packets))
         except FFmpegError as error:
-            self.warnings.append(f"The file is damaged after {len(packets)} frames ({_reason(error)}).")
+            self.warnings.append(f"The file is damaged after {len(packets)} frames ({reason(error)}).")
         return packets
 
     def _header_fps(self, video: VideoStream) -> float:
@@ -125,7 +111,7 @@ class VideoSource:
     def _measure(self, sampling: Sampling) -> ClipInfo:
         """Decode the first frame that can be decoded, which is the clip's frame 0, and choose the frames."""
         with self._open() as container:
-            video = _picture_stream(container)
+            video = picture_stream(container)
             default_fps = self._header_fps(video)
             decoded = self._decode(container, video)
             first_index, first = next(decoded, (0, None))
@@ -137,7 +123,9 @@ class VideoSource:
             if first_index > 0:
                 first_index = min([first_index, *(index for index, _ in islice(decoded, _NUM_REORDERED))])
             has_audio, codec = bool(container.streams.audio), video.codec_context.name
+            # The container's word counts more than the stream's own, of which only changes are followed.
             aspect = float(video.sample_aspect_ratio or 1) or 1.0
+            own_aspect = float(video.codec_context.sample_aspect_ratio or 1)
         self._timeline = self._timeline.starting_at(first_index)
         times_s = self._timeline.times_s
         self.chosen = choose_frames(times_s, sampling)
@@ -145,8 +133,9 @@ class VideoSource:
         side_data = cast("Iterable[SideData]", first.side_data)
         matrix = next((bytes(item) for item in side_data if item.type == Type.DISPLAYMATRIX), b"")
         self._orientation = from_display_matrix(matrix)
-        self._stored_size = (first.height, max(1, round(first.width * aspect)))
-        self._coded_size = (first.height, first.width)
+        self._shape = FrameShape(first.height, first.width, aspect)
+        self._first_own_aspect = own_aspect
+        self._stored_size = self._shape.size
         check_frame_size(*self._stored_size, self._limits)
         is_hdr = first.color_trc in _HDR_TRANSFERS
         if is_hdr:
@@ -193,7 +182,7 @@ class VideoSource:
             if packet is None:
                 break
             self._beat()
-            if _is_shown(packet, video):
+            if is_shown(packet, video):
                 if number < 0:
                     number = self._number_of(packet, start)
                     if number is None:
@@ -208,7 +197,7 @@ class VideoSource:
             except FFmpegError:
                 bad_packets += 1
                 continue
-            self._pixel_aspects.add(video.codec_context.sample_aspect_ratio or 1)
+            self._own_aspects.add(video.codec_context.sample_aspect_ratio or 1)
             for frame in frames:
                 index = next_index if ranks is None or frame.pts is None else frame.pts
                 next_index = index + 1
@@ -243,32 +232,45 @@ class VideoSource:
         if not self.chosen:
             return
         wanted, last, delivered = set(self.chosen), self.chosen[-1], -1
-        has_changed_size, size, num_late = False, None, 0
+        has_changed, shape, num_late = False, None, 0
         for index, frame in self._decode_from(self.chosen[0]):
             if index > last:
                 break
             num_late += index in wanted and index <= delivered
             if index not in wanted or index <= delivered or not is_wanted(index):
                 continue
-            before, size = size, (frame.height, frame.width)
-            has_changed_size |= size != self._coded_size
+            before, shape = shape, self._shape_of(frame)
+            has_changed |= shape != self._shape
             delivered = index
-            image = self._orientation.apply(to_rgb(frame, self._stored_size, self._coded_size, self._limits))
+            if shape == self._shape:
+                image = opaque(frame, self._stored_size)
+            else:
+                check_frame_size(*shape.size, self._limits)
+                image = fit(opaque(frame, shape.size), self._stored_size)
             yield SourceFrame(
-                index, self._timeline.times_s[index], image, begins_shot=before is not None and size != before
+                index,
+                self._timeline.times_s[index],
+                self._orientation.apply(image),
+                begins_shot=before is not None and shape != before,
             )
-        if has_changed_size:
-            self.warnings.append("The picture size changes inside the clip; later frames were fitted with borders.")
-        if len(self._pixel_aspects) > 1:
-            self.warnings.append("The shape of pixels changes inside the clip; later frames may be stretched.")
+        if has_changed:
+            self.warnings.append("The picture's shape changes inside the clip; later frames were fitted with borders.")
         if num_late:
             self.warnings.append(f"{num_late} frames have time stamps before the frame in front and were skipped.")
+
+    def _shape_of(self, frame: av.VideoFrame) -> FrameShape:
+        ratio = 1.0
+        if len(self._own_aspects) > 1:
+            # The decoder may be ahead of the frame that it returns.
+            ratio = pixel_aspect(frame) / self._first_own_aspect
+            ratio = 1.0 if abs(ratio - 1) < _SAME_ASPECT else ratio
+        return FrameShape(frame.height, frame.width, self._shape.pixel_aspect * ratio)
 
     def _decode_from(self, wanted: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decode from a key frame before ``wanted``; try earlier ones while the first decoded frame is after it."""
         for start in (*self._key_packets_before(wanted), 0):
             with self._open() as container:
-                decoded = self._decode(container, _picture_stream(container), start)
+                decoded = self._decode(container, picture_stream(container), start)
                 first = next(decoded, None)
                 if start == 0 or (first is not None and first[0] <= wanted):
                     yield from () if first is None else chain([first], decoded)
@@ -283,41 +285,8 @@ class VideoSource:
         return [keys[-distance] for distance in (1, 2, 4, 8) if distance <= len(keys) and keys[-distance] > 0]
 
 
-def _picture_stream(container: InputContainer) -> VideoStream:
-    """Return the stream that players show: prefer video over a still, then the default, the largest, the longest."""
-    streams = [stream for stream in container.streams.video if not int(stream.disposition) & _NO_FILM]
-    if streams and all(int(stream.disposition) & _DEPENDENT for stream in streams):
-        raise UnsupportedMediaError(
-            "The image consists of tiles (HEIC), which is not supported.", "Convert it to JPEG."
-        )
-    if streams:
-        return max(streams, key=_preference)
-    if container.streams.audio:
-        raise UnsupportedMediaError("The file has sound but no video.", "Give a video.")
-    raise UnsupportedMediaError("The file has no picture stream.", "Give a video, GIF, image folder or zip of images.")
-
-
-def _preference(stream: VideoStream) -> tuple[bool, bool, bool, int, float]:
-    length_s = float((stream.duration or 0) * (stream.time_base or 0))
-    disposition, context = int(stream.disposition), stream.codec_context
-    is_default = bool(disposition & Disposition.default)
-    return not disposition & _DEPENDENT, stream.frames != 1, is_default, context.width * context.height, length_s
-
-
-def _is_shown(packet: av.Packet[VideoStream], video: VideoStream) -> bool:
-    """Return whether a packet holds a shown frame: edit lists discard some, and VP8 has reference-only frames."""
-    if packet.size == 0 or packet.is_discard:
-        return False
-    # Bit 4 of a VP8 frame is show_frame. Source: RFC 6386, section 9.1.
-    return video.codec_context.name not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
-
-
 def _is_uneven(times_s: list[float]) -> bool:
     steps = np.diff(np.asarray(times_s))
     if len(steps) < 2:
         return False
     return bool(np.mean(np.abs(steps - np.median(steps)) > 0.2 * np.median(steps)) > 0.02)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__

@@ -95,9 +95,10 @@ def test_a_turn_is_kept_in_matroska(make_clip):
     assert np.array_equal(first, read_all(source)[0][0])
 
 
-def test_a_change_of_the_pixels_shape_is_said(make_clip, tmp_path):
+@pytest.mark.parametrize("aspects", [(1, 2), (2, 1)])
+def test_a_change_of_the_pixels_shape_is_fitted_with_borders(tmp_path, aspects):
     parts = []
-    for number, aspect in enumerate((1, 2)):
+    for number, aspect in enumerate(aspects):
         parts.append(tmp_path / f"{number}.ts")
         with av.open(str(parts[-1]), "w") as container:
             stream = container.add_stream("libx264", rate=10)
@@ -109,9 +110,21 @@ def test_a_change_of_the_pixels_shape_is_said(make_clip, tmp_path):
                 )
             container.mux(stream.encode(None))
     (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
-    _, reader = read_all(tmp_path / "both.ts")
-    assert any("shape of pixels" in text for text in reader.warnings)
+    with FrameReader(tmp_path / "both.ts") as reader:
+        frames = list(reader)
+    first, later = frames[3].image, frames[4].image.astype(int)
+
+    assert any("shape changes" in text for text in reader.warnings)
     assert read_all(parts[1])[1].warnings == []
+    assert first.shape == later.shape == (48, 64 * aspects[0], 3)
+    assert [frame.begins_shot for frame in frames] == [False] * 4 + [True] + [False] * 3
+    height, width = (24, 64) if aspects == (1, 2) else (48, 64)
+    top, left = (48 - height) // 2, (64 * aspects[0] - width) // 2
+    picture = later[top : top + height, left : left + width]
+    assert [int(picture[row, column].argmax()) for row, column in ((2, 2), (2, -3), (-3, 2))] == [0, 1, 2]
+    assert picture.max(axis=2)[2, 2:-2].min() > 60
+    picture[:] = 0
+    assert later.max() == 0
 
 
 def test_stamps_that_contradict_the_order_of_decoding_are_said(make_clip):

@@ -68,7 +68,8 @@ def test_large_frames_are_scaled_down_in_the_decoder(make_clip):
 
 def test_a_stream_that_ends_is_opened_again(make_clip):
     notes: list[str] = []
-    clip = make_clip("clip.ts", num_frames=30, fps=30, size=(240, 320))  # FFmpeg probes no shorter ones
+    wide = {"aspect": "4/3"}  # of a pixel
+    clip = make_clip("clip.ts", num_frames=30, fps=30, size=(240, 480), codec_options=wide)  # shorter is not probed
     with served(clip.read_bytes()) as address, LiveReader(parse_source(address), on_note=notes.append) as reader:
         frames = []
         for frame in reader:
@@ -78,6 +79,7 @@ def test_a_stream_that_ends_is_opened_again(make_clip):
     assert notes == ["The stream ended. Trying again.", "The source is back."]
     assert [frame.frame_index for frame in frames] == list(range(len(frames)))
     assert reader.offered == len(frames)
+    assert reader.image_size == frames[0].image.shape[:2] == (240, 640)
 
 
 def test_a_camera_of_the_network_that_goes_away_is_followed_when_it_is_back():

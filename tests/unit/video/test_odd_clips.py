@@ -242,13 +242,14 @@ def test_each_limit_can_be_raised_by_its_name():
 
 
 def test_tiles_are_refused_with_a_sentence(tmp_path, monkeypatch, make_clip):
-    from human3r.video import video_source
+    from human3r.video import container
     from human3r.video.sampling import Sampling as All
+    from human3r.video.video_source import VideoSource
 
     # No encoder of tiled HEIC is at hand: every stream is declared a part of a picture.
-    monkeypatch.setattr(video_source, "_DEPENDENT", int(Disposition.default))
+    monkeypatch.setattr(container, "_DEPENDENT", int(Disposition.default))
     with make_clip().open("rb") as stream, pytest.raises(UnsupportedMediaError, match="tiles"):
-        video_source.VideoSource(stream, "mov", All(), PAGE, lambda: None)
+        VideoSource(stream, "mov", All(), PAGE, lambda: None)
 
 
 def _worker(tmp_path: Path, body: str) -> list[str]:
