@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from human3r.video.blurred_copies import find_sides
+
 _MAX_FRAMES = 8
 """Frames of a shot that are examined."""
 _TOLERANCE = 6
@@ -22,12 +24,16 @@ _MIN_EDGE = 0.4
 """Smallest share of the picture's first line that differs from the border, unlike the gradual edge of a night sky."""
 _MIN_CONTRAST = 12
 """Smallest such difference, gray levels."""
+_MAX_BLACK, _MAX_STRAY_BLACK, _MIN_LONE_EDGE = 24, 0.01, 0.9
+"""Of a border without a twin: its lightest gray level, the share of lighter pixels, and the share of its edge at which
+the picture differs in one of the frames. A dark object in front of the lens is neither as even nor as straight."""
 
 
 def find_picture(images: Sequence[np.ndarray]) -> tuple[int, int, int, int] | None:
     """Return (x0, y0, x1, y1), pixel edges, of the picture inside borders; None if it fills the frame.
 
-    Borders have one color and straight edges, on two opposite sides or on all four, and are equal in all frames.
+    Borders are equal in all frames, with straight edges: of one color on two opposite sides or on all four, black on
+    one side alone, or blurred copies of the picture on two sides.
 
     Args:
         images: ``H W 3`` uint8 frames of one shot, of one size.
@@ -37,6 +43,9 @@ def find_picture(images: Sequence[np.ndarray]) -> tuple[int, int, int, int] | No
     top, bottom = _borders(chosen)
     rows = slice(top, height - bottom)
     left, right = _borders([image[rows].transpose(1, 0, 2) for image in chosen])
+    if top + bottom + left + right == 0:
+        top = bottom = find_sides([image.transpose(1, 0, 2) for image in chosen])
+        left = right = 0 if top else find_sides(chosen)
     if top + bottom + left + right == 0:
         return None
     if height - top - bottom < _MIN_PICTURE * height or width - left - right < _MIN_PICTURE * width:
@@ -52,8 +61,18 @@ def _borders(images: Sequence[np.ndarray]) -> tuple[int, int]:
     larger = max(above, below)
     if _MIN_SHARE * size <= larger < size / 2 and _has_letters(stack if below > above else stack[:, ::-1], larger):
         return larger, larger
-    is_pair = above + below < size and min(above, below) >= _MIN_SHARE * size
-    return (above, below) if is_pair else (0, 0)
+    if above + below < size and min(above, below) >= _MIN_SHARE * size:
+        return above, below
+    if _MIN_SHARE * size <= larger < size / 2 and _is_black(stack if above > below else stack[:, ::-1], larger):
+        return (larger, 0) if above > below else (0, larger)
+    return 0, 0
+
+
+def _is_black(stack: np.ndarray, width: int) -> bool:
+    """Return whether the first lines of ``n H W 3`` are an even black with a straight edge."""
+    off = np.abs(stack[:, width + 2] - np.median(stack[:, :width])).max(axis=-1) > _MIN_CONTRAST
+    is_even = (stack[:, : width - 3] > _MAX_BLACK).mean() <= _MAX_STRAY_BLACK
+    return bool(is_even and off.any(axis=0).mean() >= _MIN_LONE_EDGE)
 
 
 def _has_letters(stack: np.ndarray, width: int) -> bool:
