@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from human3r.assets.download import read_pin
@@ -12,14 +13,14 @@ from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.errors import AssetIntegrityError, AssetMissingError, InputError
 
 
-def known_asset(name: str) -> Asset:
-    """Return a model by name.
+def known_asset(name: str, names: Collection[str] = ASSETS) -> Asset:
+    """Return a model by name, one of ``names``.
 
     Raises:
         InputError: There is no such model.
     """
-    if name not in ASSETS:
-        raise InputError(f"The model {name!r} is unknown.", f"Choose {', '.join(ASSETS)}.")
+    if name not in names:
+        raise InputError(f"The model {name!r} is unknown.", f"Choose {', '.join(names)}.")
     return ASSETS[name]
 
 
@@ -69,10 +70,11 @@ def download(options: argparse.Namespace) -> int:
     from human3r.assets.conversion.convert import convert_checkpoint
     from human3r.assets.download import download_weights
 
-    asset = known_asset(options.name)
-    if asset.is_embedded:
-        print(f"{asset.name} needs no download.")
+    released = [name for name, asset in ASSETS.items() if not asset.is_embedded]
+    if options.name in ASSETS and options.name not in released:
+        print(f"{options.name} needs no download.")
         return 0
+    asset = known_asset(options.name, released)
     print(f"{asset.name}: license {asset.license}.", flush=True)
     path = download_weights(asset, options.revision)
     converted = path.with_name(f"{asset.name}.safetensors")

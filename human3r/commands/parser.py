@@ -205,7 +205,7 @@ def _add_models(commands: _Commands) -> None:
     actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_json(_command(actions, "list", "models.list_models", "known models, their licenses, and which are installed"))
     parser = _command(actions, "download", "models.download", "download released weights from the Hugging Face hub")
-    parser.add_argument("name", metavar="NAME", help="a model that 'models list' shows with a repository")
+    parser.add_argument("name", metavar="NAME", help="human3r_672s, human3r_672b, human3r_672l or human3r_896l")
     parser.add_argument("--revision", metavar="COMMIT", help="commit of the repository, 40 hexadecimal digits")
     parser = _command(actions, "convert", "models.convert", "convert a released .pth to .safetensors")
     parser.add_argument("checkpoint", metavar="PTH", type=Path)
