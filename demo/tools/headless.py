@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,13 +37,14 @@ def missing() -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Open a browser that renders in software and has a camera with a test picture."""
+def chromium(camera: Path | None = None) -> Iterator[Browser]:
+    """Open a browser that renders in software and whose camera sees a Motion JPEG file, or a test picture."""
     from playwright.sync_api import sync_playwright
 
     executable = next(filter(None, map(shutil.which, _NAMES)))
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=_OPTIONS, timeout=_TIMEOUT_MS)
+        sees = [] if camera is None else [f"--use-file-for-fake-video-capture={camera}"]
+        browser = driver.chromium.launch(executable_path=executable, args=[*_OPTIONS, *sees], timeout=_TIMEOUT_MS)
         try:
             yield browser
         finally:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 HELD_AT_FRAME = 24
 """Frame at which the states of an active run pause it."""
-_DESKTOP, _PHONE = (1360, 840), (390, 780)
 _DRAWINGS = 8
 """Frames that the viewer draws before a picture: textures and meshes arrive over several."""
 
@@ -91,11 +90,26 @@ def _empty(visit: Visit) -> None:
     visit.page.locator(".h3-tile img").last.evaluate("image => image.decode()")
 
 
+def _first(visit: Visit) -> None:
+    visit.page.goto(visit.url)
+    _wait_until_drawn(_viewer(visit.page))
+
+
+def _dropping(visit: Visit) -> None:
+    _example(visit)
+    visit.page.evaluate(
+        """() => {
+          const carried = new DataTransfer();
+          carried.items.add(new File(["x"], "clip.mp4"));
+          document.body.dispatchEvent(new DragEvent("dragover", { dataTransfer: carried, bubbles: true }));
+        }"""
+    )
+
+
 def _options(visit: Visit) -> None:
     _upload(visit.page, EXAMPLES[1].clip)
     visit.page.get_by_role("button", name="Options").click()
-    visit.page.get_by_label("Model").first.wait_for()
-    visit.page.get_by_label("Model").first.scroll_into_view_if_needed()
+    visit.page.get_by_label("Turn the clip").scroll_into_view_if_needed()
 
 
 def _no_clip(visit: Visit) -> None:
@@ -125,7 +139,46 @@ def _views(visit: Visit) -> None:
     _wait_until_drawn(viewer)
 
 
-def _live(visit: Visit) -> None:
+def _people(visit: Visit) -> None:
+    _example(visit, 1, 0.3)
+    viewer = _viewer(visit.page)
+    if viewer.locator(".h3p-gear").get_attribute("aria-expanded") == "false":
+        viewer.locator(".h3p-gear").click()
+    viewer.locator(".h3p-pick").first.click()
+    _wait_until_drawn(viewer)
+
+
+def _measure(visit: Visit) -> None:
+    _example(visit)
+    viewer = _viewer(visit.page)
+    viewer.evaluate("h3r.player.measure.turn(true)")
+    visit.shoot("_asks")
+    canvas = viewer.locator("canvas[data-engine]")
+    width, height = canvas.evaluate("({ clientWidth, clientHeight }) => [clientWidth, clientHeight]")
+    for part in (0.35, 0.6):
+        canvas.click(position={"x": part * width, "y": 0.75 * height})
+    _wait_until_drawn(viewer)
+
+
+def _compare(visit: Visit) -> None:
+    _example(visit, 1, 0.3)
+    visit.page.locator(".h3-compare").evaluate("button => button.click()")  # phones show both anyway
+    _wait_until_drawn(_viewer(visit.page))
+
+
+def _camera(visit: Visit) -> None:
+    visit.page.locator("[data-h3-live=start]").click()
+    visit.page.locator("[data-h3-live=line]", has_text=" fps · ").wait_for()
+    visit.page.wait_for_timeout(4000)  # people and scene come one after the other
+
+
+def _no_webgl(visit: Visit) -> None:
+    visit.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    visit.page.goto(visit.url)
+    visit.page.frame_locator(".h3-viewer iframe").get_by_role("alert").wait_for()
+
+
+def _running(visit: Visit) -> None:
     visit.go.clear()
     _run(visit.page, EXAMPLES[0].clip)
     visit.page.locator(".h3-status", has_text=f"frame {HELD_AT_FRAME + 1}").wait_for()
@@ -149,7 +202,7 @@ def _left_queue(visit: Visit) -> None:
 
 
 def _stopped(visit: Visit) -> None:
-    _live(visit)
+    _running(visit)
     visit.page.get_by_role("button", name="Stop").click()
     visit.go.set()
     _result(visit.page)
@@ -185,6 +238,7 @@ def _webcam(visit: Visit) -> None:
     visit.page.locator("#h3-record").click()
     visit.page.locator("#h3-webcam button").first.click()
     visit.page.locator("#h3-webcam video").first.wait_for()
+    visit.page.wait_for_timeout(1000)  # the first picture of a camera is black
 
 
 def _recorded(visit: Visit) -> None:
@@ -197,34 +251,39 @@ def _recorded(visit: Visit) -> None:
     visit.page.locator("p.h3-facts, .h3-problem").first.wait_for()
 
 
-State = tuple[Callable[[Visit], object], tuple[int, int], bool]
-STATES: dict[str, State] = {
-    "empty": (_empty, _DESKTOP, False),
-    "empty_dark": (_empty, _DESKTOP, True),
-    "empty_phone": (_empty, _PHONE, False),
-    "options": (_options, _DESKTOP, False),
-    "options_phone_dark": (_options, _PHONE, True),
-    "no_clip": (_no_clip, _DESKTOP, False),
-    "webcam": (_webcam, _DESKTOP, False),
-    "webcam_phone": (_webcam, _PHONE, False),
-    "recorded": (_recorded, _DESKTOP, False),
-    "result": (lambda visit: _example(visit, 2), _DESKTOP, False),
-    "result_dark": (_example, _DESKTOP, True),
-    "result_portrait": (lambda visit: _example(visit, 1, 0.3), _DESKTOP, False),
-    "result_phone": (lambda visit: _example(visit, 2), _PHONE, False),
-    "result_phone_dark": (lambda visit: _example(visit, 1), _PHONE, True),
-    "downloads": (_downloads, _DESKTOP, False),
-    "downloads_phone": (_downloads, _PHONE, True),
-    "views": (_views, _DESKTOP, False),
-    "live": (_live, _DESKTOP, False),
-    "live_dark": (_live, _DESKTOP, True),
-    "live_phone": (_live, _PHONE, False),
-    "queued": (_queued, _DESKTOP, False),
-    "left_queue": (_left_queue, _DESKTOP, False),
-    "stopped": (_stopped, _DESKTOP, False),
-    "bad_file": (_bad_file, _DESKTOP, False),
-    "bad_file_phone": (_bad_file, _PHONE, True),
-    "too_large": (_too_large, _DESKTOP, False),
-    "expired": (_expired, _DESKTOP, False),
-    "nobody": (_nobody, _DESKTOP, False),
+STATES: dict[str, Callable[[Visit], object]] = {
+    "empty": _empty,
+    "first": _first,
+    "dropping": _dropping,
+    "options": _options,
+    "no_clip": _no_clip,
+    "webcam": _webcam,
+    "recorded": _recorded,
+    "camera": _camera,
+    "running": _running,
+    "queued": _queued,
+    "left_queue": _left_queue,
+    "stopped": _stopped,
+    "result": lambda visit: _example(visit, 2),
+    "result_portrait": lambda visit: _example(visit, 1, 0.3),
+    "result_landscape": _example,
+    "views": _views,
+    "people": _people,
+    "measure": _measure,
+    "compare": _compare,
+    "downloads": _downloads,
+    "nobody": _nobody,
+    "bad_file": _bad_file,
+    "too_large": _too_large,
+    "expired": _expired,
+    "no_webgl": _no_webgl,
 }
+LOOKS = {
+    "": ((1360, 840), False),
+    "_dark": ((1360, 840), True),
+    "_phone": ((390, 780), False),
+    "_phone_dark": ((390, 780), True),
+}
+"""Size of the window and whether the page is dark, by the ending of a picture's name."""
+PICTURES = {state + ending: (act, *look) for state, act in STATES.items() for ending, look in LOOKS.items()}
+"""Name of a picture: the steps to its state, size, darkness."""

@@ -1,4 +1,6 @@
-"""Take a picture of every state of the page: ``python -m demo.tools.screenshots OUT [STATE ...] [--model M]``.
+"""Take pictures of every state of the page: ``python -m demo.tools.screenshots OUT [STATE ...] [--model M]``.
+
+A state is taken on a desktop and on a phone, light and dark; ``STATE_phone_dark`` is one of the four.
 
 Starts a demo of its own, whose runs can be paused at a frame, and drives it with headless Chromium. The pictures are
 for people; nothing is compared.
@@ -15,12 +17,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from demo.engine import Engine, RunRequest
+from demo.examples import EXAMPLES
 from demo.server import Demo
 from demo.settings import Settings
 from demo.storage import RunFolder
 from demo.tools import headless
-from demo.tools.page_states import HELD_AT_FRAME, STATES, Visit
+from demo.tools.page_states import HELD_AT_FRAME, LOOKS, PICTURES, STATES, Visit
+from human3r import FrameReader, Sampling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from human3r import FramePrediction, FrameSink, Reconstruction, RunControl
 
 _TIMEOUT_MS = 240_000
+_CAMERA_FRAMES = 90
 
 
 @dataclass
@@ -66,7 +73,12 @@ def main() -> int:
     parser.add_argument("states", nargs="*", metavar="STATE", help=f"which (all): {', '.join(STATES)}")
     parser.add_argument("--model", default="compact", help="model (%(default)s)")
     options = parser.parse_args()
-    if unknown := sorted(set(options.states) - set(STATES)):
+    names = [
+        name
+        for state in options.states or STATES
+        for name in ([state + ending for ending in LOOKS] if state in STATES else [state])
+    ]
+    if unknown := sorted(set(names) - set(PICTURES)):
         parser.error(f"unknown state {', '.join(unknown)}")
     if reason := headless.missing():
         parser.exit(1, f"No pictures: {reason}.\n")
@@ -76,21 +88,31 @@ def main() -> int:
     with (
         Demo(Settings(model=options.model), engine) as demo,
         TemporaryDirectory() as clips,
-        headless.chromium() as browser,
+        headless.chromium(_film(Path(clips) / "camera.mjpeg")) as browser,
     ):
         page = demo.launch(warm_up=False)
         engine.load("auto")
-        for name in options.states or STATES:
+        for name in names:
             is_complete &= _take(name, browser, options.folder, engine, demo.url, Path(clips))
         page.close()
     return 0 if is_complete else 1
+
+
+def _film(path: Path) -> Path:
+    """Write the pictures that the browser's camera sees: people of an example."""
+    with FrameReader(EXAMPLES[0].clip, Sampling(max_frames=_CAMERA_FRAMES)) as frames, path.open("wb") as stream:
+        for frame in frames:
+            picture = Image.fromarray(frame.image)
+            picture.thumbnail((640, 640))
+            picture.save(stream, "JPEG", quality=88)
+    return path
 
 
 def _take(name: str, browser: Browser, folder: Path, engine: PausableEngine, url: str, clips: Path) -> bool:
     """Take the picture of one state, and return whether it was reached."""
     from playwright.sync_api import Error
 
-    act, size, is_dark = STATES[name]
+    act, size, is_dark = PICTURES[name]
     contexts: list[BrowserContext] = []
 
     def new_page() -> Page:
