@@ -245,7 +245,7 @@ class LiveScene:
         centers = np.array([each.T_gravity_camera[:3, 3] for each in self._frames])
         viser_scene.add_polyline(self._server, "/camera/path", centers, viser_scene.PATH_COLOR)
         for track in frame.bodies:
-            steps = [each.bodies[track].positions[Joint.PELVIS] for each in self._frames if track in each.bodies]
+            steps = [each.bodies[track].positions for each in self._frames if track in each.bodies]
             viser_scene.add_trail(self._server, track, np.array(steps))
 
     def _views(self, frame: TapeFrame, points: np.ndarray) -> dict[str, object]:

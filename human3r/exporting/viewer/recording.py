@@ -28,7 +28,7 @@ from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
 from human3r.exporting.viewer.views import Content, framing_view, top_view
 from human3r.rendering.clip_frames import processed_frames
-from human3r.skeleton import NUM_BODY_JOINTS, Joint
+from human3r.skeleton import NUM_BODY_JOINTS
 
 if TYPE_CHECKING:
     import viser
@@ -214,7 +214,7 @@ def _add_people(
         viser_scene.add_person(server, track.track_id, motion.rest_vertices, motion.rest_joints, skin)
         quat_wxyz = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ motion.R_world_joint)
         positions = motion.bones_world @ T[:3, :3].T + T[:3, 3]
-        viser_scene.add_trail(server, track.track_id, positions[:, Joint.PELVIS])
+        viser_scene.add_trail(server, track.track_id, positions)
         for row, frame in enumerate(track.frames):
             bodies[frame][track.track_id] = BodyPose(quat_wxyz[row], positions[row])
     return [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from human3r.palette import person_color
+from human3r.skeleton import Joint
 
 if TYPE_CHECKING:
     import viser
@@ -31,6 +32,10 @@ _QUANTUM = 2.0**14
 """Poses are rounded to 1/16384 (0.06 mm), which halves the compressed size of recordings."""
 _LABEL_LIFT_M = 0.22
 _TRAIL_SIGMA_FRAMES = 2.0
+_STANDS_WITHIN_FRAMES = 15
+"""Whoever jumps has stood on the ground within so many frames."""
+_TRAIL_LIFT_M = 0.05
+_FEET = [Joint.LEFT_FOOT, Joint.RIGHT_FOOT]
 
 
 def set_stage(server: viser.ViserServer) -> None:
@@ -135,20 +140,24 @@ def add_polyline(server: viser.ViserServer, name: str, points: np.ndarray, color
         server.scene.add_line_segments(name, segments, color, thickness=2.5, thickness_units="screen")
 
 
-def add_trail(server: viser.ViserServer, track_id: int, pelvis: np.ndarray) -> None:
-    """Draw where a person has been, on the floor under the pelvis ``n 3``.
+def add_trail(server: viser.ViserServer, track_id: int, joints: np.ndarray) -> None:
+    """Draw where a person has been, ``n J 3``: under the pelvis, on the ground that the feet touched about then.
 
     A redrawn line is visible again, so viewers hide its parent node.
     """
-    trail = _smoothed(pelvis) * np.array([1.0, 0.0, 1.0]) + np.array([0.0, 0.03, 0.0])
+    from scipy.ndimage import minimum_filter1d
+
+    trail = _smoothed(joints[:, Joint.PELVIS])
+    ground_m = minimum_filter1d(joints[:, _FEET, 1].min(axis=1), _STANDS_WITHIN_FRAMES, mode="nearest")
+    trail[:, 1] = _smoothed(ground_m) + _TRAIL_LIFT_M
     add_polyline(server, f"{person_node(track_id)}/trail/line", trail, person_color(track_id))
 
 
-def _smoothed(path: np.ndarray) -> np.ndarray:
-    """Smooth a path ``n 3`` for display."""
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """Smooth along the frames of ``n ...``, for display."""
     from scipy.ndimage import gaussian_filter1d
 
-    return gaussian_filter1d(path, _TRAIL_SIGMA_FRAMES, axis=0, mode="nearest") if len(path) else path
+    return gaussian_filter1d(values, _TRAIL_SIGMA_FRAMES, axis=0, mode="nearest")
 
 
 def add_frustum(
