@@ -195,6 +195,7 @@ def _head() -> str:
     """Return the page's scripts, and its ground from the first paint on: Gradio's own style comes later."""
     light, dark = "background:#f5f6f8;color-scheme:light", "background:#0f1216;color-scheme:dark"
     ground = f"html{{{light}}}@media(prefers-color-scheme:dark){{html{{{dark}}}}}"
+    ground += f"html[data-h3-theme=light]{{{light}}}html[data-h3-theme=dark]{{{dark}}}"  # the visitor's choice
     scripts = "".join(f"<script>{(_STATIC / name).read_text(encoding='utf-8')}</script>" for name in _SCRIPTS)
     return f"<style>{ground}</style>{scripts}"
 

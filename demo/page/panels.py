@@ -94,8 +94,9 @@ def _peek(text: str, warnings: tuple[str, ...], preview: np.ndarray | None) -> s
 
 
 def problem(sentence: str) -> str:
-    """Return an error that a screen reader announces."""
-    return f'<p class="h3-problem" role="alert">{escape(sentence)}</p>'
+    """Return an error that a screen reader announces; a stop that the visitor asked for is none, and looks calm."""
+    kind = "h3-problem h3-calm" if sentence == messages.STOPPED_EMPTY else "h3-problem"
+    return f'<p class="{kind}" role="alert">{escape(sentence)}</p>'
 
 
 def status(

@@ -97,15 +97,15 @@ def build_page(services: Services) -> gr.Blocks:
                 )
                 upload_field(webcam)
                 close = gr.Button("Close the camera", elem_id="h3-close", size="sm", visible=False)
-                if services.engine.can_stream:
-                    gr.HTML(live.controls(services.settings.max_live_s, ttl_s), elem_id="h3-live-controls")
                 facts = gr.HTML(elem_id="h3-facts")
                 with gr.Row(elem_id="h3-buttons"):
                     reconstruct = gr.Button("Reconstruct", variant="primary", elem_id="h3-reconstruct", min_width=120)
                     stop = gr.Button("Stop", interactive=False, elem_id="h3-stop", min_width=80, scale=0)
+                if services.engine.can_stream:
+                    gr.HTML(live.controls(services.settings.max_live_s, ttl_s), elem_id="h3-live-controls")
                 tiles = _example_tiles()
+                side = gr.HTML(elem_id="h3-side")  # above the options: seen without scrolling
                 options = _options(services)
-                side = gr.HTML(elem_id="h3-side")
             with gr.Column(elem_id="h3-scene", min_width=300):
                 gr.HTML(live.stage(), elem_id="h3-live")
                 status = gr.HTML(panels.status(""), elem_id="h3-status")

@@ -10,6 +10,23 @@
     if (frame) frame.contentWindow.postMessage(message, location.origin);
   };
 
+  // The choice of light or dark outlives a reload; without one, Gradio follows the system.
+  const THEME = "h3r_theme";
+  function chosenTheme() {
+    try { return localStorage.getItem(THEME); } catch (error) { return null; /* storage is off */ }
+  }
+  function applyTheme() {
+    const chosen = chosenTheme();
+    if (!chosen) return;
+    document.documentElement.dataset.h3Theme = chosen;  // of the first paint, before Gradio's style comes
+    if (document.body) document.body.classList.toggle("dark", chosen === "dark");
+  }
+  applyTheme();
+  document.addEventListener("DOMContentLoaded", () => {
+    applyTheme();
+    new MutationObserver(applyTheme).observe(document.body, { attributeFilter: ["class"] });
+  });
+
   // The overlay shows the frame that the viewer reports. While the video seeks, the latest frame is kept.
   let viewerFrame = null;
   let ownSeek_s = null;  // the last seek of this script
@@ -26,6 +43,12 @@
   }
   document.addEventListener("seeked", followViewer, true);
   document.addEventListener("loadeddata", followViewer, true);
+  // Without WebGL there is no player to lead the video: it gets controls of its own.
+  const offerControls = () => {
+    const video = find("overlay"), frame = viewer();
+    if (video && frame && frame.contentDocument.querySelector(".h3p-no-webgl")) video.controls = true;
+  };
+  for (const name of ["load", "loadeddata"]) document.addEventListener(name, offerControls, true);
   window.addEventListener("message", (event) => {
     const frame = recording();
     if (!frame || event.source !== frame.contentWindow || !event.data || event.data.h3r !== "frame") return;
@@ -77,7 +100,7 @@
   let drag = null;
   document.addEventListener("pointerdown", (event) => {
     const video = event.target.closest && event.target.closest("[data-h3=overlay]");
-    if (!video || event.button > 0) return;
+    if (!video || event.button > 0 || video.controls) return;
     drag = { video, x: event.clientX, from_s: video.currentTime, hasMoved: false };
     video.setPointerCapture(event.pointerId);
   });
@@ -174,7 +197,8 @@
       node.querySelector && (node.matches(selector) || node.querySelector(selector))));
     remember(document.querySelector(".h3-viewer"));
     nameUpload();
-    if (isNew(".h3-problem")) show(document.querySelector(".h3-problem"), "center");
+    // The same problem again is no new element; the viewer that has emptied is.
+    if (isNew(".h3-problem") || isNew(".h3-empty:not(.h3-working)")) show(document.querySelector(".h3-problem"), "center");
     if (!isNew("iframe")) return;
     viewerFrame = ownSeek_s = null;
     // A focused tile would receive the keys meant for the viewer.
@@ -186,7 +210,10 @@
     const button = event.target.closest && event.target.closest("[data-h3]");
     if (!button) return;
     if (button.dataset.h3 === "theme") {
-      const isDark = document.body.classList.toggle("dark");
+      const isDark = !document.body.classList.contains("dark");
+      try { localStorage.setItem(THEME, isDark ? "dark" : "light"); } catch (error) { /* storage is off */ }
+      document.body.classList.toggle("dark", isDark);
+      applyTheme();
       send({ h3r: "theme", dark: isDark });
     }
     if (button.dataset.h3 === "compare") {

@@ -84,6 +84,18 @@
       return [(seen.x + 1) / 2 * canvas.clientWidth, (1 - seen.y) / 2 * canvas.clientHeight];
     },
 
+    // A copy of what is seen now on a transparent ground, drawn anew so that its longer side has so many pixels.
+    picture(side_px) {
+      const { camera, canvas, scene } = client(), { gl } = scene.__r3f.root.getState(), ratio = gl.getPixelRatio();
+      gl.setPixelRatio(side_px / Math.max(canvas.clientWidth, canvas.clientHeight));
+      gl.render(scene, camera);
+      const picture = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+      picture.getContext("2d").drawImage(canvas, 0, 0);
+      gl.setPixelRatio(ratio);
+      gl.render(scene, camera);
+      return picture;
+    },
+
     // The scene's point under a pixel: of the drawn points and surfaces near it the foremost, or else the floor.
     hit([x, y], near_px = 8) {
       const { camera, canvas, scene } = client(), { clientWidth, clientHeight } = canvas;

@@ -2,7 +2,7 @@
 (function (h3r) {
   "use strict";
   const { make } = h3r;
-  const GAMMA = 2.2, MAX_LUMINANCE = 0.17, GAP_PX = 2;  // white on it has a contrast of 4.5 (WCAG 2.1, 1.4.3) and a little more
+  const GAMMA = 2.2, MAX_LUMINANCE = 0.17, GAP_PX = 2, BAR_PX = 54;  // white on it has a contrast of 4.5 (WCAG 2.1, 1.4.3) and a little more
 
   // A person's color, as dark as white letters need it.
   function dark(rgb) {
@@ -34,14 +34,31 @@
       }
     }
 
-    // Over the head, or above the labels that are there already; the color says whose it is.
+    // Over the head, below the bar, or above the labels that are there already; the color says whose it is.
     _place(label, [x, y], placed) {
       label.size = label.size || [label.offsetWidth + GAP_PX, label.offsetHeight + GAP_PX];
       const [width, height] = label.size;
+      if (y > 0) y = Math.max(y, BAR_PX + height);
       const covers = (other) => Math.abs(other.x - x) < (other.width + width) / 2 && Math.abs(other.y - y) < height;
       for (let other = placed.find(covers); other; other = placed.find(covers)) y = other.y - height;
       placed.push({ x, y, width });
       label.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px) translate(-50%, -100%)`;
+    }
+
+    // The same names on a picture of the view, which is so many times as large.
+    paint(context, scale) {
+      context.setTransform(scale, 0, 0, scale, 0, 0);
+      Object.assign(context, { font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
+      for (const label of this._labels.values()) {
+        const { left, top, width, height } = label.getBoundingClientRect();
+        if (width === 0) continue;
+        context.fillStyle = label.style.background;
+        context.beginPath();
+        context.roundRect(left, top, width, height, height / 2);
+        context.fill();
+        context.fillStyle = "#fff";
+        context.fillText(label.innerText, left + width / 2, top + height / 2 + 1);
+      }
     }
 
     _add(person) {

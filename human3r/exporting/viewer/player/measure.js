@@ -2,7 +2,22 @@
 (function (h3r) {
   "use strict";
   const { make } = h3r;
-  const FEET_PER_M = 3.28084, NEAR_PX = 14;
+  const FEET_PER_M = 3.28084, NEAR_PX = 14, PICTURE_PX = 1920;
+
+  // What is seen, with the names, on the page's ground; it is saved as a file.
+  function savePicture(player) {
+    const picture = h3r.client.picture(PICTURE_PX), context = picture.getContext("2d");
+    context.globalCompositeOperation = "destination-over";
+    context.fillStyle = getComputedStyle(document.body).backgroundColor;
+    context.fillRect(0, 0, picture.width, picture.height);
+    context.globalCompositeOperation = "source-over";
+    player.labels.paint(context, picture.width / h3r.client.canvas.clientWidth);
+    picture.toBlob((blob) => {
+      const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: "human3r.png" });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    });
+  }
 
   h3r.Measure = class Measure {
     constructor(player) {
@@ -29,11 +44,7 @@
       this.button = make(chips, "button", "h3p-chip", { type: "button", textContent: "Measure a distance", pressed: "false" });
       this.button.onclick = () => this.turn(!this.isOn);
       const picture = make(chips, "button", "h3p-chip", { type: "button", textContent: "Save a picture" });
-      picture.onclick = () => h3r.client.canvas.toBlob((blob) => {
-        const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: "human3r.png" });
-        link.click();
-        setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-      });
+      picture.onclick = () => savePicture(this.player);
       const feet = make(chips, "button", "h3p-chip", { type: "button", textContent: "Feet", pressed: String(this.usesFeet), title: "Lengths in feet instead of meters" });
       feet.onclick = () => {
         this.usesFeet = !this.usesFeet;

@@ -2,7 +2,7 @@
 (function (h3r) {
   "use strict";
   const { make, icon } = h3r;
-  const PELVIS = 0, NUM_JOINTS = 22, ROOM = 0.12;  // around the joints, as part of their box
+  const PELVIS = 0, NUM_JOINTS = 22, ROOM = 0.16;  // around the joints, as part of their box
   const DRAG_PX = 4;
 
   // The box around pixels that are there, with room for hands, feet and hair; null when fewer than two are.
