@@ -105,21 +105,12 @@ class _View:
             self.looks if is_still else [first, *(look.seen_from(self.lens, first.depth) for look in self.looks[1:])]
         )
         depth = median_depth(_leveled([look.depth for look in looks]))
-        hidden = [self._on_picture(look.is_hidden, look.picture.shape) for look in looks]
+        hidden = [self.lens.on_picture(look.is_hidden, look.picture.shape) for look in looks]
         picture = median_picture([look.picture for look in looks], hidden)
         if not is_still:
             # The frame itself is sharp, which the middle of others that moved is not.
             picture = np.where(hidden[0][..., None], picture, first.picture)
         return Keyframe(self.frame_index, depth.astype(np.float16), self.lens.rect_px, encode_jpeg(picture))
-
-    def _on_picture(self, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Return a mask ``h w`` on the pixels of a picture of the whole frame."""
-        x0, y0, x1, y1 = self.lens.rect_px
-        u = (np.arange(shape[1]) + 0.5) / shape[1] * self.lens.image_size[1]
-        v = (np.arange(shape[0]) + 0.5) / shape[0] * self.lens.image_size[0]
-        column = np.floor((u - x0) / (x1 - x0) * mask.shape[1]).clip(0, mask.shape[1] - 1).astype(int)
-        row = np.floor((v - y0) / (y1 - y0) * mask.shape[0]).clip(0, mask.shape[0] - 1).astype(int)
-        return mask[row[:, None], column]
 
 
 def _leveled(depths: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -35,6 +35,20 @@ class Lens:
             y0 + (np.arange(height) + 0.5) * (y1 - y0) / height - 0.5,
         )
 
+    def on_picture(self, values: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """Return a grid's values ``h w ...`` on the pixels of a picture of the whole frame; beyond, its border.
+
+        Args:
+            values: Of the grid's cells.
+            size: ``H W`` of the picture.
+        """
+        x0, y0, x1, y1 = self.rect_px
+        u = (np.arange(size[1]) + 0.5) / size[1] * self.image_size[1]
+        v = (np.arange(size[0]) + 0.5) / size[0] * self.image_size[0]
+        column = np.floor((u - x0) / (x1 - x0) * values.shape[1]).clip(0, values.shape[1] - 1).astype(int)
+        row = np.floor((v - y0) / (y1 - y0) * values.shape[0]).clip(0, values.shape[0] - 1).astype(int)
+        return values[row[:, None], column]
+
     def points(self, depth: np.ndarray) -> np.ndarray:
         """Return ``h w 3`` world points of a grid of depths."""
         u, v = self.pixels(depth.shape)

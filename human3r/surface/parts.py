@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from human3r.surface.keyframes import Keyframe
 from human3r.surface.looks import Lens
@@ -46,3 +47,18 @@ class Part:
         is_inside = (z > 0) & (row >= 0) & (row < depth.shape[0]) & (column >= 0) & (column < depth.shape[1])
         there = depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
         return np.where(is_inside, z, np.inf), there
+
+    @property
+    def texture(self) -> np.ndarray:
+        """``H W 3``: the picture, and where nothing is shown the color of what is shown beside it.
+
+        Renderers mix texels; holes would have a fringe of whatever is in them.
+        """
+        height, width = self.depth.shape
+        down, across = (pixels / side for pixels, side in zip(self.picture.shape, self.lens.image_size, strict=False))
+        x0, y0, x1, y1 = self.lens.rect_px
+        box = (across * x0, down * y0, across * x1, down * y1)
+        small = np.asarray(Image.fromarray(self.picture).resize((width, height), Image.Resampling.BOX, box))
+        nearest = distance_transform_edt(self.depth == 0, return_distances=False, return_indices=True)
+        filled = self.lens.on_picture(small[tuple(np.asarray(nearest))], self.picture.shape)
+        return np.where(self.lens.on_picture(self.depth > 0, self.picture.shape)[..., None], self.picture, filled)

@@ -244,7 +244,7 @@ def _sheet(
     low = np.floor(place.min(axis=0) * (width, height)).astype(int)
     high = np.ceil(place.max(axis=0) * (width, height)).astype(int)
     uv = (place * (width, height) - low) / np.maximum(high - low, 1)
-    texture = Image.fromarray(part.picture[low[1] : high[1], low[0] : high[0]])
+    texture = Image.fromarray(part.texture[low[1] : high[1], low[0] : high[0]])
     if shrinking < 1:
         size = max(1, round(texture.width * shrinking)), max(1, round(texture.height * shrinking))
         texture = texture.resize(size, Image.Resampling.BOX)

@@ -120,6 +120,8 @@ def _add_sheet(stage: Usd.Stage, sheet: Sheet, folder: Path) -> None:
 
     (folder / f"{sheet.name}.jpg").write_bytes(sheet.texture)
     mesh = define_mesh(stage, f"/human3r/{sheet.name}", sheet.vertices, sheet.faces)
+    # As in the GLB: no ceiling hides the people below it.
+    mesh.GetDoubleSidedAttr().Set(False)
     uv = np.stack([sheet.uv[:, 0], 1 - sheet.uv[:, 1]], axis=1).astype(np.float32)
     coordinates = Sdf.ValueTypeNames.TexCoord2fArray
     UsdGeom.PrimvarsAPI(mesh).CreatePrimvar("st", coordinates, UsdGeom.Tokens.vertex).Set(array("Vec2f", uv))

@@ -51,6 +51,13 @@ def test_vertices_are_where_the_arrays_put_them(stage: Usd.Stage, walk: Reconstr
             assert np.linalg.norm(found - wanted, axis=1).max() < 1e-3
 
 
+def test_bodies_are_seen_from_both_sides_and_the_surface_from_its_front(stage: Usd.Stage) -> None:
+    meshes = {str(prim.GetPath()): UsdGeom.Mesh(prim) for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)}
+    for path, mesh in meshes.items():
+        assert mesh.GetDoubleSidedAttr().Get() is ("person_" in path)
+    assert {"person_" in path for path in meshes} == {True, False}
+
+
 def test_people_are_hidden_in_frames_without_an_observation(stage: Usd.Stage, walk: Reconstruction) -> None:
     person = UsdGeom.Imageable(stage.GetPrimAtPath("/human3r/world/person_2"))
     seen = set(walk.tracks[1].frames.tolist())

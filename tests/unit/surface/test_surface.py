@@ -110,6 +110,16 @@ def test_unknown_pixels_are_holes() -> None:
     assert not np.isin(pixel, np.flatnonzero(depth == 0)).any()
 
 
+def test_holes_take_the_color_beside_them_in_the_texture() -> None:
+    depth, picture = np.ones((6, 8), np.float32), np.full((12, 16, 3), 80, np.uint8)
+    depth[2:4, 3:6] = 0
+    picture[4:8, 6:12] = 255
+    part = Part(Lens(np.eye(4), np.eye(3), (0.0, 0.0, 16.0, 12.0), (12, 16)), 0, depth, picture)
+    assert (part.texture == 80).all()
+    picture[0, 0] = 0
+    assert (part.texture[0, 0] == 0).all()
+
+
 @pytest.mark.parametrize("num_hidden", [0, 1, 4])
 def test_the_median_picture_is_that_of_the_looks_that_count(num_hidden: int) -> None:
     rng = np.random.default_rng(num_hidden)
