@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import BinaryIO, cast
 
@@ -9,6 +11,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.filter import Graph
+from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -17,6 +20,9 @@ from human3r.errors import MediaDecodeError, UnsupportedMediaError
 _NO_FILM = int(Disposition.attached_pic | Disposition.timed_thumbnails)
 _DEPENDENT = 0x80000
 """Disposition of a stream that is only part of a picture, as the tiles of HEIC. Source: FFmpeg 7, avformat.h."""
+_RECTILINEAR = (4).to_bytes(4, sys.byteorder)
+_PACKED = range(1, 8)
+"""Side by side, above each other, and in turns of frames, pixels, lines or columns."""
 
 
 def open_container(stream: BinaryIO, demuxer: str) -> InputContainer:
@@ -68,6 +74,21 @@ def is_shown(packet: av.Packet[VideoStream], video: VideoStream) -> bool:
         return False
     # Bit 4 of a VP8 frame is show_frame. Source: RFC 6386, section 9.1.
     return video.codec_context.name not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
+
+
+def is_stereo(frame: av.VideoFrame) -> bool:
+    """Return whether a frame is packed of the two pictures of a stereoscopic film.
+
+    Raises:
+        UnsupportedMediaError: It is a picture of all directions, which no pinhole camera takes.
+    """
+    # Both records begin with their kind. Source: FFmpeg 8, stereo3d.h and spherical.h.
+    kinds = {item.type: bytes(item)[:4] for item in cast("Iterable[SideData]", frame.side_data)}
+    if kinds.get(Type.SPHERICAL, _RECTILINEAR) != _RECTILINEAR:
+        raise UnsupportedMediaError(
+            "The clip is a 360-degree video, whose pictures no ordinary lens took.", "Export a flat view of it."
+        )
+    return int.from_bytes(kinds.get(Type.STEREO3D, b""), sys.byteorder) in _PACKED
 
 
 def pixel_aspect(frame: av.VideoFrame) -> float:

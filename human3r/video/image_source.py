@@ -77,8 +77,12 @@ class ImageSource:
     def __init__(
         self, pictures: list[_Picture], kind: str, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]
     ) -> None:
-        self._pictures, self._limits, self._beat = pictures, limits, beat
+        self._pictures, self._limits, self._beat = _without_twins(pictures), limits, beat
         self.warnings: list[str] = []
+        if len(self._pictures) < len(pictures):
+            twins = len(pictures) - len(self._pictures)
+            self.warnings.append(f"{twins} images were skipped that differ from another one in their ending only.")
+        pictures = self._pictures
         fps = min(sampling.fps or _FOLDER_FPS, limits.fps)
         self._times_s = [index / fps for index in range(len(pictures))]
         self.chosen = choose_frames(self._times_s, sampling)
@@ -220,6 +224,13 @@ def open_zip(stream: BinaryIO, sampling: Sampling, limits: MediaLimits, beat: Ca
     entries.sort(key=lambda entry: natural_key(entry.filename))
     pictures = [_Picture(entry.filename, _entry_opener(archive, entry, limits)) for entry in entries]
     return ImageSource(pictures, "images", sampling, limits, beat)
+
+
+def _without_twins(pictures: list[_Picture]) -> list[_Picture]:
+    """Return the first image of each name without its ending: phones keep IMG_1.HEIC and IMG_1.JPG of one picture."""
+    paths = [PurePosixPath(picture.name) for picture in pictures]
+    first = {path.parent / path.stem: number for number, path in reversed(list(enumerate(paths)))}
+    return [pictures[number] for number in sorted(first.values())]
 
 
 def _is_image_entry(entry: zipfile.ZipInfo) -> bool:

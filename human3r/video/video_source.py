@@ -20,7 +20,7 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError
-from human3r.video.container import is_shown, open_container, picture_stream, pixel_aspect, reason
+from human3r.video.container import is_shown, is_stereo, open_container, picture_stream, pixel_aspect, reason
 from human3r.video.limits import MediaLimits, check_chosen, check_frame_size, check_packets
 from human3r.video.orientation import from_display_matrix
 from human3r.video.probe import ClipInfo
@@ -80,7 +80,6 @@ class VideoSource:
                 has_pts=demuxer not in _WITHOUT_PRESENTATION_TIMES,
                 can_jump=demuxer in _WITH_JUMPING_CLOCKS,
             )
-            self._warn_of_missing(video.frames)
         self.info = self._measure(sampling)
 
     def _open(self) -> InputContainer:
@@ -88,14 +87,20 @@ class VideoSource:
 
     def _read_packets(self, container: InputContainer, video: VideoStream) -> list[Packet]:
         packets: list[Packet] = []
+        num_hidden = 0
         try:
             for packet in container.demux(video):
                 self._beat()
                 if is_shown(packet, video):
                     packets.append(Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe))
                     check_packets(len(packets))
+                else:
+                    num_hidden += packet.size > 0
         except FFmpegError as error:
             self.warnings.append(f"The file is damaged after {len(packets)} frames ({reason(error)}).")
+        num_claimed = video.frames - num_hidden
+        if num_claimed - len(packets) > max(2, 0.01 * num_claimed) and self._demuxer != "gif":
+            self.warnings.append(f"The file is cut short: {len(packets)} of {num_claimed} frames are there.")
         return packets
 
     def _header_fps(self, video: VideoStream) -> float:
@@ -103,10 +108,6 @@ class VideoSource:
         # Without a container the average is FFmpeg's default of 25; the guess is the stream's rate.
         rates = (None if self._demuxer in _WITHOUT_CLOCK else video.average_rate, video.guessed_rate)
         return next((float(rate) for rate in rates if rate and 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
-
-    def _warn_of_missing(self, num_claimed: int) -> None:
-        if num_claimed - len(self._packets) > max(2, 0.01 * num_claimed) and self._demuxer != "gif":
-            self.warnings.append(f"The file is cut short: {len(self._packets)} of {num_claimed} frames are there.")
 
     def _measure(self, sampling: Sampling) -> ClipInfo:
         """Decode the first frame that can be decoded, which is the clip's frame 0, and choose the frames."""
@@ -126,6 +127,8 @@ class VideoSource:
             # The container's word counts more than the stream's own, of which only changes are followed.
             aspect = float(video.sample_aspect_ratio or 1) or 1.0
             own_aspect = float(video.codec_context.sample_aspect_ratio or 1)
+        if is_stereo(first):
+            self.warnings.append("Each frame holds both pictures of a 3D film, which are taken for one; crop it.")
         self._timeline = self._timeline.starting_at(first_index)
         times_s = self._timeline.times_s
         self.chosen = choose_frames(times_s, sampling)

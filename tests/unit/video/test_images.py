@@ -43,6 +43,14 @@ def test_a_folder_is_read_in_natural_order(folder):
     assert np.allclose([frame.time_s for frame in frames], np.arange(4) / 30)
 
 
+def test_of_images_that_differ_in_their_ending_one_is_taken(folder):
+    for number in (2, 9):
+        Image.new("RGB", (6, 4), (number, 0, 0)).save(folder / f"im{number}.bmp")
+    frames, reader = read_all(folder)
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == [1, 2, 9, 10]
+    assert any(text.startswith("2 images were skipped") for text in reader.warnings)
+
+
 def test_the_fps_option_sets_the_times_of_images_and_drops_none(folder):
     frames, _ = read_all(folder, sampling=Sampling(fps=5))
     assert np.allclose([frame.time_s for frame in frames], np.arange(4) / 5)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from PIL import Image
-from synthetic_clips import corner_image
+from synthetic_clips import corner_image, write_clip
 
 from human3r.errors import InputError, MediaTooLargeError, UnsupportedMediaError
 from human3r.records import Frame
@@ -277,3 +277,44 @@ def test_a_decoder_that_makes_progress_or_gets_no_processor_is_not_ended(tmp_pat
     monkeypatch.setattr(subprocess, "Popen", popen)
     with FrameReader(tmp_path, limits=MediaLimits(silence_s=1)) as reader:
         assert list(reader) == []
+
+
+def test_frames_that_an_edit_list_hides_are_not_missing(tmp_path):
+    # Copied from 0.65 s on: all packets from the key frame on, and an edit list.
+    source = write_clip(tmp_path / "whole.mp4", num_frames=20)
+    path = tmp_path / "cut.mp4"
+    with av.open(str(source)) as original, av.open(str(path), "w", options={"movflags": "+faststart"}) as target:
+        stream = target.add_stream_from_template(original.streams.video[0])
+        shift = round(Fraction(65, 100) / original.streams.video[0].time_base)
+        for packet in original.demux(original.streams.video[0]):
+            if packet.size:
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+                target.mux_one(packet)
+    frames, reader = read_all(path)
+    assert_shows(frames, range(7, 20))
+    assert reader.warnings == []
+
+
+def test_both_pictures_of_a_3d_film_are_said(tmp_path):
+    packing = {"x264-params": "frame-packing=3"}
+    _, reader = read_all(write_clip(tmp_path / "a.mp4", num_frames=2, codec_options=packing))
+    assert any("3D film" in text for text in reader.warnings)
+
+
+def test_a_video_of_all_directions_is_refused(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", num_frames=2)
+    content = path.read_bytes()
+    header, projection = _box("svhd", bytes(4) + b"x\0"), _box("prhd", bytes(16)) + _box("equi", bytes(20))
+    spherical = _box("sv3d", header + _box("proj", projection))
+    place = content.index(b"avcC") - 4
+    for parent in ("moov", "trak", "mdia", "minf", "stbl", "stsd", "avc1"):
+        at = content.index(parent.encode(), content.index(b"moov")) - 4
+        size = int.from_bytes(content[at : at + 4], "big") + len(spherical)
+        content = content[:at] + size.to_bytes(4, "big") + content[at + 4 :]
+    path.write_bytes(content[:place] + spherical + content[place:])
+    with pytest.raises(UnsupportedMediaError, match="360"):
+        read_all(path)
+
+
+def _box(kind: str, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind.encode() + content
