@@ -25,8 +25,8 @@ from human3r.inference.threads import stage_threads
 from human3r.models.parts import FULL_EFFORT, BatchRecord, FrameTokens, InferredFrame
 from human3r.records import Frame, FramePrediction
 from human3r.video.live_reader import LiveFrame
-from human3r.video.live_shots import LiveShots
 from human3r.video.preprocess import PreparedImage
+from human3r.video.shots.live import LiveShots
 
 _NUM_WARM_UP = 3
 _JOIN_S = 1.0

@@ -41,7 +41,7 @@ from human3r.video.orientation import turned
 from human3r.video.probe import ClipInfo
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
-from human3r.video.shots import find_shots
+from human3r.video.shots.division import find_shots
 
 
 @dataclass(frozen=True)
