@@ -26,7 +26,7 @@ _MIN_CONTRAST = 12
 """Smallest such difference, gray levels."""
 _MAX_BLACK, _MAX_STRAY_BLACK, _LONE_CONTRAST, _MIN_LONE_EDGE = 24, 0.01, 30, 0.9
 """Of a border without a twin: its lightest gray level, the share of lighter pixels, and the step at its edge with the
-share of the edge that has one in one of the frames. A dark object before the lens is neither as even nor as straight, and
+share of the edge that has one in one of the frames. A dark object near the lens is neither as even nor as straight;
 a night sky fades."""
 
 
