@@ -95,6 +95,9 @@ class Camera(TensorRecord):
     """(height, width) of the upright source frame."""
     focal_sigma: Tensor | None = None
     """Scalar standard deviation of the logarithm of the focal length; None if unknown."""
+    log_scale: Tensor | None = None
+    """Scalar logarithm of the factor by which the depth of this frame was scaled to the people in it. It settles in the
+    course of a shot, whose camera path has the scale of its first frame. None if the network's depth is not scaled."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def _known(shot: Shot, lens: float) -> dict[str, object]:
         "lens": {
             **_entry(focal_px, focal_px * lens, ["image", "edges", "rotation"]),
             "focal_px": focal_px,
-            "depth_growth": np.broadcast_to(shot.focal_growth, len(cameras.time_s)).round(4).tolist(),
+            "depth_growth": np.broadcast_to(shot.depth_growth, len(cameras.time_s)).round(4).tolist(),
         },
         "scale": {
             **_entry(value, value * scale_sigma, ["depth"] if fit is None else list(fit.witnesses)),

@@ -17,7 +17,7 @@ from human3r.refinement.false_people import without_buried, without_short_tracks
 from human3r.refinement.identity_shapes import with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.one_world import rescaled, settle
-from human3r.refinement.shots import Cameras, Shot, anchor_of, in_world_of, join, split, with_one_lens
+from human3r.refinement.shots import Cameras, Shot, anchor_of, in_world_of, join, split, with_one_lens, with_one_scale
 from human3r.results.person_table import PARAMETER_NAMES, PersonTable
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
@@ -66,8 +66,12 @@ def finish(
     cameras = Cameras(store.K, store.T_world_camera, store.time_s, store.shot, store.image_size)
     scene = store.scene()
     shots = split(cameras, store.people(), scene.points.astype(np.float64), scene.frame)
+    log_scale = [store.log_scale[store.shot == shot.number] for shot in shots]
     # Shots are independent.
-    shots = [_finish_shot(shot, options, body) for shot in shots]
+    shots = [
+        _finish_shot(with_one_scale(shot, of_frames), options, body)
+        for shot, of_frames in zip(shots, log_scale, strict=True)
+    ]
     anchor = anchor_of(shots)
     placed = [in_world_of(anchor, shot) for shot in shots]
     cameras, people, points = join([shot for shot, _ in placed])
@@ -162,7 +166,7 @@ def _depth_fields(store: ResultStore, shots: Sequence[Shot]) -> dict[str, np.nda
         return {}
     height, width = store.image_size
     depth = maps.depth
-    if any(shot.fit is not None or (shot.focal_growth != 1).any() for shot in shots):
+    if any(shot.fit is not None or (shot.depth_growth != 1).any() for shot in shots):
         depth = np.concatenate([rescaled(shot, depth[store.shot == shot.number], maps.crop) for shot in shots])
     depth_fields = {"depth": depth, "depth_confidence": maps.confidence, "depth_frame_index": store.frame_index}
     if np.abs(np.subtract(maps.crop, (0.0, 0.0, width, height))).max() > 0.5:

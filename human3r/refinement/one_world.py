@@ -103,7 +103,7 @@ def gravity_of(fit: WorldFit, shot: Shot) -> np.ndarray:
 
 def rescaled(shot: Shot, depth: np.ndarray, crop: tuple[float, float, float, float]) -> np.ndarray:
     """Return depth maps ``T h w`` of the stream, which cover ``crop`` of the source, in the world of the shot."""
-    factor = shot.focal_growth.astype(np.float32)[:, None, None]
+    factor = shot.depth_growth.astype(np.float32)[:, None, None]
     if shot.fit is not None:
         pixels = pixels_of_grid(depth.shape[1:], crop)
         bent = depth_factor(pixels, shot.cameras.image_size, shot.fit.log_scale, shot.fit.bend)

@@ -67,8 +67,8 @@ class Shot:
     """``N 2`` probability that the left and right foot touch the ground."""
     fit: WorldFit | None = None
     """The estimate applied to scene and people; None if they are those of the stream."""
-    focal_growth: np.ndarray = field(default_factory=lambda: np.ones(1))
-    """``T``, or ``1`` for all: focal lengths over those of the stream. The scene's depth grew with them."""
+    depth_growth: np.ndarray = field(default_factory=lambda: np.ones(1))
+    """``T``, or ``1`` for all: the scene's depth over that of the stream, by other focal lengths and scales."""
 
     @property
     def number(self) -> int:
@@ -135,6 +135,30 @@ def settled(of_frames: np.ndarray) -> np.ndarray:
     return of_frames[len(of_frames) // 2 :]
 
 
+def with_one_scale(shot: Shot, log_scale: np.ndarray) -> Shot:
+    """Give depth, points and camera path of a shot the scale of its last frame, when the stream has seen the most.
+
+    Args:
+        shot: Of the stream, its points in units of the network's depth.
+        log_scale: ``T`` from ``ResultStore.log_scale``.
+    """
+    known = log_scale[np.isfinite(log_scale)].astype(np.float64)
+    if len(known) == 0:
+        return shot
+    cameras, people = shot.cameras, shot.people
+    path = np.exp(known[-1] - known[0]).astype(np.float32)
+    T_world_camera = cameras.T_world_camera.copy()
+    T_world_camera[:, :3, 3] *= path
+    shift = (T_world_camera - cameras.T_world_camera)[people.person_frame, :3, 3]
+    return replace(
+        shot,
+        cameras=replace(cameras, T_world_camera=T_world_camera),
+        people=replace(people, transl=people.transl + shift, joints_world=people.joints_world + shift[:, None]),
+        points=np.exp(known[-1]) * shot.points,
+        depth_growth=np.exp(known[-1] - np.where(np.isfinite(log_scale), log_scale, known[0])),
+    )
+
+
 def with_one_lens(shot: Shot) -> Shot:
     """Give all frames of a shot one focal length: the median of the settled ones.
 
@@ -155,7 +179,9 @@ def with_one_lens(shot: Shot) -> Shot:
     )
     depth = ((shot.points - cameras.T_world_camera[point_frame, :3, 3]) * axis[point_frame]).sum(1)
     points = shot.points + ((growth[point_frame] - 1) * depth)[:, None] * axis[point_frame]
-    return replace(shot, cameras=replace(cameras, K=K), people=moved, points=points, focal_growth=growth)
+    return replace(
+        shot, cameras=replace(cameras, K=K), people=moved, points=points, depth_growth=shot.depth_growth * growth
+    )
 
 
 def anchor_of(shots: Sequence[Shot]) -> Shot:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 import numpy as np
+import torch
 
 from human3r.geometry.fusion import PointCloud, depth_edges, fuse_to_limit
 from human3r.geometry.rigid import transform_points
@@ -26,7 +27,10 @@ _VIEW_MAPS = ("weight", "count", "points", "colors", "frame")
 
 
 class SceneAccumulator:
-    """The scene without people: averages per pixel while the camera is still, voxels otherwise."""
+    """The scene without people: averages per pixel while the camera is still, voxels otherwise.
+
+    In units of the network's depth, whose scale is estimated in the course of a shot: its frames fit together.
+    """
 
     def __init__(self, max_points: int = MAX_POINTS) -> None:
         self._max_points = max_points
@@ -36,15 +40,15 @@ class SceneAccumulator:
         self._view: _StillView | None = None
         self._first_frames: list[int] = [0]
         self._shot = 0
+        self._path_unit = np.nan
 
     def add(self, prediction: FramePrediction, row: int) -> None:
         """Add the surface of processed frame ``row``, unless it repeats the last one."""
-        T_world_camera = prediction.camera.T_world_camera.numpy()
-        pointmap = prediction.pointmap_camera.numpy()
         if prediction.shot != self._shot:
             self._flush_view()
-            self._shot = prediction.shot
+            self._shot, self._path_unit = prediction.shot, np.nan
             self._first_frames.append(row)
+        T_world_camera, pointmap = self._unscaled(prediction)
         view = self._view
         if view is not None and not view.is_still(T_world_camera, pointmap.shape):
             view = None
@@ -59,6 +63,18 @@ class SceneAccumulator:
             self._view = view
         view.add(pointmap, prediction.confidence.numpy(), prediction.image.numpy(), is_seen, row)
         view.time_s = prediction.time_s
+
+    def _unscaled(self, prediction: FramePrediction) -> tuple[np.ndarray, np.ndarray]:
+        T_world_camera, pointmap = prediction.camera.T_world_camera.numpy(), prediction.pointmap_camera.numpy()
+        log_scale = prediction.camera.log_scale
+        if log_scale is None:
+            return T_world_camera, pointmap
+        unit = float(torch.exp(-log_scale))
+        if np.isnan(self._path_unit):
+            self._path_unit = unit
+        T_world_camera = T_world_camera.copy()
+        T_world_camera[:3, 3] *= self._path_unit
+        return T_world_camera, pointmap * np.float32(unit)
 
     def _flush_view(self) -> None:
         if self._view is None:
@@ -77,6 +93,7 @@ class SceneAccumulator:
         """Return the complete state, by name; see ``load_arrays``."""
         kept = {"voxel_m": np.array(self._voxel_m)}
         kept |= {"first_frames": np.array(self._first_frames), "shot": np.array(self._shot)}
+        kept["path_unit"] = np.array(self._path_unit)
         clouds = {"cloud": self._cloud, "pending": PointCloud.concatenate(self._pending)}
         for prefix, cloud in clouds.items():
             kept |= {f"{prefix}.{item.name}": getattr(cloud, item.name) for item in fields(cloud)}
@@ -89,6 +106,7 @@ class SceneAccumulator:
         names = [item.name for item in fields(PointCloud)]
         self._voxel_m = float(kept["voxel_m"])
         self._first_frames, self._shot = kept["first_frames"].tolist(), int(kept["shot"])
+        self._path_unit = float(kept["path_unit"])
         self._cloud = PointCloud(**{name: kept[f"cloud.{name}"] for name in names})
         self._pending = [PointCloud(**{name: kept[f"pending.{name}"] for name in names})]
         view = {name.removeprefix("view."): values for name, values in kept.items() if name.startswith("view.")}

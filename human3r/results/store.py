@@ -104,6 +104,11 @@ class ResultStore:
         return self._frames.column("focal_sigma")
 
     @property
+    def log_scale(self) -> np.ndarray:
+        """``T`` float32, logarithm of the factor on the network's depth; NaN without one."""
+        return self._frames.column("log_scale")
+
+    @property
     def change(self) -> np.ndarray:
         """``T`` float32, mean difference of gray levels from the first frame of the shot."""
         return self._frames.column("change")
@@ -134,6 +139,7 @@ class ResultStore:
         frame["change"] = self._change_in_shot(prediction)
         self._names.append(name)
         frame["focal_sigma"] = np.nan if camera.focal_sigma is None else float(camera.focal_sigma)
+        frame["log_scale"] = np.nan if camera.log_scale is None else float(camera.log_scale)
         self._frames.append(frame)
         if len(prediction.people):
             self._people.append(person_rows(prediction, row))
@@ -170,7 +176,7 @@ class ResultStore:
         return PersonTable.from_rows(self._people.rows())
 
     def scene(self) -> PointCloud:
-        """Return the fused scene so far."""
+        """Return the fused scene so far, each shot in units of the network's depth: see ``SceneAccumulator``."""
         return self._scene.finish()
 
     def depth(self) -> DepthMaps | None:
@@ -244,6 +250,7 @@ _FRAME_ROW = np.dtype(
         ("name_bytes", "<i8"),
         ("change", "<f4"),
         ("focal_sigma", "<f4"),
+        ("log_scale", "<f4"),
         ("K", "<f4", (3, 3)),
         ("T_world_camera", "<f4", (4, 4)),
     ]

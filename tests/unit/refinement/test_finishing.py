@@ -11,6 +11,7 @@ from synthetic_scene import prediction_of
 
 from human3r.bodies import SmplxBody, load_body
 from human3r.bodies.placement import to_body_parameters
+from human3r.records import empty_people
 from human3r.refinement import one_world
 from human3r.refinement.finishing import FinishOptions, finish
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
@@ -67,6 +68,29 @@ def test_meta_has_estimates_with_uncertainties(walk, body) -> None:
     assert result.meta["distances"]["summary"].startswith("distances ±")
     assert result.meta["is_static_camera"] is False
     assert result.foot_contact.shape == (len(result.person_frame), 2)
+
+
+def test_a_scale_that_settles_within_a_shot_leaves_no_drift_in_scene_depth_and_path(walk, body) -> None:
+    log_scales = (0.0, 0.2, 0.3, 0.35, 0.37)
+    drifting, settled = ResultStore(with_depth=True), ResultStore(with_depth=True)
+    for frame, log_scale in enumerate(log_scales):
+        prediction = prediction_of(walk, frame)
+        rows, columns = prediction.pointmap_camera.shape[:2]
+        plane = torch.stack([torch.zeros(rows, columns), torch.zeros(rows, columns), torch.full((rows, columns), 3.0)])
+        for store, of_depth, of_path in (
+            (drifting, log_scale, log_scales[0]),
+            (settled, log_scales[-1], log_scales[-1]),
+        ):
+            T = prediction.camera.T_world_camera.clone()
+            T[:3, 3] *= np.exp(of_path)
+            camera = replace(prediction.camera, T_world_camera=T, log_scale=torch.tensor(of_depth))
+            pointmap = plane.permute(1, 2, 0) * np.exp(of_depth)
+            nobody = replace(prediction, people=empty_people(), joints_world=torch.zeros(0, 55, 3))
+            store.add(replace(nobody, camera=camera, pointmap_camera=pointmap))
+    results = [finish(store, 10.0, {}, FinishOptions(), body) for store in (drifting, settled)]
+    for name in ("points_world", "T_world_camera", "depth"):
+        found, expected = (getattr(result, name).astype(np.float64) for result in results)
+        assert found == pytest.approx(expected, abs=3e-3)
 
 
 def test_deviations_of_the_lens_are_those_of_the_network_where_known(walk, body) -> None:

@@ -65,7 +65,7 @@ class PersonScaleHead(nn.Module):
             state = ScaleState(depth.new_zeros(()), depth.new_full((), _PRIOR_WEIGHT))
         state = update_scale(state, *log_depth_ratios(frame, points, person_mask, people))
         scaled = points.pointmap_camera * state.log_scale.exp()
-        return replace(points, pointmap_camera=scaled), state
+        return replace(points, pointmap_camera=scaled, log_scale=state.log_scale), state
 
 
 def log_depth_ratios(

@@ -1,1 +1,0 @@
-"""Divide a stream into shots, and find the picture inside the borders of each."""
