@@ -149,7 +149,7 @@ def _watched(session: Session, network: Human3R) -> list[tuple[object, str, str]
     if hasattr(network.mask_head, "mask_of"):
         watched.append((network.mask_head, "mask_of", "mask head"))
     if network.look_ahead is not None:
-        watched += [(network.look_ahead, method, "prompts") for method in ("find", "encode_after")]
+        watched += [(network.look_ahead, method, "prompts") for method in ("detect", "encode_between")]
     if isinstance(network.prompter, KeypointPrompter):
         watched.append((network.prompter.crop_detector, "forward", _LOOKS))
     return watched

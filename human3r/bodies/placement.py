@@ -85,9 +85,23 @@ def head_centered(
         betas: ``P 10``.
         expression: ``P 10``.
     """
+    _, transl = _posed_at_head(body, joint_rotations, head, betas, expression)
+    return from_joint_rotations(joint_rotations, betas, expression, transl)
+
+
+def joints_at_head(body: SmplxBody, joint_rotations: Tensor, head: Tensor, betas: Tensor, expression: Tensor) -> Tensor:
+    """Return the joints ``P 55 3`` of the bodies of ``head_centered``, whose arguments these are."""
+    return _posed_at_head(body, joint_rotations, head, betas, expression)[0]
+
+
+def _posed_at_head(
+    body: SmplxBody, joint_rotations: Tensor, head: Tensor, betas: Tensor, expression: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return joints ``P 55 3`` and translations ``P 3`` of bodies with the head joint at ``head``."""
     rest = body.rest_joints(betas, expression)
     posed, _ = body.forward_kinematics(to_smplx_order(joint_rotations), rest)
-    return from_joint_rotations(joint_rotations, betas, expression, head - posed[:, Joint.HEAD])
+    transl = head - posed[:, Joint.HEAD]
+    return posed + transl[:, None], transl
 
 
 def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, body: SmplxBody) -> BodyParameters:
@@ -115,7 +129,19 @@ def to_body_parameters(
     T_world_camera: Tensor,
     body: SmplxBody,
 ) -> BodyParameters:
-    """Return standard SMPL-X parameters in world of the network's people.
+    """Return the parameters of ``bodies_in_world``."""
+    return bodies_in_world(joint_rotations, head_camera, betas, expression, T_world_camera, body)[0]
+
+
+def bodies_in_world(
+    joint_rotations: Tensor,
+    head_camera: Tensor,
+    betas: Tensor,
+    expression: Tensor,
+    T_world_camera: Tensor,
+    body: SmplxBody,
+) -> tuple[BodyParameters, Tensor]:
+    """Return standard SMPL-X parameters in world of the network's people, and their joints ``P 55 3``.
 
     Args:
         joint_rotations: ``P 53 3 3`` root (in the camera frame), 21 body, 15 left hand, 15 right hand, jaw.
@@ -129,4 +155,5 @@ def to_body_parameters(
     head_world = (rotation @ head_camera[..., None])[..., 0] + translation
     root_world = (rotation @ joint_rotations[:, Joint.PELVIS])[:, None]
     rotations_world = torch.cat([root_world, joint_rotations[:, 1:]], dim=1)
-    return head_centered(body, rotations_world, head_world, betas, expression)
+    joints, transl = _posed_at_head(body, rotations_world, head_world, betas, expression)
+    return from_joint_rotations(rotations_world, betas, expression, transl), joints

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from smplx import lbs
 from torch import Tensor, nn
+from torch.nn import functional
 
 from human3r.bodies.base import EMBEDDED_BODY_NAME, BodyArrays, BodyMesh
 from human3r.geometry.rigid import rotation_from_axis_angle
@@ -83,8 +84,9 @@ class SmplxBody(nn.Module):
 
     def rest_joints(self, betas: Tensor, expression: Tensor) -> Tensor:
         """Return joints of the unposed bodies, ``P 55 3``; linear in ``betas`` and ``expression`` (``P 10`` each)."""
-        shaped = self.joint_template + _LBS.blend_shapes(betas, self.joint_shape_directions)
-        return shaped + _LBS.blend_shapes(expression, self.joint_expression_directions)
+        shaped = functional.linear(betas, self.joint_shape_directions.flatten(0, 1), self.joint_template.flatten())
+        shaped = shaped + functional.linear(expression, self.joint_expression_directions.flatten(0, 1))
+        return shaped.unflatten(1, self.joint_template.shape)
 
     def rest_vertices(self, betas: Tensor, expression: Tensor) -> Tensor:
         """Return vertices of the unposed bodies, ``P V 3``."""

@@ -18,9 +18,9 @@ from human3r.evaluation.protocol import Protocol
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.session import Session
 from human3r.records import FramePrediction
-from human3r.video.image_source import decode_image
 from human3r.video.limits import DEFAULT_LIMITS
 from human3r.video.preprocess import PreparedImage
+from human3r.video.sources.image import decode_image
 
 
 def open_session(model: LoadedModel, protocol: Protocol) -> Session:

@@ -12,6 +12,18 @@ THINNED_INTERVAL_S = 0.5
 _SECOND_LOOK_INTERVAL = 4
 
 
+LEVELS = (
+    "everything",
+    "second looks at still people every fourth frame",
+    "second looks at one moving person a frame",
+    "the scene twice a second",
+    "no new surface",
+    "hands twice a second",
+)
+"""What each level skips, in addition to those before it. The first two save the most."""
+_SECOND_LOOKS, _ONE_LOOK, _SCENE, _SURFACE, _HANDS = range(1, len(LEVELS))
+
+
 @dataclass(frozen=True)
 class BudgetOptions:
     """Parameters of a budget."""
@@ -24,24 +36,15 @@ class BudgetOptions:
     """Time between two changes of the level, seconds, so that the average reflects the first."""
     margin: float = 0.7
     """The level falls when the average is below this share of the budget."""
-
-
-LEVELS = (
-    "everything",
-    "second looks at still people every fourth frame",
-    "the scene twice a second",
-    "no new surface",
-    "hands twice a second",
-)
-"""What each level skips, in addition to those before it. The first one saves the most."""
-_SECOND_LOOKS, _SCENE, _SURFACE, _HANDS = range(1, len(LEVELS))
+    first_level: int = _SURFACE
+    """Level at the start: people are shown first, the rest when there is time."""
 
 
 class Budget:
     """Decides the effort for the next frame from measured times.
 
-    Skipped, in this order: most second looks at people who hardly moved, most updates of the scene, the
-    growth of its surface, most looks at hands. The recurrence is never skipped.
+    Skipped, in this order: most second looks at people who hardly moved, all but one of the others in a frame, most
+    updates of the scene, the growth of its surface, most looks at hands. The recurrence is never skipped.
 
     Args:
         options: Limits and time constants.
@@ -51,7 +54,7 @@ class Budget:
         self.options = options or BudgetOptions()
         self.average_s: float | None = None
         """Exponential average of the time of the slowest stage."""
-        self.level = 0
+        self.level = self.options.first_level
         """0 skips nothing; see ``LEVELS``."""
         self._changed_s = -math.inf
         self._last_s = -math.inf
@@ -75,7 +78,9 @@ class Budget:
     @property
     def effort(self) -> Effort:
         """What detecting people in the next frame may cost."""
-        return FULL_EFFORT if self.level < _SECOND_LOOKS else Effort(second_look_interval=_SECOND_LOOK_INTERVAL)
+        if self.level < _SECOND_LOOKS:
+            return FULL_EFFORT
+        return Effort(_SECOND_LOOK_INTERVAL, None if self.level < _ONE_LOOK else 1)
 
     @property
     def takes_surface(self) -> bool:

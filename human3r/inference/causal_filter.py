@@ -119,7 +119,7 @@ def filter_people(
     known, row = _look_up(people.track_id, time_s, state, options)
     old = state.map(lambda values: values[row])
     filtered, expected_aside = _advance(old, fresh, options)
-    distance = old.log_distance.exp() * _body_size(body, old.betas)
+    distance = old.log_distance.exp() * _size(_bones(body, old.betas))
     known &= expected_aside * distance < options.jump_m
     mixed = {
         name: _where(known, getattr(filtered, name), getattr(fresh, name))
@@ -131,14 +131,16 @@ def filter_people(
 
 def _observe(people: People, time_s: float, body: SmplxBody) -> CausalFilterState:
     """Write one frame's people as the state of filters that start with it."""
-    anchor, orientation = _anchor_and_bones(people, body)
+    bones = _bones(body, people.betas)
+    orientation, joints = forward_kinematics(people.joint_rotations[:, :NUM_BODY_JOINTS], bones)
+    anchor = people.head_camera + joints[:, TRUNK_JOINTS].mean(1) - joints[:, Joint.HEAD]
     distance = anchor.norm(dim=-1).clamp_min(1e-3)
     time = torch.full((len(people),), time_s, dtype=torch.float64, device=people.track_id.device)
     return CausalFilterState(
         track_id=people.track_id,
         time_s=time,
         since_s=time,
-        log_distance=distance.log() - _body_size(body, people.betas).log(),
+        log_distance=distance.log() - _size(bones).log(),
         log_distance_rate=torch.zeros_like(distance),
         bearing=anchor / distance[:, None],
         bearing_rate=torch.zeros_like(anchor),
@@ -149,21 +151,14 @@ def _observe(people: People, time_s: float, body: SmplxBody) -> CausalFilterStat
     )
 
 
-def _anchor_and_bones(people: People, body: SmplxBody) -> tuple[Tensor, Tensor]:
-    """Return anchors ``P 3`` and orientations of the bones ``P 22 3 3``, both in the camera."""
-    orientation, joints = forward_kinematics(people.joint_rotations[:, :NUM_BODY_JOINTS], _bones(body, people.betas))
-    anchor = joints[:, TRUNK_JOINTS].mean(1) - joints[:, Joint.HEAD]
-    return people.head_camera + anchor, orientation
-
-
 def _bones(body: SmplxBody, betas: Tensor) -> Tensor:
     """Return ``P 22 3`` vectors from each joint's parent at rest."""
     return bone_vectors(body.rest_joints(betas, torch.zeros_like(betas))[:, :NUM_BODY_JOINTS])
 
 
-def _body_size(body: SmplxBody, betas: Tensor) -> Tensor:
-    """Return ``P`` lengths from head to ankle along the bones, meters."""
-    return body_size(_bones(body, betas)).clamp_min(0.1)
+def _size(bones: Tensor) -> Tensor:
+    """Return ``P`` lengths from head to ankle along ``P 22 3`` bones, meters."""
+    return body_size(bones).clamp_min(0.1)
 
 
 def _advance(
@@ -228,8 +223,9 @@ def _to_people(people: People, after: CausalFilterState, body: SmplxBody, known:
     """Write filtered bodies as people; newcomers are unchanged to the bit."""
     local = to_local_rotations(after.orientation)
     rotations = torch.cat([local, people.joint_rotations[:, NUM_BODY_JOINTS:]], dim=1)
-    _, joints = forward_kinematics(local, _bones(body, after.betas))
-    distance = after.log_distance.exp() * _body_size(body, after.betas)
+    bones = _bones(body, after.betas)
+    _, joints = forward_kinematics(local, bones)
+    distance = after.log_distance.exp() * _size(bones)
     head = after.bearing * distance[:, None] + joints[:, Joint.HEAD] - joints[:, TRUNK_JOINTS].mean(1)
     return replace(
         people,

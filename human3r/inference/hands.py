@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from human3r.bodies import SmplxBody, head_centered
+from human3r.bodies import SmplxBody
+from human3r.bodies.placement import joints_at_head
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.hand_detector import HAND_PER_FOREARM, forearm_squares
@@ -82,8 +83,8 @@ class SeenHands(TensorRecord):
 
 def see_hands(people: People, K: Tensor, image_size: tuple[int, int], body: SmplxBody) -> SeenHands:
     """Project the forearms of P people; ``K`` is ``3 3`` of the source frame of ``image_size`` (height, width)."""
-    parameters = head_centered(body, people.joint_rotations, people.head_camera, people.betas, people.expression)
-    joints = body.joints(parameters)[:, [*_ELBOWS, *_WRISTS]].clone()
+    joints = joints_at_head(body, people.joint_rotations, people.head_camera, people.betas, people.expression)
+    joints = joints[:, [*_ELBOWS, *_WRISTS]]
     joints[..., 2].clamp_(min=_NEAR_M)
     elbow_px, wrist_px = project(joints, K).split(2, dim=1)
     forearm_m = (joints[:, 2:] - joints[:, :2]).norm(dim=-1)

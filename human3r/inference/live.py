@@ -19,14 +19,14 @@ from human3r.inference.budget import Budget, BudgetOptions
 from human3r.inference.handover import Handover
 from human3r.inference.live_report import LiveReport, Timings
 from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.recurrence import Advanced, detect_live, encode_live
+from human3r.inference.recurrence import Advanced, detect
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
-from human3r.models.parts import FULL_EFFORT, BatchRecord
+from human3r.models.parts import FULL_EFFORT, BatchRecord, FrameTokens, InferredFrame
 from human3r.records import Frame, FramePrediction
 from human3r.video.live_reader import LiveFrame
-from human3r.video.live_shots import LiveShots
 from human3r.video.preprocess import PreparedImage
+from human3r.video.shots.live import LiveShots
 
 _NUM_WARM_UP = 3
 _JOIN_S = 1.0
@@ -40,7 +40,7 @@ class _Item:
     frame: LiveFrame
     prepared: PreparedImage
     human: BatchRecord | None = None
-    """From ``detect_live``."""
+    """From ``detect``."""
     advanced: Advanced | None = None
     slowest_s: float = 0.0
     """Time of the slowest stage so far."""
@@ -88,6 +88,8 @@ class LiveStream:
         self.last_source: np.ndarray | None = None
         """``H W 3`` uint8, the source frame of the last prediction."""
         self._num_read = 0
+        self._whole: FrameTokens | None = None
+        """The last frame that was encoded whole."""
 
     def warm_up(self, image: np.ndarray) -> None:
         """Run the model on an ``H W 3`` uint8 frame beside the stream: the first steps of a size are slower."""
@@ -186,7 +188,7 @@ class LiveStream:
                     continue
                 effort = FULL_EFFORT if self.budget is None else self.budget.effort
                 before = None if item.frame.begins_shot else human
-                item.human = human = detect_live(self._model, item.prepared, before, effort)
+                item.human = human = detect(self._model, item.prepared, before, effort)
                 item.timed(started_s)
                 if not self._detected.give(item):
                     return
@@ -211,8 +213,12 @@ class LiveStream:
 
     def _advance_one(self, item: _Item) -> None:
         started_s, frame = time.monotonic(), item.frame
-        ahead = None if item.human is None else encode_live(self._model, item.prepared, item.human)
-        item.advanced = self._session.recurrence.advance(
+        recurrence, ahead = self._session.recurrence, None
+        if item.human is not None:
+            ahead = recurrence.encode_next(item.prepared, item.human, None if frame.begins_shot else self._whole)
+            if not isinstance(ahead.tokens.human, InferredFrame):
+                self._whole = ahead.tokens
+        item.advanced = recurrence.advance(
             item.prepared, frame.time_s, frame.frame_index, ahead, begins_shot=frame.begins_shot
         )
         item.timed(started_s)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from human3r.inference.predictions import (
     without_broken_people,
 )
 from human3r.inference.profile import SessionOptions
-from human3r.models.parts import BatchRecord, Effort, FrameTokens, NetworkPrediction, RecurrentState
+from human3r.models.parts import FULL_EFFORT, BatchRecord, Effort, FrameTokens, NetworkPrediction, RecurrentState
 from human3r.records import Camera, Frame, TensorRecord
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PreparedImage
@@ -89,8 +90,10 @@ class Advanced:
 
 
 @torch.inference_mode()
-def detect_live(model: LoadedModel, frame: PreparedImage, previous: BatchRecord | None, effort: Effort) -> BatchRecord:
-    """Look for people in one frame of a live stream; see ``Human3R.detect``.
+def detect(
+    model: LoadedModel, frame: PreparedImage, previous: BatchRecord | None, effort: Effort = FULL_EFFORT
+) -> BatchRecord:
+    """Look for people in one frame; see ``Human3R.detect``.
 
     Raises:
         DeviceMemoryError: The device's memory is too small.
@@ -100,20 +103,26 @@ def detect_live(model: LoadedModel, frame: PreparedImage, previous: BatchRecord 
 
 
 @torch.inference_mode()
-def encode_live(model: LoadedModel, frame: PreparedImage, human: BatchRecord) -> Ahead:
-    """Encode one frame of a live stream in which ``detect_live`` has looked for people; raises what that does."""
+def encode_one(model: LoadedModel, frame: PreparedImage, human: BatchRecord) -> Ahead:
+    """Encode one frame in which ``detect`` has looked for people; raises what that does."""
     with _within_device_memory(frame), model.policy.autocast():
         return Ahead(model.network.encode(frame.image[None].to(model.device), human))
 
 
 @torch.inference_mode()
-def encode(model: LoadedModel, frames: Sequence[PreparedImage], before: FrameTokens | None = None) -> list[Ahead]:
+def encode(
+    model: LoadedModel,
+    frames: Sequence[PreparedImage],
+    before: FrameTokens | None = None,
+    last: FrameTokens | None = None,
+) -> list[Ahead]:
     """Run the stateless half of the network on frames, together where they have one size.
 
     Args:
         model: The model.
         frames: Consecutive frames of one shot.
         before: The frame just before them, the last one of an earlier call; see ``Human3R.encode_each``.
+        last: The last of them, where it was encoded alone before.
 
     Raises:
         DeviceMemoryError: The device's memory is too small.
@@ -124,26 +133,54 @@ def encode(model: LoadedModel, frames: Sequence[PreparedImage], before: FrameTok
         images = torch.stack([frame.image for frame in frames]).to(model.device)
         if before is not None and before.image_size != tuple(images.shape[-2:]):
             before = None
-        return [Ahead(tokens) for tokens in model.network.encode_each(images, before)]
+        return [Ahead(tokens) for tokens in model.network.encode_each(images, before, last)]
 
 
+Item = tuple[Frame, PreparedImage]
 Look = Callable[[Sequence[PreparedImage], FrameTokens | None], list[Ahead]]
 """``encode`` of a model, or ``Recurrence.look_ahead``."""
 
 
-def in_groups(
-    items: Iterable[tuple[Frame, PreparedImage]], group_size: int, look: Look
-) -> Iterator[tuple[tuple[Frame, PreparedImage], Ahead]]:
+def in_groups(items: Iterable[Item], group_size: int, look: Look) -> Iterator[tuple[Item, Ahead]]:
     """Encode the frames of a clip in groups within shots, just before the first of a group has its turn."""
+    return _in_turn(
+        ((group, None) for group in groups(items, group_size)), lambda frames, before, _: look(frames, before)
+    )
+
+
+def begin_groups(
+    model: LoadedModel, items: Iterable[Item], group_size: int
+) -> Iterator[tuple[list[Item], FrameTokens]]:
+    """Divide the frames of a clip into groups, and encode the last frame of each, which needs no other of the group."""
+    before: BatchRecord | None = None
+    for group in groups(items, group_size):
+        human = detect(model, group[-1][1], None if group[0][0].begins_shot else before)
+        tokens = encode_one(model, group[-1][1], human).tokens
+        before = tokens.human
+        yield group, tokens
+
+
+def complete_groups(
+    model: LoadedModel, begun: Iterable[tuple[list[Item], FrameTokens]]
+) -> Iterator[tuple[Item, Ahead]]:
+    """Encode the other frames of the groups of ``begin_groups``, in order."""
+    return _in_turn(begun, partial(encode, model))
+
+
+def _in_turn(
+    begun: Iterable[tuple[list[Item], FrameTokens | None]],
+    look: Callable[[list[PreparedImage], FrameTokens | None, FrameTokens | None], list[Ahead]],
+) -> Iterator[tuple[Item, Ahead]]:
     before: FrameTokens | None = None
-    for group in _groups(items, group_size):
-        ahead = look([prepared for _, prepared in group], None if group[0][0].begins_shot else before)
+    for group, last in begun:
+        ahead = look([prepared for _, prepared in group], None if group[0][0].begins_shot else before, last)
         before = ahead[-1].tokens
         yield from zip(group, ahead, strict=True)
 
 
-def _groups(items: Iterable[tuple[Frame, PreparedImage]], size: int) -> Iterator[list[tuple[Frame, PreparedImage]]]:
-    group: list[tuple[Frame, PreparedImage]] = []
+def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Divide the frames of a clip into groups within shots."""
+    group: list[Item] = []
     for item in items:
         if group and item[0].begins_shot:
             yield group
@@ -172,6 +209,21 @@ class Recurrence:
         self._model = model
         self._num_people = 0
         self.now = replace(now, filter_state=None, hand_state=None)
+
+    @torch.inference_mode()
+    def encode_next(self, frame: PreparedImage, human: BatchRecord, before: FrameTokens | None) -> Ahead:
+        """Encode the next frame, in which ``detect`` has looked for people; raises what that does.
+
+        Args:
+            frame: The frame.
+            human: From ``detect``.
+            before: The last frame of this shot that was encoded whole; None encodes this one whole.
+        """
+        if before is None:
+            return encode_one(self._model, frame, human)
+        with _within_device_memory(frame), self._model.policy.autocast():
+            image = frame.image[None].to(self._model.device)
+            return Ahead(self._model.network.encode_after(before, image, human, self.now.state))
 
     @torch.inference_mode()
     def look_ahead(self, frames: Sequence[PreparedImage], before: FrameTokens | None = None) -> list[Ahead]:

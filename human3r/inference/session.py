@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from human3r.bodies.placement import to_body_parameters
+from human3r.bodies.placement import bodies_in_world
 from human3r.errors import CheckpointError, InputError
 from human3r.inference.causal_filter import CausalFilterState, filter_people
 from human3r.inference.hands import HandStates, HandTracker, see_hands
@@ -71,7 +71,7 @@ class Describer:
             if options is not None:
                 unfiltered, state = people, self.filter_state
                 people, self.filter_state = filter_people(people, advanced.time_s, state, body, options)
-        parameters = to_body_parameters(
+        parameters, joints = bodies_in_world(
             people.joint_rotations, people.head_camera, people.betas, people.expression, camera.T_world_camera, body
         )
         return FramePrediction(
@@ -80,7 +80,7 @@ class Describer:
             camera=camera,
             people=people,
             parameters_world=parameters,
-            joints_world=body.joints(parameters),
+            joints_world=joints,
             pointmap_camera=maps[0],
             confidence=maps[1],
             person_mask=maps[2],

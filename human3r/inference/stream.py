@@ -3,8 +3,8 @@
 What becomes of the events is ``pipeline``'s business. All of them are plain records, so that the forward pass may also
 run in another process, such as one that has a GPU for a limited time.
 
-On a CPU, ``compact`` runs as four stages in four threads: decoding and preparing; encoding; the recurrence; and the
-consumer's own thread, which describes the frames. A stage owns its state, and hands on immutable records in order.
+On a CPU, ``compact`` runs as five stages in five threads: decoding and preparing; encoding, in two; the recurrence; and
+the consumer's own thread, which describes the frames. A stage owns its state, and hands on immutable records in order.
 """
 
 from __future__ import annotations
@@ -23,18 +23,25 @@ from human3r.errors import InputError
 from human3r.inference.loaded_model import LoadedModel
 from human3r.inference.prefetch import prefetch
 from human3r.inference.profile import SessionOptions
-from human3r.inference.recurrence import Advanced, Ahead, SessionSnapshot, encode, in_groups
+from human3r.inference.recurrence import (
+    Advanced,
+    Ahead,
+    Item,
+    SessionSnapshot,
+    begin_groups,
+    complete_groups,
+    in_groups,
+)
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
 from human3r.inference.upright import Turn, can_find_turn, turned_upright
 from human3r.records import Frame, FramePrediction
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits, check_smallest_side
 from human3r.video.orientation import turned
-from human3r.video.preprocess import PreparedImage
 from human3r.video.probe import ClipInfo
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
-from human3r.video.shots import find_shots
+from human3r.video.shots.division import find_shots
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,6 @@ class Ended:
 
 _PREPARED_AHEAD = 3
 """Prepared frames that may wait for the network."""
-_Item = tuple[Frame, PreparedImage]
 
 ForwardEvent = Opened | Stepped | Ended
 Forward = Callable[[Path, LoadedModel, ReconstructOptions, SessionSnapshot | None], Generator[ForwardEvent, None, None]]
@@ -153,7 +159,7 @@ def forward(
     else:
         session = Session(model, use_ttt3r=options.use_ttt3r, reset_interval=options.reset_interval)
 
-    def prepare(frame: Frame) -> _Item:
+    def prepare(frame: Frame) -> Item:
         return frame, session.prepare(frame.image, frame.picture_px)
 
     def finish(item: tuple[Advanced, np.ndarray]) -> Stepped:
@@ -188,7 +194,7 @@ def decoder_ahead(clip: Path, options: ReconstructOptions) -> Iterator[Future[Fr
 
 
 def _advanced(
-    stages: ExitStack, source: Iterable[Frame], prepare: Callable[[Frame], _Item], session: Session
+    stages: ExitStack, source: Iterable[Frame], prepare: Callable[[Frame], Item], session: Session
 ) -> Iterable[tuple[Advanced, np.ndarray]]:
     """Start the stages before the last one, and return their output, with source frames; ``stages`` ends them."""
     model, recurrence = session.model, session.recurrence
@@ -197,7 +203,7 @@ def _advanced(
     gpu_batch_size = model.profile.gpu_batch_size if model.network.can_step_together else 1
     batch_size = model.profile.cpu_batch_size if is_on_cpu else gpu_batch_size
 
-    def advance(item: tuple[_Item, Ahead | None]) -> tuple[Advanced, np.ndarray]:
+    def advance(item: tuple[Item, Ahead | None]) -> tuple[Advanced, np.ndarray]:
         (frame, prepared), ahead = item
         advanced = recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead, begins_shot=frame.begins_shot)
         return replace(advanced, frame_name=frame.name), frame.image
@@ -205,8 +211,9 @@ def _advanced(
     stages.enter_context(stage_threads(model.profile, model.device))
     frames = stages.enter_context(closing(prefetch(source, prepare, max(_PREPARED_AHEAD, batch_size))))
     if overlaps:
-        # The next group is encoded while the frames of the last one still wait for their turn.
-        items = in_groups(frames, batch_size, partial(encode, model))
+        # Two threads encode: what needs no other frame of a group, one group ahead of the rest.
+        begun = prefetch(begin_groups(model, frames, batch_size), lambda group: group, depth=1)
+        items = complete_groups(model, stages.enter_context(closing(begun)))
         encoded = stages.enter_context(closing(prefetch(items, lambda item: item, 2 * batch_size)))
         return stages.enter_context(closing(prefetch(encoded, advance, depth=1)))
     if batch_size > 1:

@@ -25,7 +25,7 @@ from human3r.records import Frame
 from human3r.video.orientation import turned
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
-from human3r.video.shot_detection import Lookahead
+from human3r.video.shots.detection import Lookahead
 
 _LATER = (1 / 4, 1 / 2, 3 / 4)
 """Places of the part in use that are looked at where its first second leaves doubts."""

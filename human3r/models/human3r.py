@@ -107,10 +107,9 @@ class Human3R(nn.Module):
 
         Stateless, except that less than full effort takes from ``previous``, the frame before, what has hardly changed.
         """
-        human = self.human_prior(image)
         if self.look_ahead is None or image.shape[0] > 1:
-            return human
-        return self.look_ahead.find(human, (image.shape[-2], image.shape[-1]), previous, effort)
+            return self.human_prior(image)
+        return self.look_ahead.detect(image, previous, effort)
 
     def encode(self, image: Tensor, human: BatchRecord | None = None) -> FrameTokens:
         """Encode ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them. Stateless.
@@ -124,7 +123,25 @@ class Human3R(nn.Module):
         tokens = FrameTokens(self.image_encoder(image), human, (height, width))
         return tokens if self.look_ahead is None or image.shape[0] > 1 else self.look_ahead.add_mask(tokens)
 
-    def encode_each(self, images: Tensor, before: FrameTokens | None = None) -> list[FrameTokens]:
+    def encode_after(
+        self, before: FrameTokens, image: Tensor, human: BatchRecord, state: RecurrentState
+    ) -> FrameTokens:
+        """Encode a ``1 3 H W`` frame of a stream, as far as ``step`` needs it after ``state``.
+
+        Args:
+            before: The last frame that was encoded whole.
+            image: The frame.
+            human: From ``detect`` of it.
+            state: From the ``step`` before.
+        """
+        tokens = None
+        if self.look_ahead is not None and self.rest is not None and self.rest.may_leave_out(state.rest_state):
+            tokens = self.look_ahead.encode_after(before, image, human)
+        return self.encode(image, human) if tokens is None else tokens
+
+    def encode_each(
+        self, images: Tensor, before: FrameTokens | None = None, last: FrameTokens | None = None
+    ) -> list[FrameTokens]:
         """Encode ``B 3 H W`` consecutive frames together.
 
         Equal to ``encode`` of each up to the order of sums, and to what ``look_ahead`` leaves out between frames.
@@ -132,14 +149,19 @@ class Human3R(nn.Module):
         Args:
             images: The frames, of one shot.
             before: The frame just before them, the last of an earlier call; None: there is none.
+            last: The last frame, where ``encode`` was called with it before; only with ``look_ahead``.
         """
         if self.look_ahead is None:
             batch = self.encode(images)
             return [batch.select(index) for index in range(images.shape[0])]
+        if last is None:
+            last = self.encode(images[-1:], self.detect(images[-1:], None if before is None else before.human))
         if before is not None:
-            return self.look_ahead.encode_after(before, images)
+            return self.look_ahead.encode_between(before, images[:-1], last)
+        if images.shape[0] == 1:
+            return [last]
         first = self.encode(images[:1])
-        return [first, *(self.look_ahead.encode_after(first, images[1:]) if images.shape[0] > 1 else ())]
+        return [first, *self.look_ahead.encode_between(first, images[1:-1], last)]
 
     def use_complex_rope(self) -> None:
         """Rotate queries and keys by complex products, the fastest way on a CPU. For inference only, and once."""
@@ -182,7 +204,7 @@ class Human3R(nn.Module):
         if kept is not None:
             return self._predict_people(tokens, detections, kept, state)
         if isinstance(tokens.human, InferredFrame):
-            tokens = self.encode(tokens.human.image)
+            tokens = self.encode(tokens.human.image, tokens.human.human)
             detections = self._detect(tokens, state, people_capacity)
         frame, after = self._recur(tokens, state, detections, use_ttt3r)
         prediction, after = self._predict(frame, tokens.person_mask, after)

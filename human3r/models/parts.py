@@ -63,6 +63,8 @@ class Effort:
 
     second_look_interval: int = 1
     """People who hardly move get a second look every so many frames; 1 is every frame."""
+    max_second_looks: int | None = None
+    """At most so many people get one in a frame, in turn; None is no limit."""
 
 
 FULL_EFFORT = Effort()
@@ -117,6 +119,8 @@ class InferredFrame(BatchRecord):
     """``1 3 H W`` in [-1, 1], to be encoded where the camera turns out not to stand."""
     detections: Detections
     """Without prompts."""
+    human: BatchRecord | None = None
+    """The human prior's features with the people, where it ran."""
 
 
 @dataclass(frozen=True)
@@ -293,18 +297,23 @@ HumanPrior = Callable[[Tensor], BatchRecord]
 class LookAhead(Protocol):
     """What else needs no recurrent state, for single frames (batch 1)."""
 
-    def find(
-        self,
-        human: BatchRecord,
-        image_size: tuple[int, int],
-        previous: BatchRecord | None = None,
-        effort: Effort = FULL_EFFORT,
-    ) -> BatchRecord:
-        """Complete the human prior's features of a frame; with little effort, from those of the frame before."""
+    def detect(self, image: Tensor, previous: BatchRecord | None = None, effort: Effort = FULL_EFFORT) -> BatchRecord:
+        """Find the people of a ``1 3 H W`` frame; with little effort, with what was found in the frame before."""
         ...
 
-    def encode_after(self, before: FrameTokens, images: Tensor) -> list[FrameTokens]:
-        """Encode the ``B 3 H W`` frames after an encoded one, each with the help of the others; see ``encode_each``."""
+    def encode_between(self, before: FrameTokens, images: Tensor, last: FrameTokens) -> list[FrameTokens]:
+        """Encode the ``B 3 H W`` frames between two encoded ones, with the help of these; see ``encode_each``.
+
+        Returns:
+            All frames after ``before``.
+        """
+        ...
+
+    def encode_after(self, before: FrameTokens, image: Tensor, human: BatchRecord) -> FrameTokens | None:
+        """Return a ``1 3 H W`` frame of a standing camera from an encoded one and the output of ``detect``.
+
+        None: the camera moves, or somebody is new.
+        """
         ...
 
     def add_mask(self, tokens: FrameTokens) -> FrameTokens:
@@ -367,6 +376,10 @@ class Rest(Protocol):
 
     def recall(self, tokens: FrameTokens, detections: Detections, state: TensorRecord | None) -> RestScene | None:
         """Return what holds for an encoded frame with these people; None: it has to run through the network."""
+        ...
+
+    def may_leave_out(self, state: TensorRecord | None) -> bool:
+        """Return whether an encoded frame may be left out, if the camera still stands."""
         ...
 
     def left_out(self, state: TensorRecord | None) -> TensorRecord | None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from human3r.bodies import SmplxBody
-from human3r.bodies.placement import to_body_parameters
+from human3r.bodies.placement import bodies_in_world
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.records import BodyParameters, concatenate
 from human3r.refinement.identity_shapes import body_sizes
@@ -164,7 +164,7 @@ def _pose_in_world(
     rotations = np.concatenate([local, rotation_from_axis_angle(torch.from_numpy(np.concatenate(unmoved, 1)))], axis=1)
     _, anchor_from_head = _posed(local.astype(np.float32), betas, body)
     with torch.inference_mode():
-        parameters = to_body_parameters(
+        parameters, joints = bodies_in_world(
             torch.from_numpy(rotations).float(),
             torch.from_numpy(anchor - anchor_from_head).float(),
             torch.as_tensor(betas, dtype=torch.float32),
@@ -172,7 +172,7 @@ def _pose_in_world(
             torch.as_tensor(T_world_camera, dtype=torch.float32),
             body,
         )
-        return parameters, body.joints(parameters).numpy()
+        return parameters, joints.numpy()
 
 
 def _runs(

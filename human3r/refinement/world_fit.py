@@ -127,6 +127,8 @@ class _Problem:
                 self._sigma[part] = 1e-6
         self._prior = (-2 * np.log(np.where(self.children, _CHILD_SHARE, 1 - _CHILD_SHARE) / size)).sum()
         self._noise = _FAR_SIGMA * np.linalg.norm(evidence.soles, axis=1)
+        self._costs: dict[bytes, float] = {}
+        self._last_below: tuple[bytes, tuple[SurfaceBelow, np.ndarray, np.ndarray]] | None = None
 
     def is_heard(self, witness: str) -> bool:
         return witness in self._witnesses
@@ -153,10 +155,13 @@ class _Problem:
 
     def _below(self, x: np.ndarray) -> tuple[SurfaceBelow, np.ndarray, np.ndarray]:
         """Return the scene under the soles, and both y-up: soles and points."""
-        axes = self._evidence.tilt_axes
-        R = np.stack([axes[1], self._up(x), axes[0]])
-        soles, points = self._soles(x) @ R.T, self._points(x) @ R.T
-        return surface_below(points, soles), soles, points
+        # A step asks for the cost of a place first, then for its equations.
+        if self._last_below is None or self._last_below[0] != x.tobytes():
+            axes = self._evidence.tilt_axes
+            R = np.stack([axes[1], self._up(x), axes[0]])
+            soles, points = self._soles(x) @ R.T, self._points(x) @ R.T
+            self._last_below = x.tobytes(), (surface_below(points, soles), soles, points)
+        return self._last_below[1]
 
     def _trust(self, below: SurfaceBelow) -> np.ndarray:
         other = np.where(np.isfinite(below.height), _FURNITURE_WEIGHT, _NOTHING_WEIGHT)
@@ -164,6 +169,11 @@ class _Problem:
 
     def cost(self, x: np.ndarray) -> float:
         """Return twice the negative log posterior, after associating feet with the scene."""
+        if x.tobytes() not in self._costs:
+            self._costs[x.tobytes()] = self._cost(x)
+        return self._costs[x.tobytes()]
+
+    def _cost(self, x: np.ndarray) -> float:
         below, soles, _ = self._below(x)
         total = (((x - self._mean) / self._sigma) ** 2).sum() + self._prior
         if self.is_heard("contact"):

@@ -34,8 +34,8 @@ def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Calla
         InputError: The clip is missing, of an unknown kind, too large or damaged.
     """
     # Imported after the limits are set, so that they hold for the libraries from the start.
-    from human3r.video.image_source import open_folder, open_image, open_zip
-    from human3r.video.video_source import VideoSource
+    from human3r.video.sources.image import open_folder, open_image, open_zip
+    from human3r.video.sources.video import VideoSource
 
     if path.is_dir():
         return open_folder(path, sampling, limits, beat)

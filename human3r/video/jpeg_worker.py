@@ -11,8 +11,8 @@ import sys
 from human3r.child_process import restrict_process
 from human3r.errors import InputError
 from human3r.video.framing import read_messages, write_message
-from human3r.video.image_decoding import decode_image
 from human3r.video.limits import MediaLimits
+from human3r.video.sources.image_decoding import decode_image
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ from human3r.video.decode_worker import open_source
 from human3r.video.framing import write_message
 from human3r.video.limits import MediaLimits
 from human3r.video.sampling import Sampling
-from human3r.video.source_frame import SourceFrame, fit
+from human3r.video.sources.source_frame import SourceFrame, fit
 
 _AHEAD = 4
 """Frames of a file decoded ahead of time."""
@@ -149,7 +149,7 @@ class _Pace:
 
 def play_file(path: Path, limits: MediaLimits, output: Output, go: Go, max_side_px: int, stack: ExitStack) -> None:
     """Play a clip of any kind in real time, from its first frame."""
-    from human3r.video.video_source import VideoSource
+    from human3r.video.sources.video import VideoSource
 
     source = open_source(path, Sampling(), limits, lambda: None, stack)
     if isinstance(source, VideoSource):
@@ -219,7 +219,7 @@ def main() -> int:
             if request["kind"] == "file":
                 play_file(Path(request["source"]), limits, output, go, int(request["max_side_px"]), stack)
             else:
-                from human3r.video.stream_source import play_stream
+                from human3r.video.sources.stream import play_stream
 
                 play_stream(request["kind"], request["source"], limits, output, go)
     except BrokenPipeError:

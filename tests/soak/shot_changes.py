@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from human3r.records import Frame
-from human3r.video.live_shots import PATIENCE_S, LiveShots
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
-from human3r.video.shots import find_shots
+from human3r.video.shots.division import find_shots
+from human3r.video.shots.live import PATIENCE_S, LiveShots
 
 _SIZE = (112, 192)
 _CUTS, _OTHERS = ("cut", "dissolve", "fade"), ("flash", "exposure", "whip pan", "passer-by")

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from human3r.commands.batch.locations import Location
 from human3r.errors import InputError
 from human3r.exporting import MANIFEST_NAME
-from human3r.video.image_decoding import IMAGE_SUFFIXES
+from human3r.video.sources.image_decoding import IMAGE_SUFFIXES
 
 CLIP_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".flv", ".wmv", ".ogv",

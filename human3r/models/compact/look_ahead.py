@@ -1,7 +1,8 @@
 """People and their mask, which in ``compact`` need no recurrent state: computed with the encoding of a frame.
 
 Of consecutive frames under a standing camera, those between two whose people moved little are not encoded at all: their
-people are interpolated, or looked at in crops. See ``sparse_looks``.
+people are interpolated, or looked at in crops. See ``sparse_looks``. Where frames come one at a time, the people
+detector runs in each, and the rest in some.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from human3r.models.compact.people.prompter import (
     identity_features,
 )
 from human3r.models.compact.people.second_look import Looks
-from human3r.models.compact.people.sparse_looks import interpolated, look_between, same_people
+from human3r.models.compact.people.sparse_looks import (
+    interpolated,
+    look_between,
+    matching_rows,
+    same_people,
+)
 from human3r.models.compact.scene.point_head import KeypointMaskHead
 from human3r.models.compact.scene.rest import MIN_RESTING, count_resting, shrunk, stands
 from human3r.models.parts import FULL_EFFORT, BatchRecord, Effort, FrameTokens, ImageFeatures, InferredFrame
@@ -42,17 +48,14 @@ class PeopleAhead:
         self._image_encoder, self._human_prior = image_encoder, human_prior
         self.prompter, self._mask_head = prompter, mask_head
 
-    def find(
-        self,
-        human: BatchRecord,
-        image_size: tuple[int, int],
-        previous: BatchRecord | None = None,
-        effort: Effort = FULL_EFFORT,
+    def detect(
+        self, image: Tensor, previous: BatchRecord | None = None, effort: Effort = FULL_EFFORT
     ) -> MoveNetFeatures:
-        """Decode the people of one frame (batch 1)."""
-        assert isinstance(human, MoveNetFeatures)
-        before = previous.looks if isinstance(previous, MoveNetFeatures) else None
-        people, looks = self.prompter.look(human, image_size, before, effort.second_look_interval)
+        """Find the people of a ``1 3 H W`` frame."""
+        human, before = self._human_prior(image, previous), None
+        if isinstance(previous, MoveNetFeatures):
+            before = previous.looks
+        people, looks = self.prompter.look(human, (image.shape[-2], image.shape[-1]), before, effort)
         return replace(human, people=people, looks=looks)
 
     def add_mask(self, tokens: FrameTokens) -> FrameTokens:
@@ -62,16 +65,27 @@ class PeopleAhead:
             mask = self._mask_head.mask_of(tokens.image, tokens.human, seen_people(tokens), tokens.image_size)
         return replace(tokens, person_mask=mask)
 
-    def encode_after(self, before: FrameTokens, images: Tensor) -> list[FrameTokens]:
-        """Encode ``B 3 H W`` consecutive frames: the last one whole, those between as far as needed."""
-        end = self.encode(images[-1:])[0]
-        end = self.add_mask(replace(end, human=self.find(end.human, end.image_size)))
-        return _Between(self, before, end, images[:-1]).finished()
+    def encode_between(self, before: FrameTokens, images: Tensor, last: FrameTokens) -> list[FrameTokens]:
+        """Encode ``B 3 H W`` consecutive frames between two, as far as needed; return all after ``before``."""
+        return _Between(self, before, last, images).finished()
 
-    def encode(self, images: Tensor) -> list[FrameTokens]:
-        """Encode ``B 3 H W`` frames, without looking for people in the features."""
+    def encode_after(self, before: FrameTokens, image: Tensor, human: BatchRecord) -> FrameTokens | None:
+        """Return a ``1 3 H W`` frame of a standing camera from an encoded one, or None; see ``parts.LookAhead``."""
+        assert isinstance(human, MoveNetFeatures)
+        people, then, mask = human.people, _human(before).people, before.person_mask
+        assert people is not None
+        assert then is not None
+        assert mask is not None
+        rows, gray = matching_rows(people, then), gray_of(image)
+        if bool((rows < 0).any()) or not stands(shrunk(gray), shrunk(before.image.pyramid[0]), mask):
+            return None
+        features = identity_features(then, before.image, before.image_size)[rows]
+        return _tokens_of(image, gray, _detections(people, features), before.image.grid, mask, human)
+
+    def encode(self, images: Tensor, before: BatchRecord) -> list[FrameTokens]:
+        """Encode ``B 3 H W`` frames after another one, without looking for people in the features."""
         size = (images.shape[-2], images.shape[-1])
-        batch = FrameTokens(self._image_encoder(images), self._human_prior(images), size)
+        batch = FrameTokens(self._image_encoder(images), self._human_prior(images, before), size)
         return [batch.select(index) for index in range(len(images))]
 
 
@@ -133,7 +147,7 @@ class _Between:
 
     def _encode(self, indices: Sequence[int]) -> None:
         images = self._images[[index - 1 for index in indices]]
-        for index, tokens in zip(indices, self._ahead.encode(images), strict=True):
+        for index, tokens in zip(indices, self._ahead.encode(images, self._whole[0].human), strict=True):
             self._whole[index] = tokens
             self._first[index] = find_people(_human(tokens), tokens.image_size, self._ahead.prompter.options)
 
@@ -151,21 +165,40 @@ class _Between:
     def _inferred(self, index: int, people: Sequence[ImageKeypoints]) -> FrameTokens:
         """Return a frame that is not encoded, with its people."""
         start, end, rows = self._ends[index]
-        size, grid, found = self._whole[0].image_size, self._whole[0].image.grid, people[index]
         before, after = (self._features_of(end, people[end]) for end in (start, end))
-        head = head_position_px(found)
-        detections = KeypointDetections(
-            score=found.score,
-            head_uv_px=head,
-            human_features=before[:, :0],
-            prompts=before[:, :0],
-            positions=head.new_zeros(head.shape, dtype=torch.int64),
-            track_features=torch.lerp(before, after[rows], (index - start) / (end - start)),
-            keypoints=found,
+        features = torch.lerp(before, after[rows], (index - start) / (end - start))
+        image, gray = self._images[index - 1 : index], self._grays[index - 1]
+        return _tokens_of(
+            image, gray, _detections(people[index], features), self._whole[0].image.grid, self._mask, None
         )
-        human = InferredFrame(self._images[index - 1 : index], detections)
-        image = ImageFeatures(before.new_zeros(1, 0, 0), grid, (self._grays[index - 1],))
-        return FrameTokens(image, human, size, self._mask)
+
+
+def _detections(people: ImageKeypoints, features: Tensor) -> KeypointDetections:
+    """Return people with the ``P F`` features of another frame, without prompts."""
+    head = head_position_px(people)
+    return KeypointDetections(
+        score=people.score,
+        head_uv_px=head,
+        human_features=features[:, :0],
+        prompts=features[:, :0],
+        positions=head.new_zeros(head.shape, dtype=torch.int64),
+        track_features=features,
+        keypoints=people,
+    )
+
+
+def _tokens_of(
+    image: Tensor,
+    gray: Tensor,
+    detections: KeypointDetections,
+    grid: tuple[int, int],
+    person_mask: Tensor,
+    human: MoveNetFeatures | None,
+) -> FrameTokens:
+    """Return a ``1 3 H W`` frame that is not encoded."""
+    features = ImageFeatures(image.new_zeros(1, 0, 0), grid, (gray,))
+    size = (image.shape[-2], image.shape[-1])
+    return FrameTokens(features, InferredFrame(image, detections, human), size, person_mask)
 
 
 def seen_people(tokens: FrameTokens) -> ImageKeypoints:

@@ -119,7 +119,7 @@ def test_a_report_without_frames_has_no_latency():
 
 
 def test_a_late_stream_skips_work_step_by_step_and_resumes_it():
-    budget, now_s = Budget(BudgetOptions(frame_s=0.1)), 0.0
+    budget, now_s = Budget(BudgetOptions(frame_s=0.1, first_level=0)), 0.0
     left_out = []
     for _ in range(40):
         now_s += 0.2
@@ -127,6 +127,7 @@ def test_a_late_stream_skips_work_step_by_step_and_resumes_it():
         left_out.append(
             {
                 "second looks": budget.effort.second_look_interval > 1,
+                "looks at all": budget.effort.max_second_looks == 1,
                 "scene": not (budget.takes_scene(now_s) & budget.takes_scene(now_s)),
                 "surface": not budget.takes_surface,
                 "hands": not (budget.takes_hands(now_s) & budget.takes_hands(now_s)),
@@ -144,6 +145,16 @@ def test_a_late_stream_skips_work_step_by_step_and_resumes_it():
     assert budget.takes_scene(now_s)
 
 
+def test_a_stream_shows_people_before_its_surface():
+    budget, now_s = Budget(BudgetOptions(frame_s=0.1)), 0.0
+    assert not budget.takes_surface
+    while not budget.takes_surface and now_s < 5:
+        now_s += 0.05
+        budget.add(0.05, now_s)
+    assert budget.takes_surface
+    assert now_s < 3
+
+
 def test_thinned_out_is_twice_a_second():
     budget = Budget(BudgetOptions(frame_s=0.1))
     budget.level = len(LEVELS) - 1
@@ -152,7 +163,7 @@ def test_thinned_out_is_twice_a_second():
 
 
 def test_the_level_of_a_budget_stays_between_its_marks():
-    budget = Budget(BudgetOptions(frame_s=0.1))
+    budget = Budget(BudgetOptions(frame_s=0.1, first_level=0))
     for index in range(50):
         budget.add(0.2 if budget.level == 0 else 0.08, index * 0.2)
     assert budget.level == 1

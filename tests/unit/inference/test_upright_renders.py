@@ -11,7 +11,7 @@ from human3r.inference.upright import find_turn
 from human3r.training.synthetic import generate
 from human3r.training.synthetic.people import posed_people
 from human3r.training.synthetic.people.acting import Action
-from human3r.video.source_frame import fit
+from human3r.video.sources.source_frame import fit
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from human3r.video.borders import find_picture
+from human3r.video.shots.borders import find_picture
 
 HEIGHT, WIDTH, BAR = 180, 320, 40
 

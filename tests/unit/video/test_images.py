@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from human3r.errors import MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
-from human3r.video.image_source import decode_image, natural_key
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
+from human3r.video.sources.image import decode_image, natural_key
 
 
 def png(level, size=(6, 4)):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from human3r.records import Frame
-from human3r.video.live_shots import PATIENCE_S, LiveShots
+from human3r.video.shots.live import PATIENCE_S, LiveShots
 
 _SIZE = (72, 128)
 _FPS = 15.0

@@ -242,9 +242,9 @@ def test_each_limit_can_be_raised_by_its_name():
 
 
 def test_tiles_are_refused_with_a_sentence(tmp_path, monkeypatch, make_clip):
-    from human3r.video import container
     from human3r.video.sampling import Sampling as All
-    from human3r.video.video_source import VideoSource
+    from human3r.video.sources import container
+    from human3r.video.sources.video import VideoSource
 
     # No encoder of tiled HEIC is at hand: every stream is declared a part of a picture.
     monkeypatch.setattr(container, "_DEPENDENT", int(Disposition.default))

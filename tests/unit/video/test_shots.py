@@ -9,8 +9,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from human3r.records import Frame
-from human3r.video.shot_detection import Lookahead
-from human3r.video.shots import find_shots
+from human3r.video.shots.detection import Lookahead
+from human3r.video.shots.division import find_shots
 
 _SIZE = (72, 128)
 _FPS = 15.0

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from human3r.video.timeline import Packet, Timeline, build_timeline
+from human3r.video.sources.timeline import Packet, Timeline, build_timeline
 
 TICK_S = Fraction(1, 1000)
 REORDERED = [0, 120, 40, 80, 240, 160, 200]

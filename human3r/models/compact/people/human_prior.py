@@ -25,6 +25,12 @@ _MAX_CROPPED_SHARE = 0.75
 """Share of the enlarged image above which crops cost as much as the whole image."""
 _CANDIDATE_SCORES = (0.08, 0.4)
 """Range of center scores above clutter and below what a small person needs to be accepted."""
+_SAME_CELLS = 2
+"""Distance of a candidate from one of the frame before, up to which it is the same."""
+_NEAR_CELLS, _MIN_CONFIRMED = 3, 0.2
+"""Least score of a center this near in the enlarged image that confirms a candidate; people need .3."""
+_SEARCH_AGAIN = 1
+"""Frames for which a large candidate that the enlarged image did not confirm is left alone."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,9 @@ class MoveNetFeatures(BatchRecord):
     """Decoded people of a single frame; None before decoding."""
     looks: Looks | None = None
     """The crops that ``people`` rest on."""
+    doubted: Tensor | None = None
+    """``K 3`` (row, column, frames since) of the large candidates of a single frame in which the enlarged image showed
+    nobody; None without."""
     resting: int = 0
     """Frames up to this one in which the camera has stood, as ``RestState`` counts them."""
 
@@ -81,19 +90,31 @@ class MoveNetPrior(nn.Module):
         """Encode ``B 3 H W`` in [-1, 1] at its own size only."""
         return MoveNetFeatures(self.network(image.to(self.network.stem.weight.dtype)), image=image)
 
-    def forward(self, image: Tensor) -> MoveNetFeatures:
-        """Encode ``B 3 H W`` in [-1, 1]."""
+    def forward(self, image: Tensor, before: BatchRecord | None = None) -> MoveNetFeatures:
+        """Encode ``B 3 H W`` in [-1, 1]; ``before`` is the frame before, whose large candidates need no second search.
+
+        The enlarged image of large candidates is the whole one, and clutter that looks like a person stays.
+        """
         features = self.encode_base(image)
         size = enlarged_size((image.shape[-2], image.shape[-1]), self.second_scale_px)
         if size is None:
             return features
         candidates = find_candidates(features.maps.center)
-        enlarged = []
+        known = before.doubted if isinstance(before, MoveNetFeatures) else None
+        enlarged, doubted = [], None
         for frame in sorted(set(candidates[:, 0].tolist())):
-            maps = features.select(frame).maps
-            corners = choose_crops(maps, candidates[candidates[:, 0] == frame], size)
-            enlarged.append(self._encode_enlarged(image[frame : frame + 1], corners, size, frame))
-        return replace(features, enlarged=tuple(enlarged))
+            maps, own = features.select(frame).maps, candidates[candidates[:, 0] == frame]
+            is_large = are_large(maps, own, size)
+            age = torch.where(is_large, _age_of(own, known), 0)
+            fresh = own[age == 0]
+            doubted = torch.cat([own[:, 1:], age[:, None]], dim=1)[age > 0]
+            if len(fresh):
+                corners = choose_crops(maps, fresh, size)
+                enlarged.append(self._encode_enlarged(image[frame : frame + 1], corners, size, frame))
+                if corners is None:
+                    vain = own[is_large & (age == 0) & ~_is_confirmed(own, maps, enlarged[-1])]
+                    doubted = torch.cat([doubted, functional.pad(vain[:, 1:], (0, 1))])
+        return replace(features, enlarged=tuple(enlarged), doubted=doubted if len(image) == 1 else known)
 
     def _encode_enlarged(
         self, image: Tensor, corners: list[tuple[int, int]] | None, size: tuple[int, int], frame: int
@@ -138,20 +159,42 @@ def choose_crops(maps: MoveNetMaps, candidates: Tensor, size: tuple[int, int]) -
     rows, columns = maps.center.shape[-2:]
     scale_y, scale_x = height / rows, width / columns
     clear = _find_peaks(maps.center, _CANDIDATE_SCORES[1], torch.inf)
-    cells = torch.cat([candidates, clear])[:, 1:]
-    boxes = maps.box_scale[0, :, cells[:, 0], cells[:, 1]].T
+    cells = torch.cat([candidates, clear])
+    is_large = are_large(maps, cells, size)
+    if bool(is_large[: len(candidates)].any()):
+        return None
     corners: list[tuple[int, int]] = []
-    for index, ((row, column), (box_height, box_width)) in enumerate(zip(cells.tolist(), boxes.tolist(), strict=True)):
-        if max(box_height * scale_y, box_width * scale_x) * _CROP_MARGIN > _CROP_PX:
-            if index < len(candidates):
-                return None
-            continue
+    for _, row, column in cells[~is_large].tolist():
         x, y = (column + 0.5) * scale_x - _CROP_PX / 2, (row + 0.5) * scale_y - _CROP_PX / 2
         x, y = min(max(round(x), 0), width - _CROP_PX), min(max(round(y), 0), height - _CROP_PX)
         if not any(max(abs(x - left), abs(y - top)) < _CROP_PX / 4 for left, top in corners):
             corners.append((x, y))
     is_cheaper = len(corners) * _CROP_PX**2 <= _MAX_CROPPED_SHARE * height * width
     return corners if is_cheaper and min(size) >= _CROP_PX else None
+
+
+def are_large(maps: MoveNetMaps, peaks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return which of the ``K 3`` peaks, from ``find_candidates``, do not fit into a crop of an image of ``size``."""
+    scale = peaks.new_tensor(size, dtype=torch.float32) / torch.tensor(maps.center.shape[-2:], device=peaks.device)
+    boxes = maps.box_scale[0, :, peaks[:, 1], peaks[:, 2]].T
+    return (boxes * scale).amax(1) * _CROP_MARGIN > _CROP_PX
+
+
+def _age_of(candidates: Tensor, known: Tensor | None) -> Tensor:
+    """Return, for ``K 3`` candidates, the frames since they were searched in vain, 0 where a search is due."""
+    if known is None or len(known) == 0:
+        return torch.zeros_like(candidates[:, 0])
+    is_same = (candidates[:, None, 1:] - known[None, :, :2]).abs().amax(-1) <= _SAME_CELLS
+    age = (is_same * (known[:, 2] + 1)).amax(1)
+    return torch.where(age <= _SEARCH_AGAIN, age, 0)
+
+
+def _is_confirmed(candidates: Tensor, maps: MoveNetMaps, enlarged: EnlargedMaps) -> Tensor:
+    """Return which of the ``K 3`` candidates may be people by the enlarged image; only large ones are judged."""
+    center = enlarged.maps.center
+    scale = torch.tensor(center.shape[-2:]) / torch.tensor(maps.center.shape[-2:])
+    row, column = (candidates[:, 1:] * scale.to(candidates.device)).long().T
+    return maximum_filter(center, _NEAR_CELLS)[0, 0, row, column] > _MIN_CONFIRMED
 
 
 def enlarged_size(image_size: tuple[int, int], long_side_px: int) -> tuple[int, int] | None:

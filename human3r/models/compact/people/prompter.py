@@ -21,7 +21,7 @@ from human3r.models.compact.people.person_crops import PersonCropDetector
 from human3r.models.compact.people.second_look import Looks, look_again
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.layers.blocks import Mlp
-from human3r.models.parts import Detections, ImageFeatures, PromptContext
+from human3r.models.parts import FULL_EFFORT, Detections, Effort, ImageFeatures, PromptContext
 
 PRIOR_FIELD_OF_VIEW = math.radians(60.0)
 """Of the long side, for an unknown camera. Source: measured on clips with known cameras."""
@@ -67,13 +67,17 @@ class KeypointPrompter(nn.Module):
         return self.look(human, image_size)[0]
 
     def look(
-        self, human: MoveNetFeatures, image_size: tuple[int, int], before: Looks | None = None, interval: int = 1
+        self,
+        human: MoveNetFeatures,
+        image_size: tuple[int, int],
+        before: Looks | None = None,
+        effort: Effort = FULL_EFFORT,
     ) -> tuple[ImageKeypoints, Looks | None]:
         """Return the people of ``find``, and the crops that they rest on; see ``look_again``."""
         people = find_people(human, image_size, self.options)
         if human.image is None:
             return people, None
-        people, looks = look_again(self.crop_detector, human.image[0], people, before, interval)
+        people, looks = look_again(self.crop_detector, human.image[0], people, before, effort)
         kept = has_own_torso(people, self.options)
         return people.select(kept), looks.map(lambda values: values[kept])
 

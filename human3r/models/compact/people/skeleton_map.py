@@ -47,13 +47,29 @@ def draw_skeletons(people: ImageKeypoints, image_size: tuple[int, int], stride_p
     score = torch.minimum(people.keypoint_score[:, first], people.keypoint_score[:, second])
     x = (torch.arange(columns, device=size.device) + 0.5) * stride_px - 0.5
     y = (torch.arange(rows, device=size.device) + 0.5)[:, None] * stride_px - 0.5
-    squared = _squared_gaps(start, end, x, y) / size.square()[:, None, None, None]
-    squared = squared.masked_fill((score < _MIN_SCORE)[..., None, None], _FAR**2)
-    thick = squared / squared.new_tensor(radius).square()[:, None, None]
-    # Minimum first: exponential and root are monotonic, and then evaluated once per cell.
-    limbs = torch.exp(-thick.flatten(0, 1).amin(0))
-    nearness = 1 - squared.flatten(0, 1).amin(0).sqrt().clamp(max=_FAR) / _FAR
-    return torch.stack([limbs, nearness])
+    thinnest = size.new_full((rows, columns), torch.inf)
+    nearest = size.new_full((rows, columns), _FAR**2)
+    thickness = size.new_tensor(radius).square()[:, None, None]
+    for person, window in enumerate(_windows(people.keypoints_px, size, (rows, columns), stride_px)):
+        here = slice(person, person + 1)
+        squared = _squared_gaps(start[here], end[here], x[window[1]], y[window[0]])[0] / size[person].square()
+        squared = squared.masked_fill((score[person] < _MIN_SCORE)[:, None, None], _FAR**2)
+        # Minimum first: exponential and root are monotonic, and then evaluated once per cell.
+        thinnest[window] = torch.minimum(thinnest[window], (squared / thickness).amin(0))
+        nearest[window] = torch.minimum(nearest[window], squared.amin(0))
+    return torch.stack([torch.exp(-thinnest), 1 - nearest.sqrt() / _FAR])
+
+
+def _windows(keypoints_px: Tensor, size: Tensor, shape: tuple[int, int], stride_px: int) -> list[tuple[slice, slice]]:
+    """Return (rows, columns) of the cells in which each of ``P 17 2`` people may matter."""
+    reach = _FAR * size[:, None]
+    low = ((keypoints_px.amin(1) - reach) / stride_px).floor().clamp(min=0)
+    high = ((keypoints_px.amax(1) + reach) / stride_px).ceil().clamp(min=0) + 1
+    corners = torch.cat([low, high], dim=1).nan_to_num().long().tolist()
+    return [
+        (slice(min(top, shape[0]), min(bottom, shape[0])), slice(min(left, shape[1]), min(right, shape[1])))
+        for left, top, right, bottom in corners
+    ]
 
 
 def _squared_gaps(start: Tensor, end: Tensor, x: Tensor, y: Tensor) -> Tensor:

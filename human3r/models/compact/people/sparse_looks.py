@@ -65,7 +65,7 @@ def same_people(
     options = options or SparseLookOptions()
     if len(first) != len(later):
         return None
-    rows = _matching_rows(first, later, options.max_distance)
+    rows = matching_rows(first, later, options)
     if bool((rows < 0).any()):
         return None
     moved = later.select(rows)
@@ -73,6 +73,14 @@ def same_people(
     change = _second_largest(moved.keypoints_px - first.keypoints_px, is_trusted)
     torso = torso_length(first.keypoints_px, person_size(first))
     return rows if bool((change < options.max_change * torso).all()) else None
+
+
+def matching_rows(people: ImageKeypoints, others: ImageKeypoints, options: SparseLookOptions | None = None) -> Tensor:
+    """Return the row of each person among those of another frame, -1 without."""
+    options = options or SparseLookOptions()
+    apart = torch.linalg.vector_norm(people.keypoints_px[:, None] - others.keypoints_px[None], dim=-1)
+    distance = apart.median(dim=-1).values / torso_length(people.keypoints_px, person_size(people))[:, None]
+    return mutually_nearest(distance, options.max_distance)
 
 
 def interpolated(first: ImageKeypoints, later: ImageKeypoints, share: float) -> ImageKeypoints:
@@ -154,7 +162,7 @@ class _Group:
         others = self._first[frame]
         if len(others) == 0:
             return torch.full_like(people.score, -1, dtype=torch.int64)
-        rows = _matching_rows(people, others, self._options.max_distance)
+        rows = matching_rows(people, others, self._options)
         return torch.where(self._is_known[frame][rows], rows, -1)
 
     def _put(self, frame: int, rows: Tensor, keypoints_px: Tensor, keypoint_score: Tensor) -> None:
@@ -165,13 +173,6 @@ class _Group:
             keypoint_score=old.keypoint_score.index_copy(0, rows, keypoint_score),
         )
         self._is_known[frame][rows] = True
-
-
-def _matching_rows(people: ImageKeypoints, others: ImageKeypoints, max_distance: float) -> Tensor:
-    """Return the row of each person among the others, -1 without; the distance is in torsos."""
-    apart = torch.linalg.vector_norm(people.keypoints_px[:, None] - others.keypoints_px[None], dim=-1)
-    distance = apart.median(dim=-1).values / torso_length(people.keypoints_px, person_size(people))[:, None]
-    return mutually_nearest(distance, max_distance)
 
 
 def _second_largest(shift: Tensor, is_trusted: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ _STRIDE_PX = 4
 """Of the images that are compared."""
 _MASK_GROWTH = 2
 """Cells around people that are not compared."""
-_MAX_MOTION_PX = 0.1
+_MAX_MOTION_PX = 0.2
 """Motion of the image's corners between two whole frames, or a whole frame and this one, above which the camera moves.
 Source: the median is .003 to .023 px for standing cameras of real clips, .50 for a moving one."""
 _NOISE = 0.05
@@ -68,7 +68,7 @@ class RestingScene:
             return None
         if state.resting < MIN_RESTING or state.person_mask.shape != mask.shape:
             return None
-        if state.left_out >= _MAX_LEFT_OUT and not isinstance(tokens.human, InferredFrame):
+        if not (self.may_leave_out(state) or isinstance(tokens.human, InferredFrame)):
             return None
         if not stands(shrunk(tokens.image.pyramid[0]), state.gray, torch.maximum(mask, state.person_mask)):
             return None
@@ -79,6 +79,10 @@ class RestingScene:
         is_same = (mask > 0.5) == (state.person_mask > 0.5)
         points = replace(state.points, confidence=state.points.confidence * is_same)
         return RestScene(points, state.T_segment_camera, state.human_tokens[rows])
+
+    def may_leave_out(self, state: TensorRecord | None) -> bool:
+        """Return whether an encoded frame may be left out, if the camera still stands."""
+        return isinstance(state, RestState) and state.resting >= MIN_RESTING and state.left_out < _MAX_LEFT_OUT
 
     def left_out(self, state: TensorRecord | None) -> RestState:
         """Return the state after a frame that was left out."""

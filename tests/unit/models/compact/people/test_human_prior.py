@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from human3r.models.compact.convnets.movenet import HEADS, MoveNetMaps
-from human3r.models.compact.people.human_prior import choose_crops, enlarged_size, find_candidates
+from human3r.models.compact.people.human_prior import MoveNetPrior, choose_crops, enlarged_size, find_candidates
+from human3r.models.config import CompactConfig
 
 
 def center_map(*peaks: float) -> torch.Tensor:
@@ -86,3 +88,29 @@ def test_the_enlarged_size_is_a_multiple_of_32() -> None:
 def test_a_large_image_is_not_enlarged() -> None:
     assert enlarged_size((512, 384), 512) is None
     assert enlarged_size((224, 384), 0) is None
+
+
+class Clutter(torch.nn.Module):
+    """A weak peak with a large box in the frame, and nobody or somebody there in the enlarged frame."""
+
+    def __init__(self, confirmed: float) -> None:
+        super().__init__()
+        self.stem = torch.nn.Linear(1, 1)
+        self.confirmed, self.widths = confirmed, []
+
+    def forward(self, image: torch.Tensor) -> MoveNetMaps:
+        height, width = image.shape[-2:]
+        self.widths.append(width)
+        maps = maps_with_boxes(height // 4, width // 4, 30.0)
+        maps.center[0, 0, height // 8, width // 8] = 0.2 if width == 384 else self.confirmed
+        return maps
+
+
+@pytest.mark.parametrize(("confirmed", "expected"), [(0.05, [384, 512, 384, 384, 512]), (0.5, [384, 512] * 3)])
+def test_clutter_that_the_enlarged_image_did_not_confirm_is_left_alone_for_a_frame(confirmed, expected) -> None:
+    prior = MoveNetPrior(CompactConfig())
+    prior.network = Clutter(confirmed)
+    before = None
+    for _ in range(3):
+        before = prior(torch.zeros(1, 3, 224, 384), before)
+    assert prior.network.widths == expected

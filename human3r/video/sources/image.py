@@ -21,8 +21,11 @@ import numpy as np
 from PIL import Image
 
 from human3r.errors import InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
-from human3r.video.animation_source import AnimationSource, is_animation
-from human3r.video.image_decoding import (
+from human3r.video.limits import MEGABYTE, MediaLimits, check_chosen, check_file_size, check_frame_size
+from human3r.video.probe import ClipInfo
+from human3r.video.sampling import Sampling, choose_frames
+from human3r.video.sources.animation import AnimationSource, is_animation
+from human3r.video.sources.image_decoding import (
     IMAGE_KINDS,
     IMAGE_SUFFIXES,
     decode_image,
@@ -30,11 +33,8 @@ from human3r.video.image_decoding import (
     is_motion_jpeg,
     num_pages,
 )
-from human3r.video.limits import MEGABYTE, MediaLimits, check_chosen, check_file_size, check_frame_size
-from human3r.video.probe import ClipInfo
-from human3r.video.sampling import Sampling, choose_frames
-from human3r.video.source_frame import SourceFrame
-from human3r.video.video_source import VideoSource
+from human3r.video.sources.source_frame import SourceFrame
+from human3r.video.sources.video import VideoSource
 
 _ZIP_ERRORS = (
     zipfile.BadZipFile,

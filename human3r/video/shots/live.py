@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from human3r.records import Frame
-from human3r.video.borders import find_picture
-from human3r.video.shot_detection import ShotDetector
-from human3r.video.shots import thumbnail_of
-from human3r.video.thumbnails import Thumbnail
+from human3r.video.shots.borders import find_picture
+from human3r.video.shots.detection import ShotDetector
+from human3r.video.shots.division import thumbnail_of
+from human3r.video.shots.thumbnails import Thumbnail
 
 FrameT = TypeVar("FrameT", bound=Frame)
 

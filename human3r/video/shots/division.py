@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from human3r.records import Frame
-from human3r.video.borders import find_picture
-from human3r.video.shot_detection import Lookahead, ShotDetector, with_lookahead
-from human3r.video.thumbnails import Thumbnail
+from human3r.video.shots.borders import find_picture
+from human3r.video.shots.detection import Lookahead, ShotDetector, with_lookahead
+from human3r.video.shots.thumbnails import Thumbnail
 
 _SAMPLED_SIDE = 192
 """Long side, pixels, to which a frame is subsampled before its thumbnail is averaged."""

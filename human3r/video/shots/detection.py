@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
-from human3r.video.thumbnails import Thumbnail
+from human3r.video.shots.thumbnails import Thumbnail
 
 ItemT = TypeVar("ItemT")
 

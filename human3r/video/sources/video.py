@@ -20,13 +20,13 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError
-from human3r.video.container import is_shown, is_stereo, open_container, picture_stream, pixel_aspect, reason
 from human3r.video.limits import MediaLimits, check_chosen, check_frame_size, check_packets
 from human3r.video.orientation import from_display_matrix
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames, rate_of
-from human3r.video.source_frame import FrameShape, SourceFrame, fit, opaque
-from human3r.video.timeline import Packet, build_timeline
+from human3r.video.sources.container import is_shown, is_stereo, open_container, picture_stream, pixel_aspect, reason
+from human3r.video.sources.source_frame import FrameShape, SourceFrame, fit, opaque
+from human3r.video.sources.timeline import Packet, build_timeline
 
 _HDR_TRANSFERS = (16, 18)
 """SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError, UnsupportedMediaError
 from human3r.video.limits import MediaLimits, check_frame_size
-from human3r.video.source_frame import FrameShape, SourceFrame, opaque
+from human3r.video.sources.source_frame import FrameShape, SourceFrame, opaque
 
 if TYPE_CHECKING:
     from human3r.video.live_worker import Go, Output

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from human3r.errors import MediaDecodeError
 from human3r.video.limits import MediaLimits, check_frame_size
 from human3r.video.orientation import UPRIGHT, Orientation, from_exif
-from human3r.video.source_frame import on_neutral_ground
+from human3r.video.sources.source_frame import on_neutral_ground
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff")
 IMAGE_KINDS = "JPEG, PNG, BMP, WebP, AVIF or TIFF image"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from human3r.video.blurred_copies import find_sides
+from human3r.video.shots.blurred_copies import find_sides
 
 _MAX_FRAMES = 8
 """Frames of a shot that are examined."""
@@ -24,9 +24,10 @@ _MIN_EDGE = 0.4
 """Smallest share of the picture's first line that differs from the border, unlike the gradual edge of a night sky."""
 _MIN_CONTRAST = 12
 """Smallest such difference, gray levels."""
-_MAX_BLACK, _MAX_STRAY_BLACK, _MIN_LONE_EDGE = 24, 0.01, 0.9
-"""Of a border without a twin: its lightest gray level, the share of lighter pixels, and the share of its edge at which
-the picture differs in one of the frames. A dark object in front of the lens is neither as even nor as straight."""
+_MAX_BLACK, _MAX_STRAY_BLACK, _LONE_CONTRAST, _MIN_LONE_EDGE = 24, 0.01, 30, 0.9
+"""Of a border without a twin: its lightest gray level, the share of lighter pixels, and the step at its edge with the
+share of the edge that has one in one of the frames. A dark object near the lens is neither as even nor as straight;
+a night sky fades."""
 
 
 def find_picture(images: Sequence[np.ndarray]) -> tuple[int, int, int, int] | None:
@@ -70,7 +71,7 @@ def _borders(images: Sequence[np.ndarray]) -> tuple[int, int]:
 
 def _is_black(stack: np.ndarray, width: int) -> bool:
     """Return whether the first lines of ``n H W 3`` are an even black with a straight edge."""
-    off = np.abs(stack[:, width + 2] - np.median(stack[:, :width])).max(axis=-1) > _MIN_CONTRAST
+    off = np.abs(stack[:, width + 2] - np.median(stack[:, :width])).max(axis=-1) > _LONE_CONTRAST
     is_even = (stack[:, : width - 3] > _MAX_BLACK).mean() <= _MAX_STRAY_BLACK
     return bool(is_even and off.any(axis=0).mean() >= _MIN_LONE_EDGE)
 
