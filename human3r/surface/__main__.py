@@ -53,7 +53,8 @@ def measure(path: Path, keyframes_path: Path) -> dict[str, object]:
     sheets = build_surface(result, keyframes)
     keyframe = keyframes[0]
     first = keyframe.depth * np.float32(depth_factor_of(result, 0, keyframe.depth.shape, keyframe.rect_px))
-    expected = first if result.depth is None else np.median(result.depth.astype(np.float32), axis=0)
+    depth = result.depth if result.meta.get("is_static_camera") else None
+    expected = first if depth is None else np.median(depth.astype(np.float32), axis=0)
     seen = depth_of(sheets, result, expected.shape, keyframes[0].rect_px)
     is_scene = (expected > 0) & ~_people(result, expected.shape)
     is_shown = (seen > 0) & is_scene

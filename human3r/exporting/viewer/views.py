@@ -17,6 +17,8 @@ _CAMERA_RADIUS_M = 0.35
 """The drawn camera lies within."""
 _ROOM = 1.12
 """Around what is shown, for hands, feet, labels over heads, and panels."""
+_TOP_REACH = 2.0
+"""Of the scene from above, in distances of the filming camera from the people."""
 _CENTERING_STEPS = 4
 _MIN_DISTANCE_M, _MIN_HEIGHT_M = 2.5, 5.0
 
@@ -72,13 +74,15 @@ class Content:
             return _without_outliers(self.scene[distance <= np.median(distance)])
         return self.cameras
 
-    @property
-    def surroundings(self) -> np.ndarray:
-        """``n 3`` scene around the subject, as far from it as the filming camera is."""
+    def scene_near(self, reach: float, outliers: float) -> np.ndarray:
+        """Return ``n 3`` scene around the subject, up to ``reach`` times as far from it as the filming camera is.
+
+        The share ``outliers`` of it at every side is drawn in.
+        """
         middle = self.subject.mean(axis=0)
-        radius = np.linalg.norm(self.cameras - middle, axis=1).max()
+        radius = reach * np.linalg.norm(self.cameras - middle, axis=1).max()
         near = self.scene[np.linalg.norm(self.scene - middle, axis=1) < radius]
-        return _without_outliers(near, 0.1) if len(near) else near
+        return _without_outliers(near, outliers) if len(near) else near
 
 
 def framing_view(content: Content) -> View:
@@ -92,7 +96,7 @@ def framing_view(content: Content) -> View:
 
 def _behind(content: Content, turn: float, lift: float) -> View:
     """Return a view from behind the filming camera, turned aside about the people and lifted over it."""
-    shown = np.concatenate([content.subject, content.cameras, content.surroundings])
+    shown = np.concatenate([content.subject, content.cameras, content.scene_near(1, 0.1)])
     forward, sideways = content.forward, np.cross(content.forward, (0.0, 1.0, 0.0))
     towards = np.cos(lift) * (np.cos(turn) * forward + np.sin(turn) * sideways) - np.sin(lift) * np.array([0, 1, 0])
     right = np.cross(towards, (0.0, 1.0, 0.0))
@@ -123,11 +127,11 @@ def _clearance(content: Content, view: View) -> float:
 
 
 def top_view(content: Content) -> View:
-    """Look straight down on everything, with the filming camera's forward direction up in the picture."""
-    parts = [content.subject, content.cameras]
-    if len(content.scene):
-        parts.append(_without_outliers(content.scene))
-    shown = np.concatenate(parts)
+    """Look straight down on people, camera and scene, with the filming camera's forward direction up in the picture.
+
+    Of a landscape the near part is shown, or people would be specks in it.
+    """
+    shown = np.concatenate([content.subject, content.cameras, content.scene_near(_TOP_REACH, 0.02)])
     center = (shown.min(axis=0) + shown.max(axis=0)) / 2
     down, forward = np.array([0.0, -1.0, 0.0]), content.forward
     height = max(_distance(shown - center, down, forward, _TOP_FIELD_OF_VIEW_RAD), _MIN_HEIGHT_M)
