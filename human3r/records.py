@@ -174,6 +174,8 @@ class FramePrediction(TensorRecord):
     """(x0, y0, x1, y1) of the source frame that the ``h x w`` grid covers, pixel edges (a full frame is 0, 0, W, H)."""
     people_unfiltered: People | None = None
     """The same people as the network predicts them, before the causal filter; None without a filter."""
+    keypoints: Float[Tensor, "P 17 3"] | None = None
+    """(x, y) in pixels of the source frame, and score, of the COCO keypoints that bodies rest on; None without any."""
     shot: int = 0
     """Number of the shot, from 0; every shot has a world of its own."""
     frame_name: str = ""

@@ -32,6 +32,15 @@ def people_of(network: NetworkPrediction, track_id: Tensor, prepared: PreparedIm
     )
 
 
+def keypoints_of(network: NetworkPrediction, prepared: PreparedImage) -> Tensor | None:
+    """Return ``FramePrediction.keypoints``."""
+    if network.keypoints is None:
+        return None
+    size = (prepared.image_uint8.shape[0], prepared.image_uint8.shape[1])
+    pixels = pixels_in_source(network.keypoints[..., :2], size, prepared.source_rect_px)
+    return torch.cat([pixels, network.keypoints[..., 2:]], dim=-1)
+
+
 def default_intrinsics(prepared: PreparedImage) -> Tensor:
     """Return ``3 3`` intrinsics of a source frame before anything is known."""
     return intrinsics(_DEFAULT_FOCAL * max(prepared.source_size), prepared.source_size)
@@ -87,4 +96,4 @@ def without_broken_people(prediction: NetworkPrediction) -> NetworkPrediction:
     is_kept = is_finite.all(0) & torch.isfinite(values["score"])
     if bool(is_kept.all()):
         return prediction
-    return replace(prediction, **{name: value[is_kept] for name, value in values.items()})
+    return prediction.select_people(is_kept)

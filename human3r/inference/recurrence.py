@@ -304,7 +304,7 @@ class Recurrence:
 
         Only the recurrent state is on the device: prediction, identities and camera are on the CPU.
         """
-        tokens, options = ahead.tokens, now.options
+        tokens, options = replace(ahead.tokens, pixel_aspect=_pixel_aspect(prepared)), now.options
         is_stepped = ahead.stepped is not None and ahead.before is now.state
         prediction, state = self._step_network(tokens, now.state, ahead.stepped if is_stepped else None)
         if not is_usable(prediction, state):
@@ -363,8 +363,15 @@ class Recurrence:
                 return stepped
             self._num_people = int(prediction.num_found)
             if self._num_people <= len(prediction.score):
-                return prediction.first_people(self._num_people), after
+                return prediction.select_people(slice(self._num_people)), after
             stepped = None
+
+
+def _pixel_aspect(prepared: PreparedImage) -> float:
+    """Return ``FrameTokens.pixel_aspect``."""
+    x0, y0, x1, y1 = prepared.source_rect_px
+    height, width = prepared.image_uint8.shape[:2]
+    return ((x1 - x0) / width) / ((y1 - y0) / height)
 
 
 def _on_host(prediction: NetworkPrediction) -> NetworkPrediction:

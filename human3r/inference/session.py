@@ -16,7 +16,7 @@ from human3r.errors import CheckpointError, InputError
 from human3r.inference.causal_filter import CausalFilterState, filter_people
 from human3r.inference.hands import HandStates, HandTracker, see_hands
 from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.predictions import default_intrinsics, people_of
+from human3r.inference.predictions import default_intrinsics, keypoints_of, people_of
 from human3r.inference.profile import SessionOptions
 from human3r.inference.recurrence import Advanced, Ahead, Recurrence, SessionSnapshot
 from human3r.records import Camera, FramePrediction, People, empty_people
@@ -60,12 +60,13 @@ class Describer:
             self.filter_state, self.hand_state, self._shot = None, None, after.shot
         height, width = prepared.image_uint8.shape[:2]
         camera = after.last_camera or Camera(default_intrinsics(prepared), torch.eye(4), prepared.source_size)
-        people, unfiltered = empty_people(), None
+        people, unfiltered, keypoints = empty_people(), None, None
         maps = torch.zeros(height, width, 3), torch.zeros(height, width), torch.zeros(height, width)
         if advanced.result is not None:
             prediction, track_id = advanced.result
             people = people_of(prediction, track_id, prepared)
             people = self._with_hands(people, camera, advanced, examines_hands)
+            keypoints = keypoints_of(prediction, prepared)
             maps = prediction.pointmap_camera, prediction.confidence, prediction.person_mask
             options = after.options.causal_filter
             if options is not None:
@@ -87,6 +88,7 @@ class Describer:
             image=torch.from_numpy(prepared.image_uint8),
             source_rect_px=prepared.source_rect_px,
             people_unfiltered=unfiltered,
+            keypoints=keypoints,
             shot=after.shot,
             frame_name=advanced.frame_name,
         )

@@ -204,7 +204,7 @@ class Human3R(nn.Module):
         if kept is not None:
             return self._predict_people(tokens, detections, kept, state)
         if isinstance(tokens.human, InferredFrame):
-            tokens = self.encode(tokens.human.image, tokens.human.human)
+            tokens = replace(self.encode(tokens.human.image, tokens.human.human), pixel_aspect=tokens.pixel_aspect)
             detections = self._detect(tokens, state, people_capacity)
         frame, after = self._recur(tokens, state, detections, use_ttt3r)
         prediction, after = self._predict(frame, tokens.person_mask, after)
@@ -274,6 +274,7 @@ class Human3R(nn.Module):
             detections=detections,
             image_size=tokens.image_size,
             previous_focal_px=state.focal_px,
+            pixel_aspect=tokens.pixel_aspect,
         )
         return frame, replace(state, state_tokens=state_tokens, memory_slots=memory_slots.float(), has_history=True)
 
@@ -328,6 +329,7 @@ class Human3R(nn.Module):
             detections=detections,
             image_size=tokens.image_size,
             previous_focal_px=state.focal_px,
+            pixel_aspect=tokens.pixel_aspect,
         )
         with without_autocast(kept.human_tokens.device):
             people, person_state = self.person_head(frame, kept.points, state.person_state)
@@ -355,6 +357,7 @@ def _joined(
         num_found=detections.num_found,
         focal_sigma=points.focal_sigma,
         log_scale=points.log_scale,
+        keypoints=people.keypoints,
     )
 
 

@@ -16,7 +16,7 @@ from human3r.records import TensorRecord
 
 BatchT = TypeVar("BatchT", bound="BatchRecord")
 PER_PERSON = ("score", "head_uv_px", "joint_rotations", "betas", "expression", "head_camera", "track_features")
-"""Fields of ``NetworkPrediction`` whose first axis is the people."""
+"""Fields of ``NetworkPrediction`` whose first axis is the people; ``keypoints`` is another, where there are any."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class FrameTokens(TensorRecord):
     """(height, width) of the network image, pixels."""
     person_mask: Tensor | None = None
     """``H W`` in [0, 1] of a single frame, if a ``LookAhead`` computed it; None leaves it to ``step``."""
+    pixel_aspect: float = 1.0
+    """Width of a network pixel over its height in the source: sides are resized to multiples of the patch."""
 
     def select(self, index: int) -> FrameTokens:
         """Return frame ``index`` alone, batch axis kept."""
@@ -157,6 +159,8 @@ class DecodedFrame(TensorRecord):
     previous_focal_px: Tensor | None = None
     """Scalar focal length that the point head predicted for the previous frame, network pixels; None on the first
     frame of a segment."""
+    pixel_aspect: float = 1.0
+    """See ``FrameTokens``."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,8 @@ class PersonParameters(TensorRecord):
     """``P 3`` head joint in the camera frame, meters."""
     joints_camera: Tensor | None = None
     """``P 22 3`` body joints in the camera frame, meters; None from a head without a skeleton."""
+    keypoints: Tensor | None = None
+    """``P 17 3`` (x, y) network pixels and score of the COCO keypoints that the bodies rest on; None without any."""
 
 
 @dataclass(frozen=True)
@@ -241,10 +247,14 @@ class NetworkPrediction(TensorRecord):
     """Scalar standard deviation of the log focal length; None if unknown."""
     log_scale: Tensor | None = None
     """Scalar logarithm of the scale head's factor on the depth; None without such a head."""
+    keypoints: Tensor | None = None
+    """``P 17 3``, see ``PersonParameters``."""
 
-    def first_people(self, count: int) -> NetworkPrediction:
-        """Return the prediction with the first ``count`` people only, without padding."""
-        return replace(self, num_found=None, **{name: getattr(self, name)[:count] for name in PER_PERSON})
+    def select_people(self, rows: Tensor | slice) -> NetworkPrediction:
+        """Return the prediction with some of the people only, without padding."""
+        keypoints = None if self.keypoints is None else self.keypoints[rows]
+        kept = {name: getattr(self, name)[rows] for name in PER_PERSON}
+        return replace(self, num_found=None, keypoints=keypoints, **kept)
 
 
 @dataclass(frozen=True)

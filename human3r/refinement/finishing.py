@@ -13,7 +13,7 @@ import numpy as np
 
 from human3r.bodies import SmplxBody
 from human3r.refinement.certainty import describe
-from human3r.refinement.false_people import without_buried, without_short_tracks
+from human3r.refinement.false_people import without_buried, without_doublets, without_short_tracks
 from human3r.refinement.identity_shapes import with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.one_world import rescaled, settle
@@ -133,6 +133,8 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
     people, cameras = shot.people, shot.cameras
     if len(cameras.K) >= 2 * options.min_track_frames:
         people = without_short_tracks(people, cameras.time_s, options.min_track_frames)
+    if options.one_shape:
+        people = without_doublets(people, cameras.time_s, cameras.T_world_camera[people.person_frame, :3, 3])
     frames = people.person_frame
     T_world_camera = cameras.T_world_camera[frames]
     if body is not None and options.offline_smoothing is not None:

@@ -1,9 +1,10 @@
 """Smooth the people of a finished clip over the frames before and after, without lag.
 
-Input is the network's predictions, not the output of the causal filter. Every quantity is a line fitted locally in time
-under a Gaussian window, outliers weighted down: a symmetric window has no lag, and at the ends of a track the line
-extrapolates. Orientations and directions are smoothed in world, so that camera shake does not affect people; distances
-relative to the body's size, so that one shape per identity changes no image.
+Input is the network's predictions, not the output of the causal filter. Joints that the picture does not show rest
+(``visibility``); then every quantity is a line fitted locally in time under a Gaussian window, outliers weighted down:
+a symmetric window has no lag, and at the ends of a track the line extrapolates. Orientations and directions are
+smoothed in world, so that camera shake does not affect people; distances relative to the body's size, so that one shape
+per identity changes no image.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from human3r.bodies.placement import bodies_in_world
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.records import BodyParameters, concatenate
 from human3r.refinement.identity_shapes import body_sizes
+from human3r.refinement.local_lines import local_lines, nearest_rotations
+from human3r.refinement.visibility import calmed, shown_joints
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import (
     NUM_BODY_JOINTS,
@@ -28,10 +31,6 @@ from human3r.skeleton import (
     to_local_rotations,
 )
 
-_REACH = 3.0
-"""The window ends after this many standard deviations."""
-_MAX_NEIGHBORS = 90
-"""On either side; bounds the work on clips of very high frame rates."""
 _MIN_RUN = 3
 _SPREAD = 0.3
 """Root mean square distance of joints from their mean, across the view, in sizes of a standing body."""
@@ -96,12 +95,13 @@ def smooth_tracks(
     log_distance = np.log(distance / body_sizes(body, people.unfiltered_betas))
     bearing = np.einsum("nab,nb->na", R_world_camera, anchor / distance[:, None])
     orientation = R_world_camera[:, None] @ orientation
+    shown = shown_joints(people.keypoints)
     for rows in _runs(people.person_track, time_s, bearing, distance, options):
         time = time_s[rows]
-        bones = orientation[rows].reshape(len(rows), -1, 9)
+        bones = _calmed_bones(orientation[rows], shown[rows], time).reshape(len(rows), -1, 9)
         knee, swift = _chord(options.rotation_knee), _chord(options.rotation_swift)
         rotations = _smooth(bones, time, options.rotation_s, knee, swift)
-        orientation[rows] = _nearest_rotations(rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3))
+        orientation[rows] = nearest_rotations(rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3))
         bearing[rows] = _smooth(bearing[rows, None], time, options.bearing_s, options.bearing_knee)[:, 0]
         log_distance[rows] = _smooth_distance(log_distance[rows], time, options)
     bearing /= np.linalg.norm(bearing, axis=1, keepdims=True)
@@ -120,6 +120,11 @@ def smooth_tracks(
         joints_world=np.concatenate([joints for _, joints in parts]),
         **{name: values.numpy() for name, values in vars(parameters).items()},
     )
+
+
+def _calmed_bones(orientation: np.ndarray, shown: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+    local = torch.from_numpy(calmed(to_local_rotations(orientation), shown, time_s))
+    return forward_kinematics(local, torch.zeros(*shown.shape, 3, dtype=local.dtype))[0].numpy()
 
 
 def _smooth_distance(log_distance: np.ndarray, time_s: np.ndarray, options: OfflineSmoothingOptions) -> np.ndarray:
@@ -207,44 +212,3 @@ def _smooth(
     change = local_lines(values, time_s, 0.5 * sigma_s, weight) - fitted
     squared = (change**2).sum(axis=-1, keepdims=True)
     return fitted + squared / (squared + swift**2) * change
-
-
-def local_lines(values: np.ndarray, time_s: np.ndarray, sigma_s: float, weight: np.ndarray) -> np.ndarray:
-    """Return ``n J D``: the value at every time of a line fitted under a Gaussian window around it.
-
-    Args:
-        values: ``n J D``.
-        time_s: ``n`` increasing, seconds.
-        sigma_s: Standard deviation of the window.
-        weight: ``n J`` of each observation, times the window.
-    """
-    count = len(values)
-    neighbors = min(_MAX_NEIGHBORS, count - 1, _widest(time_s, _REACH * sigma_s))
-    moments = np.zeros((3, *weight.shape))
-    sums = np.zeros((2, *values.shape))
-    for shift in range(-neighbors, neighbors + 1):
-        here = np.arange(max(0, -shift), min(count, count - shift))
-        away = (time_s[here + shift] - time_s[here]) / sigma_s
-        share = (np.exp(-0.5 * away**2) * (np.abs(away) <= _REACH))[:, None] * weight[here + shift]
-        for power in range(3):
-            moments[power, here] += share * away[:, None] ** power
-        for power in range(2):
-            sums[power, here] += (share * away[:, None] ** power)[..., None] * values[here + shift]
-    mean = sums[0] / moments[0][..., None]
-    spread = moments[0] * moments[2] - moments[1] ** 2
-    # A single observation under the window has no slope.
-    is_line = spread > 1e-6 * moments[0] ** 2
-    slope = np.where(is_line, moments[1] / np.where(is_line, spread, 1.0), 0.0)[..., None]
-    return mean - slope * (moments[0][..., None] * sums[1] - moments[1][..., None] * sums[0]) / moments[0][..., None]
-
-
-def _widest(time_s: np.ndarray, reach_s: float) -> int:
-    """Return the largest number of observations within ``reach_s`` on one side of any of them."""
-    return int((np.searchsorted(time_s, time_s + reach_s, side="right") - np.arange(len(time_s))).max())
-
-
-def _nearest_rotations(matrices: np.ndarray) -> np.ndarray:
-    """Project ``... 3 3`` onto rotations. Source: Umeyama 1991, orthogonal Procrustes."""
-    u, _, vh = np.linalg.svd(matrices)
-    u[..., -1] *= np.sign(np.linalg.det(u @ vh))[..., None]
-    return u @ vh

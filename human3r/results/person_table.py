@@ -52,6 +52,8 @@ class PersonTable(PersonColumns):
     unfiltered_head: Float32[np.ndarray, "N 3"]
     """Head joint, camera frame."""
     unfiltered_betas: Float32[np.ndarray, "N 10"]
+    keypoints: Float32[np.ndarray, "N 17 3"]
+    """(x, y) in pixels and score of the COCO keypoints that the bodies rest on; 0 from networks without keypoints."""
 
     def __len__(self) -> int:
         return len(self.person_frame)
@@ -96,4 +98,6 @@ def person_rows(prediction: FramePrediction, frame: int) -> np.ndarray:
     rows["unfiltered_rotations"] = unfiltered.joint_rotations[:, :NUM_BODY_JOINTS].numpy()
     rows["unfiltered_head"] = unfiltered.head_camera.numpy()
     rows["unfiltered_betas"] = unfiltered.betas.numpy()
+    if prediction.keypoints is not None:
+        rows["keypoints"] = prediction.keypoints.numpy()
     return rows

@@ -16,6 +16,7 @@ from torch import Tensor
 from human3r.models.compact.image_encoder import CompactImageEncoder, gray_of
 from human3r.models.compact.people.human_prior import MoveNetFeatures, MoveNetPrior, find_people
 from human3r.models.compact.people.keypoints import ImageKeypoints, has_own_torso
+from human3r.models.compact.people.ownership import without_foreign_keypoints
 from human3r.models.compact.people.prompter import (
     KeypointDetections,
     KeypointPrompter,
@@ -154,7 +155,8 @@ class _Between:
     def _completed(self, index: int, people: ImageKeypoints) -> FrameTokens:
         """Return an encoded frame with its people and their mask."""
         tokens, kept = self._whole[index], has_own_torso(people, self._ahead.prompter.options)
-        return self._ahead.add_mask(replace(tokens, human=replace(_human(tokens), people=people.select(kept))))
+        own = without_foreign_keypoints(people.select(kept))
+        return self._ahead.add_mask(replace(tokens, human=replace(_human(tokens), people=own)))
 
     def _features_of(self, index: int, people: ImageKeypoints) -> Tensor:
         if index not in self._features:
@@ -168,9 +170,8 @@ class _Between:
         before, after = (self._features_of(end, people[end]) for end in (start, end))
         features = torch.lerp(before, after[rows], (index - start) / (end - start))
         image, gray = self._images[index - 1 : index], self._grays[index - 1]
-        return _tokens_of(
-            image, gray, _detections(people[index], features), self._whole[0].image.grid, self._mask, None
-        )
+        found = without_foreign_keypoints(people[index])
+        return _tokens_of(image, gray, _detections(found, features), self._whole[0].image.grid, self._mask, None)
 
 
 def _detections(people: ImageKeypoints, features: Tensor) -> KeypointDetections:

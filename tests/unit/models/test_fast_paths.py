@@ -170,7 +170,7 @@ def test_padded_people_change_nothing(network: Human3R, images: Tensor, threshol
     assert found.num_found is not None
     assert int(found.num_found) == count
     assert found.score.shape[0] == count + 5
-    assert worst_difference(found.first_people(count), expected) < FP32_TOLERANCE
+    assert worst_difference(found.select_people(slice(count)), expected) < FP32_TOLERANCE
     assert worst_difference(state, expected_state) < FP32_TOLERANCE
 
 

@@ -67,6 +67,7 @@ _SHAPES = {
     "body_pose": (21, 3),
     "joints_world": (55, 3),
     "unfiltered_rotations": (22, 3, 3),
+    "keypoints": (17, 3),
 }
 
 

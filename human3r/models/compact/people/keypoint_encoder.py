@@ -20,12 +20,15 @@ VALID_SCORE = 0.2
 """Least score of an informative MoveNet keypoint: below it, measured errors are of the order of the body."""
 _MAX_BOXES = 4.0
 """Positions are clamped to this many box sizes from the box center."""
+_SHOULDERS, _HIPS = (5, 6), (11, 12)
 _LEG_BONES = ((11, 13), (12, 14), (13, 15), (14, 16))
 """Hip and knee, then knee and ankle."""
 _BORDER_SHARE = 0.045
 """Within this share of the long image side from the lower border a joint is where the image cuts the person."""
 _CLEAR_SCORE = 0.6
 """Least score of a knee or an ankle beyond the cut: a raised leg. Imagined ones on real clips have up to .5."""
+_LEG_ROOM = 0.8
+"""Trunk lengths from the hips to the lower border below which the image cannot hold a thigh that hangs down."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,10 @@ def normalize_keypoints(
 
 
 def without_imagined_legs(people: PersonKeypoints) -> PersonKeypoints:
-    """Return the people without knees and ankles beyond a hip or knee at the lower border: their scores are 0.
+    """Return the people without the knees and ankles that the lower border cuts off: their scores are 0.
 
-    The detector finds them inside the image wherever it ends, often above the hips, as on a seated person.
+    The detector finds them inside the image wherever it ends, often above the hips, as on a seated person: those beyond
+    a hip or knee at the border, and all of a leg for which there is no room.
     """
     low, high = people.borders.reshape(-1, 1, 2, 2).unbind(2)
     bottom = high[..., 1] - _BORDER_SHARE * (high - low).amax(-1)
@@ -75,7 +79,21 @@ def without_imagined_legs(people: PersonKeypoints) -> PersonKeypoints:
         is_imagined = is_cut[:, upper] & (scores[:, lower] < _CLEAR_SCORE)
         scores[:, lower] = scores[:, lower].masked_fill(is_imagined, 0.0)
         is_cut[:, lower] |= is_imagined
+    has_no_room = _has_no_room_for_legs(people, high[:, 0, 1])
+    for knee, ankle in _LEG_BONES[2:]:
+        is_imagined = has_no_room & (people.scores[:, knee] < _CLEAR_SCORE)
+        for joint in (knee, ankle):
+            scores[:, joint] = scores[:, joint].masked_fill(is_imagined & (scores[:, joint] < _CLEAR_SCORE), 0.0)
     return replace(people, scores=scores)
+
+
+def _has_no_room_for_legs(people: PersonKeypoints, bottom: Tensor) -> Tensor:
+    """Return ``P`` bool: an upright trunk whose hips are too near the lower border ``bottom`` for a leg."""
+    shoulders, hips = people.points[:, _SHOULDERS].mean(1), people.points[:, _HIPS].mean(1)
+    is_seen = [people.scores[:, pair].amax(1) > VALID_SCORE for pair in (_SHOULDERS, _HIPS)]
+    length = torch.linalg.vector_norm(hips - shoulders, dim=-1)
+    is_upright = hips[:, 1] - shoulders[:, 1] > 0.5 * length
+    return is_seen[0] & is_seen[1] & is_upright & (bottom - hips[:, 1] < _LEG_ROOM * length)
 
 
 def keypoint_features(people: PersonKeypoints) -> KeypointFeatures:

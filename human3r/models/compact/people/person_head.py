@@ -5,6 +5,8 @@ The lifter also reads the human token of the decoder. Hands stay flat and the ja
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from human3r.models.compact.people.keypoint_encoder import (
     normalize_keypoints,
     without_imagined_legs,
 )
+from human3r.models.compact.people.keypoints import ImageKeypoints
 from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
 from human3r.models.compact.people.person_memory import PersonStates
 from human3r.models.compact.people.prompter import KeypointDetections, principal_point
@@ -53,18 +56,41 @@ class KeypointPersonHead(nn.Module):
             state = memory.updated(rows, features, states)
         if not self.training:
             lifted = decide_legs(self.refiner(lifted, people, self.lifter.points), people.scores)
-        return to_person_parameters(lifted, self.lifter.points), state
+        keypoints = torch.cat([_found_in(frame).keypoints_px, people.scores[..., None]], dim=-1)
+        parameters = to_person_parameters(lifted, self.lifter.points)
+        return _as_in_image(replace(parameters, keypoints=keypoints), frame), state
 
 
 def keypoints_in_camera(frame: DecodedFrame, focal_px: Tensor) -> PersonKeypoints:
-    """Map the frame's keypoints to the normalized image plane of a camera with focal length ``focal_px``."""
+    """Map the frame's keypoints to the normalized image plane of a camera with focal length ``focal_px``.
+
+    Its pixels are square: in the image, which is squeezed by a few percent, bodies would be too tall or too broad.
+    """
+    keypoints = _found_in(frame)
+    center = keypoints.keypoints_px.new_tensor(principal_point(frame.image_size))
+    focal = focal_px / keypoints.keypoints_px.new_tensor(_stretch(frame))
+    people = normalize_keypoints(keypoints.keypoints_px, keypoints.keypoint_score, focal, center, frame.image_size)
+    return without_imagined_legs(people)
+
+
+def _stretch(frame: DecodedFrame) -> tuple[float, float]:
+    """Return the factors on x and y that make the pixels of the network image square."""
+    return frame.pixel_aspect**0.5, frame.pixel_aspect**-0.5
+
+
+def _as_in_image(people: PersonParameters, frame: DecodedFrame) -> PersonParameters:
+    """Return people from square pixels where the camera of the network image, as that of the points, sees them."""
+    joints = people.joints_camera
+    assert joints is not None
+    stretch = joints.new_tensor([*_stretch(frame), 1.0])
+    return replace(people, head_camera=people.head_camera / stretch, joints_camera=joints / stretch)
+
+
+def _found_in(frame: DecodedFrame) -> ImageKeypoints:
     detections = frame.detections
     if not isinstance(detections, KeypointDetections) or detections.keypoints is None:
         raise TypeError("the compact person head needs the detections of the compact prompter")
-    keypoints = detections.keypoints
-    center = keypoints.keypoints_px.new_tensor(principal_point(frame.image_size))
-    people = normalize_keypoints(keypoints.keypoints_px, keypoints.keypoint_score, focal_px, center, frame.image_size)
-    return without_imagined_legs(people)
+    return detections.keypoints
 
 
 def to_person_parameters(lifted: LiftedPeople, points: BodyPoints) -> PersonParameters:

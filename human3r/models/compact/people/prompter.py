@@ -6,7 +6,7 @@ A prompt is an MLP of [human-prior features at the person, keypoint features, im
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS
 from human3r.models.compact.people.human_prior import MoveNetFeatures, find_people
 from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES, keypoint_features, normalize_keypoints
 from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints, has_own_torso
+from human3r.models.compact.people.ownership import without_foreign_keypoints
 from human3r.models.compact.people.person_crops import PersonCropDetector
 from human3r.models.compact.people.second_look import Looks, look_again
 from human3r.models.config import CompactConfig, TrunkConfig
@@ -79,7 +80,8 @@ class KeypointPrompter(nn.Module):
             return people, None
         people, looks = look_again(self.crop_detector, human.image[0], people, before, effort)
         kept = has_own_torso(people, self.options)
-        return people.select(kept), looks.map(lambda values: values[kept])
+        people = without_foreign_keypoints(people.select(kept))
+        return people, replace(looks.map(lambda values: values[kept]), second=people)
 
     def forward(self, human: MoveNetFeatures, image: ImageFeatures, context: PromptContext) -> KeypointDetections:
         """Detect in one frame (batch 1)."""

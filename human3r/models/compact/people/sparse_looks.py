@@ -153,6 +153,8 @@ class _Group:
         )
         place = torch.lerp(second[0].keypoints_px, second[1].keypoints_px, share)
         score = torch.lerp(second[0].keypoint_score, second[1].keypoint_score, share)
+        # Between a joint and one that is somebody else's there is none.
+        score = score * (torch.minimum(second[0].keypoint_score, second[1].keypoint_score) > 0)
         place = place + options.first_look_share * deviation
         self._put(frame, rows[is_clear], place[is_clear], score[is_clear])
         self._is_interpolated[frame] |= bool(is_clear.any())

@@ -72,6 +72,19 @@ def test_legs_below_the_lower_border_are_not_believed(points, hip_y, knee_score,
     assert torch.equal(scores[:, :13], seen.scores[:, :13])
 
 
+@pytest.mark.parametrize(("bottom", "knee"), [(0.5, 0.0), (1.5, 0.4)])
+def test_legs_for_which_the_image_has_no_room_are_imagined(bottom: float, knee: float) -> None:
+    keypoints = torch.zeros(1, 17, 2)
+    keypoints[0, 11:13, 1], keypoints[0, 13:15, 1], keypoints[0, 15:, 1] = 0.3, 0.36, 0.4
+    keypoints[0, 5:7, 1] = -0.3
+    scores = torch.full((1, 17), 0.4)
+    scores[0, 16] = 0.8
+    borders = torch.tensor([-1.0, -1.0, 1.0, bottom])
+    found = without_imagined_legs(PersonKeypoints(keypoints, scores, borders)).scores
+    assert found[0, 13:].tolist() == pytest.approx([knee, knee, knee, 0.8])
+    assert torch.equal(found[:, :13], scores[:, :13])
+
+
 def test_unseen_legs_are_stretched_or_seated(points):
     lifted, _ = _people(points, 4)
     bend = torch.tensor([-5.0, 35.0, 60.0, 35.0]).deg2rad()
