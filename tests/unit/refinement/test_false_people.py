@@ -50,7 +50,7 @@ def test_a_second_detection_inside_of_a_person_is_dropped(
     again = replace(
         again,
         person_track=np.full(len(again), 99),
-        joints_world=again.joints_world + np.float32([aside_m, 0, 0]),
+        joints_world=again.joints_world + np.array([aside_m, 0, 0], np.float32),
     )
     both = _joined_by(people, again)
 
