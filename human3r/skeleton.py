@@ -105,9 +105,9 @@ def parent_rotations(rotations: ArrayT, parents: tuple[int, ...] = PARENTS) -> A
     return rotations[..., _parent_rows(parents[: rotations.shape[-3]], rotations), :, :]
 
 
-def to_local_rotations(global_rotations: ArrayT, parents: tuple[int, ...] = PARENTS) -> ArrayT:
+def to_local_rotations(global_rotations: ArrayT) -> ArrayT:
     """Return rotations ``... J 3 3`` relative to the parent; the root's stays global."""
-    local = parent_rotations(global_rotations, parents).swapaxes(-1, -2) @ global_rotations
+    local = parent_rotations(global_rotations).swapaxes(-1, -2) @ global_rotations
     local[..., 0, :, :] = global_rotations[..., 0, :, :]  # pyright: ignore[reportArgumentType]
     return local  # pyright: ignore[reportReturnType]
 

@@ -68,11 +68,6 @@ class PersonMotion:
         """``n 55 4`` float32 local rotations, sign-continuous over time."""
         return continuous_quat_xyzw(self.R_parent_joint)
 
-    @property
-    def quat_xyzw_world_joint(self) -> np.ndarray:
-        """``n 55 4`` float32 absolute rotations, sign-continuous over time."""
-        return continuous_quat_xyzw(self.R_world_joint)
-
 
 def build_skin(body: SmplxBody) -> Skin:
     """Reduce the body's skinning to four bones per vertex that sum to one."""

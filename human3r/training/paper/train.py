@@ -36,7 +36,7 @@ from human3r.training.paper.data.people_truth import load_true_body
 from human3r.training.paper.initial import initialize
 from human3r.training.paper.network import TrainedNetwork
 from human3r.training.paper.optimizer import build_optimizer, clip_gradients, learning_rate, tuned_parameters
-from human3r.training.paper.processes import Processes, start_processes
+from human3r.training.paper.processes import start_processes
 from human3r.training.paper.validation import HEADER, Scores, score_batch, summarize, table_row
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,6 @@ class PaperTrainer:
     """A run: network, optimizer, data and progress.
 
     Args:
-        processes: Processes of the run; None detects them from the environment.
 
     Raises:
         InputError: A setting is impossible, or there is no data.
@@ -55,10 +54,10 @@ class PaperTrainer:
         CheckpointError: Such a file is of another network.
     """
 
-    def __init__(self, settings: PaperTraining, processes: Processes | None = None) -> None:
+    def __init__(self, settings: PaperTraining) -> None:
         check_settings(settings)
         self.settings = settings
-        self.processes = processes or start_processes(settings.device)
+        self.processes = start_processes(settings.device)
         self.folder = Path(settings.output)
         self.folder.mkdir(parents=True, exist_ok=True)
         root, data = Path(settings.data.root), settings.data

@@ -12,13 +12,15 @@ from human3r.training.synthetic.clip import SyntheticClip, read_clip
 
 CELL = (192, 256)
 """(height, width) of a thumbnail, pixels."""
+_COLUMNS = 2
 
 
-def write_contact_sheet(path: Path, folders: list[Path], columns: int = 2) -> None:
-    """Write one image with four thumbnails per clip, ``columns`` clips side by side."""
+def write_contact_sheet(path: Path, folders: list[Path]) -> None:
+    """Write one image with four thumbnails per clip, two clips side by side."""
     rows = [clip_strip(read_clip(folder)) for folder in folders]
-    rows += [np.zeros_like(rows[0])] * (-len(rows) % columns)
-    sheet = np.concatenate([np.concatenate(rows[first : first + columns], 1) for first in range(0, len(rows), columns)])
+    rows += [np.zeros_like(rows[0])] * (-len(rows) % _COLUMNS)
+    starts = range(0, len(rows), _COLUMNS)
+    sheet = np.concatenate([np.concatenate(rows[first : first + _COLUMNS], 1) for first in starts])
     with whole_or_absent(path) as temporary:
         Image.fromarray(sheet).save(temporary)
 

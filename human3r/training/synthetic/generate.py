@@ -37,6 +37,7 @@ from human3r.training.synthetic.rendering.sensor import develop
 SPLITS = ("train", "val")
 _SPLIT_KEY = {"train": 0, "val": 1}
 OUTDOOR_SHARE = 0.36
+_SUPERSAMPLING = 2
 NUM_PEOPLE_SHARES = (0.06, 0.24, 0.28, 0.19, 0.11, 0.07, 0.05)
 """Probability of 0, 1, ... 6 people; narrow rooms may get fewer."""
 
@@ -75,19 +76,12 @@ def default_furniture() -> Path | None:
     return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
 
 
-def generate_clip(studio: Studio, seed: int, split: str, num_frames: int = 6) -> SyntheticClip:
-    """Generate one clip; furniture models, photographs, motions and all random draws differ between the splits.
-
-    Raises:
-        InputError: The split is unknown.
-    """
-    return next(generate_shots(studio, seed, split, num_frames, 1))
-
-
 def generate_shots(
     studio: Studio, seed: int, split: str, num_frames: int, num_shots: int, frame_s: float | None = None
 ) -> Iterator[SyntheticClip]:
     """Generate clips of one scene from several cameras; building a scene costs as much as six frames.
+
+    Furniture models, photographs, motions and all random draws differ between the splits.
 
     Raises:
         InputError: The split is unknown.
@@ -125,12 +119,10 @@ def generate_shots(
         yield rebase_clip(clip)
 
 
-def render_frames(
-    scene: Scene, actors: list[Actor], camera: CameraPath, factor: int = 2
-) -> tuple[list[RenderedFrame], ClipPeople]:
+def render_frames(scene: Scene, actors: list[Actor], camera: CameraPath) -> tuple[list[RenderedFrame], ClipPeople]:
     """Render every frame and collect the ground truth of the people, in the scene frame."""
     still = join_meshes([scene.mesh, *[actor.seat for actor in actors if actor.seat is not None]])
-    renderer = Renderer(still, [actor.mesh for actor in actors], scene.bank, scene.lights, factor)
+    renderer = Renderer(still, [actor.mesh for actor in actors], scene.bank, scene.lights, _SUPERSAMPLING)
     frames, fractions = [], []
     for index, T_scene_camera in enumerate(camera.T_scene_camera):
         frame = renderer.render([actor.vertices[index] for actor in actors], camera.K, T_scene_camera, camera.size)

@@ -46,7 +46,7 @@ def test_people_who_do_not_stand_on_their_feet_do_not_turn_the_clip(model, monke
     studio = generate.open_studio(None, None, None, None)
     turns = []
     for seed in range(_FIRST_SEED, _FIRST_SEED + 6):
-        images = generate.generate_clip(studio, seed, "val", 3).image
+        images = next(generate.generate_shots(studio, seed, "val", 3, 1)).image
         turns.append(find_turn(model, [fit(image, (2 * image.shape[0], 2 * image.shape[1])) for image in images]))
     assert [turn.degrees for turn in turns] == [0] * 6
     if root_deg == 180:

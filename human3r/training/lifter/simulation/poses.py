@@ -14,6 +14,8 @@ from human3r.training.lifter.simulation.limbs import random_arm, set_arm
 from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, blend, mirror, random_turn
 from human3r.training.motion import Motion
 
+_FPS = 30.0
+"""Rate to which clips are subsampled."""
 UPPER_BODY = [3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]
 JOINT_NOISE_DEG = (3, 6, 6, 4, 6, 6, 4, 9, 9, 4, 6, 6, 8, 5, 5, 10, 11, 11, 10, 10, 17, 17)
 """Standard deviation per joint of the noise at full strength. Source: prototype, 3 to 17 degrees."""
@@ -50,13 +52,12 @@ class PoseSampler:
 
     Args:
         motions: Clips; drawn in proportion to the square root of their length, so that long walks do not dominate.
-        fps: Rate to which clips are subsampled.
     """
 
-    def __init__(self, motions: list[Motion], mix: PoseMix, fps: float = 30.0) -> None:
+    def __init__(self, motions: list[Motion], mix: PoseMix) -> None:
         frames, weights = [], []
         for motion in motions:
-            step = max(1, round(motion.fps / fps))
+            step = max(1, round(motion.fps / _FPS))
             rotations = torch.from_numpy(motion.joint_rotations[::step].copy())
             frames.append(rotations)
             seconds = max(len(motion.joint_rotations) / motion.fps, 0.25)

@@ -22,7 +22,6 @@ from human3r.palette import srgb_to_linear
 from human3r.training.synthetic.rendering.mesh import NO_TEXTURE, Material, Mesh, box_uv
 from human3r.training.synthetic.rendering.textures import TextureBank
 
-RESERVED_LIBRARIES = frozenset({"Reallusion", "Scopia"})
 LIBRARIES = ("BlendSwap-CC-0", "BlendSwap-CC-BY", "KatorLegaz")
 DEFAULT_FOLDER = Path("/usr/share/sweethome3d/furniture")
 """Folder of Debian's package."""

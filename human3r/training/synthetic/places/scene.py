@@ -13,6 +13,9 @@ from human3r.training.synthetic.rendering.mesh import Mesh
 from human3r.training.synthetic.rendering.renderer import Lights
 from human3r.training.synthetic.rendering.textures import TextureBank
 
+_MOVING_M = (0.05, 1.8)
+"""Heights between which people move."""
+
 
 @dataclass(frozen=True)
 class SceneAssets:
@@ -48,13 +51,13 @@ class Scene:
     """(x0, z0, x1, z1) where cameras may be."""
     obstacles: list[Obstacle] = field(default_factory=list)
 
-    def is_free(self, x: ArrayLike, z: ArrayLike, margin: float, low: float = 0.05, high: float = 1.8) -> np.ndarray:
-        """Return which floor points keep ``margin`` to obstacles between two heights, and to the floor's border."""
+    def is_free(self, x: ArrayLike, z: ArrayLike, margin: float) -> np.ndarray:
+        """Return which floor points keep ``margin`` to obstacles where people move, and to the floor's border."""
         x, z = np.asarray(x), np.asarray(z)
         x0, z0, x1, z1 = self.floor
         free = (x > x0 + margin) & (x < x1 - margin) & (z > z0 + margin) & (z < z1 - margin)
         for obstacle in self.obstacles:
-            if obstacle.low[1] > high or obstacle.high[1] < low:
+            if obstacle.low[1] > _MOVING_M[1] or obstacle.high[1] < _MOVING_M[0]:
                 continue
             inside_x = (x > obstacle.low[0] - margin) & (x < obstacle.high[0] + margin)
             free &= ~(inside_x & (z > obstacle.low[2] - margin) & (z < obstacle.high[2] + margin))

@@ -113,9 +113,10 @@ def wood(rng: np.random.Generator, color: np.ndarray) -> np.ndarray:
     return _finish(color * (1 + shade[..., None]))
 
 
-def tiles(rng: np.random.Generator, color: np.ndarray, other: np.ndarray, per_side: int = 4) -> np.ndarray:
+def tiles(rng: np.random.Generator, color: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Square tiles with joints; ``other`` colors every second one (pass the same color for plain tiles)."""
-    size, side = 512, 512 // per_side
+    size, per_side = 512, 4
+    side = size // per_side
     row, column = np.indices((size, size)) // side
     is_other = (row + column) % 2 == 1
     tone = rng.normal(1, 0.035, (per_side, per_side))[row, column]

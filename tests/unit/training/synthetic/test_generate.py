@@ -15,7 +15,7 @@ from human3r.training.motion import Motion
 from human3r.training.synthetic import __main__ as command
 from human3r.training.synthetic.cameras import draw_camera
 from human3r.training.synthetic.clip import SyntheticClip
-from human3r.training.synthetic.generate import Studio, generate_clip, generate_shots, open_studio
+from human3r.training.synthetic.generate import Studio, generate_shots, open_studio
 from human3r.training.synthetic.people.acting import mirror_motion
 from human3r.training.synthetic.people.posed_people import Cast
 from human3r.training.synthetic.places.furniture import FurnitureStore
@@ -25,6 +25,10 @@ from human3r.training.synthetic.places.streets import build_street
 from human3r.training.synthetic.rendering.environment import gradient_sky
 
 SEED = 3
+
+
+def clip_of(studio: Studio, seed: int, split: str) -> SyntheticClip:
+    return next(generate_shots(studio, seed, split, num_frames=2, num_shots=1))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def studio() -> Studio:
 
 @pytest.fixture(scope="module")
 def clip(studio: Studio) -> SyntheticClip:
-    clips = (generate_clip(studio, seed, "train", num_frames=2) for seed in range(SEED, SEED + 20))
+    clips = (clip_of(studio, seed, "train") for seed in range(SEED, SEED + 20))
     return next(
         clip for clip in clips if clip.people.visible_fraction.max(initial=0) > 0.5 and not clip.is_static_camera
     )
@@ -82,14 +86,14 @@ def test_clips_in_the_layout_of_bedlam_are_deterministic(studio, tmp_path, monke
 
 
 def test_the_same_seed_gives_the_same_clip(studio, clip):
-    again = generate_clip(studio, clip.seed, "train", num_frames=2)
+    again = clip_of(studio, clip.seed, "train")
     assert np.array_equal(again.image, clip.image)
     assert np.array_equal(again.depth, clip.depth)
     assert np.array_equal(again.people.transl, clip.people.transl)
 
 
 def test_the_splits_differ_for_the_same_seed(studio, clip):
-    other = generate_clip(studio, clip.seed, "val", num_frames=2)
+    other = clip_of(studio, clip.seed, "val")
     assert other.image.shape != clip.image.shape or not np.array_equal(other.image, clip.image)
 
 
@@ -144,7 +148,7 @@ def test_world_is_the_first_camera(clip):
 
 def test_an_unknown_split_is_refused(studio):
     with pytest.raises(InputError, match="split"):
-        generate_clip(studio, 0, "test")
+        clip_of(studio, 0, "test")
 
 
 def test_a_missing_asset_folder_is_named_with_a_remedy(tmp_path):
