@@ -12,10 +12,12 @@ from PIL import Image
 pytest.importorskip("numba", reason="needs the training-only dependency numba")
 
 from human3r.palette import linear_to_srgb, srgb_to_linear
-from human3r.training.synthetic.places.furniture import LIBRARIES, RESERVED_LIBRARIES, FurnitureStore
+from human3r.training.synthetic.places.furniture import LIBRARIES, FurnitureStore
 from human3r.training.synthetic.rendering.environment import gradient_sky, load_environments, project_harmonics
 from human3r.training.synthetic.rendering.sensor import develop, through_h264
 from human3r.training.synthetic.rendering.textures import TextureBank, cloud_noise
+
+RESERVED_LIBRARIES = {"Reallusion", "Scopia"}
 
 CATALOG = """
 id#1=Test#stool
