@@ -1,6 +1,6 @@
 """Bounds connections before they are requests: how long one is silent, how many an address has, how much it sends.
 
-The web server waits for ever for the first request of a connection and for the rest of its header, and for a peer that
+The web server waits forever for the first request of a connection and for the rest of its header, and for a peer that
 does not read what was written.
 """
 

@@ -110,7 +110,7 @@ class Demo:
         services = Services(self.settings, self.engine, self.runs, self.store, self.gallery, self.engine.model_names())
         page = build_page(services)
         page.queue(max_size=2 * self.settings.max_waiting)  # bounds requests; ``jobs`` bounds runs
-        # Gradio looks into its queue a thousand times per second, which costs 4 % of a core for ever.
+        # Gradio looks into its queue a thousand times per second, which costs 4 % of a core forever.
         queue = page._queue  # pyright: ignore[reportPrivateUsage]
         queue.sleep_when_free = queue.progress_update_sleep_when_free = _LOOK_EVERY_S
         site = Site(self.store, self._live_url, self.health, self.make)

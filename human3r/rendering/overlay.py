@@ -35,7 +35,7 @@ MeshLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int,
 
 _FAR_OUTSIDE_PX = 20_000
 _KEY_LIGHT = np.array([-0.35, -0.6, -0.72])
-"""Direction towards the light in the camera frame: above the left shoulder of the camera."""
+"""Direction toward the light in the camera frame: above the left shoulder of the camera."""
 
 
 @dataclass(frozen=True)

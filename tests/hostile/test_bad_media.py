@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(600)
 
 MAX_CPU_S = 20
 """Processor time per file, of the test and its decoder, which a busy machine does not change; about 0.5 in fact.
-That a decoder which waits for ever is ended is another test's matter (``test_a_decoder_that_says_nothing...``)."""
+That a decoder which waits forever is ended is another test's matter (``test_a_decoder_that_says_nothing...``)."""
 PATIENT = MediaLimits(silence_s=300)
 """A busy machine may need long to start a process: silence alone proves nothing here."""
 

@@ -43,7 +43,7 @@ _MAX_BAD_PACKETS = 500
 _NUM_REORDERED = 16
 _SEEK_WORTH_S = 4.0
 _SAME_ASPECT = 0.02
-"""Largest change of the pixels' shape that is none, as between 12:11 and 59:54."""
+"""Largest relative change of the aspect that is ignored, as between 12:11 and 59:54."""
 
 
 class VideoSource:
@@ -124,7 +124,7 @@ class VideoSource:
             if first_index > 0:
                 first_index = min([first_index, *(index for index, _ in islice(decoded, _NUM_REORDERED))])
             has_audio, codec = bool(container.streams.audio), video.codec_context.name
-            # The container's word counts more than the stream's own, of which only changes are followed.
+            # The container's aspect overrides the stream's, of which only changes matter.
             aspect = float(video.sample_aspect_ratio or 1) or 1.0
             own_aspect = float(video.codec_context.sample_aspect_ratio or 1)
         if is_stereo(first):

@@ -159,8 +159,8 @@ class _Residuals(TensorRecord):
         """Return the ``B 3 N 3`` derivative of the sine by the direction."""
         x, y = edges.position_px.unbind(-1)
         slope_x, slope_y = (
-            (across - self.sine * towards / self.length) / self.length
-            for across, towards in zip(edges.normal.unbind(-1), (self.towards_x, self.towards_y), strict=True)
+            (across - self.sine * toward / self.length) / self.length
+            for across, toward in zip(edges.normal.unbind(-1), (self.towards_x, self.towards_y), strict=True)
         )
         focal = focals[:, None, None]
         return torch.stack([focal * slope_x, focal * slope_y, -(slope_x * x + slope_y * y)], dim=-1)

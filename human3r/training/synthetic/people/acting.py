@@ -88,7 +88,7 @@ def _held(rng: np.random.Generator, time_s: np.ndarray) -> Action:
     kind = str(rng.choice(list(HELD_SHARES), p=list(HELD_SHARES.values())))
     source = RandomSource(torch.Generator().manual_seed(int(rng.integers(2**31))))
     first, last = _HELD[kind](source, 2).double().numpy()
-    # The upper body moves part of the way towards another pose of the same kind.
+    # The upper body moves part of the way toward another pose of the same kind.
     reach = rng.uniform(0, 0.35) * min(1.0, float(time_s[-1]) / 2 + 0.1)
     share = reach * (1 - np.cos(np.pi * time_s / max(float(time_s[-1]), 1e-6))) / 2
     rotations = np.repeat(first[None], len(time_s), 0)

@@ -168,7 +168,7 @@ def _trousers(
     _snap(snap, template, 1, np.where(is_leg & (y < hip), y - cut, 1))
     region[worn] = TROUSERS
     down = np.clip((hip - y[worn]) / (hip - ankle), 0, 1)
-    # Loose fabric: the distance from the leg grows towards the ankle.
+    # Loose fabric: the distance from the leg grows toward the ankle.
     thickness[worn] = rng.uniform(0.006, 0.016) + rng.uniform(0.0, 0.03) * down**0.7
 
 

@@ -20,7 +20,7 @@ def leaf_material(rng: np.random.Generator, bank: TextureBank) -> Material:
 def leaves(
     rng: np.random.Generator, center: np.ndarray, radii: np.ndarray, count: int, size: float, material: Material
 ) -> Mesh:
-    """Fill an ellipsoid, denser towards its surface, with ``count`` leaf quads of about ``size`` meters."""
+    """Fill an ellipsoid, denser toward its surface, with ``count`` leaf quads of about ``size`` meters."""
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     depth = rng.uniform(0.35, 1.0, (count, 1)) ** 0.5

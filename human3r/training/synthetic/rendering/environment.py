@@ -36,7 +36,7 @@ class Environment:
     harmonics: np.ndarray
     """``9 3`` ambient irradiance over pi, without the sun."""
     sun_direction: np.ndarray
-    """``3`` unit, towards the sun."""
+    """``3`` unit, toward the sun."""
     sun_color: np.ndarray
     """``3`` irradiance over pi on a surface that faces the sun; zeros without a sun."""
 

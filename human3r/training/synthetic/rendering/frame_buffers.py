@@ -12,7 +12,7 @@ from human3r.training.synthetic.rendering.shading import hit_triangle, shade_sam
 
 @numba.njit(cache=True, fastmath=True)
 def resolve_depth(faces_seen, vertices_camera, faces, focal_x, focal_y, center_x, center_y):
-    """Return camera z (``H W`` float32, 0 = nothing) and the geometric normal towards the camera (``H W 3``)."""
+    """Return camera z (``H W`` float32, 0 = nothing) and the geometric normal toward the camera (``H W 3``)."""
     height, width = faces_seen.shape
     depth = np.zeros((height, width), np.float32)
     normal = np.zeros((height, width, 3), np.float32)

@@ -33,7 +33,7 @@ class Lights:
     panels: np.ndarray = field(default_factory=lambda: np.zeros((0, 10)))
     """``A 10``: center 3, normal 3, radiance 3, area."""
     sun_direction: np.ndarray = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
-    """``3`` unit, towards the sun."""
+    """``3`` unit, toward the sun."""
     sun_color: np.ndarray = field(default_factory=lambda: np.zeros(3))
     """``3`` irradiance over pi; zero is no sun."""
     sun_softness: float = 1.0

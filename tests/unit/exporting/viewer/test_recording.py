@@ -152,11 +152,11 @@ def test_the_scene_is_upright_with_a_floor_and_a_view_of_the_people(recording: R
     T = walk.T_gravity_world
     people = walk.joints_world[:, 0] @ T[:3, :3].T + T[:3, 3]
     camera = (T @ walk.T_world_camera[0])[:3, 3]
-    towards = (look_at - position) / np.linalg.norm(look_at - position)
+    toward = (look_at - position) / np.linalg.norm(look_at - position)
     shown = np.vstack([people, camera]) - position
     assert position[1] > people[:, 1].max()
     # Within the field of view, which is the narrower one from top to bottom.
-    assert (np.arccos(shown @ towards / np.linalg.norm(shown, axis=1)) < 0.85 / 2).all()
+    assert (np.arccos(shown @ toward / np.linalg.norm(shown, axis=1)) < 0.85 / 2).all()
     assert position[1] > look_at[1]
     assert 2 < np.linalg.norm(position - look_at) < 20
 
