@@ -11,7 +11,7 @@ from torch.nn import functional
 
 _NUM_LINES = 120
 """Lines of a frame in which edges are searched."""
-_MIN_SHARE, _MAX_SHARE = 0.02, 0.375
+_MIN_SHARE, _MAX_SHARE = 0.05, 0.375
 """Range of a side, as a share of the frame."""
 _MIN_CONTRAST, _MIN_EDGE = 12, 0.2
 """Smallest step at the picture's edge, gray levels, and smallest share of the edge with one; both edges are at the same
@@ -23,7 +23,8 @@ _EDGE_PX = 10
 """Width next to the picture's edge in which the sides are not sharper."""
 _COARSE_PX, _BLUR_PX = 96, 9
 """Width at which the sides are compared with the enlarged picture, and the blur of both."""
-_MIN_CORRELATION = 0.8
+_MIN_CORRELATION = 0.85
+"""Of the side that is more like the copy: captions may stand on the other one."""
 
 
 def find_sides(images: Sequence[np.ndarray]) -> int:
@@ -35,7 +36,9 @@ def find_sides(images: Sequence[np.ndarray]) -> int:
     share = (steps[..., :-1] + steps[..., 1:] > _MIN_CONTRAST).mean(axis=(0, 1))
     mirrored = np.minimum(share, share[::-1])
     sides = range(round(_MAX_SHARE * width), max(_EDGE_PX, round(_MIN_SHARE * width)), -1)
-    tried = sorted(sides, key=lambda side: -mirrored[side - 1])[:_NUM_TRIED]
+    # Outside of the picture there are no steps.
+    rise = {side: mirrored[side - 1] - mirrored[side - _EDGE_PX : side - 3].mean() for side in sides}
+    tried = sorted(sides, key=lambda side: -rise[side])[:_NUM_TRIED]
     clear = (side for side in tried if mirrored[side - 1] >= _MIN_EDGE)
     return next((side for side in clear if _are_copies(images, steps, side)), 0)
 
@@ -45,7 +48,8 @@ def _are_copies(images: Sequence[np.ndarray], steps: np.ndarray, side: int) -> b
     lines = steps.mean(axis=(0, 1))
     inside = lines[side + 3 : -side - 3].mean()
     for outside in (lines[: side - 3], lines[::-1][: side - 3]):
-        if max(outside.mean(), outside[-_EDGE_PX:].mean()) > _MAX_SHARPNESS * inside:
+        # Captions cover less than half of a side.
+        if max(np.median(outside), outside[-_EDGE_PX:].mean()) > _MAX_SHARPNESS * inside:
             return False
     height, width = images[0].shape[:2]
     frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().mean(1, keepdim=True)
@@ -56,9 +60,12 @@ def _are_copies(images: Sequence[np.ndarray], steps: np.ndarray, side: int) -> b
     copies = (_coarse(picture, (enlarged, _COARSE_PX))[:, :, cut : cut + size[0]], _coarse(picture, size))
     columns = torch.arange(_COARSE_PX)
     margin = int(side / width * _COARSE_PX) - _BLUR_PX // 2
-    is_side = (columns < margin) | (columns >= _COARSE_PX - margin)
-    shown = _blurred(_coarse(frames, size))[..., is_side]
-    return any(_correlation(shown, _blurred(copy)[..., is_side]) >= _MIN_CORRELATION for copy in copies)
+    shown = _blurred(_coarse(frames, size))
+    return any(
+        _correlation(shown[..., part], copy[..., part]) >= _MIN_CORRELATION
+        for copy in map(_blurred, copies)
+        for part in (columns < margin, columns.flip(0) < margin)
+    )
 
 
 def _coarse(frames: Tensor, size: tuple[int, int]) -> Tensor:

@@ -127,6 +127,8 @@ class VideoSource:
             # The container's aspect overrides the stream's, of which only changes matter.
             aspect = float(video.sample_aspect_ratio or 1) or 1.0
             own_aspect = float(video.codec_context.sample_aspect_ratio or 1)
+        if video.metadata.get("alpha_mode") == "1":
+            self.warnings.append("The transparency of this video is not read: what it hides is shown.")
         if is_stereo(first):
             self.warnings.append("Each frame holds both pictures of a 3D film, which are taken for one; crop it.")
         self._timeline = self._timeline.starting_at(first_index)

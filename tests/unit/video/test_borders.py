@@ -88,6 +88,13 @@ def test_blurred_copies_at_the_sides_are_found(darkness: float) -> None:
     assert find_picture(wide) == pytest.approx((150, 0, 330, 320), abs=1)
 
 
+def test_captions_on_a_blurred_side_are_no_obstacle() -> None:
+    images = [before_a_copy(image, (480, 320)).copy() for image in scene()]
+    for image in images:
+        image[40:80, 60:260] = 255
+    assert find_picture(images) == pytest.approx((0, 150, 320, 330), abs=1)
+
+
 def test_sides_out_of_focus_are_picture() -> None:
     """A sharp middle whose surroundings blur: no straight edges; and straight ones, of another picture."""
     across = np.abs(np.arange(WIDTH) - WIDTH // 2)
