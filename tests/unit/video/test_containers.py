@@ -127,6 +127,12 @@ def test_a_change_of_the_pixels_shape_is_fitted_with_borders(tmp_path, aspects):
     assert later.max() == 0
 
 
+def test_transparency_that_is_not_read_is_said(make_clip):
+    options = {"auto-alt-ref": "0"}
+    clip = make_clip("a.webm", num_frames=2, codec="libvpx", pix_fmt="yuva420p", codec_options=options)
+    assert any("transparency" in text for text in read_all(clip)[1].warnings)
+
+
 def test_stamps_that_contradict_the_order_of_decoding_are_said(make_clip):
     source = make_clip("a.mkv", num_frames=6, codec="mpeg4", codec_options={"bf": "0"})
     path = source.with_name("swapped.mkv")
