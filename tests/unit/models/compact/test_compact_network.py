@@ -174,6 +174,25 @@ def test_between_frames_of_a_standing_camera_nothing_is_encoded_and_people_are_f
         assert torch.equal(prediction.pointmap_camera, predictions[8].pointmap_camera)
 
 
+def test_frame_by_frame_a_standing_camera_shows_the_people_without_encoding(network, person, standing) -> None:
+    state = network.initial_state()
+    with torch.inference_mode():
+        for tokens in standing[:9]:
+            _, state = network.step(tokens, state)
+        human = network.detect(person)
+        found = network.encode_after(standing[7], person, human, state)
+        moved = torch.roll(person, 4, dims=-1)
+        other = network.encode_after(standing[7], moved, network.detect(moved), state)
+        first = network.encode_after(standing[7], person, human, network.initial_state())
+        prediction, after = network.step(found, state)
+
+    assert isinstance(found.human, InferredFrame)
+    assert not isinstance(other.human, InferredFrame), "the camera moved"
+    assert not isinstance(first.human, InferredFrame), "nothing is known about the camera"
+    assert len(prediction.score) == len(human.people)
+    assert after.rest_state.left_out == state.rest_state.left_out + 1
+
+
 def test_a_frame_that_was_not_encoded_is_encoded_after_a_reset(network, person, standing) -> None:
     with torch.inference_mode():
         found, _ = network.step(standing[9], network.initial_state())
