@@ -34,7 +34,7 @@
       this._toggle(layers, "Cameras", (isOn) => { player.views.showsCameras = isOn; });
       // A surface has a ground of its own.
       if (this.hasSurface) this.stage.setVisible("/floor", false);
-      this._toggle(layers, "Floor", (isOn) => this.stage.setVisible("/floor", isOn), !this.hasSurface);
+      this.floor = this._toggle(layers, "Floor", (isOn) => this.stage.setVisible("/floor", isOn), !this.hasSurface);
       this.trails = true;
       if (Object.keys(player.scene.people_colors || {}).length) {
         const wearsClip = player.scene.people_wear === "clip";
@@ -68,10 +68,11 @@
         this._showSurface();
         h3r.client.keepColors(name);
       }
-      // The first surface of a run takes the place of its points.
+      // The first surface of a run takes the place of its points and of the floor.
       if (surface.length && !this.hasSurface) {
         this.hasSurface = true;
         if (this.arePointsSeen && this.points) this.points.click();
+        if (this.floor.getAttribute("aria-pressed") === "true") this.floor.click();
       }
     }
 
