@@ -279,8 +279,8 @@ STATES: dict[str, Callable[[Visit], object]] = {
     "no_webgl": _no_webgl,
 }
 LOOKS = {
-    "": ((1360, 840), False),
-    "_dark": ((1360, 840), True),
+    "_desktop": ((1360, 840), False),
+    "_desktop_dark": ((1360, 840), True),
     "_phone": ((390, 780), False),
     "_phone_dark": ((390, 780), True),
 }
