@@ -46,7 +46,7 @@
   // Without WebGL there is no player to lead the video: it gets controls of its own.
   const offerControls = () => {
     const video = find("overlay"), frame = viewer();
-    if (video && frame && frame.contentDocument.querySelector(".h3p-no-webgl")) video.controls = true;
+    if (video && frame && frame.contentDocument && frame.contentDocument.querySelector(".h3p-no-webgl")) video.controls = true;
   };
   for (const name of ["load", "loadeddata"]) document.addEventListener(name, offerControls, true);
   window.addEventListener("message", (event) => {

@@ -4,17 +4,19 @@
 (function (h3r) {
   "use strict";
   const client = () => window.__viserMutable;
-  const LIFT_UNITS = 1000;  // of the depth buffer: 5 cm at 3 m, 20 cm at 6 m
+  // A line's vertex as deep as if it were a meter nearer to the viewer, whichever way the depth buffer counts.
+  const LIFT = "min(1.0, 0.5 * clip.w)";
+  const LIFTED = `gl_Position = vec4(clip.xy, (projectionMatrix[2][2] * (${LIFT} - clip.w) + projectionMatrix[3][2]) * clip.w / (clip.w - ${LIFT}), clip.w);`;
   // viser turns a scene whose up axis is +y by half a turn about that axis.
   const toThree = ([x, y, z]) => [-x, y, -z];
 
   // Change the materials of a node that loads in its own time.
-  function changeMaterials(name, isMeant, changes, attempts = 600) {
+  function changeMaterials(name, isMeant, change, attempts = 600) {
     const node = client().nodeRefFromName[name], found = [];
     if (node) node.traverse(({ material }) => { if (material && isMeant(material)) found.push(material); });
-    for (const material of found) Object.assign(material, changes, { needsUpdate: true });
+    for (const material of found) Object.assign(material, change(material), { needsUpdate: true });
     if (found.length) client().requestRender();
-    else if (attempts > 0) setTimeout(() => changeMaterials(name, isMeant, changes, attempts - 1), 100);
+    else if (attempts > 0) setTimeout(() => changeMaterials(name, isMeant, change, attempts - 1), 100);
   }
   const toLinear = (byte) => (byte <= 10 ? byte / 3294.6 : ((byte / 255 + 0.055) / 1.055) ** 2.4);
 
@@ -38,11 +40,12 @@
     },
 
     // Show a surface in the clip's own colors: the client's tone mapping is for its lights.
-    keepColors(name) { changeMaterials(name, ({ map }) => map, { toneMapped: false }); },
+    keepColors(name) { changeMaterials(name, ({ map }) => map, () => ({ toneMapped: false })); },
 
     // Draw a line on the floor over the unevenness of the ground.
     lift(name) {
-      changeMaterials(name, ({ type }) => type === "LineMaterial", { polygonOffset: true, polygonOffsetUnits: -LIFT_UNITS });
+      changeMaterials(name, ({ isLineMaterial }) => isLineMaterial,
+        ({ vertexShader }) => ({ vertexShader: vertexShader.replace("gl_Position = clip;", LIFTED) }));
     },
 
     // Color a body vertex by vertex with sRGB bytes; null: with one color again. It loads in its own time.
