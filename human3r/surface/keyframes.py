@@ -33,7 +33,7 @@ MAX_LOOKS = 12
 _FIRST_INTERVAL_S = 0.1
 _NEAR_SLACK = 25.0
 """Frames of a camera that moved up to this many times further than a still one are looks at the same view."""
-_NEW_SHARE = 0.15
+_NEW_SHARE = 0.1
 """A view is new when this share of what it shows is in no other keyframe."""
 _MORE_NEW = 1.5
 """Factor on the share whenever keyframes were dropped."""
