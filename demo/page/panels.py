@@ -155,7 +155,9 @@ def _frame(address: str, title: str) -> str:
 
 def preview(image: np.ndarray) -> str:
     """Return the current frame with its people as an embedded image."""
-    return _side(f'<img alt="The current frame with the people found in it" src="{_data_url(image)}">')
+    height, width = image.shape[:2]
+    kind = "h3-portrait" if height > width else ""
+    return _side(f'<img alt="The current frame with the people found in it" src="{_data_url(image)}">', kind)
 
 
 def _data_url(image: np.ndarray) -> str:

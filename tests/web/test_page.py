@@ -227,7 +227,7 @@ def test_a_phone_clip_is_shown_upright(slow_page, tmp_path: Path) -> None:
     start_run(slow_page, patch_display_matrix(path, (0, 1, -1, 0)))
 
     assert "48x96, rotated 90°" in slow_page.locator(".h3-facts").first.inner_text()
-    picture = slow_page.locator(".h3-side img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    picture = slow_page.locator(".h3-portrait img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert picture == [48, 96]
 
 
