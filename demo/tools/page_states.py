@@ -92,7 +92,7 @@ def _empty(visit: Visit) -> None:
 
 def _first(visit: Visit) -> None:
     visit.page.goto(visit.url)
-    _wait_until_drawn(_viewer(visit.page))
+    _viewer(visit.page).wait_for_function("document.documentElement.matches('.h3p-ready')")  # it plays
 
 
 def _dropping(visit: Visit) -> None:
