@@ -61,12 +61,12 @@ if TYPE_CHECKING:
     from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments
     from human3r.exporting.viewer.player import player_page
     from human3r.exporting.viewer.recording import PLAYER_SCENE_NAME, write_player_scene
-    from human3r.inference.budget import BudgetOptions
-    from human3r.inference.live import LiveStream
-    from human3r.inference.live_report import LiveReport
-    from human3r.inference.live_result import LiveResult
-    from human3r.inference.loaded_model import LoadedModel
-    from human3r.inference.loading import load_model
+    from human3r.inference.live.budget import BudgetOptions
+    from human3r.inference.live.report import LiveReport
+    from human3r.inference.live.result import LiveResult
+    from human3r.inference.live.stream import LiveStream
+    from human3r.inference.loading.loaded_model import LoadedModel
+    from human3r.inference.loading.model import load_model
     from human3r.inference.pipeline import FrameSink, RunControl, reconstruct
     from human3r.inference.recurrence import SessionSnapshot
     from human3r.inference.session import Session
@@ -75,9 +75,9 @@ if TYPE_CHECKING:
     from human3r.rendering.overlay import draw_preview
     from human3r.rendering.skeleton_lines import skeleton_lines
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface, save_keyframes
-    from human3r.surface.keyframes import KeyframeCollector
-    from human3r.surface.source_pictures import with_source_pictures
+    from human3r.surface.keyframes.collecting import KeyframeCollector
+    from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface, save_keyframes
+    from human3r.surface.keyframes.source_pictures import with_source_pictures
     from human3r.temporary import reclaim, temporary_folder
     from human3r.video.jpeg_decoder import JpegDecoder, jpeg_movie
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
@@ -120,12 +120,12 @@ _HOMES = {
     "human3r.exporting.viewer.moments": ("MOMENTS_NAME", "Moments"),
     "human3r.exporting.viewer.player": ("player_page",),
     "human3r.exporting.viewer.recording": ("PLAYER_SCENE_NAME", "write_player_scene"),
-    "human3r.inference.budget": ("BudgetOptions",),
-    "human3r.inference.live": ("LiveStream",),
-    "human3r.inference.live_report": ("LiveReport",),
-    "human3r.inference.live_result": ("LiveResult",),
-    "human3r.inference.loaded_model": ("LoadedModel",),
-    "human3r.inference.loading": ("load_model",),
+    "human3r.inference.live.budget": ("BudgetOptions",),
+    "human3r.inference.live.stream": ("LiveStream",),
+    "human3r.inference.live.report": ("LiveReport",),
+    "human3r.inference.live.result": ("LiveResult",),
+    "human3r.inference.loading.loaded_model": ("LoadedModel",),
+    "human3r.inference.loading.model": ("load_model",),
     "human3r.inference.pipeline": ("FrameSink", "RunControl", "reconstruct"),
     "human3r.inference.session": ("Session",),
     "human3r.inference.recurrence": ("SessionSnapshot",),
@@ -134,9 +134,9 @@ _HOMES = {
     "human3r.rendering.overlay": ("draw_preview",),
     "human3r.rendering.skeleton_lines": ("skeleton_lines",),
     "human3r.results.reconstruction": ("Reconstruction",),
-    "human3r.surface.keyframe_file": ("KEYFRAMES_NAME", "load_surface", "save_keyframes"),
-    "human3r.surface.keyframes": ("KeyframeCollector",),
-    "human3r.surface.source_pictures": ("with_source_pictures",),
+    "human3r.surface.keyframes.file": ("KEYFRAMES_NAME", "load_surface", "save_keyframes"),
+    "human3r.surface.keyframes.collecting": ("KeyframeCollector",),
+    "human3r.surface.keyframes.source_pictures": ("with_source_pictures",),
     "human3r.video.jpeg_decoder": ("JpegDecoder", "jpeg_movie"),
     "human3r.video.live_reader": ("LiveFrame", "LiveReader"),
     "human3r.temporary": ("reclaim", "temporary_folder"),

@@ -18,7 +18,7 @@ from torch import Tensor
 from human3r.benchmarking.benchmark import BenchmarkOptions, device_name, load_or_seed, run_benchmark
 from human3r.benchmarking.table import markdown_table
 from human3r.errors import Human3RError
-from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.models.config import PRESETS
 from human3r.records import TensorRecord
 from tests.parity.replay import run_parity

@@ -16,7 +16,7 @@ from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import PARENTS
-from human3r.surface.keyframes import Keyframe, encode_jpeg
+from human3r.surface.keyframes.collecting import Keyframe, encode_jpeg
 
 RING, HEIGHT_M = 8, 1.5
 

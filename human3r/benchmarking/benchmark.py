@@ -25,11 +25,11 @@ from human3r.benchmarking.measuring import HostWaits, measured_peak
 from human3r.benchmarking.report import BenchmarkReport, RunTimes, Timing, summarize
 from human3r.bodies import load_body
 from human3r.errors import InputError
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.loading import load_model, prepare_network
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.model import load_model, prepare_network
+from human3r.inference.loading.precision import choose_policy
+from human3r.inference.loading.profile import profile_of
 from human3r.inference.pipeline import reconstruct
-from human3r.inference.precision import choose_policy
-from human3r.inference.profile import profile_of
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
 from human3r.models.build import build_network, seed_weights

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from human3r.benchmarking.measuring import device_clock
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.recurrence import encode, in_groups
+from human3r.inference.encoding import encode, in_groups
+from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.session import Session
 from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.human3r import Human3R

@@ -21,9 +21,9 @@ from human3r.benchmarking.measuring import measured_peak, processor_seconds
 from human3r.bodies import SmplxBody
 from human3r.bodies.placement import to_body_parameters
 from human3r.errors import InputError
-from human3r.inference.loading import prepare_network
-from human3r.inference.precision import choose_policy
-from human3r.inference.profile import PAPER_PROFILE
+from human3r.inference.loading.model import prepare_network
+from human3r.inference.loading.precision import choose_policy
+from human3r.inference.loading.profile import PAPER_PROFILE
 from human3r.models.build import build_network, draw_weights
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R

@@ -54,8 +54,8 @@ def _print_flops() -> int:
 def _compare(options: argparse.Namespace) -> int:
     from human3r.benchmarking.comparison import compare
     from human3r.bodies import load_body
-    from human3r.inference.precision import choose_policy
-    from human3r.inference.profile import profile_of
+    from human3r.inference.loading.precision import choose_policy
+    from human3r.inference.loading.profile import profile_of
     from human3r.models.config import PRESETS
 
     config = PRESETS.get(options.model)

@@ -14,7 +14,7 @@ from human3r.errors import InputError
 if TYPE_CHECKING:
     from human3r.evaluation.bodies.body_kit import BodyKit
     from human3r.evaluation.protocol import Benchmark, SequenceScores
-    from human3r.inference.loaded_model import LoadedModel
+    from human3r.inference.loading.loaded_model import LoadedModel
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -107,7 +107,7 @@ def _benchmarks(kit: BodyKit) -> dict[str, Benchmark]:
 
 def _load(options: argparse.Namespace, kit: BodyKit, benchmark: Benchmark) -> LoadedModel:
     """Load the model with the body of the benchmark."""
-    from human3r.inference.loading import load_model
+    from human3r.inference.loading.model import load_model
 
     is_smpl = benchmark.protocol.joint_set in ("smpl24", "lsp14")
     body = kit.path("smplx_neutral") if is_smpl else options.body

@@ -18,13 +18,13 @@ from human3r.errors import InputError
 from human3r.exporting import check_formats, write_all
 from human3r.exporting.manifest import remove_listed
 from human3r.exporting.viewer.moments import Moments
-from human3r.inference.budget import BudgetOptions
-from human3r.inference.live import LiveStream
-from human3r.inference.live_result import LiveResult
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.loading import load_model
+from human3r.inference.live.budget import BudgetOptions
+from human3r.inference.live.result import LiveResult
+from human3r.inference.live.stream import LiveStream
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.model import load_model
 from human3r.records import FramePrediction
-from human3r.surface.keyframes import KeyframeCollector
+from human3r.surface.keyframes.collecting import KeyframeCollector
 from human3r.video.live_reader import LiveReader, parse_source
 
 _INTERRUPTED = 130

@@ -17,13 +17,13 @@ from human3r.exporting import DEFAULT_FORMATS, check_formats, write_all
 from human3r.exporting.formats import SURFACE_FORMATS, PeopleWear
 from human3r.exporting.manifest import remove_listed
 from human3r.exporting.viewer.moments import Moments
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.loading import load_model
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.model import load_model
 from human3r.inference.pipeline import FrameSink, RunControl
 from human3r.inference.pipeline import reconstruct as run_pipeline
 from human3r.inference.stream import Forward, ReconstructOptions, forward
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.keyframes import KeyframeCollector
+from human3r.surface.keyframes.collecting import KeyframeCollector
 from human3r.temporary import reclaim
 from human3r.video.limits import DEFAULT_LIMITS, raise_limits
 

@@ -21,7 +21,7 @@ from human3r.evaluation.consistency.fit import PriorKeypoints
 from human3r.evaluation.consistency.run import find_inputs, reconstruct_beside_prior
 from human3r.evaluation.metrics import mpjpe, pa_mpjpe
 from human3r.geometry.rigid import inverse_transform_points
-from human3r.inference.loading import load_model
+from human3r.inference.loading.model import load_model
 from human3r.results.reconstruction import Reconstruction
 
 _BODY_KEYPOINTS = slice(5, 17)

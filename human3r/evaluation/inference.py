@@ -15,7 +15,7 @@ from PIL import Image
 
 from human3r.errors import FormatError, MediaDecodeError
 from human3r.evaluation.protocol import Protocol
-from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.session import Session
 from human3r.records import FramePrediction
 from human3r.video.limits import DEFAULT_LIMITS

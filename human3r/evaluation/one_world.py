@@ -18,7 +18,7 @@ from human3r.benchmarking.table import markdown_table
 from human3r.errors import Human3RError
 from human3r.evaluation.consistency.run import find_inputs
 from human3r.geometry.rigid import transform_points
-from human3r.refinement.standing import FEET, OVERHEAD_M, is_in_image, is_standing, lower_sole, surface_below
+from human3r.refinement.feet.standing import FEET, OVERHEAD_M, is_in_image, is_standing, lower_sole, surface_below
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import NUM_BODY_JOINTS
 

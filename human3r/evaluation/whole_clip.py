@@ -15,7 +15,7 @@ from human3r.evaluation.bodies.people import PeopleScorer
 from human3r.evaluation.protocol import PosedPeople, Protocol, ScoreGroup
 from human3r.evaluation.scoring.matching import match_people
 from human3r.geometry.rigid import inverse_transform_points, transform_points
-from human3r.inference.profile import COMPACT_PROFILE
+from human3r.inference.loading.profile import COMPACT_PROFILE
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction

@@ -19,9 +19,9 @@ from human3r.exporting.formats import (
 )
 from human3r.exporting.manifest import write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
-from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_surface, save_keyframes
-from human3r.surface.keyframes import KeyframeCollector
-from human3r.surface.sheets import LazySurface
+from human3r.surface.keyframes.collecting import KeyframeCollector
+from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface, save_keyframes
+from human3r.surface.meshing.sheets import LazySurface
 from human3r.temporary import reclaim
 
 if TYPE_CHECKING:

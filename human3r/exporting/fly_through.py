@@ -29,8 +29,8 @@ from human3r.video.writer import VideoWriter
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.meshing.sheets import Sheet
     from human3r.surface.people_colors import PeopleColors
-    from human3r.surface.sheets import Sheet
 
 DURATION_S, FPS = 10.0, 20.0
 SIZE = (720, 1280)

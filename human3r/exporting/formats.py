@@ -26,8 +26,8 @@ from human3r.temporary import temporary_folder
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.meshing.sheets import LazySurface, Sheet
     from human3r.surface.people_colors import PeopleColors
-    from human3r.surface.sheets import LazySurface, Sheet
 
 
 PeopleWear = Literal["identity", "clip"]

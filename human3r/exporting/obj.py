@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.sheets import Sheet
+    from human3r.surface.meshing.sheets import Sheet
 
 
 def write_obj(reconstruction: Reconstruction, folder: Path, body: SmplxBody, surface: Sequence[Sheet] = ()) -> None:

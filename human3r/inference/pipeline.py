@@ -14,8 +14,8 @@ import numpy as np
 
 from human3r._version import __version__
 from human3r.errors import Cancelled, InputError
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.loading import load_model
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.model import load_model
 from human3r.inference.resume import ResumableRun
 from human3r.inference.stream import Forward, ForwardEvent, Opened, ReconstructOptions, Stepped, forward
 from human3r.inference.threads import stage_threads

@@ -1,24 +1,24 @@
 """The recurrent part of a stream: network, identities and the chain of segments, one frame after the other.
 
-``encode`` is stateless and may run ahead in any thread. A ``Recurrence`` belongs to one thread; what it hands on are
-immutable records, so a bad frame is dropped by keeping the old one, and a snapshot is exact.
+A ``Recurrence`` belongs to one thread; what it hands on are immutable records, so a bad frame is dropped by keeping the
+old one, and a snapshot is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from human3r.errors import DeviceMemoryError, InputError
+from human3r.errors import InputError
 from human3r.geometry.rigid import invert_rigid
 from human3r.inference.causal_filter import CausalFilterState
+from human3r.inference.encoding import Ahead, encode, encode_one, have_one_size, size_text, within_device_memory
 from human3r.inference.hands import HandStates
-from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.profile import SessionOptions
 from human3r.inference.predictions import (
     is_usable,
     source_intrinsics,
@@ -26,9 +26,8 @@ from human3r.inference.predictions import (
     with_square_pixels,
     without_broken_people,
 )
-from human3r.inference.profile import SessionOptions
-from human3r.models.parts import FULL_EFFORT, BatchRecord, Effort, FrameTokens, NetworkPrediction, RecurrentState
-from human3r.records import Camera, Frame, TensorRecord
+from human3r.models.parts import BatchRecord, FrameTokens, NetworkPrediction, RecurrentState
+from human3r.records import Camera, TensorRecord
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PreparedImage
 
@@ -63,18 +62,6 @@ class SessionSnapshot(TensorRecord):
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """One frame that was encoded, and perhaps stepped, before its turn."""
-
-    tokens: FrameTokens
-    before: RecurrentState | None = None
-    """State that the frame was stepped from; None where it was only encoded."""
-    stepped: tuple[NetworkPrediction, RecurrentState] | None = None
-    """Output of ``Human3R.step``. Valid if the stream's state is ``before`` when the frame's turn comes: a rejected
-    frame or a reset invalidates it."""
-
-
-@dataclass(frozen=True)
 class Advanced:
     """One frame after network and tracker; its people are neither filtered nor placed in the world yet."""
 
@@ -87,114 +74,6 @@ class Advanced:
     """Prediction and identities; None for a rejected frame."""
     frame_name: str = ""
     """See ``FramePrediction``."""
-
-
-@torch.inference_mode()
-def detect(
-    model: LoadedModel, frame: PreparedImage, previous: BatchRecord | None, effort: Effort = FULL_EFFORT
-) -> BatchRecord:
-    """Look for people in one frame; see ``Human3R.detect``.
-
-    Raises:
-        DeviceMemoryError: The device's memory is too small.
-    """
-    with _within_device_memory(frame), model.policy.autocast():
-        return model.network.detect(frame.image[None].to(model.device), previous, effort)
-
-
-@torch.inference_mode()
-def encode_one(model: LoadedModel, frame: PreparedImage, human: BatchRecord) -> Ahead:
-    """Encode one frame in which ``detect`` has looked for people; raises what that does."""
-    with _within_device_memory(frame), model.policy.autocast():
-        return Ahead(model.network.encode(frame.image[None].to(model.device), human))
-
-
-@torch.inference_mode()
-def encode(
-    model: LoadedModel,
-    frames: Sequence[PreparedImage],
-    before: FrameTokens | None = None,
-    last: FrameTokens | None = None,
-) -> list[Ahead]:
-    """Run the stateless half of the network on frames, together where they have one size.
-
-    Args:
-        model: The model.
-        frames: Consecutive frames of one shot.
-        before: The frame just before them, the last one of an earlier call; see ``Human3R.encode_each``.
-        last: The last of them, where it was encoded alone before.
-
-    Raises:
-        DeviceMemoryError: The device's memory is too small.
-    """
-    if not _have_one_size(frames):
-        return [ahead for frame in frames for ahead in encode(model, [frame])]
-    with _within_device_memory(frames[0]), model.policy.autocast():
-        images = torch.stack([frame.image for frame in frames]).to(model.device)
-        if before is not None and before.image_size != tuple(images.shape[-2:]):
-            before = None
-        return [Ahead(tokens) for tokens in model.network.encode_each(images, before, last)]
-
-
-Item = tuple[Frame, PreparedImage]
-Look = Callable[[Sequence[PreparedImage], FrameTokens | None], list[Ahead]]
-"""``encode`` of a model, or ``Recurrence.look_ahead``."""
-
-
-def in_groups(items: Iterable[Item], group_size: int, look: Look) -> Iterator[tuple[Item, Ahead]]:
-    """Encode the frames of a clip in groups within shots, just before the first of a group has its turn."""
-    return _in_turn(
-        ((group, None) for group in groups(items, group_size)), lambda frames, before, _: look(frames, before)
-    )
-
-
-def begin_groups(
-    model: LoadedModel, items: Iterable[Item], group_size: int
-) -> Iterator[tuple[list[Item], FrameTokens]]:
-    """Divide the frames of a clip into groups, and encode the last frame of each, which needs no other of the group."""
-    before: BatchRecord | None = None
-    for group in groups(items, group_size):
-        human = detect(model, group[-1][1], None if group[0][0].begins_shot else before)
-        tokens = encode_one(model, group[-1][1], human).tokens
-        before = tokens.human
-        yield group, tokens
-
-
-def complete_groups(
-    model: LoadedModel, begun: Iterable[tuple[list[Item], FrameTokens]]
-) -> Iterator[tuple[Item, Ahead]]:
-    """Encode the other frames of the groups of ``begin_groups``, in order."""
-    return _in_turn(begun, partial(encode, model))
-
-
-def _in_turn(
-    begun: Iterable[tuple[list[Item], FrameTokens | None]],
-    look: Callable[[list[PreparedImage], FrameTokens | None, FrameTokens | None], list[Ahead]],
-) -> Iterator[tuple[Item, Ahead]]:
-    before: FrameTokens | None = None
-    for group, last in begun:
-        ahead = look([prepared for _, prepared in group], None if group[0][0].begins_shot else before, last)
-        before = ahead[-1].tokens
-        yield from zip(group, ahead, strict=True)
-
-
-def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Divide the frames of a clip into groups within shots."""
-    group: list[Item] = []
-    for item in items:
-        if group and item[0].begins_shot:
-            yield group
-            group = []
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _have_one_size(frames: Sequence[PreparedImage]) -> bool:
-    return len({(frame.source_size, frame.image.shape) for frame in frames}) == 1
 
 
 class Recurrence:
@@ -221,7 +100,7 @@ class Recurrence:
         """
         if before is None:
             return encode_one(self._model, frame, human)
-        with _within_device_memory(frame), self._model.policy.autocast():
+        with within_device_memory(frame), self._model.policy.autocast():
             image = frame.image[None].to(self._model.device)
             return Ahead(self._model.network.encode_after(before, image, human, self.now.state))
 
@@ -235,9 +114,9 @@ class Recurrence:
             DeviceMemoryError: The device's memory is too small.
         """
         encoded, network = encode(self._model, frames, before), self._model.network
-        if not (network.can_step_together and _have_one_size(frames)):
+        if not (network.can_step_together and have_one_size(frames)):
             return encoded
-        with _within_device_memory(frames[0]), self._model.policy.autocast():
+        with within_device_memory(frames[0]), self._model.policy.autocast():
             tokens = [ahead.tokens for ahead in encoded]
             use_ttt3r, capacity = self.now.options.use_ttt3r, self._capacity()
             stepped = network.step_together(tokens, self.now.state, use_ttt3r=use_ttt3r, people_capacity=capacity)
@@ -270,7 +149,7 @@ class Recurrence:
         now = self._next_shot() if begins_shot else self.now
         if now.image_size not in (None, prepared.source_size):
             raise InputError(
-                f"The frame is {_size(prepared.source_size)}, the stream is {_size(now.image_size)}.",
+                f"The frame is {size_text(prepared.source_size)}, the stream is {size_text(now.image_size)}.",
                 "Start a new session for another size.",
             )
         frame_index = now.num_frames if frame_index is None else frame_index
@@ -279,7 +158,7 @@ class Recurrence:
         if int(prepared.image_uint8.max()) - int(prepared.image_uint8.min()) <= _MAX_BLANK_CONTRAST:
             return self._reject(now, prepared, frame_index, time_s)
         ahead = encode(self._model, [prepared])[0] if ahead is None else ahead
-        with _within_device_memory(prepared):
+        with within_device_memory(prepared):
             result, after = self._advance(now, prepared, ahead, time_s)
             if result is None:
                 return self._reject(now, prepared, frame_index, time_s)
@@ -377,18 +256,3 @@ def _pixel_aspect(prepared: PreparedImage) -> float:
 def _on_host(prediction: NetworkPrediction) -> NetworkPrediction:
     """Return a prediction on the CPU, where the rest of the run is, without people that are not finite."""
     return without_broken_people(replace(prediction, extras=None).to("cpu", torch.float32))
-
-
-@contextmanager
-def _within_device_memory(prepared: PreparedImage) -> Iterator[None]:
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise DeviceMemoryError(
-            f"The device ran out of memory at a frame of {_size(prepared.source_size)}.",
-            "Use a smaller model, or --device cpu.",
-        ) from error
-
-
-def _size(size: tuple[int, int] | None) -> str:
-    return "unknown" if size is None else f"{size[1]} x {size[0]}"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from human3r.errors import DiskFullError
-from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.recurrence import SessionSnapshot
 from human3r.inference.snapshot import RunSnapshot, read_snapshot, write_snapshot
 from human3r.inference.stream import ReconstructOptions

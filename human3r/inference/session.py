@@ -14,11 +14,12 @@ import torch
 from human3r.bodies.placement import bodies_in_world
 from human3r.errors import CheckpointError, InputError
 from human3r.inference.causal_filter import CausalFilterState, filter_people
+from human3r.inference.encoding import Ahead
 from human3r.inference.hands import HandStates, HandTracker, see_hands
-from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.profile import SessionOptions
 from human3r.inference.predictions import default_intrinsics, keypoints_of, people_of
-from human3r.inference.profile import SessionOptions
-from human3r.inference.recurrence import Advanced, Ahead, Recurrence, SessionSnapshot
+from human3r.inference.recurrence import Advanced, Recurrence, SessionSnapshot
 from human3r.records import Camera, FramePrediction, People, empty_people
 from human3r.tracking.tracks import TrackBank
 from human3r.video.preprocess import PREPARE, PreparedImage

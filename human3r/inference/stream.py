@@ -20,18 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from human3r.errors import InputError
-from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.encoding import Ahead, Item, begin_groups, complete_groups, in_groups
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.profile import SessionOptions
 from human3r.inference.prefetch import prefetch
-from human3r.inference.profile import SessionOptions
-from human3r.inference.recurrence import (
-    Advanced,
-    Ahead,
-    Item,
-    SessionSnapshot,
-    begin_groups,
-    complete_groups,
-    in_groups,
-)
+from human3r.inference.recurrence import Advanced, SessionSnapshot
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
 from human3r.inference.upright import Turn, can_find_turn, turned_upright

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from human3r.inference.profile import ModelProfile
+from human3r.inference.loading.profile import ModelProfile
 
 
 @dataclass

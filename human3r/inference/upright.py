@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from human3r.errors import InputError
-from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.session import Session
-from human3r.models.compact.people.human_prior import MoveNetPrior, find_people
-from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
+from human3r.models.compact.people.detection.human_prior import MoveNetPrior, find_people
+from human3r.models.compact.people.detection.keypoints import DecodeOptions, ImageKeypoints
 from human3r.records import Frame
 from human3r.video.orientation import turned
 from human3r.video.reader import FrameReader

@@ -12,13 +12,13 @@ import numpy as np
 
 from human3r.bodies import SmplxBody
 from human3r.geometry.ground import gravity_transform
-from human3r.refinement.contact import contact_from_speed, foot_contact
 from human3r.refinement.depth_correction import bend_basis, depth_factor, pixels_of_grid
 from human3r.refinement.evidence import ShotEvidence
-from human3r.refinement.foot_lock import with_locked_feet
+from human3r.refinement.feet.contact import contact_from_speed, foot_contact
+from human3r.refinement.feet.foot_lock import with_locked_feet
+from human3r.refinement.feet.standing import SOLE_M, is_standing, lower_sole
 from human3r.refinement.identity_shapes import scaled_betas, with_shapes
 from human3r.refinement.shots import Shot
-from human3r.refinement.standing import SOLE_M, is_standing, lower_sole
 from human3r.refinement.world_fit import WITNESSES, WorldFit, fit_world
 from human3r.skeleton import Joint
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from human3r.refinement.depth_correction import NUM_BENDS
 from human3r.refinement.evidence import ShotEvidence, thinned
-from human3r.refinement.standing import FLOOR_RADIUS_M, SurfaceBelow, surface_below
+from human3r.refinement.feet.standing import FLOOR_RADIUS_M, SurfaceBelow, surface_below
 
 WITNESSES = ("depth", "bend", "tilt", "size", "contact", "plane")
 

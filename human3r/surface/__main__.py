@@ -18,8 +18,8 @@ from human3r.errors import Human3RError, InputError
 from human3r.refinement.depth_correction import depth_factor_of
 from human3r.rendering.rasterizer import rasterize
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.keyframe_file import KEYFRAMES_NAME, load_keyframes
-from human3r.surface.sheets import Sheet, build_surface
+from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_keyframes
+from human3r.surface.meshing.sheets import Sheet, build_surface
 
 _SAME_DEPTH = 0.05
 

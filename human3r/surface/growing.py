@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from human3r.surface.keyframes import KeyframeCollector
-from human3r.surface.parts import Part
-from human3r.surface.sheets import Sheet, sheets_of
+from human3r.surface.keyframes.collecting import KeyframeCollector
+from human3r.surface.meshing.parts import Part
+from human3r.surface.meshing.sheets import Sheet, sheets_of
 
 if TYPE_CHECKING:
     from human3r.records import FramePrediction

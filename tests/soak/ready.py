@@ -27,7 +27,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _LOADING = """
 import json, resource, sys, time
 begin = time.perf_counter()
-from human3r.inference.loading import load_model
+from human3r.inference.loading.model import load_model
 imported, cpu = time.perf_counter(), time.process_time()
 model = load_model(sys.argv[1], device="cpu", precision=sys.argv[2])
 print(json.dumps({

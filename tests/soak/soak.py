@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.loading import load_model
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.model import load_model
 from human3r.inference.pipeline import reconstruct
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.precision import choose_policy
-from human3r.inference.profile import PAPER_PROFILE
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.precision import choose_policy
+from human3r.inference.loading.profile import PAPER_PROFILE
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
 from human3r.video.writer import VideoWriter

@@ -18,8 +18,8 @@ from human3r.commands.run_settings import RunSettings, make_output_folder, recon
 from human3r.errors import Human3RError, InputError
 from human3r.exporting import MANIFEST_NAME, write_manifest
 from human3r.exporting.manifest import is_whole, manifest_entries
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.loading import load_model
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.model import load_model
 
 TASK_NAME = "task.json"
 """File in the folder of a finished clip with its request and summary; listed in the manifest."""

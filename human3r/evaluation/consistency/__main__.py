@@ -10,8 +10,8 @@ from pathlib import Path
 
 from human3r.errors import Human3RError
 from human3r.evaluation.consistency.run import find_inputs, markdown_of, report_on, without_parts
-from human3r.inference.loading import load_model
-from human3r.inference.profile import COMPACT_PROFILE
+from human3r.inference.loading.model import load_model
+from human3r.inference.loading.profile import COMPACT_PROFILE
 from human3r.refinement.world_fit import WITNESSES
 
 

@@ -14,12 +14,12 @@ from human3r.errors import InputError
 from human3r.evaluation.consistency.fit import PriorFit, PriorKeypoints, measure_fit
 from human3r.evaluation.consistency.measures import Consistency, measure
 from human3r.geometry.camera import pixels_in_source
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.profile import COMPACT_PROFILE, profile_of
-from human3r.inference.recurrence import encode, in_groups
+from human3r.inference.encoding import encode, in_groups
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.profile import COMPACT_PROFILE, profile_of
 from human3r.inference.session import Session
 from human3r.models.compact.look_ahead import seen_people
-from human3r.models.compact.people.refine import RefineConfig, Refiner
+from human3r.models.compact.people.lifting.refine import RefineConfig, Refiner
 from human3r.refinement.finishing import FinishOptions, finish
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore

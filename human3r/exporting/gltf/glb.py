@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.meshing.sheets import Sheet
     from human3r.surface.people_colors import PeopleColors
-    from human3r.surface.sheets import Sheet
 
 FRUSTUM_DEPTH_M = 0.25
 _STEP_LEAD_S = 1e-3

@@ -12,7 +12,7 @@ from human3r.palette import srgb_to_linear
 
 if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.sheets import Sheet
+    from human3r.surface.meshing.sheets import Sheet
 
 
 def sheet_glb(sheet: Sheet) -> bytes:

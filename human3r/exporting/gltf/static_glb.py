@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.sheets import Sheet
+    from human3r.surface.meshing.sheets import Sheet
 
 NUM_MOMENTS = 4
 """Frames whose people are shown, evenly spread over the clip."""

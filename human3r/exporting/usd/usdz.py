@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.sheets import Sheet
+    from human3r.surface.meshing.sheets import Sheet
 
 CODES_PER_SECOND = 30.0
 _APERTURE_MM = 36.0

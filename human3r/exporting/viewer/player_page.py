@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from human3r.exporting.viewer.live import LiveScene
     from human3r.records import FramePrediction
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.sheets import LazySurface
+    from human3r.surface.meshing.sheets import LazySurface
 
 
 MAX_LIVE_FRAMES = 3000

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.meshing.sheets import Sheet
     from human3r.surface.people_colors import PeopleColors
-    from human3r.surface.sheets import Sheet
 
 PLAYER_SCENE_NAME = "player.viser"
 """The player's scene in the folder of a result that a page shows."""

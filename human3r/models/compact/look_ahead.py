@@ -14,21 +14,21 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.image_encoder import CompactImageEncoder, gray_of
-from human3r.models.compact.people.human_prior import MoveNetFeatures, MoveNetPrior, find_people
-from human3r.models.compact.people.keypoints import ImageKeypoints, has_own_torso
-from human3r.models.compact.people.ownership import without_foreign_keypoints
+from human3r.models.compact.people.detection.human_prior import MoveNetFeatures, MoveNetPrior, find_people
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints, has_own_torso
+from human3r.models.compact.people.detection.ownership import without_foreign_keypoints
+from human3r.models.compact.people.detection.second_look import Looks
+from human3r.models.compact.people.detection.sparse_looks import (
+    interpolated,
+    look_between,
+    matching_rows,
+    same_people,
+)
 from human3r.models.compact.people.prompter import (
     KeypointDetections,
     KeypointPrompter,
     head_position_px,
     identity_features,
-)
-from human3r.models.compact.people.second_look import Looks
-from human3r.models.compact.people.sparse_looks import (
-    interpolated,
-    look_between,
-    matching_rows,
-    same_people,
 )
 from human3r.models.compact.scene.point_head import KeypointMaskHead
 from human3r.models.compact.scene.rest import MIN_RESTING, count_resting, shrunk, stands

@@ -16,7 +16,7 @@ import torch
 from human3r.assets.shards import COMPACT_FOLDER, read_module, write_part
 from human3r.bodies import load_body
 from human3r.models.compact.convnets.convolution import fuse_convolutions
-from human3r.models.compact.people.hand_detector import CropHandDetector
+from human3r.models.compact.people.hands.hand_detector import CropHandDetector
 from human3r.skeleton import FINGERS
 from human3r.training.hands.fit import fit_readout, score, used_hands
 from human3r.training.hands.rendered_hands import RenderedHands, open_hand_studio, render_hands

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from human3r.bodies import SmplxBody
 from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
-from human3r.models.compact.people.finger_readout import FingerReadout, mirror_left
+from human3r.models.compact.people.hands.finger_readout import FingerReadout, mirror_left
 from human3r.skeleton import JOINT_NAMES
 from human3r.training.hands.rendered_hands import RenderedHands
 

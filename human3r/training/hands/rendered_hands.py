@@ -13,8 +13,8 @@ from human3r.atomic import whole_or_absent
 from human3r.bodies import load_body
 from human3r.geometry.camera import intrinsics, project
 from human3r.geometry.rigid import inverse_transform_points
-from human3r.models.compact.people.finger_readout import NUM_FINGER_JOINTS
-from human3r.models.compact.people.hand_detector import HAND_PER_FOREARM, CropHandDetector, forearm_squares
+from human3r.models.compact.people.hands.finger_readout import NUM_FINGER_JOINTS
+from human3r.models.compact.people.hands.hand_detector import HAND_PER_FOREARM, CropHandDetector, forearm_squares
 from human3r.skeleton import Joint
 from human3r.training.motion import load_motions
 from human3r.training.synthetic.generate import Studio, draw_environment, open_studio

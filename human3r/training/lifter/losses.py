@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.people.body_points import BodyPoints
-from human3r.models.compact.people.keypoint_encoder import keypoint_features
-from human3r.models.compact.people.lifter import LiftedPeople
+from human3r.models.compact.people.lifting.body_points import BodyPoints
+from human3r.models.compact.people.lifting.keypoint_encoder import keypoint_features
+from human3r.models.compact.people.lifting.lifter import LiftedPeople
 from human3r.training.lifter.simulation.simulator import SimulatedPeople
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from human3r.geometry.rigid import rotation_from_axis_angle
-from human3r.models.compact.people.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
-from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, PersonKeypoints
+from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
+from human3r.models.compact.people.lifting.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.records import concatenate
 from human3r.training.lifter.rendered import RenderedPeople
 from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, mirror

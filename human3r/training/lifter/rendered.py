@@ -24,11 +24,11 @@ from human3r.bodies.joints import COCO17_JOINTS
 from human3r.errors import FormatError
 from human3r.models.compact.build import fast_dtype
 from human3r.models.compact.convnets.convolution import fuse_convolutions
-from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
-from human3r.models.compact.people.human_prior import MoveNetPrior, find_people
-from human3r.models.compact.people.keypoint_encoder import VALID_SCORE
-from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints
-from human3r.models.compact.people.person_crops import PersonCropDetector
+from human3r.models.compact.people.detection.human_prior import MoveNetPrior, find_people
+from human3r.models.compact.people.detection.keypoints import DecodeOptions, ImageKeypoints
+from human3r.models.compact.people.detection.person_crops import PersonCropDetector
+from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS
+from human3r.models.compact.people.lifting.keypoint_encoder import VALID_SCORE
 from human3r.models.config import CompactConfig
 from human3r.skeleton import NUM_BODY_JOINTS
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, read_times

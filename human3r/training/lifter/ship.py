@@ -11,7 +11,7 @@ from torch import Tensor
 
 from human3r.assets.shards import COMPACT_FOLDER, write_part
 from human3r.models.compact.build import COMPACT
-from human3r.models.compact.people.lifter import NUM_OUTPUTS
+from human3r.models.compact.people.lifting.lifter import NUM_OUTPUTS
 
 _PREFIX = "person_head.lifter."
 _LICENSE = "Apache-2.0; trained by this project on simulated keypoints and on those of its own renders"

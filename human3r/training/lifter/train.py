@@ -21,8 +21,8 @@ from human3r.atomic import whole_or_absent
 from human3r.bodies import load_body
 from human3r.bodies.joints import COCO17_HEAD_VERTICES
 from human3r.bodies.smplx import SmplxBody
-from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS, BodyPoints
-from human3r.models.compact.people.lifter import BodyLifter
+from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS, BodyPoints
+from human3r.models.compact.people.lifting.lifter import BodyLifter
 from human3r.records import concatenate
 from human3r.skeleton import Joint
 from human3r.training.lifter.config import LifterTraining

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from human3r.geometry.alignment import fit_similarity
 from human3r.geometry.rigid import axis_angle_from_rotation
-from human3r.models.compact.people.body_points import KEYPOINT_JOINTS, BodyPoints
-from human3r.models.compact.people.keypoint_encoder import VALID_SCORE, keypoint_features
-from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
+from human3r.models.compact.people.lifting.body_points import KEYPOINT_JOINTS, BodyPoints
+from human3r.models.compact.people.lifting.keypoint_encoder import VALID_SCORE, keypoint_features
+from human3r.models.compact.people.lifting.lifter import BodyLifter, LiftedPeople
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 from human3r.training.lifter.losses import log_depth_error
 from human3r.training.lifter.simulation.poses import SEATED

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from human3r.models.compact.people.human_prior import MoveNetPrior
+from human3r.models.compact.people.detection.human_prior import MoveNetPrior
 from human3r.models.compact.people.prompter import KeypointDetections
 from human3r.models.compact.people.skeleton_map import draw_skeletons
 from human3r.models.compact.scene.point_head import STRIDE_PX, CompactPointHead, KeypointMaskHead, SceneMaps

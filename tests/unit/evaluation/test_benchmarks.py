@@ -21,8 +21,8 @@ from human3r.evaluation.protocol import ScoreGroup, SequenceScores
 from human3r.evaluation.reports.plots import sequence_plot
 from human3r.evaluation.reports.published import published_rows
 from human3r.evaluation.scoring import camera_pose
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.loading import load_model
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.model import load_model
 
 WRITERS = {
     "sintel-depth": (miniatures.write_sintel, 2),
@@ -43,7 +43,7 @@ def tiny() -> LoadedModel:
 @pytest.fixture(autouse=True)
 def _one_network(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading is tested elsewhere; here it would be most of the time."""
-    monkeypatch.setattr("human3r.inference.loading.load_model", lambda *_: tiny)
+    monkeypatch.setattr("human3r.inference.loading.model.load_model", lambda *_: tiny)
 
 
 def run(name: str, folder: Path, out: Path, *more: str) -> int:

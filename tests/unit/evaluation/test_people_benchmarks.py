@@ -23,8 +23,8 @@ from human3r.evaluation.miniatures import staged_people as stage
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Recording, ScoreGroup
 from human3r.evaluation.reference import with_references
 from human3r.evaluation.reports.published import published_rows
-from human3r.inference.loaded_model import LoadedModel
-from human3r.inference.loading import load_model
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.model import load_model
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people
 
 NAMES = ("3dpw", "emdb1", "emdb2", "rich", "bedlam")
@@ -200,7 +200,7 @@ def test_spectral_matching_and_rounding_are_reported_as_reference(kit: BodyKit, 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_miniature_runs_through_the_whole_command(name, bodies, tiny, tmp_path, monkeypatch, capsys) -> None:
     loaded = []
-    monkeypatch.setattr("human3r.inference.loading.load_model", lambda *options: loaded.append(options) or tiny)
+    monkeypatch.setattr("human3r.inference.loading.model.load_model", lambda *options: loaded.append(options) or tiny)
     command = ["evaluate", name, "--miniature", "--bodies", str(bodies), "--model", "tiny", "--out", str(tmp_path)]
     assert main([*command, "--reference", "all", "--report", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -17,7 +17,7 @@ from human3r.exporting.bundle import export
 from human3r.palette import person_color
 from human3r.rendering.scene_picture import BACKGROUND
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.sheets import LazySurface
+from human3r.surface.meshing.sheets import LazySurface
 
 H, W = 48, 64
 

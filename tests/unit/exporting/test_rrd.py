@@ -11,7 +11,7 @@ from synthetic_scene import keyframe_of, slanted_plane
 from human3r.bodies import SmplxBody
 from human3r.exporting.rrd import write_rrd
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.sheets import build_surface
+from human3r.surface.meshing.sheets import build_surface
 from human3r.video.writer import VideoWriter
 
 rerun = pytest.importorskip("rerun", reason="rerun-sdk is not installed")

@@ -10,7 +10,7 @@ from human3r.bodies import SmplxBody
 from human3r.exporting.usd.usdz import CODES_PER_SECOND, write_usdz
 from human3r.results.posing import parameters_of_rows
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.sheets import build_surface
+from human3r.surface.meshing.sheets import build_surface
 
 pytest.importorskip("pxr", reason="usd-core is not installed")
 from pxr import Usd, UsdGeom, UsdSkel, UsdValidation  # pyright: ignore[reportMissingImports]

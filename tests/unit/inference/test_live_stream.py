@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from human3r.errors import InputError
-from human3r.inference.budget import LEVELS, Budget, BudgetOptions
-from human3r.inference.handover import Handover
-from human3r.inference.live import LiveStream
-from human3r.inference.live_report import Timings
+from human3r.inference.live.budget import LEVELS, Budget, BudgetOptions
+from human3r.inference.live.handover import Handover
+from human3r.inference.live.report import Timings
+from human3r.inference.live.stream import LiveStream
 from human3r.inference.session import Session
 from human3r.video.live_reader import LiveFrame
 

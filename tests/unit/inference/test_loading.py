@@ -7,9 +7,9 @@ import torch
 
 from human3r.assets.weight_file import write_weight_file
 from human3r.errors import AssetMissingError, CheckpointError, InputError, ResourceError
-from human3r.inference.loading import load_model
-from human3r.inference.precision import choose_policy
-from human3r.inference.profile import COMPACT_PROFILE, PAPER_PROFILE
+from human3r.inference.loading.model import load_model
+from human3r.inference.loading.precision import choose_policy
+from human3r.inference.loading.profile import COMPACT_PROFILE, PAPER_PROFILE
 
 
 def save_tiny(path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from human3r.errors import InputError
-from human3r.inference.recurrence import encode, in_groups
+from human3r.inference.encoding import encode, in_groups
 from human3r.inference.session import Session
 from human3r.inference.stream import ReconstructOptions, Stepped, forward
 from human3r.records import Frame, TensorRecord

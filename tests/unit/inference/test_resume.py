@@ -15,9 +15,9 @@ import torch
 from safetensors import safe_open
 
 from human3r.errors import FormatError
-from human3r.inference.loading import load_model
+from human3r.inference.encoding import Ahead, encode
+from human3r.inference.loading.model import load_model
 from human3r.inference.pipeline import RunControl, reconstruct
-from human3r.inference.recurrence import Ahead, encode
 from human3r.inference.session import Session
 from human3r.inference.snapshot import RunSnapshot, read_snapshot, write_snapshot
 from human3r.inference.stream import ReconstructOptions
@@ -30,7 +30,7 @@ _KILLED_RUN = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from human3r.inference.loading import load_model
+from human3r.inference.loading.model import load_model
 from human3r.inference.pipeline import reconstruct
 from human3r.inference.stream import ReconstructOptions
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from human3r.errors import InputError
-from human3r.inference.loading import load_model
+from human3r.inference.loading.model import load_model
 from human3r.inference.recurrence import Recurrence
 from human3r.inference.session import Session
 from human3r.inference.stream import Ended, Opened, ReconstructOptions, Stepped, decoder_ahead, forward

@@ -11,10 +11,10 @@ import torch
 
 import human3r
 from human3r.inference import upright
-from human3r.inference.loading import load_model
+from human3r.inference.loading.model import load_model
 from human3r.inference.stream import Opened, ReconstructOptions, forward
 from human3r.inference.upright import Turn, find_turn
-from human3r.models.compact.people.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
 from human3r.video.orientation import turned
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from human3r.inference.loading import load_model
+from human3r.inference.loading.model import load_model
 from human3r.inference.upright import find_turn
 from human3r.training.synthetic import generate
 from human3r.training.synthetic.people import posed_people

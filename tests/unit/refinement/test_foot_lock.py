@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.refinement.contact import IN_CONTACT, MAX_STEP_M, foot_contact
-from human3r.refinement.foot_lock import with_locked_feet
-from human3r.refinement.leg_reach import reach
+from human3r.refinement.feet.contact import IN_CONTACT, MAX_STEP_M, foot_contact
+from human3r.refinement.feet.foot_lock import with_locked_feet
+from human3r.refinement.feet.leg_reach import reach
+from human3r.refinement.feet.standing import FEET, SOLE_M
 from human3r.refinement.shots import Cameras, Shot
-from human3r.refinement.standing import FEET, SOLE_M
 from human3r.results.person_table import PersonTable
 from human3r.results.posing import parameters_of_rows
 from human3r.skeleton import NUM_BODY_JOINTS

@@ -14,13 +14,13 @@ from human3r.bodies import SmplxBody
 from human3r.cli import main
 from human3r.errors import InputError
 from human3r.exporting.bundle import export
-from human3r.inference.loaded_model import LoadedModel
+from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.pipeline import reconstruct
 from human3r.records import FramePrediction
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.from_clip import gather_again
-from human3r.surface.keyframe_file import load_surface, save_keyframes
-from human3r.surface.keyframes import KeyframeCollector
+from human3r.surface.keyframes.collecting import KeyframeCollector
+from human3r.surface.keyframes.file import load_surface, save_keyframes
+from human3r.surface.keyframes.from_clip import gather_again
 from human3r.surface.people_colors import PeopleColorCollector
 
 RED, GREEN = (200, 30, 20), (20, 180, 40)

@@ -8,8 +8,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.errors import FormatError
-from human3r.models.compact.people.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
-from human3r.models.compact.people.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
+from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
 from human3r.records import concatenate
 from human3r.training.lifter import rendered
 from human3r.training.lifter import train as training

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from human3r.models.compact.people.body_points import BodyPoints
+from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.training.lifter import train as training
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.simulation.cameras import CameraMix

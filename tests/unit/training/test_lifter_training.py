@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from human3r.errors import FormatError
-from human3r.models.compact.people.body_points import BodyPoints
+from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.training.lifter import train as training
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import LossWeights, lifter_losses

@@ -14,12 +14,16 @@ from torch.nn import functional
 
 from human3r.geometry.camera import sample_at_pixels
 from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS
-from human3r.models.compact.people.human_prior import MoveNetFeatures, find_people
-from human3r.models.compact.people.keypoint_encoder import NUM_KEYPOINT_FEATURES, keypoint_features, normalize_keypoints
-from human3r.models.compact.people.keypoints import DecodeOptions, ImageKeypoints, has_own_torso
-from human3r.models.compact.people.ownership import without_foreign_keypoints
-from human3r.models.compact.people.person_crops import PersonCropDetector
-from human3r.models.compact.people.second_look import Looks, look_again
+from human3r.models.compact.people.detection.human_prior import MoveNetFeatures, find_people
+from human3r.models.compact.people.detection.keypoints import DecodeOptions, ImageKeypoints, has_own_torso
+from human3r.models.compact.people.detection.ownership import without_foreign_keypoints
+from human3r.models.compact.people.detection.person_crops import PersonCropDetector
+from human3r.models.compact.people.detection.second_look import Looks, look_again
+from human3r.models.compact.people.lifting.keypoint_encoder import (
+    NUM_KEYPOINT_FEATURES,
+    keypoint_features,
+    normalize_keypoints,
+)
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.layers.blocks import Mlp
 from human3r.models.parts import FULL_EFFORT, Detections, Effort, ImageFeatures, PromptContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from human3r.models.compact.people.keypoints import ImageKeypoints, person_size
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints, person_size
 
 _LIMBS = (
     # (keypoint, keypoint, radius in torso lengths)

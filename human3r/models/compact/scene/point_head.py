@@ -18,8 +18,8 @@ from human3r.geometry.camera import intrinsics, unproject
 from human3r.models.compact.convnets.convolution import SameConv2d
 from human3r.models.compact.convnets.efficientnet import TAP_CHANNELS
 from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS, NUM_KEYPOINTS
-from human3r.models.compact.people.human_prior import MoveNetFeatures
-from human3r.models.compact.people.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.human_prior import MoveNetFeatures
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
 from human3r.models.compact.people.prompter import KeypointDetections, prior_focal_px
 from human3r.models.compact.people.skeleton_map import NUM_MAPS, draw_skeletons
 from human3r.models.config import CompactConfig, TrunkConfig

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from human3r.models.compact.people.body_points import MIRRORED_KEYPOINTS
+from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS
 from human3r.training.lifter.simulation.rotations import RandomSource
 
 _SIGMA_TORSO = torch.tensor(

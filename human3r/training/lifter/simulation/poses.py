@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from human3r.models.compact.people.body_points import MIRRORED_JOINTS
+from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS
 from human3r.training.lifter.simulation import procedural
 from human3r.training.lifter.simulation.limbs import random_arm, set_arm
 from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, blend, mirror, random_turn

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from human3r.geometry.rigid import rotation_from_axis_angle
-from human3r.models.compact.people.body_points import MIRRORED_JOINTS, BodyPoints
+from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS, BodyPoints
 from human3r.records import TensorRecord
 from human3r.training.lifter.simulation.cameras import CameraMix, PlacedCameras, place_cameras
 from human3r.training.lifter.simulation.detector import DetectorMix

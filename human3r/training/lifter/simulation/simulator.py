@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from human3r.models.compact.people.body_points import BodyPoints, PosedPoints
-from human3r.models.compact.people.keypoint_encoder import PersonKeypoints
+from human3r.models.compact.people.lifting.body_points import BodyPoints, PosedPoints
+from human3r.models.compact.people.lifting.keypoint_encoder import PersonKeypoints
 from human3r.records import TensorRecord
 from human3r.skeleton import Joint
 from human3r.training.lifter.simulation.cameras import CameraMix, PlacedCameras, place_cameras

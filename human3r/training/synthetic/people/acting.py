@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
-from human3r.models.compact.people.body_points import MIRRORED_JOINTS
+from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS
 from human3r.training.lifter.simulation import procedural
 from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.motion import Motion

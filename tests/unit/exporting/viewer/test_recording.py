@@ -20,7 +20,7 @@ from human3r.exporting.viewer.recording import html_page, player_scene, record
 from human3r.palette import person_color
 from human3r.results.posing import posed_vertices
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.sheets import build_surface
+from human3r.surface.meshing.sheets import build_surface
 from human3r.video.writer import VideoWriter
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.models.compact.build import build_compact
 from human3r.models.compact.convnets.movenet import MoveNetMaps
-from human3r.models.compact.people.human_prior import EnlargedMaps, MoveNetFeatures
+from human3r.models.compact.people.detection.human_prior import EnlargedMaps, MoveNetFeatures
 from human3r.models.config import ModelConfig
 from human3r.models.human3r import Human3R
 from human3r.models.parts import FrameTokens, InferredFrame

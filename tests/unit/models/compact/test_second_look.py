@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from human3r.models.compact.people.keypoints import ImageKeypoints
-from human3r.models.compact.people.second_look import look_again
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.second_look import look_again
 from human3r.models.parts import FULL_EFFORT, Effort
 
 OFFSET = 1.0

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from human3r.models.compact.people.keypoints import ImageKeypoints
-from human3r.models.compact.people.person_crops import CropOptions
-from human3r.models.compact.people.sparse_looks import interpolated, look_between, same_people
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.person_crops import CropOptions
+from human3r.models.compact.people.detection.sparse_looks import interpolated, look_between, same_people
 from tests.unit.models.compact.test_second_look import standing
 
 

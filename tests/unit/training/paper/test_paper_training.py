@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from human3r.cli import main
 from human3r.errors import FormatError, Human3RError, InputError, ResourceError
-from human3r.inference.loading import load_model
+from human3r.inference.loading.model import load_model
 from human3r.training.paper.checkpoint import save_network
 from human3r.training.paper.config import PaperTraining, VariantSettings
 from human3r.training.paper.data.clips import list_starts, plan_epoch

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from human3r.assets.shards import read_module
 from human3r.models.compact.convnets.movenet import HEADS, THUNDER, MoveNet
-from human3r.models.compact.people.keypoints import DecodeOptions, decode_people
-from human3r.models.compact.people.person_crops import decode_single
+from human3r.models.compact.people.detection.keypoints import DecodeOptions, decode_people
+from human3r.models.compact.people.detection.person_crops import decode_single
 from human3r.training.priors.movenet import MULTIPOSE_PREFIX, THUNDER_PREFIX
 
 TOLERANCE = 2e-2

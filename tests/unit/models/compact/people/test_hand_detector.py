@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from human3r.geometry.rigid import rotation_from_axis_angle
-from human3r.models.compact.people.finger_readout import FingerReadout, limit_fingers
-from human3r.models.compact.people.hand_detector import cut_rotated, forearm_squares, point_squares
+from human3r.models.compact.people.hands.finger_readout import FingerReadout, limit_fingers
+from human3r.models.compact.people.hands.hand_detector import cut_rotated, forearm_squares, point_squares
 
 _UP = torch.tensor([[100.0, 200.0]])
 

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from human3r.models.compact.convnets.movenet import HEADS, MoveNetMaps
-from human3r.models.compact.people.human_prior import MoveNetPrior, choose_crops, enlarged_size, find_candidates
+from human3r.models.compact.people.detection.human_prior import (
+    MoveNetPrior,
+    choose_crops,
+    enlarged_size,
+    find_candidates,
+)
 from human3r.models.config import CompactConfig
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from human3r.models.compact.convnets.movenet import MoveNetMaps
-from human3r.models.compact.people.keypoints import (
+from human3r.models.compact.people.detection.keypoints import (
     ImageKeypoints,
     decode_people,
     has_own_torso,

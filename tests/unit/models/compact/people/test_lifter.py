@@ -7,20 +7,20 @@ import pytest
 import roma
 import torch
 
-from human3r.models.compact.people.body_points import (
+from human3r.models.compact.people.lifting.body_points import (
     MIRRORED_JOINTS,
     MIRRORED_KEYPOINTS,
     BodyPoints,
 )
-from human3r.models.compact.people.keypoint_encoder import (
+from human3r.models.compact.people.lifting.keypoint_encoder import (
     PersonKeypoints,
     keypoint_features,
     look_at,
     normalize_keypoints,
     without_imagined_legs,
 )
-from human3r.models.compact.people.lifter import BodyLifter, LiftedPeople
-from human3r.models.compact.people.refine import RefineConfig, Refiner, decide_legs
+from human3r.models.compact.people.lifting.lifter import BodyLifter, LiftedPeople
+from human3r.models.compact.people.lifting.refine import RefineConfig, Refiner, decide_legs
 from human3r.skeleton import parent_rotations
 from human3r.training.motion import STANDARD_REST_JOINTS
 from tests.reference_kinematics import joint_by_joint

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from human3r.models.compact.people.keypoints import ImageKeypoints
-from human3r.models.compact.people.ownership import without_foreign_keypoints
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.ownership import without_foreign_keypoints
 
 _LEFT_HIP, _RIGHT_KNEE, _LEFT_KNEE = 11, 14, 13
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from human3r.models.compact.people import person_crops
-from human3r.models.compact.people.keypoints import ImageKeypoints
-from human3r.models.compact.people.person_crops import CropOptions, PersonCropDetector, cut_square, person_squares
+from human3r.models.compact.people.detection import person_crops
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.person_crops import (
+    CropOptions,
+    PersonCropDetector,
+    cut_square,
+    person_squares,
+)
 
 # Nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles of somebody who stands upright, pixels.
 STANDING = torch.tensor(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from human3r.models.compact.people.body_points import BodyPoints
-from human3r.models.compact.people.keypoint_encoder import PersonKeypoints
-from human3r.models.compact.people.lifter import BodyLifter
-from human3r.models.compact.people.person_memory import PersonStates
+from human3r.models.compact.people.lifting.body_points import BodyPoints
+from human3r.models.compact.people.lifting.keypoint_encoder import PersonKeypoints
+from human3r.models.compact.people.lifting.lifter import BodyLifter
+from human3r.models.compact.people.lifting.person_memory import PersonStates
 
 WIDTH = 16
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from human3r.models.compact.people.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
 from human3r.models.compact.people.skeleton_map import draw_skeletons
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 
 from human3r.geometry.camera import intrinsics, unproject
-from human3r.models.compact.people.keypoints import ImageKeypoints
+from human3r.models.compact.people.detection.keypoints import ImageKeypoints
 from human3r.models.compact.people.prompter import KeypointDetections
 from human3r.models.compact.scene.scale_head import ScaleState, log_depth_ratios, update_scale
 from human3r.models.parts import PersonParameters, ScenePoints

@@ -1,0 +1,71 @@
+"""What is kept of a live stream: at its end a result like that of a clip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from human3r._version import __version__
+from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.threads import stage_threads
+from human3r.records import FramePrediction
+from human3r.refinement.finishing import finish
+from human3r.results.reconstruction import Reconstruction
+from human3r.results.store import ResultStore
+from human3r.video.sampling import rate_of
+
+_DEFAULT_FPS = 30.0
+
+
+class LiveResult:
+    """Collects the predictions of a live stream; use it in a ``with`` block.
+
+    Args:
+        model: The model that makes them.
+        source: Name of the source, for the result.
+    """
+
+    def __init__(self, model: LoadedModel, source: str) -> None:
+        self._model, self._source = model, source
+        self._store = ResultStore()
+        self._started_s = time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def add(self, prediction: FramePrediction, *, with_scene: bool = True) -> None:
+        """Take the next frame; ``with_scene`` False leaves the fused scene alone.
+
+        Raises:
+            DiskFullError: No room for the rows.
+        """
+        self._store.add(prediction, with_scene=with_scene)
+
+    def finish(self, warnings: Sequence[str] = ()) -> Reconstruction:
+        """Refine the frames, at least one, as those of a finished clip; ``warnings`` are sentences for the user."""
+        model, store = self._model, self._store
+        meta = {
+            "model": model.name,
+            "model_sha256": model.sha256,
+            "body": model.body.name,
+            "version": __version__,
+            "source": self._source,
+            "device": str(model.device),
+            "precision": model.precision,
+            "options": {"live": True},
+            "seconds": round(time.monotonic() - self._started_s, 3),
+            "warnings": [*warnings, *([] if len(store.people()) else ["No people were found."])],
+        }
+        with stage_threads(model.profile, model.device):
+            fps = rate_of(store.time_s.tolist(), default_fps=_DEFAULT_FPS)
+            return finish(store, fps, meta, model.profile.finishing, model.body)
+
+    def close(self) -> None:
+        """Drop the tables."""
+        self._store.close()
+
+    def __enter__(self) -> LiveResult:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Hands: where they are, and how their fingers bend."""

@@ -1,0 +1,1 @@
+"""Feet: standing, contact, and feet held in place while they touch the ground."""

@@ -1,0 +1,1 @@
+"""Keyframes: collected in a run, without people, and kept beside the result."""

@@ -1,0 +1,1 @@
+"""From keyframes to textured sheets: depths that agree, outlines, planes and triangles."""
