@@ -17,6 +17,7 @@ from human3r.refinement.false_people import without_buried, without_doublets, wi
 from human3r.refinement.identity_shapes import with_shapes
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.one_world import rescaled, settle
+from human3r.refinement.short_gaps import with_short_gaps_filled
 from human3r.refinement.shots import Cameras, Shot, anchor_of, in_world_of, join, split, with_one_lens, with_one_scale
 from human3r.results.person_table import PARAMETER_NAMES, PersonTable
 from human3r.results.reconstruction import Reconstruction
@@ -135,6 +136,8 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
         people = without_short_tracks(people, cameras.time_s, options.min_track_frames)
     if options.one_shape:
         people = without_doublets(people, cameras.time_s, cameras.T_world_camera[people.person_frame, :3, 3])
+    if body is not None and options.offline_smoothing is not None:
+        people = with_short_gaps_filled(people, cameras.time_s, cameras.T_world_camera)
     frames = people.person_frame
     T_world_camera = cameras.T_world_camera[frames]
     if body is not None and options.offline_smoothing is not None:

@@ -25,7 +25,7 @@ class PersonColumns:
     person_track: Int64[np.ndarray, " N"]
     """Identity, never reused."""
     person_score: Float32[np.ndarray, " N"]
-    """Detection score."""
+    """Detection score; 0 where a finished clip blends the poses shortly before and after."""
     global_orient: Float32[np.ndarray, "N 3"]
     """SMPL-X root orientation."""
     transl: Float32[np.ndarray, "N 3"]
