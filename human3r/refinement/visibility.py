@@ -8,7 +8,7 @@ from human3r.refinement.local_lines import local_means, nearest_rotations
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 
 _HIDDEN, _SHOWN = 0.08, 0.35
-"""Scores up to which the lifter does not hear a keypoint, and from which it hears it wholly."""
+"""Scores up to which the lifter ignores a keypoint, and from which it trusts it fully."""
 _CALM_S = 0.15
 """Standard deviation of the window over which hidden joints are averaged."""
 _GUESS = 0.1

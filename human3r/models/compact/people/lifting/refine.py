@@ -56,7 +56,7 @@ class UnseenLegs:
     width: float = 8.0
     """Of the transition."""
     seen: tuple[float, float] = (0.2, 0.3)
-    """Best scores of knees and ankles of which this applies wholly, and not at all."""
+    """Best scores of knees and ankles up to which this applies fully, and from which not at all."""
 
 
 def decide_legs(lifted: LiftedPeople, scores: Tensor, options: UnseenLegs | None = None) -> LiftedPeople:
