@@ -28,6 +28,7 @@ def scene_page(chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[o
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.add_init_script(COUNT_DRAWINGS)
+    page.add_init_script("localStorage.setItem('h3r_hint', '1')")  # the hint vanishes between two pictures
     page.goto(Path(path).as_uri())
     page.wait_for_function("window.h3r && h3r.player")
     page.keyboard.press("Space")
