@@ -19,7 +19,7 @@ from human3r.assets.conversion.convert import lean_config
 from human3r.benchmarking.flops import count_flops
 from human3r.benchmarking.measuring import measured_peak, processor_seconds
 from human3r.bodies import SmplxBody
-from human3r.bodies.placement import to_body_parameters
+from human3r.bodies.placement import head_centered
 from human3r.errors import InputError
 from human3r.inference.loading.model import prepare_network
 from human3r.inference.loading.precision import choose_policy
@@ -216,7 +216,7 @@ def measure_difference(found: NetworkPrediction, expected: NetworkPrediction, bo
 
 def _vertices(prediction: NetworkPrediction, body: SmplxBody) -> Tensor:
     """Return ``P V 3`` in the camera frame."""
-    parameters = to_body_parameters(
-        prediction.joint_rotations, prediction.head_camera, prediction.betas, prediction.expression, torch.eye(4), body
+    parameters = head_centered(
+        body, prediction.joint_rotations, prediction.head_camera, prediction.betas, prediction.expression
     )
     return body(parameters).vertices

@@ -10,9 +10,9 @@ from human3r.bodies.base import BodyMesh
 from human3r.bodies.joints import extended_joints
 from human3r.bodies.loading import EMBEDDED_BODY_PATH, load_body
 from human3r.bodies.placement import (
+    bodies_in_world,
     from_joint_rotations,
     head_centered,
-    to_body_parameters,
     to_joint_rotations,
     transform_parameters,
 )
@@ -22,11 +22,11 @@ __all__ = [
     "EMBEDDED_BODY_PATH",
     "BodyMesh",
     "SmplxBody",
+    "bodies_in_world",
     "extended_joints",
     "from_joint_rotations",
     "head_centered",
     "load_body",
-    "to_body_parameters",
     "to_joint_rotations",
     "transform_parameters",
 ]

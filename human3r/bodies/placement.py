@@ -121,18 +121,6 @@ def transform_parameters(parameters: BodyParameters, T_target_source: Tensor, bo
     return replace(parameters, global_orient=axis_angle_from_rotation(orient), transl=moved - pelvis)
 
 
-def to_body_parameters(
-    joint_rotations: Tensor,
-    head_camera: Tensor,
-    betas: Tensor,
-    expression: Tensor,
-    T_world_camera: Tensor,
-    body: SmplxBody,
-) -> BodyParameters:
-    """Return the parameters of ``bodies_in_world``."""
-    return bodies_in_world(joint_rotations, head_camera, betas, expression, T_world_camera, body)[0]
-
-
 def bodies_in_world(
     joint_rotations: Tensor,
     head_camera: Tensor,

@@ -86,7 +86,7 @@ Look = Callable[[Sequence[PreparedImage], FrameTokens | None], list[Ahead]]
 def in_groups(items: Iterable[Item], group_size: int, look: Look) -> Iterator[tuple[Item, Ahead]]:
     """Encode the frames of a clip in groups within shots, just before the first of a group has its turn."""
     return _in_turn(
-        ((group, None) for group in groups(items, group_size)), lambda frames, before, _: look(frames, before)
+        ((group, None) for group in _groups(items, group_size)), lambda frames, before, _: look(frames, before)
     )
 
 
@@ -95,7 +95,7 @@ def begin_groups(
 ) -> Iterator[tuple[list[Item], FrameTokens]]:
     """Divide the frames of a clip into groups, and encode the last frame of each, which needs no other of the group."""
     before: BatchRecord | None = None
-    for group in groups(items, group_size):
+    for group in _groups(items, group_size):
         human = detect(model, group[-1][1], None if group[0][0].begins_shot else before)
         tokens = encode_one(model, group[-1][1], human).tokens
         before = tokens.human
@@ -120,7 +120,7 @@ def _in_turn(
         yield from zip(group, ahead, strict=True)
 
 
-def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def _groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Divide the frames of a clip into groups within shots."""
     group: list[Item] = []
     for item in items:

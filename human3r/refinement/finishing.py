@@ -138,14 +138,13 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
         people = without_doublets(people, cameras.time_s, cameras.T_world_camera[people.person_frame, :3, 3])
     if body is not None and options.offline_smoothing is not None:
         people = with_short_gaps_filled(people, cameras.time_s, cameras.T_world_camera)
-    frames = people.person_frame
-    T_world_camera = cameras.T_world_camera[frames]
-    if body is not None and options.offline_smoothing is not None:
+        time_s, T_world_camera = cameras.time_s[people.person_frame], cameras.T_world_camera[people.person_frame]
         betas = people.unfiltered_betas
         betas = _shape_of_each(people, betas) if options.one_shape else betas
-        people = smooth_tracks(people, cameras.time_s[frames], T_world_camera, betas, body, options.offline_smoothing)
+        people = smooth_tracks(people, time_s, T_world_camera, betas, body, options.offline_smoothing)
     elif body is not None and options.one_shape:
-        people = with_shapes(people, body, T_world_camera[:, :3, 3], _shape_of_each(people, people.betas))
+        position = cameras.T_world_camera[people.person_frame, :3, 3]
+        people = with_shapes(people, body, position, _shape_of_each(people, people.betas))
     return replace(shot, people=people)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -62,9 +62,7 @@ def with_short_gaps_filled(people: PersonTable, time_s: np.ndarray, T_world_came
         **{name: blend(getattr(first, name), getattr(last, name)) for name in _BLENDED},
         keypoints=keypoints,
     ).select(np.linalg.norm(heads[1] - heads[0], axis=1) <= _MAX_STEP_M)
-    joined = PersonTable(
-        **{item.name: np.concatenate([getattr(part, item.name) for part in (people, added)]) for item in fields(people)}
-    )
+    joined = PersonTable.concatenate([people, added])
     return joined.select(np.argsort(joined.person_frame, kind="stable"))
 
 
@@ -76,8 +74,10 @@ def _missing(people: PersonTable, time_s: np.ndarray) -> tuple[np.ndarray, np.nd
     is_gap = (np.diff(track) == 0) & (step > 1) & (np.diff(time_s[frame]) <= _MAX_GAP_S)
     gaps = np.flatnonzero(is_gap)
     index = np.repeat(gaps, step[gaps] - 1)
-    starts = np.repeat(np.cumsum(step[gaps] - 1) - (step[gaps] - 1), step[gaps] - 1)
-    return order[index], order[index + 1], frame[index] + 1 + np.arange(len(index)) - starts
+    missing = [
+        np.arange(start + 1, end) for start, end in zip(frame[gaps].tolist(), frame[gaps + 1].tolist(), strict=True)
+    ]
+    return order[index], order[index + 1], np.concatenate([frame[:0], *missing])
 
 
 def _moved(T_target_source: np.ndarray, points: np.ndarray) -> np.ndarray:

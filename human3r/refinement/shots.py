@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -215,13 +215,13 @@ def join(shots: Sequence[Shot]) -> tuple[Cameras, PersonTable, np.ndarray]:
         shots[0].cameras,
         **{name: np.concatenate([getattr(shot.cameras, name) for shot in shots]) for name in _PER_FRAME},
     )
-    columns = {
-        item.name: np.concatenate([getattr(shot.people, item.name) for shot in shots]) for item in fields(PersonTable)
-    }
-    columns["person_frame"] = np.concatenate(
-        [shot.people.person_frame + start for shot, start in zip(shots, first, strict=False)]
+    people = PersonTable.concatenate(
+        [
+            replace(shot.people, person_frame=shot.people.person_frame + start)
+            for shot, start in zip(shots, first, strict=False)
+        ]
     )
-    return cameras, PersonTable(**columns), np.concatenate([shot.points for shot in shots])
+    return cameras, people, np.concatenate([shot.points for shot in shots])
 
 
 def describe_shots(

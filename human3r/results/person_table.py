@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import get_args, get_type_hints
@@ -61,6 +62,11 @@ class PersonTable(PersonColumns):
     def select(self, rows: np.ndarray | slice) -> PersonTable:
         """Return some rows, by index, by a bool per row, or a slice."""
         return PersonTable(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[PersonTable]) -> PersonTable:
+        """Return the rows of tables, one after the other."""
+        return cls(**{item.name: np.concatenate([getattr(one, item.name) for one in tables]) for item in fields(cls)})
 
     @classmethod
     def from_rows(cls, rows: np.ndarray) -> PersonTable:

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError, UnsupportedMediaError
 from human3r.video.limits import MediaLimits, check_frame_size
+from human3r.video.sources.container import reason
 from human3r.video.sources.source_frame import FrameShape, SourceFrame, opaque
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def play_stream(kind: str, source: str, limits: MediaLimits, output: Output, go:
         try:
             _deliver(container.decode(video), video, limits, output, go)
         except FFmpegError as error:
-            raise MediaDecodeError(f"The source was lost ({_reason(error)}).", "Check it.") from error
+            raise MediaDecodeError(f"The source was lost ({reason(error)}).", "Check it.") from error
 
 
 def _deliver(frames: Iterator[av.VideoFrame], video: VideoStream, limits: MediaLimits, output: Output, go: Go) -> None:
@@ -139,11 +140,7 @@ def _opened(source: object, name: str | None, options: dict[str, str]) -> Iterat
         container = av.open(source, "r", format=name, options=options, timeout=(_OPEN_S, _READ_S))
     except (FFmpegError, OSError, ValueError) as error:
         raise MediaDecodeError(
-            f"The source cannot be opened ({_reason(error)}).", "Check that it is connected and not in use."
+            f"The source cannot be opened ({reason(error)}).", "Check that it is connected and not in use."
         ) from error
     with container:
         yield container
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from human3r.bodies.base import BodyArrays
 from human3r.bodies.joints import extended_joints
-from human3r.bodies.placement import head_centered, to_body_parameters, to_smplx_order
+from human3r.bodies.placement import bodies_in_world, head_centered, to_smplx_order
 from human3r.bodies.smplx import SmplxBody
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
@@ -32,7 +32,7 @@ def _compute(tensors: Mapping[str, Tensor], body: SmplxBody) -> dict[str, Tensor
     betas, expression, head, K = (tensors[f"in/{name}"] for name in ("shape", "expression", "transl", "K"))
     parameters = head_centered(body, rotations, head, betas, expression)
     plain = head_centered(body, rotations, head, betas, torch.zeros_like(expression))
-    in_world = to_body_parameters(rotations, head, betas, expression, tensors["world/c2w"][0], body)
+    in_world = bodies_in_world(rotations, head, betas, expression, tensors["world/c2w"][0], body)[0]
     mesh, world = body(parameters), body(in_world)
     standard = body(replace(parameters, transl=head))
     joints = extended_joints(body, mesh)

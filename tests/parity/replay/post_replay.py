@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from human3r.bodies.joints import extended_joints
-from human3r.bodies.placement import head_centered, to_body_parameters
+from human3r.bodies.placement import bodies_in_world, head_centered
 from human3r.bodies.smplx import SmplxBody
 from human3r.geometry.camera import intrinsics, project
 from human3r.geometry.rigid import invert_rigid, transform_points
@@ -126,9 +126,9 @@ def _people(view: View, T_world_camera: Tensor, body: SmplxBody) -> dict[str, Te
     K = intrinsics(people.focal_px, view.tokens.image_size)
     mesh = body(_parameters(view, body))
     joints, vertices = extended_joints(body, mesh), mesh.vertices[:, ::_STRIDE]
-    in_world = to_body_parameters(
+    in_world = bodies_in_world(
         people.joint_rotations, people.head_camera, people.betas, people.expression, T_world_camera.cpu(), body
-    )
+    )[0]
     world = body(in_world)
     return {
         "smpl_j3d": joints,

@@ -8,9 +8,9 @@ import torch
 
 from human3r.bodies import (
     SmplxBody,
+    bodies_in_world,
     from_joint_rotations,
     head_centered,
-    to_body_parameters,
     to_joint_rotations,
     transform_parameters,
 )
@@ -62,7 +62,7 @@ def test_world_parameters_are_the_camera_parameters_moved(
     T_world_camera: torch.Tensor,
 ) -> None:
     camera = head_centered(synthetic_body, rotations, head_camera, *shape)
-    world = to_body_parameters(rotations, head_camera, *shape, T_world_camera, synthetic_body)
+    world = bodies_in_world(rotations, head_camera, *shape, T_world_camera, synthetic_body)[0]
     expected = _apply(T_world_camera, synthetic_body(camera).vertices)
     torch.testing.assert_close(synthetic_body(world).vertices, expected, atol=2e-5, rtol=0)
 
@@ -107,13 +107,13 @@ def test_the_jaw_moves_between_body_and_eyes(rotations: torch.Tensor) -> None:
 
 
 def test_zero_people_can_be_placed(synthetic_body: SmplxBody) -> None:
-    nobody = to_body_parameters(
+    nobody = bodies_in_world(
         torch.zeros(0, 53, 3, 3),
         torch.zeros(0, 3),
         torch.zeros(0, 10),
         torch.zeros(0, 10),
         torch.eye(4),
         synthetic_body,
-    )
+    )[0]
     assert len(nobody) == 0
     assert synthetic_body.joints(nobody).shape == (0, 55, 3)

@@ -10,7 +10,7 @@ import roma
 import torch
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.bodies.placement import to_body_parameters
+from human3r.bodies.placement import bodies_in_world
 from human3r.inference.causal_filter import CausalFilterOptions, CausalFilterState, filter_people
 from human3r.records import People, empty_people
 
@@ -49,9 +49,9 @@ def _run(
 
 
 def _joints(people: People, body: SmplxBody) -> torch.Tensor:
-    parameters = to_body_parameters(
+    parameters = bodies_in_world(
         people.joint_rotations, people.head_camera, people.betas, people.expression, torch.eye(4), body
-    )
+    )[0]
     return body.joints(parameters)[:, :22]
 
 

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic_scene import prediction_of
 
 from human3r.refinement.false_people import without_buried, without_doublets
 from human3r.results.person_table import PersonTable
 from human3r.results.reconstruction import Reconstruction
-from human3r.results.store import ResultStore
-
-
-@pytest.fixture
-def people(walk: Reconstruction) -> PersonTable:
-    store = ResultStore()
-    for frame in range(5):
-        store.add(prediction_of(walk, frame))
-    table = store.people()
-    store.close()
-    return table
 
 
 def test_people_seen_briefly_below_the_floor_are_dropped(walk: Reconstruction, people: PersonTable) -> None:
@@ -35,12 +23,6 @@ def test_people_seen_briefly_below_the_floor_are_dropped(walk: Reconstruction, p
     assert len(without_buried(people, np.arange(5) * 1.0, walk.T_gravity_world)) == len(people)
 
 
-def _joined_by(people: PersonTable, other: PersonTable) -> PersonTable:
-    return PersonTable(
-        **{item.name: np.concatenate([getattr(one, item.name) for one in (people, other)]) for item in fields(people)}
-    )
-
-
 @pytest.mark.parametrize(("aside_m", "is_dropped"), [(0.05, True), (0.5, False)])
 def test_a_second_detection_inside_of_a_person_is_dropped(
     people: PersonTable, aside_m: float, is_dropped: bool
@@ -52,7 +34,7 @@ def test_a_second_detection_inside_of_a_person_is_dropped(
         person_track=np.full(len(again), 99),
         joints_world=again.joints_world + np.array([aside_m, 0, 0], np.float32),
     )
-    both = _joined_by(people, again)
+    both = PersonTable.concatenate([people, again])
 
     kept = without_doublets(both, np.arange(5) * 0.1, np.zeros((len(both), 3)))
 

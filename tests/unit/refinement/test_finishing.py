@@ -10,7 +10,7 @@ import torch
 from synthetic_scene import prediction_of
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.bodies.placement import to_body_parameters
+from human3r.bodies.placement import bodies_in_world
 from human3r.records import empty_people
 from human3r.refinement import one_world
 from human3r.refinement.finishing import FinishOptions, finish
@@ -139,14 +139,14 @@ def _in_two_shots(walk: Reconstruction, body: SmplxBody, options: FinishOptions)
         prediction = prediction_of(walk, frame)
         if frame >= half:
             camera = replace(prediction.camera, T_world_camera=T_shot_world @ prediction.camera.T_world_camera)
-            parameters = to_body_parameters(
+            parameters = bodies_in_world(
                 prediction.people.joint_rotations,
                 prediction.people.head_camera,
                 prediction.people.betas,
                 prediction.people.expression,
                 camera.T_world_camera,
                 body,
-            )
+            )[0]
             prediction = replace(
                 prediction,
                 shot=1,

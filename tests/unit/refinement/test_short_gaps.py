@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from synthetic_scene import prediction_of
 
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.short_gaps import with_short_gaps_filled
 from human3r.results.person_table import PersonTable
 from human3r.results.reconstruction import Reconstruction
-from human3r.results.store import ResultStore
 
 _TIME_S = np.arange(5) * 0.1
-
-
-@pytest.fixture
-def people(walk: Reconstruction) -> PersonTable:
-    store = ResultStore()
-    for frame in range(5):
-        store.add(prediction_of(walk, frame))
-    table = store.people()
-    store.close()
-    return table
 
 
 def _heads(people: PersonTable, track: int, T_world_camera: np.ndarray) -> np.ndarray:

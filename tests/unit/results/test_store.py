@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from human3r.bodies.placement import to_body_parameters
+from human3r.bodies.placement import bodies_in_world
 from human3r.records import Camera, FramePrediction, empty_people
 from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction
@@ -26,9 +26,9 @@ def wall(small_body, depth_m=3.0, shift_m=0.0, mask=None, noise=0.0, seed=0, siz
     T = torch.eye(4)
     T[0, 3] = shift_m
     nobody = empty_people()
-    parameters = to_body_parameters(
+    parameters = bodies_in_world(
         nobody.joint_rotations, nobody.head_camera, nobody.betas, nobody.expression, T, small_body
-    )
+    )[0]
     return FramePrediction(
         frame_index=seed,
         time_s=seed / 10,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from human3r.bodies.placement import to_body_parameters
+from human3r.bodies.placement import bodies_in_world
 from human3r.records import Camera, FramePrediction, People, empty_people
 from human3r.results.trusted_pixels import people_pixels
 
@@ -19,7 +19,7 @@ def prediction_of(small_body, head_camera, source_rect=(0.0, 0.0, 320.0, 240.0))
     rotations[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     head = torch.tensor(head_camera, dtype=torch.float32).reshape(count, 3)
     zeros = torch.zeros(count, 10)
-    parameters = to_body_parameters(rotations, head, zeros, zeros, torch.eye(4), small_body)
+    parameters = bodies_in_world(rotations, head, zeros, zeros, torch.eye(4), small_body)[0]
     people = People(torch.arange(count), torch.ones(count), torch.zeros(count, 2), rotations, zeros, zeros, head)
     K = torch.tensor([[300.0, 0, 159.5], [0, 300, 119.5], [0, 0, 1]])
     return FramePrediction(

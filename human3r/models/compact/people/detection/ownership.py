@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.people.detection.keypoints import ImageKeypoints, person_size
+from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS, NUM_KEYPOINTS
 
-_MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
-"""Each COCO keypoint's counterpart on the other side."""
 _SAME_PLACE = 0.12
 """Largest distance of one joint in two detections, over the smaller person's size."""
 _INSIDE, _OUTSIDE = 1.0, 1.1
@@ -29,7 +28,7 @@ def without_foreign_keypoints(people: ImageKeypoints) -> ImageKeypoints:
     size = person_size(people)
     limit = _SAME_PLACE * torch.minimum(size[:, None], size[None]).clamp(min=1.0)
     is_foreign = torch.zeros_like(people.keypoint_score, dtype=torch.bool)
-    for joints in (list(range(len(_MIRRORED))), _MIRRORED):
+    for joints in (list(range(NUM_KEYPOINTS)), list(MIRRORED_KEYPOINTS)):
         distance = torch.linalg.vector_norm(people.keypoints_px[:, None] - people.keypoints_px[None, :, joints], dim=-1)
         is_shared = distance < limit[..., None]
         holds = (eccentricity <= _INSIDE)[:, joints] & (people.keypoint_score > 0)[:, joints]
