@@ -22,7 +22,7 @@ from human3r.surface.people_colors import PeopleColorCollector, PeopleColors
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
-    from human3r.records import FramePrediction
+    from human3r.records import Camera, FramePrediction
 
 MAX_PICTURE_PX = 2048
 """Longer side of a keyframe's picture."""
@@ -53,7 +53,8 @@ class Keyframe:
     frame_index: int
     """Frame of the source clip whose camera sees this view."""
     depth: np.ndarray
-    """``h w`` float16: camera z as the network gives it, meters; 0 where the scene was never visible."""
+    """``h w`` float16: camera z in the scale and lens that the stream had at this frame, meters; 0 where the scene was
+    never visible."""
     rect_px: tuple[float, float, float, float]
     """(x0, y0, x1, y1) of the source frame that ``depth`` covers, pixel edges."""
     picture: bytes
@@ -69,6 +70,8 @@ class _View:
     lens: Lens
     depth: np.ndarray
     """Of the first look; of the keyframe when it is finished."""
+    log_unit: float
+    """Of the first look's depth; depths of later frames are brought to it."""
     median_depth: float
     looks: list[Look] = field(default_factory=list)
     interval_s: float = _FIRST_INTERVAL_S
@@ -138,6 +141,8 @@ class KeyframeCollector:
         """All of them; those before the last are finished and have no looks."""
         self._new_share = _NEW_SHARE
         self._awaits_source = False
+        self._log_unit = 0.0
+        """Of the latest look's depth."""
         self.num_begun = 0
         """Views so far."""
         self.num_looks = 0
@@ -158,11 +163,14 @@ class KeyframeCollector:
         depth = np.where(trusted_pixels(prediction) & ~is_person, prediction.pointmap_camera[..., 2].numpy(), 0)
         if not depth.any():
             return
+        log_unit = _log_unit(prediction.camera)
         if view is None or not is_same_shot or self._is_new(prediction.shot, lens, depth, is_near):
-            view = self._begin(prediction, lens, depth)
+            view = self._begin(prediction, lens, depth, log_unit)
         elif not is_near:
             return
+        depth = depth * np.exp(view.log_unit - log_unit)
         view.add(Look(depth.astype(np.float32), is_person, prediction.image.numpy(), lens), prediction.time_s)
+        self._log_unit = log_unit
         self.num_looks += 1
         self._awaits_source = True
 
@@ -176,9 +184,14 @@ class KeyframeCollector:
             self._awaits_source = False
 
     def newest(self) -> tuple[Keyframe, Lens, int]:
-        """Return the keyframe in the making, its camera and its shot; there is one after the first look."""
+        """Return the keyframe in the making, in the stream's latest scale, its camera and its shot.
+
+        There is one after the first look.
+        """
         view = self._views[-1]
-        return view.finish(), view.lens, view.shot
+        keyframe = view.finish()
+        latest = keyframe.depth * np.float16(np.exp(self._log_unit - view.log_unit))
+        return replace(keyframe, depth=latest), view.lens, view.shot
 
     def finish(self) -> list[Keyframe]:
         """Return the keyframes so far, in order; more frames may follow."""
@@ -188,7 +201,7 @@ class KeyframeCollector:
         """Return the clip's colors of those who were seen well enough."""
         return self._people.finish() if self._people is not None else {}
 
-    def _begin(self, prediction: FramePrediction, lens: Lens, depth: np.ndarray) -> _View:
+    def _begin(self, prediction: FramePrediction, lens: Lens, depth: np.ndarray, log_unit: float) -> _View:
         self._finished = self.finish()
         for view, keyframe in zip(self._views[-1:], self._finished[-1:], strict=True):
             view.depth = keyframe.depth.astype(np.float32)
@@ -199,7 +212,7 @@ class KeyframeCollector:
             self._new_share = min(_MORE_NEW * self._new_share, 0.9)
         self.num_begun, self.num_looks = self.num_begun + 1, 0
         middle = float(np.median(depth[depth > 0]))
-        self._views.append(_View(prediction.frame_index, prediction.shot, lens, depth, middle))
+        self._views.append(_View(prediction.frame_index, prediction.shot, lens, depth, log_unit, middle))
         return self._views[-1]
 
     def _is_new(self, shot: int, lens: Lens, depth: np.ndarray, is_near: bool) -> bool:
@@ -216,6 +229,11 @@ class KeyframeCollector:
             if np.mean(~is_shown) < self._new_share:
                 return False
         return True
+
+
+def _log_unit(camera: Camera) -> float:
+    """Return the logarithm of what the stream's depth is a multiple of: the scale and focal length that it then had."""
+    return 0.0 if camera.log_scale is None else float(camera.log_scale + camera.K[0, 0].log())
 
 
 def lens_of(prediction: FramePrediction) -> Lens:

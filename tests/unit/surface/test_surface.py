@@ -176,6 +176,20 @@ def test_a_standing_camera_gives_one_keyframe_and_a_turn_another(walk: Reconstru
     assert Image.open(io.BytesIO(keyframes[0].picture)).size == (width, height)
 
 
+def test_a_keyframe_has_the_scale_of_its_own_frame_and_a_live_one_the_latest(walk: Reconstruction) -> None:
+    collector = KeyframeCollector()
+    first = prediction_of(walk, 0, (H, W))
+    for number, log_scale in enumerate(torch.linspace(0, 0.3, 5)):
+        camera = replace(first.camera, log_scale=log_scale)
+        scaled = first.pointmap_camera * log_scale.exp()
+        collector.add(replace(first, camera=camera, pointmap_camera=scaled, time_s=0.2 * number, frame_index=number))
+    depth = collector.finish()[0].depth
+    seen = depth > 0
+    expected = first.pointmap_camera[..., 2].numpy()[seen]
+    np.testing.assert_allclose(depth[seen], expected, rtol=2e-3)
+    np.testing.assert_allclose(collector.newest()[0].depth[seen], expected * np.exp(0.3), rtol=2e-3)
+
+
 def test_pictures_that_stayed_behind_are_read_again_without_people(walk: Reconstruction, tmp_path: Path) -> None:
     height, width = (int(side) for side in walk.image_size)
     frame = np.full((height, width, 3), 60, np.uint8)
