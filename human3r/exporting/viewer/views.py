@@ -15,6 +15,8 @@ _CLEAR = 0.03
 """Enough room between people and the camera's picture, radians."""
 _CAMERA_RADIUS_M = 0.35
 """The drawn camera lies within."""
+_MAX_ASPECT = 1.3
+"""Of a picture that shows everything, width over height; windows on desktops are wider, those of phones are not."""
 _ROOM = 1.12
 """Around what is shown, for hands, feet, labels over heads, and panels."""
 _TOP_REACH = 2.0
@@ -35,6 +37,8 @@ class View:
     """Direction that is up in the picture."""
     fov: float
     """Vertical field of view, radians."""
+    aspect: float
+    """Width over height of a window of this field of view in which everything is seen; narrower ones need more."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields for JSON."""
@@ -102,17 +106,18 @@ def _behind(content: Content, turn: float, lift: float) -> View:
     right = np.cross(towards, (0.0, 1.0, 0.0))
     right /= np.linalg.norm(right)
     people = content.subject.mean(axis=0)
-    center, distance = people, _MIN_DISTANCE_M
+    up, center, distance = np.array([0.0, 1.0, 0.0]), people, _MIN_DISTANCE_M
     # What is nearer looks larger: the middle of the picture is found step by step.
     for _ in range(_CENTERING_STEPS):
-        distance = _distance(shown - center, towards, np.array([0.0, 1.0, 0.0]), FIELD_OF_VIEW_RAD)
+        distance = _distance(shown - center, towards, up, FIELD_OF_VIEW_RAD)
         offsets = shown - center + distance * towards
         for axis in (right, np.cross(right, towards)):
             slope = offsets @ axis / (offsets @ towards)
             center = center + axis * distance * (slope.min() + slope.max()) / 2
     position = center - distance * towards
+    aspect = _aspect(shown - position, towards, up, FIELD_OF_VIEW_RAD)
     look_at = center + towards * ((people - center) @ towards)  # visitors turn about it
-    return View(_listed(position), _listed(look_at), (0.0, 1.0, 0.0), FIELD_OF_VIEW_RAD)
+    return View(_listed(position), _listed(look_at), (0.0, 1.0, 0.0), FIELD_OF_VIEW_RAD, aspect)
 
 
 def _clearance(content: Content, view: View) -> float:
@@ -137,16 +142,28 @@ def top_view(content: Content) -> View:
     height = max(_distance(shown - center, down, forward, _TOP_FIELD_OF_VIEW_RAD), _MIN_HEIGHT_M)
     # Slightly off the vertical, where the client's orbit control is singular.
     position = center - height * down - 0.01 * height * forward
-    return View(_listed(position), _listed(center), _listed(forward), _TOP_FIELD_OF_VIEW_RAD)
+    aspect = _aspect(shown - center + height * down, down, forward, _TOP_FIELD_OF_VIEW_RAD)
+    return View(_listed(position), _listed(center), _listed(forward), _TOP_FIELD_OF_VIEW_RAD, aspect)
 
 
 def _distance(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray, fov: float) -> float:
-    """Return how far from a center a viewer sees all points at ``offsets`` from it, ``n 3``, in a square picture."""
-    right = np.cross(towards, up)
-    right /= np.linalg.norm(right)
-    across = np.abs(np.stack([offsets @ right, offsets @ np.cross(right, towards)])).max(axis=0)
+    """Return how far from a center a viewer sees all points at ``offsets`` from it, ``n 3``, in a wide picture."""
+    across = (_across(offsets, towards, up) / (_MAX_ASPECT, 1)).max(axis=1)
     # A point is in the picture if it is at most this far from the axis, per meter of its own distance.
     return max(float(np.max(_ROOM * across / np.tan(fov / 2) - offsets @ towards)), _MIN_DISTANCE_M)
+
+
+def _aspect(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray, fov: float) -> float:
+    """Return the width over height of a picture in which all points at ``offsets`` from the viewer are."""
+    sideways = _across(offsets, towards, up)[:, 0] / np.maximum(offsets @ towards, 1e-6)
+    return round(float(np.clip(_ROOM * sideways.max() / np.tan(fov / 2), 0.1, _MAX_ASPECT)), 3)
+
+
+def _across(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Return how far ``n 3`` offsets are from the viewer's axis: ``n 2``, sideways and up or down."""
+    right = np.cross(towards, up)
+    right /= np.linalg.norm(right)
+    return np.abs(np.stack([offsets @ right, offsets @ np.cross(right, towards)], axis=1))
 
 
 def _without_outliers(points: np.ndarray, share: float = 0.02) -> np.ndarray:

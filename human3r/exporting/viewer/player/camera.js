@@ -26,7 +26,7 @@
       h3r.client.canvas.addEventListener("pointerdown", () => {
         if (this.mode === "camera") { this._set("world"); this.onFreed(); }
       });
-      if (this.scene.views) this._setFieldOfView(this.scene.views.world.fov);
+      if (this.scene.views) this._setFieldOfView(this.scene.views.world);
     }
 
     world() { this._go("world", this.scene.views.world); }
@@ -39,7 +39,7 @@
       this.subject = track_id;
       const pelvis = this.stage.pelvis(this.subject);
       if (!pelvis) return;
-      if (from === "camera" || from === "top") this._setFieldOfView(world.fov);
+      if (from === "camera" || from === "top") this._setFieldOfView(world);
       const offset = plus(world.position, world.look_at, -1);
       h3r.client.stand(plus(pelvis, offset, FOLLOW_DISTANCE_M / Math.hypot(...offset)), pelvis, [0, 1, 0], false);
     }
@@ -77,7 +77,7 @@
 
     _go(mode, view) {
       this._set(mode);
-      this._setFieldOfView(view.fov);
+      this._setFieldOfView(view);
       h3r.client.stand(view.position, view.look_at, view.up, true);
     }
 
@@ -94,10 +94,10 @@
       this.stage.setVisible(PICTURE_NODE, this.showsCameras && mode !== "camera");
     }
 
-    // Views are made for windows that are at least as wide as high: a narrow one sees as much from side to side.
-    _setFieldOfView(fov) {
+    // A narrow window sees as much from side to side as the view needs.
+    _setFieldOfView({ fov, aspect }) {
       const { clientHeight, clientWidth } = h3r.client.canvas;
-      this._sendFieldOfView(2 * Math.atan(Math.tan(fov / 2) * Math.max(1, clientHeight / clientWidth)));
+      this._sendFieldOfView(2 * Math.atan(Math.tan(fov / 2) * Math.max(1, aspect * clientHeight / clientWidth)));
     }
 
     _sendFieldOfView(fov) {

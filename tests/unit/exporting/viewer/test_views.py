@@ -1,16 +1,38 @@
-"""From above: people, camera and room are in a square picture, and a landscape does not make them specks."""
+"""The first view and that from above: people, camera and room are in the picture, and a landscape makes no specks."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from human3r.exporting.viewer.views import Content, top_view
+from human3r.exporting.viewer.views import Content, View, framing_view, top_view
 
 PEOPLE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (0.1, 1.7) for z in (-0.5, 0.5)])
 CAMERA = np.eye(4)
 CAMERA[:3, 3] = 0, 1.5, 4
 CAMERA[:3, 1:3] *= -1  # looks along -z
+
+
+def across(view: View, points: np.ndarray) -> np.ndarray:
+    """Return ``n 2`` absolute places in a window of the view's own shape, where 1 is its border."""
+    towards = np.subtract(view.look_at, view.position)
+    towards /= np.linalg.norm(towards)
+    right = np.cross(towards, view.up)
+    right /= np.linalg.norm(right)
+    offsets = points - view.position
+    sides = np.abs(np.stack([offsets @ right / view.aspect, offsets @ np.cross(right, towards)], axis=1))
+    return sides / (offsets @ towards * np.tan(view.fov / 2))[:, None]
+
+
+@pytest.mark.parametrize("width_m", [0.5, 6])
+def test_the_first_view_shows_people_and_camera_in_a_window_of_its_shape(width_m: float) -> None:
+    people = PEOPLE * (width_m, 1, 1)
+    wall = np.array([[x, y, -1.5] for x in np.linspace(-width_m, width_m, 20) for y in np.linspace(0, 2, 20)])
+    view = framing_view(Content(people, wall, CAMERA[None]))
+    places = across(view, np.concatenate([people, CAMERA[None, :3, 3]]))
+
+    assert (places < 1).all()
+    assert (places.max(axis=0) > 0.7).any()
 
 
 @pytest.mark.parametrize("depth_m", [3, 60])
@@ -19,8 +41,7 @@ def test_from_above_people_camera_and_what_is_around_them_are_shown(depth_m: flo
     scene = np.stack([x, np.zeros_like(x), z], axis=-1).reshape(-1, 3)
     view = top_view(Content(PEOPLE, scene, CAMERA[None]))
     room = scene[np.abs(scene[:, 2]) < 2.8]
-    offsets = np.concatenate([PEOPLE, CAMERA[None, :3, 3], room]) - view.position
 
-    assert (np.abs(offsets[:, [0, 2]]).max(axis=1) < -offsets[:, 1] * np.tan(view.fov / 2)).all()
+    assert (across(view, np.concatenate([PEOPLE, CAMERA[None, :3, 3], room])) < 1).all()
     assert view.position[1] < 20
     assert view.up[2] == pytest.approx(-1)
