@@ -88,13 +88,14 @@ class _View:
         self.looks.append(look)
         self.last_s = time_s
 
-    def shows(self, points_world: np.ndarray, distance: np.ndarray, *, fills: bool) -> np.ndarray:
+    def shows(self, points_world: np.ndarray, distance: np.ndarray, K: np.ndarray, *, fills: bool) -> np.ndarray:
         """Return ``n`` bool: the view shows points that another frame sees from ``distance``, about as well.
 
-        With ``fills`` it is enough that they are in the picture, whatever stands there now.
+        With ``fills`` it is enough that they are in the picture, whatever stands there now. ``K`` is that of the other
+        frame: a shot has one lens, whose estimate settles.
         """
         height, width = self.depth.shape
-        row, column, z = self.lens.project(points_world, (height, width))
+        row, column, z = replace(self.lens, K=K).project(points_world, (height, width))
         row, column = np.round(row), np.round(column)
         is_inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         here = self.depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
@@ -225,7 +226,7 @@ class KeyframeCollector:
         points, distance = lens.points(depth)[is_probe], depth[is_probe]
         is_shown = np.zeros(len(points), dtype=bool)
         for view in (view for view in reversed(self._views) if view.shot == shot):
-            is_shown |= view.shows(points, distance, fills=is_near and view is self._views[-1])
+            is_shown |= view.shows(points, distance, lens.K, fills=is_near and view is self._views[-1])
             if np.mean(~is_shown) < self._new_share:
                 return False
         return True

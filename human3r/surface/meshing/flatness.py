@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-_WINDOWS_PX = (11, 31)
-_PLANE_RMS = 0.012
+_WINDOWS_PX = (11, 31, 63)
+_PLANE_RMS = 0.02
 """Relative distance from a plane above which a neighborhood is not a plane."""
 
 
