@@ -37,7 +37,7 @@ def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Calla
     from human3r.video.sources.image import open_folder, open_image, open_zip
     from human3r.video.sources.video import VideoSource
 
-    if path.is_dir():
+    if _is_folder(path):
         return open_folder(path, sampling, limits, beat)
     stream = _open_regular_file(path, limits, stack)
     found = sniff(read_head(stream))
@@ -49,6 +49,13 @@ def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Calla
     if kind == "zip":
         return open_zip(stream, sampling, limits, beat)
     return VideoSource(stream, name, sampling, limits, beat)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"There is no file {path.name[:80]!r}.", "Check the path.") from error
 
 
 def _open_regular_file(path: Path, limits: MediaLimits, stack: ExitStack) -> BinaryIO:

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError, UnsupportedMediaError
 
+_DEFAULT_FPS, _MAX_HEADER_FPS = 30.0, 1000.0
 _NO_FILM = int(Disposition.attached_pic | Disposition.timed_thumbnails)
 _DEPENDENT = 0x80000
 """Disposition of a stream that is only part of a picture, as the tiles of HEIC. Source: FFmpeg 7, avformat.h."""
@@ -68,8 +69,24 @@ def _preference(stream: VideoStream) -> tuple[bool, bool, bool, int, float]:
     return not disposition & _DEPENDENT, stream.frames != 1, is_default, context.width * context.height, length_s
 
 
+def header_fps(video: VideoStream, *, is_bare: bool) -> float:
+    """Return the rate in the header, if it is plausible.
+
+    Args:
+        is_bare: Without a container the average is FFmpeg's default of 25; the guess is the stream's rate.
+    """
+    rates = (None if is_bare else video.average_rate, video.guessed_rate)
+    return next((float(rate) for rate in rates if rate and 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
+
+
 def is_shown(packet: av.Packet[VideoStream], video: VideoStream) -> bool:
-    """Return whether a packet holds a shown frame: edit lists discard some, and VP8 has reference-only frames."""
+    """Return whether a packet holds a shown frame: edit lists discard some, and VP8 has reference-only frames.
+
+    Raises:
+        UnsupportedMediaError: It is encrypted.
+    """
+    if packet.has_sidedata("encryption_info"):
+        raise UnsupportedMediaError("The video is encrypted (DRM).", "Give a copy without protection.")
     if packet.size == 0 or packet.is_discard:
         return False
     # Bit 4 of a VP8 frame is show_frame. Source: RFC 6386, section 9.1.

@@ -29,10 +29,13 @@ from human3r.video.sources.image_decoding import (
     IMAGE_KINDS,
     IMAGE_SUFFIXES,
     decode_image,
+    has_color,
+    holds_video,
     image_size,
     is_motion_jpeg,
     num_pages,
 )
+from human3r.video.sources.sequences import one_sequence, without_twins
 from human3r.video.sources.source_frame import SourceFrame
 from human3r.video.sources.video import VideoSource
 
@@ -48,8 +51,9 @@ _ZIP_ERRORS = (
 )
 _FOLDER_FPS = 30.0
 _ASPECT_TOLERANCE = 0.01
+_OTHER_MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".gif", ".heic", ".heif", ".dng")
 _MAX_TRIED = 100
-"""Images decoded at most to find an intact one."""
+"""Images looked at, and images decoded, at most to find an intact one."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,9 @@ class ImageSource:
     def __init__(
         self, pictures: list[_Picture], kind: str, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None]
     ) -> None:
-        self._pictures, self._limits, self._beat = _without_twins(pictures), limits, beat
+        self._limits, self._beat = limits, beat
         self.warnings: list[str] = []
-        if len(self._pictures) < len(pictures):
-            twins = len(pictures) - len(self._pictures)
-            self.warnings.append(f"{twins} images were skipped that differ from another one in their ending only.")
-        pictures = self._pictures
+        self._pictures = pictures = self._of_one_sequence(pictures)
         fps = min(sampling.fps or _FOLDER_FPS, limits.fps)
         self._times_s = [index / fps for index in range(len(pictures))]
         self.chosen = choose_frames(self._times_s, sampling)
@@ -99,6 +100,22 @@ class ImageSource:
             num_selected=len(self.chosen),
         )
 
+    def _of_one_sequence(self, pictures: list[_Picture]) -> list[_Picture]:
+        singles = [pictures[index] for index in without_twins([picture.name for picture in pictures])]
+        if twins := len(pictures) - len(singles):
+            self.warnings.append(f"{twins} images were skipped that differ from another one in their ending only.")
+
+        def shows_color(index: int) -> bool:
+            try:
+                with singles[index].open() as stream:
+                    return has_color(stream)
+            except InputError:
+                return False
+
+        chosen, remark = one_sequence([picture.name for picture in singles], shows_color)
+        self.warnings += [remark] if remark else []
+        return [singles[index] for index in chosen]
+
     def _size_of_most(self) -> tuple[tuple[int, int], str]:
         """Return the most frequent (height, width), the first of several, and the format of an image that has it."""
         sizes: list[tuple[int, int] | None] = []
@@ -111,6 +128,8 @@ class ImageSource:
             except InputError as error:
                 sizes.append(None)
                 failure = error
+            if len(sizes) == _MAX_TRIED and not any(sizes):
+                break
         counts = Counter(size for size in sizes if size is not None)
         if counts:
             size = counts.most_common(1)[0][0]
@@ -123,7 +142,8 @@ class ImageSource:
                 except InputError as error:
                     failure = error
         raise MediaDecodeError(
-            f"None of the {len(self._pictures)} images can be decoded.", "Export them as JPEG or PNG."
+            f"None of the {'first ' * (len(sizes) < len(self._pictures))}{len(sizes)} images can be decoded.",
+            "Export them as JPEG or PNG.",
         ) from failure
 
     def _decode(self, number: int) -> tuple[np.ndarray, str]:
@@ -162,11 +182,12 @@ def open_folder(folder: Path, sampling: Sampling, limits: MediaLimits, beat: Cal
     Raises:
         UnsupportedMediaError: The folder holds no image.
     """
-    files = [
+    shown = [
         entry
         for entry in sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
-        if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+        if not entry.name.startswith(".") and entry.is_file()
     ]
+    files = [entry for entry in shown if entry.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise UnsupportedMediaError(f"The folder holds no {IMAGE_KINDS}.", "Give a folder of images or a video.")
 
@@ -180,7 +201,10 @@ def open_folder(folder: Path, sampling: Sampling, limits: MediaLimits, beat: Cal
 
         return open_file
 
-    return ImageSource([_Picture(file.name, opener(file)) for file in files], "images", sampling, limits, beat)
+    source = ImageSource([_Picture(file.name, opener(file)) for file in files], "images", sampling, limits, beat)
+    if others := sum(entry.suffix.lower() in _OTHER_MEDIA for entry in shown):
+        source.warnings.append(f"The folder holds {others} videos or images of other kinds, too, which were not used.")
+    return source
 
 
 def open_image(
@@ -195,6 +219,8 @@ def open_image(
     source = ImageSource([_Picture("", lambda: io.BytesIO(encoded))], "image", sampling, limits, beat)
     if (pages := num_pages(encoded)) > 1:
         source.warnings.append(f"The file has {pages} pages; only the first is used.")
+    if holds_video(encoded):
+        source.warnings.append("The photo holds a short video, too, which was not used; save it as a video first.")
     return source
 
 
@@ -224,13 +250,6 @@ def open_zip(stream: BinaryIO, sampling: Sampling, limits: MediaLimits, beat: Ca
     entries.sort(key=lambda entry: natural_key(entry.filename))
     pictures = [_Picture(entry.filename, _entry_opener(archive, entry, limits)) for entry in entries]
     return ImageSource(pictures, "images", sampling, limits, beat)
-
-
-def _without_twins(pictures: list[_Picture]) -> list[_Picture]:
-    """Return the first image of each name without its ending: phones keep IMG_1.HEIC and IMG_1.JPG of one picture."""
-    paths = [PurePosixPath(picture.name) for picture in pictures]
-    first = {path.parent / path.stem: number for number, path in reversed(list(enumerate(paths)))}
-    return [pictures[number] for number in sorted(first.values())]
 
 
 def _is_image_entry(entry: zipfile.ZipInfo) -> bool:

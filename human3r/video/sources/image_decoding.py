@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,9 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
-from human3r.errors import MediaDecodeError
+from human3r.errors import MediaDecodeError, UnsupportedMediaError
 from human3r.video.limits import MediaLimits, check_frame_size
 from human3r.video.orientation import UPRIGHT, Orientation, from_exif
 from human3r.video.sources.source_frame import on_neutral_ground
@@ -22,6 +24,9 @@ _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "AVIF", "TIFF")
 _EXIF_ORIENTATION = 0x0112
 _JPEG_TO_JPEG = b"\xff\xd9\xff\xd8\xff"
 """The end of a JPEG and the beginning of the next."""
+_VIDEO_AFTER_JPEG = re.compile(rb"\xff\xd9.{0,4096}?\x00\x00\x00.ftyp[a-z]", re.DOTALL)
+_PREVIEW, _IS_REDUCED, _DNG_VERSION = 0x00FE, 1, 0xC612
+"""Tags of a TIFF whose first picture is the preview of a raw photo. Source: TIFF 6.0, NewSubfileType; DNG 1.4."""
 
 
 @contextmanager
@@ -30,17 +35,26 @@ def open_image_file(stream: BinaryIO) -> Iterator[Image.Image]:
 
     Raises:
         MediaDecodeError: Not a supported image, or damaged; also raised from within the block.
+        UnsupportedMediaError: A camera's raw photo.
     """
     try:
         with python_warnings.catch_warnings():
             # Our own limit on pixels is stricter than Pillow's bomb warning and has a readable message.
             python_warnings.simplefilter("ignore")
             with Image.open(stream, formats=_FORMATS) as image:
+                if isinstance(image, TiffImageFile) and _is_preview(image):
+                    raise UnsupportedMediaError(
+                        "This is a camera's raw photo, of which only the preview can be read.", "Develop it to JPEG."
+                    )
                 yield image
     except UnidentifiedImageError as error:
         raise MediaDecodeError(f"This is not a {IMAGE_KINDS}.", "Convert it to JPEG.") from error
     except (OSError, ValueError, SyntaxError, TypeError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
         raise MediaDecodeError("The image is damaged.", "Export it again.") from error
+
+
+def _is_preview(image: TiffImageFile) -> bool:
+    return bool(int(image.tag_v2.get(_PREVIEW, 0)) & _IS_REDUCED) or _DNG_VERSION in image.tag_v2
 
 
 def orientation_of(image: Image.Image) -> Orientation:
@@ -56,6 +70,21 @@ def image_size(stream: BinaryIO) -> tuple[int, int]:
     """
     with open_image_file(stream) as image:
         return orientation_of(image).size(image.height, image.width)
+
+
+def has_color(stream: BinaryIO) -> bool:
+    """Return whether an image stores colors rather than levels of gray or numbers of labels.
+
+    Raises:
+        MediaDecodeError: Not a supported image, or damaged.
+    """
+    with open_image_file(stream) as image:
+        return len(image.getbands()) >= 3
+
+
+def holds_video(encoded: bytes) -> bool:
+    """Return whether a JPEG ends in a video, as the motion photos of phones do."""
+    return encoded.startswith(_JPEG_TO_JPEG[2:]) and _VIDEO_AFTER_JPEG.search(encoded) is not None
 
 
 def is_motion_jpeg(encoded: bytes) -> bool:
@@ -94,9 +123,11 @@ def decode_image(encoded: bytes, limits: MediaLimits) -> tuple[np.ndarray, str]:
 def opaque_rgb(image: Image.Image) -> np.ndarray:
     """Return ``H W 3`` uint8, transparent pixels blended over gray."""
     if image.mode.startswith("I") or image.mode == "F":
-        # Pillow clips 16-bit gray to 255 instead of scaling it.
-        gray = np.asarray(image).astype(np.float64)
-        gray = (gray / (257.0 if gray.max(initial=0) > 255 else 1.0)).round().clip(0, 255).astype(np.uint8)
+        # Pillow clips 16-bit gray to 255 instead of scaling it, and numbers of float are often in [0, 1].
+        gray = np.nan_to_num(np.asarray(image).astype(np.float64))
+        white = gray.max(initial=0)
+        gray *= 1 / 257 if white > 255 else 255 if image.mode == "F" and white <= 1 else 1
+        gray = gray.round().clip(0, 255).astype(np.uint8)
         return np.repeat(gray[..., None], 3, axis=2)
     if image.has_transparency_data:
         layers = np.asarray(image.convert("RGBA"))

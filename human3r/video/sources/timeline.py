@@ -16,6 +16,8 @@ import numpy as np
 
 MAX_CLOCK_JUMP_S = 10.0
 """A larger advance of a transport stream's clock is a joint, seconds. Source: FFmpeg, -dts_delta_threshold."""
+_MIN_STEP_S = 0.0005
+"""A smaller usual interval is none of a clock, seconds: 2000 frames per second."""
 _MIN_CLOCK_RESET_S = 0.1
 """A larger decrease of the decoding time begins a new clock. Source: FFmpeg, ts_discontinuity_process."""
 _MIN_REORDERED_RESET_S = 1.0
@@ -47,12 +49,33 @@ class Timeline:
     ranks: list[int] | None
     """Frame of each packet, in decoding order; None if only the decoder knows the order."""
 
+    @property
+    def is_uneven(self) -> bool:
+        """Whether more than 2 % of the intervals differ from the usual one by more than a fifth."""
+        steps = np.diff(np.asarray(self.times_s))
+        if len(steps) < 2:
+            return False
+        return bool(np.mean(np.abs(steps - np.median(steps)) > 0.2 * np.median(steps)) > 0.02)
+
     def starting_at(self, first: int) -> Timeline:
         """Return the timeline without the undecodable frames before ``first``; their ranks are negative."""
         if first == 0:
             return self
         ranks = None if self.ranks is None else [rank - first for rank in self.ranks]
         return Timeline([time_s - self.times_s[first] for time_s in self.times_s[first:]], ranks)
+
+
+def has_stamps(packets: Sequence[Packet], tick_s: Fraction) -> bool:
+    """Return whether the packets have stamps that advance; where durations are 0, FFmpeg advances by one tick."""
+    stamps = [packet.pts if packet.dts is None else packet.dts for packet in packets]
+    known = [stamp for stamp in stamps if stamp is not None]
+    return tick_s > 0 and bool(known) and (len(packets) < 3 or _usual_step(known, 0) * tick_s > _MIN_STEP_S)
+
+
+def find_packet(packets: Sequence[Packet], position: int | None, pts: int | None) -> int | None:
+    """Return the number of the packet with this place and stamp; None if there is none, or several."""
+    found = [number for number, known in enumerate(packets) if (known.position, known.pts) == (position, pts)]
+    return found[0] if len(found) == 1 else None
 
 
 def build_timeline(
@@ -68,8 +91,8 @@ def build_timeline(
         has_pts: The format stores presentation stamps; otherwise only the set of times is known, not their order.
         can_jump: Streams of this format are cut and joined without changing their stamps.
     """
-    has_pts = has_pts and has_clock and any(packet.pts is not None for packet in packets)
-    if not has_clock or tick_s <= 0 or all(packet.pts is None and packet.dts is None for packet in packets):
+    has_pts = has_pts and any(packet.pts is not None for packet in packets)
+    if not has_clock or not has_stamps(packets, tick_s):
         return Timeline([index / default_fps for index in range(len(packets))], None)
     default_step = max(1, round(1 / (default_fps * tick_s)))
     stamps = _joined(packets, float(1 / tick_s), default_step, can_jump)
@@ -85,23 +108,52 @@ def _joined(packets: Sequence[Packet], ticks_per_s: float, default_step: int, ca
     """Return presentation stamps on one continuous clock, one for every packet."""
     has_all_dts = all(packet.dts is not None for packet in packets)
     clock = _filled([packet.dts if has_all_dts or packet.pts is None else packet.pts for packet in packets])
-    steps = [abs(after - before) for before, after in pairwise(clock) if after != before]
-    step = median_low(steps) if steps else default_step
-    reset = _MIN_CLOCK_RESET_S * ticks_per_s
+    largest_jump = MAX_CLOCK_JUMP_S * ticks_per_s if can_jump else float("inf")
     if not has_all_dts:
-        reset = max(_MIN_REORDERED_RESET_S * ticks_per_s, _MAX_REORDERED_FRAMES * step)
+        return _joined_presentation(packets, clock, ticks_per_s, default_step, largest_jump)
+    step = _usual_step(clock, default_step)
     stamps: list[int] = []
     offset, previous = 0, None
     for packet, stamp in zip(packets, clock, strict=True):
         now = stamp + offset
         if previous is not None:
             advance = now - previous
-            if advance < -reset or (can_jump and advance > MAX_CLOCK_JUMP_S * ticks_per_s):
+            if advance < -_MIN_CLOCK_RESET_S * ticks_per_s or advance > largest_jump:
                 offset += step - advance
                 now = previous + step
         previous = now
         stamps.append(now if packet.pts is None else packet.pts + offset)
     return stamps
+
+
+def _joined_presentation(
+    packets: Sequence[Packet], clock: list[int], ticks_per_s: float, default_step: int, largest_jump: float
+) -> list[int]:
+    """Join presentation stamps in decoding order, where frames are reordered but never across a key packet."""
+    reset = _MIN_CLOCK_RESET_S * ticks_per_s
+    reordered_reset = max(
+        _MIN_REORDERED_RESET_S * ticks_per_s, _MAX_REORDERED_FRAMES * _usual_step(clock, default_step)
+    )
+    parts: list[list[int]] = [[]]
+    highest = 0
+    for packet, stamp in zip(packets, clock, strict=True):
+        part = parts[-1]
+        is_back = packet.is_keyframe and stamp < highest - reset
+        if part and (is_back or not part[-1] - reordered_reset <= stamp <= part[-1] + largest_jump):
+            part = []
+            parts.append(part)
+        highest = max(stamp, highest) if part else stamp
+        part.append(stamp)
+    joined = parts[0]
+    for before, part in pairwise(parts):
+        begin = max(joined) + _usual_step(sorted(before), default_step)
+        joined += [begin + stamp - min(part) for stamp in part]
+    return joined
+
+
+def _usual_step(stamps: Sequence[int], default_step: int) -> int:
+    steps = [abs(after - before) for before, after in pairwise(stamps) if after != before]
+    return median_low(steps) if steps else default_step
 
 
 def _filled(stamps: list[int | None]) -> list[int]:
@@ -116,8 +168,7 @@ def _filled(stamps: list[int | None]) -> list[int]:
 def _without_repeats(stamps: list[int], default_step: int) -> list[int | Fraction]:
     """Spread equal stamps evenly up to the next one."""
     distinct = sorted(set(stamps))
-    steps = [after - before for before, after in pairwise(distinct)]
-    last_step = median_low(steps) if steps else default_step
+    last_step = _usual_step(distinct, default_step)
     spread: list[int | Fraction] = []
     begin = 0
     while begin < len(stamps):

@@ -6,6 +6,7 @@ known exactly; then frames are decoded in presentation order, turned upright and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +14,6 @@ from itertools import chain, islice
 from typing import BinaryIO, cast
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.sidedata.sidedata import SideData, Type
@@ -24,9 +24,18 @@ from human3r.video.limits import MediaLimits, check_chosen, check_frame_size, ch
 from human3r.video.orientation import from_display_matrix
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames, rate_of
-from human3r.video.sources.container import is_shown, is_stereo, open_container, picture_stream, pixel_aspect, reason
+from human3r.video.sources.container import (
+    header_fps,
+    is_shown,
+    is_stereo,
+    open_container,
+    picture_stream,
+    pixel_aspect,
+    reason,
+)
+from human3r.video.sources.h264_fields import FieldPairs
 from human3r.video.sources.source_frame import FrameShape, SourceFrame, fit, opaque
-from human3r.video.sources.timeline import Packet, build_timeline
+from human3r.video.sources.timeline import Packet, build_timeline, find_packet, has_stamps
 
 _HDR_TRANSFERS = (16, 18)
 """SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""
@@ -37,13 +46,18 @@ _WITHOUT_CLOCK = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu")
 _WITH_JUMPING_CLOCKS = ("mpegts", "mpeg")
 _SEEKABLE = ("mov", "matroska")
 """Containers in which a packet has the same place and stamp after a jump."""
-_DEFAULT_FPS = 30.0
-_MAX_HEADER_FPS = 1000.0
 _MAX_BAD_PACKETS = 500
 _NUM_REORDERED = 16
 _SEEK_WORTH_S = 4.0
 _SAME_ASPECT = 0.02
 """Largest relative change of the aspect that is ignored, as between 12:11 and 59:54."""
+
+_REMARKS = {
+    "reshaped": "The picture's shape changes inside the clip; {} frames were fitted with borders.",
+    "late": "{} frames have time stamps before the frame in front and were skipped.",
+    "damaged": "{} frames are damaged: parts of their pictures are guesses of the decoder.",
+    "missing": "{} frames could not be decoded and are missing.",
+}
 
 
 class VideoSource:
@@ -72,11 +86,16 @@ class VideoSource:
             video = picture_stream(container)
             check_frame_size(video.codec_context.height, video.codec_context.width, limits)
             self._packets = self._read_packets(container, video)
+            is_bare, tick_s = demuxer in _WITHOUT_CLOCK, video.time_base or Fraction(0)
+            self._fps = header_fps(video, is_bare=is_bare)
+            if not is_bare and not has_stamps(self._packets, tick_s):
+                text = f"The file has no usable time stamps; {self._fps:g} frames per second are assumed."
+                self.warnings.append(text)
             self._timeline = build_timeline(
                 self._packets,
-                video.time_base or Fraction(0),
-                self._header_fps(video),
-                has_clock=demuxer not in _WITHOUT_CLOCK,
+                tick_s,
+                self._fps,
+                has_clock=not is_bare,
                 has_pts=demuxer not in _WITHOUT_PRESENTATION_TIMES,
                 can_jump=demuxer in _WITH_JUMPING_CLOCKS,
             )
@@ -88,10 +107,11 @@ class VideoSource:
     def _read_packets(self, container: InputContainer, video: VideoStream) -> list[Packet]:
         packets: list[Packet] = []
         num_hidden = 0
+        fields = FieldPairs(video)
         try:
             for packet in container.demux(video):
                 self._beat()
-                if is_shown(packet, video):
+                if is_shown(packet, video) and not fields.is_second(packet):
                     packets.append(Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe))
                     check_packets(len(packets))
                 else:
@@ -103,17 +123,10 @@ class VideoSource:
             self.warnings.append(f"The file is cut short: {len(packets)} of {num_claimed} frames are there.")
         return packets
 
-    def _header_fps(self, video: VideoStream) -> float:
-        """Return the rate in the header, if it is plausible."""
-        # Without a container the average is FFmpeg's default of 25; the guess is the stream's rate.
-        rates = (None if self._demuxer in _WITHOUT_CLOCK else video.average_rate, video.guessed_rate)
-        return next((float(rate) for rate in rates if rate and 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
-
     def _measure(self, sampling: Sampling) -> ClipInfo:
         """Decode the first frame that can be decoded, which is the clip's frame 0, and choose the frames."""
         with self._open() as container:
             video = picture_stream(container)
-            default_fps = self._header_fps(video)
             decoded = self._decode(container, video)
             first_index, first = next(decoded, (0, None))
             if first is None:
@@ -134,7 +147,7 @@ class VideoSource:
         self._timeline = self._timeline.starting_at(first_index)
         times_s = self._timeline.times_s
         self.chosen = choose_frames(times_s, sampling)
-        check_chosen([times_s[index] for index in self.chosen], default_fps, self._limits)
+        check_chosen([times_s[index] for index in self.chosen], self._fps, self._limits)
         side_data = cast("Iterable[SideData]", first.side_data)
         matrix = next((bytes(item) for item in side_data if item.type == Type.DISPLAYMATRIX), b"")
         self._orientation = from_display_matrix(matrix)
@@ -142,10 +155,9 @@ class VideoSource:
         self._first_own_aspect = own_aspect
         self._stored_size = self._shape.size
         check_frame_size(*self._stored_size, self._limits)
-        is_hdr = first.color_trc in _HDR_TRANSFERS
-        if is_hdr:
+        if is_hdr := first.color_trc in _HDR_TRANSFERS:
             self.warnings.append("HDR video: colors are approximate.")
-        fps = rate_of(times_s, default_fps)
+        fps = rate_of(times_s, self._fps)
         return ClipInfo(
             kind="video",
             codec=codec,
@@ -156,7 +168,7 @@ class VideoSource:
             num_selected=len(self.chosen),
             rotation_deg=self._orientation.rotation_deg,
             is_mirrored=self._orientation.is_mirrored,
-            is_vfr=_is_uneven(times_s),
+            is_vfr=self._timeline.is_uneven,
             is_hdr=is_hdr,
             bit_depth=max((component.bits for component in first.format.components), default=8),
             has_audio=has_audio,
@@ -172,7 +184,7 @@ class VideoSource:
         """
         video.thread_type = "AUTO"
         video.codec_context.thread_count = 2
-        ranks = self._timeline.ranks
+        ranks, fields = self._timeline.ranks, FieldPairs(video)
         number = next_index = bad_packets = 0
         if start:
             key = self._packets[start]
@@ -187,9 +199,9 @@ class VideoSource:
             if packet is None:
                 break
             self._beat()
-            if is_shown(packet, video):
+            if is_shown(packet, video) and not fields.is_second(packet):
                 if number < 0:
-                    number = self._number_of(packet, start)
+                    number = find_packet(self._packets[: start + 1], packet.pos, packet.pts)
                     if number is None:
                         return
                 if ranks is not None:
@@ -211,15 +223,6 @@ class VideoSource:
         if bad_packets:
             self.warnings.append(f"{bad_packets} damaged packets were skipped.")
 
-    def _number_of(self, packet: av.Packet[VideoStream], last: int) -> int | None:
-        """Return the number of this packet in the file; None if it is after ``last`` or not unique."""
-        found = [
-            number
-            for number, known in enumerate(self._packets[: last + 1])
-            if known.position == packet.pos and known.pts == packet.pts
-        ]
-        return found[0] if len(found) == 1 else None
-
     @property
     def times_s(self) -> list[float]:
         """Times of the chosen frames, seconds."""
@@ -236,17 +239,21 @@ class VideoSource:
         """Yield every chosen frame, upright; ``is_wanted`` is asked before one is converted."""
         if not self.chosen:
             return
-        wanted, last, delivered = set(self.chosen), self.chosen[-1], -1
-        has_changed, shape, num_late = False, None, 0
+        wanted, delivered, shape = set(self.chosen), -1, None
+        counts = Counter[str]()
         for index, frame in self._decode_from(self.chosen[0]):
-            if index > last:
+            if index > self.chosen[-1]:
                 break
-            num_late += index in wanted and index <= delivered
-            if index not in wanted or index <= delivered or not is_wanted(index):
+            if index not in wanted:
+                continue
+            counts["found"] += 1
+            counts["late"] += index <= delivered
+            if index <= delivered or not is_wanted(index):
                 continue
             before, shape = shape, self._shape_of(frame)
-            has_changed |= shape != self._shape
             delivered = index
+            counts["damaged"] += frame.is_corrupt
+            counts["reshaped"] += shape != self._shape
             if shape == self._shape:
                 image = opaque(frame, self._stored_size)
             else:
@@ -258,10 +265,8 @@ class VideoSource:
                 self._orientation.apply(image),
                 begins_shot=before is not None and shape != before,
             )
-        if has_changed:
-            self.warnings.append("The picture's shape changes inside the clip; later frames were fitted with borders.")
-        if num_late:
-            self.warnings.append(f"{num_late} frames have time stamps before the frame in front and were skipped.")
+        counts["missing"] = len(wanted) - counts["found"]
+        self.warnings += [text.format(counts[name]) for name, text in _REMARKS.items() if counts[name] > 0]
 
     def _shape_of(self, frame: av.VideoFrame) -> FrameShape:
         ratio = 1.0
@@ -288,10 +293,3 @@ class VideoSource:
             return []
         keys = [number for number, packet in enumerate(self._packets) if packet.is_keyframe and ranks[number] <= wanted]
         return [keys[-distance] for distance in (1, 2, 4, 8) if distance <= len(keys) and keys[-distance] > 0]
-
-
-def _is_uneven(times_s: list[float]) -> bool:
-    steps = np.diff(np.asarray(times_s))
-    if len(steps) < 2:
-        return False
-    return bool(np.mean(np.abs(steps - np.median(steps)) > 0.2 * np.median(steps)) > 0.02)
