@@ -18,8 +18,8 @@ from human3r.refinement.feet.standing import FLOOR_RADIUS_M, SurfaceBelow, surfa
 
 WITNESSES = ("depth", "bend", "tilt", "size", "contact", "plane")
 
-_SCALE_SIGMA = 0.2
-"""Of the logarithm of the scene's scale, which the stream has brought to the people's."""
+_SCALE_SIGMA = 0.3
+"""Of the logarithm of the scene's scale: wider than that of people, so that the scene moves, not they."""
 _BEND_SIGMA = np.array([0.05, 0.03, 0.02])
 """Of the bend's coefficients: log depth per half image, vertical, horizontal, and vertical squared. Twice as much makes
 depth worse."""
@@ -33,7 +33,9 @@ _CHILD, _CHILD_SIGMA, _CHILD_SHARE = -0.4, 0.13, 0.12
 _GAP_SIGMA_M, _PLANE_SIGMA_M = 0.08, 0.1
 _FAR_SIGMA = 0.006
 """Errors of a sole's height grow by this share of its distance."""
-_PLANE_WEIGHT = 0.5
+_CONTACT_WEIGHT, _PLANE_WEIGHT = 0.33, 0.5
+"""Of one sole. The surface that a person walks on is too high or too low in every frame alike: with a weight of 1 a
+wrong floor turns people into giants instead of moving."""
 _NO_FLOOR_M = 0.6
 """Cost of a foot without floor below, as a distance, so that the fit cannot diverge."""
 _MIN_OBSERVATIONS = 3
@@ -165,7 +167,7 @@ class _Problem:
 
     def _trust(self, below: SurfaceBelow) -> np.ndarray:
         other = np.where(np.isfinite(below.height), _FURNITURE_WEIGHT, _NOTHING_WEIGHT)
-        return self._evidence.weight * np.where(below.is_floor, 1.0, other)
+        return _CONTACT_WEIGHT * self._evidence.weight * np.where(below.is_floor, 1.0, other)
 
     def cost(self, x: np.ndarray) -> float:
         """Return twice the negative log posterior, after associating feet with the scene."""
