@@ -77,9 +77,11 @@ def _write_miniature(options: argparse.Namespace, root: Path) -> None:
 
 def _chosen_benchmark(options: argparse.Namespace, kit: BodyKit) -> Benchmark:
     """Return the benchmark, its protocol changed by the options."""
+    from human3r.evaluation.benchmarks import SCENE_BENCHMARKS, people_benchmarks
+    from human3r.evaluation.benchmarks.synthetic import SYNTHETIC
     from human3r.evaluation.reference import with_references
 
-    benchmarks = _benchmarks(kit)
+    benchmarks = {**people_benchmarks(kit), **SCENE_BENCHMARKS, "synthetic": SYNTHETIC}
     if options.benchmark not in benchmarks:
         known = ", ".join(benchmarks)
         raise InputError(f"The evaluation {options.benchmark!r} does not exist.", f"Known: {known}.")
@@ -94,15 +96,6 @@ def _chosen_benchmark(options: argparse.Namespace, kit: BodyKit) -> Benchmark:
 def _changed(benchmark: Benchmark, **settings: object) -> Benchmark:
     """Return the benchmark with some settings of its protocol replaced."""
     return replace(benchmark, protocol=replace(benchmark.protocol, **settings))  # type: ignore[arg-type]
-
-
-def _benchmarks(kit: BodyKit) -> dict[str, Benchmark]:
-    from human3r.evaluation.benchmarks import SCENE_BENCHMARKS, people_benchmarks
-    from human3r.evaluation.benchmarks.synthetic import synthetic_benchmark
-    from human3r.training.synthetic.clip import clip_folders, read_clip, read_times
-
-    synthetic = synthetic_benchmark(clip_folders, read_clip, read_times)
-    return {**people_benchmarks(kit), **SCENE_BENCHMARKS, "synthetic": synthetic}
 
 
 def _load(options: argparse.Namespace, kit: BodyKit, benchmark: Benchmark) -> LoadedModel:

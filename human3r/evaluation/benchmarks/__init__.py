@@ -1,4 +1,4 @@
-"""The benchmarks by name. ``synthetic`` is added by the command, which joins it with the reader of our own clips."""
+"""The benchmarks of public data sets by name."""
 
 from __future__ import annotations
 

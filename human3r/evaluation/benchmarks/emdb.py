@@ -7,7 +7,6 @@ Source: Kaufmann et al., "EMDB" (ICCV 2023).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,13 +15,11 @@ import numpy as np
 
 from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
-from human3r.evaluation.benchmarks.annotations import field, images_of_rows
+from human3r.evaluation.benchmarks.annotations import Annotation, field, images_of_rows, true_people
 from human3r.evaluation.benchmarks.folders import list_files
 from human3r.evaluation.benchmarks.kinds import WORLD_METRICS, people_benchmark
 from human3r.evaluation.bodies.body_kit import BodyKit, Gender
-from human3r.evaluation.bodies.smpl_people import people_from_smpl
-from human3r.evaluation.protocol import Benchmark, PosedPeople, Protocol, Recording
-from human3r.geometry.rigid import inverse_transform_points
+from human3r.evaluation.protocol import Benchmark, Protocol, Recording
 
 EMDB_1 = (
     *("P1/14", "P2/23", "P3/31", "P3/32", "P3/33", "P5/42", "P5/44", "P6/49", "P6/50"),
@@ -35,25 +32,6 @@ EMDB_2 = (
 )
 """Sequences of the two subsets. Source: EMDB (ICCV 2023)."""
 _GENDERS: tuple[Gender, ...] = ("neutral", "male", "female")
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One person over T images."""
-
-    poses: np.ndarray
-    """``T 24 3`` radians, world."""
-    betas: np.ndarray
-    """``10``"""
-    transl: np.ndarray
-    """``T 3`` meters, world."""
-    gender: Gender
-    is_good: np.ndarray
-    """``T`` bool"""
-    T_world_camera: np.ndarray
-    """``T 4 4``"""
-    K: np.ndarray
-    """``3 3`` pixels"""
 
 
 def read_annotation(path: Path, subset: Literal["emdb1", "emdb2"]) -> Annotation:
@@ -73,23 +51,14 @@ def read_annotation(path: Path, subset: Literal["emdb1", "emdb2"]) -> Annotation
         raise FormatError(f"{path.name} has no gender.", "Download it again.")
     root, body = (field(path, smpl, f"poses_{part}", (num_frames, size)) for part, size in (("root", 3), ("body", 69)))
     return Annotation(
-        poses=np.concatenate([root, body], 1).reshape(num_frames, 24, 3),
-        betas=field(path, smpl, "betas", (None,))[:10],
-        transl=field(path, smpl, "trans", (num_frames, 3)),
-        gender=gender,
-        is_good=is_good,
+        poses=np.concatenate([root, body], 1).reshape(1, num_frames, 24, 3),
+        betas=field(path, smpl, "betas", (None,))[None, :10],
+        transl=field(path, smpl, "trans", (num_frames, 3))[None],
+        genders=(gender,),
+        is_valid=is_good[None],
         T_world_camera=np.linalg.inv(field(path, camera, "extrinsics", (num_frames, 4, 4))),
         K=field(path, camera, "intrinsics", (3, 3)),
     )
-
-
-def true_people(kit: BodyKit, annotation: Annotation, rows: np.ndarray, index: int) -> PosedPeople:
-    """Pose the person of scored frame ``index``."""
-    row = rows[index]
-    arguments = (annotation.poses[row][None], annotation.betas[None], annotation.transl[row][None])
-    T_world_camera = annotation.T_world_camera[row]
-    vertices_camera = inverse_transform_points(T_world_camera, kit.pose_smpl(annotation.gender, *arguments))
-    return people_from_smpl(kit, "smpl24", vertices_camera, T_world_camera, annotation.K, np.zeros(1, np.int64))
 
 
 def find(kit: BodyKit, subset: Literal["emdb1", "emdb2"], root: Path, protocol: Protocol) -> list[Recording]:
@@ -109,9 +78,10 @@ def find(kit: BodyKit, subset: Literal["emdb1", "emdb2"], root: Path, protocol: 
         folder = folders[0]
         path = folder / f"{person}_{folder.name}_data.pkl"
         annotation = read_annotation(path, subset)
-        rows = np.flatnonzero(annotation.is_good)[: protocol.num_frames]
-        images = images_of_rows(name, list_files(folder / "images"), len(annotation.is_good), rows)
-        found.append(Recording(name, folder, images, read_people=partial(true_people, kit, annotation, rows)))
+        rows = np.flatnonzero(annotation.is_valid[0])[: protocol.num_frames]
+        images = images_of_rows(name, list_files(folder / "images"), annotation.is_valid.shape[1], rows)
+        reader = partial(true_people, kit, "smpl24", annotation, rows, None)
+        found.append(Recording(name, folder, images, read_people=reader))
     return found
 
 

@@ -1,15 +1,12 @@
 """Our own rendered clips with exact truth: depth, camera path, people and their detection in one run.
 
-The generator's reader is injected, since evaluation and training do not import each other. Errors of people are against
-the embedded body, which the clips were made with.
+Errors of people are against the embedded body, which the clips were made with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol as Interface
 
 import numpy as np
 
@@ -23,6 +20,7 @@ from human3r.evaluation.scoring.video_depth import depth_groups, valid_depths
 from human3r.evaluation.whole_clip import WholeClipScorer
 from human3r.geometry.rigid import inverse_transform_points
 from human3r.records import FramePrediction
+from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, read_times
 
 NUM_SCORED_JOINTS = 22
 """Pelvis and 21 body joints; hands and face are not scored."""
@@ -30,73 +28,7 @@ MIN_CAMERA_PATH_M = 0.05
 """Camera paths shorter than this are not scored, since any prediction fits them after a similarity."""
 
 
-class PeopleTruth(Interface):
-    """The part of a clip's people that is scored."""
-
-    @property
-    def joints_world(self) -> np.ndarray: ...
-
-    @property
-    def joints_uv_px(self) -> np.ndarray: ...
-
-    @property
-    def visible_fraction(self) -> np.ndarray: ...
-
-
-class ClipTruth(Interface):
-    """The part of a clip that is scored."""
-
-    @property
-    def depth(self) -> np.ndarray: ...
-
-    @property
-    def T_world_camera(self) -> np.ndarray: ...
-
-    @property
-    def people(self) -> PeopleTruth: ...
-
-
-ReadClip = Callable[[Path, tuple[int, ...]], ClipTruth]
-"""Reads some frames of a clip; the first of them is the world."""
-ReadTimes = Callable[[Path], np.ndarray]
-"""Reads the times of all frames of a clip, seconds."""
-
-
-def synthetic_benchmark(
-    clip_folders: Callable[[Path], list[Path]], read_clip: ReadClip, read_times: ReadTimes
-) -> Benchmark:
-    """Build the benchmark.
-
-    Args:
-        clip_folders: Lists the clips below a folder in a fixed order.
-        read_times: Reads when its frames were taken: filters over people go by time.
-    """
-    return Benchmark(
-        protocol=Protocol(
-            name="synthetic",
-            title="Rendered clips with exact truth",
-            loader="resize",
-            max_depth_m=70.0,
-            alignments=("metric", "scale", "scale_shift"),
-            min_visible_fraction=0.25,
-            world_metrics=("w_mpjpe_mm", "wa_mpjpe_mm", "unaligned_mpjpe_mm"),
-        ),
-        layout="<clip>/{rgb_NN.jpg,depth_NN.png,people_NN.png,clip.npz}, as 'synth' writes them",
-        find=partial(_find, clip_folders, read_times),
-        score=partial(_score, read_clip),
-        headline=(
-            *("metric.abs_rel", "metric.delta_1", "scale.abs_rel", "camera.ate_m", "people.mpjpe_mm"),
-            *("people.pa_mpjpe_mm", "people.root_error_mm", "world.w_mpjpe_mm", "detection.f1"),
-            *("clip_people.mpjpe_mm", "clip_world.w_mpjpe_mm", "clip_motion.identity_switches"),
-        ),
-        references=PEOPLE_DEFECTS + DEPTH_DEFECTS,
-        worst_by=("people", "mpjpe_mm"),
-    )
-
-
-def _find(
-    clip_folders: Callable[[Path], list[Path]], read_times: ReadTimes, root: Path, protocol: Protocol
-) -> list[Recording]:
+def _find(root: Path, protocol: Protocol) -> list[Recording]:
     recordings = []
     for folder in clip_folders(root):
         images = _images(folder)[: protocol.num_frames]
@@ -109,9 +41,7 @@ def _images(folder: Path) -> tuple[Path, ...]:
     return tuple(path for path in list_files(folder, (".jpg",)) if path.name.startswith("rgb_"))
 
 
-def _score(
-    read_clip: ReadClip, recording: Recording, protocol: Protocol, predictions: Iterator[FramePrediction]
-) -> tuple[ScoreGroup, ...]:
+def _score(recording: Recording, protocol: Protocol, predictions: Iterator[FramePrediction]) -> tuple[ScoreGroup, ...]:
     clip = read_clip(recording.folder, tuple(range(len(recording.images))))
     people, pools, cameras = [PeopleScorer(protocol)], [], []
     # Only filtered streams change when they are finished.
@@ -136,7 +66,7 @@ def _score(
     return tuple(groups)
 
 
-def true_people(clip: ClipTruth, frame: int, min_visible_fraction: float) -> PosedPeople:
+def true_people(clip: SyntheticClip, frame: int, min_visible_fraction: float) -> PosedPeople:
     """Return people who are at least partly visible; those below ``min_visible_fraction`` are not required."""
     joints_px = clip.people.joints_uv_px[frame][:, :NUM_SCORED_JOINTS]
     visible = clip.people.visible_fraction[frame]
@@ -170,3 +100,27 @@ def _without_gaps(points_px: np.ndarray) -> np.ndarray:
     known = np.where(is_known, points_px, 0.0)
     mean = known.sum(1, keepdims=True) / np.maximum(is_known.sum(1, keepdims=True), 1)
     return np.where(is_known, points_px, mean)
+
+
+SYNTHETIC = Benchmark(
+    protocol=Protocol(
+        name="synthetic",
+        title="Rendered clips with exact truth",
+        loader="resize",
+        max_depth_m=70.0,
+        alignments=("metric", "scale", "scale_shift"),
+        min_visible_fraction=0.25,
+        world_metrics=("w_mpjpe_mm", "wa_mpjpe_mm", "unaligned_mpjpe_mm"),
+    ),
+    layout="<clip>/{rgb_NN.jpg,depth_NN.png,people_NN.png,clip.npz}, as 'synth' writes them",
+    find=_find,
+    score=_score,
+    headline=(
+        *("metric.abs_rel", "metric.delta_1", "scale.abs_rel", "camera.ate_m", "people.mpjpe_mm"),
+        *("people.pa_mpjpe_mm", "people.root_error_mm", "world.w_mpjpe_mm", "detection.f1"),
+        *("clip_people.mpjpe_mm", "clip_world.w_mpjpe_mm", "clip_motion.identity_switches"),
+    ),
+    references=PEOPLE_DEFECTS + DEPTH_DEFECTS,
+    worst_by=("people", "mpjpe_mm"),
+)
+"""Filters over people go by time, so the clips' own times are given to the model."""

@@ -7,7 +7,7 @@ Source: von Marcard et al., "Recovering accurate 3D human pose in the wild" (ECC
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,36 +15,15 @@ import numpy as np
 
 from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
-from human3r.evaluation.benchmarks.annotations import field, images_of_rows, list_field
+from human3r.evaluation.benchmarks.annotations import Annotation, field, images_of_rows, list_field, true_people
 from human3r.evaluation.benchmarks.folders import list_files
 from human3r.evaluation.benchmarks.kinds import people_benchmark
 from human3r.evaluation.bodies.body_kit import BodyKit, Gender
-from human3r.evaluation.bodies.smpl_people import people_from_smpl
-from human3r.evaluation.protocol import Benchmark, JointSet, PosedPeople, Protocol, Recording
+from human3r.evaluation.protocol import Benchmark, JointSet, Protocol, Recording
 from human3r.evaluation.reference import GENDER_SLOT
-from human3r.geometry.rigid import inverse_transform_points
 
 _JOINT_SET: JointSet = "lsp14"
 _GENDERS: dict[str, Gender] = {"m": "male", "f": "female"}
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One sequence: S persons over T images."""
-
-    poses: np.ndarray
-    """``S T 24 3`` radians, world."""
-    betas: np.ndarray
-    """``S 10``"""
-    transl: np.ndarray
-    """``S T 3`` meters, world."""
-    genders: tuple[Gender, ...]
-    is_valid: np.ndarray
-    """``S T`` bool: the person's pose fits the camera."""
-    T_world_camera: np.ndarray
-    """``T 4 4``"""
-    K: np.ndarray
-    """``3 3`` pixels"""
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -96,22 +75,6 @@ def reference_genders(annotation: Annotation, rows: np.ndarray) -> dict[tuple[in
     return genders
 
 
-def true_people(
-    kit: BodyKit, annotation: Annotation, rows: np.ndarray, genders: dict[tuple[int, int], Gender] | None, index: int
-) -> PosedPeople:
-    """Pose all valid people of scored frame ``index``; ``genders`` replaces the annotated ones."""
-    row = rows[index]
-    people = np.flatnonzero(annotation.is_valid[:, row])
-    T_world_camera = annotation.T_world_camera[row]
-    vertices = []
-    for place, person in enumerate(people):
-        gender = annotation.genders[person] if genders is None else genders[index, place]
-        pose, transl = annotation.poses[person, row][None], annotation.transl[person, row][None]
-        vertices.append(kit.pose_smpl(gender, pose, annotation.betas[person][None], transl)[0])
-    vertices_camera = inverse_transform_points(T_world_camera, np.stack(vertices))
-    return people_from_smpl(kit, _JOINT_SET, vertices_camera, T_world_camera, annotation.K, people)
-
-
 def find(kit: BodyKit, root: Path, protocol: Protocol) -> list[Recording]:
     """List the sequences of the test split that have images.
 
@@ -132,8 +95,8 @@ def find(kit: BodyKit, root: Path, protocol: Protocol) -> list[Recording]:
         images = images_of_rows(path.stem, list_files(folder, (".jpg",)), annotation.is_valid.shape[1], rows)
         reference = None
         if GENDER_SLOT in protocol.references:
-            reference = partial(true_people, kit, annotation, rows, reference_genders(annotation, rows))
-        reader = partial(true_people, kit, annotation, rows, None)
+            reference = partial(true_people, kit, _JOINT_SET, annotation, rows, reference_genders(annotation, rows))
+        reader = partial(true_people, kit, _JOINT_SET, annotation, rows, None)
         found.append(Recording(path.stem, folder, images, read_people=reader, read_reference_people=reference))
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from human3r.evaluation.benchmarks.bedlam import PART_JOINTS, STRIDE, TEST_SCENES
+from human3r.evaluation.benchmarks.bedlam import STRIDE
 from human3r.evaluation.miniatures.body_files import GENDER_BETA
 from human3r.evaluation.miniatures.staged_people import (
     SIZE,
@@ -23,6 +23,7 @@ from human3r.evaluation.miniatures.staged_people import (
     vertices_world,
     walk,
 )
+from human3r.training.paper.data.layout import TEST_SCENES, LabeledFrame, LabeledPeople, write_frame
 
 NUM_FRAMES = 6
 
@@ -132,24 +133,16 @@ def write_bedlam(root: Path) -> None:
     T_world_camera = cameras(2)
     for place in range(2):
         pixels = _draw(people, place, T_world_camera[place])
-        for number in range(STRIDE if place == 0 else 1):
+        for number in range(1, STRIDE if place == 0 else 1):
             _save(folder / "rgb" / f"{place * STRIDE + number:05d}.png", pixels)
-        stem = f"{place * STRIDE:05d}"
-        (folder / "cam").mkdir(exist_ok=True)
-        np.savez(folder / "cam" / f"{stem}.npz", intrinsics=K, pose=T_world_camera[place])
-        labels = [_bedlam_label(person, place, T_world_camera[place]) for person in people]
-        behind = _bedlam_label(people[0], place, T_world_camera[place])
-        behind["smplx_transl"] = np.asarray(behind["smplx_transl"]) - (0.0, 0.0, 9.0)
-        _dump(folder / "smpl" / f"{stem}.pkl", [*labels, behind], protocol=4)
-
-
-def _bedlam_label(person: Walk, frame: int, T_world_camera: np.ndarray) -> dict[str, object]:
-    """Describe a person in the camera frame, as the preparation of the labels does."""
-    axis_angle, transl = parameters_in_camera(person, frame, T_world_camera)
-    rotations = smplx_rotations(axis_angle)
-    return {
-        **dict(zip(PART_JOINTS, np.split(rotations, np.cumsum(list(PART_JOINTS.values()))[:-1]), strict=True)),
-        "smplx_shape": np.append(person.betas, 0.0),
-        "smplx_transl": transl,
-        "smplx_gender": "neutral",
-    }
+        posed = [parameters_in_camera(person, place, T_world_camera[place]) for person in (*people, people[0])]
+        transl = np.stack([moved for _, moved in posed])
+        transl[2, 2] -= 9.0
+        labels = LabeledPeople(
+            pose=np.stack([smplx_rotations(axis_angle) for axis_angle, _ in posed]),
+            betas=np.stack([np.append(person.betas, 0.0) for person in (*people, people[0])]),
+            transl=transl,
+        )
+        nothing = np.zeros(SIZE)
+        frame = LabeledFrame(pixels, nothing, nothing > 0, K, T_world_camera[place], labels)
+        write_frame(folder, f"{place * STRIDE:05d}", frame)

@@ -11,13 +11,13 @@ import torch
 from synthetic_scene import prediction_of
 
 from human3r.cli import main
-from human3r.evaluation.benchmarks.synthetic import predicted_people, synthetic_benchmark, true_people
+from human3r.evaluation.benchmarks.synthetic import SYNTHETIC, predicted_people, true_people
 from human3r.evaluation.bodies.people import PeopleScorer
 from human3r.evaluation.miniatures import scene_sets as miniatures
 from human3r.evaluation.protocol import Protocol
 from human3r.records import FramePrediction
 from human3r.results.reconstruction import Reconstruction
-from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, clip_folders, read_clip, read_times, write_clip
+from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, write_clip
 
 PROTOCOL = Protocol(
     name="people",
@@ -151,13 +151,12 @@ def clip_of(walk: Reconstruction, num_frames: int = 4) -> SyntheticClip:
 
 def test_a_perfect_prediction_of_a_clip_has_no_error(walk, tmp_path) -> None:
     write_clip(tmp_path / "clip_0", clip_of(walk))
-    benchmark = synthetic_benchmark(clip_folders, read_clip, read_times)
-    [recording] = benchmark.find(tmp_path, benchmark.protocol)
+    [recording] = SYNTHETIC.find(tmp_path, SYNTHETIC.protocol)
     predictions = []
     for frame in range(4):
         pointmap = torch.full((*miniatures.SIZE, 3), 3.0)
         predictions.append(replace(prediction_of(walk, frame), pointmap_camera=pointmap))
-    groups = {group.name: group for group in benchmark.score(recording, benchmark.protocol, iter(predictions))}
+    groups = {group.name: group for group in SYNTHETIC.score(recording, SYNTHETIC.protocol, iter(predictions))}
     assert groups["metric"].values["abs_rel"] < 1e-4
     assert groups["metric"].weight == 4 * 24 * 32
     assert groups["detection"].values["f1"] == 100.0
@@ -169,8 +168,7 @@ def test_a_perfect_prediction_of_a_clip_has_no_error(walk, tmp_path) -> None:
 
 def test_the_frames_of_a_clip_keep_their_times(walk, tmp_path) -> None:
     write_clip(tmp_path / "clip_0", clip_of(walk))
-    benchmark = synthetic_benchmark(clip_folders, read_clip, read_times)
-    [recording] = benchmark.find(tmp_path, benchmark.protocol)
+    [recording] = SYNTHETIC.find(tmp_path, SYNTHETIC.protocol)
     assert recording.times_s == pytest.approx(walk.time_s[:4] - walk.time_s[0])
 
 

@@ -17,6 +17,7 @@ from human3r.bodies import to_joint_rotations, transform_parameters
 from human3r.cli import main
 from human3r.errors import AssetIntegrityError, AssetMissingError, FormatError
 from human3r.evaluation.benchmarks import emdb, people_benchmarks, rich, threedpw
+from human3r.evaluation.benchmarks.annotations import Annotation
 from human3r.evaluation.bodies.body_kit import BodyKit
 from human3r.evaluation.miniatures import MINIATURES, body_files
 from human3r.evaluation.miniatures import staged_people as stage
@@ -155,10 +156,10 @@ def test_the_gender_defect_is_reported_beside_the_corrected_result(kit: BodyKit,
     assert groups["people_reference"].weight == groups["people"].weight == 9
 
 
-def annotation_of(genders: tuple[str, ...], is_valid: list[list[int]]) -> threedpw.Annotation:
+def annotation_of(genders: tuple[str, ...], is_valid: list[list[int]]) -> Annotation:
     valid = np.array(is_valid, bool)
     people, frames = valid.shape
-    return threedpw.Annotation(
+    return Annotation(
         poses=np.zeros((people, frames, 24, 3)),
         betas=np.zeros((people, 10)),
         transl=np.zeros((people, frames, 3)),
@@ -346,7 +347,7 @@ def test_missing_images_are_counted(kit, tmp_path) -> None:
 def test_emdb_subsets_agree_with_the_flags_of_the_files(tmp_path) -> None:
     MINIATURES["emdb1"](tmp_path)
     path = tmp_path / "P1/14_miniature/P1_14_miniature_data.pkl"
-    assert emdb.read_annotation(path, "emdb1").gender == "male"
+    assert emdb.read_annotation(path, "emdb1").genders == ("male",)
     with pytest.raises(FormatError, match="not part of emdb2"):
         emdb.read_annotation(path, "emdb2")
     assert (len(emdb.EMDB_1), len(emdb.EMDB_2)) == (17, 25)

@@ -19,6 +19,11 @@ from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.errors import FormatError
 
 SPLITS = ("Training", "Test")
+TEST_SCENES = (
+    "20221018_1_250_batch01hand_zoom_suburb_b",
+    "20221018_3_250_batch01hand_orbit_archVizUI3_time15",
+    "20221019_3-8_250_highbmihand_orbit_stadium",
+)
 NUM_TRUE_BETAS = 11
 _POSES = {
     "smplx_root_pose": slice(0, 1),
@@ -88,15 +93,28 @@ def read_frame(sequence: Path, name: str) -> LabeledFrame:
         with Image.open(sequence / "mask" / f"{name}.png") as file:
             mask = np.array(file.convert("L"))
         depth = np.load(sequence / "depth" / f"{name}.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FormatError(f"Frame {name} of {sequence.name} cannot be read ({error}).") from error
+    if depth.shape != image.shape[:2] or mask.shape != image.shape[:2]:
+        raise FormatError(f"Frame {name} of {sequence.name} holds arrays of sizes that do not fit its image.")
+    K, T_world_camera, people = read_labels(sequence, name)
+    return LabeledFrame(image, depth.astype(np.float32), mask > 127, K, T_world_camera, people)
+
+
+def read_labels(sequence: Path, name: str) -> tuple[np.ndarray, np.ndarray, LabeledPeople]:
+    """Read ``K``, ``T_world_camera`` and the people of one frame.
+
+    Raises:
+        FormatError: A file is missing or damaged.
+    """
+    try:
         with np.load(sequence / "cam" / f"{name}.npz", allow_pickle=False) as camera:
             K, T_world_camera = camera["intrinsics"].astype(np.float64), camera["pose"].astype(np.float64)
-        people = _people(read_foreign_pickle(sequence / "smpl" / f"{name}.pkl"))
+        if K.shape != (3, 3) or T_world_camera.shape != (4, 4):
+            raise ValueError(f"its camera has the shapes {K.shape} and {T_world_camera.shape}")
+        return K, T_world_camera, _people(read_foreign_pickle(sequence / "smpl" / f"{name}.pkl"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise FormatError(f"Frame {name} of {sequence.name} cannot be read ({error}).") from error
-    size = image.shape[:2]
-    if depth.shape != size or mask.shape != size or K.shape != (3, 3) or T_world_camera.shape != (4, 4):
-        raise FormatError(f"Frame {name} of {sequence.name} holds arrays of sizes that do not fit its image.")
-    return LabeledFrame(image, depth.astype(np.float32), mask > 127, K, T_world_camera, people)
+        raise FormatError(f"The labels of {name} of {sequence.name} cannot be read ({error}).") from error
 
 
 def write_frame(sequence: Path, name: str, frame: LabeledFrame) -> None:

@@ -22,7 +22,7 @@ from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.bodies.loading import read_array_header
 from human3r.errors import FormatError, InputError
 from human3r.training.paper.data.exr import read_exr_channel
-from human3r.training.paper.data.layout import SPLITS, LabeledFrame, LabeledPeople, write_frame
+from human3r.training.paper.data.layout import SPLITS, TEST_SCENES, LabeledFrame, LabeledPeople, write_frame
 
 IMAGE_SIZE = (720, 1280)
 """(height, width)"""
@@ -30,11 +30,6 @@ SENSOR_MM = (20.25, 36.0)
 """(height, width)"""
 FRAME_STEP = 5
 """Every fifth of 30 frames per second."""
-TEST_SCENES = (
-    "20221018_1_250_batch01hand_zoom_suburb_b",
-    "20221018_3_250_batch01hand_orbit_archVizUI3_time15",
-    "20221019_3-8_250_highbmihand_orbit_stadium",
-)
 SCENES_WITHOUT_DEPTH = (
     "20221010_3_1000_batch01hand",
     "20221017_3_1000_batch01hand",
