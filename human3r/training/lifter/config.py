@@ -9,8 +9,7 @@ from human3r.training.lifter.mixing import RenderedMix
 from human3r.training.lifter.simulation.cameras import CameraMix
 from human3r.training.lifter.simulation.detector import DetectorMix
 from human3r.training.lifter.simulation.poses import PoseMix
-from human3r.training.lifter.simulation.sequences import SequenceMix
-from human3r.training.lifter.simulation.simulator import BodyMix
+from human3r.training.lifter.simulation.simulator import BodyMix, SequenceMix
 
 ANNOTATION_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
     (0.0, 0.016, 0.0),

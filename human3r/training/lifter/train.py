@@ -29,10 +29,15 @@ from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
 from human3r.training.lifter.mixing import RenderedSampler, rendered_people
 from human3r.training.lifter.rendered import read_rendered
-from human3r.training.lifter.simulation.poses import PoseSampler
+from human3r.training.lifter.simulation.poses import MotionSampler
 from human3r.training.lifter.simulation.rotations import RandomSource
-from human3r.training.lifter.simulation.sequences import MotionSampler, SequenceSimulator, draw_forgotten, window_of
-from human3r.training.lifter.simulation.simulator import SimulatedPeople, Simulator
+from human3r.training.lifter.simulation.simulator import (
+    SequenceMix,
+    SimulatedPeople,
+    Simulator,
+    draw_forgotten,
+    window_of,
+)
 from human3r.training.lifter.validation import HEADER, lift_every_way, score_table
 from human3r.training.loop import (
     load_checkpoint,
@@ -100,9 +105,8 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
     torch.manual_seed(config.seed)
     run = _start(config, points)
     _resume(run, output / _CHECKPOINT)
-    rows = config.sequence.length if config.memory_width else 1
     unseen = RandomSource(torch.Generator().manual_seed(config.seed + 1))
-    held_out = {"": validation.sample(unseen, config.validation_people // rows)}
+    held_out = {"": validation.sample(unseen, config.validation_people // validation.sequence.length)}
     if config.rendered.held_out:
         everybody = replace(config.rendered, keeps_exchanged=True)
         held_out["rendered, "] = rendered_people(read_rendered(Path(config.rendered.held_out)), points, everybody)
@@ -126,7 +130,7 @@ def train(config: LifterTraining, points: BodyPoints | None = None) -> Path:
 
 
 def _batches(
-    simulator: Simulator | SequenceSimulator,
+    simulator: Simulator,
     rendered: RenderedSampler | None,
     rng: RandomSource,
     config: LifterTraining,
@@ -139,7 +143,7 @@ def _batches(
     mix = config.sequence
     shown = round(config.batch * config.rendered.share) if rendered is not None else 0
     while True:
-        if isinstance(simulator, SequenceSimulator):
+        if simulator.sequence.length > 1:
             people = simulator.sample(rng, config.batch // mix.frames)
             yield from ((window_of(people, mix, index), index == 0) for index in range(mix.windows))
             continue
@@ -158,9 +162,7 @@ def _build_sampler(config: LifterTraining, points: BodyPoints) -> RenderedSample
     return RenderedSampler(people, points, config.bodies, mix.roll_deg)
 
 
-def build_simulators(
-    config: LifterTraining, points: BodyPoints
-) -> tuple[Simulator, Simulator] | tuple[SequenceSimulator, SequenceSimulator]:
+def build_simulators(config: LifterTraining, points: BodyPoints) -> tuple[Simulator, Simulator]:
     """Return the simulators of training and of validation; they share no motion clip."""
     motions = load_motions(config.motion or None, points.joint_template.double().numpy())
     held_out = [motion for motion in motions if any(name in motion.name for name in config.held_out)]
@@ -168,13 +170,12 @@ def build_simulators(
     # Validation: unseen clips as they were captured, and as many seated people as in training.
     undisturbed = {"swap_upper_body": 0.0, "blend_frames": 0.0, "random_arm": 0.0, "noise": 0.3}
     plain = replace(config.poses, bending=0.0, lying=0.0, **undisturbed)
-    rest = (config.bodies, config.cameras, config.detector)
-    if config.memory_width:
-        moving = MotionSampler(kept, config.poses), MotionSampler(held_out or kept, plain)
-        training, validation = (SequenceSimulator(points, sampler, *rest, config.sequence) for sampler in moving)
-        return training, validation
-    still = PoseSampler(kept, config.poses), PoseSampler(held_out or kept, plain)
-    return Simulator(points, still[0], *rest), Simulator(points, still[1], *rest)
+    samplers = MotionSampler(kept, config.poses), MotionSampler(held_out or kept, plain)
+    sequence = config.sequence if config.memory_width else SequenceMix(windows=1)
+    training, validation = (
+        Simulator(points, sampler, config.bodies, config.cameras, config.detector, sequence) for sampler in samplers
+    )
+    return training, validation
 
 
 def save_weights(lifter: BodyLifter, config: LifterTraining, path: Path) -> None:

@@ -16,8 +16,7 @@ from human3r.models.compact.people.lifting.lifter import BodyLifter, LiftedPeopl
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 from human3r.training.lifter.losses import log_depth_error
 from human3r.training.lifter.simulation.poses import SEATED
-from human3r.training.lifter.simulation.sequences import undisturbed
-from human3r.training.lifter.simulation.simulator import SimulatedPeople
+from human3r.training.lifter.simulation.simulator import SimulatedPeople, undisturbed
 
 _SIDES = (
     (Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW),

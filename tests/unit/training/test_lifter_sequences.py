@@ -12,20 +12,19 @@ from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.training.lifter import train as training
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.simulation.cameras import CameraMix
+from human3r.training.lifter.simulation.correlated import CorrelatedSource, slow_factors
 from human3r.training.lifter.simulation.detector import DetectorMix
-from human3r.training.lifter.simulation.poses import PoseMix
+from human3r.training.lifter.simulation.poses import MotionSampler, PoseMix
 from human3r.training.lifter.simulation.rotations import RandomSource
-from human3r.training.lifter.simulation.sequences import (
-    CorrelatedSource,
-    MotionSampler,
+from human3r.training.lifter.simulation.simulator import (
+    BodyMix,
     SequenceMix,
-    SequenceSimulator,
+    SimulatedPeople,
+    Simulator,
     draw_forgotten,
-    slow_factors,
     undisturbed,
     window_of,
 )
-from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
 
 MIX = SequenceMix(frames=6, windows=3)
@@ -54,12 +53,12 @@ def walk() -> Motion:
 
 
 @pytest.fixture(scope="module")
-def simulator(points: BodyPoints) -> SequenceSimulator:
-    return SequenceSimulator(points, MotionSampler([walk()], PoseMix()), BodyMix(), CameraMix(), DetectorMix(), MIX)
+def simulator(points: BodyPoints) -> Simulator:
+    return Simulator(points, MotionSampler([walk()], PoseMix()), BodyMix(), CameraMix(), DetectorMix(), MIX)
 
 
 @pytest.fixture(scope="module")
-def people(simulator: SequenceSimulator) -> SimulatedPeople:
+def people(simulator: Simulator) -> SimulatedPeople:
     return simulator.sample(rng(3), 120)
 
 
@@ -106,7 +105,9 @@ def test_the_detection_error_is_correlated_over_time(people: SimulatedPeople) ->
 
 def test_correlated_random_numbers_have_the_distributions_of_independent_ones() -> None:
     seconds = torch.arange(MIX.length).expand(4000, -1) * 0.1
-    slow = CorrelatedSource(torch.Generator().manual_seed(1), slow_factors(MIX, rng(2), seconds))
+    slow = CorrelatedSource(
+        torch.Generator().manual_seed(1), slow_factors(MIX.noise_shares, MIX.noise_seconds, rng(2), seconds)
+    )
     rows = 4000 * MIX.length
 
     uniform, normal = slow.uniform(2.0, 4.0, rows), slow.normal(0.5, rows, 2)
@@ -138,7 +139,7 @@ def test_windows_follow_one_another(people: SimulatedPeople) -> None:
     assert torch.equal(torch.cat(windows, dim=1), in_time(people.root_camera))
 
 
-def test_the_same_seed_draws_the_same_sequences(simulator: SequenceSimulator) -> None:
+def test_the_same_seed_draws_the_same_sequences(simulator: Simulator) -> None:
     first, second = simulator.sample(rng(7), 5), simulator.sample(rng(7), 5)
 
     assert torch.equal(first.people.points, second.people.points)

@@ -14,10 +14,10 @@ from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import LossWeights, lifter_losses
 from human3r.training.lifter.simulation.cameras import CameraMix
 from human3r.training.lifter.simulation.detector import DetectorMix, detect
-from human3r.training.lifter.simulation.poses import SEATED, PoseMix, PoseSampler
+from human3r.training.lifter.simulation.poses import SEATED, MotionSampler, PoseMix
 from human3r.training.lifter.simulation.procedural import seated
 from human3r.training.lifter.simulation.rotations import RandomSource
-from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople, Simulator
+from human3r.training.lifter.simulation.simulator import BodyMix, SequenceMix, SimulatedPeople, Simulator
 from human3r.training.lifter.validation import score_table, upright_baseline
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
 from human3r.training.settings import read_settings
@@ -39,7 +39,8 @@ def points() -> BodyPoints:
 def simulator(points) -> Simulator:
     rest = np.tile(np.eye(3, dtype=np.float32), (40, 22, 1, 1))
     motion = Motion("rest", rest, np.zeros((40, 3), np.float32), 30.0)
-    return Simulator(points, PoseSampler([motion], PoseMix()), BodyMix(), CameraMix(), DetectorMix())
+    sampler, single = MotionSampler([motion], PoseMix()), SequenceMix(windows=1)
+    return Simulator(points, sampler, BodyMix(), CameraMix(), DetectorMix(), single)
 
 
 @pytest.fixture(scope="module")

@@ -50,11 +50,6 @@ def axis_turn(axis: str, angle: Tensor) -> Tensor:
     return turn
 
 
-def random_turn(rng: RandomSource, sigma: Tensor) -> Tensor:
-    """Rotations about random axes, per-axis standard deviation ``sigma`` (any shape): ``... 3 3``."""
-    return rotation_from_axis_angle(rng.normal(1.0, *sigma.shape, 3) * sigma[..., None])
-
-
 def minimal_turn(start: Tensor, end: Tensor) -> Tensor:
     """Smallest rotation from direction ``start`` to ``end``, both ``... 3`` of unit length: ``... 3 3``."""
     axis = torch.linalg.cross(start.expand_as(end), end, dim=-1)

@@ -1,11 +1,14 @@
-"""Simulated input of the lifter: a body, a pose, a camera, and the detector's output.
+"""Simulated input of the lifter: bodies in motion, cameras, and the detector's output.
 
+Errors of the detector (noise, hidden limbs, swapped sides) have time constants from tenths of a second to the whole
+sequence. Sequences are flat: all frames of the first person, then all of the second.
 Nothing is stored: every batch is drawn anew, a few thousand people per second and core.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,9 +18,10 @@ from human3r.models.compact.people.lifting.keypoint_encoder import PersonKeypoin
 from human3r.records import TensorRecord
 from human3r.skeleton import Joint
 from human3r.training.lifter.simulation.cameras import CameraMix, PlacedCameras, place_cameras
+from human3r.training.lifter.simulation.correlated import CorrelatedSource, slow_factors, smooth_factors
 from human3r.training.lifter.simulation.detector import DetectorMix, detect
-from human3r.training.lifter.simulation.poses import SEATED, PoseSampler
-from human3r.training.lifter.simulation.rotations import RandomSource
+from human3r.training.lifter.simulation.poses import MotionSampler, MovingPeople
+from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn
 
 _OFFSET_SIGMA_M = torch.tensor([0.008] * 5 + [0.012] * 2 + [0.008] * 4 + [0.014] * 2 + [0.008] * 4)
 """Annotators differ between people: spread of the keypoint offsets, meters."""
@@ -79,21 +83,31 @@ class UprightPeople(TensorRecord):
         return torch.cat([self.posed.joints, self.posed.keypoints], dim=1)
 
 
-class Simulator:
-    """Draws batches."""
+@dataclass(frozen=True)
+class SequenceMix:
+    """Length and speed of the sequences, and time constants of the detector's errors."""
 
-    def __init__(
-        self, points: BodyPoints, poses: PoseSampler, bodies: BodyMix, cameras: CameraMix, detector: DetectorMix
-    ) -> None:
-        self.points, self.poses = points, poses
-        self.bodies, self.cameras, self.detector = bodies, cameras, detector
+    frames: int = 1
+    """Frames that are trained on at once; 1 trains people of single frames, without memory."""
+    windows: int = 4
+    """Consecutive windows of so many frames in which one person is followed, the state carried over."""
+    seconds_per_frame: tuple[float, float] = (0.033, 0.25)
+    """Range of the frame distance, drawn logarithmically."""
+    noise_shares: tuple[float, float, float] = (0.4, 0.47, 0.13)
+    """Parts of the detector's variance that are constant, slow, and new in every frame. Source: MoveNet on real clips,
+    prototype of the lifter."""
+    noise_seconds: tuple[float, float] = (0.15, 3.0)
+    """Time constants of the slow part."""
+    forgetful: float = 0.3
+    """Share of people of each window whose state is zeroed in a fifth of the frames: the network must also handle
+    people who are seen for the first time, as in a single picture."""
+    moving_camera: float = 0.3
+    """Share of cameras that pan and sway."""
 
-    def sample(self, rng: RandomSource, count: int) -> SimulatedPeople:
-        """Draw ``count`` people."""
-        rotations, kind = self.poses.sample(rng, count)
-        people = draw_bodies(rng, self.points, self.bodies, rotations)
-        cameras = place_cameras(rng, self.cameras, people.points())
-        return observe(rng, self.points, self.detector, people, cameras, kind, kind == SEATED)
+    @property
+    def length(self) -> int:
+        """Frames of one person in a row."""
+        return self.frames * self.windows
 
 
 def draw_bodies(
@@ -161,3 +175,86 @@ def draw_betas(rng: RandomSource, bodies: BodyMix, count: int) -> Tensor:
 def draw_grown_up(rng: RandomSource, bodies: BodyMix, count: int) -> Tensor:
     """Draw beta 0, the size, of adults: ``count``."""
     return rng.normal(bodies.beta_sigma, count).clamp(-2.5, 2.5) + bodies.adult_beta0
+
+
+class Simulator:
+    """Draws people over time as flat ``SimulatedPeople``; people of single frames are sequences of length 1."""
+
+    def __init__(
+        self, points: BodyPoints, motions: MotionSampler, bodies: BodyMix, cameras: CameraMix, detector: DetectorMix,
+        sequence: SequenceMix,
+    ) -> None:  # fmt: skip
+        self.points, self.motions, self.sequence = points, motions, sequence
+        self.bodies, self.cameras, self.detector = bodies, cameras, detector
+
+    def sample(self, rng: RandomSource, count: int) -> SimulatedPeople:
+        """Draw ``count`` people over ``sequence.length`` frames each: ``count * length`` rows."""
+        length = self.sequence.length
+        low, high = (math.log(bound) for bound in self.sequence.seconds_per_frame)
+        seconds = rng.uniform(low, high, count, 1).exp() * torch.arange(length)
+        moving = self.motions.sample(rng, seconds)
+        people = draw_bodies(rng, self.points, self.bodies, moving.rotations.flatten(0, 1), length)
+        place = self._on_floor(moving, people.posed.joints.unflatten(0, (count, length)))
+        cameras = self._cameras(rng, seconds, people.points(), place)
+        slow = CorrelatedSource(
+            rng.generator, slow_factors(self.sequence.noise_shares, self.sequence.noise_seconds, rng, seconds)
+        )
+        kind, is_seated = moving.kind.repeat_interleave(length), moving.is_seated.flatten()
+        return observe(slow, self.points, self.detector, people, cameras, kind, is_seated)
+
+    @staticmethod
+    def _on_floor(moving: MovingPeople, joints: Tensor) -> Tensor:
+        """Put procedural poses on the floor; captured ones keep their motion. ``P T 3``."""
+        lowest = -joints[..., 1].amin(-1)
+        height = torch.where((moving.kind == 0)[:, None], moving.place[..., 1], lowest)
+        return torch.stack([moving.place[..., 0], height, moving.place[..., 2]], dim=-1)
+
+    def _cameras(self, rng: RandomSource, seconds: Tensor, points: Tensor, place: Tensor) -> PlacedCameras:
+        """Put a camera in front of a random frame of every person, and let some of them move; flat.
+
+        Args:
+            seconds: ``P T`` time of every frame.
+            points: ``P*T M 3`` of the bodies from the pelvis.
+            place: ``P T 3`` of the pelvis.
+        """
+        count, length = seconds.shape
+        shown = rng.below(length, count)
+        people = torch.arange(count)
+        placed = place_cameras(rng, self.cameras, points.unflatten(0, (count, length))[people, shown])
+        turn = placed.R_camera_gravity[:, None]
+        moved = place - place[people, shown][:, None]
+        root = placed.root_camera[:, None] + (turn @ moved[..., None])[..., 0]
+        sways = rng.chance(self.sequence.moving_camera, count)[:, None, None]
+        smooth = CorrelatedSource(rng.generator, smooth_factors(seconds, 0.8))
+        drawn = smooth.normal(1.0, count * length, 6).unflatten(0, (count, length)) * sways
+        drawn = drawn - drawn[people, shown][:, None]
+        angles = drawn[..., :3] * torch.tensor([0.05, 0.08, 0.02])
+        pan = axis_turn("x", angles[..., 0]) @ axis_turn("y", angles[..., 1]) @ axis_turn("z", angles[..., 2])
+        root = (pan @ (root + 0.1 * drawn[..., 3:])[..., None])[..., 0]
+        borders, pixel = (values.repeat_interleave(length, 0) for values in (placed.borders, placed.pixel))
+        return PlacedCameras((pan @ turn).flatten(0, 1), root.flatten(0, 1), borders, pixel)
+
+
+def draw_forgotten(rng: RandomSource, mix: SequenceMix, people: int) -> Tensor:
+    """Draw the frames of a window before which states are zeroed: ``people * frames`` bool."""
+    forgetful = rng.chance(mix.forgetful, people, 1)
+    return (forgetful & rng.chance(0.2, people, mix.frames)).flatten()
+
+
+def window_of(people: SimulatedPeople, mix: SequenceMix, index: int) -> SimulatedPeople:
+    """Return the frames of window ``index`` of every sequence, flat."""
+
+    def cut(values: Tensor) -> Tensor:
+        return values.unflatten(0, (-1, mix.windows, mix.frames))[:, index].flatten(0, 1)
+
+    return people.map(cut)
+
+
+def undisturbed(people: SimulatedPeople) -> SimulatedPeople:
+    """Return the same people with exact keypoints inside the image, as an ideal detector would report them."""
+    camera = people.keypoints_camera
+    exact = camera[..., :2] / camera[..., 2:].clamp_min(0.2)
+    low, high = people.people.borders[:, None, :2], people.people.borders[:, None, 2:]
+    is_inside = ((exact > low) & (exact < high)).all(-1, keepdim=True)
+    points = torch.where(is_inside, exact, people.people.points)
+    return replace(people, people=replace(people.people, points=points))
