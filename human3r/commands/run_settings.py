@@ -14,8 +14,9 @@ import numpy as np
 from human3r.assets.registry import WEIGHT_SUFFIXES
 from human3r.errors import DiskFullError, InputError
 from human3r.exporting import DEFAULT_FORMATS, check_formats, write_all
-from human3r.exporting.formats import SURFACE_FORMATS, PeopleWear
+from human3r.exporting.formats import SURFACE_FORMATS
 from human3r.exporting.manifest import remove_listed
+from human3r.exporting.source import PeopleWear
 from human3r.exporting.viewer.moments import Moments
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.model import load_model

@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING
 
 from human3r.assets.body_file import open_body
 from human3r.errors import InputError
-from human3r.exporting.formats import (
-    DEFAULT_FORMATS,
-    EXPORT_FORMATS,
-    ExportSource,
-    PeopleWear,
-    check_formats,
-    format_of,
-)
+from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, check_formats, format_of
 from human3r.exporting.manifest import write_manifest
+from human3r.exporting.source import ExportSource, PeopleWear
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
 from human3r.surface.keyframes.collecting import KeyframeCollector
 from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface, save_keyframes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +28,7 @@ from human3r.video.writer import VideoWriter
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
+    from human3r.exporting.source import ExportSource
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.meshing.sheets import Sheet
     from human3r.surface.people_colors import PeopleColors
@@ -50,37 +51,21 @@ _POINT_SHARE = 0.003
 """Half the side of a point's square over its distance, in scenes without a surface."""
 QUALITY = 23
 
-Progress = Callable[[int, int], object]
-"""Called as (frames done, frames in all); an exception ends the work, and there is no file."""
 
-
-def write_fly_through(
-    reconstruction: Reconstruction,
-    path: Path,
-    body: SmplxBody,
-    surface: list[Sheet],
-    people_colors: PeopleColors,
-    progress: Progress = lambda done, total: None,
-) -> None:
-    """Write the video, whole or not at all.
-
-    Args:
-        reconstruction: What to show; a clip that is shorter than the video is repeated.
-        path: The MP4.
-        body: The body model that the parameters belong to.
-        surface: The scene's surface.
-        people_colors: Colors per vertex of those who do not wear the color of their identity.
-        progress: Follows the work.
+def write_fly_through(source: ExportSource, path: Path) -> None:
+    """Write the video, whole or not at all; a clip that is shorter than the video is repeated.
 
     Raises:
         DiskFullError: The disk is full.
     """
     total = round(DURATION_S * FPS)
     with VideoWriter(path, FPS, QUALITY) as video:
-        pictures = fly_through(reconstruction, body, surface, people_colors, total, SIZE, DURATION_S)
+        pictures = fly_through(
+            source.reconstruction, source.body, source.sheets, source.worn_colors, total, SIZE, DURATION_S
+        )
         for done, picture in enumerate(pictures, start=1):
             video.append(picture)
-            progress(done, total)
+            source.progress(done, total)
 
 
 def fly_through(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,55 +21,15 @@ from human3r.exporting.cameras import write_cameras_json, write_colmap, write_tu
 from human3r.exporting.gltf.glb import write_glb
 from human3r.exporting.gltf.static_glb import write_static_glb
 from human3r.exporting.obj import write_obj
-from human3r.exporting.ply import write_ply
+from human3r.exporting.scene_points import write_ply
+from human3r.exporting.source import ExportSource
+from human3r.exporting.usd.usdz import write_usdz
 from human3r.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
-    from human3r.surface.meshing.sheets import LazySurface, Sheet
-    from human3r.surface.people_colors import PeopleColors
-
-
-PeopleWear = Literal["identity", "clip"]
-"""Whose colors people wear."""
-
-
-@dataclass(frozen=True)
-class ExportSource:
-    """Input of the writers."""
-
-    reconstruction: Reconstruction
-    body: SmplxBody
-    """The body model that the parameters belong to."""
-    clip: Path | None = None
-    """The source clip, if given; the cameras of viewer formats show its frames."""
-    moments: Path | None = None
-    """``moments.bin`` of the same run, if given; ``html`` embeds it."""
-    surface: LazySurface | None = None
-    """The scene's surface; without it the scene is its points."""
-    with_points: bool = False
-    """Show the points beside the surface."""
-    people_wear: PeopleWear = "identity"
-    """Colors of people: one for each identity, or those of the clip where they were kept."""
-    progress: Callable[[int, int], object] = lambda done, total: None
-    """Follows formats that take long, as (steps done, steps in all); an exception ends the work without a file."""
-
-    @property
-    def people_colors(self) -> PeopleColors:
-        """The clip's colors of people, where they were kept."""
-        known = self.surface.people_colors if self.surface is not None else {}
-        return {track: colors for track, colors in known.items() if len(colors) == len(self.body.template)}
-
-    @property
-    def worn_colors(self) -> PeopleColors:
-        """The clip's colors of those who wear them."""
-        return self.people_colors if self.people_wear == "clip" else {}
-
-    @property
-    def sheets(self) -> list[Sheet]:
-        """The pieces of the scene's surface; empty without one."""
-        return self.surface.sheets if self.surface is not None else []
+    from human3r.surface.meshing.sheets import Sheet
 
 
 @dataclass(frozen=True)
@@ -152,28 +113,6 @@ class ExportFormat:
             raise ResourceError(message, f"Run 'pip install human3r[{extra}]', or omit {self.name}.")
 
 
-def _write_viser(source: ExportSource, path: Path) -> None:
-    from human3r.exporting.viewer.recording import write_viser
-
-    write_viser(source.reconstruction, path, source.body, clip=source.clip, surface=source.sheets)
-
-
-def _write_html(source: ExportSource, path: Path) -> None:
-    from human3r.exporting.viewer.recording import write_html
-
-    reconstruction, body, clip = source.reconstruction, source.body, source.clip
-    write_html(
-        reconstruction,
-        path,
-        body,
-        clip=clip,
-        moments=source.moments,
-        surface=source.sheets,
-        people_colors=source.people_colors,
-        people_wear=source.people_wear,
-    )
-
-
 def _write_overlay(source: ExportSource, path: Path) -> None:
     from human3r.rendering import overlay_video
 
@@ -196,6 +135,13 @@ def _bodies(write: Callable[[Reconstruction, Path, SmplxBody], object]) -> Calla
     return lambda source, path: write(source.reconstruction, path, source.body)
 
 
+def _surfaces(
+    write: Callable[[Reconstruction, Path, SmplxBody, list[Sheet]], object],
+) -> Callable[[ExportSource, Path], object]:
+    """Adapt a writer of bodies and the scene's surface."""
+    return lambda source, path: write(source.reconstruction, path, source.body, source.sheets)
+
+
 def _scene(write: Callable[..., object]) -> Callable[[ExportSource, Path], object]:
     """Adapt a writer of bodies and the scene."""
     return lambda source, path: write(
@@ -214,26 +160,9 @@ def _write_glb(source: ExportSource, path: Path) -> None:
     )
 
 
-def _write_fly_through(source: ExportSource, path: Path) -> None:
-    from human3r.exporting.fly_through import write_fly_through
-
-    write_fly_through(source.reconstruction, path, source.body, source.sheets, source.worn_colors, source.progress)
-
-
-def _write_obj(source: ExportSource, path: Path) -> None:
-    write_obj(source.reconstruction, path, source.body, source.sheets)
-
-
-def _write_usdz(source: ExportSource, path: Path) -> None:
-    from human3r.exporting.usd.usdz import write_usdz
-
-    write_usdz(source.reconstruction, path, source.body, source.sheets)
-
-
-def _write_rrd(source: ExportSource, path: Path) -> None:
-    from human3r.exporting.rrd import write_rrd
-
-    write_rrd(source.reconstruction, path, source.body, source.sheets, source.clip)
+def _imported(module: str, name: str) -> Callable[[ExportSource, Path], object]:
+    """Return a writer whose module is imported when it is used."""
+    return lambda source, path: getattr(import_module(f"human3r.exporting.{module}"), name)(source, path)
 
 
 def _write_npz(source: ExportSource, path: Path) -> None:
@@ -244,6 +173,8 @@ _DEFAULT = True
 _NPZ = "everything as arrays: SMPL-X parameters, cameras, points"
 _GLB = "animated people, camera and scene: Blender, three.js, model viewers"
 _STILL = "the scene as a still, for viewers without animation"
+_VISER = "a recording for any viser 1.1 client; one shape per person"
+_HTML = "the 4D viewer as one file that opens without a network"
 _AMASS = "one SMPL-X motion per person with AMASS's field names"
 _BVH = "one skeleton animation per person, for tools that only read BVH (centimeters)"
 _OBJ = "the scene and its people as a still, with textures; opens in every 3D program"
@@ -263,22 +194,20 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
         "fly_through",
         "scene_flythrough.mp4",
         "ten seconds of the scene and its people from a camera that swings around them",
-        _write_fly_through,
+        _imported("fly_through", "write_fly_through"),
         endings=("_flythrough.mp4",),
     ),
     ExportFormat("gif", "overlay.gif", "the same as a small animation", _write_overlay, needs="clip"),
     ExportFormat(
         "png", "overlay.png", "the same as a still, of a frame with the most people", _write_overlay, False, "clip"
     ),
-    ExportFormat(
-        "viser", "scene.viser", "a recording for any viser 1.1 client; one shape per person", _write_viser, _DEFAULT
-    ),
-    ExportFormat("html", "scene.html", "the 4D viewer as one file that opens without a network", _write_html, _DEFAULT),
+    ExportFormat("viser", "scene.viser", _VISER, _imported("viewer.recording", "write_viser"), _DEFAULT),
+    ExportFormat("html", "scene.html", _HTML, _imported("viewer.recording", "write_html"), _DEFAULT),
     ExportFormat("amass", "amass.zip", _AMASS, _bodies(write_amass), folder=".", endings=("amass.zip", "amass.npz")),
     ExportFormat("bvh", "bvh.zip", _BVH, _bodies(write_bvh), folder=".", endings=("bvh.zip", ".bvh")),
-    ExportFormat("obj", "obj.zip", _OBJ, _write_obj, folder="obj", endings=("obj.zip", ".obj"), main=".obj"),
-    ExportFormat("usdz", "scene.usdz", _USDZ, _write_usdz, extra=("pxr", "usd")),
-    ExportFormat("rrd", "scene.rrd", _RRD, _write_rrd, extra=("rerun", "rerun")),
+    ExportFormat("obj", "obj.zip", _OBJ, _surfaces(write_obj), folder="obj", endings=("obj.zip", ".obj"), main=".obj"),
+    ExportFormat("usdz", "scene.usdz", _USDZ, _surfaces(write_usdz), extra=("pxr", "usd")),
+    ExportFormat("rrd", "scene.rrd", _RRD, _imported("rrd", "write_rrd"), extra=("rerun", "rerun")),
     ExportFormat("tum", "cameras_tum.txt", "the camera path as TUM RGB-D tools and evo read it", _arrays(write_tum)),
     ExportFormat("colmap", "colmap.zip", _COLMAP, _arrays(write_colmap), folder="colmap", endings=("colmap.zip",)),
 )

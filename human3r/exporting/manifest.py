@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any
 
+from human3r.assets.registry import sha256_of
 from human3r.atomic import write_text
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_SCHEMA = "human3r-manifest/1"
-_CHUNK_BYTES = 1 << 20
 _MAX_BYTES = 4_000_000
 """Limit on the size of a manifest: about 20,000 files."""
 
@@ -89,12 +88,3 @@ def _listed_file(folder: Path, name: str) -> bool:
         return not PurePath(name).is_absolute() and path.is_file() and path.resolve() == folder.resolve() / name
     except (OSError, ValueError):
         return False
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hex digest of a file's contents."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import rerun
 
     from human3r.bodies import SmplxBody
+    from human3r.exporting.source import ExportSource
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.meshing.sheets import Sheet
 
@@ -39,20 +40,8 @@ _IMAGE_PLANE_M = 0.4
 _POINT_RADIUS_M = 0.01
 
 
-def write_rrd(
-    reconstruction: Reconstruction,
-    path: Path,
-    body: SmplxBody,
-    surface: Sequence[Sheet] = (),
-    clip: Path | None = None,
-) -> None:
-    """Write the recording whole or not at all.
-
-    Args:
-        path: The ``.rrd`` file.
-        body: The body model that the parameters belong to.
-        surface: The scene's surface; without it the scene is its points.
-        clip: The source clip; without it the camera has no pictures.
+def write_rrd(source: ExportSource, path: Path) -> None:
+    """Write the recording whole or not at all; without the clip the camera has no pictures.
 
     Raises:
         InputError: The clip cannot be read or does not match the result.
@@ -64,7 +53,8 @@ def write_rrd(
         # The wall clock of the export is meaningless.
         recording.set_log_time_enabled(False)
         recording.set_log_tick_enabled(False)
-        _log_scene(recording, reconstruction, surface)
+        reconstruction, body, clip = source.reconstruction, source.body, source.clip
+        _log_scene(recording, reconstruction, source.sheets)
         for track in reconstruction.tracks:
             if len(track.frames):
                 _log_person(recording, reconstruction, track.track_id, track.frames, track.observations, body)

@@ -1,4 +1,4 @@
-"""The fused scene points for viewers: subsampled to a limit, in the y-up world whose floor is y = 0."""
+"""The fused scene points: all of them as ``points.ply``, in world; for viewers a part, in the y-up world."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from human3r.atomic import write_bytes
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from human3r.results.reconstruction import Reconstruction
 
 MAX_POINTS = 200_000
@@ -97,3 +101,24 @@ def _taken(reconstruction: Reconstruction, rows: np.ndarray) -> tuple[np.ndarray
     T = reconstruction.T_gravity_world.astype(np.float64)
     points = reconstruction.points_world[rows] @ T[:3, :3].T + T[:3, 3]
     return points.astype(np.float32), reconstruction.points_color[rows]
+
+
+def write_ply(reconstruction: Reconstruction, path: Path) -> None:
+    """Write all points as a binary PLY in world, whole or not at all; without points the file has zero vertices."""
+    import trimesh
+
+    if len(reconstruction.points_world) == 0:
+        write_bytes(path, _ply_header(0))
+        return
+    rgba = np.full((len(reconstruction.points_color), 4), 255, dtype=np.uint8)
+    rgba[:, :3] = reconstruction.points_color
+    cloud = trimesh.PointCloud(reconstruction.points_world, colors=rgba)
+    content = cloud.export(file_type="ply")
+    assert isinstance(content, bytes)
+    write_bytes(path, content)
+
+
+def _ply_header(count: int) -> bytes:
+    properties = "".join(f"property float {axis}\n" for axis in "xyz")
+    properties += "".join(f"property uchar {channel}\n" for channel in ("red", "green", "blue"))
+    return f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n{properties}end_header\n".encode()

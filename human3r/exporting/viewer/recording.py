@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import viser
 
     from human3r.bodies import SmplxBody
+    from human3r.exporting.source import ExportSource
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.meshing.sheets import Sheet
     from human3r.surface.people_colors import PeopleColors
@@ -56,16 +57,9 @@ _CURRENT = "/camera/current"
 _MIN_FRAME_S = 1e-3
 
 
-def write_viser(
-    reconstruction: Reconstruction,
-    path: Path,
-    body: SmplxBody,
-    *,
-    clip: Path | None = None,
-    surface: Sequence[Sheet] = (),
-) -> None:
+def write_viser(source: ExportSource, path: Path) -> None:
     """Write the recording for viser clients, whole or not at all; with the clip, the cameras show its pictures."""
-    write_bytes(path, record(reconstruction, body, clip=clip, surface=surface))
+    write_bytes(path, record(source.reconstruction, source.body, clip=source.clip, surface=source.sheets))
 
 
 def write_player_scene(
@@ -82,43 +76,22 @@ def write_player_scene(
     write_bytes(path, scene)
 
 
-def write_html(
-    reconstruction: Reconstruction,
-    path: Path,
-    body: SmplxBody,
-    *,
-    clip: Path | None = None,
-    moments: Path | None = None,
-    surface: Sequence[Sheet] = (),
-    people_colors: PeopleColors | None = None,
-    people_wear: str = "identity",
-) -> None:
-    """Write the self-contained page, whole or not at all.
-
-    Args:
-        reconstruction: What to show.
-        path: The HTML file.
-        body: The body model that the parameters belong to.
-        clip: The source clip, for the cameras' pictures.
-        moments: A ``moments.bin`` of the same run, embedded if it is given.
-        surface: The scene's surface; without it the scene is its points.
-        people_colors: The clip's colors of people, which the player offers.
-        people_wear: What they wear at first; see ``ExportSource``.
-    """
-    fitting = coarsened(moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if moments is not None else None
+def write_html(source: ExportSource, path: Path) -> None:
+    """Write the self-contained page, whole or not at all; points of single frames are coarser where they are many."""
+    moments = coarsened(source.moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if source.moments else None
     scene = player_scene(
-        reconstruction, body, clip=clip, surface=surface, people_colors=people_colors, people_wear=people_wear
+        source.reconstruction,
+        source.body,
+        clip=source.clip,
+        surface=source.sheets,
+        people_colors=source.people_colors,
+        people_wear=source.people_wear,
     )
-    write_text(path, html_page(scene, moments=fitting))
+    write_text(path, html_page(scene, moments=moments))
 
 
 def html_page(scene: bytes, *, moments: bytes | None = None) -> str:
-    """Embed a scene of our player in its page: one HTML file that needs nothing else.
-
-    Args:
-        scene: As ``player_scene`` returns it.
-        moments: A ``moments.bin`` of the same result, for the points of single frames.
-    """
+    """Embed a scene of our player, and a ``moments.bin`` of the same result, in its page: one file, all inclusive."""
     extra = f'window.__H3R_MOMENTS__="{base64.b64encode(moments).decode("ascii")}";' if moments else ""
     embedded = base64.b64encode(scene).decode("ascii")
     return player_page(f'<script>window.__VISER_EMBED_DATA__="{embedded}";{extra}</script>')
@@ -245,10 +218,9 @@ def _send_frame(send: viser_scene.Send, frame: TapeFrame, everyone: list[int], p
 
 def _add_surface(server: viser.ViserServer, surface: Sequence[Sheet]) -> list[str]:
     """Add the pieces of the scene's surface and return the names of their nodes."""
-    names = [f"/scene/{sheet.name}" for sheet in surface]
-    for name, sheet in zip(names, surface, strict=True):
-        viser_scene.add_surface(server, name, sheet_glb(sheet))
-    return names
+    for sheet in surface:
+        viser_scene.add_surface(server, f"/scene/{sheet.name}", sheet_glb(sheet))
+    return [f"/scene/{sheet.name}" for sheet in surface]
 
 
 def _add_points(server: viser.ViserServer, bands: list[list[PointGroup]], *, is_visible: bool) -> dict[str, object]:

@@ -17,7 +17,7 @@ from human3r.exporting.amass import write_amass
 from human3r.exporting.bvh import write_bvh
 from human3r.exporting.cameras import write_cameras_json, write_colmap, write_tum
 from human3r.exporting.gltf.static_glb import static_glb_bytes
-from human3r.exporting.ply import write_ply
+from human3r.exporting.scene_points import write_ply
 from human3r.records import BodyParameters
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import JOINT_NAMES
