@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from human3r.assets.conversion.array_pickle import load_pickled_arrays
-from human3r.assets.conversion.child import convert_in_child
+from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.assets.registry import sha256_of, weights_folder
 from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody, load_body
@@ -35,22 +34,19 @@ def open_body(path: str | Path | None = None) -> SmplxBody:
     converted = folder / f"{sha256_of(source)}.npz"
     if not converted.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        convert_in_child("body", source, converted)
+        convert_body(source, converted)
     return load_body(converted)
 
 
-def convert_body_here(source: Path, target: Path) -> str:
-    """Read a pickled SMPL-X body as data, check it like every body, and write it as ``.npz``.
-
-    Returns:
-        The body's name.
+def convert_body(source: Path, target: Path) -> None:
+    """Read a pickled SMPL-X body as data, in a child process, check it like every body, and write it as ``.npz``.
 
     Raises:
         FormatError: Not a pickle of arrays.
         AssetIntegrityError: Not an SMPL-X body.
         DiskFullError: The file could not be written; nothing is left of it.
     """
-    content = load_pickled_arrays(source)
+    content = read_foreign_pickle(source)
     content = content if isinstance(content, dict) else {}
     dense = {key: value.toarray() if sparse.issparse(value) else value for key, value in content.items()}
     arrays = {name: dense[name] for name in MEMBER_NAMES if isinstance(dense.get(name), np.ndarray)}
@@ -62,4 +58,4 @@ def convert_body_here(source: Path, target: Path) -> str:
         )
     with whole_or_absent(target) as temporary:
         np.savez(temporary, **arrays)
-        return read_body_arrays(temporary).name
+        read_body_arrays(temporary)

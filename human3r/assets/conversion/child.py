@@ -10,21 +10,19 @@ from pathlib import Path
 from typing import Literal
 
 from human3r.child_process import PACKAGE_ROOT, child_environment
-from human3r.errors import CheckpointError, FormatError, error_from
+from human3r.errors import CheckpointError, error_from
 
-Kind = Literal["checkpoint", "cut3r", "multi_hmr", "body"]
-_OF_WEIGHTS = ("checkpoint", "cut3r", "multi_hmr")
+Kind = Literal["checkpoint", "cut3r", "multi_hmr"]
 _TIMEOUT_S = 3600
 
 
 def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
-    """Convert a file of unknown origin, atomically, and return the worker's answer.
+    """Convert a file of weights of unknown origin, atomically, and return the worker's answer.
 
     Raises:
         Human3RError: The worker's error, of its class.
-        CheckpointError: The worker crashed or took an hour; ``FormatError`` if it read no weights.
+        CheckpointError: The worker crashed or took an hour.
     """
-    failure = CheckpointError if kind in _OF_WEIGHTS else FormatError
     request = {"kind": kind, "source": str(source.absolute()), "target": str(target.absolute())}
     process = None
     try:
@@ -45,7 +43,7 @@ def convert_in_child(kind: Kind, source: Path, target: Path) -> str:
             leftover.unlink(missing_ok=True)
         how = f"took more than {_TIMEOUT_S} s" if process is None else f"ended with {process.returncode}"
         message = f"The process that reads {source.name} {how}."
-        raise failure(message, "The file may be damaged: get it again.") from None
+        raise CheckpointError(message, "The file may be damaged: get it again.") from None
     if "error" in answer:
         raise error_from(answer["error"], answer["message"], answer["remedy"])
     return answer["result"]

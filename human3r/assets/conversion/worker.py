@@ -1,7 +1,6 @@
 """The converter process: a request as JSON on standard input, an answer as JSON on standard output.
 
-Started by ``child``. Checkpoints pass through one tensor at a time. Only the modules that a request
-needs are imported.
+Started by ``child``. Checkpoints pass through one tensor at a time. The modules are imported under its limits.
 """
 
 from __future__ import annotations
@@ -17,15 +16,13 @@ from human3r.errors import Human3RError
 ADDRESS_SPACE_BYTES = 24 * 2**30
 """Mostly libraries that are mapped but not used; a CUDA build of torch maps about ten gigabytes."""
 _FILE_BYTES = 32 * 2**30
-_CPU_SECONDS = {"checkpoint": 900, "cut3r": 900, "multi_hmr": 900}
-_CPU_SECONDS_OF_BODY = 120
+_CPU_S = 900
 
 
 def main() -> int:
     """Convert one file; errors are returned as the answer."""
     request = json.load(sys.stdin)
-    cpu_s = _CPU_SECONDS.get(request["kind"], _CPU_SECONDS_OF_BODY)
-    restrict_process({"AS": ADDRESS_SPACE_BYTES, "CPU": cpu_s, "FSIZE": _FILE_BYTES})
+    restrict_process({"AS": ADDRESS_SPACE_BYTES, "CPU": _CPU_S, "FSIZE": _FILE_BYTES})
     try:
         answer = {"result": _convert(request["kind"], Path(request["source"]), Path(request["target"]))}
     except Human3RError as error:
@@ -35,10 +32,6 @@ def main() -> int:
 
 
 def _convert(kind: Kind, source: Path, target: Path) -> str:
-    if kind == "body":
-        from human3r.assets.body_file import convert_body_here
-
-        return convert_body_here(source, target)
     from human3r.assets.conversion.convert import convert_here, extract_tensors
     from human3r.assets.conversion.convert_tensors import multi_hmr_tensors, stored_tensors
 

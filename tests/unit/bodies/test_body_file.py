@@ -11,7 +11,7 @@ from scipy import sparse
 from synthetic_body import synthetic_arrays
 
 from human3r.assets import body_file
-from human3r.assets.body_file import convert_body_here, open_body
+from human3r.assets.body_file import convert_body, open_body
 from human3r.bodies import SmplxBody
 from human3r.errors import AssetIntegrityError, AssetMissingError, FormatError
 
@@ -38,7 +38,7 @@ def test_a_pickled_body_equals_the_npz_and_is_converted_once(
     expected = synthetic_body.state_dict()
     assert all(torch.equal(values, expected[name]) for name, values in body.state_dict().items())
     assert len(list(home.rglob("*.npz"))) == 1
-    monkeypatch.setattr(body_file, "convert_in_child", None)
+    monkeypatch.setattr(body_file, "convert_body", None)
     assert open_body(pickled).name == body.name
 
 
@@ -47,13 +47,13 @@ def test_a_pickle_of_something_else_is_refused_and_leaves_nothing(tmp_path: Path
     target.parent.mkdir()
     path.write_bytes(pickle.dumps({"v_template": synthetic_arrays()["v_template"]}))
     with pytest.raises(AssetIntegrityError, match="lacks J_regressor"):
-        convert_body_here(path, target)
+        convert_body(path, target)
     path.write_bytes(pickle.dumps(dict(synthetic_arrays()) | {"weights": -synthetic_arrays()["weights"]}))
     with pytest.raises(AssetIntegrityError, match="skinning weights"):
-        convert_body_here(path, target)
+        convert_body(path, target)
     path.write_bytes(b"no pickle")
     with pytest.raises(FormatError):
-        convert_body_here(path, target)
+        convert_body(path, target)
     assert not list(target.parent.iterdir())
 
 
