@@ -17,6 +17,7 @@ from human3r.models.compact.people.hands.finger_readout import NUM_FINGER_JOINTS
 from human3r.models.compact.people.hands.hand_detector import HAND_PER_FOREARM, CropHandDetector, forearm_squares
 from human3r.skeleton import Joint
 from human3r.training.motion import load_motions
+from human3r.training.synthetic.cameras import look_at
 from human3r.training.synthetic.generate import Studio, draw_environment, open_studio
 from human3r.training.synthetic.people.posed_people import Actor, Cast
 from human3r.training.synthetic.places.rooms import build_room
@@ -142,21 +143,11 @@ def _photograph(
         front = np.cross(joints[Joint.LEFT_SHOULDER] - joints[Joint.RIGHT_SHOULDER], [0, 1, 0])
         front = Rotation.from_euler("y", rng.uniform(-1.2, 1.2)).apply(front / (np.linalg.norm(front) + 1e-9))
         position = target + rng.uniform(0.7, 1.7) * (front + np.array([0, rng.uniform(-0.25, 0.5), 0]))
-        cameras.append(_look_at(position, target))
+        cameras.append(look_at(position, target))
         frames.append(renderer.render([actor.vertices[index]], K, cameras[-1], _SIZE))
     images = develop(rng, np.stack([frame.radiance for frame in frames]))
     depths = [np.where(frame.person_index == 1, frame.depth, 0.0) for frame in frames]
     return images, depths, cameras
-
-
-def _look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
-    z = (target - position) / np.linalg.norm(target - position)
-    x = np.cross(z, [0, 1, 0])
-    x /= np.linalg.norm(x)
-    T_scene_camera = np.eye(4)
-    T_scene_camera[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
-    T_scene_camera[:3, 3] = position
-    return T_scene_camera
 
 
 def _detect_hands(

@@ -18,8 +18,9 @@ NOTHING = -1e30
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def _fill(ax, ay, aq, bx, by, bq, cx, cy, cq, face, nearness, faces_seen):
-    """Draw one projected triangle; x, y in pixels, q is nearness (affine on the screen)."""
+def _fill(a, b, c, face, nearness, faces_seen):
+    """Draw one projected triangle; corners are (x, y, q): pixels, and nearness (affine on the screen)."""
+    (ax, ay, aq), (bx, by, bq), (cx, cy, cq) = a, b, c
     height, width = nearness.shape
     area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     if area == 0.0:
@@ -66,6 +67,19 @@ def _narrow(slope, offset, left, right):
     return left, right
 
 
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _pinhole(vertices_camera, vertex, focal_x, focal_y, center_x, center_y):
+    """Project one vertex in front of the camera to (x, y, nearness)."""
+    q = 1.0 / float(vertices_camera[vertex, 2])
+    return vertices_camera[vertex, 0] * q * focal_x + center_x, vertices_camera[vertex, 1] * q * focal_y + center_y, q
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _parallel(vertices_light, vertex, scale, center_x, center_y):
+    x, y, z = vertices_light[vertex, 0], vertices_light[vertex, 1], vertices_light[vertex, 2]
+    return float(x * scale + center_x), float(y * scale + center_y), float(-z)
+
+
 @numba.njit(cache=True, fastmath=True)
 def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, center_x, center_y, nearness, faces_seen):
     """Draw triangles into the buffers of a pinhole camera.
@@ -89,17 +103,10 @@ def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, center_x,
         if z0 < near and z1 < near and z2 < near:
             continue
         if z0 >= near and z1 >= near and z2 >= near:
-            q0, q1, q2 = 1.0 / z0, 1.0 / z1, 1.0 / z2
             _fill(
-                vertices_camera[i, 0] * q0 * focal_x + center_x,
-                vertices_camera[i, 1] * q0 * focal_y + center_y,
-                q0,
-                vertices_camera[j, 0] * q1 * focal_x + center_x,
-                vertices_camera[j, 1] * q1 * focal_y + center_y,
-                q1,
-                vertices_camera[k, 0] * q2 * focal_x + center_x,
-                vertices_camera[k, 1] * q2 * focal_y + center_y,
-                q2,
+                _pinhole(vertices_camera, i, focal_x, focal_y, center_x, center_y),
+                _pinhole(vertices_camera, j, focal_x, focal_y, center_x, center_y),
+                _pinhole(vertices_camera, k, focal_x, focal_y, center_x, center_y),
                 first_face + face,
                 nearness,
                 faces_seen,
@@ -124,15 +131,9 @@ def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, center_x,
                 count += 1
         for last in range(2, count):
             _fill(
-                xs[0],
-                ys[0],
-                qs[0],
-                xs[last - 1],
-                ys[last - 1],
-                qs[last - 1],
-                xs[last],
-                ys[last],
-                qs[last],
+                (xs[0], ys[0], qs[0]),
+                (xs[last - 1], ys[last - 1], qs[last - 1]),
+                (xs[last], ys[last], qs[last]),
                 first_face + face,
                 nearness,
                 faces_seen,
@@ -145,15 +146,9 @@ def draw_parallel(vertices_light, faces, first_face, scale, center_x, center_y, 
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         _fill(
-            float(vertices_light[i, 0] * scale + center_x),
-            float(vertices_light[i, 1] * scale + center_y),
-            float(-vertices_light[i, 2]),
-            float(vertices_light[j, 0] * scale + center_x),
-            float(vertices_light[j, 1] * scale + center_y),
-            float(-vertices_light[j, 2]),
-            float(vertices_light[k, 0] * scale + center_x),
-            float(vertices_light[k, 1] * scale + center_y),
-            float(-vertices_light[k, 2]),
+            _parallel(vertices_light, i, scale, center_x, center_y),
+            _parallel(vertices_light, j, scale, center_x, center_y),
+            _parallel(vertices_light, k, scale, center_x, center_y),
             first_face + face,
             nearness,
             faces_seen,

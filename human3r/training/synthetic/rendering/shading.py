@@ -46,6 +46,12 @@ def sample_texture(pixels, table, texture, u, v, footprint, to_linear):
     )
 
 
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _mixed(pixels, r0, r1, c0, c1, weights, channel):
+    upper = pixels[r0, c0, channel] * weights[0] + pixels[r0, c1, channel] * weights[1]
+    return upper + pixels[r1, c0, channel] * weights[2] + pixels[r1, c1, channel] * weights[3]
+
+
 @numba.njit(cache=True, fastmath=True)
 def sample_environment(environment, x, y, z):
     """Look up an equirectangular map ``h w 3`` (first row is up) in a direction, bilinear."""
@@ -59,25 +65,11 @@ def sample_environment(environment, x, y, z):
     c1 = (c0 + 1) % width
     c0 = c0 % width
     a, b, c, d = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-    red = (
-        environment[r0, c0, 0] * a
-        + environment[r0, c1, 0] * b
-        + environment[r1, c0, 0] * c
-        + environment[r1, c1, 0] * d
+    return (
+        _mixed(environment, r0, r1, c0, c1, (a, b, c, d), 0),
+        _mixed(environment, r0, r1, c0, c1, (a, b, c, d), 1),
+        _mixed(environment, r0, r1, c0, c1, (a, b, c, d), 2),
     )
-    green = (
-        environment[r0, c0, 1] * a
-        + environment[r0, c1, 1] * b
-        + environment[r1, c0, 1] * c
-        + environment[r1, c1, 1] * d
-    )
-    blue = (
-        environment[r0, c0, 2] * a
-        + environment[r0, c1, 2] * b
-        + environment[r1, c0, 2] * c
-        + environment[r1, c1, 2] * d
-    )
-    return red, green, blue
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -99,8 +91,9 @@ def _lit_share(shadow, column, row, nearness, bias, spread):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _ambient(harmonics, x, y, z, channel):
+def _ambient(harmonics, direction, channel):
     """Irradiance of a second-order spherical-harmonic light. Source: Ramamoorthi and Hanrahan 2001, eq. 13 (folded)."""
+    x, y, z = direction
     return max(
         0.0,
         harmonics[0, channel]
@@ -268,21 +261,9 @@ def shade_sample(direction, face, occlusion, pixel_angle, camera, geometry, surf
     )
     # Approximate reflection of the surroundings: ambient light in the mirrored direction.
     mirror = 2.0 * facing
-    mx, my, mz = mirror * normal[0] - view[0], mirror * normal[1] - view[1], mirror * normal[2] - view[2]
+    mirrored = (mirror * normal[0] - view[0], mirror * normal[1] - view[1], mirror * normal[2] - view[2])
     reflect = specular * occlusion * 0.5
-    red = (
-        red * (d0 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 0))
-        + s0
-        + reflect * _ambient(harmonics, mx, my, mz, 0)
-    )
-    green = (
-        green * (d1 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 1))
-        + s1
-        + reflect * _ambient(harmonics, mx, my, mz, 1)
-    )
-    blue = (
-        blue * (d2 + occlusion * _ambient(harmonics, normal[0], normal[1], normal[2], 2))
-        + s2
-        + reflect * _ambient(harmonics, mx, my, mz, 2)
-    )
+    red = red * (d0 + occlusion * _ambient(harmonics, normal, 0)) + s0 + reflect * _ambient(harmonics, mirrored, 0)
+    green = green * (d1 + occlusion * _ambient(harmonics, normal, 1)) + s1 + reflect * _ambient(harmonics, mirrored, 1)
+    blue = blue * (d2 + occlusion * _ambient(harmonics, normal, 2)) + s2 + reflect * _ambient(harmonics, mirrored, 2)
     return red, green, blue
