@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from human3r.exporting.archive import write_zip
 from human3r.exporting.bundle import export, write_all
-from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, FORMATS, ExportFormat, check_formats, format_of
+from human3r.exporting.formats import (
+    DEFAULT_FORMATS,
+    EXPORT_FORMATS,
+    FORMATS,
+    ExportFormat,
+    check_formats,
+    format_of,
+    write_zip,
+)
 from human3r.exporting.manifest import MANIFEST_NAME, write_manifest
 
 __all__ = [

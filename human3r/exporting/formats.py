@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,10 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from human3r.atomic import write_bytes
+from human3r.atomic import whole_or_absent, write_bytes
 from human3r.errors import InputError, ResourceError
 from human3r.exporting.amass import write_amass
-from human3r.exporting.archive import write_zip
 from human3r.exporting.bvh import write_bvh
 from human3r.exporting.cameras import write_cameras_json, write_colmap, write_tum
 from human3r.exporting.gltf.glb import write_glb
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.meshing.sheets import Sheet
+
+
+_COMPRESSED = (".npz", ".mp4", ".viser", ".zip", ".bin")
+"""Suffixes of files that are already compressed and only stored."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,14 @@ class ExportFormat:
             module, extra = self.extra
             message = f"The format {self.name} needs the Python module {module}, which is not installed."
             raise ResourceError(message, f"Run 'pip install human3r[{extra}]', or omit {self.name}.")
+
+
+def write_zip(path: Path, files: Iterable[Path], root: Path) -> None:
+    """Pack files under their names relative to ``root``; atomic."""
+    with whole_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in sorted(files):
+            method = zipfile.ZIP_STORED if file.suffix in _COMPRESSED else zipfile.ZIP_DEFLATED
+            archive.write(file, file.relative_to(root).as_posix(), compress_type=method, compresslevel=1)
 
 
 def _write_overlay(source: ExportSource, path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from human3r.training.motion.library import load_motions, pybullet_motion_folder
 from human3r.training.motion.retarget import Motion
-from human3r.training.motion.skeleton import STANDARD_REST_JOINTS
+from human3r.training.motion.source import STANDARD_REST_JOINTS
 
 __all__ = [
     "STANDARD_REST_JOINTS",

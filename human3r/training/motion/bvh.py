@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.errors import FormatError
-from human3r.training.motion.source import SourceMotion, chain
+from human3r.training.motion.source import SourceMotion, chain, rest_positions
 
 
 @dataclass
@@ -44,9 +44,7 @@ def read_bvh(path: Path) -> SourceMotion:
         )
     local, root_position = _apply_channels(hierarchy, values)
     parents = tuple(hierarchy.parents)
-    rest = np.zeros((len(parents), 3))
-    for joint, parent in enumerate(parents):
-        rest[joint] = (rest[parent] + hierarchy.offsets[joint]) if parent >= 0 else 0.0
+    rest = rest_positions(parents, np.array(hierarchy.offsets))
     return SourceMotion(
         path.stem, tuple(hierarchy.names), rest, chain(parents, local), root_position, 1.0 / frame_time_s
     )

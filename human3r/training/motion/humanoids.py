@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.errors import FormatError
-from human3r.training.motion.source import SourceMotion, chain
+from human3r.training.motion.source import SourceMotion, chain, rest_positions
 
 _DEEPMIMIC_JOINTS: tuple[tuple[str, int, tuple[float, float, float], int], ...] = (
     # name, parent, rest offset from the parent (meters, y up, facing +x, right = +z), number of values
@@ -51,10 +51,9 @@ def read_deepmimic(path: Path) -> SourceMotion:
         ) from error
     parents = tuple(joint[1] for joint in _DEEPMIMIC_JOINTS)
     local = np.tile(np.eye(3), (len(frames), len(parents), 1, 1))
-    rest = np.zeros((len(parents), 3))
+    rest = rest_positions(parents, np.array([joint[2] for joint in _DEEPMIMIC_JOINTS]))
     column = 4
-    for index, (_, parent, offset, width) in enumerate(_DEEPMIMIC_JOINTS):
-        rest[index] = offset if parent < 0 else rest[parent] + offset
+    for index, (_, _, _, width) in enumerate(_DEEPMIMIC_JOINTS):
         if width == 4:
             quat_wxyz = frames[:, column : column + 4]
             local[:, index] = Rotation.from_quat(quat_wxyz[:, [1, 2, 3, 0]]).as_matrix()
@@ -84,9 +83,7 @@ def read_amp(path: Path) -> SourceMotion:
             root_position = arrays["root_translation"].astype(np.float64)
             fps, is_local = float(arrays["fps"]), bool(arrays["is_local"])
         rotations = Rotation.from_quat(quat_xyzw.reshape(-1, 4)).as_matrix().reshape(*quat_xyzw.shape[:2], 3, 3)
-        rest = np.zeros_like(offsets)
-        for joint, parent in enumerate(parents):
-            rest[joint] = rest[parent] + offsets[joint] if parent >= 0 else 0.0
+        rest = rest_positions(parents, offsets)
         global_rotations = chain(parents, rotations) if is_local else rotations
     except (ValueError, KeyError, IndexError, OSError) as error:
         raise FormatError(f"{path.name} is not an AMP motion file.", "See the reader's list of arrays.") from error

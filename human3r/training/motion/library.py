@@ -13,8 +13,7 @@ from human3r.training.motion.acclaim import read_acclaim
 from human3r.training.motion.bvh import read_bvh
 from human3r.training.motion.humanoids import read_amp, read_deepmimic
 from human3r.training.motion.retarget import Motion, retarget
-from human3r.training.motion.skeleton import STANDARD_REST_JOINTS
-from human3r.training.motion.source import SourceMotion
+from human3r.training.motion.source import STANDARD_REST_JOINTS, SourceMotion
 
 _LOG = logging.getLogger(__name__)
 _RESERVED = ("12_01",)

@@ -22,8 +22,7 @@ from human3r.skeleton import (
     forward_kinematics,
     to_local_rotations,
 )
-from human3r.training.motion.skeleton import SOLE_BELOW_FOOT_M
-from human3r.training.motion.source import SourceMotion
+from human3r.training.motion.source import SOLE_BELOW_FOOT_M, SourceMotion
 
 
 @dataclass(frozen=True)

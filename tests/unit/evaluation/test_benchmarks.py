@@ -19,7 +19,7 @@ from human3r.evaluation.inference import open_session, prepare_resized
 from human3r.evaluation.miniatures import scene_sets as miniatures
 from human3r.evaluation.protocol import ScoreGroup, SequenceScores
 from human3r.evaluation.reports.plots import sequence_plot
-from human3r.evaluation.reports.published import published_rows
+from human3r.evaluation.reports.report import published_rows
 from human3r.evaluation.scoring import camera_pose
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.model import load_model

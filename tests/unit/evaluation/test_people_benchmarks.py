@@ -23,7 +23,7 @@ from human3r.evaluation.miniatures import MINIATURES, body_files
 from human3r.evaluation.miniatures import staged_people as stage
 from human3r.evaluation.protocol import Benchmark, PosedPeople, Recording, ScoreGroup
 from human3r.evaluation.reference import with_references
-from human3r.evaluation.reports.published import published_rows
+from human3r.evaluation.reports.report import published_rows
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.model import load_model
 from human3r.records import BodyParameters, Camera, FramePrediction, People, empty_people

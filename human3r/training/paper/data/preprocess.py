@@ -21,7 +21,6 @@ from PIL import Image
 from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.bodies.loading import read_array_header
 from human3r.errors import FormatError, InputError
-from human3r.training.paper.data.exr import read_exr_channel
 from human3r.training.paper.data.layout import SPLITS, TEST_SCENES, LabeledFrame, LabeledPeople, write_frame
 
 IMAGE_SIZE = (720, 1280)
@@ -185,6 +184,29 @@ def _convert_sequence(scene: Path, sequence: str, labels: SceneLabels, target: P
         write_frame(target, image.stem, frame)
         count += 1
     return count
+
+
+def read_exr_channel(path: Path, channel: str) -> np.ndarray:
+    """Return one channel ``H W`` as float32.
+
+    Raises:
+        FormatError: No EXR file, no such channel, damaged, or the package OpenEXR is not installed.
+    """
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise FormatError(
+            f"Reading {path.name} needs the package OpenEXR.",
+            "Run: pip install -r human3r/training/paper/requirements.txt",
+        ) from error
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            channels = file.channels()
+            if channel in channels:
+                return np.array(channels[channel].pixels, dtype=np.float32)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise FormatError(f"{path.name} is not a readable EXR file ({error}).") from error
+    raise FormatError(f"{path.name} has no channel {channel!r}, only {sorted(channels)}.")
 
 
 def _read_mask(path: Path) -> np.ndarray:

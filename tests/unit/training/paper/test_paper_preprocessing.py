@@ -13,7 +13,6 @@ from PIL import Image
 
 from human3r.errors import FormatError
 from human3r.training.paper.__main__ import main
-from human3r.training.paper.data.exr import read_exr_channel
 from human3r.training.paper.data.layout import LabeledPeople, list_sequences, read_frame
 from human3r.training.paper.data.preprocess import (
     IMAGE_SIZE,
@@ -21,6 +20,7 @@ from human3r.training.paper.data.preprocess import (
     intrinsics_of,
     is_scene_used,
     list_scene_sequences,
+    read_exr_channel,
 )
 
 
