@@ -103,7 +103,6 @@ def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: i
 
     Args:
         clip: A clip of at least ``num_frames`` frames.
-        num_frames: Frames used.
         num_warmup: Number of first frames that are not counted.
     """
     with FrameReader(clip, Sampling(max_frames=num_frames)) as reader:

@@ -131,7 +131,6 @@ def score_view(result: Reconstruction, camera: CalibratedCamera, truth_world: np
 
     Args:
         result: Result of this camera's video with every frame.
-        camera: The true camera.
         truth_world: ``T 17 3`` from ``triangulate``.
 
     Raises:

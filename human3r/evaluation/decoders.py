@@ -55,7 +55,6 @@ def read_png_depth(path: Path, units_per_meter: float) -> np.ndarray:
     """Read a 16-bit depth image: ``H W`` float32 meters, 0 where there is no measurement.
 
     Args:
-        path: A PNG file.
         units_per_meter: 5000 for TUM RGB-D and Bonn, 256 for KITTI.
 
     Raises:

@@ -45,7 +45,6 @@ def write_all(
     Args:
         folder: Where to; existing files are replaced.
         formats: As ``check_formats`` accepts them.
-        body: The body model that the parameters belong to.
         clip: The source clip; see ``ExportFormat.needs`` and ``ExportSource``.
         moments: Points of single frames, for ``html``: collected in the run, which are then kept as ``moments.bin``
             beside it, or the file of an earlier run.

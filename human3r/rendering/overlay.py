@@ -79,8 +79,6 @@ def draw_prediction(
 
     Args:
         image: ``H W 3`` uint8 RGB.
-        prediction: The prediction for this frame.
-        body: The body model of the session.
         style: What to draw; meshes and labels by default.
     """
     with torch.inference_mode():
@@ -117,7 +115,6 @@ def draw_people(
     """Return a copy of ``image`` (``H W 3`` uint8) with people drawn on it.
 
     Args:
-        image: The frame.
         people: P people in the camera frame.
         K: ``3 3`` intrinsics in pixels of ``image``.
         faces: ``F 3`` of the body.

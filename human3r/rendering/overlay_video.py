@@ -43,7 +43,6 @@ def write_overlay_video(
 
     Args:
         path: The MP4 to write; frames keep their presentation times.
-        body: The body model of the reconstruction.
         style: What to draw; meshes and labels by default.
         progress: Called as (frames done, frames in all).
 
@@ -92,7 +91,6 @@ def overlay_frames(
     """Yield (row, image ``H W 3`` uint8) of the processed frames with their people, one in memory at a time.
 
     Args:
-        body: The body model of the reconstruction.
         max_side_px: Larger frames are scaled down to this longer side.
         rows: Rows of the processed frames to draw; all by default.
         style: What to draw; meshes and labels by default.

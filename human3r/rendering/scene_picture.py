@@ -49,7 +49,6 @@ def draw_scene(
     """Return the picture ``H W 3`` uint8 of meshes that are given in the world.
 
     Args:
-        meshes: What is there.
         T_camera_world: ``4 4`` of the camera.
         K: ``3 3`` in pixels of the picture.
         image_size: (height, width).

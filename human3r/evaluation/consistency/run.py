@@ -80,8 +80,6 @@ def report_on(
     Args:
         path: One of ``find_inputs``.
         model: ``compact``; None for saved results.
-        max_frames: Maximum number of frames of a clip.
-        finishing: Offline processing of the whole clip.
     """
     if path.suffix.lower() == ".npz":
         name = path.parent.name if path.name == "reconstruction.npz" else path.stem

@@ -75,8 +75,6 @@ def glb_bytes(
     """Return the animated scene as the bytes of a ``.glb`` file.
 
     Args:
-        reconstruction: What to write.
-        body: The body model that the parameters belong to.
         surface: The scene's surface; without it the scene is its points.
         with_points: Write the points beside the surface.
         people_colors: Colors per vertex of those who do not wear the color of their identity.

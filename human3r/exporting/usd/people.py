@@ -38,12 +38,7 @@ def add_person(
     """Add one identity, hidden in frames without an observation.
 
     Args:
-        stage: Where.
         path: Of the prim that holds the person; its parent is world.
-        reconstruction: The result.
-        track: An identity that was seen at least once.
-        body: The body model that the parameters belong to.
-        skin: Of that body.
         codes: ``T`` time code of every frame.
     """
     from pxr import UsdGeom, UsdShade, UsdSkel

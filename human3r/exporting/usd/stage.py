@@ -38,8 +38,6 @@ def define_mesh(stage: Usd.Stage, path: str, vertices: np.ndarray, faces: np.nda
     """Define a polygon mesh without subdivision, visible from both sides.
 
     Args:
-        stage: Where.
-        path: Of the prim.
         vertices: ``V 3`` meters.
         faces: ``F 3``, counter-clockwise.
     """

@@ -43,9 +43,6 @@ def write_usdz(reconstruction: Reconstruction, path: Path, body: SmplxBody, surf
     """Write the package atomically.
 
     Args:
-        reconstruction: What to write.
-        path: The ``.usdz`` file.
-        body: The body model that the parameters belong to.
         surface: The scene's surface; without it there are people and camera only, since AR viewers show no points.
 
     Raises:

@@ -50,7 +50,6 @@ class LiveScene:
     """One growing scene on its own viser server; ``add`` may be called from any one thread.
 
     Args:
-        body: The body model of the session.
         port: Loopback port; 0 is any free one.
     """
 
@@ -98,7 +97,6 @@ class LiveScene:
         """Show one more frame: people and camera at once, then what is new of the scene.
 
         Args:
-            prediction: The frame.
             with_scene: Add its new points, and take it as a look at the surface.
             with_surface: The surface may grow, which takes several times as long as a frame.
         """

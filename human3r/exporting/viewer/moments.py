@@ -90,8 +90,6 @@ class Moments:
         """Write the frames of a result atomically; False if one of them was never added.
 
         Args:
-            path: Where to.
-            reconstruction: The result of the same run.
             max_raw_bytes: Size before compression; grids get coarser until they fit.
         """
         frames = [int(index) for index in reconstruction.frame_index]

@@ -30,7 +30,6 @@ class LivePage:
     the next one begins, and open pages go on there.
 
     Args:
-        body: The body model of the stream.
         port: Loopback port; 0 is any free one.
         max_frames: Frames of one scene.
 
@@ -84,7 +83,6 @@ class PlayerPage:
     """Serves one page on loopback; use it as a context manager.
 
     Args:
-        reconstruction: What to show.
         body: The body model that the parameters are for.
         port: Loopback port; 0 is any free one.
         moments: ``moments.bin`` of the same result, or None.

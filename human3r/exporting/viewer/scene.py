@@ -99,8 +99,6 @@ def pose_person(send: Send, track_id: int, quat_wxyz: np.ndarray, positions: np.
     """Move a body that ``add_person`` added.
 
     Args:
-        send: Where the messages go.
-        track_id: Whose body.
         quat_wxyz: ``55 4`` absolute joint rotations (not relative to the parent).
         positions: ``55 3`` absolute joint positions, meters.
         head_top: ``3`` where the label's foot is put.

@@ -23,7 +23,6 @@ def open_server(port: int = 0, token: str | None = None) -> viser.ViserServer:
     """Start a viser server on a loopback port (0 is any free one); end it with ``close_server``.
 
     Args:
-        port: The port.
         token: Path of the socket that clients must request; None admits no client.
     """
     import viser

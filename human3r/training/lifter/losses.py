@@ -41,7 +41,6 @@ def lifter_losses(
 
     Args:
         lifted: Prediction for the P people of ``truth``.
-        weights: Weights.
         frames: Consecutive rows of one person.
     """
     posed = points(lifted.joint_rotations, lifted.betas)

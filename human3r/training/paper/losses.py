@@ -141,7 +141,6 @@ def person_l1(prediction: Tensor, truth: Tensor, view: Tensor, num_views: int) -
         prediction: ``P ...`` anything.
         truth: As ``prediction``.
         view: ``P`` int64, the view of each person, whatever its clip.
-        num_views: N.
     """
     ones = torch.ones_like(prediction)
     return _masked_person_l1(prediction, truth, ones, view, num_views)
@@ -158,7 +157,6 @@ def projected_l1(
         K: ``P 3 3`` true intrinsics, pixels.
         image_size: (height, width).
         view: As in ``person_l1``.
-        num_views: N.
     """
     height, width = image_size
     in_front = true_points[..., 2] > 0

@@ -41,9 +41,6 @@ class Processes:
 class AcceleratedProcesses(Processes):
     """One of several processes started by ``accelerate launch`` or ``torchrun``.
 
-    Args:
-        use_cpu: Do not use GPUs.
-
     Raises:
         ResourceError: The package is not installed.
     """

@@ -45,7 +45,6 @@ def arm(side: int, elevation: Tensor, azimuth: Tensor, twist: Tensor, elbow: Ten
         elevation: 0 hangs, 90 degrees is level, 180 overhead; ``P`` radians.
         azimuth: 0 forwards, 90 degrees sideways, negative across the body.
         twist: Upper arm about itself; 0 bends the elbow forwards when the arm hangs.
-        elbow: Flexion.
     """
     rest_angle = math.radians(_REST_ARM_DEG)
     rest = torch.tensor([side * math.cos(rest_angle), math.sin(rest_angle), 0.0])

@@ -72,7 +72,6 @@ class MotionSampler:
 
     Args:
         motions: Clips; each is drawn in proportion to the square root of its length in seconds.
-        mix: Shares of the kinds of pose.
     """
 
     def __init__(self, motions: list[Motion], mix: PoseMix) -> None:

@@ -87,8 +87,6 @@ def plan_epoch(num_starts: int, epoch: int, seed: int, batch: int, data: DataSet
     Args:
         num_starts: Length of the list of starts; a short list is repeated.
         epoch: From 0.
-        seed: Of the run.
-        batch: Clips per batch.
         data: Sizes, their weights and the length of an epoch.
     """
     subset_rng = np.random.default_rng(epoch + _SUBSET_SEED)

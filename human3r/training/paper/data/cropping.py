@@ -28,7 +28,6 @@ def crop_frame(frame: LabeledFrame, target: tuple[int, int], enlargement: int = 
     """Return the frame at ``target`` (height, width), isotropically scaled, principal point in the middle.
 
     Args:
-        frame: Any size.
         target: (height, width) wanted, pixels.
         enlargement: Pixels added to both sides of the size that the image is scaled to cover: a slight zoom.
 

@@ -37,7 +37,6 @@ def blurred_radiance(
         camera: Poses of the same frames; linear motion in between.
         joints_scene: ``T P J 3`` meters, the people of ``person_index``.
         time_s: ``T``, at least two frames for blur.
-        exposure_s: Seconds.
 
     Returns:
         ``T H W 3`` float32 linear radiance.
@@ -66,7 +65,6 @@ def surface_flow(
     """Return ``H W 2`` image motion (x, y) of each pixel's surface point until the later pose, pixels.
 
     Args:
-        frame: The current frame.
         K: ``3 3``.
         T_scene_camera: ``4 4`` now.
         T_scene_later: ``4 4``.
