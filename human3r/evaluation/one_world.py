@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from human3r.benchmarking.table import markdown_table
 from human3r.errors import Human3RError
-from human3r.evaluation.consistency.run import find_inputs
+from human3r.evaluation.consistency.run import Figures, figures_of, find_inputs, table_of
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.feet.standing import FEET, OVERHEAD_M, is_in_image, is_standing, lower_sole, surface_below
 from human3r.results.reconstruction import Reconstruction
@@ -121,16 +121,10 @@ def _percent(values: np.ndarray) -> float:
     return 100 * float(np.mean(values)) if len(values) else float("nan")
 
 
-def markdown_of(rows: dict[str, OneWorld]) -> str:
-    """Return a table with a row per result and their mean."""
-    names = [item.name for item in fields(OneWorld)]
-    values = np.array([[getattr(row, name) for name in names] for row in rows.values()], dtype=np.float64)
-    mean = [float(np.mean(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan for column in values.T]
-    cells = [
-        [name, *("-" if value != value else f"{value:.3g}" for value in row)]
-        for name, row in [*zip(rows, values.tolist(), strict=True), ("mean", mean)]
-    ]
-    return "\n".join(markdown_table(["result", *names], cells))
+def mean_of(rows: Sequence[Figures]) -> Figures:
+    """Return the mean of every figure over the results that have it."""
+    known = {name: [row[name] for row in rows if row[name] is not None] for name in (rows[0] if rows else ())}
+    return {name: float(np.mean(values)) if values else None for name, values in known.items()}  # pyright: ignore
 
 
 def main(arguments: list[str]) -> int:
@@ -143,16 +137,16 @@ def main(arguments: list[str]) -> int:
     try:
         before = None if options.before is None else Reconstruction.load(options.before)
         paths = [path for path in find_inputs(options.results) if path.suffix.lower() == ".npz"]
-        rows = {str(path): measure(Reconstruction.load(path), before) for path in paths}
+        rows = [(str(path), figures_of(measure(Reconstruction.load(path), before))) for path in paths]
     except Human3RError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     if options.json:
-        for path, row in rows.items():
-            named = {name: None if value != value else value for name, value in asdict(row).items()}
-            sys.stdout.write(json.dumps({"result": path, **named}) + "\n")
+        for path, figures in rows:
+            sys.stdout.write(json.dumps({"result": path} | figures) + "\n")
     else:
-        sys.stdout.write(markdown_of(rows) + "\n")
+        mean = ("mean", mean_of([figures for _, figures in rows]))
+        sys.stdout.write(table_of("result", [*rows, mean]) + "\n")
     return 0
 
 

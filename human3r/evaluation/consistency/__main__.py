@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from human3r.errors import Human3RError
-from human3r.evaluation.consistency.run import find_inputs, markdown_of, report_on, without_parts
+from human3r.evaluation.consistency.run import find_inputs, report_on, table_of, without_parts
 from human3r.inference.loading.model import load_model
 from human3r.inference.loading.profile import COMPACT_PROFILE
 from human3r.refinement.world_fit import WITNESSES
@@ -50,12 +50,13 @@ def main(arguments: list[str]) -> int:
         for path in paths:
             reports.append(report_on(path, model, options.max_frames, finishing))
             if options.json:
-                sys.stdout.write(json.dumps(reports[-1].to_dict()) + "\n")
+                clip, figures = reports[-1]
+                sys.stdout.write(json.dumps({"clip": clip} | figures) + "\n")
     except Human3RError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     if not options.json:
-        sys.stdout.write(markdown_of(reports) + "\n")
+        sys.stdout.write(table_of("clip", reports) + "\n")
     return 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 
 from human3r.benchmarking.table import markdown_table
 from human3r.errors import InputError
-from human3r.evaluation.consistency.fit import PriorFit, PriorKeypoints, measure_fit
-from human3r.evaluation.consistency.measures import Consistency, measure
+from human3r.evaluation.consistency.fit import PriorKeypoints, measure_fit
+from human3r.evaluation.consistency.measures import measure
 from human3r.geometry.camera import pixels_in_source
 from human3r.inference.encoding import encode, in_groups
 from human3r.inference.loading.loaded_model import LoadedModel
@@ -29,20 +30,14 @@ from human3r.video.sampling import Sampling, rate_of
 CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
 
-@dataclass(frozen=True)
-class Report:
-    """Measures of one clip."""
+Figures = dict[str, float | int | None]
+"""Measures by name; None where undefined."""
 
-    clip: str
-    consistency: Consistency
-    fit: PriorFit | None
-    """None for saved results, which have no frames."""
 
-    def to_dict(self) -> dict[str, object]:
-        """Return one flat JSON object; NaN becomes None."""
-        values = asdict(self.consistency) | (asdict(self.fit) if self.fit else {})
-        named: dict[str, object] = {"clip": self.clip}
-        return named | {name: None if value != value else value for name, value in values.items()}
+def figures_of(*records: Any) -> Figures:
+    """Return the fields of records of measures together; NaN becomes None."""
+    values = {name: value for record in records for name, value in asdict(record).items()}
+    return {name: None if value != value else value for name, value in values.items()}
 
 
 def without_parts(model: LoadedModel, *, refine: bool, smoothing: bool) -> LoadedModel:
@@ -74,8 +69,8 @@ def report_on(
     model: LoadedModel | None,
     max_frames: int | None = None,
     finishing: FinishOptions = COMPACT_PROFILE.finishing,
-) -> Report:
-    """Measure a saved result, or the result of ``model`` on a clip.
+) -> tuple[str, Figures]:
+    """Return the name and the figures of a saved result, or of the result of ``model`` on a clip.
 
     Args:
         path: One of ``find_inputs``.
@@ -83,11 +78,11 @@ def report_on(
     """
     if path.suffix.lower() == ".npz":
         name = path.parent.name if path.name == "reconstruction.npz" else path.stem
-        return Report(name, measure(Reconstruction.load(path)), None)
+        return name, figures_of(measure(Reconstruction.load(path)))
     if model is None or profile_of(model.config) is not COMPACT_PROFILE:
         raise InputError("Clips are measured with the model 'compact' only.", "Give saved results of other models.")
     result, prior = reconstruct_beside_prior(path, model, max_frames, finishing)
-    return Report(path.stem, measure(result), measure_fit(result, prior))
+    return path.stem, figures_of(measure(result), measure_fit(result, prior))
 
 
 def reconstruct_beside_prior(
@@ -114,13 +109,12 @@ def reconstruct_beside_prior(
     return result, PriorKeypoints(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
 
-def markdown_of(reports: list[Report]) -> str:
-    """Return a table with a row per clip and a column per figure."""
-    names = [item.name for item in fields(Consistency)]
-    names += [item.name for item in fields(PriorFit)] if any(report.fit for report in reports) else []
-    rows = [[report.clip, *map(_cell, map(report.to_dict().get, names))] for report in reports]
-    return "\n".join(markdown_table(["clip", *names], rows))
+def table_of(first: str, rows: Sequence[tuple[str, Figures]]) -> str:
+    """Return a table with a row per clip and a column per figure; ``first`` is over their names."""
+    names = list(dict.fromkeys(name for _, figures in rows for name in figures))
+    cells = [[clip, *(_cell(figures.get(name)) for name in names)] for clip, figures in rows]
+    return "\n".join(markdown_table([first, *names], cells))
 
 
-def _cell(value: object) -> str:
+def _cell(value: float | int | None) -> str:
     return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3g}"

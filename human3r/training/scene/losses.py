@@ -38,15 +38,8 @@ class SceneLoss:
 
     def total(self, config: SceneTraining) -> Tensor:
         """Return the weighted sum."""
-        return (
-            config.metric_weight * self.metric
-            + config.shape_weight * self.shape
-            + config.confidence_weight * self.confidence
-            + config.gradient_weight * self.gradient
-            + config.focal_weight * self.focal
-            + config.mask_weight * self.mask
-            + config.sky_weight * self.sky
-        )
+        weighted = [getattr(config, f"{name}_weight") * value for name, value in vars(self).items()]
+        return torch.stack(weighted).sum()
 
 
 def canonical_log_depth(sample: SceneSample) -> Tensor:
