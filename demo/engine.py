@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 import human3r
 from demo.downloads import write_download
@@ -35,6 +35,8 @@ LIMITS = human3r.MediaLimits(child_cpu_s=600)
 PROBE_LIMITS = replace(LIMITS, child_cpu_s=10)
 """Limits of describing a clip before its run: decoding up to a late start may not keep others waiting."""
 MAX_PREVIEW_SIDE_PX = 512
+_CAMERA_SHAPES = ((9, 16), (3, 4), (4, 3))
+"""Height and width of most cameras' pictures."""
 _SPEED_WEIGHT = 0.6
 """Weight of the newest measurement in the time per frame."""
 
@@ -165,6 +167,19 @@ class Engine:
     def open_live(self) -> LiveScene:
         """Open a live viewer on a loopback port."""
         return human3r.LiveScene(self._model(None).body)
+
+    def warm_up_live(self, picture: Image.Image) -> None:
+        """Do what a live run does with its first frames, of usual shapes: the first time of a process is slower.
+
+        Args:
+            picture: With a person.
+        """
+        for height, width in _CAMERA_SHAPES:
+            scale = self.model.config.image_size / max(height, width)
+            image = np.asarray(ImageOps.fit(picture, (round(scale * width), round(scale * height))))
+            with self.open_live() as scene, human3r.LiveStream(self.model, [image]) as stream:
+                for prediction in stream:
+                    scene.add(prediction)
 
     def preview(self, prediction: FramePrediction) -> np.ndarray:
         """Draw the people over the frame: ``H W 3`` uint8."""

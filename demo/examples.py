@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from demo.updates import Outcome, outcome_of
 from human3r import KEYFRAMES_NAME, MOMENTS_NAME, PLAYER_SCENE_NAME, Reconstruction
 
 ROOT = Path(__file__).parent.parent / "examples"
+_LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,23 @@ class Gallery:
         self._engine = engine
         self._store = store
         self._locks = {example.slug: threading.Lock() for example in EXAMPLES}
+        self._wanted: set[str] = set()
+        """Examples that visitors have asked for."""
         self._open: dict[str, Outcome] = {}
 
     def open(self, example: Example) -> Outcome | None:
         """Return the result of an example, or None when there is none of the default model."""
+        self._wanted.add(example.slug)
+        return self._opened(example, lambda: False)
+
+    def _opened(self, example: Example, is_busy: Callable[[], bool]) -> Outcome | None:
+        def pause(*_: object) -> None:
+            while example.slug not in self._wanted and is_busy():
+                time.sleep(_LOOK_EVERY_S)
+
         with self._locks[example.slug]:
             if example.slug not in self._open:
-                outcome = self._prepare(example)
+                outcome = self._prepare(example, pause)
                 if outcome is None:
                     return None
                 self._open[example.slug] = outcome
@@ -86,17 +99,21 @@ class Gallery:
         """Return the result of an example if it is prepared already."""
         return self._open.get(example.slug)
 
-    def open_all(self) -> None:
-        """Prepare every example, so that the first click finds it ready."""
+    def open_all(self, is_busy: Callable[[], bool]) -> None:
+        """Prepare every example, so that the first click finds it ready.
+
+        Args:
+            is_busy: Whether a run needs the processor: the preparation waits, unless a visitor asks for the example.
+        """
         for example in available_examples():
-            self.open(example)
+            self._opened(example, is_busy)
 
     def clip_of(self, folder: RunFolder) -> Path | None:
         """Return the clip of an example's folder, or None for a visitor's folder."""
         slugs = [slug for slug, outcome in list(self._open.items()) if outcome.folder.token == folder.token]
         return next((example.clip for example in EXAMPLES if example.slug in slugs), None)
 
-    def _prepare(self, example: Example) -> Outcome | None:
+    def _prepare(self, example: Example, pause: Callable[..., object]) -> Outcome | None:
         if not example.precomputed(".npz").is_file():
             return None
         result = Reconstruction.load(example.precomputed(".npz"))
@@ -112,7 +129,8 @@ class Gallery:
         if example.precomputed(".surface.npz").is_file():
             shutil.copyfile(example.precomputed(".surface.npz"), folder.path / KEYFRAMES_NAME)
         for name in (PLAYER_SCENE_NAME, "overlay.mp4"):
-            if self._engine.export(result, example.clip, folder, name):
+            pause()
+            if self._engine.export(result, example.clip, folder, name, pause):
                 ready.append(name)
         outcome = outcome_of(result, folder, 0.0, tuple(ready))
         if source == "earlier weights":

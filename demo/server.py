@@ -18,6 +18,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes import Base
 from gradio.utils import get_upload_folder
+from PIL import Image
 from starlette.middleware import Middleware
 
 import human3r
@@ -25,7 +26,7 @@ from demo.connections import bound_connections
 from demo.downloads import ON_DEMAND
 from demo.engine import Engine
 from demo.examples import ROOT as EXAMPLES_ROOT
-from demo.examples import Gallery
+from demo.examples import Gallery, available_examples
 from demo.guard import Guard
 from demo.jobs import JobQueue
 from demo.live.routes import build_live_routes
@@ -142,13 +143,20 @@ class Demo:
         try:
             self.engine.load(self.engine.model_names()[0])
             if self.engine.can_stream:
-                self.engine.open_live().close()  # the first viewer of a process takes a second longer
-            self.gallery.open_all()
+                self._warm_up_live()
+            self.gallery.open_all(lambda: self.jobs.counts()[0] > 0)
             return_free_memory()
         except human3r.Human3RError as error:
             _LOG.warning("the model %s is not ready: %s", self.settings.model, error)
         except Exception:
             _LOG.exception("the model %s could not be loaded", self.settings.model)
+
+    def _warm_up_live(self) -> None:
+        for example in available_examples():
+            if example.icon is not None:
+                with Image.open(example.icon) as picture:
+                    self.engine.warm_up_live(picture.convert("RGB"))
+                return
 
     def _sweep(self) -> None:
         while not self._closed.wait(self.settings.sweep_every_s):

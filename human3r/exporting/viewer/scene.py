@@ -31,6 +31,7 @@ THUMBNAIL_PX = 128
 _QUANTUM = 2.0**14
 """Poses are rounded to 1/16384 (0.06 mm), which halves the compressed size of recordings."""
 _LABEL_LIFT_M = 0.22
+_SPECK_M = 1e-4
 _TRAIL_SIGMA_FRAMES = 2.0
 _STANDS_WITHIN_FRAMES = 15
 """Whoever jumps has stood on the ground within so many frames."""
@@ -93,6 +94,21 @@ def add_person(
         color=color,
     )
     server.scene.add_label(f"{name}/label", f"{track_id + 1}", anchor="bottom-center", font_screen_scale=1.15)
+
+
+def prepare_materials(server: viser.ViserServer) -> None:
+    """Add a body and a point of almost no size: browsers translate their materials before the first people come."""
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32) * _SPECK_M
+    server.scene.add_mesh_skinned(
+        "/materials/body",
+        corners,
+        np.array([[0, 1, 2]]),
+        bone_wxyzs=np.array([[1.0, 0, 0, 0]]),
+        bone_positions=np.zeros((1, 3)),
+        skin_weights=np.ones((3, 1), np.float32),
+        color=PATH_COLOR,
+    )
+    add_points(server, "/materials/points", corners, np.zeros((3, 3), np.uint8), _SPECK_M)
 
 
 def pose_person(send: Send, track_id: int, quat_wxyz: np.ndarray, positions: np.ndarray, head_top: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -17,8 +17,6 @@ from human3r.video.shots.thumbnails import Thumbnail
 
 ItemT = TypeVar("ItemT")
 
-_MAX_PAST = 32
-"""Frames kept of the current shot."""
 _BACK = (1, 2, 4, 8, 16)
 """Number of kept frames, counted from the newest, that are compared with a returning place."""
 _AHEAD = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 31)
@@ -51,6 +49,8 @@ class Lookahead:
 class ShotDetector:
     """Decides frame by frame; keeps frames of the current shot."""
 
+    max_past: int = 32
+    """Frames kept of the current shot."""
     _past: list[Thumbnail] = field(default_factory=list)
     """Non-blank frames of the current shot, the last one at the end."""
     _last_blank: Thumbnail | None = None
@@ -73,7 +73,7 @@ class ShotDetector:
         elif frame.is_blank:
             self._last_blank, self._is_after_blank = frame, True
         else:
-            self._past = [*self._past, frame][-_MAX_PAST:]
+            self._past = [*self._past, frame][-self.max_past :]
             self._is_after_blank = False
         return begins
 
@@ -107,14 +107,31 @@ class ShotDetector:
                     return True
         return False
 
+    def ended_in_dissolve(self, wait_s: float) -> bool:
+        """Return whether the shot has dissolved into another place, judged by the frames so far.
+
+        Args:
+            wait_s: Since the end of the dissolve; the old place did not return meanwhile.
+        """
+        past, newest_s = self._past, self._past[-1].time_s if self._past else 0.0
+        end = sum(newest_s - one.time_s >= wait_s for one in past) - 1
+        return any(
+            replace(self, _past=past[: end - half])._share_of_dissolve(half, *past[end - half :]) is not None
+            for half in _HALF_DISSOLVES
+            if half <= end
+        )
+
     def _is_middle_of_dissolve(self, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> bool:
-        for half in _HALF_DISSOLVES:
-            if half + 2 > len(self._past) or half > len(ahead):
-                continue
-            share = self._share_of_new(half, frame, ahead)
-            if share is not None and self._is_between_places(half, frame, ahead):
-                return share >= 0.5
-        return False
+        shares = (self._share_of_dissolve(half, frame, *ahead) for half in _HALF_DISSOLVES)
+        share = next((share for share in shares if share is not None), None)
+        return share is not None and share >= 0.5
+
+    def _share_of_dissolve(self, half: int, frame: Thumbnail, *ahead: Thumbnail) -> float | None:
+        """Return the share of the coming place in the middle of a dissolve; None if the frame is not one."""
+        if half + 2 > len(self._past) or half > len(ahead):
+            return None
+        share = self._share_of_new(half, frame, ahead)
+        return share if share is not None and self._is_between_places(half, frame, ahead) else None
 
     def _share_of_new(self, half: int, frame: Thumbnail, ahead: Sequence[Thumbnail]) -> float | None:
         """Return the share of the coming place in a mixture; None if the frame is not a mixture."""

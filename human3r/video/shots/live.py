@@ -1,8 +1,8 @@
 """Divide a stream that does not wait into shots, from the past alone.
 
 Frames that seem to begin a shot are held back: when the old place is seen again, it was a flash or a passer-by, and
-they are left out; when it is not within ``PATIENCE_S``, the newest frame begins the shot. No other frame is delayed.
-Dissolves are not found: nothing tells them from a camera that turns.
+they are left out; when it is not within ``PATIENCE_S``, the newest frame begins the shot. No other frame is delayed:
+a dissolve is found when it has been over for as long.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ PATIENCE_S = 0.4
 _BORDERS_S = 0.2
 """The first frames of a stream are held back for so long, to judge borders by several, where the first has some."""
 _MAX_HELD = 32
+_MAX_PAST = 64
+"""Thumbnails kept of the current shot: dissolves of up to a second at 30 frames per second are found."""
 
 
 class LiveShots:
     """Judges the frames of one stream in order, as far as they are looked at."""
 
     def __init__(self) -> None:
-        self._detector = ShotDetector()
+        self._detector = ShotDetector(_MAX_PAST)
         self._held: list[tuple[Frame, Thumbnail]] = []
         """Frames that may show another place; at first, frames with borders."""
         self._picture_px: tuple[int, int, int, int] | None = None
@@ -50,6 +52,8 @@ class LiveShots:
             return self._first(frame, thumbnail)
         for index, (_, small) in enumerate(self._held):
             self._detector.begins_shot(small, [later for _, later in self._held[index + 1 :]])
+        if self._detector.ended_in_dissolve(PATIENCE_S):
+            return self._begin(frame, thumbnail)
         self._held.clear()
         self._num_taken += 1
         return replace(frame, picture_px=self._picture_px)

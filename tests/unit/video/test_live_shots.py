@@ -47,6 +47,23 @@ def test_a_cut_begins_a_shot_once_the_old_place_stays_away() -> None:
     assert list(taken) == [*range(9), *range(beginning, 29)]
 
 
+def test_a_dissolve_begins_a_shot_when_it_is_over() -> None:
+    a, b = _still(1, 20), _still(2, 30)
+    shares = np.linspace(0, 1, 10)[1:-1]
+    taken = _taken([*a, *(share * b[0] + (1 - share) * a[-1] for share in shares), *b])
+    [beginning] = [index for index, frame in taken.items() if frame.begins_shot]
+    assert len(a) + len(shares) <= beginning <= len(a) + len(shares) + _FPS
+    assert list(taken) == list(range(58))
+
+
+def test_a_reflection_that_comes_and_goes_begins_no_shot() -> None:
+    a, b = _still(1, 60), _place(2)
+    shares = 0.5 * np.sin(np.linspace(0, np.pi, 11))
+    mixed = (picture + share * (b - picture) for picture, share in zip(a[20:31], shares, strict=True))
+    taken = _taken([*a[:20], *mixed, *a[31:]])
+    assert not any(frame.begins_shot for frame in taken.values())
+
+
 def test_the_frames_of_a_flash_are_left_out() -> None:
     a, b = _still(1, 20), _still(2, 2)
     taken = _taken([*a[:10], *b, *a[12:]])
