@@ -41,7 +41,7 @@
     if (run) return;
     complain("");
     const own = run = { facing: "user", token: null, socket: null, stream: null, size: null, ready: null, underway: [], tries: 0,
-      isOver: false, timer: 0, shown_ms: 0, people: [], canvas: document.createElement("canvas"), started_ms: performance.now() };
+      isOver: false, isSoftware: false, timer: 0, shown_ms: 0, people: [], canvas: document.createElement("canvas"), started_ms: performance.now() };
     document.body.classList.add("h3-is-live");
     const behind = document.querySelector(".h3-viewer iframe");
     if (behind) behind.contentWindow.postMessage({ h3r: "pause" }, location.origin);
@@ -131,9 +131,9 @@
     own.size = [Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale)];
     [own.canvas.width, own.canvas.height] = own.size;
     find("overlay").style.aspectRatio = own.size.join("/");
-    own.isSoftware = drawsInSoftware();
-    find("stage").classList.toggle("h3-live-plain", own.isSoftware);
     own.timer = setInterval(() => {
+      own.isSoftware = own.isSoftware || drawsInSoftware();  // the player may load later than the camera
+      find("stage").classList.toggle("h3-live-plain", own.isSoftware);
       if (own.isSoftware) showSeldom(own);
       send(own);
     }, 1000 / PICTURES_PER_S);
