@@ -42,6 +42,8 @@ POINT_SIZE_M = 0.02
 """At least; points are drawn at their own footprint, and a little larger than in the finished result."""
 _FOOTPRINTS = 1.4
 _FRAMES_PER_PATH = 4
+_EVERY_FEW = 10
+"""One point of so many is in the part of a cloud that browsers show which draw on the processor."""
 _MAX_FRAMED = 4000
 """Points that the first view is chosen by."""
 _CURRENT = "/camera/current"
@@ -239,7 +241,11 @@ class LiveScene:
         distance_m = np.linalg.norm(points - T[:3, 3], axis=1)
         pixels = (prediction.source_rect_px[2] - prediction.source_rect_px[0]) / prediction.confidence.shape[1]
         size_m = _FOOTPRINTS * float(np.median(footprint_m(distance_m, float(prediction.camera.K[0, 0]), pixels)))
-        viser_scene.add_points(self._server, name, points, colors, max(POINT_SIZE_M, size_m))
+        is_few = np.arange(len(points)) % _EVERY_FEW == 0
+        for part, chosen in (("few", is_few), ("rest", ~is_few)):
+            if chosen.any():
+                cloud = points[chosen], colors[chosen]
+                viser_scene.add_points(self._server, f"{name}/{part}", *cloud, max(POINT_SIZE_M, size_m))
         return name
 
     def _draw_paths(self, frame: TapeFrame) -> None:

@@ -2,6 +2,7 @@
 (function (h3r) {
   "use strict";
   const { make, icon } = h3r;
+  const FEW_SIZE = 3;
 
   h3r.Layers = class Layers {
     constructor(player) {
@@ -60,6 +61,7 @@
         if (this._known.has(name)) continue;
         this._known.add(name);
         if (!this.arePointsSeen) this.stage.setVisible(name, false);
+        if (h3r.drawsInSoftware && this.player.isLive) this._thin(name);
         if (this.pointSize !== null) this._resize();
       }
       for (const name of surface) {
@@ -100,6 +102,12 @@
 
     _resize() {
       for (const { name, scale } of this.player.scene.point_nodes) this.stage.update(name, { point_size: this.pointSize * scale });
+    }
+
+    // Without a graphics card every point takes the processor microseconds: few and large ones show a place as well.
+    _thin(name) {
+      this.stage.setVisible(name + "/rest", false);
+      this.stage.update(name + "/few", { point_size: FEW_SIZE * this.player.scene.point_size_m });
     }
 
     _showTrails() {

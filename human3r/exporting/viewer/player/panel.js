@@ -5,7 +5,7 @@
   const { make, icon } = h3r;
   const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
   const CATCH_UP_S = 0.25;
-  const NUM_FRAMES_VEILED = 4;   // meshes and textures arrive over several
+  const NUM_FRAMES_VEILED = 4, NUM_LIVE_FRAMES_VEILED = 1;   // meshes and textures arrive over several
 
   h3r.Player = class Player {
     constructor(tape) {
@@ -59,7 +59,7 @@
 
     // Take the veil off once the scene is drawn.
     _unveil() {
-      let left = NUM_FRAMES_VEILED;
+      let left = this.isLive ? NUM_LIVE_FRAMES_VEILED : NUM_FRAMES_VEILED;
       const look = () => {
         if (left-- > 0) { requestAnimationFrame(look); return; }
         document.documentElement.classList.add("h3p-ready");

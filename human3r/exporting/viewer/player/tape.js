@@ -68,7 +68,7 @@
       scene.people = header.people;
       for (const name of header.points) {
         scene.point_bands.push(name);
-        scene.point_nodes.push({ name, scale: 1 });
+        for (const part of ["few", "rest"]) scene.point_nodes.push({ name: `${name}/${part}`, scale: 1 });
       }
       for (const [name, replaced] of header.surface) {
         scene.surface = scene.surface.filter((other) => other !== replaced && other !== name).concat(name);
