@@ -22,7 +22,7 @@ from human3r.exporting.scene_points import footprint_m
 from human3r.exporting.viewer import scene as viser_scene
 from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
-from human3r.exporting.viewer.views import Content, framing_view, top_view
+from human3r.exporting.viewer.views import Content, all_views
 from human3r.geometry.fusion import depth_edges, voxel_keys
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import transform_points
@@ -260,10 +260,9 @@ class LiveScene:
         bodies = [pose.positions[:NUM_BODY_JOINTS] for pose in frame.bodies.values()]
         people = np.concatenate(bodies) if bodies else np.zeros((0, 3))
         some_points = points[:: max(1, len(points) // _MAX_FRAMED)]  # of all, the search takes a quarter of a second
-        content = Content(people, some_points, frame.T_gravity_camera[None])
-        world = framing_view(content)
-        viser_scene.set_initial_camera(self._server, world)
-        return {"world": world.to_dict(), "top": top_view(content).to_dict()}
+        views = all_views(Content(people, some_points, frame.T_gravity_camera[None]))
+        viser_scene.set_initial_camera(self._server, views["world"])
+        return {name: view.to_dict() for name, view in views.items()}
 
 
 def _background(prediction: FramePrediction, T_world_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

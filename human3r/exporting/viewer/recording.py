@@ -26,7 +26,7 @@ from human3r.exporting.viewer.moments import coarsened
 from human3r.exporting.viewer.player import player_page
 from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
-from human3r.exporting.viewer.views import Content, framing_view, top_view
+from human3r.exporting.viewer.views import Content, all_views
 from human3r.rendering.clip_frames import processed_frames
 from human3r.skeleton import NUM_BODY_JOINTS
 
@@ -164,10 +164,9 @@ def _built(
         facts |= {"fps": round(float(reconstruction.fps), 6), "aspect": width / height}
         facts["shots_s"] = reconstruction.shot_starts_s
         if frames:
-            content = _content(frames, [group.points for band in bands for group in band])
-            world = framing_view(content)
-            viser_scene.set_initial_camera(server, world)
-            facts["views"] = {"world": world.to_dict(), "top": top_view(content).to_dict()}
+            views = all_views(_content(frames, [group.points for band in bands for group in band]))
+            viser_scene.set_initial_camera(server, views["world"])
+            facts["views"] = {name: view.to_dict() for name, view in views.items()}
         yield server, facts, frames
     finally:
         close_server(server)

@@ -11,17 +11,21 @@ FIELD_OF_VIEW_RAD = 0.85
 _TOP_FIELD_OF_VIEW_RAD = 0.8
 _TURNS, _LIFTS = np.deg2rad([24, -24, 36, -36, 48, -48]), np.deg2rad([20, 30])
 """Angles of the first view, sideways and down; the first pair that shows everything is used."""
+_TALL_TURNS, _TALL_LIFTS = np.deg2rad([12, -12, 24, -24, 36, -36]), np.deg2rad([35, 25])
+"""The same for windows that are taller than wide: the filming camera is below the people, not beside them."""
 _CLEAR = 0.03
 """Enough room between people and the camera's picture, radians."""
 _CAMERA_RADIUS_M = 0.35
 """The drawn camera lies within."""
-_MAX_ASPECT = 1.3
-"""Of a picture that shows everything, width over height; windows on desktops are wider, those of phones are not."""
+_ASPECT, _TALL_ASPECT = 1.3, 0.7
+"""Width over height of a picture that shows everything, at most: about that of windows on desktops, and on phones."""
 _ROOM = 1.12
 """Around what is shown, for hands, feet, labels over heads, and panels."""
 _TOP_REACH = 2.0
 """Of the scene from above, in distances of the filming camera from the people."""
 _CENTERING_STEPS = 4
+_MAX_POINTS = 10_000
+"""Of the scene that the first view is made for."""
 _MIN_DISTANCE_M, _MIN_HEIGHT_M = 2.5, 5.0
 
 
@@ -89,18 +93,26 @@ class Content:
         return _without_outliers(near, outliers) if len(near) else near
 
 
-def framing_view(content: Content) -> View:
+def all_views(content: Content) -> dict[str, View]:
+    """Return what the player offers: the first view, that of tall windows, and from above."""
+    return {"world": framing_view(content), "tall": framing_view(content, is_tall=True), "top": top_view(content)}
+
+
+def framing_view(content: Content, *, is_tall: bool = False) -> View:
     """Choose the first view: from behind and above the filming camera, aside; people, camera and what is behind them.
 
-    Nothing is known behind the camera, so no wall occludes the people.
+    Nothing is known behind the camera, so no wall occludes the people. ``is_tall`` is for windows taller than wide.
     """
-    options = [_behind(content, turn, lift) for lift in _LIFTS for turn in _TURNS]
+    turns, lifts, aspect = (_TALL_TURNS, _TALL_LIFTS, _TALL_ASPECT) if is_tall else (_TURNS, _LIFTS, _ASPECT)
+    near = content.scene_near(1, 0.1)
+    shown = np.concatenate([content.subject, content.cameras, near[:: max(1, len(near) // _MAX_POINTS)]])
+    options = [_behind(content, shown, (turn, lift), aspect) for lift in lifts for turn in turns]
     return max(options, key=lambda view: min(_clearance(content, view), _CLEAR))
 
 
-def _behind(content: Content, turn: float, lift: float) -> View:
-    """Return a view from behind the filming camera, turned aside about the people and lifted over it."""
-    shown = np.concatenate([content.subject, content.cameras, content.scene_near(1, 0.1)])
+def _behind(content: Content, shown: np.ndarray, turn_lift: tuple[float, float], max_aspect: float) -> View:
+    """Return a view of ``n 3`` from behind the filming camera, turned aside about the people and lifted over it."""
+    turn, lift = turn_lift
     forward, sideways = content.forward, np.cross(content.forward, (0.0, 1.0, 0.0))
     towards = np.cos(lift) * (np.cos(turn) * forward + np.sin(turn) * sideways) - np.sin(lift) * np.array([0, 1, 0])
     right = np.cross(towards, (0.0, 1.0, 0.0))
@@ -109,13 +121,13 @@ def _behind(content: Content, turn: float, lift: float) -> View:
     up, center, distance = np.array([0.0, 1.0, 0.0]), people, _MIN_DISTANCE_M
     # What is nearer looks larger: the middle of the picture is found step by step.
     for _ in range(_CENTERING_STEPS):
-        distance = _distance(shown - center, towards, up, FIELD_OF_VIEW_RAD)
+        distance = _distance(shown - center, towards, up, FIELD_OF_VIEW_RAD, max_aspect)
         offsets = shown - center + distance * towards
         for axis in (right, np.cross(right, towards)):
             slope = offsets @ axis / (offsets @ towards)
             center = center + axis * distance * (slope.min() + slope.max()) / 2
     position = center - distance * towards
-    aspect = _aspect(shown - position, towards, up, FIELD_OF_VIEW_RAD)
+    aspect = _aspect(shown - position, towards, up, FIELD_OF_VIEW_RAD, max_aspect)
     look_at = center + towards * ((people - center) @ towards)  # visitors turn about it
     return View(_listed(position), _listed(look_at), (0.0, 1.0, 0.0), FIELD_OF_VIEW_RAD, aspect)
 
@@ -139,24 +151,24 @@ def top_view(content: Content) -> View:
     shown = np.concatenate([content.subject, content.cameras, content.scene_near(_TOP_REACH, 0.02)])
     center = (shown.min(axis=0) + shown.max(axis=0)) / 2
     down, forward = np.array([0.0, -1.0, 0.0]), content.forward
-    height = max(_distance(shown - center, down, forward, _TOP_FIELD_OF_VIEW_RAD), _MIN_HEIGHT_M)
+    height = max(_distance(shown - center, down, forward, _TOP_FIELD_OF_VIEW_RAD, _ASPECT), _MIN_HEIGHT_M)
     # Slightly off the vertical, where the client's orbit control is singular.
     position = center - height * down - 0.01 * height * forward
-    aspect = _aspect(shown - center + height * down, down, forward, _TOP_FIELD_OF_VIEW_RAD)
+    aspect = _aspect(shown - center + height * down, down, forward, _TOP_FIELD_OF_VIEW_RAD, _ASPECT)
     return View(_listed(position), _listed(center), _listed(forward), _TOP_FIELD_OF_VIEW_RAD, aspect)
 
 
-def _distance(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray, fov: float) -> float:
-    """Return how far from a center a viewer sees all points at ``offsets`` from it, ``n 3``, in a wide picture."""
-    across = (_across(offsets, towards, up) / (_MAX_ASPECT, 1)).max(axis=1)
+def _distance(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray, fov: float, aspect: float) -> float:
+    """Return how far from a center a viewer sees all points at ``offsets`` from it, ``n 3``."""
+    across = (_across(offsets, towards, up) / (aspect, 1)).max(axis=1)
     # A point is in the picture if it is at most this far from the axis, per meter of its own distance.
     return max(float(np.max(_ROOM * across / np.tan(fov / 2) - offsets @ towards)), _MIN_DISTANCE_M)
 
 
-def _aspect(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray, fov: float) -> float:
+def _aspect(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray, fov: float, max_aspect: float) -> float:
     """Return the width over height of a picture in which all points at ``offsets`` from the viewer are."""
     sideways = _across(offsets, towards, up)[:, 0] / np.maximum(offsets @ towards, 1e-6)
-    return round(float(np.clip(_ROOM * sideways.max() / np.tan(fov / 2), 0.1, _MAX_ASPECT)), 3)
+    return round(float(np.clip(_ROOM * sideways.max() / np.tan(fov / 2), 0.1, max_aspect)), 3)
 
 
 def _across(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray) -> np.ndarray:

@@ -26,15 +26,18 @@
       h3r.client.canvas.addEventListener("pointerdown", () => {
         if (this.mode === "camera") { this._set("world"); this.onFreed(); }
       });
-      if (this.scene.views) this._setFieldOfView(this.scene.views.world);
+      if (!this.scene.views) return;
+      const { position, look_at, up } = this._first;
+      this._setFieldOfView(this._first);
+      if (this._first === this.scene.views.tall) h3r.client.stand(position, look_at, up, false);
     }
 
-    world() { this._go("world", this.scene.views.world); }
+    world() { this._go("world", this._first); }
 
     top() { this._go("top", this.scene.views.top); }
 
     follow(track_id) {
-      const from = this.mode, world = this.scene.views.world;
+      const from = this.mode, world = this._first;
       this._set("follow");
       this.subject = track_id;
       const pelvis = this.stage.pelvis(this.subject);
@@ -45,6 +48,12 @@
     }
 
     camera() { this._set("camera"); this.tick(); }
+
+    // The first view, for the window's shape.
+    get _first() {
+      const { tall, world } = this.scene.views, { clientHeight, clientWidth } = h3r.client.canvas;
+      return clientHeight > clientWidth ? tall : world;
+    }
 
     // After every moment that the stage has shown.
     tick() {
@@ -58,7 +67,7 @@
 
     // At first the viewer moves slowly around the scene to where the first view is, until the first touch.
     _openUntilTouched() {
-      const view = this.scene.views && this.scene.views.world;
+      const view = this.scene.views && this._first;
       if (!view || this.scene.is_live || h3r.drawsInSoftware || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
       const start = performance.now(), offset = plus(view.position, view.look_at, -1);
       const stop = () => { this._opens = false; events.forEach((name) => window.removeEventListener(name, stop, true)); };

@@ -24,15 +24,16 @@ def across(view: View, points: np.ndarray) -> np.ndarray:
     return sides / (offsets @ towards * np.tan(view.fov / 2))[:, None]
 
 
-@pytest.mark.parametrize("width_m", [0.5, 6])
-def test_the_first_view_shows_people_and_camera_in_a_window_of_its_shape(width_m: float) -> None:
+@pytest.mark.parametrize(("width_m", "is_tall"), [(0.5, False), (6, False), (2, True)])
+def test_the_first_view_shows_people_and_camera_in_a_window_of_its_shape(width_m: float, is_tall: bool) -> None:
     people = PEOPLE * (width_m, 1, 1)
     wall = np.array([[x, y, -1.5] for x in np.linspace(-width_m, width_m, 20) for y in np.linspace(0, 2, 20)])
-    view = framing_view(Content(people, wall, CAMERA[None]))
+    view = framing_view(Content(people, wall, CAMERA[None]), is_tall=is_tall)
     places = across(view, np.concatenate([people, CAMERA[None, :3, 3]]))
 
     assert (places < 1).all()
     assert (places.max(axis=0) > 0.7).any()
+    assert view.aspect <= (0.7 if is_tall else 1.3)
 
 
 @pytest.mark.parametrize("depth_m", [3, 60])
