@@ -124,11 +124,15 @@ class SmplxBody(nn.Module):
             identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
             pose_feature = (rotations[:, 1:] - identity).flatten(start_dim=1)
             vertices = vertices + (pose_feature @ self.pose_directions.flatten(end_dim=1).T).view_as(vertices)
+        posed = self.skin(vertices, rest_joints, joints, orientation)
+        return BodyMesh(vertices=posed + transl[:, None], joints=joints + transl[:, None])
+
+    def skin(self, vertices: Tensor, rest_joints: Tensor, joints: Tensor, orientation: Tensor) -> Tensor:
+        """Move rest vertices ``P V 3`` with the joints that ``forward_kinematics`` returned: ``P V 3``."""
         offset = joints - (orientation @ rest_joints[..., None])[..., 0]
         transforms = torch.cat([orientation, offset[..., None]], dim=-1).flatten(start_dim=2)
         per_vertex = (self.skinning_weights @ transforms).unflatten(-1, (3, 4))
-        posed = (per_vertex[..., :3] @ vertices[..., None])[..., 0] + per_vertex[..., 3]
-        return BodyMesh(vertices=posed + transl[:, None], joints=joints + transl[:, None])
+        return (per_vertex[..., :3] @ vertices[..., None])[..., 0] + per_vertex[..., 3]
 
 
 def local_rotations(parameters: BodyParameters) -> Tensor:

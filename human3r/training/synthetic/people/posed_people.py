@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
@@ -20,8 +18,6 @@ from human3r.training.synthetic.places.surfaces import cloth_surface, trim_surfa
 from human3r.training.synthetic.rendering.mesh import Mesh, join_meshes
 from human3r.training.synthetic.rendering.textures import TextureBank
 
-NUM_WEIGHTS = 8
-"""Joints per vertex that skinning uses; the body's own weights have at most six."""
 MIN_DISTANCE_M = 0.55
 """Between the pelvises of two people."""
 
@@ -57,13 +53,9 @@ class Cast:
     """Makes actors for one body model."""
 
     def __init__(self, body: SmplxBody, motions: list[Motion], draw_fingers: DrawFingers | None = None) -> None:
-        """Prepare skinning tables; without ``draw_fingers``, hands are mildly curled and do not move."""
+        """Prepare the dressing; without ``draw_fingers``, hands are mildly curled and do not move."""
         self._body, self._motions, self._draw_fingers = body, motions, draw_fingers or _curled_fingers
         self._template: BodyTemplate = body_template(body)
-        weights = body.skinning_weights.numpy()
-        self._joint_rows = np.argsort(-weights, axis=1)[:, :NUM_WEIGHTS].astype(np.int32)
-        chosen = np.take_along_axis(weights, self._joint_rows.astype(np.int64), 1)
-        self._weights = (chosen / chosen.sum(1, keepdims=True)).astype(np.float32)
 
     def make(
         self,
@@ -142,15 +134,13 @@ class Cast:
         body = self._body
         shape, face = (torch.from_numpy(values[None].astype(np.float32)) for values in (betas, expression))
         rest = body.rest_joints(shape, face)
-        joints, orientation = body.forward_kinematics(
-            torch.from_numpy(rotations.astype(np.float32)), rest.expand(len(rotations), -1, -1)
-        )
-        bare = body.rest_vertices(shape, face)[0].numpy()
+        turns = torch.from_numpy(rotations.astype(np.float32))
+        joints, orientation = body.forward_kinematics(turns, rest.expand(len(rotations), -1, -1))
+        bare = body.rest_vertices(shape, face)
         # Clothing thickness scales with stature.
-        size = float(np.ptp(bare[:, 1])) / 1.69
-        dressed = (bare + outfit.offset_m * size).astype(np.float32)
-        shift = (joints - (orientation @ rest[..., None].expand(len(rotations), -1, -1, -1))[..., 0]).numpy()
-        both = [skin(points, self._joint_rows, self._weights, orientation.numpy(), shift) for points in (dressed, bare)]
+        size = float(np.ptp(bare[0, :, 1].numpy())) / 1.69
+        dressed = bare + torch.from_numpy((outfit.offset_m * size).astype(np.float32))
+        both = [body.skin(points, rest, joints, orientation).numpy() for points in (dressed, bare)]
         pelvis = joints[:, :1].numpy()
         return (
             (joints.numpy() - pelvis).astype(np.float64),
@@ -167,27 +157,6 @@ def _curled_fingers(rng: np.random.Generator, count: int) -> np.ndarray:
         curl[12:] *= 0.3
         vectors[first : first + 15, 2] = sign * np.clip(curl, 0, 1.4)
     return np.tile(vectors, (count, 1, 1))
-
-
-@numba.njit(cache=True, fastmath=True)
-def skin(vertices: Any, joint_rows: Any, weights: Any, orientation: Any, shift: Any) -> Any:
-    """Blend joint transforms: ``T V 3`` from rest vertices ``V 3``, rows and weights ``V n``, transforms ``T J``."""
-    frames, count = orientation.shape[0], vertices.shape[0]
-    posed = np.empty((frames, count, 3), np.float32)
-    for frame in range(frames):
-        for vertex in range(count):
-            x, y, z = vertices[vertex, 0], vertices[vertex, 1], vertices[vertex, 2]
-            px, py, pz = 0.0, 0.0, 0.0
-            for slot in range(joint_rows.shape[1]):
-                weight = weights[vertex, slot]
-                if weight == 0.0:
-                    continue
-                R, t = orientation[frame, joint_rows[vertex, slot]], shift[frame, joint_rows[vertex, slot]]
-                px += weight * (R[0, 0] * x + R[0, 1] * y + R[0, 2] * z + t[0])
-                py += weight * (R[1, 0] * x + R[1, 1] * y + R[1, 2] * z + t[1])
-                pz += weight * (R[2, 0] * x + R[2, 1] * y + R[2, 2] * z + t[2])
-            posed[frame, vertex, 0], posed[frame, vertex, 1], posed[frame, vertex, 2] = px, py, pz
-    return posed
 
 
 def draw_shape(rng: np.random.Generator) -> np.ndarray:
