@@ -35,6 +35,8 @@ _MAX_MESSAGE_BYTES = 1_000_000
 """Of a request that is no upload: the page sends a few kilobytes."""
 _MIN_BYTES_PER_S = 10_000
 """A body takes at most ``PATIENCE_S``, and as long as a slow telephone needs for it."""
+_PROXY = "/proxy="
+"""Gradio's route to pages of other servers, of which this page has none."""
 _MAX_OPEN = 200
 """Requests and sockets of one address at a time; a page holds about ten."""
 _MAX_MESSAGES_PER_S = 200
@@ -155,6 +157,8 @@ class Guard:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.get("host", "")
+        if _PROXY in scope["path"]:
+            raise Refusal(404, "Nothing is fetched from other sites here.")
         if not self._is_own_host(_name(host)):
             raise Refusal(421, f"This server does not answer as {_name(host)!r}; --allow-host would permit it.")
         if scope.get("method") in _SAFE_METHODS:  # a socket has none

@@ -180,7 +180,7 @@ class Runs:
         except QueueFullError as error:
             yield Update("", problem=messages.queue_full(error.args[0]))
         except Cancelled:
-            yield Update("", problem=messages.STOPPED_EMPTY)
+            yield Update("", problem=messages.STOPPED_EMPTY, is_stop=True)
         except Human3RError as error:
             if not isinstance(error, InputError):
                 _LOG.warning("run failed: %s", error.code)

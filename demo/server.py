@@ -11,8 +11,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import gradio as gr
@@ -195,7 +196,10 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
             taken = f"port {settings.port} is" if settings.port else "ports 7860 to 7959 are"
             print(f"The {taken} in use on {settings.host}. Choose another one with --port.", file=sys.stderr)
             return 1
-        page.block_thread()
+        with suppress(KeyboardInterrupt):
+            while page.is_running:
+                time.sleep(_LOOK_EVERY_S)
+        page.close(verbose=False)
     return 0
 
 

@@ -58,6 +58,8 @@ class Update:
     """The outcome was published before, and all of its files are ready now."""
     problem: str | None = None
     """The run ended with this sentence and no result."""
+    is_stop: bool = False
+    """The problem is that the visitor stopped the run before it had a result."""
     note: str | None = None
     """A remark about a valid result."""
 

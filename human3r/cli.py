@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from human3r.commands.parser import build_parser
-from human3r.errors import Cancelled, Human3RError, InputError
+from human3r.errors import Cancelled, Human3RError, InputError, MediaTooLargeError
 from human3r.temporary import reclaim
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -63,6 +63,9 @@ def _run(options: argparse.Namespace) -> int:
         code = command(options)
         sys.stdout.flush()
         return code
+    except MediaTooLargeError as error:
+        has_option = "limit" in options
+        return _fail(f"{error}{' Or raise the limit with --limit NAME=NUMBER.' * has_option}", BAD_INPUT)
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
     except (Cancelled, KeyboardInterrupt):

@@ -213,7 +213,8 @@ def changes_of(
     skip, enabled, disabled = gr.skip(), gr.update(interactive=True), gr.update(interactive=False)
     idle, working = (enabled, disabled), (disabled, enabled if is_own else disabled)
     if update.problem is not None:
-        return panels.problem(update.problem), panels.status(""), panels.empty_viewer(), "", "", *idle
+        problem = panels.problem(update.problem, is_stop=update.is_stop)
+        return problem, panels.status(""), panels.empty_viewer(), "", "", *idle
     if is_idle:
         return skip, panels.status(update.text), panels.empty_viewer(""), "", "", *idle
     if update.outcome is not None:

@@ -93,9 +93,9 @@ def _peek(text: str, warnings: tuple[str, ...], preview: np.ndarray | None) -> s
     return f'<div class="h3-peek">{picture}<p class="h3-facts">{escape(text)}</p></div>{remarks}'
 
 
-def problem(sentence: str) -> str:
+def problem(sentence: str, *, is_stop: bool = False) -> str:
     """Return an error that a screen reader announces; a stop that the visitor asked for is none, and looks calm."""
-    kind = "h3-problem h3-calm" if sentence == messages.STOPPED_EMPTY else "h3-problem"
+    kind = "h3-problem h3-calm" if is_stop else "h3-problem"
     return f'<p class="{kind}" role="alert">{escape(sentence)}</p>'
 
 

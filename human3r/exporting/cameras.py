@@ -84,7 +84,8 @@ def write_colmap(reconstruction: Reconstruction, folder: Path) -> list[Path]:
         x, y, z, w = Rotation.from_matrix(T_camera_world[:3, :3]).as_quat()
         pose = " ".join(f"{value:.9g}" for value in (w, x, y, z, *T_camera_world[:3, 3]))
         # Every image has a second line of 2D points; ours are empty.
-        images += [f"{number} {pose} {number} {names[number - 1]}", ""]
+        name = "".join(character if character.isprintable() else "_" for character in names[number - 1])
+        images += [f"{number} {pose} {number} {name}", ""]
     points = ["# POINT3D_ID X Y Z R G B ERROR TRACK[]"]
     points += [
         f"{index} {x:.6g} {y:.6g} {z:.6g} {r} {g} {b} 0"

@@ -45,11 +45,11 @@ def depth_factor_of(
     shots = result.meta.get("shots")
     number = int(result.shot[row])
     shot = shots[number] if isinstance(shots, Sequence) and number < len(shots) else {}
-    scale, growth = shot.get("scale"), shot.get("lens", {}).get("depth_growth", ())
+    scale, growth = shot.get("scale"), (shot.get("lens") or {}).get("depth_growth", ())
     if not isinstance(scale, Mapping):
         return 1.0
     value = float(scale["value"])
-    of_shot = row - int(shot["first_frame"])
+    of_shot = row - int(shot.get("first_frame", 0))
     if of_shot < len(growth):
         value *= float(growth[of_shot])
     bend = np.asarray(scale.get("bend", np.zeros(3)), dtype=np.float64)

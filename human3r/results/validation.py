@@ -34,6 +34,8 @@ _ORTHONORMAL = 0.1
 """Tolerance of R R^T - I; float32 paths of long clips and of earlier versions drift."""
 _MAX_DEPTH = 32
 """Nesting of ``meta``."""
+_MAX_NUMBER = 1e9
+"""Of a shot's first frame and factors."""
 _TEXTS = ("model", "model_sha256", "body", "version", "source", "device", "precision")
 """Optional entries of ``meta`` that are strings."""
 _ANGLES = (
@@ -85,7 +87,25 @@ def parse_meta(text: str) -> dict[str, Any]:
     warnings = meta.get("warnings", [])
     if not isinstance(warnings, list) or not all(isinstance(each, str) for each in warnings):
         raise FormatError("The meta entry 'warnings' is not a list of texts.", _REMEDY)
+    shots = meta.get("shots", [])
+    if not isinstance(shots, list) or not all(_is_shot(shot) for shot in shots):
+        raise FormatError("The meta entry 'shots' is not a list of objects with numbers.", _REMEDY)
     return meta
+
+
+def _is_shot(shot: object) -> bool:
+    """Return whether what is computed with of a shot is there: first frame, factors on its depth."""
+    if not isinstance(shot, dict):
+        return False
+    lens: Any = shot.get("lens") or {}
+    scale: Any = shot.get("scale") or {"value": 1.0}
+    if not isinstance(lens, dict) or not isinstance(scale, dict):
+        return False
+    lists = lens.get("depth_growth", []), scale.get("bend", [0.0] * 3)
+    if not all(isinstance(values, list) for values in lists) or len(lists[1]) != 3:
+        return False
+    numbers = [shot.get("first_frame", 0), scale.get("value"), *lists[0], *lists[1]]
+    return all(isinstance(number, (int, float)) and abs(number) < _MAX_NUMBER for number in numbers)
 
 
 def _check_frames(result: Reconstruction) -> None:

@@ -103,7 +103,7 @@ def check_frame_size(height: int, width: int, limits: MediaLimits) -> None:
         raise MediaTooLargeError(
             f"A frame has {width} x {height} = {height * width / 1e6:.1f} megapixels; "
             f"the limit is {limits.frame_pixels / 1e6:.1f}.",
-            "Scale it down, or raise the limit frame_pixels.",
+            "Scale it down.",
         )
 
 

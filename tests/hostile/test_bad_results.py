@@ -155,6 +155,8 @@ VALUES = {
     "body a number": meta(body=3),
     "model a list": meta(model=["compact"]),
     "warnings a text": meta(warnings="all is well"),
+    "shots a number": meta(shots=3),
+    "shots of texts": meta(shots=["first"]),
     "warnings of objects": meta(warnings=[{"a": 1}]),
     "no schema": lambda arrays: arrays.pop("schema"),
     "schema a number": whole("schema", lambda _: np.array(1)),

@@ -79,7 +79,11 @@ def test_reconstruct_writes_the_wanted_files_and_prints_one_json_object(clip, tm
         (["reconstruct", "{dot}", "--model", "tiny"], 2, "A frame has 2 x 2 pixels; at least 16"),
         (["models", "download", "nope"], 2, "Choose human3r_672s, human3r_672b, human3r_672l, human3r_896l."),
         (["reconstruct", "https://a/b.mp4", "--model", "tiny"], 2, "nothing is downloaded"),
-        (["reconstruct", "{clip}", "--model", "tiny", "--limit", "num_frames=2"], 2, "3 frames; the limit is 2"),
+        (
+            ["reconstruct", "{clip}", "--model", "tiny", "--limit", "num_frames=2"],
+            2,
+            "per second. Or raise the limit with --limit NAME=",
+        ),
         (["reconstruct", "{clip}", "--model", "tiny", "--limit", "speed=2"], 2, "one of file_bytes, frame_pixels"),
         (["view", "gone"], 2, "no file 'gone'"),
         (["export", "{text}", "-o", "a.glb"], 2, "not a reconstruction"),

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from human3r.errors import InputError
+from human3r.errors import FormatError, InputError
 from human3r.inference.loading.model import load_model
 from human3r.inference.stream import ReconstructOptions, Stepped, forward
 from human3r.surface.keyframes.collecting import KeyframeCollector
@@ -49,6 +49,8 @@ def gather_again(
         )
     known = meta.get("options")
     kept = {name: value for name, value in known.items() if name in _KEPT_OPTIONS} if isinstance(known, dict) else {}
+    if not all(value is None or isinstance(value, (int, float)) for value in kept.values()):
+        raise FormatError("The meta entry 'options' holds values of the wrong kind.", "Reconstruct the clip again.")
     collector = KeyframeCollector(body)
     expected = reconstruction.frame_index.tolist()
     with closing(forward(clip, loaded, ReconstructOptions(**kept))) as events:

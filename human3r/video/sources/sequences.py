@@ -83,7 +83,7 @@ def one_sequence(names: Sequence[str], is_color: Callable[[int], bool]) -> tuple
 
 def _split(name: str) -> tuple[str, tuple[int, ...]]:
     """Return a name without its ending and with ``#`` for its numbers, and these."""
-    path = PurePosixPath(name)
+    path = PurePosixPath("".join(character if character.isprintable() else "?" for character in name))
     text = str(path.parent / path.stem)
     pieces: list[str] = []
     numbers: list[int] = []

@@ -52,6 +52,11 @@ def test_own_names_and_addresses_are_answered(clock, host: str) -> None:
     assert client_of(clock).get("/", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["https://abc.hf.space/x", "%00", "http://127.0.0.1/"])
+def test_nothing_is_fetched_from_other_servers(clock, path: str) -> None:
+    assert client_of(clock).get(f"/gradio_api/proxy={path}").status_code == 404
+
+
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", ""])
 def test_another_host_name_is_refused_with_a_sentence(clock, host: str) -> None:
     answer = client_of(clock).get("/", headers={"Host": host})

@@ -129,6 +129,7 @@ def test_a_second_visitor_waits_and_is_informed(runs: Runs, engine: FakeEngine) 
 
     assert told.text == "Waiting: 1 run before yours"
     assert end.problem == messages.STOPPED_EMPTY
+    assert end.is_stop
 
 
 def test_leaving_the_page_ends_the_run_and_its_live_viewer(runs: Runs, engine: FakeEngine, jobs: JobQueue) -> None:
