@@ -16,6 +16,7 @@ from torch import Tensor
 
 from human3r.bodies import SmplxBody
 from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
+from human3r.inference.hidden_joints import rest_weight, resting
 from human3r.records import People, TensorRecord, concatenate
 from human3r.skeleton import (
     NUM_BODY_JOINTS,
@@ -89,6 +90,10 @@ class CausalFilterState(TensorRecord):
     """``K 10`` running mean."""
     count: Tensor
     """``K`` observations in the mean."""
+    rest: Tensor
+    """``K 22 3 3`` mean of recent local rotations, for joints that are not shown."""
+    rest_weight: Tensor
+    """``K 22`` observations in it."""
 
 
 def filter_people(
@@ -97,6 +102,7 @@ def filter_people(
     state: CausalFilterState | None,
     body: SmplxBody,
     options: CausalFilterOptions | None = None,
+    shown: Tensor | None = None,
 ) -> tuple[People, CausalFilterState]:
     """Filter the people of one frame; pure.
 
@@ -108,16 +114,22 @@ def filter_people(
         state: What the previous frame returned; None before the first.
         body: Whose bones the rotations turn.
         options: Time constants.
+        shown: ``P 22`` in [0, 1], how well the picture shows each joint: others rest; None: all are shown.
 
     Returns:
         The filtered people, in the same order, and the new state.
     """
     options = options or CausalFilterOptions()
-    fresh = _observe(people, time_s, body)
+    local = people.joint_rotations[:, :NUM_BODY_JOINTS]
+    shown = torch.ones_like(local[..., 0, 0]) if shown is None else shown
     if state is None or len(people) == 0 or state.track_id.numel() == 0:
-        return people, _remember(fresh, state, time_s, options)
+        return people, _remember(_observe(people, time_s, body, local, rest_weight(shown)), state, time_s, options)
     known, row = _look_up(people.track_id, time_s, state, options)
     old = state.map(lambda values: values[row])
+    calm, rest, weight = resting(local, shown, old.rest, old.rest_weight, (time_s - old.time_s).to(local.dtype))
+    rest, weight = _where(known, rest, local), _where(known, weight, rest_weight(shown))
+    observed = torch.cat([_where(known, calm, local), people.joint_rotations[:, NUM_BODY_JOINTS:]], dim=1)
+    fresh = _observe(replace(people, joint_rotations=observed), time_s, body, rest, weight)
     filtered, expected_aside = _advance(old, fresh, options)
     distance = old.log_distance.exp() * _size(_bones(body, old.betas))
     known &= expected_aside * distance < options.jump_m
@@ -129,7 +141,7 @@ def filter_people(
     return _to_people(people, after, body, known), _remember(after, state, time_s, options)
 
 
-def _observe(people: People, time_s: float, body: SmplxBody) -> CausalFilterState:
+def _observe(people: People, time_s: float, body: SmplxBody, rest: Tensor, weight: Tensor) -> CausalFilterState:
     """Write one frame's people as the state of filters that start with it."""
     bones = _bones(body, people.betas)
     orientation, joints = forward_kinematics(people.joint_rotations[:, :NUM_BODY_JOINTS], bones)
@@ -148,6 +160,8 @@ def _observe(people: People, time_s: float, body: SmplxBody) -> CausalFilterStat
         orientation_rate=torch.zeros_like(orientation[..., 0]),
         betas=people.betas,
         count=torch.ones_like(people.score),
+        rest=rest,
+        rest_weight=weight,
     )
 
 
@@ -215,6 +229,8 @@ def _advance(
         orientation_rate=rate,
         betas=old.betas + (fresh.betas - old.betas) / count[:, None],
         count=count,
+        rest=fresh.rest,
+        rest_weight=fresh.rest_weight,
     )
     return filtered, aside.norm(dim=-1)
 
