@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
 
-from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
 from human3r.assets.registry import sha256_of, weights_folder
 from human3r.atomic import whole_or_absent
 from human3r.bodies import SmplxBody, load_body
@@ -46,6 +44,10 @@ def convert_body(source: Path, target: Path) -> None:
         AssetIntegrityError: Not an SMPL-X body.
         DiskFullError: The file could not be written; nothing is left of it.
     """
+    from scipy import sparse
+
+    from human3r.assets.conversion.foreign_arrays import read_foreign_pickle
+
     content = read_foreign_pickle(source)
     content = content if isinstance(content, dict) else {}
     dense = {key: value.toarray() if sparse.issparse(value) else value for key, value in content.items()}

@@ -15,12 +15,12 @@ from human3r.exporting.source import ExportSource, PeopleWear
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
 from human3r.surface.keyframes.collecting import KeyframeCollector
 from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface, save_keyframes
-from human3r.surface.meshing.sheets import LazySurface
 from human3r.temporary import reclaim
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.meshing.sheets import LazySurface
 
 Progress = Callable[[int, int, str], None]
 """Called as (formats done, formats in all, name of the next format or "" at the end)."""
@@ -164,6 +164,8 @@ def export(
 
 
 def _surface_of(keyframes: KeyframeCollector | LazySurface | Path | None, result: Reconstruction) -> LazySurface:
+    from human3r.surface.meshing.sheets import LazySurface
+
     if isinstance(keyframes, LazySurface):
         return keyframes
     if isinstance(keyframes, KeyframeCollector):

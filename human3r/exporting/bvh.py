@@ -12,7 +12,6 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_text
 from human3r.exporting.constant_rate import constant_rate
@@ -49,6 +48,8 @@ def write_bvh(reconstruction: Reconstruction, folder: Path, body: SmplxBody) -> 
 
 def bvh_text(motion: PersonMotion, parents: np.ndarray, reconstruction: Reconstruction) -> str:
     """Return the file of one person, in the y-up world whose floor is y = 0."""
+    from scipy.spatial.transform import Rotation
+
     order: list[int] = []
     hierarchy = _hierarchy(motion.rest_joints * _CM_PER_M, parents, order)
     clock = constant_rate(reconstruction.time_s, reconstruction.fps, motion.frames)

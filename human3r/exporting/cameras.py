@@ -9,7 +9,6 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_text
 
@@ -55,6 +54,8 @@ def write_cameras_json(reconstruction: Reconstruction, path: Path) -> None:
 
 def write_tum(reconstruction: Reconstruction, path: Path) -> None:
     """Write ``time tx ty tz qx qy qz qw`` per frame, camera to world, as TUM RGB-D and evo read it."""
+    from scipy.spatial.transform import Rotation
+
     T = reconstruction.T_world_camera.astype(np.float64)
     quats = Rotation.from_matrix(T[:, :3, :3]).as_quat()
     lines = [
@@ -71,6 +72,8 @@ def write_colmap(reconstruction: Reconstruction, folder: Path) -> list[Path]:
     Image names are those of the clip's files, or ``frame_000123.png`` after the index in the source video; images are
     not written.
     """
+    from scipy.spatial.transform import Rotation
+
     folder.mkdir(parents=True, exist_ok=True)
     height, width = (int(side) for side in reconstruction.image_size)
     names = reconstruction.frame_name

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
 
 from human3r.errors import InputError
 
@@ -52,6 +51,8 @@ class ConstantRate:
 
     def rotation_vectors(self, values: np.ndarray) -> np.ndarray:
         """Interpolate ``m J 3`` axis-angle rotations at the rows along the shortest arcs: ``n J 3``."""
+        from scipy.spatial.transform import Rotation, Slerp
+
         if self.is_native or len(values) == 1:
             return values[self.latest]
         within_s = np.clip(self.rows_s, self.seen_s[0], self.seen_s[-1])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from human3r.bodies.smplx import local_rotations
 from human3r.results.posing import parameters_of_rows
@@ -111,6 +110,8 @@ def build_motion(reconstruction: Reconstruction, track: Track, body: SmplxBody) 
 
 def continuous_quat_xyzw(R: np.ndarray) -> np.ndarray:
     """Convert ``n ... 3 3`` rotations to ``n ... 4`` float32 quaternions without sign jumps along n."""
+    from scipy.spatial.transform import Rotation
+
     quat = Rotation.from_matrix(R.reshape(-1, 3, 3)).as_quat().reshape(*R.shape[:-2], 4)
     flips = np.where((quat[1:] * quat[:-1]).sum(axis=-1, keepdims=True) < 0, -1.0, 1.0)
     quat[1:] *= np.cumprod(flips, axis=0)

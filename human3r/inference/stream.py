@@ -163,6 +163,7 @@ def forward(
 
     opened = options.open(clip) if opening is None else opening.result()
     with opened as reader, ExitStack() as stages:
+        stages.enter_context(stage_threads(model.profile, model.device))
         check_smallest_side(reader.info.image_size)
         turn, frames = Turn(options.rotate or 0), iter(reader)
         if options.rotate is None and can_find_turn(model):
@@ -201,7 +202,6 @@ def _advanced(
         advanced = recurrence.advance(prepared, frame.time_s, frame.frame_index, ahead, begins_shot=frame.begins_shot)
         return replace(advanced, frame_name=frame.name), frame.image
 
-    stages.enter_context(stage_threads(model.profile, model.device))
     frames = stages.enter_context(closing(prefetch(source, prepare, max(_PREPARED_AHEAD, batch_size))))
     if overlaps:
         # Two threads encode: what needs no other frame of a group, one group ahead of the rest.

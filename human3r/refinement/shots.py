@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from human3r.geometry.camera import project
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
@@ -191,6 +190,8 @@ def anchor_of(shots: Sequence[Shot]) -> Shot:
 
 def in_world_of(anchor: Shot, shot: Shot) -> tuple[Shot, np.ndarray]:
     """Return a shot in another one's world, and ``T_world_shot``: floors and headings of the first cameras coincide."""
+    from scipy.spatial.transform import Rotation
+
     if shot is anchor:
         return shot, np.eye(4)
     T = np.linalg.inv(anchor.T_gravity_world.astype(np.float64)) @ shot.T_gravity_world.astype(np.float64)

@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.ndimage import map_coordinates
-from scipy.sparse import coo_matrix, csr_matrix, diags
-from scipy.spatial import KDTree
 
 from human3r.geometry.mesh import vertex_normals
 from human3r.geometry.rigid import inverse_transform_points
@@ -23,6 +20,8 @@ from human3r.rendering.overlay_video import shrink
 from human3r.rendering.rasterizer import rasterize
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from human3r.bodies import SmplxBody
     from human3r.records import FramePrediction
 
@@ -140,6 +139,9 @@ class _Mesh:
 
     @classmethod
     def of(cls, body: SmplxBody) -> _Mesh:
+        from scipy.sparse import coo_matrix, diags
+        from scipy.spatial import KDTree
+
         template, faces = body.template.cpu().numpy(), body.faces.cpu().numpy()
         mirrored = np.asarray(KDTree(template).query(template * (-1, 1, 1))[1])
         pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
@@ -198,5 +200,7 @@ def _facing(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def _sample(image: np.ndarray, vertices: np.ndarray, K: np.ndarray, order: int = 1) -> np.ndarray:
     """Return ``V`` values of ``h w`` where vertices are seen; 0 outside of the image."""
+    from scipy.ndimage import map_coordinates
+
     pixels = (vertices / np.maximum(vertices[:, 2:], 1e-6)) @ K.T
     return map_coordinates(image.astype(np.float32), pixels[:, 1::-1].T, order=order, mode="constant")

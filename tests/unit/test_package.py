@@ -20,6 +20,14 @@ def test_importing_the_package_loads_no_large_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_before_the_first_frame_nothing_of_scipy_is_loaded() -> None:
+    script = "import sys, human3r.commands.run; print('scipy' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
+
+
 def test_the_help_begins_with_an_example_and_the_functions() -> None:
     first_lines = human3r.__doc__.splitlines()[:12]
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from scipy import sparse
 
 from human3r.assets.conversion.inert_pickle import GlobalName, Inert, make_dict, read_inert_pickle
 from human3r.assets.conversion.torch_file import StoredTensor, TorchFile
@@ -21,7 +20,7 @@ from human3r.errors import CheckpointError, FormatError
 MAX_PICKLE_BYTES = 2**31
 """The largest known file is a dense transfer matrix of 580 MB."""
 _NUMBER_KINDS = frozenset("biufSU")
-_SPARSE = {"csc": sparse.csc_matrix, "csr": sparse.csr_matrix}
+_SPARSE = ("csc", "csr")
 _DAMAGES = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError, MemoryError)
 _REMEDY = "Download it again."
 
@@ -132,8 +131,11 @@ class _Plain:
             return value
         if kind.module.startswith("chumpy.") and "x" in state:
             return self.convert(state["x"])
-        make = _SPARSE.get(kind.name.split("_")[0])
-        if kind.module.startswith("scipy.sparse") and make is not None:
+        layout = kind.name.split("_")[0]
+        if kind.module.startswith("scipy.sparse") and layout in _SPARSE:
+            from scipy import sparse
+
+            make = sparse.csc_matrix if layout == "csc" else sparse.csr_matrix
             parts = [self.convert(state[name]) for name in ("data", "indices", "indptr")]
             matrix = make(tuple(parts), shape=self.convert(state.get("_shape", state.get("shape"))))
             matrix.check_format(full_check=True)

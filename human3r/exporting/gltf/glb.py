@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from human3r.atomic import write_bytes
 from human3r.exporting.gltf.corrections import Corrections, build_corrections
@@ -112,6 +111,8 @@ class _Clock:
 
 def _rigid(T: np.ndarray) -> dict[str, Any]:
     """Return a rigid transform as the node properties ``rotation`` (xyzw) and ``translation``."""
+    from scipy.spatial.transform import Rotation
+
     exact = np.asarray(T, dtype=np.float64)
     return {"rotation": Rotation.from_matrix(exact[:3, :3]).as_quat().tolist(), "translation": exact[:3, 3].tolist()}
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from human3r.errors import CheckpointError
 from human3r.models.compact.camera.camera_head import MotionCameraHead
@@ -75,6 +77,15 @@ def build_compact_parts(config: ModelConfig) -> NetworkParts:
     )
 
 
+class _Uninitialized(TorchFunctionMode):
+    """Leaves out the initialization of ``torch.nn``, which takes longer than reading the weights that replace it."""
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return (options or {}).get("tensor", *arguments[:1])
+        return function(*arguments, **(options or {}))
+
+
 def build_compact(weights: Mapping[str, Tensor]) -> Human3R:
     """Build ``compact`` for inference, in the precision that is fastest on this processor.
 
@@ -84,7 +95,8 @@ def build_compact(weights: Mapping[str, Tensor]) -> Human3R:
     Raises:
         CheckpointError: The weights do not fit the network.
     """
-    network = Human3R(COMPACT, build_compact_parts(COMPACT)).eval()
+    with _Uninitialized():
+        network = Human3R(COMPACT, build_compact_parts(COMPACT)).eval()
     expected = network.state_dict()
     missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or unknown:

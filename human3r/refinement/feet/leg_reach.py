@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import Joint
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 LEGS = (
     (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
@@ -25,6 +28,8 @@ def reach(people: PersonTable, motion: np.ndarray) -> PersonTable:
 
     ``joints_world`` is not changed.
     """
+    from scipy.spatial.transform import Rotation
+
     pose = people.body_pose.copy()
     for side, (hip, knee, ankle) in enumerate(LEGS):
         rows = np.flatnonzero(np.abs(motion[:, side]).max(axis=1) > 1e-5)
@@ -45,6 +50,8 @@ def reach(people: PersonTable, motion: np.ndarray) -> PersonTable:
 
 def bend_direction(people: PersonTable) -> np.ndarray:
     """Return ``N 2 3``, world: the front of the left and right thigh, toward which straight knees bend."""
+    from scipy.spatial.transform import Rotation
+
     root = Rotation.from_rotvec(people.global_orient.astype(np.float64))
     thighs = [root * Rotation.from_rotvec(people.body_pose[:, hip - 1].astype(np.float64)) for hip, _, _ in LEGS]
     return np.stack([thigh.apply([0.0, 0.0, 1.0]) for thigh in thighs], axis=1)
@@ -72,6 +79,8 @@ def bent(
 
 def _between(start: np.ndarray, end: np.ndarray) -> Rotation:
     """Return the smallest rotations from ``n 3`` to ``n 3``."""
+    from scipy.spatial.transform import Rotation
+
     start = start / np.linalg.norm(start, axis=1, keepdims=True)
     end = end / np.linalg.norm(end, axis=1, keepdims=True)
     axis = np.cross(start, end)

@@ -14,11 +14,11 @@ from human3r.atomic import whole_or_absent
 from human3r.errors import FormatError
 from human3r.results.array_archive import read_arrays
 from human3r.surface.keyframes.collecting import MAX_KEYFRAMES, MAX_PICTURE_PX, Keyframe
-from human3r.surface.meshing.sheets import LazySurface
 from human3r.surface.people_colors import PeopleColors
 
 if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
+    from human3r.surface.meshing.sheets import LazySurface
 
 KEYFRAMES_NAME = "surface.npz"
 _SCHEMA = "human3r-surface/1"
@@ -72,6 +72,8 @@ def load_surface(path: Path | None, reconstruction: Reconstruction) -> LazySurfa
     Raises:
         FormatError: The file is damaged.
     """
+    from human3r.surface.meshing.sheets import LazySurface
+
     if path is None or not path.is_file():
         return LazySurface(reconstruction)
     return LazySurface(reconstruction, *_load(path, reconstruction))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch.nn import functional
 
 from human3r.geometry.rigid import inverse_transform_points, transform_points
@@ -91,6 +90,8 @@ class Look:
             lens: The other camera.
             depth: ``h w``: what it sees; 0, the unknown, is taken to be as far as what is beside it.
         """
+        from scipy.ndimage import distance_transform_edt
+
         shape = depth.shape
         nearest = distance_transform_edt(depth == 0, return_distances=False, return_indices=True)
         filled = depth[tuple(np.asarray(nearest))]
