@@ -248,7 +248,9 @@ class _Problem:
         # The points that make the surface: nearest to its height under the foot.
         wanted = np.column_stack([soles[:, 0], height, soles[:, 2]])
         flat = np.array([1.0, FLOOR_RADIUS_M / _GAP_SIGMA_M, 1.0])
-        near = KDTree(points * flat).query(wanted * flat, k=min(24, len(points)))[1].reshape(len(soles), -1)
+        # Few are asked for: a tree that is built fast, not one that is searched fast.
+        tree = KDTree(points * flat, balanced_tree=False, compact_nodes=False)
+        near = tree.query(wanted * flat, k=min(24, len(points)))[1].reshape(len(soles), -1)
         shift = points[near, 1] - np.exp(x[0]) * (evidence.point_cameras[near] @ up)
         slopes = np.zeros((len(soles), len(x)))
         slopes[:, 0] = points[near, 1].mean(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_opening, uniform_filter
 
 from human3r.geometry.fusion import connected_parts, dilate
 from human3r.geometry.rigid import inverse_transform_points
@@ -60,6 +59,8 @@ def trusted_pixels(prediction: FramePrediction) -> np.ndarray:
 
 def _sky(image: np.ndarray, is_doubtful: np.ndarray) -> np.ndarray:
     """Return ``h w`` bool: the doubtful pixels that resemble sky, which has no depth."""
+    from scipy.ndimage import uniform_filter
+
     red, green, blue = (image[..., channel].astype(np.float32) for channel in range(3))
     is_candidate = is_doubtful & (green > _SKY_BRIGHTNESS) & (blue - red > _SKY_BLUE)
     if not is_candidate[0].any():
@@ -79,12 +80,18 @@ def person_pixels(prediction: FramePrediction) -> np.ndarray:
     """Return ``h w`` bool: pixels that may show a person, by the person mask and by the posed skeletons."""
     is_person, is_body = prediction.person_mask.numpy() > _PERSON_THRESHOLD, people_pixels(prediction)
     if is_person.any():
-        parts = connected_parts(binary_opening(is_person, np.ones((3, 3))))
+        parts = connected_parts(_opened(is_person))
         is_kept = np.bincount(parts.reshape(-1)) >= _MIN_PERSON * parts.size
         is_kept[parts[is_body]] = True
         is_kept[0] = False
         is_person = dilate(is_kept[parts], max(1, round(_MASK_GROWTH * max(is_person.shape))))
     return is_person | is_body
+
+
+def _opened(mask: np.ndarray) -> np.ndarray:
+    """Remove what is thinner than three pixels; outside of the image there is nothing."""
+    around = np.pad(~mask, 1, constant_values=True)
+    return dilate(~dilate(around, 1)[1:-1, 1:-1], 1)
 
 
 def people_pixels(prediction: FramePrediction) -> np.ndarray:

@@ -69,11 +69,8 @@ def with_locked_feet(
     shift, motion, contact = np.zeros((len(people), 3)), np.zeros((len(people), 2, 3)), contact.copy()
     for rows in runs(people.person_track, shot.cameras.time_s[people.person_frame]):
         time_s = shot.cameras.time_s[people.person_frame[rows]]
-        stretch = _Stretch(
-            time_s, joints[rows], slopes[rows], bends[rows], ground[rows], contact[rows], stands[rows]
-        ).without_false_contacts()
-        shift[rows], motion[rows] = stretch.solve()
-        contact[rows] = stretch.contact
+        stretch = _Stretch(time_s, joints[rows], slopes[rows], bends[rows], ground[rows], contact[rows], stands[rows])
+        contact[rows], shift[rows], motion[rows] = stretch.without_false_contacts()
     return _moved(shot, T, shift, motion, body), contact
 
 
@@ -98,11 +95,11 @@ class _Stretch:
     stands: np.ndarray
     """``n`` bool."""
 
-    def without_false_contacts(self) -> _Stretch:
-        """Return the stretch without contacts that would move a foot too far in the image, or that legs cannot hold."""
+    def without_false_contacts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the contacts and what ``solve`` says to them: none moves a foot too far in the image or the leg."""
         stretch = self
+        shift, motion = stretch.solve()
         for _ in range(_NUM_PASSES):
-            shift, motion = stretch.solve()
             moved = np.stack([shift + stretch._leg(side, motion[:, side])[1] for side in range(2)], axis=1)
             pixels = np.linalg.norm(np.einsum("nsij,nsj->nsi", stretch.slopes[:, FEET], moved), axis=-1)
             touches = stretch.contact > IN_CONTACT
@@ -112,7 +109,8 @@ class _Stretch:
             if not is_false.any():
                 break
             stretch = replace(stretch, contact=np.where(is_false, IN_CONTACT, stretch.contact))
-        return stretch
+            shift, motion = stretch.solve()
+        return stretch.contact, shift, motion
 
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the motion of the body ``n 3``, and of the feet relative to it ``n 2 3``."""
@@ -123,9 +121,9 @@ class _Stretch:
         place, count = self._places()
         motion = np.zeros((n, 2, 3))
         size = 9 * n + 3 * count
-        solved = np.zeros(size)
+        solved, smoothness = np.zeros(size), list(self._smoothness())
         for _ in range(_NUM_STEPS):
-            parts = list(self._equations(place, motion))
+            parts = [*self._equations(place, motion), *smoothness]
             starts = np.cumsum([0, *(len(target) for *_, target in parts)])
             rows = [np.repeat(np.arange(s, s + len(c)), c.shape[1]) for s, (c, *_) in zip(starts, parts, strict=False)]
             columns = [columns.ravel() for columns, *_ in parts]
@@ -192,7 +190,6 @@ class _Stretch:
             rows = np.flatnonzero(np.isfinite(self.ground[:, side]) & (weight > 0))
             height = np.concatenate([np.tile([0.0, 1.0, 0.0], (n, 1)), slopes[1][:, 1]], axis=1)[rows]
             yield unknown[rows], height, weight[rows] / _GROUND_SIGMA_M**2, (self.ground[:, side] - sole[:, 1])[rows]
-        yield from self._smoothness()
 
     def _smoothness(self) -> Iterator[_Equations]:
         """Yield the equations that keep corrections small and smooth."""

@@ -90,12 +90,17 @@ def surface_below(points_gravity: np.ndarray, positions: np.ndarray, overhead_m:
     points_gravity = points_gravity[in_x & in_z & (points_gravity[:, 1] < positions[:, 1].max() + overhead_m)]
     if len(points_gravity) == 0:
         return SurfaceBelow(height, spread)
-    tree = KDTree(points_gravity[:, (0, 2)], balanced_tree=False, compact_nodes=False)
+    tree, all_heights = (
+        KDTree(points_gravity[:, (0, 2)], balanced_tree=False, compact_nodes=False),
+        points_gravity[:, 1],
+    )
+    limits = positions[:, 1] + overhead_m
     for row, near in enumerate(tree.query_ball_point(flat, FLOOR_RADIUS_M)):
         # Evenly thinned: statistics of a few hundred points cost little, wherever the cloud is dense.
-        heights = points_gravity[near[:: max(1, -(-len(near) // _MAX_POINTS))], 1]
-        heights = np.sort(heights[heights < positions[row, 1] + overhead_m])
+        heights = all_heights[near[:: max(1, -(-len(near) // _MAX_POINTS))]]
+        heights = heights[heights < limits[row]]
         if len(heights) >= _MIN_POINTS:
-            low, height[row], middle = heights[(np.array(_PERCENTILES) * len(heights)) // 100]
+            heights.sort()
+            low, height[row], middle = (heights[share * len(heights) // 100] for share in _PERCENTILES)
             spread[row] = middle - low
     return SurfaceBelow(height, spread)
