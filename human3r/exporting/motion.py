@@ -80,6 +80,28 @@ def build_skin(body: SmplxBody) -> Skin:
     return Skin(faces, np.array(body.parents), order.astype(np.uint8), kept.astype(np.float32))
 
 
+def coarse_skin(skin: Skin, rest_vertices: np.ndarray, cell_m: float) -> tuple[np.ndarray, Skin]:
+    """Merge the vertices within every cube of a grid into the one nearest to their mean.
+
+    Args:
+        skin: Of all vertices.
+        rest_vertices: ``V 3`` of anybody, meters, in the bind pose.
+        cell_m: Side of the cubes, meters.
+
+    Returns:
+        The vertices that are kept, and the skin of these.
+    """
+    cells = np.floor(rest_vertices / cell_m).astype(np.int64)
+    _, cell, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    cell = cell.reshape(-1)
+    means = np.stack([np.bincount(cell, weights=axis) for axis in rest_vertices.T], axis=1) / count[:, None]
+    by_distance = np.lexsort((np.linalg.norm(rest_vertices - means[cell], axis=1), cell))
+    kept = by_distance[np.concatenate([[0], np.cumsum(count)[:-1]])]
+    faces = cell[skin.faces.astype(np.int64)]
+    is_whole = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
+    return kept, Skin(faces[is_whole].astype(np.uint32), skin.parents, skin.joint_index[kept], skin.joint_weight[kept])
+
+
 @torch.inference_mode()
 def build_motion(reconstruction: Reconstruction, track: Track, body: SmplxBody) -> PersonMotion:
     """Turn one track (seen at least once) into a figure with a pose per seen frame."""

@@ -98,6 +98,14 @@ def test_a_stage_shows_frames_that_come_after_it_was_made(live) -> None:
     assert live.evaluate(f"[stage.frame, bone('{BODY}'), visible('{BODY}')]") == [3, 9, True]
 
 
+def test_without_a_graphics_card_a_run_moves_bodies_of_few_triangles(live) -> None:
+    few = BODY.replace("/body", "/few")
+    live.evaluate("h3r.drawsInSoftware = true; sent.length = 0; stage.show(0.1)")
+
+    assert live.evaluate(f"[bone('{few}'), visible('{few}')]") == [1, True]
+    assert live.evaluate(f"sent.some((message) => message.name === '{BODY}')") is False
+
+
 def test_repeated_chunks_change_nothing_but_everything_is_announced_again(live) -> None:
     live.evaluate("stage.show(0.1); stage.setVisible('/people/person_4', false); sent.length = 0")
     for chunk in live.chunks:

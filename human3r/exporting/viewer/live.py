@@ -17,7 +17,7 @@ import torch
 
 from human3r.bodies.smplx import local_rotations
 from human3r.exporting.gltf.scene import sheet_glb
-from human3r.exporting.motion import Skin, build_skin
+from human3r.exporting.motion import Skin, build_skin, coarse_skin
 from human3r.exporting.scene_points import footprint_m
 from human3r.exporting.viewer import scene as viser_scene
 from human3r.exporting.viewer.server import close_server, open_server
@@ -42,6 +42,8 @@ POINT_SIZE_M = 0.02
 """At least; points are drawn at their own footprint, and a little larger than in the finished result."""
 _FOOTPRINTS = 1.4
 _FRAMES_PER_PATH = 4
+_COARSE_M = 0.04
+"""Of the bodies that browsers show which draw on the processor."""
 _EVERY_FEW = 10
 """One point of so many is in the part of a cloud that browsers show which draw on the processor."""
 _MAX_FRAMED = 4000
@@ -60,6 +62,7 @@ class LiveScene:
     def __init__(self, body: SmplxBody, port: int = 0) -> None:
         self._body = body
         self._skin: Skin = build_skin(body)
+        self._few: tuple[np.ndarray, Skin] | None = None
         self._frames: list[TapeFrame] = []
         self._tape = TapeWriter()
         self._bind_joints: dict[int, torch.Tensor] = {}
@@ -208,7 +211,7 @@ class LiveScene:
         for row, track in enumerate(prediction.people.track_id.tolist()):
             if track not in self._bind_joints:
                 rest = self._body.rest_vertices(parameters.betas[row : row + 1], parameters.expression[row : row + 1])
-                viser_scene.add_person(self._server, track, rest[0].numpy(), rest_joints[row].numpy(), self._skin)
+                self._add_person(track, rest[0].numpy(), rest_joints[row].numpy())
                 self._bind_joints[track] = rest_joints[row]
         # A body keeps the shape of its first observation: its bones rotate about the joints of that shape.
         bind_joints = torch.stack([self._bind_joints[track] for track in prediction.people.track_id.tolist()])
@@ -217,6 +220,11 @@ class LiveScene:
         quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ R_world_joint.numpy())
         tracks = prediction.people.track_id.tolist()
         return {track: BodyPose(quats[row], positions[row]) for row, track in enumerate(tracks)}
+
+    def _add_person(self, track: int, rest_vertices: np.ndarray, rest_joints: np.ndarray) -> None:
+        if self._few is None:
+            self._few = coarse_skin(self._skin, rest_vertices, _COARSE_M)
+        viser_scene.add_person(self._server, track, rest_vertices, rest_joints, self._skin, self._few)
 
     def _only_new(self, points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keep one point of every empty cube, within the limits."""

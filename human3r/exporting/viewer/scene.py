@@ -71,29 +71,51 @@ def person_node(track_id: int) -> str:
 
 
 def add_person(
-    server: viser.ViserServer, track_id: int, rest_vertices: np.ndarray, rest_joints: np.ndarray, skin: Skin
+    server: viser.ViserServer,
+    track_id: int,
+    rest_vertices: np.ndarray,
+    rest_joints: np.ndarray,
+    skin: Skin,
+    few: tuple[np.ndarray, Skin] | None = None,
 ) -> None:
     """Add a skinned body in its bind pose, and its label; ``pose_person`` moves them.
 
     The visitor's toggle acts on the person's node, presence in a frame on its children, so that they are independent.
+    With ``few``, the result of ``coarse_skin``, there is a second body, and the player shows one of the two.
     """
     name, color = person_node(track_id), person_color(track_id)
+    server.scene.add_frame(name, show_axes=False)
+    if few is not None:
+        _add_body(server, f"{name}/few", rest_vertices[few[0]], rest_joints, few[1], color, is_visible=False)
+    _add_body(server, f"{name}/body", rest_vertices, rest_joints, skin, color, is_visible=few is None)
+    server.scene.add_label(f"{name}/label", f"{track_id + 1}", anchor="bottom-center", font_screen_scale=1.15)
+
+
+def _add_body(
+    server: viser.ViserServer,
+    name: str,
+    rest_vertices: np.ndarray,
+    rest_joints: np.ndarray,
+    skin: Skin,
+    color: tuple[int, int, int],
+    *,
+    is_visible: bool,
+) -> None:
     num_joints = len(rest_joints)
     # The public call wants dense V x 55 weights and keeps the top four; ours are already four and sum to one.
     weights = np.zeros((len(rest_vertices), num_joints), dtype=np.float32)
     # Unused slots repeat bone 0 with weight 0, so adding is right and assigning would erase.
     np.add.at(weights, (np.arange(len(weights))[:, None], skin.joint_index.astype(np.int64)), skin.joint_weight)
-    server.scene.add_frame(name, show_axes=False)
     server.scene.add_mesh_skinned(
-        f"{name}/body",
+        name,
         rest_vertices,
         skin.faces,
         bone_wxyzs=np.tile(np.array([1.0, 0, 0, 0]), (num_joints, 1)),
         bone_positions=rest_joints,
         skin_weights=weights,
         color=color,
+        visible=is_visible,
     )
-    server.scene.add_label(f"{name}/label", f"{track_id + 1}", anchor="bottom-center", font_screen_scale=1.15)
 
 
 def prepare_materials(server: viser.ViserServer) -> None:

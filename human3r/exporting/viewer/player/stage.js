@@ -3,6 +3,8 @@
   "use strict";
   const CURRENT = "/camera/current";
   const person = (id) => `/people/person_${id}`;
+  // Without a graphics card a body takes the processor a tenth of a second in every picture, one of few triangles does not.
+  const body = (id, scene) => person(id) + (scene.is_live && h3r.drawsInSoftware ? "/few" : "/body");
 
   // Blend of two quaternions (w first) at an offset of two arrays.
   function blendRotation(a, b, offset, part) {
@@ -121,13 +123,13 @@
 
     _showBody(id, track) {
       const rows = this._rows(track), isPresent = rows !== null && rows.isPresent;
-      this._setVisible(person(id) + "/body", isPresent && this.showsBodies);
+      this._setVisible(body(id, this.tape.scene), isPresent && this.showsBodies);
       this._setVisible(person(id) + "/label", false);  // ours are in labels.js: viser's are blurred pictures
       if (rows) this._once(person(id), rows.at, () => this._pose(id, rows));
     }
 
     _pose(id, { now, next, part }) {
-      const name = person(id) + "/body", label = h3r.Tape.label(now), last = h3r.Tape.label(next);
+      const name = body(id, this.tape.scene), label = h3r.Tape.label(now), last = h3r.Tape.label(next);
       for (let bone_index = 0; bone_index < 55; bone_index++) {
         const wxyz = blendRotation(now, next, 7 * bone_index, part);
         const position = blendPosition(now, next, 7 * bone_index + 4, part);

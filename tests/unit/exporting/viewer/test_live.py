@@ -43,7 +43,9 @@ def chunks(scene: LiveScene) -> list[Chunk]:
 
 def test_people_camera_and_points_appear_with_the_first_frame(live: LiveScene, walk: Reconstruction) -> None:
     live.add(prediction_of(walk, 0))
-    assert len(sent(live, "SkinnedMeshMessage")) == 2
+    assert [message.name for message in sent(live, "SkinnedMeshMessage")] == [
+        f"/people/person_{track}/{part}" for track in (1, 2) for part in ("few", "body")
+    ]
     assert len(sent(live, "CameraFrustumMessage")) == 1
     assert [message.name for message in sent(live, "PointCloudMessage")] == ["/points/00000/few", "/points/00000/rest"]
 
