@@ -84,6 +84,7 @@ class LiveScene:
         self._send = viser_scene.live_send(self._server)
         viser_scene.set_stage(self._server)
         viser_scene.prepare_materials(self._server)
+        self._run("window.h3r&&h3r.begin()")
 
     @property
     def port(self) -> int:
@@ -153,11 +154,14 @@ class LiveScene:
 
     def lead_to(self, url: str) -> None:
         """Make every page that shows this scene open another address; an empty one is its own."""
-        from viser import _messages
-
         with self._lock:
             if not self._is_closed:
-                self._send(_messages.RunJavascriptMessage(f"location.replace({json.dumps(url)})"))
+                self._run(f"location.replace({json.dumps(url)})")
+
+    def _run(self, script: str) -> None:
+        from viser import _messages
+
+        self._send(_messages.RunJavascriptMessage(script))
 
     def close(self) -> None:
         """Stop the server; closing twice is harmless."""

@@ -119,7 +119,11 @@ def _add_body(
 
 
 def prepare_materials(server: viser.ViserServer) -> None:
-    """Add a body and a point of almost no size: browsers translate their materials before the first people come."""
+    """Add a body and points of almost no size: browsers translate their materials before the first people come.
+
+    The player shows them when it has chosen its lights, on which materials depend.
+    """
+    server.scene.add_frame("/materials", show_axes=False, visible=False)
     corners = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32) * _SPECK_M
     server.scene.add_mesh_skinned(
         "/materials/body",

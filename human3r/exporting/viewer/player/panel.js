@@ -88,7 +88,6 @@
       this._hasGrown = true;
       if (!this.stage.isStale) return;
       h3r.setTheme(h3r.isDark);
-      if (h3r.drawsInSoftware) h3r.client.lightPlainly();
       this.show(this.time_s);
     }
 

@@ -9,6 +9,12 @@
   }
   if (h3r.drawsInSoftware) light();
 
+  // A run's scene says when it begins: what was sent before the connection is forgotten by then.
+  h3r.begin = function () {
+    if (h3r.drawsInSoftware) h3r.client.lightPlainly();
+    h3r.client.send({ type: "SetSceneNodeVisibilityMessage", name: "/materials", visible: true });
+  };
+
   h3r.setTheme = function (isDark) {
     h3r.isDark = isDark;
     document.documentElement.classList.toggle("h3p-dark", isDark);

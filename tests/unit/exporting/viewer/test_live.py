@@ -38,7 +38,7 @@ def sent(scene: LiveScene, kind: str) -> list[object]:
 
 def chunks(scene: LiveScene) -> list[Chunk]:
     """Return what the player gets, one chunk per frame."""
-    return [chunk_in(message.source) for message in sent(scene, "RunJavascriptMessage")]
+    return [chunk_in(message.source) for message in sent(scene, "RunJavascriptMessage") if "h3r.take" in message.source]
 
 
 def test_people_camera_and_points_appear_with_the_first_frame(live: LiveScene, walk: Reconstruction) -> None:
