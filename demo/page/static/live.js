@@ -5,10 +5,12 @@
   const PICTURES_PER_S = 20, MAX_UNDERWAY = 12, QUALITY = 0.85, RETRY_MS = 1000, RETRIES = 28, LEFT = 4001;
   const RENEW_MS = 100;  // the server works on one picture and keeps the newest: it should not be older than this
   const SELDOM_MS = 220;  // between two pictures of the page, where the processor draws it
+  const LOADING_MS = 500;  // between two pictures to the server there while the player loads, which needs the processor
   const find = (name) => document.querySelector('[data-h3-live="' + name + '"]');
   const say = (text) => { if (find("line").textContent !== text) find("line").textContent = text; };
   // The players know it. Each new picture of a video would make the processor draw the whole page again.
   const drawsInSoftware = () => [...document.querySelectorAll("iframe")].some((frame) => frame.contentWindow && (frame.contentWindow.h3r || {}).drawsInSoftware);
+  const playerWindow = () => { const frame = find("viewer").querySelector("iframe"); return frame && frame.contentWindow; };
   let run = null;  // the run on this page, or null
 
   function complain(text) {
@@ -41,7 +43,7 @@
     if (run) return;
     complain("");
     const own = run = { facing: "user", token: null, socket: null, stream: null, size: null, ready: null, underway: [], tries: 0,
-      isOver: false, isSoftware: false, timer: 0, shown_ms: 0, people: [], canvas: document.createElement("canvas"), started_ms: performance.now() };
+      isOver: false, isSoftware: false, timer: 0, sent_ms: 0, shown_ms: 0, people: [], canvas: document.createElement("canvas"), started_ms: performance.now() };
     document.body.classList.add("h3-is-live");
     const behind = document.querySelector(".h3-viewer iframe");
     if (behind) behind.contentWindow.postMessage({ h3r: "pause" }, location.origin);
@@ -154,7 +156,9 @@
     // An answer may be missing: pictures that the server could not use have none.
     if (own.underway.length >= MAX_UNDERWAY && since_ms > 2000) own.underway = [];
     if (own.underway.length >= MAX_UNDERWAY || (own.underway.length >= 2 && since_ms < RENEW_MS)) return;
-    const taken_ms = performance.now();
+    const taken_ms = performance.now(), player = (playerWindow() || {}).h3r || {};
+    if (own.isSoftware && !player.player && taken_ms - own.sent_ms < LOADING_MS) return;
+    own.sent_ms = taken_ms;
     copyPicture(own);
     // At once: browsers put off ``toBlob`` until they have nothing else to do.
     const encoded = atob(own.canvas.toDataURL("image/jpeg", QUALITY).split(",")[1]);
@@ -189,21 +193,27 @@
     send(own);
   }
 
+  // Together with the player's picture: the processor draws both at once.
   function showSeldom(own) {
-    if (find("video").readyState < 2 || performance.now() - own.shown_ms < SELDOM_MS) return;
-    own.shown_ms = performance.now();
-    if (own.line) say(own.line);
-    copyPicture(own);
-    draw(own);
+    const player = playerWindow(), now_ms = performance.now();
+    if (find("video").readyState < 2 || now_ms - own.shown_ms < SELDOM_MS || !player) return;
+    own.shown_ms = now_ms;
+    player.requestAnimationFrame(() => {
+      if (own.isOver) return;
+      if (own.line) say(own.line);
+      copyPicture(own);
+      draw(own);
+    });
   }
 
   // The people over the video; where the video is not shown, over its picture.
   function draw(own) {
     const overlay = find("overlay"), [width, height] = own.size;
-    [overlay.width, overlay.height] = [2 * width, 2 * height];
+    const scale = own.isSoftware ? 1 : 2;
+    [overlay.width, overlay.height] = [scale * width, scale * height];
     const context = overlay.getContext("2d", { willReadFrequently: own.isSoftware });
     if (own.isSoftware) context.drawImage(own.canvas, 0, 0, overlay.width, overlay.height);
-    context.lineWidth = Math.max(3, width / 60);
+    context.lineWidth = scale * Math.max(1.5, width / 120);
     context.lineCap = "round";
     for (const { color, lines } of own.people) {
       context.strokeStyle = "rgb(" + color.join() + ")";

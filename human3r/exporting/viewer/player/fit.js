@@ -31,7 +31,7 @@
 
   // Without a graphics card every picture takes the processor tens of milliseconds, as does every picture of the page
   // around: fewer pixels, and no more pictures than are needed, keep both usable.
-  const LIVE_MS = 200, RECORDING_MS = 70, TOUCHED_MS = 40, TOUCH_LASTS_MS = 600;
+  const LIVE_MS = 200, LOADING_MS = 100, RECORDING_MS = 70, TOUCHED_MS = 40, TOUCH_LASTS_MS = 600;
 
   // The client asks for pictures for a quarter of a second after every change.
   function drawSeldom(isRecording) {
@@ -41,7 +41,8 @@
       window.addEventListener(name, () => { touched_ms = performance.now(); }, { capture: true, passive: true });
     }
     const interval_ms = () => {
-      if (!h3r.player || performance.now() - touched_ms < TOUCH_LASTS_MS) return TOUCHED_MS;
+      if (performance.now() - touched_ms < TOUCH_LASTS_MS) return TOUCHED_MS;
+      if (!h3r.player) return isRecording ? TOUCHED_MS : LOADING_MS;
       return isRecording ? RECORDING_MS : LIVE_MS;
     };
     const run = (now_ms) => {
