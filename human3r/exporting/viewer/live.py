@@ -20,6 +20,7 @@ from human3r.exporting.gltf.scene import sheet_glb
 from human3r.exporting.motion import Skin, build_skin, coarse_skin
 from human3r.exporting.scene_points import footprint_m
 from human3r.exporting.viewer import scene as viser_scene
+from human3r.exporting.viewer.meshes import prepare_materials
 from human3r.exporting.viewer.server import close_server, open_server
 from human3r.exporting.viewer.tape import BodyPose, TapeFrame, TapeWriter, send_chunk
 from human3r.exporting.viewer.views import Content, all_views
@@ -83,7 +84,7 @@ class LiveScene:
         self._server = open_server(port, self._token)
         self._send = viser_scene.live_send(self._server)
         viser_scene.set_stage(self._server)
-        viser_scene.prepare_materials(self._server)
+        prepare_materials(self._server)
         self._run("window.h3r&&h3r.begin()")
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from human3r.exporting.viewer.meshes import add_body
 from human3r.palette import person_color
 from human3r.skeleton import Joint
 
@@ -31,7 +32,6 @@ THUMBNAIL_PX = 128
 _QUANTUM = 2.0**14
 """Poses are rounded to 1/16384 (0.06 mm), which halves the compressed size of recordings."""
 _LABEL_LIFT_M = 0.22
-_SPECK_M = 1e-4
 _TRAIL_SIGMA_FRAMES = 2.0
 _STANDS_WITHIN_FRAMES = 15
 """Whoever jumps has stood on the ground within so many frames."""
@@ -86,55 +86,9 @@ def add_person(
     name, color = person_node(track_id), person_color(track_id)
     server.scene.add_frame(name, show_axes=False)
     if few is not None:
-        _add_body(server, f"{name}/few", rest_vertices[few[0]], rest_joints, few[1], color, is_visible=False)
-    _add_body(server, f"{name}/body", rest_vertices, rest_joints, skin, color, is_visible=few is None)
+        add_body(server, f"{name}/few", rest_vertices[few[0]], rest_joints, few[1], color, is_visible=False)
+    add_body(server, f"{name}/body", rest_vertices, rest_joints, skin, color, is_visible=few is None)
     server.scene.add_label(f"{name}/label", f"{track_id + 1}", anchor="bottom-center", font_screen_scale=1.15)
-
-
-def _add_body(
-    server: viser.ViserServer,
-    name: str,
-    rest_vertices: np.ndarray,
-    rest_joints: np.ndarray,
-    skin: Skin,
-    color: tuple[int, int, int],
-    *,
-    is_visible: bool,
-) -> None:
-    num_joints = len(rest_joints)
-    # The public call wants dense V x 55 weights and keeps the top four; ours are already four and sum to one.
-    weights = np.zeros((len(rest_vertices), num_joints), dtype=np.float32)
-    # Unused slots repeat bone 0 with weight 0, so adding is right and assigning would erase.
-    np.add.at(weights, (np.arange(len(weights))[:, None], skin.joint_index.astype(np.int64)), skin.joint_weight)
-    server.scene.add_mesh_skinned(
-        name,
-        rest_vertices,
-        skin.faces,
-        bone_wxyzs=np.tile(np.array([1.0, 0, 0, 0]), (num_joints, 1)),
-        bone_positions=rest_joints,
-        skin_weights=weights,
-        color=color,
-        visible=is_visible,
-    )
-
-
-def prepare_materials(server: viser.ViserServer) -> None:
-    """Add a body and points of almost no size: browsers translate their materials before the first people come.
-
-    The player shows them when it has chosen its lights, on which materials depend.
-    """
-    server.scene.add_frame("/materials", show_axes=False, visible=False)
-    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32) * _SPECK_M
-    server.scene.add_mesh_skinned(
-        "/materials/body",
-        corners,
-        np.array([[0, 1, 2]]),
-        bone_wxyzs=np.array([[1.0, 0, 0, 0]]),
-        bone_positions=np.zeros((1, 3)),
-        skin_weights=np.ones((3, 1), np.float32),
-        color=PATH_COLOR,
-    )
-    add_points(server, "/materials/points", corners, np.zeros((3, 3), np.uint8), _SPECK_M)
 
 
 def pose_person(send: Send, track_id: int, quat_wxyz: np.ndarray, positions: np.ndarray, head_top: np.ndarray) -> None:
