@@ -45,7 +45,7 @@ _FOOTPRINTS = 1.4
 _FRAMES_PER_PATH = 4
 _COARSE_M = 0.04
 """Of the bodies that browsers show which draw on the processor."""
-_EVERY_FEW = 10
+_EVERY_FEW = 20
 """One point of so many is in the part of a cloud that browsers show which draw on the processor."""
 _MAX_FRAMED = 4000
 """Points that the first view is chosen by."""
