@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.video.reformatter import Colorspace
 from PIL import Image
 
+_UNSPECIFIED = 2
+"""Color matrix. Source: ITU-T H.273, table 4."""
+_MIN_HD_LONG, _MAX_SD_SHORT = 1280, 576
+"""Sides of the smallest high definition and of the largest standard definition, pixels."""
 NEUTRAL_LEVEL = 128
 """Gray behind transparent pixels, whose own color is often arbitrary."""
 
@@ -49,9 +54,20 @@ def opaque(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
         layers = frame.reformat(width=size[1], height=size[0], format="rgba").to_ndarray(format="rgba")
         if layers[..., 3].min() < 255:
             return on_neutral_ground(layers)
-    if (frame.height, frame.width) != size:
-        frame = frame.reformat(width=size[1], height=size[0], format="rgb24")
+    matrix = Colorspace.ITU709 if _is_untagged_hd(frame) else None
+    if (frame.height, frame.width) != size or matrix is not None:
+        frame = frame.reformat(width=size[1], height=size[0], format="rgb24", src_colorspace=matrix)
     return frame.to_ndarray(format="rgb24")
+
+
+def _is_untagged_hd(frame: av.VideoFrame) -> bool:
+    """Return whether a frame does not name its color matrix and is larger than standard definition.
+
+    FFmpeg takes ITU-R BT.601 for every size, players take BT.709 for these.
+    """
+    sides = frame.height, frame.width
+    is_hd = max(sides) >= _MIN_HD_LONG or min(sides) > _MAX_SD_SHORT
+    return is_hd and frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
 
 
 def on_neutral_ground(layers: np.ndarray) -> np.ndarray:

@@ -72,6 +72,14 @@ def has_stamps(packets: Sequence[Packet], tick_s: Fraction) -> bool:
     return tick_s > 0 and bool(known) and (len(packets) < 3 or _usual_step(known, 0) * tick_s > _MIN_STEP_S)
 
 
+def reaches_end(packets: Sequence[Packet], duration: int | None) -> bool:
+    """Return whether the packets cover a stream's duration, ticks."""
+    stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
+    if duration is None or not stamps:
+        return False
+    return stamps[-1] - stamps[0] + 2 * _usual_step(stamps, 0) >= duration
+
+
 def find_packet(packets: Sequence[Packet], position: int | None, pts: int | None) -> int | None:
     """Return the number of the packet with this place and stamp; None if there is none, or several."""
     found = [number for number, known in enumerate(packets) if (known.position, known.pts) == (position, pts)]

@@ -35,7 +35,7 @@ from human3r.video.sources.container import (
 )
 from human3r.video.sources.h264_fields import FieldPairs
 from human3r.video.sources.source_frame import FrameShape, SourceFrame, fit, opaque
-from human3r.video.sources.timeline import Packet, build_timeline, find_packet, has_stamps
+from human3r.video.sources.timeline import Packet, build_timeline, find_packet, has_stamps, reaches_end
 
 _HDR_TRANSFERS = (16, 18)
 """SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""
@@ -119,7 +119,8 @@ class VideoSource:
         except FFmpegError as error:
             self.warnings.append(f"The file is damaged after {len(packets)} frames ({reason(error)}).")
         num_claimed = video.frames - num_hidden
-        if num_claimed - len(packets) > max(2, 0.01 * num_claimed) and self._demuxer != "gif":
+        is_short = num_claimed - len(packets) > max(2, 0.01 * num_claimed) and self._demuxer != "gif"
+        if is_short and not reaches_end(packets, video.duration):  # an edit list may leave out the end
             self.warnings.append(f"The file is cut short: {len(packets)} of {num_claimed} frames are there.")
         return packets
 

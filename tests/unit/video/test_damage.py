@@ -116,3 +116,28 @@ def test_gray_levels_of_float_reach_white(tmp_path):
     Image.fromarray(np.linspace(0, 1, 48 * 64, dtype=np.float32).reshape(48, 64)).save(tmp_path / "gray.tiff")
     frames, _ = read_all(tmp_path / "gray.tiff")
     assert frames[0].image.max() == 255
+
+
+def test_an_end_that_an_edit_list_leaves_out_is_not_missing(make_clip):
+    path = make_clip("trimmed.mp4", num_frames=40, codec_options={"bf": "0"})
+    content = bytearray(path.read_bytes())
+    edit = content.index(b"elst") + 12
+    content[edit : edit + 4] = (1000).to_bytes(4, "big")  # of 4000 ms
+    path.write_bytes(content)
+    frames, warnings = read_all(path)
+    assert len(frames) == 10
+    assert not warnings
+
+
+@pytest.mark.parametrize(("size", "matrix"), [((720, 1280), "bt709"), ((480, 640), "bt601")])
+def test_without_a_tag_the_size_decides_on_the_color_matrix(tmp_path, size, matrix):
+    color = (40, 160, 90)
+    frame = av.VideoFrame.from_ndarray(np.full((*size, 3), color, np.uint8), format="rgb24")
+    frame = frame.reformat(format="yuv420p", dst_colorspace={"bt709": "ITU709", "bt601": "ITU601"}[matrix])
+    with av.open(str(tmp_path / "clip.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        frame.colorspace = 2
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    frames, _ = read_all(tmp_path / "clip.mkv")
+    assert np.abs(frames[0].image[50, 50].astype(int) - color).max() <= 4
