@@ -13,15 +13,17 @@ import numpy as np
 
 from human3r.atomic import write_bytes
 from human3r.exporting.gltf.corrections import Corrections, build_corrections
-from human3r.exporting.gltf.scene import add_points, add_sheet, linear_rgba, unlit_material
-from human3r.exporting.gltf.writer import (
-    ARRAY_BUFFER,
-    ELEMENT_ARRAY_BUFFER,
-    LINE_STRIP,
-    LINES,
-    TRIANGLES,
-    GltfWriter,
+from human3r.exporting.gltf.scene import (
+    PATH_COLOR,
+    add_faces,
+    add_lines,
+    add_points,
+    add_sheet,
+    linear_rgba,
+    person_material,
+    unlit_material,
 )
+from human3r.exporting.gltf.writer import ARRAY_BUFFER, LINE_STRIP, LINES, TRIANGLES, GltfWriter
 from human3r.exporting.motion import (
     OPENCV_FROM_GL_CAMERA,
     PersonMotion,
@@ -31,7 +33,7 @@ from human3r.exporting.motion import (
     continuous_quat_xyzw,
 )
 from human3r.geometry.mesh import vertex_normals
-from human3r.palette import person_color, srgb_to_linear
+from human3r.palette import person_color
 from human3r.skeleton import JOINT_NAMES
 
 if TYPE_CHECKING:
@@ -129,12 +131,11 @@ def _add_people(
     if not seen:
         return
     skin = build_skin(body)
-    index_dtype = np.uint16 if len(body.template) <= np.iinfo(np.uint16).max else np.uint32
     shared = {
         "JOINTS_0": gltf.add_array(skin.joint_index, ARRAY_BUFFER),
         "WEIGHTS_0": gltf.add_array(_weights_in_16_bits(skin.joint_weight), ARRAY_BUFFER, normalized=True),
     }
-    indices = gltf.add_array(skin.faces.astype(index_dtype).reshape(-1), ELEMENT_ARRAY_BUFFER)
+    indices = add_faces(gltf, skin.faces, len(body.template))
     for track in seen:
         motion = build_motion(reconstruction, track, body)
         corrections = build_corrections(reconstruction, motion, body, skin)
@@ -223,16 +224,8 @@ def _add_person_mesh(
     attributes: dict[str, int],
     indices: int,
 ) -> int:
-    color = np.array((255, 255, 255) if "COLOR_0" in attributes else person_color(motion.track_id)) / 255
-    material = gltf.add(
-        "materials",
-        name=f"person_{motion.track_id}",
-        pbrMetallicRoughness={
-            "baseColorFactor": [*srgb_to_linear(color).tolist(), 1.0],
-            "metallicFactor": 0.0,
-            "roughnessFactor": 0.75,
-        },
-    )
+    color = (255, 255, 255) if "COLOR_0" in attributes else person_color(motion.track_id)
+    material = person_material(gltf, motion.track_id, color)
     vertices = motion.rest_vertices + corrections.base
     primitive: dict[str, object] = {
         "attributes": {
@@ -255,11 +248,9 @@ def _add_camera(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
     """Add the path as a line strip, and the camera with its frustum, animated."""
     T = reconstruction.T_world_camera.astype(np.float64)
     positions = T[:, :3, 3].astype(np.float32)
-    path_material = unlit_material(gltf, "camera_path", (1.0, 0.55, 0.1))
+    path_material = unlit_material(gltf, "camera_path", PATH_COLOR)
     if len(positions) > 1:
-        path = gltf.add_array(positions, ARRAY_BUFFER, bounds=True)
-        strip = {"attributes": {"POSITION": path}, "material": path_material, "mode": LINE_STRIP}
-        gltf.add_node(world, name="camera_path", mesh=gltf.add("meshes", name="camera_path", primitives=[strip]))
+        add_lines(gltf, world, "camera_path", positions, LINE_STRIP, path_material)
     height, width = (float(side) for side in reconstruction.image_size)
     focal_px = float(np.median(reconstruction.K[:, 1, 1]))
     lens = {
@@ -281,9 +272,7 @@ def _add_camera(gltf: GltfWriter, world: int, clock: _Clock, reconstruction: Rec
         gltf.animate(node, "rotation", times, quats)
         gltf.animate(node, "translation", times, positions)
     half = FRUSTUM_DEPTH_M * np.tan(lens["yfov"] / 2)
-    frustum = gltf.add_array(_frustum_lines(half * width / height, half), ARRAY_BUFFER, bounds=True)
-    lines = {"attributes": {"POSITION": frustum}, "material": path_material, "mode": LINES}
-    gltf.add_node(node, name="camera_frustum", mesh=gltf.add("meshes", name="camera_frustum", primitives=[lines]))
+    add_lines(gltf, node, "camera_frustum", _frustum_lines(half * width / height, half), LINES, path_material)
 
 
 def _frustum_lines(half_width: float, half_height: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The scene in glTF: textured sheets and points, with the light of the clip (unlit materials)."""
+"""Parts of animated and still glTF: sheets and points with the light of the clip (unlit materials), lines, people."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from human3r.palette import srgb_to_linear
 if TYPE_CHECKING:
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.meshing.sheets import Sheet
+
+PATH_COLOR = (1.0, 0.55, 0.1)
+"""Of the camera's path, sRGB."""
 
 
 def sheet_glb(sheet: Sheet) -> bytes:
@@ -34,16 +37,38 @@ def unlit_material(
     return gltf.add("materials", name=name, pbrMetallicRoughness=appearance, extensions={"KHR_materials_unlit": {}})
 
 
+def person_material(gltf: GltfWriter, track_id: int, color_rgb: tuple[int, int, int]) -> int:
+    """Add the material of a person with an sRGB color of 8 bits and return its index."""
+    appearance = {
+        "baseColorFactor": [*srgb_to_linear(np.array(color_rgb) / 255).tolist(), 1.0],
+        "metallicFactor": 0.0,
+        "roughnessFactor": 0.75,
+    }
+    return gltf.add("materials", name=f"person_{track_id}", pbrMetallicRoughness=appearance)
+
+
+def add_faces(gltf: GltfWriter, faces: np.ndarray, num_vertices: int) -> int:
+    """Append the indices of triangles in as few bytes as their vertices allow."""
+    index_dtype = np.uint16 if num_vertices <= np.iinfo(np.uint16).max else np.uint32
+    return gltf.add_array(faces.astype(index_dtype).reshape(-1), ELEMENT_ARRAY_BUFFER)
+
+
+def add_lines(gltf: GltfWriter, parent: int | None, name: str, positions: np.ndarray, mode: int, material: int) -> None:
+    """Add lines through ``n 3`` positions as a node."""
+    vertices = gltf.add_array(positions.astype(np.float32), ARRAY_BUFFER, bounds=True)
+    primitive = {"attributes": {"POSITION": vertices}, "material": material, "mode": mode}
+    gltf.add_node(parent, name=name, mesh=gltf.add("meshes", name=name, primitives=[primitive]))
+
+
 def add_sheet(gltf: GltfWriter, sheet: Sheet) -> None:
     """Add one piece of the scene's surface, around its centroid."""
     centroid = sheet.vertices.mean(axis=0, dtype=np.float64)
-    index_dtype = np.uint16 if len(sheet.vertices) <= np.iinfo(np.uint16).max else np.uint32
     primitive = {
         "attributes": {
             "POSITION": gltf.add_array((sheet.vertices - centroid).astype(np.float32), ARRAY_BUFFER, bounds=True),
             "TEXCOORD_0": gltf.add_array(sheet.uv, ARRAY_BUFFER),
         },
-        "indices": gltf.add_array(sheet.faces.astype(index_dtype).reshape(-1), ELEMENT_ARRAY_BUFFER),
+        "indices": add_faces(gltf, sheet.faces, len(sheet.vertices)),
         "material": unlit_material(gltf, sheet.name, (1.0, 1.0, 1.0), gltf.add_texture(sheet.texture)),
         "mode": TRIANGLES,
     }
