@@ -105,20 +105,9 @@ def _taken(reconstruction: Reconstruction, rows: np.ndarray) -> tuple[np.ndarray
 
 def write_ply(reconstruction: Reconstruction, path: Path) -> None:
     """Write all points as a binary PLY in world, whole or not at all; without points the file has zero vertices."""
-    import trimesh
-
-    if len(reconstruction.points_world) == 0:
-        write_bytes(path, _ply_header(0))
-        return
-    rgba = np.full((len(reconstruction.points_color), 4), 255, dtype=np.uint8)
-    rgba[:, :3] = reconstruction.points_color
-    cloud = trimesh.PointCloud(reconstruction.points_world, colors=rgba)
-    content = cloud.export(file_type="ply")
-    assert isinstance(content, bytes)
-    write_bytes(path, content)
-
-
-def _ply_header(count: int) -> bytes:
-    properties = "".join(f"property float {axis}\n" for axis in "xyz")
-    properties += "".join(f"property uchar {channel}\n" for channel in ("red", "green", "blue"))
-    return f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n{properties}end_header\n".encode()
+    vertices = np.empty(len(reconstruction.points_world), dtype=[("place", "<f4", 3), ("color", "u1", 3)])
+    vertices["place"], vertices["color"] = reconstruction.points_world, reconstruction.points_color
+    properties = [f"float {axis}" for axis in "xyz"] + [f"uchar {channel}" for channel in ("red", "green", "blue")]
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
+    lines += [*(f"property {each}" for each in properties), "end_header"]
+    write_bytes(path, "\n".join(lines).encode() + b"\n" + vertices.tobytes())
