@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial.transform import Rotation
 
 from human3r.evaluation.scoring.depth_errors import DepthAlignment, DepthErrors, align_depth, as_float64, depth_metrics
 from human3r.geometry.alignment import fit_similarity
@@ -276,11 +277,7 @@ def rpe(predicted_poses: Points, true_poses: Points) -> tuple[float, float]:
     predicted[:, :3, :3] = fit.R @ predicted[:, :3, :3]
     error = np.linalg.inv(_steps(truth)) @ _steps(predicted)
     translation = np.linalg.norm(error[:, :3, 3], axis=-1)
-    skew = np.stack(
-        [error[:, 2, 1] - error[:, 1, 2], error[:, 0, 2] - error[:, 2, 0], error[:, 1, 0] - error[:, 0, 1]], -1
-    )
-    # atan2 of sine and cosine stays exact near zero, where arccos of the trace loses half of its digits.
-    angle = np.arctan2(np.linalg.norm(skew, axis=-1) / 2, (np.trace(error[:, :3, :3], axis1=1, axis2=2) - 1) / 2)
+    angle = Rotation.from_matrix(error[:, :3, :3]).magnitude()
     return math.sqrt(_mean(np.square(translation))), math.degrees(math.sqrt(_mean(np.square(angle))))
 
 

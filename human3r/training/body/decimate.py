@@ -32,13 +32,7 @@ class _Mesh:
 
     def normal(self, face: tuple[int, ...]) -> np.ndarray:
         a, b, c = self.vertices[list(face)]
-        return np.array(
-            [
-                (b[1] - a[1]) * (c[2] - a[2]) - (b[2] - a[2]) * (c[1] - a[1]),
-                (b[2] - a[2]) * (c[0] - a[0]) - (b[0] - a[0]) * (c[2] - a[2]),
-                (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]),
-            ]
-        )
+        return np.cross(b - a, c - a)
 
     def can_collapse(self, gone: int, kept: int) -> bool:
         """Whether the surface stays a manifold without folds."""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from human3r.atomic import whole_or_absent
 from human3r.errors import Human3RError
@@ -114,11 +114,7 @@ def _clip_strip(clip: SyntheticClip) -> np.ndarray:
 
 
 def _fit(image: np.ndarray) -> np.ndarray:
-    picture = Image.fromarray(image)
-    picture.thumbnail((_CELL[1], _CELL[0]))
-    canvas = Image.new("RGB", (_CELL[1], _CELL[0]))
-    canvas.paste(picture, ((_CELL[1] - picture.width) // 2, (_CELL[0] - picture.height) // 2))
-    return np.asarray(canvas)
+    return np.asarray(ImageOps.pad(Image.fromarray(image), (_CELL[1], _CELL[0])))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from human3r.training.synthetic.places.plants import bark_material, hedge, leaf_
 from human3r.training.synthetic.places.scene import Obstacle, Scene, SceneAssets, obstacle_of
 from human3r.training.synthetic.places.surfaces import Surface, grain_texture, ground_surface, trim_surface
 from human3r.training.synthetic.rendering.environment import Environment
-from human3r.training.synthetic.rendering.mesh import Material, Mesh, box, cylinder, join_meshes
+from human3r.training.synthetic.rendering.mesh import Material, Mesh, box, cylinder, join_meshes, turn_y
 from human3r.training.synthetic.rendering.renderer import Lights
 from human3r.training.synthetic.rendering.textures import TextureBank
 
@@ -153,10 +153,7 @@ def _square(site: _Site) -> tuple[float, float]:
     site.cover(site.ground(["paving", "concrete", "asphalt", "gravel"], [0.6, 0.15, 0.15, 0.1]))
     for side in rng.permutation(4)[: int(rng.integers(1, 4))]:
         row = join_meshes(site.facades(1, half, half + 6))
-        turned = np.eye(4)
-        cos, sin = [(1, 0), (0, 1), (-1, 0), (0, -1)][side]
-        turned[0, 0], turned[0, 2], turned[2, 0], turned[2, 2] = cos, sin, -sin, cos
-        site.meshes.append(row.moved(turned))
+        site.meshes.append(row.moved(turn_y(side * np.pi / 2)))
     site.trees([tuple(rng.uniform(-half, half, 2)) for _ in range(int(rng.integers(0, 8)))], 0.8)
     site.lamp_posts([tuple(rng.uniform(-half, half, 2)) for _ in range(int(rng.integers(0, 4)))])
     extent = min(half - 0.5, 12.0)
