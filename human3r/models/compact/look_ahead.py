@@ -1,8 +1,8 @@
 """People and their mask, which in ``compact`` need no recurrent state: computed with the encoding of a frame.
 
 Of consecutive frames under a standing camera, those between two whose people moved little are not encoded at all: their
-people are interpolated, or looked at in crops. See ``sparse_looks``. Where frames come one at a time, the people
-detector runs in each, and the rest in some.
+people are interpolated, or looked at in crops. See ``sparse_looks``. Where they moved more, only the people detector
+runs. Where frames come one at a time, it runs in each, and the rest in some.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from human3r.models.compact.people.prompter import (
     KeypointPrompter,
     head_position_px,
     identity_features,
+    moved_to,
 )
 from human3r.models.compact.scene.point_head import KeypointMaskHead
 from human3r.models.compact.scene.rest import MIN_RESTING, count_resting, shrunk, stands
@@ -83,6 +84,14 @@ class PeopleAhead:
         features = identity_features(then, before.image, before.image_size)[rows]
         return _tokens_of(image, gray, _detections(people, features), before.image.grid, mask, human)
 
+    def search(self, image: Tensor, before: BatchRecord) -> MoveNetFeatures:
+        """Detect the people of a ``1 3 H W`` frame after another one, without looking for them in the features."""
+        return self._human_prior(image, before)
+
+    def encode_found(self, image: Tensor, human: MoveNetFeatures) -> FrameTokens:
+        """Encode a ``1 3 H W`` frame after ``search``."""
+        return FrameTokens(self._image_encoder(image), human, (image.shape[-2], image.shape[-1]))
+
     def encode(self, images: Tensor, before: BatchRecord) -> list[FrameTokens]:
         """Encode ``B 3 H W`` frames after another one, without looking for people in the features."""
         size = (images.shape[-2], images.shape[-1])
@@ -98,9 +107,11 @@ class _Between:
         self._whole = {0: start, self._last: end}
         self._first = {index: _looks(tokens).first for index, tokens in self._whole.items()}
         self._ends: dict[int, tuple[int, int, Tensor]] = {}
-        """Of an inferred frame: the whole frames around it, and the rows in the second of the people in the first."""
+        """Of an inferred frame: the frames around it, and the rows in the second of the people in the first."""
+        self._searched: dict[int, tuple[MoveNetFeatures, Tensor]] = {}
+        """Of a frame in which only people were detected: these, and their rows in the first whole frame."""
         self._features: dict[int, Tensor] = {}
-        """Of the people in whole frames, see ``identity_features``."""
+        """Of the people in frames that are not inferred, see ``identity_features``."""
         self._grays = [gray_of(images[index : index + 1]) for index in range(len(images))]
         assert start.person_mask is not None
         assert end.person_mask is not None
@@ -108,21 +119,18 @@ class _Between:
 
     def finished(self) -> list[FrameTokens]:
         """Return the tokens of all frames after the first."""
-        is_still, between = self._is_still(), range(1, self._last)
+        is_still = self._is_still()
         resting = _human(self._whole[0]).resting
         if is_still and resting >= MIN_RESTING:
             self._settle(0, self._last)
-        elif between:
-            self._encode(between)
+        else:
+            self._encode()
         start, end = self._whole[0], self._whole[self._last]
         first = [self._first[index] for index in range(self._last + 1)]
         ends = (_looks(start).second, _looks(end).second)
         found = look_between(self._ahead.prompter.crop_detector, list(self._images), first, ends)
         people = [ends[0], *found, ends[1]]
-        tokens = [
-            self._inferred(index, people) if index in self._ends else self._completed(index, people[index])
-            for index in between
-        ]
+        tokens = [self._tokens(index, people) for index in range(1, self._last)]
         resting = count_resting(resting, self._last, is_still=is_still)
         return [*tokens, replace(end, human=replace(_human(end), resting=resting))]
 
@@ -131,13 +139,13 @@ class _Between:
         return all(stands(gray, start, self._mask) for gray in (end, *map(shrunk, self._grays)))
 
     def _settle(self, start: int, end: int) -> None:
-        """Infer the frames between two if both show the same people, else encode the middle one, recursively."""
+        """Infer the frames between two if both show the same people, else search the middle one, recursively."""
         if end - start < 2:
             return
         rows = same_people(self._first[start], self._first[end])
         if rows is None:
             middle = (start + end) // 2
-            self._encode([middle])
+            self._search(middle)
             self._settle(start, middle)
             self._settle(middle, end)
             return
@@ -146,28 +154,53 @@ class _Between:
             self._ends[index] = (start, end, rows)
             self._first[index] = interpolated(self._first[start], later, (index - start) / (end - start))
 
-    def _encode(self, indices: Sequence[int]) -> None:
-        images = self._images[[index - 1 for index in indices]]
-        for index, tokens in zip(indices, self._ahead.encode(images, self._whole[0].human), strict=True):
+    def _encode(self) -> None:
+        """Encode all of the frames."""
+        if self._last == 1:
+            return
+        for index, tokens in enumerate(self._ahead.encode(self._images, self._whole[0].human), start=1):
             self._whole[index] = tokens
             self._first[index] = find_people(_human(tokens), tokens.image_size, self._ahead.prompter.options)
 
-    def _completed(self, index: int, people: ImageKeypoints) -> FrameTokens:
-        """Return an encoded frame with its people and their mask."""
-        tokens, kept = self._whole[index], has_own_torso(people, self._ahead.prompter.options)
-        own = without_foreign_keypoints(people.select(kept))
-        return self._ahead.add_mask(replace(tokens, human=replace(_human(tokens), people=own)))
+    def _search(self, index: int) -> None:
+        """Look for the people of one frame; encode it if some of them were not there before."""
+        start, image = self._whole[0], self._images[index - 1 : index]
+        human = self._ahead.search(image, start.human)
+        people = find_people(human, start.image_size, self._ahead.prompter.options)
+        rows = matching_rows(people, self._first[0])
+        self._first[index] = people
+        if bool((rows >= 0).all()):
+            self._searched[index] = human, rows
+        else:
+            self._whole[index] = self._ahead.encode_found(image, human)
 
-    def _features_of(self, index: int, people: ImageKeypoints) -> Tensor:
+    def _tokens(self, index: int, people: Sequence[ImageKeypoints]) -> FrameTokens:
+        if index in self._ends:
+            return self._inferred(index, people)
+        kept = has_own_torso(people[index], self._ahead.prompter.options)
+        own = without_foreign_keypoints(people[index].select(kept))
+        if index in self._whole:
+            tokens = self._whole[index]
+            return self._ahead.add_mask(replace(tokens, human=replace(_human(tokens), people=own)))
+        found = _detections(own, self._features_of(index, people)[kept])
+        human = replace(self._searched[index][0], people=own)
+        image, gray = self._images[index - 1 : index], self._grays[index - 1]
+        return _tokens_of(image, gray, found, self._whole[0].image.grid, self._mask, human)
+
+    def _features_of(self, index: int, people: Sequence[ImageKeypoints]) -> Tensor:
         if index not in self._features:
-            whole = self._whole[index]
-            self._features[index] = identity_features(people, whole.image, whole.image_size)
+            size = self._whole[0].image_size
+            if index in self._whole:
+                features = identity_features(people[index], self._whole[index].image, size)
+            else:
+                features = moved_to(people[index], self._features_of(0, people)[self._searched[index][1]], size)
+            self._features[index] = features
         return self._features[index]
 
     def _inferred(self, index: int, people: Sequence[ImageKeypoints]) -> FrameTokens:
         """Return a frame that is not encoded, with its people."""
         start, end, rows = self._ends[index]
-        before, after = (self._features_of(end, people[end]) for end in (start, end))
+        before, after = (self._features_of(end, people) for end in (start, end))
         features = torch.lerp(before, after[rows], (index - start) / (end - start))
         image, gray = self._images[index - 1 : index], self._grays[index - 1]
         found = without_foreign_keypoints(people[index])

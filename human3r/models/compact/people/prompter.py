@@ -124,14 +124,27 @@ def identity_features(people: ImageKeypoints, image: ImageFeatures, image_size: 
 
     Position separates people of equal appearance; appearance separates a new person from one who left at that place.
     """
+    torso = people.keypoints_px[:, _TORSO]
+    weight = people.keypoint_score[:, _TORSO, None] + 1e-3
+    middle = image.pyramid[2].float()
+    centered = middle - middle.mean(dim=(2, 3), keepdim=True)
+    corners = [sample_at_pixels(centered[0], torso[:, index], image_size) for index in range(len(_TORSO))]
+    appearance = (torch.stack(corners, dim=1) * weight).sum(1) / weight.sum(1)
+    return torch.cat([_place(people, image_size), functional.normalize(appearance, dim=-1) * _APPEARANCE_UNIT], dim=-1)
+
+
+def moved_to(people: ImageKeypoints, features: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Return the ``identity_features`` of the same people where they are now."""
+    place = _place(people, image_size)
+    return torch.cat([place, features[:, place.shape[1] :]], dim=-1)
+
+
+def _place(people: ImageKeypoints, image_size: tuple[int, int]) -> Tensor:
+    """Return ``P 3`` position and size."""
     long_side = max(image_size)
     torso = people.keypoints_px[:, _TORSO]
     weight = people.keypoint_score[:, _TORSO, None] + 1e-3
     position = (torso * weight).sum(1) / weight.sum(1) / long_side * _POSITION_UNIT
     box = (people.keypoints_px.amax(1) - people.keypoints_px.amin(1)).amax(-1, keepdim=True)
     size = (box.clamp(min=4.0) / long_side).log() * _SIZE_UNIT
-    middle = image.pyramid[2].float()
-    centered = middle - middle.mean(dim=(2, 3), keepdim=True)
-    corners = [sample_at_pixels(centered[0], torso[:, index], image_size) for index in range(len(_TORSO))]
-    appearance = (torch.stack(corners, dim=1) * weight).sum(1) / weight.sum(1)
-    return torch.cat([position, size, functional.normalize(appearance, dim=-1) * _APPEARANCE_UNIT], dim=-1)
+    return torch.cat([position, size], dim=-1)

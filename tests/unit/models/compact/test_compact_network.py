@@ -174,6 +174,23 @@ def test_between_frames_of_a_standing_camera_nothing_is_encoded_and_people_are_f
         assert torch.equal(prediction.pointmap_camera, predictions[8].pointmap_camera)
 
 
+def test_where_people_move_behind_a_standing_camera_only_they_are_searched(
+    network, person, standing, monkeypatch
+) -> None:
+    monkeypatch.setattr("human3r.models.compact.look_ahead.same_people", lambda first, later: None)
+    with torch.inference_mode():
+        tokens = network.encode_each(person.expand(4, -1, -1, -1), standing[-1])
+        _, state = network.step(standing[-1], network.initial_state())
+        found, _ = network.step(tokens[1], state)
+        expected, _ = network.step(network.encode(person), state)
+
+    assert [isinstance(each.human, InferredFrame) for each in tokens] == [True, True, True, False]
+    assert [each.image.tokens.numel() > 0 for each in tokens] == [False, False, False, True]
+    assert tokens[1].human.human.people is not None
+    torch.testing.assert_close(tokens[1].human.detections.track_features, found.track_features, atol=1e-2, rtol=0)
+    torch.testing.assert_close(found.pointmap_camera, expected.pointmap_camera, atol=0, rtol=0)
+
+
 def test_frame_by_frame_a_standing_camera_shows_the_people_without_encoding(network, person, standing) -> None:
     state = network.initial_state()
     with torch.inference_mode():
