@@ -108,7 +108,8 @@ def measure_parts(model: LoadedModel, clip: Path, num_frames: int, num_warmup: i
     with FrameReader(clip, Sampling(max_frames=num_frames)) as reader:
         frames = list(reader)
         decode_seconds = reader.processor_s / max(1, len(frames))
-    session, clock, store = Session(model), PartClock(model.device), ResultStore()
+    session, clock = Session(model), PartClock(model.device)
+    store = ResultStore(with_views=model.profile.finishing.agreeing_views)
     # Encoded in groups, as a run does it.
     size = model.profile.cpu_batch_size if model.device.type == "cpu" else 1
     with ExitStack() as stack:

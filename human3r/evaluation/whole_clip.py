@@ -30,7 +30,7 @@ class WholeClipScorer:
 
     def __init__(self, protocol: Protocol, body: SmplxBody) -> None:
         self._protocol, self._body = protocol, body
-        self._store = ResultStore()
+        self._store = ResultStore(with_views=COMPACT_PROFILE.finishing.agreeing_views)
         self._truth: list[PosedPeople] = []
 
     def add(self, prediction: FramePrediction, truth: PosedPeople) -> None:

@@ -122,7 +122,8 @@ class _Run:
         """Run to the end, or until it is stopped."""
         started = time.perf_counter()
         resumable, options = self._resumable, self._options
-        session, store = None, ResultStore(with_depth=options.save_depth)
+        with_views = self._model.profile.finishing.agreeing_views
+        session, store = None, ResultStore(with_depth=options.save_depth, with_views=with_views)
         if resumable is not None:
             session, store = resumable.session, resumable.open_store()
         with closing(store):

@@ -35,7 +35,7 @@ class ResumableRun:
 
     def __init__(self, folder: Path, clip: Path, model: LoadedModel, options: ReconstructOptions) -> None:
         self._folder = folder
-        self._with_depth = options.save_depth
+        self._with_depth, self._with_views = options.save_depth, model.profile.finishing.agreeing_views
         self._identity = _identity(clip, model, options)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ class ResumableRun:
         if self._found is None:
             self.discard()
             self._folder.mkdir(exist_ok=True)
-        store = ResultStore(self._folder, with_depth=self._with_depth)
+        store = ResultStore(self._folder, with_depth=self._with_depth, with_views=self._with_views)
         if self._found is not None:
             store.resume(self._found.store)
         return store

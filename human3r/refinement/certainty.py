@@ -61,6 +61,7 @@ def _known(shot: Shot, lens: float) -> dict[str, object]:
             **_entry(value, value * scale_sigma, ["depth"] if fit is None else list(fit.witnesses)),
             "bend": [0.0, 0.0, 0.0] if fit is None else fit.bend.tolist(),
         },
+        **({} if shot.view_depth is None else {"views": shot.view_depth.to_meta()}),
         "floor": _entry(camera_m, height_sigma, ["feet", "points"] if fit is None else ["contact", "plane"]),
         "distances": {"standard_deviation": distance, "summary": f"distances ±{100 * distance:.0f} %"},
     }

@@ -3,12 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from human3r.errors import FormatError
 from human3r.results.reconstruction import Reconstruction
 
+_REMEDY = "Reconstruct the clip again."
 NUM_BENDS = 3
+KNOTS = (4, 5)
+"""Rows and columns of the corrections of a view."""
+LAYERS = np.array([-0.7, 0.0, 0.7])
+"""Log depths, from the middle one of a shot, between which they are interpolated as well."""
+NUM_KNOTS, NUM_LAYERS = KNOTS[0] * KNOTS[1], len(LAYERS)
+
+
+@dataclass(frozen=True)
+class ViewDepth:
+    """Smooth corrections of the depth of V frames of a shot, on which its views agree."""
+
+    frame: np.ndarray
+    """``V`` increasing, frames of the shot."""
+    log_depth: np.ndarray
+    """``V K*L`` at knots, row by row, and layers; linear between."""
+    middle_m: float
+    """Depth at the middle layer."""
+
+    @classmethod
+    def from_meta(cls, entry: Mapping[str, object]) -> ViewDepth:
+        """Return what ``to_meta`` wrote.
+
+        Raises:
+            FormatError: The grid is another one.
+        """
+        log_depth = np.asarray(entry["log_depth"], dtype=np.float64)
+        if log_depth.shape[1] != NUM_KNOTS * NUM_LAYERS:
+            raise FormatError(
+                f"Views have {log_depth.shape[1]} corrections; {NUM_KNOTS * NUM_LAYERS} are read.", _REMEDY
+            )
+        return cls(np.asarray(entry["frame"], dtype=np.float64), log_depth, float(entry["middle_m"]))  # type: ignore[arg-type]
+
+    def to_meta(self) -> dict[str, object]:
+        """Return JSON values."""
+        return {
+            "frame": self.frame.tolist(),
+            "log_depth": self.log_depth.round(4).tolist(),
+            "middle_m": round(self.middle_m, 4),
+        }
+
+    def factor(self, frame: int, pixels: np.ndarray, depth: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+        """Return factors ``n`` on the depth ``n`` at ``n 2`` pixels of a frame."""
+        corrections = knot_weights(pixels, image_size) @ self._of(frame).reshape(NUM_KNOTS, -1)
+        return np.exp((corrections * self._layers(depth)).sum(1))
+
+    def factor_map(self, frame: int, pixels: np.ndarray, depth: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+        """Return factors ``h w`` on the depth ``h w`` of a frame on a grid of pixels ``h w 2``."""
+        rows, columns = (
+            _weights_along(pixels[:, 0, 1], KNOTS[0], image_size[0]),
+            _weights_along(pixels[0, :, 0], KNOTS[1], image_size[1]),
+        )
+        corrections = np.einsum("hr,rcl,wc->hwl", rows, self._of(frame), columns, optimize=True)
+        return np.exp((corrections * self._layers(depth.reshape(-1)).reshape(corrections.shape)).sum(-1))
+
+    def _of(self, frame: int) -> np.ndarray:
+        """Return ``R C L``: the corrections of a frame, between those of the views before and after."""
+        return np.array([np.interp(frame, self.frame, column) for column in self.log_depth.T]).reshape(*KNOTS, -1)
+
+    def _layers(self, depth: np.ndarray) -> np.ndarray:
+        return layer_weights(np.log(np.maximum(depth, 1e-3) / self.middle_m))
+
+
+def knot_weights(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Return ``n K``: the weights of the knots at ``n 2`` pixels of an image of (height, width)."""
+    rows = _weights_along(pixels[:, 1], KNOTS[0], image_size[0])
+    columns = _weights_along(pixels[:, 0], KNOTS[1], image_size[1])
+    return (rows[:, :, None] * columns[:, None]).reshape(len(pixels), -1)
+
+
+def _weights_along(place_px: np.ndarray, count: int, side: int) -> np.ndarray:
+    place = ((place_px + 0.5) / side * (count - 1)).clip(0, count - 1)
+    return np.maximum(1 - np.abs(place[:, None] - np.arange(count)), 0)
+
+
+def layer_weights(log_depth: np.ndarray) -> np.ndarray:
+    """Return ``n L``: the weights of the layers at ``n`` log depths from the middle one."""
+    place = np.interp(log_depth, LAYERS, np.arange(NUM_LAYERS))
+    return np.maximum(1 - np.abs(place[:, None] - np.arange(NUM_LAYERS)), 0)
 
 
 def bend_basis(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
@@ -32,14 +113,14 @@ def pixels_of_grid(shape: tuple[int, ...], crop: Sequence[float]) -> np.ndarray:
 
 
 def depth_factor_of(
-    result: Reconstruction, row: int, shape: tuple[int, ...], rect_px: Sequence[float]
+    result: Reconstruction, row: int, depth: np.ndarray, rect_px: Sequence[float]
 ) -> np.ndarray | float:
     """Return the factors ``h w``, or a single one, on a depth map of the stream.
 
     Args:
         result: The finished result; files of earlier versions have no correction.
         row: The processed frame of the map.
-        shape: ``h w`` of the map.
+        depth: ``h w`` meters.
         rect_px: (x0, y0, x1, y1) of the source frame that the map covers, pixel edges.
     """
     shots = result.meta.get("shots")
@@ -48,12 +129,18 @@ def depth_factor_of(
     scale, growth = shot.get("scale"), (shot.get("lens") or {}).get("depth_growth", ())
     if not isinstance(scale, Mapping):
         return 1.0
-    value = float(scale["value"])
+    value, own = float(scale["value"]), 1.0
     of_shot = row - int(shot.get("first_frame", 0))
     if of_shot < len(growth):
-        value *= float(growth[of_shot])
+        own = float(growth[of_shot])
     bend = np.asarray(scale.get("bend", np.zeros(3)), dtype=np.float64)
-    if not bend.any():
-        return value
+    views = shot.get("views")
+    if not bend.any() and not views:
+        return value * own
     height, width = (int(side) for side in result.image_size)
-    return value * np.exp(bend_basis(pixels_of_grid(shape, rect_px), (height, width)) @ bend)
+    pixels = pixels_of_grid(depth.shape, rect_px)
+    factor = value * own * np.exp(bend_basis(pixels, (height, width)) @ bend)
+    if not views:
+        return factor
+    of_views = ViewDepth.from_meta(views)
+    return factor * of_views.factor_map(of_shot, pixels, own * depth.astype(np.float64), (height, width))

@@ -42,6 +42,8 @@ class FinishOptions:
     """Smooth the unfiltered people over past and future frames; None keeps the output of the causal filter."""
     one_world: tuple[str, ...] = ()
     """Evidence for the joint estimate of scale, floor and sizes (``world_fit.WITNESSES``); empty skips it."""
+    agreeing_views: bool = False
+    """Correct path and depth of a moving camera until its views agree; requires a store with views."""
     lock_feet: bool = False
     """Keep feet in contact still and on the floor; requires ``one_world``."""
 
@@ -69,10 +71,12 @@ def finish(
     shots = split(cameras, store.people(), scene.points.astype(np.float64), scene.frame)
     log_scale = [store.log_scale[store.shot == shot.number] for shot in shots]
     # Shots are independent.
-    shots = [
-        _finish_shot(with_one_scale(shot, of_frames), options, body)
-        for shot, of_frames in zip(shots, log_scale, strict=True)
-    ]
+    shots = [with_one_scale(shot, of_frames) for shot, of_frames in zip(shots, log_scale, strict=True)]
+    if options.one_lens:
+        shots = [with_one_lens(shot) for shot in shots]
+    if options.agreeing_views:
+        shots = _with_agreeing_views(shots, store)
+    shots = [_finish_shot(shot, options, body) for shot in shots]
     anchor = anchor_of(shots)
     placed = [in_world_of(anchor, shot) for shot in shots]
     cameras, people, points = join([shot for shot, _ in placed])
@@ -107,6 +111,17 @@ def finish(
     )
 
 
+def _with_agreeing_views(shots: list[Shot], store: ResultStore) -> list[Shot]:
+    views = store.views()
+    if len(views) == len({int(store.shot[view.row]) for view in views}):
+        return shots
+    # A camera that stands does without SciPy's transforms.
+    from human3r.refinement.views.agreement import with_agreeing_views
+
+    first_rows = [int(np.flatnonzero(store.shot == shot.number)[0]) for shot in shots]
+    return [with_agreeing_views(shot, views, row) for shot, row in zip(shots, first_rows, strict=True)]
+
+
 def _finish_shot(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
     shot = _refined(shot, options, body)
     if options.one_world and len(shot.people):
@@ -128,9 +143,7 @@ def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
 
 
 def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
-    """Return the shot after refinement in the camera: lenses, false detections, motion, shapes."""
-    if options.one_lens:
-        shot = with_one_lens(shot)
+    """Return the shot after refinement in the camera: false detections, motion, shapes."""
     people, cameras = shot.people, shot.cameras
     if len(cameras.K) >= 2 * options.min_track_frames:
         people = without_short_tracks(people, cameras.time_s, options.min_track_frames)
@@ -170,7 +183,7 @@ def _depth_fields(store: ResultStore, shots: Sequence[Shot]) -> dict[str, np.nda
         return {}
     height, width = store.image_size
     depth = maps.depth
-    if any(shot.fit is not None or (shot.depth_growth != 1).any() for shot in shots):
+    if any(shot.fit is not None or shot.view_depth is not None or (shot.depth_growth != 1).any() for shot in shots):
         depth = np.concatenate([rescaled(shot, depth[store.shot == shot.number], maps.crop) for shot in shots])
     depth_fields = {"depth": depth, "depth_confidence": maps.confidence, "depth_frame_index": store.frame_index}
     if np.abs(np.subtract(maps.crop, (0.0, 0.0, width, height))).max() > 0.5:

@@ -108,6 +108,16 @@ def rescaled(shot: Shot, depth: np.ndarray, crop: tuple[float, float, float, flo
         pixels = pixels_of_grid(depth.shape[1:], crop)
         bent = depth_factor(pixels, shot.cameras.image_size, shot.fit.log_scale, shot.fit.bend)
         factor = factor * bent.astype(np.float32)
+    if shot.view_depth is not None:
+        pixels = pixels_of_grid(depth.shape[1:], crop)
+        growth = np.broadcast_to(shot.depth_growth, len(depth))
+        maps = [
+            shot.view_depth.factor_map(
+                row, pixels, growth[row] * depth[row].astype(np.float32), shot.cameras.image_size
+            )
+            for row in range(len(depth))
+        ]
+        factor = factor * np.stack(maps).astype(np.float32)
     return (depth * factor).clip(0, np.finfo(np.float16).max).astype(np.float16)
 
 

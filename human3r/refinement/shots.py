@@ -10,6 +10,7 @@ import numpy as np
 from human3r.geometry.camera import project
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import inverse_transform_points, transform_points
+from human3r.refinement.depth_correction import ViewDepth
 from human3r.refinement.feet.standing import FEET, is_in_image
 from human3r.refinement.world_fit import WorldFit
 from human3r.results.person_table import PersonTable
@@ -66,6 +67,8 @@ class Shot:
     """``N 2`` probability that the left and right foot touch the ground."""
     fit: WorldFit | None = None
     """The estimate applied to scene and people; None if they are those of the stream."""
+    view_depth: ViewDepth | None = None
+    """The corrections on which the shot's views agree, besides ``depth_growth``; None without any."""
     depth_growth: np.ndarray = field(default_factory=lambda: np.ones(1))
     """``T``, or ``1`` for all: the scene's depth over that of the stream, by other focal lengths and scales."""
 
@@ -190,23 +193,27 @@ def anchor_of(shots: Sequence[Shot]) -> Shot:
 
 def in_world_of(anchor: Shot, shot: Shot) -> tuple[Shot, np.ndarray]:
     """Return a shot in another one's world, and ``T_world_shot``: floors and headings of the first cameras coincide."""
-    from scipy.spatial.transform import Rotation
-
     if shot is anchor:
         return shot, np.eye(4)
     T = np.linalg.inv(anchor.T_gravity_world.astype(np.float64)) @ shot.T_gravity_world.astype(np.float64)
-    people, R = shot.people, T[:3, :3]
-    pelvis = people.joints_world[:, 0]
-    turned = Rotation.from_matrix(R) * Rotation.from_rotvec(people.global_orient.reshape(-1, 3))
-    moved = replace(
+    moved = moved_people(shot.people, T)
+    cameras = replace(shot.cameras, T_world_camera=(T @ shot.cameras.T_world_camera).astype(np.float32))
+    return replace(shot, cameras=cameras, people=moved, points=transform_points(T, shot.points)), T
+
+
+def moved_people(people: PersonTable, T: np.ndarray) -> PersonTable:
+    """Return people after a rigid motion of the world: ``4 4``, or ``N 4 4`` for each row its own."""
+    from scipy.spatial.transform import Rotation
+
+    pelvis = people.joints_world[:, :1]
+    turned = Rotation.from_matrix(T[..., :3, :3]) * Rotation.from_rotvec(people.global_orient.reshape(-1, 3))
+    return replace(
         people,
         global_orient=turned.as_rotvec().astype(np.float32).reshape(-1, 3),
         # SMPL-X turns about the pelvis at rest, which moves by ``transl`` alone.
-        transl=(people.transl + transform_points(T, pelvis) - pelvis).astype(np.float32),
+        transl=(people.transl + (transform_points(T, pelvis) - pelvis)[:, 0]).astype(np.float32),
         joints_world=transform_points(T, people.joints_world).astype(np.float32),
     )
-    cameras = replace(shot.cameras, T_world_camera=(T @ shot.cameras.T_world_camera).astype(np.float32))
-    return replace(shot, cameras=cameras, people=moved, points=transform_points(T, shot.points)), T
 
 
 def join(shots: Sequence[Shot]) -> tuple[Cameras, PersonTable, np.ndarray]:

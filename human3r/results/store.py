@@ -16,6 +16,7 @@ from human3r.geometry.fusion import PointCloud
 from human3r.records import FramePrediction
 from human3r.results.person_table import PERSON_ROW, PersonTable, person_rows
 from human3r.results.scene_fusion import SceneAccumulator
+from human3r.results.scene_views import SceneView, ViewCollector
 from human3r.results.spool import RowSpool
 
 
@@ -53,10 +54,12 @@ class ResultStore:
     Args:
         folder: Keep the rows in files of this folder, so that the run can be resumed; None uses temporary files.
         with_depth: Keep depth and confidence of every frame.
+        with_views: Keep the views of a moving camera; see ``ViewCollector``.
     """
 
-    def __init__(self, folder: Path | None = None, *, with_depth: bool = False) -> None:
+    def __init__(self, folder: Path | None = None, *, with_depth: bool = False, with_views: bool = False) -> None:
         self._with_depth = with_depth
+        self._views = ViewCollector() if with_views else None
         self.image_size: tuple[int, int] | None = None
         self._folder = folder
         self._frames = RowSpool(_FRAME_ROW, self._file("frames"))
@@ -145,6 +148,8 @@ class ResultStore:
             self._people.append(person_rows(prediction, row))
         if with_scene:
             self._scene.add(prediction, row)
+        if self._views is not None:
+            self._views.add(prediction, row)
         if self._with_depth:
             self._add_depth(prediction)
 
@@ -179,6 +184,10 @@ class ResultStore:
         """Return the fused scene so far, each shot in units of the network's depth: see ``SceneAccumulator``."""
         return self._scene.finish()
 
+    def views(self) -> list[SceneView]:
+        """Return the views so far; none without ``with_views``."""
+        return [] if self._views is None else self._views.finish()
+
     def depth(self) -> DepthMaps | None:
         """Return the depth maps, mapped from their file, or None without any."""
         if not self._maps or len(self._maps["depth"]) == 0:
@@ -191,6 +200,8 @@ class ResultStore:
             spool.sync()
         depth_shape = self._maps["depth"].dtype["map"].shape if self._maps else None
         arrays = self._scene.arrays()
+        if self._views is not None:
+            arrays |= {f"views.{name}": values for name, values in self._views.arrays().items()}
         return StoreCheckpoint(len(self._frames), len(self._people), self.image_size, self._crop, depth_shape, arrays)
 
     def resume(self, checkpoint: StoreCheckpoint) -> None:
@@ -208,6 +219,10 @@ class ResultStore:
                 spool.cut(checkpoint.num_frames)
         self.image_size, self._crop = checkpoint.image_size, checkpoint.crop
         self._scene.load_arrays(checkpoint.scene)
+        if self._views is not None:
+            prefix = "views."
+            kept = {name[len(prefix) :]: values for name, values in checkpoint.scene.items() if name.startswith(prefix)}
+            self._views.load_arrays(kept)
 
     def close(self) -> None:
         """Close the files; returned maps stay readable."""

@@ -105,7 +105,19 @@ def _is_shot(shot: object) -> bool:
     if not all(isinstance(values, list) for values in lists) or len(lists[1]) != 3:
         return False
     numbers = [shot.get("first_frame", 0), scale.get("value"), *lists[0], *lists[1]]
+    if "views" in shot:
+        views: Any = shot["views"]
+        if not isinstance(views, dict) or not _is_rectangle(views.get("log_depth"), views.get("frame")):
+            return False
+        numbers += [views.get("middle_m"), *views["frame"], *(number for row in views["log_depth"] for number in row)]
     return all(isinstance(number, (int, float)) and abs(number) < _MAX_NUMBER for number in numbers)
+
+
+def _is_rectangle(rows: object, numbers: object) -> bool:
+    """Return whether there are lists of one length, as many as numbers, at least one."""
+    if not isinstance(rows, list) or not isinstance(numbers, list) or not 0 < len(rows) == len(numbers):
+        return False
+    return all(isinstance(row, list) and len(row) == len(rows[0]) for row in rows)
 
 
 def _check_frames(result: Reconstruction) -> None:

@@ -52,7 +52,7 @@ def measure(path: Path, keyframes_path: Path) -> dict[str, object]:
         raise InputError(f"{keyframes_path.name} has no keyframes of {path.name}.", "Reconstruct the clip again.")
     sheets = build_surface(result, keyframes)
     keyframe = keyframes[0]
-    first = keyframe.depth * np.float32(depth_factor_of(result, 0, keyframe.depth.shape, keyframe.rect_px))
+    first = keyframe.depth * np.float32(depth_factor_of(result, 0, keyframe.depth, keyframe.rect_px))
     depth = result.depth if result.meta.get("is_static_camera") else None
     expected = first if depth is None else np.median(depth.astype(np.float32), axis=0)
     seen = depth_of(sheets, result, expected.shape, keyframes[0].rect_px)

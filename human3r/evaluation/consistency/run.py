@@ -89,7 +89,8 @@ def reconstruct_beside_prior(
     clip: Path, model: LoadedModel, max_frames: int | None = None, finishing: FinishOptions = COMPACT_PROFILE.finishing
 ) -> tuple[Reconstruction, PriorKeypoints]:
     """Reconstruct a clip as ``reconstruct`` does and keep the frozen prior's keypoints of every frame."""
-    session, store = Session(model), ResultStore()
+    session = Session(model)
+    store = ResultStore(with_views=model.profile.finishing.agreeing_views)
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     try:
         with FrameReader(clip, Sampling(max_frames=max_frames)) as reader:

@@ -103,7 +103,7 @@ class Moments:
 
     def _in_world(self, millimeters: np.ndarray, reconstruction: Reconstruction, row: int) -> np.ndarray:
         """Return a depth map with the scale and the bend of the finished result."""
-        factor = depth_factor_of(reconstruction, row, millimeters.shape, self._rect_px)
+        factor = depth_factor_of(reconstruction, row, millimeters / 1000, self._rect_px)
         return np.round(millimeters * factor).clip(0, np.iinfo(np.uint16).max).astype(np.uint16)
 
 

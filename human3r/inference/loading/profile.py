@@ -108,6 +108,7 @@ COMPACT_PROFILE = ModelProfile(
         one_lens=True,
         one_shape=True,
         offline_smoothing=OfflineSmoothingOptions(),
+        agreeing_views=True,
         one_world=WITNESSES,
         lock_feet=True,
     ),

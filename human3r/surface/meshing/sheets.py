@@ -154,9 +154,14 @@ def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe]) -> lis
             (height, width),
         )
         part = Part.of(keyframe, lens, int(reconstruction.shot[row]))
-        factor = depth_factor_of(reconstruction, row, part.depth.shape, keyframe.rect_px)
+        factor = depth_factor_of(reconstruction, row, part.depth, keyframe.rect_px)
         parts.append(part.scaled(factor))
-    return agreed(parts)
+    agree_already = [number for number, shot in enumerate(shots) if shot.get("views")]
+    found: list[Part] = []
+    for number in dict.fromkeys(part.shot for part in parts):
+        of_shot = [part for part in parts if part.shot == number]
+        found += of_shot if number in agree_already else agreed(of_shot)
+    return found
 
 
 def _without_better(parts: Sequence[Part], index: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from human3r.records import Camera, FramePrediction, empty_people
 from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.scene_fusion import SceneAccumulator
+from human3r.results.scene_views import MAX_VIEWS
 from human3r.results.store import ResultStore
 
 
@@ -187,3 +188,33 @@ def test_depth_maps_of_another_part_of_the_frame_fit_the_first_ones(small_body):
     assert result.depth.shape == (2, 24, 32)
     assert np.allclose(result.depth[1, :, 8:24], 3.0)
     assert np.allclose(result.depth_confidence[1, :, :8], 0.0)
+
+
+def test_views_of_a_moving_camera_are_bounded_and_survive_a_resumed_run(small_body, tmp_path):
+    whole, first = ResultStore(with_views=True), ResultStore(tmp_path, with_views=True)
+    for number in range(100):
+        whole.add(wall(small_body, shift_m=0.05 * number))
+        if number < 60:
+            first.add(wall(small_body, shift_m=0.05 * number))
+    checkpoint = first.checkpoint()
+    first.close()
+    again = ResultStore(tmp_path, with_views=True)
+    again.resume(checkpoint)
+    for number in range(60, 100):
+        again.add(wall(small_body, shift_m=0.05 * number))
+    views = whole.views()
+    assert MAX_VIEWS / 2 <= len(views) <= MAX_VIEWS
+    assert views[0].row == 0
+    assert views[-1].row > 90
+    assert [view.row for view in again.views()] == [view.row for view in views]
+    assert all(np.array_equal(one.gray, other.gray) for one, other in zip(again.views(), views, strict=True))
+    whole.close()
+    again.close()
+
+
+def test_a_camera_that_stands_gives_one_view(small_body):
+    store = ResultStore(with_views=True)
+    for seed in range(5):
+        store.add(wall(small_body, seed=seed))
+    assert len(store.views()) == 1
+    store.close()
