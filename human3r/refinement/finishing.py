@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from human3r.bodies import SmplxBody
+from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.refinement.certainty import describe
 from human3r.refinement.false_people import without_buried, without_doublets, without_short_tracks
 from human3r.refinement.identity_shapes import with_shapes
+from human3r.refinement.keypoint_fit import fitted_again
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.one_world import rescaled, settle
 from human3r.refinement.short_gaps import with_short_gaps_filled
@@ -38,6 +40,8 @@ class FinishOptions:
     """Give all frames of a shot one focal length, to people and scene."""
     one_shape: bool = False
     """Give all observations of an identity its mean shape."""
+    keypoint_body: BodyPoints | None = None
+    """Skeleton of the lifter, with which people are fitted to their keypoints again; None keeps the stream's fit."""
     offline_smoothing: OfflineSmoothingOptions | None = None
     """Smooth the unfiltered people over past and future frames; None keeps the output of the causal filter."""
     one_world: tuple[str, ...] = ()
@@ -150,6 +154,9 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
     if options.one_shape:
         people = without_doublets(people, cameras.time_s, cameras.T_world_camera[people.person_frame, :3, 3])
     if body is not None and options.offline_smoothing is not None:
+        if options.keypoint_body is not None:
+            shapes = _shape_of_each(people, people.unfiltered_betas)
+            people = fitted_again(people, cameras, shapes, options.keypoint_body)
         people = with_short_gaps_filled(people, cameras.time_s, cameras.T_world_camera)
         time_s, T_world_camera = cameras.time_s[people.person_frame], cameras.T_world_camera[people.person_frame]
         betas = people.unfiltered_betas

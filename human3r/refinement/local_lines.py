@@ -28,6 +28,26 @@ def local_lines(values: np.ndarray, time_s: np.ndarray, sigma_s: float, weight: 
     return mean - slope * (moments[0][..., None] * sums[1] - moments[1][..., None] * sums[0]) / moments[0][..., None]
 
 
+def robust_lines(
+    values: np.ndarray, time_s: np.ndarray, sigma_s: float, knee: float, swift: float = float("inf")
+) -> np.ndarray:
+    """Fit lines to ``n J D`` values at ``n`` times, twice: the second time with outliers weighted down.
+
+    Where lines under half the window differ by more than ``swift``, the motion is no line, and those are followed.
+    """
+    if sigma_s <= 0:
+        return values
+    fitted = local_lines(values, time_s, sigma_s, np.ones(values.shape[:2]))
+    off = np.linalg.norm(fitted - values, axis=-1)
+    weight = 1 / (1 + (off / knee) ** 2)
+    fitted = local_lines(values, time_s, sigma_s, weight)
+    if swift == float("inf"):
+        return fitted
+    change = local_lines(values, time_s, 0.5 * sigma_s, weight) - fitted
+    squared = (change**2).sum(axis=-1, keepdims=True)
+    return fitted + squared / (squared + swift**2) * change
+
+
 def local_means(values: np.ndarray, time_s: np.ndarray, sigma_s: float, weight: np.ndarray) -> np.ndarray:
     """Return ``n J D``: the mean under a Gaussian window around every time; arguments as ``local_lines``."""
     moments, sums = _moments(values, time_s, sigma_s, weight, degree=0)

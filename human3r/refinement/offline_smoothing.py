@@ -19,7 +19,7 @@ from human3r.bodies.placement import bodies_in_world
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.records import BodyParameters, concatenate
 from human3r.refinement.identity_shapes import body_sizes
-from human3r.refinement.local_lines import local_lines, nearest_rotations
+from human3r.refinement.local_lines import nearest_rotations, robust_lines
 from human3r.refinement.visibility import calmed, shown_joints
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import (
@@ -100,9 +100,9 @@ def smooth_tracks(
         time = time_s[rows]
         bones = _calmed_bones(orientation[rows], shown[rows], time).reshape(len(rows), -1, 9)
         knee, swift = _chord(options.rotation_knee), _chord(options.rotation_swift)
-        rotations = _smooth(bones, time, options.rotation_s, knee, swift)
+        rotations = robust_lines(bones, time, options.rotation_s, knee, swift)
         orientation[rows] = nearest_rotations(rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3))
-        bearing[rows] = _smooth(bearing[rows, None], time, options.bearing_s, options.bearing_knee)[:, 0]
+        bearing[rows] = robust_lines(bearing[rows, None], time, options.bearing_s, options.bearing_knee)[:, 0]
         log_distance[rows] = _smooth_distance(log_distance[rows], time, options)
     bearing /= np.linalg.norm(bearing, axis=1, keepdims=True)
     orientation = np.swapaxes(R_world_camera, 1, 2)[:, None] @ orientation
@@ -130,12 +130,12 @@ def _calmed_bones(orientation: np.ndarray, shown: np.ndarray, time_s: np.ndarray
 def _smooth_distance(log_distance: np.ndarray, time_s: np.ndarray, options: OfflineSmoothingOptions) -> np.ndarray:
     """Smooth ``n`` logarithms of distances over sizes, as far as the image stays what it is over shorter times."""
     values = log_distance[:, None, None]
-    line = _smooth(values, time_s, options.distance_s, options.log_distance_knee)[:, 0, 0]
+    line = robust_lines(values, time_s, options.distance_s, options.log_distance_knee)[:, 0, 0]
     window_s, knee = _SHORT_SHARE * options.distance_s, _SHORT_SHARE * options.log_distance_knee
-    short = _smooth(values, time_s, window_s, knee)[:, 0, 0]
+    short = robust_lines(values, time_s, window_s, knee)[:, 0, 0]
     limit = options.max_growth / _SPREAD * np.exp(short)
     held = np.clip(line, short - limit, short + limit)
-    return _smooth(held[:, None, None], time_s, window_s, options.log_distance_knee)[:, 0, 0]
+    return robust_lines(held[:, None, None], time_s, window_s, options.log_distance_knee)[:, 0, 0]
 
 
 def _chord(angle: float) -> float:
@@ -192,23 +192,3 @@ def _runs(
         breaks = (np.diff(time_s[rows]) > options.gap_s) | (aside > options.jump_m)
         runs += [run for run in np.split(rows, np.flatnonzero(breaks) + 1) if len(run) >= _MIN_RUN]
     return runs
-
-
-def _smooth(
-    values: np.ndarray, time_s: np.ndarray, sigma_s: float, knee: float, swift: float = float("inf")
-) -> np.ndarray:
-    """Fit lines to ``n J D`` values at ``n`` times, twice: the second time with outliers weighted down.
-
-    Where lines under half the window differ by more than ``swift``, the motion is no line, and those are followed.
-    """
-    if sigma_s <= 0:
-        return values
-    fitted = local_lines(values, time_s, sigma_s, np.ones(values.shape[:2]))
-    off = np.linalg.norm(fitted - values, axis=-1)
-    weight = 1 / (1 + (off / knee) ** 2)
-    fitted = local_lines(values, time_s, sigma_s, weight)
-    if swift == float("inf"):
-        return fitted
-    change = local_lines(values, time_s, 0.5 * sigma_s, weight) - fitted
-    squared = (change**2).sum(axis=-1, keepdims=True)
-    return fitted + squared / (squared + swift**2) * change

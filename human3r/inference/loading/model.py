@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,10 +17,11 @@ from human3r.assets.shards import COMPACT_FOLDER, read_shards
 from human3r.errors import DeviceMemoryError
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.precision import ComputePolicy, choose_policy
-from human3r.inference.loading.profile import COMPACT_PROFILE, PAPER_PROFILE, profile_of
+from human3r.inference.loading.profile import COMPACT_PROFILE, PAPER_PROFILE, ModelProfile, profile_of
 from human3r.inference.threads import stage_threads
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.build import build_compact
+from human3r.models.compact.people.lifting.person_head import KeypointPersonHead
 from human3r.models.compiled import PEOPLE_BUCKETS, compile_network
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R
@@ -80,9 +83,17 @@ def load_model(
         name=name,
         sha256=sha256,
         policy=policy,
-        profile=profile,
+        profile=_with_keypoint_body(profile, network),
         people_buckets=PEOPLE_BUCKETS if is_compiled else (),
     )
+
+
+def _with_keypoint_body(profile: ModelProfile, network: Human3R) -> ModelProfile:
+    """Return the profile with the skeleton of the network's lifter, where it has one, for finished clips."""
+    head = network.person_head
+    if not isinstance(head, KeypointPersonHead):
+        return profile
+    return replace(profile, finishing=replace(profile.finishing, keypoint_body=deepcopy(head.lifter.points).cpu()))
 
 
 def _typical_image(config: ModelConfig, policy: ComputePolicy) -> torch.Tensor:
