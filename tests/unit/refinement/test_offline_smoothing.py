@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from human3r.bodies import SmplxBody, load_body
 from human3r.refinement import offline_smoothing as module
-from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, local_lines, smooth_tracks
+from human3r.refinement.local_lines import local_lines
+from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.results.person_table import PERSON_ROW, PersonTable
 
 _STEP_S = 1 / 30
