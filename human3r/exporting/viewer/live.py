@@ -45,8 +45,8 @@ _FOOTPRINTS = 1.4
 _FRAMES_PER_PATH = 4
 _COARSE_M = 0.04
 """Of the bodies that browsers show which draw on the processor."""
-_EVERY_FEW = 20
-"""One point of so many is in the part of a cloud that browsers show which draw on the processor."""
+_FEW_VOXEL_M, _MAX_FEW = 0.3, 5000
+"""One point of every such cube is in the part of a cloud that browsers show which draw on the processor."""
 _MAX_FRAMED = 4000
 """Points that the first view is chosen by."""
 _CURRENT = "/camera/current"
@@ -63,11 +63,11 @@ class LiveScene:
     def __init__(self, body: SmplxBody, port: int = 0) -> None:
         self._body = body
         self._skin: Skin = build_skin(body)
-        self._few: tuple[np.ndarray, Skin] | None = None
+        self._coarse: tuple[np.ndarray, Skin] | None = None
         self._frames: list[TapeFrame] = []
         self._tape = TapeWriter()
         self._bind_joints: dict[int, torch.Tensor] = {}
-        self._occupied = np.zeros(0, dtype=np.int64)
+        self._occupied, self._few = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         self._T_gravity_world: np.ndarray | None = None
         self._start_s = 0.0
         self._num_clouds = 0
@@ -227,9 +227,9 @@ class LiveScene:
         return {track: BodyPose(quats[row], positions[row]) for row, track in enumerate(tracks)}
 
     def _add_person(self, track: int, rest_vertices: np.ndarray, rest_joints: np.ndarray) -> None:
-        if self._few is None:
-            self._few = coarse_skin(self._skin, rest_vertices, _COARSE_M)
-        viser_scene.add_person(self._server, track, rest_vertices, rest_joints, self._skin, self._few)
+        if self._coarse is None:
+            self._coarse = coarse_skin(self._skin, rest_vertices, _COARSE_M)
+        viser_scene.add_person(self._server, track, rest_vertices, rest_joints, self._skin, self._coarse)
 
     def _only_new(self, points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keep one point of every empty cube, within the limits."""
@@ -253,12 +253,16 @@ class LiveScene:
         T = self._T_gravity_world @ prediction.camera.T_world_camera.detach().cpu().numpy().astype(np.float64)
         distance_m = np.linalg.norm(points - T[:3, 3], axis=1)
         pixels = (prediction.source_rect_px[2] - prediction.source_rect_px[0]) / prediction.confidence.shape[1]
-        size_m = _FOOTPRINTS * float(np.median(footprint_m(distance_m, float(prediction.camera.K[0, 0]), pixels)))
-        is_few = np.arange(len(points)) % _EVERY_FEW == 0
-        for part, chosen in (("few", is_few), ("rest", ~is_few)):
-            if chosen.any():
-                cloud = points[chosen], colors[chosen]
-                viser_scene.add_points(self._server, f"{name}/{part}", *cloud, max(POINT_SIZE_M, size_m))
+        footprints_m = footprint_m(distance_m, float(prediction.camera.K[0, 0]), pixels)
+        size_m = max(POINT_SIZE_M, _FOOTPRINTS * float(np.median(footprints_m)))
+        keys, first = np.unique(voxel_keys(points, _FEW_VOXEL_M), return_index=True)
+        is_new = ~np.isin(keys, self._few, assume_unique=True)
+        is_new[0] = True  # every node exists
+        few = first[is_new][: max(1, _MAX_FEW - len(self._few))]
+        self._few = np.union1d(self._few, keys[is_new][: len(few)])
+        for part, rows in (("few", few), ("rest", np.delete(np.arange(len(points)), few))):
+            if len(rows):
+                viser_scene.add_points(self._server, f"{name}/{part}", points[rows], colors[rows], size_m)
         return name
 
     def _draw_paths(self, frame: TapeFrame) -> None:

@@ -2,7 +2,7 @@
 (function (h3r) {
   "use strict";
   const { make, icon } = h3r;
-  const FEW_SIZE = 4;
+  const FEW_SIZE = 7;
 
   h3r.Layers = class Layers {
     constructor(player) {
