@@ -216,7 +216,10 @@ class LiveScene:
         for row, track in enumerate(prediction.people.track_id.tolist()):
             if track not in self._bind_joints:
                 rest = self._body.rest_vertices(parameters.betas[row : row + 1], parameters.expression[row : row + 1])
-                self._add_person(track, rest[0].numpy(), rest_joints[row].numpy())
+                self._coarse = self._coarse or coarse_skin(self._skin, rest[0].numpy(), _COARSE_M)
+                viser_scene.add_person(
+                    self._server, track, rest[0].numpy(), rest_joints[row].numpy(), self._skin, self._coarse
+                )
                 self._bind_joints[track] = rest_joints[row]
         # A body keeps the shape of its first observation: its bones rotate about the joints of that shape.
         bind_joints = torch.stack([self._bind_joints[track] for track in prediction.people.track_id.tolist()])
@@ -225,11 +228,6 @@ class LiveScene:
         quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ R_world_joint.numpy())
         tracks = prediction.people.track_id.tolist()
         return {track: BodyPose(quats[row], positions[row]) for row, track in enumerate(tracks)}
-
-    def _add_person(self, track: int, rest_vertices: np.ndarray, rest_joints: np.ndarray) -> None:
-        if self._coarse is None:
-            self._coarse = coarse_skin(self._skin, rest_vertices, _COARSE_M)
-        viser_scene.add_person(self._server, track, rest_vertices, rest_joints, self._skin, self._coarse)
 
     def _only_new(self, points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keep one point of every empty cube, within the limits."""
