@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from pictures import COUNT_DRAWINGS
 from proxy import Proxy
+from web_steps import open_first
 
 from human3r.video.writer import VideoWriter
 
@@ -174,8 +175,7 @@ def _open(chromium, contexts: list, url: str, **options: object):
     page.set_default_timeout(BROWSER_LIMIT_MS)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.goto(url if "?" in url else f"{url}?example=")  # nothing plays at first
-    page.get_by_role("button", name="Reconstruct").wait_for()
+    open_first(page, url if "?" in url else f"{url}?example=")  # nothing plays at first
     return page
 
 

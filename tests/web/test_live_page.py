@@ -10,7 +10,7 @@ import pytest
 from conftest import BROWSER_LIMIT_MS, ROOT
 from PIL import Image
 from proxy import Proxy
-from web_steps import eventually
+from web_steps import eventually, open_first
 
 from demo.live.panel import controls, stage
 from human3r.video.reader import FrameReader
@@ -53,8 +53,7 @@ def open_page(browser, url: str, size: tuple[int, int]):
     page.set_default_timeout(BROWSER_LIMIT_MS)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.goto(f"{url}?example=")  # nothing plays at first
-    page.get_by_role("button", name="Reconstruct").wait_for()
+    open_first(page, f"{url}?example=")  # nothing plays at first
     return page
 
 

@@ -22,6 +22,17 @@ def eventually(page, is_so: Callable[[], bool], sentence: str) -> None:
         page.wait_for_timeout(200)
 
 
+def open_first(page, url: str) -> None:
+    """Open the demo and wait for its first button; where it never comes, say which requests failed."""
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(f"{request.url} ({request.failure})"))
+    page.goto(url)
+    try:
+        page.get_by_role("button", name="Reconstruct").wait_for()
+    except Exception as error:
+        raise AssertionError(f"The page has no button; failed requests: {failed}") from error
+
+
 def upload(page, clip: Path) -> None:
     """Choose a clip and wait for the line that describes it."""
     page.set_input_files("#h3-clip input[type=file]", str(clip))
