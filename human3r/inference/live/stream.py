@@ -1,8 +1,7 @@
 """A stream that does not wait: the model steps on the newest frame, and what it is too slow for is dropped.
 
 At most one frame waits. On a CPU, ``compact`` runs in three threads (reading; people; encoding and recurrence) besides
-the consumer's, which describes the frames; they overlap where cores are free (see ``Overlap``). Other models step in
-the consumer's thread.
+the consumer's, which describes the frames; other models step in the consumer's thread.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,6 @@ import numpy as np
 from human3r.inference.encoding import detect
 from human3r.inference.live.budget import Budget, BudgetOptions
 from human3r.inference.live.handover import Handover
-from human3r.inference.live.overlap import Overlap
 from human3r.inference.live.report import LiveReport, Timings
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.recurrence import Advanced
@@ -46,6 +44,10 @@ class _Item:
     advanced: Advanced | None = None
     slowest_s: float = 0.0
     """Time of the slowest stage so far."""
+
+    def timed(self, started_s: float) -> None:
+        """Count a stage that began at ``started_s`` and ends now."""
+        self.slowest_s = max(self.slowest_s, time.monotonic() - started_s)
 
 
 class LiveStream:
@@ -75,7 +77,6 @@ class LiveStream:
         self._newest: Handover[LiveFrame] = Handover()
         self._detected: Handover[_Item] = Handover()
         self._advanced: Handover[_Item] = Handover()
-        self._overlap = Overlap()
         self._threads: list[threading.Thread] = []
         self._stages = ExitStack()
         self.takes_scene = True
@@ -127,10 +128,8 @@ class LiveStream:
                 self._timings.add(self.last_latency_s, known_s)
                 self.takes_scene = self.budget is None or self.budget.takes_scene(prediction.time_s)
                 self.takes_surface = self.budget is None or self.budget.takes_surface
-                if overlaps:
-                    self._overlap.end(known_s)
                 yield prediction
-                item.slowest_s = max(item.slowest_s, time.monotonic() - started_s)
+                item.timed(started_s)
                 if self.budget is not None:
                     self.budget.add(item.slowest_s, time.monotonic())
         finally:
@@ -147,7 +146,6 @@ class LiveStream:
 
     def close(self) -> None:
         """End the threads; frames on their way are dropped."""
-        self._overlap.close()
         for place in (self._newest, self._detected, self._advanced):
             place.close(abort=True)
         for thread in self._threads:
@@ -181,15 +179,15 @@ class LiveStream:
     def _detect(self) -> None:
         try:
             human = None
-            while self._overlap.begin() and (frame := self._newest.take()) is not None:
+            while (frame := self._newest.take()) is not None:
+                started_s = time.monotonic()
                 item = self._begin(frame)
                 if item is None:
-                    self._overlap.end()
                     continue
                 effort = FULL_EFFORT if self.budget is None else self.budget.effort
                 before = None if item.frame.begins_shot else human
-                with self._timed(item):
-                    item.human = human = detect(self._model, item.prepared, before, effort)
+                item.human = human = detect(self._model, item.prepared, before, effort)
+                item.timed(started_s)
                 if not self._detected.give(item):
                     return
             self._detected.close()
@@ -204,8 +202,7 @@ class LiveStream:
     def _advance(self) -> None:
         try:
             while (item := self._detected.take()) is not None:
-                with self._timed(item):
-                    self._advance_one(item)
+                self._advance_one(item)
                 if not self._advanced.give(item):
                     return
             self._advanced.close()
@@ -213,7 +210,7 @@ class LiveStream:
             self._advanced.close(error)
 
     def _advance_one(self, item: _Item) -> None:
-        frame = item.frame
+        started_s, frame = time.monotonic(), item.frame
         recurrence, ahead = self._session.recurrence, None
         if item.human is not None:
             ahead = recurrence.encode_next(item.prepared, item.human, None if frame.begins_shot else self._whole)
@@ -222,15 +219,7 @@ class LiveStream:
         item.advanced = recurrence.advance(
             item.prepared, frame.time_s, frame.frame_index, ahead, begins_shot=frame.begins_shot
         )
-
-    @contextmanager
-    def _timed(self, item: _Item) -> Iterator[None]:
-        """Take the time of one stage."""
-        started_s, computed_s = time.monotonic(), time.thread_time()
-        yield
-        elapsed_s = time.monotonic() - started_s
-        item.slowest_s = max(item.slowest_s, elapsed_s)
-        self._overlap.add(time.thread_time() - computed_s, elapsed_s)
+        item.timed(started_s)
 
     def _describe(self, advanced: Advanced) -> FramePrediction:
         examines_hands = self.budget is None or self.budget.takes_hands(advanced.time_s)
@@ -240,8 +229,7 @@ class LiveStream:
         while (frame := self._newest.take()) is not None:
             item = self._begin(frame)
             if item is not None:
-                with self._timed(item):
-                    self._advance_one(item)
+                self._advance_one(item)
                 return item
         return None
 
