@@ -6,6 +6,7 @@ could follow addresses in it.
 
 from __future__ import annotations
 
+import re
 from typing import BinaryIO, Literal
 
 MediaKind = Literal["video", "image", "zip"]
@@ -36,6 +37,7 @@ _TS_SIZES = (188, 192, 204)
 """Bytes of a packet: broadcast, AVCHD and Blu-ray (a time code in front), with error correction."""
 _NUM_TS_PACKETS = 4
 """So many in a row are no coincidence, wherever the first begins: a recording may start inside a packet."""
+_START_CODE = re.compile(rb"\x00{2,64}\x01")
 _H264_FIRST_UNITS = {6: True, 7: False, 9: True}
 """Additional information, sequence parameters, access unit delimiter -> whether nothing refers to it.
 Source: ITU-T H.264, table 7-1."""
@@ -75,9 +77,9 @@ def _has_ts_packets(head: bytes, size: int) -> bool:
 
 def _elementary_stream(head: bytes) -> str | None:
     """Recognize H.264 and H.265 without a container by the type of the first unit."""
-    for start_code in (b"\x00\x00\x00\x01", b"\x00\x00\x01"):
-        unit = head[len(start_code) : len(start_code) + 2]
-        if head.startswith(start_code) and len(unit) == 2 and not unit[0] & 0x80:
+    if start := _START_CODE.match(head):
+        unit = head[start.end() : start.end() + 2]
+        if len(unit) == 2 and not unit[0] & 0x80:
             if _H264_FIRST_UNITS.get(unit[0] & 0x1F) is (unit[0] & 0x60 == 0):
                 return "h264"
             if unit[0] >> 1 in _HEVC_FIRST_UNITS and unit[0] & 1 == 0 and unit[1] == 1:

@@ -20,7 +20,7 @@ _SAMPLED_SIDE = 192
 def thumbnail_of(frame: Frame) -> Thumbnail:
     """Return the thumbnail of a frame."""
     step = max(1, max(frame.image.shape[:2]) // _SAMPLED_SIDE)
-    picture = np.ascontiguousarray(frame.image[::step, ::step])
+    picture = np.array(frame.image[::step, ::step])  # a decoder's image is not writable, of which torch warns
     return Thumbnail(torch.from_numpy(picture).permute(2, 0, 1).float(), frame.time_s)
 
 

@@ -82,6 +82,12 @@ def test_joined_matroska_files_play_on(make_clip, tmp_path, parts, codec):
     assert not warnings
 
 
+def test_zeros_before_a_raw_stream_are_passed_over(make_clip):
+    path = make_clip("raw.h264", num_frames=6)
+    path.write_bytes(bytes(5) + path.read_bytes())
+    assert probe(path).num_frames == 6
+
+
 def picture(name, **options):
     stream = io.BytesIO()
     Image.new("RGB", (64, 48), (9, 99, 9)).save(stream, name, **options)
