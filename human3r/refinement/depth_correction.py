@@ -78,7 +78,7 @@ def knot_weights(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """Return ``n K``: the weights of the knots at ``n 2`` pixels of an image of (height, width)."""
     rows = _weights_along(pixels[:, 1], KNOTS[0], image_size[0])
     columns = _weights_along(pixels[:, 0], KNOTS[1], image_size[1])
-    return (rows[:, :, None] * columns[:, None]).reshape(len(pixels), -1)
+    return (rows[:, :, None] * columns[:, None]).reshape(len(pixels), rows.shape[1] * columns.shape[1])
 
 
 def _weights_along(place_px: np.ndarray, count: int, side: int) -> np.ndarray:

@@ -40,9 +40,11 @@ def main(arguments: list[str]) -> int:
         if any(path.suffix.lower() != ".npz" for path in paths):
             model = load_model("compact", device="cpu")
             model = without_parts(model, refine=not options.no_refine, smoothing=not options.no_smoothing)
+        shipped = COMPACT_PROFILE.finishing if model is None else model.profile.finishing
         finishing = replace(
-            COMPACT_PROFILE.finishing,
-            offline_smoothing=None if options.no_offline_smoothing else COMPACT_PROFILE.finishing.offline_smoothing,
+            shipped,
+            offline_smoothing=None if options.no_offline_smoothing else shipped.offline_smoothing,
+            keypoint_body=None if options.no_refine else shipped.keypoint_body,
             one_world=() if options.no_one_world else tuple(one for one in WITNESSES if one not in options.without),
             lock_feet=not options.no_foot_lock,
         )

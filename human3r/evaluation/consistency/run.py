@@ -68,13 +68,15 @@ def report_on(
     path: Path,
     model: LoadedModel | None,
     max_frames: int | None = None,
-    finishing: FinishOptions = COMPACT_PROFILE.finishing,
+    finishing: FinishOptions | None = None,
 ) -> tuple[str, Figures]:
     """Return the name and the figures of a saved result, or of the result of ``model`` on a clip.
 
     Args:
         path: One of ``find_inputs``.
         model: ``compact``; None for saved results.
+        max_frames: Of a clip; None for all.
+        finishing: Refinements of a clip; None for the model's.
     """
     if path.suffix.lower() == ".npz":
         name = path.parent.name if path.name == "reconstruction.npz" else path.stem
@@ -86,9 +88,10 @@ def report_on(
 
 
 def reconstruct_beside_prior(
-    clip: Path, model: LoadedModel, max_frames: int | None = None, finishing: FinishOptions = COMPACT_PROFILE.finishing
+    clip: Path, model: LoadedModel, max_frames: int | None = None, finishing: FinishOptions | None = None
 ) -> tuple[Reconstruction, PriorKeypoints]:
     """Reconstruct a clip as ``reconstruct`` does and keep the frozen prior's keypoints of every frame."""
+    finishing = finishing or model.profile.finishing
     session = Session(model)
     store = ResultStore(with_views=model.profile.finishing.agreeing_views)
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
