@@ -16,7 +16,7 @@ from human3r.refinement.views.tracking import Tracker
 from human3r.results.scene_views import SceneView
 
 _STEPS = (4, 2, 2)
-"""Steps of the fit, before each of which patches are followed again."""
+"""Steps of the fit in each round; before it patches are followed again."""
 
 
 def with_agreeing_views(shot: Shot, views: Sequence[SceneView], first_row: int) -> Shot:

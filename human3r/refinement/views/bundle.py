@@ -21,6 +21,8 @@ _SIZE = 6 + NUM_KNOTS
 """Unknowns of a view: turn, shift, log depth at the knots."""
 _MIN_NOISE_PX, MAX_NOISE_PX = 0.5, 1.5
 """Standard deviation of a place, pixels of the network: of what knots do not explain, too."""
+_NOISE_OF_MEDIAN = 2.0
+"""Standard deviation over the median distance of places from where they are expected."""
 _DEPTH_NOISE = 0.08
 """Standard deviation of the difference of log depths at a point that two views see."""
 _SHAPE, _REACH, _SCALE, _ROUGHNESS = 0.15, 1.5, 0.1, 0.03
@@ -30,6 +32,7 @@ _PERSISTENCE, _SHARED = 10.0, 0.8
 _TURN_SIGMA, _SHIFT_SIGMA, _STEP_SIGMA = np.deg2rad(0.1), 0.003, 0.03
 """Prior on the motion between two views: radians; shares of the median depth and of the motion."""
 _MAX_STEP = 0.3
+"""Radians, meters, log depth."""
 _DETAIL, _DETAIL_REACH = 0.1, (1.0, 1.0, 0.7)
 """Prior on the details of a view's depth: deviation, and smooth over so many rows, columns and layers."""
 
@@ -118,11 +121,9 @@ def adjusted(
 
 
 def noise_of(now: Bundle, tracks: Sequence[Track], K: np.ndarray) -> float:
+    """Return the standard deviation of places, pixels, by what the present estimate leaves unexplained."""
     off = np.concatenate([linearized(now, track, K)[1][:, :2] for track in tracks])
-    return float((NOISE_FACTOR * np.median(np.linalg.norm(off, axis=1))).clip(_MIN_NOISE_PX, MAX_NOISE_PX))
-
-
-NOISE_FACTOR = 2.0
+    return float((_NOISE_OF_MEDIAN * np.median(np.linalg.norm(off, axis=1))).clip(_MIN_NOISE_PX, MAX_NOISE_PX))
 
 
 def _motion(step: np.ndarray) -> np.ndarray:
