@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,10 +38,12 @@ _LATEST_S = 4.0
 def is_whole(path: Path) -> bool:
     """Return whether a file is what its ending says, from the first byte to the last."""
     content = path.read_bytes()
-    if path.suffix == ".npz":
+    if path.name == "reconstruction.npz":
         with suppress(Human3RError):
             return Reconstruction.load(path).num_frames > 0
         return False
+    if path.suffix == ".npz":  # zip: its directory lies at the end
+        return zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip() is None
     if path.suffix == ".json":
         with suppress(ValueError):
             return bool(json.loads(content))
