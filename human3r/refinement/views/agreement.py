@@ -17,10 +17,12 @@ from human3r.results.scene_views import SceneView
 
 _STEPS = (4, 2, 2)
 """Steps of the fit in each round; before it patches are followed again."""
+_MIN_POINTS = 75
+"""Points followed per view; with fewer, the stream's path and depth are better. Chosen on 21 rendered clips."""
 
 
 def with_agreeing_views(shot: Shot, views: Sequence[SceneView], first_row: int) -> Shot:
-    """Return the shot with the path and depth on which its views agree; unchanged with fewer than two.
+    """Return the shot with the path and depth on which its views agree; unchanged where they share too little.
 
     Args:
         shot: With one lens.
@@ -40,16 +42,18 @@ def with_agreeing_views(shot: Shot, views: Sequence[SceneView], first_row: int) 
     K = network_intrinsics(shot.cameras.K[frame[0]].astype(np.float64), own[0])
     start = Bundle.of(shot.cameras.T_world_camera[frame].astype(np.float64))
     fitted = fit(Tracker(own, growth, middle_m, K), start, K, middle_m)
+    if fitted is None:
+        return shot
     return apply(shot, fitted.T_world_camera, ViewDepth(frame, fitted.total(), middle_m))
 
 
-def fit(tracker: Tracker, start: Bundle, K: np.ndarray, middle_m: float) -> Bundle:
-    """Return the bundle on which the views agree; ``start`` is the stream's."""
+def fit(tracker: Tracker, start: Bundle, K: np.ndarray, middle_m: float) -> Bundle | None:
+    """Return the bundle on which the views agree, or None if they share too few points; ``start`` is the stream's."""
     now = start
     for turn, steps in enumerate(_STEPS):
         tracks = tracker.tracks(now, fine_only=turn > 0)
-        if not tracks:
-            break
+        if sum(len(track.rays) for track in tracks) < _MIN_POINTS * len(now.log_depth):
+            return None
         noise_px = noise_of(now, tracks, K) if turn else MAX_NOISE_PX
         now = adjusted(start, now, tracks, K, middle_m, steps, noise_px)
         now = detailed(now, tracks, K, noise_px)

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from human3r.geometry.rigid import inverse_transform_points, transform_points
 from human3r.refinement.depth_correction import pixels_of_grid
 from human3r.refinement.shots import Cameras, Shot
+from human3r.refinement.views import agreement
 from human3r.refinement.views.agreement import with_agreeing_views
 from human3r.results.person_table import PersonTable
 from human3r.results.scene_views import LATTICE_PX, SceneView
@@ -115,7 +116,10 @@ def test_people_stay_where_their_camera_sees_them(shot: Shot, views: list[SceneV
     assert not np.allclose(shot.people.transl, after.people.transl, atol=1e-3)
 
 
-def test_frames_between_views_move_with_them(shot: Shot, views: list[SceneView], true_path: np.ndarray) -> None:
+def test_frames_between_views_move_with_them(
+    shot: Shot, views: list[SceneView], true_path: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "_MIN_POINTS", 20)  # small pictures
     after = with_agreeing_views(shot, [views[0], views[2], views[4]], 0)
     found = after.cameras.T_world_camera
     assert _path_error(found, true_path) < 0.5 * _path_error(shot.cameras.T_world_camera, true_path)
@@ -135,3 +139,8 @@ def test_a_camera_that_stands_is_left_alone(shot: Shot, views: list[SceneView]) 
     assert with_agreeing_views(shot, views[:1], 0) is shot
     assert with_agreeing_views(shot, [], 0) is shot
     assert with_agreeing_views(shot, [replace(view, row=view.row + 50) for view in views], 0) is shot
+
+
+def test_a_shot_whose_views_share_too_little_is_left_alone(shot: Shot, views: list[SceneView]) -> None:
+    strips = [replace(view, gray=np.where(np.arange(_SIZE[1]) < 40, view.gray, 0)) for view in views]
+    assert with_agreeing_views(shot, strips, 0) is shot
