@@ -52,8 +52,8 @@ def cut_out(levels: Levels, at: np.ndarray) -> Levels:
     cut = []
     for level, (stride, _) in zip(levels, _LEVELS, strict=True):
         patch = _sampled(level, places[:, None] + stride * _OFFSETS, size)
-        deviation = patch[..., 0].std(1, correction=0)
-        cut.append(_normalized(patch) * (deviation > _MIN_CONTRAST)[:, None, None])
+        has_contrast = torch.from_numpy(patch[..., 0].numpy().std(1) > _MIN_CONTRAST)
+        cut.append(_normalized(patch) * has_contrast[:, None, None])
     return tuple(cut)
 
 
