@@ -6,6 +6,7 @@ Rotations are matrices; axis-angle, six-dimensional and quaternion forms are con
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -96,6 +97,16 @@ def axis_angle_from_rotation(rotation: Tensor) -> Tensor:
         half_angle / torch.where(near_zero, 1, half_angle.sin()),
     )
     return 2 * ratio * imaginary
+
+
+def axis_angle_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return the smallest rotations ``n 3`` that turn the directions ``n 3`` into others, axis times radians."""
+    start = start / np.linalg.norm(start, axis=1, keepdims=True)
+    end = end / np.linalg.norm(end, axis=1, keepdims=True)
+    axis = np.cross(start, end)
+    sine = np.linalg.norm(axis, axis=1, keepdims=True)
+    angle = np.arctan2(sine, (start * end).sum(1, keepdims=True))
+    return axis / np.maximum(sine, 1e-12) * angle
 
 
 def rigid_transform(rotation: Tensor, translation: Tensor) -> Tensor:

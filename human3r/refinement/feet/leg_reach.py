@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from human3r.geometry.rigid import axis_angle_between
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import Joint
-
-if TYPE_CHECKING:
-    from scipy.spatial.transform import Rotation
 
 LEGS = (
     (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
@@ -41,8 +38,8 @@ def reach(people: PersonTable, motion: np.ndarray) -> PersonTable:
             turns.append(turns[-1] * Rotation.from_rotvec(pose[rows, joint - 1].astype(np.float64)))
         front = turns[1].apply([0.0, 0.0, 1.0])
         new_knee, new_ankle = bent(at[:, hip], at[:, knee], at[:, ankle], motion[rows, side], front)
-        thigh = _between(at[:, knee] - at[:, hip], new_knee - at[:, hip]) * turns[1]
-        shin = _between(at[:, ankle] - at[:, knee], new_ankle - new_knee) * turns[2]
+        thigh = Rotation.from_rotvec(axis_angle_between(at[:, knee] - at[:, hip], new_knee - at[:, hip])) * turns[1]
+        shin = Rotation.from_rotvec(axis_angle_between(at[:, ankle] - at[:, knee], new_ankle - new_knee)) * turns[2]
         for joint, local in ((hip, turns[0].inv() * thigh), (knee, thigh.inv() * shin), (ankle, shin.inv() * turns[3])):
             pose[rows, joint - 1] = local.as_rotvec()
     return replace(people, body_pose=pose)
@@ -75,15 +72,3 @@ def bent(
     along = (upper**2 - lower**2 + length**2) / (2 * length)
     aside = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
     return hip + along[:, None] * direction + aside[:, None] * bend, hip + length[:, None] * direction
-
-
-def _between(start: np.ndarray, end: np.ndarray) -> Rotation:
-    """Return the smallest rotations from ``n 3`` to ``n 3``."""
-    from scipy.spatial.transform import Rotation
-
-    start = start / np.linalg.norm(start, axis=1, keepdims=True)
-    end = end / np.linalg.norm(end, axis=1, keepdims=True)
-    axis = np.cross(start, end)
-    sine = np.linalg.norm(axis, axis=1, keepdims=True)
-    angle = np.arctan2(sine[:, 0], (start * end).sum(1))
-    return Rotation.from_rotvec(axis / np.maximum(sine, 1e-12) * angle[:, None])

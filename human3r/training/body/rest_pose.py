@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from human3r.geometry.rigid import axis_angle_between
 from human3r.training.body.skeleton import FINGER_NUMBERS, SIDES, bone_positions, hip_center, shoulder_center
 
 UPPER_ARM = (0.950, -0.269, -0.158)
@@ -151,16 +152,6 @@ def _about(axis: str, degrees: float) -> np.ndarray:
     return Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
 
 
-def _between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The smallest rotations that turn one set of directions into another: ``S 3 3``."""
-    source = source / np.linalg.norm(source, axis=-1, keepdims=True)
-    target = target / np.linalg.norm(target, axis=-1, keepdims=True)
-    axis = np.cross(source, target)
-    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
-    angle = np.arctan2(sine, (source * target).sum(axis=-1, keepdims=True))
-    return Rotation.from_rotvec(axis / np.maximum(sine, 1e-12) * angle).as_matrix()
-
-
 def _aim(pivot: np.ndarray, end: np.ndarray, center: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Turn a limb about MakeHuman's pivot so that its end lies on the ray from our joint center: ``S 3 3``.
 
@@ -169,13 +160,15 @@ def _aim(pivot: np.ndarray, end: np.ndarray, center: np.ndarray, direction: np.n
     length = np.linalg.norm(end - pivot, axis=-1)
     along = ((center - pivot) * direction).sum(axis=-1)
     distance = -along + np.sqrt(along**2 - ((center - pivot) ** 2).sum(axis=-1) + length**2)
-    return _between(end - pivot, center + distance[:, None] * direction - pivot)
+    turn = axis_angle_between(end - pivot, center + distance[:, None] * direction - pivot)
+    return Rotation.from_rotvec(turn).as_matrix()
 
 
 def _hinge(parent: np.ndarray, offset: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Follow the parent bone, then rotate minimally so that ``offset`` points along ``direction``."""
     carried = (parent @ offset[..., None])[..., 0]
-    return _between(carried, np.broadcast_to(direction, carried.shape)) @ parent
+    turn = axis_angle_between(carried, np.broadcast_to(direction, carried.shape))
+    return Rotation.from_rotvec(turn).as_matrix() @ parent
 
 
 def _frame(along: np.ndarray, across: np.ndarray) -> np.ndarray:

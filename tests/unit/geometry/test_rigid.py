@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from human3r.geometry.rigid import (
+    axis_angle_between,
     axis_angle_from_rotation,
     inverse_transform_points,
     invert_rigid,
@@ -62,3 +64,10 @@ def test_empty_tensors_are_converted() -> None:
     assert axis_angle_from_rotation(torch.zeros(0, 53, 3, 3)).shape == (0, 53, 3)
     assert rotation_from_axis_angle(torch.zeros(0, 53, 3)).shape == (0, 53, 3, 3)
     assert rotation_from_6d(torch.zeros(0, 53, 6)).shape == (0, 53, 3, 3)
+
+
+def test_directions_are_turned_into_others_the_short_way() -> None:
+    start = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 3.0], [0.0, 1.0, 0.0]])
+    end = np.array([[0.0, 5.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, -1.0]])
+    expected = np.array([[0.0, 0.0, np.pi / 2], [0.0, 0.0, 0.0], [-np.pi / 4, 0.0, 0.0]])
+    assert axis_angle_between(start, end) == pytest.approx(expected)
