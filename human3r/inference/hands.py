@@ -15,7 +15,7 @@ from human3r.bodies.placement import joints_at_head
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.hands.hand_detector import HAND_PER_FOREARM, forearm_squares
-from human3r.models.parts import HandDetector
+from human3r.models.signatures import HandDetector
 from human3r.records import People, TensorRecord
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 

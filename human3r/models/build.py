@@ -9,7 +9,7 @@ from torch import Tensor
 
 from human3r.models.config import ModelConfig, PaperConfig, TrunkConfig
 from human3r.models.decoder import DualDecoder
-from human3r.models.human3r import Human3R, NetworkParts
+from human3r.models.human3r import Human3R
 from human3r.models.memory import PoseMemory
 from human3r.models.paper.dinov2 import Dinov2Prior
 from human3r.models.paper.heads import (
@@ -23,6 +23,7 @@ from human3r.models.paper.heads import (
 )
 from human3r.models.paper.prompts import HeadPrompter
 from human3r.models.paper.vit import VitEncoder
+from human3r.models.signatures import NetworkParts
 from human3r.skeleton import NUM_JOINT_ROTATIONS
 
 

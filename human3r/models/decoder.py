@@ -118,3 +118,11 @@ def state_positions(num_tokens: int, device: torch.device | str = "cpu") -> Tens
     columns += columns % 2
     index = torch.arange(num_tokens, device=device)
     return torch.stack((index // columns, index % columns), dim=-1)
+
+
+def gate_state(proposed: Tensor, previous: Tensor, gate_logits: Tensor | None) -> Tensor:
+    """Interpolate between the previous and the proposed state (``1 S D``) by the gate (``S`` logits), if any."""
+    if gate_logits is None:
+        return proposed
+    gate = torch.sigmoid(gate_logits)[None, :, None]
+    return gate * proposed + (1 - gate) * previous

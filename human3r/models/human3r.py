@@ -7,71 +7,31 @@ Sources: Human3R (arXiv 2510.06219), sec. 3; CUT3R (arXiv 2501.12387), sec. 3; T
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from human3r.models.config import ModelConfig
-from human3r.models.decoder import DualDecoder
+from human3r.models.decoder import gate_state
 from human3r.models.layers.rope_complex import interleave_rotary_channels
-from human3r.models.memory import PoseMemory
 from human3r.models.parts import (
     FULL_EFFORT,
-    BatchedPointHead,
     BatchRecord,
-    CameraHead,
     DecodedFrame,
     Detections,
     Effort,
-    ExtraHead,
     FrameTokens,
-    HandDetector,
-    HumanPrior,
-    ImageEncoder,
     InferredFrame,
-    LensHead,
-    LookAhead,
-    MaskHead,
     NetworkPrediction,
-    PersonHead,
     PersonParameters,
-    PointHead,
     PromptContext,
-    Prompter,
     RecurrentState,
-    Rest,
     RestScene,
-    ScaleHead,
     ScenePoints,
 )
 from human3r.models.precision import without_autocast
+from human3r.models.signatures import BatchedPointHead, NetworkParts
 from human3r.records import TensorRecord
-
-
-@dataclass(frozen=True)
-class NetworkParts:
-    """The parts of a ``Human3R``; all but ``look_ahead`` and ``rest`` are modules."""
-
-    image_encoder: ImageEncoder
-    human_prior: HumanPrior
-    prompter: Prompter
-    decoder: DualDecoder
-    memory: PoseMemory
-    point_head: PointHead
-    mask_head: MaskHead
-    camera_head: CameraHead
-    person_head: PersonHead
-    extra_head: ExtraHead | None = None
-    lens_head: LensHead | None = None
-    """None keeps the focal length of the point head."""
-    scale_head: ScaleHead | None = None
-    """None keeps the scale of the point head."""
-    look_ahead: LookAhead | None = None
-    rest: Rest | None = None
-    """None runs every frame through the whole network."""
-    hand_detector: HandDetector | None = None
-    """None leaves hands to the person head. The runtime calls it, with source frames."""
 
 
 class Human3R(nn.Module):
@@ -359,11 +319,3 @@ def _joined(
         log_scale=points.log_scale,
         keypoints=people.keypoints,
     )
-
-
-def gate_state(proposed: Tensor, previous: Tensor, gate_logits: Tensor | None) -> Tensor:
-    """Interpolate between the previous and the proposed state (``1 S D``) by the gate (``S`` logits), if any."""
-    if gate_logits is None:
-        return proposed
-    gate = torch.sigmoid(gate_logits)[None, :, None]
-    return gate * proposed + (1 - gate) * previous

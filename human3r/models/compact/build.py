@@ -24,9 +24,10 @@ from human3r.models.compact.scene.rest import RestingScene
 from human3r.models.compact.scene.scale_head import PersonScaleHead
 from human3r.models.config import CompactConfig, ModelConfig, TrunkConfig
 from human3r.models.decoder import DualDecoder
-from human3r.models.human3r import Human3R, NetworkParts
+from human3r.models.human3r import Human3R
 from human3r.models.memory import PoseMemory
 from human3r.models.precision import stored_precision
+from human3r.models.signatures import NetworkParts
 
 COMPACT = ModelConfig(
     name="compact",

@@ -11,7 +11,8 @@ from human3r.models.layers.attention import RotaryPositions
 from human3r.models.layers.blocks import EncoderBlock, build_norm
 from human3r.models.layers.rope import Rotary
 from human3r.models.layers.rope_complex import to_complex
-from human3r.models.parts import ImageEncoder, ImageFeatures
+from human3r.models.parts import ImageFeatures
+from human3r.models.signatures import ImageEncoder
 
 _LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of RGB. Source: ITU-R BT.601."""

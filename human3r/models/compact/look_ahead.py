@@ -38,7 +38,7 @@ from human3r.models.precision import without_autocast
 
 
 class PeopleAhead:
-    """A ``parts.LookAhead`` without weights of its own: it calls the parts of the network."""
+    """A ``signatures.LookAhead`` without weights of its own: it calls the parts of the network."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class PeopleAhead:
         return _Between(self, before, last, images).finished()
 
     def encode_after(self, before: FrameTokens, image: Tensor, human: BatchRecord) -> FrameTokens | None:
-        """Return a ``1 3 H W`` frame of a standing camera from an encoded one, or None; see ``parts.LookAhead``."""
+        """Return a frame ``1 3 H W`` of a standing camera from an encoded one, or None: ``signatures.LookAhead``."""
         assert isinstance(human, MoveNetFeatures)
         people, then, mask = human.people, _human(before).people, before.person_mask
         assert people is not None

@@ -12,7 +12,8 @@ from human3r.models.layers.blocks import EncoderBlock, build_norm
 from human3r.models.layers.casting import Conv2d
 from human3r.models.layers.rope import Rotary
 from human3r.models.layers.rope_complex import to_complex
-from human3r.models.parts import ImageEncoder, ImageFeatures
+from human3r.models.parts import ImageFeatures
+from human3r.models.signatures import ImageEncoder
 
 
 class VitEncoder(ImageEncoder):

@@ -46,8 +46,6 @@ LOG_FILE, TABLE_FILE = "log.jsonl", "validation.txt"
 class PaperTrainer:
     """A run: network, optimizer, data and progress.
 
-    Args:
-
     Raises:
         InputError: A setting is impossible, or there is no data.
         AssetError: A file that training starts from is missing.
@@ -141,9 +139,7 @@ class PaperTrainer:
     def _plan(self, epoch: int) -> list[list[ClipRequest]]:
         """Return this process's batches of an epoch."""
         optimizer = self.settings.optimizer
-        batches = plan_epoch(
-            len(self.training.starts), epoch, self.settings.seed, optimizer.batch, self.settings.data
-        )  # fmt: skip
+        batches = plan_epoch(len(self.training.starts), epoch, self.settings.seed, optimizer.batch, self.settings.data)
         count = self.iterations_per_epoch * optimizer.accumulation
         return batches[self.processes.rank :: self.processes.count][:count]
 

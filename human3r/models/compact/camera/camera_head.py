@@ -83,7 +83,7 @@ class CameraState(TensorRecord):
 
 
 class MotionCameraHead(nn.Module):
-    """A ``parts.CameraHead``."""
+    """A ``signatures.CameraHead``."""
 
     state_type = CameraState
 

@@ -39,7 +39,7 @@ class LensState(TensorRecord):
 
 
 class StraightEdgeLensHead(nn.Module):
-    """A ``parts.LensHead``. No parameters."""
+    """A ``signatures.LensHead``. No parameters."""
 
     state_type = LensState
 

@@ -57,7 +57,7 @@ class RestState(TensorRecord):
 
 
 class RestingScene:
-    """A ``parts.Rest``."""
+    """A ``signatures.Rest``."""
 
     state_type = RestState
 

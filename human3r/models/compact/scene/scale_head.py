@@ -47,7 +47,7 @@ class ScaleState(TensorRecord):
 
 
 class PersonScaleHead(nn.Module):
-    """A ``parts.ScaleHead``."""
+    """A ``signatures.ScaleHead``."""
 
     state_type = ScaleState
 

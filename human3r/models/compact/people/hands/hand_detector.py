@@ -30,7 +30,7 @@ of the box. Source: MediaPipe, hand_landmark_landmarks_to_roi."""
 
 
 class CropHandDetector(nn.Module):
-    """A ``parts.HandDetector``: a landmark network on one crop after the other, and a readout of the fingers."""
+    """A ``signatures.HandDetector``: a landmark network on one crop after the other, and a readout of the fingers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class CropHandDetector(nn.Module):
         self.fingers = FingerReadout()
 
     def forward(self, image: Tensor, squares: Tensor, is_right: Tensor) -> HandPoses:
-        """Find one hand in each square and read its fingers; see ``parts.HandDetector``."""
+        """Find one hand in each square and read its fingers; see ``signatures.HandDetector``."""
         found = self.find(image, squares)
         own_side = torch.where(is_right, found.is_right, 1 - found.is_right)
         return HandPoses(found.presence, own_side, self.fingers(found.points, is_right))

@@ -28,7 +28,7 @@ from human3r.skeleton import NUM_BODY_JOINTS, NUM_JOINT_ROTATIONS, Joint
 
 
 class KeypointPersonHead(nn.Module):
-    """A ``parts.PersonHead``."""
+    """A ``signatures.PersonHead``."""
 
     state_type = PersonStates
 
