@@ -39,11 +39,19 @@ def assert_close(found, expected):
                 assert worst <= TOLERANCE * second.double().abs().max().clamp_min(1e-3)
 
 
-@pytest.mark.parametrize("batch_size", [2, 4, 20])
-@pytest.mark.parametrize("use_ttt3r", [False, True])
-def test_a_clip_in_groups_is_the_clip_frame_by_frame(tiny, clip, batch_size, use_ttt3r):
-    expected = predictions(clip, tiny, use_ttt3r=use_ttt3r)
-    assert_close(predictions(clip, tiny, batch_size=batch_size, use_ttt3r=use_ttt3r), expected)
+@pytest.fixture(scope="module")
+def one_by_one(tiny, clip):
+    return predictions(clip, tiny)
+
+
+@pytest.mark.parametrize("batch_size", [2, 20])
+def test_a_clip_in_groups_is_the_clip_frame_by_frame(tiny, clip, one_by_one, batch_size):
+    assert_close(predictions(clip, tiny, batch_size=batch_size), one_by_one)
+
+
+def test_groups_with_the_gate_are_frames_with_the_gate(tiny, clip):
+    expected = predictions(clip, tiny, use_ttt3r=True)
+    assert_close(predictions(clip, tiny, batch_size=4, use_ttt3r=True), expected)
 
 
 def test_resets_in_the_middle_of_a_group_are_kept(tiny, clip):
@@ -94,11 +102,10 @@ def test_a_frame_of_another_size_in_a_group_is_refused_in_its_turn(tiny, frames)
         session.step_prepared(prepared[1], ahead=second)
 
 
-@pytest.mark.parametrize("buckets", [(1, 2, 4, 8, 16), (64,), (1,)])
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_people_padded_to_buckets_are_the_same_people(tiny, clip, buckets, batch_size):
+@pytest.mark.parametrize(("buckets", "batch_size"), [((1, 2, 4, 8, 16), 1), ((64,), 3), ((1,), 1), ((1,), 3)])
+def test_people_padded_to_buckets_are_the_same_people(tiny, clip, one_by_one, buckets, batch_size):
     padded = replace(tiny, people_buckets=buckets)
-    assert_close(predictions(clip, padded, batch_size=batch_size), predictions(clip, tiny))
+    assert_close(predictions(clip, padded, batch_size=batch_size), one_by_one)
 
 
 def test_shapes_of_the_network_are_those_of_the_buckets(tiny, clip, monkeypatch):

@@ -70,10 +70,19 @@ def run_until(clip, model, folder, last_frame, **options):
         reconstruct(clip, model, on_frame=on_frame, keep_in=folder, **options)
 
 
-@pytest.mark.parametrize("last_frame", [0, 2, 3, 7])
-def test_a_run_resumes_at_its_last_snapshot(tiny, clip, tmp_path, last_frame):
+@pytest.fixture(scope="module")
+def unbroken(tiny, clip):
+    return reconstruct(clip, tiny)
+
+
+@pytest.fixture(scope="module")
+def unbroken_with_depth(tiny, clip):
+    return reconstruct(clip, tiny, reset_interval=4, use_ttt3r=True, save_depth=True)
+
+
+@pytest.mark.parametrize("last_frame", [0, 2, 7])
+def test_a_run_resumes_at_its_last_snapshot(tiny, clip, unbroken_with_depth, tmp_path, last_frame):
     options = {"snapshot_every": 3, "reset_interval": 4, "use_ttt3r": True, "save_depth": True}
-    expected = reconstruct(clip, tiny, reset_interval=4, use_ttt3r=True, save_depth=True)
     run_until(clip, tiny, tmp_path / "run", last_frame, **options)
     seen, done = [], []
     control = RunControl(on_start=lambda clip, num_done: done.append(num_done))
@@ -82,11 +91,11 @@ def test_a_run_resumes_at_its_last_snapshot(tiny, clip, tmp_path, last_frame):
     num_done = (last_frame + 1) // 3 * 3
     assert seen[0].frame_index == num_done
     assert done == [num_done]
-    assert_equal(found, expected)
+    assert_equal(found, unbroken_with_depth)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_stopped_run_resumes(tiny, clip, tmp_path):
+def test_a_stopped_run_resumes(tiny, clip, unbroken, tmp_path):
     first, second = [], []
     options = ReconstructOptions(keep_in=tmp_path / "run", snapshot_every=2)
     control = RunControl(lambda: len(first) == 5)
@@ -94,7 +103,7 @@ def test_a_stopped_run_resumes(tiny, clip, tmp_path):
     found = reconstruct(clip, tiny, options, on_frame=second.append)
     assert stopped.num_frames == 5
     assert second[0].frame_index == 4
-    assert_equal(found, reconstruct(clip, tiny))
+    assert_equal(found, unbroken)
     assert not (tmp_path / "run").exists()
 
 
@@ -117,18 +126,18 @@ def test_a_killed_run_resumes_in_another_process(clip, tmp_path):
     assert_equal(found, reconstruct(clip, model, save_depth=True))
 
 
-def test_a_partial_row_after_a_crash_is_dropped(tiny, clip, tmp_path):
+def test_a_partial_row_after_a_crash_is_dropped(tiny, clip, unbroken, tmp_path):
     run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
     for path in (tmp_path / "run").glob("*.rows"):
         with path.open("ab") as stream:
             stream.write(b"\x7f" * 11)
-    assert_equal(reconstruct(clip, tiny, keep_in=tmp_path / "run", snapshot_every=3), reconstruct(clip, tiny))
+    assert_equal(reconstruct(clip, tiny, keep_in=tmp_path / "run", snapshot_every=3), unbroken)
 
 
 def test_a_run_with_other_options_starts_over(tiny, clip, tmp_path):
-    run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
+    run_until(clip, tiny, tmp_path / "run", 2, snapshot_every=2)
     seen = []
-    reconstruct(clip, tiny, on_frame=seen.append, keep_in=tmp_path / "run", use_ttt3r=True)
+    reconstruct(clip, tiny, on_frame=seen.append, keep_in=tmp_path / "run", max_frames=3)
     assert seen[0].frame_index == 0
 
 
@@ -139,7 +148,7 @@ def test_foreign_files_stay_in_the_folder(tiny, clip, tmp_path):
 
 
 def test_a_damaged_snapshot_is_reported(tiny, clip, tmp_path):
-    run_until(clip, tiny, tmp_path / "run", 7, snapshot_every=3)
+    run_until(clip, tiny, tmp_path / "run", 2, snapshot_every=2)
     path = tmp_path / "run" / "snapshot.safetensors"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(FormatError, match="snapshot is damaged"):

@@ -50,8 +50,8 @@ def test_a_restored_session_continues_bit_for_bit(tiny, frames):
     session = Session(tiny, reset_interval=3, use_ttt3r=True)
     run(session, frames[:4])
     snapshot = session.snapshot()
-    expected = run(session, frames[4:])
-    found = run(Session.restore(tiny, snapshot), frames[4:])
+    expected = run(session, frames[4:7])
+    found = run(Session.restore(tiny, snapshot), frames[4:7])
     for first, second in zip(expected, found, strict=True):
         for (name, value), (_, other) in zip(tensors_of(first), tensors_of(second), strict=True):
             assert torch.equal(value, other), name
@@ -74,7 +74,7 @@ def test_two_sessions_do_not_disturb_each_other(tiny, frames):
 
 
 def test_segments_are_chained_as_the_specification_says(tiny, frames):
-    interval = 3
+    interval, frames = 2, frames[:5]
     cameras = torch.stack(
         [prediction.camera.T_world_camera for prediction in run(Session(tiny, reset_interval=interval), frames)]
     )
@@ -94,10 +94,12 @@ def test_segments_are_chained_as_the_specification_says(tiny, frames):
 
 
 def test_identities_continue_over_a_reset(tiny, frames):
-    session = Session(tiny, reset_interval=2)
-    predictions = [session.step(frames[0]) for _ in range(4)]
-    assert len({tuple(prediction.people.track_id.tolist()) for prediction in predictions[-2:]}) >= 1
-    assert max(int(prediction.people.track_id.max()) for prediction in predictions) < 4 * len(predictions[0].people)
+    session = Session(tiny, reset_interval=3)
+
+    *_, before, after = [session.step(frames[index]).people.track_id.tolist() for index in (0, 1, 2, 2)]
+
+    assert after == before
+    assert before != sorted(before)  # numbers given anew would ascend
 
 
 @pytest.mark.parametrize("level", [0, 255])

@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from human3r.assets.conversion import convert
+from human3r.assets.conversion.child import convert_in_child
 from human3r.assets.conversion.convert import convert_checkpoint, convert_here, load_network, network_layout
 from human3r.assets.conversion.convert_tensors import parse_constructor
 from human3r.assets.conversion.released_keys import released_layout
@@ -33,8 +35,10 @@ CONFIG = PRESETS["tiny"]
 
 
 @pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convert without the child process, which has a test of its own."""
     monkeypatch.setenv("HUMAN3R_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(convert, "convert_in_child", lambda kind, source, target: convert_here(source, target))
 
 
 @pytest.fixture(scope="module")
@@ -241,8 +245,9 @@ def test_a_failed_conversion_leaves_no_file(
 
 
 def test_the_converter_process_gives_the_same_file_and_the_same_errors(
-    save: Callable[..., Path], tmp_path: Path
+    save: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(convert, "convert_in_child", convert_in_child)
     here, child = tmp_path / "here.safetensors", tmp_path / "child.safetensors"
     assert convert_checkpoint(save(), child).to_json() == convert_here(save(), here)
     assert child.read_bytes() == here.read_bytes()
