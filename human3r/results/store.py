@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from human3r.geometry.fusion import PointCloud
+from human3r.geometry.grids import on_grid
 from human3r.records import FramePrediction
 from human3r.results.person_table import PERSON_ROW, PersonTable, person_rows
 from human3r.results.scene_fusion import SceneAccumulator
@@ -166,7 +167,7 @@ class ResultStore:
             self._open_maps(tuple(prediction.confidence.shape))
         for name, values in (("depth", prediction.pointmap_camera[..., 2]), ("confidence", prediction.confidence)):
             row = np.zeros(1, self._maps[name].dtype)
-            grid = _on_grid(values.numpy(), prediction.source_rect_px, self._crop, row["map"].shape[1:])
+            grid = on_grid(values.numpy(), prediction.source_rect_px, self._crop, row["map"].shape[1:])
             row["map"] = grid.clip(0, _MAX_HALF)
             self._maps[name].append(row)
 
@@ -231,26 +232,6 @@ class ResultStore:
 
     def _spools(self) -> tuple[RowSpool, ...]:
         return self._frames, self._people, self._names, *self._maps.values()
-
-
-def _on_grid(
-    values: np.ndarray,
-    rect_px: tuple[float, float, float, float],
-    to_rect_px: tuple[float, float, float, float],
-    shape: tuple[int, ...],
-) -> np.ndarray:
-    """Convert a map of one part of the frame to another part, 0 without values: shots cover different parts."""
-    if rect_px == to_rect_px and values.shape == shape:
-        return values
-    inside, index = [], []
-    for axis, size in ((1, values.shape[0]), (0, values.shape[1])):
-        centers = to_rect_px[axis] + (np.arange(shape[1 - axis]) + 0.5) * (
-            (to_rect_px[axis + 2] - to_rect_px[axis]) / shape[1 - axis]
-        )
-        cells = np.floor((centers - rect_px[axis]) * size / (rect_px[axis + 2] - rect_px[axis])).astype(int)
-        inside.append((cells >= 0) & (cells < size))
-        index.append(cells.clip(0, size - 1))
-    return np.where(np.outer(*inside), values[np.ix_(*index)], 0)
 
 
 _MAX_HALF = 65504

@@ -20,6 +20,7 @@ import numpy as np
 from human3r.atomic import write_bytes
 from human3r.errors import FormatError
 from human3r.geometry.fusion import depth_edges
+from human3r.geometry.grids import RectPx, on_grid
 from human3r.refinement.depth_correction import depth_factor_of
 from human3r.results.array_archive import unpacked_limit
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, trusted_pixels
@@ -51,10 +52,12 @@ class Moments:
         max_raw_bytes: Memory limit; longer clips get coarser grids.
     """
 
-    def __init__(self, max_raw_bytes: int = 2 * MAX_RAW_BYTES) -> None:
+    def __init__(self, max_raw_bytes: int = MAX_RAW_BYTES) -> None:
         self._depth: dict[int, np.ndarray] = {}
         self._color: dict[int, np.ndarray] = {}
-        self._rect_px = (0.0, 0.0, 0.0, 0.0)
+        self._whole: tuple[RectPx, tuple[int, ...]] | None = None
+        """Rectangle and shape of the first frame's grid."""
+        self._rect_px: RectPx = (0.0, 0.0, 0.0, 0.0)
         self._max_raw_bytes = max_raw_bytes
         self._num_halvings = 0
 
@@ -68,7 +71,11 @@ class Moments:
         is_good &= ~depth_edges(np.where(np.isfinite(depth), depth, 0.0), EDGE_TOLERANCE)
         millimeters = np.round(np.where(is_good, depth, 0.0) / DEPTH_UNIT_M).astype(np.uint16)
         image, rect_px = prediction.image.detach().cpu().numpy(), prediction.source_rect_px
-        for stride in (_stride(depth.size, MAX_POINTS_PER_FRAME), *[2] * self._num_halvings):
+        # All frames are on the grid of the first one: shots may cover different parts of the source frame.
+        self._whole = self._whole or (rect_px, depth.shape)
+        millimeters, image = (on_grid(values, rect_px, *self._whole) for values in (millimeters, image))
+        rect_px = self._whole[0]
+        for stride in (_stride(millimeters.size, MAX_POINTS_PER_FRAME), *[2] * self._num_halvings):
             rect_px = _covered(rect_px, millimeters.shape, stride)
             millimeters, image = _thinned(millimeters, stride), _thinned(image, stride)
         self._depth[prediction.frame_index] = millimeters.copy()

@@ -37,6 +37,8 @@ _PEOPLE_LAYOUT = {
     "people_colors": (np.dtype(np.uint8), ("p", "vertices", 3)),
 }
 """Only where the colors of people were kept."""
+_SHAPE_LAYOUT = {"depth_shape": (np.dtype(np.int64), ("n", 2))}
+"""Only where they differ: shots may cover different parts of the frame. Beyond it ``depth`` is 0."""
 _REMEDY = "Reconstruct the clip again."
 
 
@@ -49,6 +51,11 @@ def save_keyframes(
         DiskFullError: The disk has no room.
     """
     sizes = [len(each.picture) for each in keyframes]
+    shapes = [each.depth.shape for each in keyframes]
+    height, width = (max((shape[axis] for shape in shapes), default=1) for axis in (0, 1))
+    depth = np.zeros((len(keyframes), height, width), np.float16)
+    for number, each in enumerate(keyframes):
+        depth[number, : each.depth.shape[0], : each.depth.shape[1]] = each.depth
     arrays = {
         "schema": np.array(_SCHEMA),
         "result_frame_index": reconstruction.frame_index,
@@ -57,8 +64,10 @@ def save_keyframes(
         "rect_px": np.array([each.rect_px for each in keyframes], dtype=np.float64).reshape(-1, 4),
         "picture_bytes": np.array(sizes, dtype=np.int64),
         "pictures": np.frombuffer(b"".join(each.picture for each in keyframes), dtype=np.uint8),
-        "depth": np.stack([each.depth for each in keyframes]) if keyframes else np.zeros((0, 1, 1), np.float16),
+        "depth": depth,
     }
+    if len(set(shapes)) > 1:
+        arrays["depth_shape"] = np.array(shapes, dtype=np.int64)
     if people_colors:
         arrays["track_id"] = np.array(list(people_colors), dtype=np.int64)
         arrays["people_colors"] = np.stack(list(people_colors.values()))
@@ -89,7 +98,7 @@ def load_keyframes(path: Path, reconstruction: Reconstruction) -> list[Keyframe]
 
 
 def _load(path: Path, reconstruction: Reconstruction) -> tuple[list[Keyframe], PeopleColors]:
-    arrays = read_arrays(path, _LAYOUT | _PEOPLE_LAYOUT, _LAYOUT)
+    arrays = read_arrays(path, _LAYOUT | _PEOPLE_LAYOUT | _SHAPE_LAYOUT, _LAYOUT)
     if str(arrays["schema"]) != _SCHEMA or len(arrays["frame_index"]) > MAX_KEYFRAMES:
         raise FormatError(f"{path.name} holds no keyframes of this version.", _REMEDY)
     # Of another run are other frames, or other cameras.
@@ -100,12 +109,18 @@ def _load(path: Path, reconstruction: Reconstruction) -> tuple[list[Keyframe], P
     depth, content = arrays["depth"], arrays["pictures"].tobytes()
     sizes = [max(int(size), 0) for size in arrays["picture_bytes"]]
     ends = np.cumsum(sizes, dtype=np.int64).tolist()
-    if sum(sizes) != len(content) or not np.isfinite(arrays["rect_px"]).all() or not np.isfinite(depth).all():
+    shapes = arrays.get("depth_shape", np.broadcast_to(depth.shape[1:], (len(depth), 2)))
+    if (
+        (shapes < 1).any()
+        or sum(sizes) != len(content)
+        or not np.isfinite(arrays["rect_px"]).all()
+        or not np.isfinite(depth).all()
+    ):
         raise FormatError(f"{path.name} is damaged.", _REMEDY)
     keyframes = [
         Keyframe(
             frame_index=int(frame),
-            depth=np.maximum(depth[number], np.float16(0)),
+            depth=np.maximum(depth[number, : shapes[number, 0], : shapes[number, 1]], np.float16(0)),
             rect_px=tuple(arrays["rect_px"][number].tolist()),
             picture=_checked_picture(content[end - size : end]),
         )

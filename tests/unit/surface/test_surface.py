@@ -146,6 +146,18 @@ def test_keyframes_of_another_run_are_not_used(walk: Reconstruction, tmp_path: P
     assert load_keyframes(tmp_path / "surface.npz", other) == []
 
 
+def test_keyframes_of_shots_with_other_borders_share_a_file(walk: Reconstruction, tmp_path: Path) -> None:
+    height, width = (int(side) for side in walk.image_size)
+    whole, plane = keyframe_of(walk, 0, slanted_plane(H, W)), slanted_plane(H // 2, W)
+    rect_px = (0.0, height / 4, float(width), 3 * height / 4)
+    between_bars = replace(keyframe_of(walk, 1, plane), rect_px=rect_px)
+    save_keyframes(tmp_path / "surface.npz", [whole, between_bars], walk)
+    loaded = load_keyframes(tmp_path / "surface.npz", walk)
+    assert [each.rect_px for each in loaded] == [whole.rect_px, rect_px]
+    for each, kept in zip(loaded, (whole, between_bars), strict=True):
+        assert np.array_equal(each.depth, kept.depth)
+
+
 def test_a_whole_plane_is_measured_as_covered(walk: Reconstruction, tmp_path: Path) -> None:
     walk.save(tmp_path / "reconstruction.npz")
     save_keyframes(tmp_path / "surface.npz", [keyframe_of(walk, 0, slanted_plane(H, W))], walk)

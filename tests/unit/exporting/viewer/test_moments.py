@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,27 @@ def test_a_long_clip_gets_a_coarser_grid(tmp_path: Path, walk: Reconstruction) -
 
     assert depth.size * 5 <= 10_000
     assert 0.8 * walk.image_size[1] < head["rect"][2] - head["rect"][0] < walk.image_size[1]
+
+
+def test_frames_of_shots_with_other_borders_are_on_the_grid_of_the_first(tmp_path: Path, walk: Reconstruction) -> None:
+    kept, (_, width) = Moments(), walk.image_size
+    for frame in range(walk.num_frames):
+        whole = prediction_of(walk, frame, (96, 128))
+        left = replace(
+            whole,
+            pointmap_camera=whole.pointmap_camera[:, :64],
+            confidence=whole.confidence[:, :64],
+            person_mask=whole.person_mask[:, :64],
+            image=whole.image[:, :64],
+            source_rect_px=(0.0, 0.0, width / 2, whole.source_rect_px[3]),
+        )
+        kept.add(left if frame == 5 else whole)
+    assert kept.write(tmp_path / "moments.bin", walk)
+
+    head, depth, _ = _read((tmp_path / "moments.bin").read_bytes())
+    assert (depth[4, :, 66:] > 0).any()
+    assert not (depth[5, :, 64:] > 0).any()
+    _check_against_pointmap(walk, head, depth)
 
 
 def test_missing_frames_give_no_file(tmp_path: Path, walk: Reconstruction) -> None:
