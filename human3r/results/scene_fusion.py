@@ -23,6 +23,8 @@ _STILL_SHIFT = 0.003
 _STILL_INTERVAL_S = 0.075
 """Frames of a still camera within this time are skipped: of 30 per second every third is used."""
 _FLUSH_POINTS = 400_000
+_MAX_PENDING = 64
+"""Clouds that wait one by one: for hours, small arrays that stay would scatter over memory, and keep it from reuse."""
 _VIEW_MAPS = ("weight", "count", "points", "colors", "frame")
 
 
@@ -83,6 +85,8 @@ class SceneAccumulator:
         self._view = None
         if sum(len(cloud) for cloud in self._pending) >= _FLUSH_POINTS:
             self._fuse()
+        elif len(self._pending) == _MAX_PENDING:
+            self._pending = [PointCloud.concatenate(self._pending)]
 
     def _fuse(self) -> None:
         everything = PointCloud.concatenate([self._cloud, *self._pending])

@@ -24,6 +24,7 @@ import av
 import numpy as np
 from soak import Watch, small_model
 
+from human3r.exporting.viewer.moments import Moments
 from human3r.inference.live.result import LiveResult
 from human3r.inference.live.stream import LiveStream
 from human3r.inference.loading.model import load_model
@@ -63,7 +64,7 @@ def run(folder: Path, model: str, seconds: float, clip: Path | None, every: int)
     samples = folder / "samples.jsonl"
     samples.unlink(missing_ok=True)
     loaded = small_model() if model == "tiny" else load_model(model, device="cpu")
-    watch, keyframes, started_s = Watch(samples, every), KeyframeCollector(), time.monotonic()
+    watch, keyframes, moments, started_s = Watch(samples, every), KeyframeCollector(), Moments(), time.monotonic()
     taken = threading.Semaphore(2)  # frames in the stages before the consumer
     source = endless(frames_of(clip), taken, started_s + seconds)
     seen: set[int] = set()
@@ -71,6 +72,7 @@ def run(folder: Path, model: str, seconds: float, clip: Path | None, every: int)
         for prediction in stream:
             taken.release()
             kept.add(prediction, with_scene=stream.takes_scene)
+            moments.add(prediction)
             if stream.takes_scene:
                 keyframes.add(prediction)
             watch.add(prediction)
