@@ -12,6 +12,9 @@ from synthetic_scene import walking_reconstruction
 
 from human3r.bodies import load_body
 from human3r.exporting import export
+from human3r.exporting.viewer.recording import html_page, player_scene
+from human3r.surface.keyframes.collecting import encode_jpeg
+from human3r.surface.meshing.sheets import Sheet
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(1800)]
 NUM_FRAMES = 20
@@ -61,3 +64,38 @@ def test_the_page_plays_to_the_last_frame_and_stops(scene_page: object) -> None:
 
 def test_the_page_reports_no_script_errors(scene_page: object) -> None:
     assert scene_page.errors == []
+
+
+SEEN = """
+window.seen = [];
+setInterval(() => {
+  const scene = window.__viserMutable && __viserMutable.scene, now = { points: false, surface: false };
+  if (!scene) return;
+  scene.traverseVisible((node) => {
+    now.points ||= Boolean(node.isPoints);
+    now.surface ||= Boolean(node.isMesh && node.material.map && node.geometry.attributes.uv);
+  });
+  seen.push(now);
+}, 10);
+"""
+"""What is in the scene, again and again."""
+
+
+def test_there_are_points_until_the_surface_is_drawn(chromium, tmp_path: Path) -> None:
+    path = tmp_path / "scene.html"
+    body = load_body()
+    texture = np.random.default_rng(0).integers(0, 255, (800, 800, 3), dtype=np.uint8)
+    corners = np.array([[-2, 0, -4], [2, 0, -4], [2, 3, -4], [-2, 3, -4]], dtype=np.float32)
+    uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], dtype=np.float32)
+    sheet = Sheet("scene_0_0", corners, uv, np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int64), encode_jpeg(texture))
+    result = walking_reconstruction(body, num_frames=2, num_points=500)
+    path.write_text(html_page(player_scene(result, body, surface=[sheet])), encoding="utf-8")
+    page = chromium.new_page(viewport={"width": 480, "height": 400})
+    page.set_default_timeout(600_000)
+    page.add_init_script(SEEN)
+    page.goto(path.as_uri())
+    page.wait_for_function("seen.length && window.h3r && h3r.player && seen.at(-1).surface && !seen.at(-1).points")
+    seen = page.evaluate("seen.slice(seen.findIndex(({ points, surface }) => points || surface))")
+    page.close()
+    assert seen[0] == {"points": True, "surface": False}
+    assert all(moment["points"] or moment["surface"] for moment in seen)

@@ -49,6 +49,8 @@ _FEW_VOXEL_M, _MAX_FEW = 0.3, 5000
 """One point of every such cube is in the part of a cloud that browsers show which draw on the processor."""
 _MAX_FRAMED = 4000
 """Points that the first view is chosen by."""
+_OVERLAP_FRAMES = 20
+"""After which a replaced sheet is removed: browsers have drawn the new one, whose texture they decode first."""
 _CURRENT = "/camera/current"
 _NO_POINTS = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
 
@@ -75,6 +77,8 @@ class LiveScene:
         self._sheets: dict[int, str] = {}
         """Node of each view's sheet."""
         self._num_sheets = 0
+        self._replaced: list[tuple[int, str]] = []
+        """Sheets to be removed, and the number of frames that there are then."""
         self._is_unchecked = False
         """The surface may have grown with the last frame."""
         self._may_grow = True
@@ -145,12 +149,12 @@ class LiveScene:
         number, sheet = grown
         before, name = self._sheets.get(number), f"/scene/live_{self._num_sheets:05d}"
         self._sheets[number], self._num_sheets = name, self._num_sheets + 1
+        if before is not None:
+            self._replaced.append((self.num_frames + _OVERLAP_FRAMES, before))
         with self._lock:
             if self._is_closed:
                 return
             viser_scene.add_surface(self._server, name, sheet_glb(sheet))
-            if before is not None:
-                self._server.scene.remove_by_name(before)
             send_chunk(self._send, self._tape.chunk([], surface=[(name, before)]))
 
     def lead_to(self, url: str) -> None:
@@ -190,17 +194,13 @@ class LiveScene:
             points=self._add_cloud(prediction, *self._only_new(points, colors)),
         )
         self._frames.append(frame)
+        while self._replaced and self._replaced[0][0] <= self.num_frames:
+            self._server.scene.remove_by_name(self._replaced.pop(0)[1])
         scene: dict[str, object] | None = None
         if self.num_frames == 1:
+            color, T_gravity_camera = viser_scene.PATH_COLOR, frame.T_gravity_camera
             viser_scene.add_frustum(
-                self._server,
-                _CURRENT,
-                K,
-                (height, width),
-                frame.T_gravity_camera,
-                scale_m=0.2,
-                color=viser_scene.PATH_COLOR,
-                image=picture,
+                self._server, _CURRENT, K, (height, width), T_gravity_camera, scale_m=0.2, color=color, image=picture
             )
             scene = {"is_live": True, "aspect": width / height, "views": self._views(frame, points)}
         send_chunk(self._send, self._tape.chunk([frame], scene))
@@ -213,7 +213,8 @@ class LiveScene:
             return {}
         rest_joints = self._body.rest_joints(parameters.betas, parameters.expression)
         joints, R_world_joint = self._body.forward_kinematics(local_rotations(parameters), rest_joints)
-        for row, track in enumerate(prediction.people.track_id.tolist()):
+        tracks = prediction.people.track_id.tolist()
+        for row, track in enumerate(tracks):
             if track not in self._bind_joints:
                 rest = self._body.rest_vertices(parameters.betas[row : row + 1], parameters.expression[row : row + 1])
                 self._coarse = self._coarse or coarse_skin(self._skin, rest[0].numpy(), _COARSE_M)
@@ -222,11 +223,10 @@ class LiveScene:
                 )
                 self._bind_joints[track] = rest_joints[row]
         # A body keeps the shape of its first observation: its bones rotate about the joints of that shape.
-        bind_joints = torch.stack([self._bind_joints[track] for track in prediction.people.track_id.tolist()])
+        bind_joints = torch.stack([self._bind_joints[track] for track in tracks])
         shift = (R_world_joint @ (bind_joints - rest_joints)[..., None])[..., 0]
         positions = (joints + parameters.transl[:, None] + shift).numpy() @ T[:3, :3].T + T[:3, 3]
         quats = viser_scene.quat_wxyz_from_rotation(T[:3, :3] @ R_world_joint.numpy())
-        tracks = prediction.people.track_id.tolist()
         return {track: BodyPose(quats[row], positions[row]) for row, track in enumerate(tracks)}
 
     def _only_new(self, points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

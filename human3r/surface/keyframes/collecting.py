@@ -112,11 +112,10 @@ class _View:
         hidden = [self.lens.on_picture(look.is_hidden, look.picture.shape) for look in looks]
         picture = median_picture([look.picture for look in looks], hidden)
         if not is_still:
-            # The frame itself is sharp, which the middle of others that moved is not, and its depth is at its place.
-            is_own = first.depth > 0
-            if (is_common := is_own & (depth > 0)).any():
+            # The frame itself is sharp, which the middle of others that moved is not.
+            is_common = (first.depth > 0) & (depth > 0)
+            if is_common.any():
                 depth *= np.median(first.depth[is_common] / depth[is_common])
-            depth = np.where(is_own, first.depth, depth)
             picture = np.where(hidden[0][..., None], picture, first.picture)
         return Keyframe(self.frame_index, depth.astype(np.float16), self.lens.rect_px, encode_jpeg(picture))
 

@@ -11,12 +11,12 @@
   const toThree = ([x, y, z]) => [-x, y, -z];
 
   // Change the materials of a node that loads in its own time.
-  function changeMaterials(name, isMeant, change, attempts = 600) {
+  function changeMaterials(name, isMeant, change, then = () => {}, attempts = 600) {
     const node = client().nodeRefFromName[name], found = [];
     if (node) node.traverse(({ material }) => { if (material && isMeant(material)) found.push(material); });
     for (const material of found) Object.assign(material, change(material), { needsUpdate: true });
-    if (found.length) client().requestRender();
-    else if (attempts > 0) setTimeout(() => changeMaterials(name, isMeant, change, attempts - 1), 100);
+    if (found.length) { client().requestRender(); then(); }
+    else if (attempts > 0) setTimeout(() => changeMaterials(name, isMeant, change, then, attempts - 1), 100);
   }
   const toLinear = (byte) => (byte <= 10 ? byte / 3294.6 : ((byte / 255 + 0.055) / 1.055) ** 2.4);
 
@@ -39,8 +39,9 @@
         { type: "HemisphereLightMessage", name: "/sky", virtual: false, props: { sky_color: [255, 255, 255], ground_color: [150, 150, 160], intensity: 1.2 } });
     },
 
-    // Show a surface in the clip's own colors: the client's tone mapping is for its lights.
-    keepColors(name) { changeMaterials(name, ({ map }) => map, () => ({ toneMapped: false })); },
+    // Show a surface in the clip's own colors: the client's tone mapping is for its lights. `then` is called when the next
+    // picture has it, which is some time after its node is there: its texture is decoded first.
+    keepColors(name, then) { changeMaterials(name, ({ map }) => map, () => ({ toneMapped: false }), then); },
 
     // Draw a line on the floor over the unevenness of the ground.
     lift(name) {

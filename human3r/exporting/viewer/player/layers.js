@@ -13,6 +13,7 @@
       this.isSurfaceSeen = true;
       this.shot = 0;
       this.arePointsSeen = !this.hasSurface;
+      this._drawn = new Set();  // the pieces of the surface that are: textures take seconds, and until then points are shown
       this.pointSize = null;  // meters; null: as they came
       this._known = new Set();
       const button = make(player.root, "button", "h3p-gear h3p-card", { type: "button", label: "People and layers", title: "People and layers", expanded: "false" }, icon("layers"));
@@ -60,7 +61,7 @@
       for (const name of point_bands) {
         if (this._known.has(name)) continue;
         this._known.add(name);
-        if (!this.arePointsSeen) this.stage.setVisible(name, false);
+        this.stage.setVisible(name, this.arePointsSeen || !(this.player.isLive || this._isSurfaceDrawn));
         if (h3r.drawsInSoftware && this.player.isLive) this._thin(name);
         if (this.pointSize !== null) this._resize();
       }
@@ -68,14 +69,28 @@
         if (this._known.has(name)) continue;
         this._known.add(name);
         this._showSurface();
-        h3r.client.keepColors(name);
+        h3r.client.keepColors(name, () => this._takeOver(name));
       }
-      // The first surface of a run takes the place of its points and of the floor.
-      if (surface.length && !this.hasSurface) {
+    }
+
+    get _isSurfaceDrawn() {
+      return this.hasSurface && this.player.scene.surface.every((name) => this._drawn.has(name) || !this._isOfShot(name));
+    }
+
+    // A piece of the surface is drawn: it takes the place of the one before it, of points, and in a run of the floor.
+    _takeOver(name) {
+      const { surface } = this.player.scene;
+      for (const other of this._drawn) if (!surface.includes(other)) this.stage.setVisible(other, false);
+      this._drawn.add(name);
+      if (!this.hasSurface) {
         this.hasSurface = true;
         if (this.arePointsSeen && this.points) this.points.click();
         if (this.floor.getAttribute("aria-pressed") === "true") this.floor.click();
-      }
+      } else if (this._isSurfaceDrawn) this._showPoints();
+    }
+
+    _showPoints() {
+      this.player.scene.point_bands.forEach((name, band) => this.stage.setVisible(name, this.arePointsSeen && band >= this.dropped));
     }
 
     // Each shot has a scene of its own.
@@ -87,10 +102,10 @@
     }
 
     _showSurface() {
-      const { surface, shots_s } = this.player.scene;
-      const isNow = (name) => shots_s.length < 2 || name.includes(`scene_${this.shot}_`);
-      for (const name of surface) this.stage.setVisible(name, this.isSurfaceSeen && isNow(name));
+      for (const name of this.player.scene.surface) this.stage.setVisible(name, this.isSurfaceSeen && this._isOfShot(name));
     }
+
+    _isOfShot(name) { return this.player.scene.shots_s.length < 2 || name.includes(`scene_${this.shot}_`); }
 
     // People in the colors that the clip shows, or in those of their identities.
     _dress(isOn) {
@@ -117,12 +132,11 @@
     _buildScene(panel) {
       make(panel, "h2", "", { textContent: "Scene" });
       const scene = this.player.scene, chips = make(panel, "div", "h3p-chips", {});
-      const showPoints = () => scene.point_bands.forEach((name, band) => this.stage.setVisible(name, this.arePointsSeen && band >= this.dropped));
       const whole = [];
       if (this.hasSurface || this.player.isLive) whole.push(this._toggle(chips, "Scene without people", (isOn) => { this.isSurfaceSeen = isOn; this._showSurface(); }));
       if (scene.point_bands.length || this.player.isLive) {
         this.points = this._toggle(chips, this.hasSurface || this.player.isLive ? "Points" : "Scene without people",
-          (isOn) => { this.arePointsSeen = isOn; showPoints(); this._showRanges(); }, this.arePointsSeen);
+          (isOn) => { this.arePointsSeen = isOn; this._showPoints(); this._showRanges(); }, this.arePointsSeen);
         whole.push(this.points);
       }
       if (h3r.Moments.areThere()) {
@@ -148,7 +162,7 @@
       if (count > 1 && !this.player.isLive) {
         this._range(this.ranges, "Points shown", 1, count, count,
           (value) => (value === count ? "all" : "surest " + Math.round(100 * value / count) + " %"),
-          (value) => { this.dropped = count - value; showPoints(); });
+          (value) => { this.dropped = count - value; this._showPoints(); });
       }
       this._showRanges();
     }

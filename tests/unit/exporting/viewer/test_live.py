@@ -71,7 +71,11 @@ def test_the_surface_grows_with_more_looks_and_is_replaced(live: LiveScene, walk
     names = [message.name for message in sent(live, "GlbMessage")]
     told = [piece for chunk in chunks(live) for piece in chunk.header["surface"]]
     assert told == [["/scene/live_00000", None], ["/scene/live_00001", "/scene/live_00000"]]
-    assert names == ["/scene/live_00001"]
+    # The first sheet stays until a browser has surely drawn the second.
+    assert names == ["/scene/live_00000", "/scene/live_00001"]
+    for number in range(12, 12 + 25):
+        live.add(replace(first, time_s=2.4 + 0.01 * number, frame_index=number), with_scene=False)
+    assert [message.name for message in sent(live, "GlbMessage")] == ["/scene/live_00001"]
 
 
 def test_every_frame_is_kept_for_those_who_come_late(live: LiveScene, walk: Reconstruction) -> None:
