@@ -31,8 +31,9 @@ MIN_RESTING = 7
 """Whole frames in which the camera has stood before one is left out: scale and focal length are estimated by then."""
 _MOVED = 4
 """Such frames that one in which the camera moves takes back."""
-_MAX_LEFT_OUT = 2
-"""Frames in a row after which an encoded frame is not left out."""
+_MAX_LEFT_OUT = 4
+"""Frames in a row after which an encoded frame is not left out: of a clip in groups of four, every second group has one
+that runs through the whole network."""
 
 
 @dataclass(frozen=True)
