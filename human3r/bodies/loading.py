@@ -78,8 +78,10 @@ def read_body_arrays(path: Path) -> BodyArrays:
             missing = sorted(name for name in _MEMBERS if f"{name}.npy" not in names)
             if missing:
                 raise AssetIntegrityError(f"The body model {path.name} lacks {', '.join(missing)}.", _REMEDY)
-            arrays = {name: _read_member(archive, path, name, *rule) for name, rule in _MEMBERS.items()}
             is_ours = "human3r_body.npy" in names
+            # The pose correctives of the embedded body are 30 MB of zeros.
+            wanted = {name: rule for name, rule in _MEMBERS.items() if not (is_ours and name == "posedirs")}
+            arrays = {name: _read_member(archive, path, name, *rule) for name, rule in wanted.items()}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
         raise AssetIntegrityError(
             f"The body model {path.name} is not a readable npz file ({error}).", _REMEDY
@@ -158,12 +160,13 @@ def _to_body_arrays(arrays: dict[str, np.ndarray], name: str) -> BodyArrays:
     first_expression = _SHAPE_COMPONENTS[blend_shapes.shape[-1]]
     parents = arrays["kintree_table"][0].astype(np.int64)
     parents[0] = -1
+    pose_directions = arrays.get("posedirs")
     return BodyArrays(
         name=name,
         template=as_float(arrays["v_template"]),
         shape_directions=as_float(blend_shapes[..., :NUM_BETAS]),
         expression_directions=as_float(blend_shapes[..., first_expression : first_expression + NUM_EXPRESSION]),
-        pose_directions=as_float(arrays["posedirs"]) if arrays["posedirs"].any() else None,
+        pose_directions=as_float(pose_directions) if pose_directions is not None and pose_directions.any() else None,
         joint_regressor=as_float(arrays["J_regressor"]),
         skinning_weights=as_float(arrays["weights"]),
         hand_means=as_float(np.stack([arrays["hands_meanl"], arrays["hands_meanr"]]).reshape(2, 15, 3)),

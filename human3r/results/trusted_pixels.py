@@ -59,12 +59,12 @@ def trusted_pixels(prediction: FramePrediction) -> np.ndarray:
 
 def _sky(image: np.ndarray, is_doubtful: np.ndarray) -> np.ndarray:
     """Return ``h w`` bool: the doubtful pixels that resemble sky, which has no depth."""
-    from scipy.ndimage import uniform_filter
-
     red, green, blue = (image[..., channel].astype(np.float32) for channel in range(3))
     is_candidate = is_doubtful & (green > _SKY_BRIGHTNESS) & (blue - red > _SKY_BLUE)
     if not is_candidate[0].any():
         return np.zeros_like(is_doubtful)
+    from scipy.ndimage import uniform_filter
+
     is_candidate &= np.abs(green - uniform_filter(green, _SKY_WINDOW_PX)) < _SKY_TEXTURE
     parts = connected_parts(is_candidate)
     return is_candidate & np.isin(parts, np.unique(parts[0]))

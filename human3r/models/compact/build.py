@@ -105,7 +105,7 @@ def build_compact(weights: Mapping[str, Tensor]) -> Human3R:
             f"The weights of compact lack {len(missing)} parameters ({', '.join(missing[:3])}) "
             f"and have {len(unknown)} unknown ones ({', '.join(unknown[:3])})."
         )
-    network.load_state_dict({name: values.to(expected[name].dtype) for name, values in weights.items()})
+    network.load_state_dict(weights)
     use_fast_convolutions(network)
     _use_fast_decoding(network)
     return network
