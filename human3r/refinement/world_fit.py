@@ -36,11 +36,14 @@ _FAR_SIGMA = 0.006
 _CONTACT_WEIGHT, _PLANE_WEIGHT = 0.33, 0.5
 """Of one sole. The surface that a person walks on is too high or too low in every frame alike: with a weight of 1 a
 wrong floor turns people into giants instead of moving."""
-_NO_FLOOR_M = 0.6
-"""Cost of a foot without floor below, as a distance, so that the fit cannot diverge."""
+_KNEE = 2.0
+"""Standard deviations at which a gap costs half of what it may cost at most: wrong associations do not pull."""
+_NO_FLOOR = 3.0
+"""Cost of a foot without a floor below, as that of a squared gap: nearly the most, so that leaving a floor that is too
+high or too low for one behind everything is no way out."""
 _MIN_OBSERVATIONS = 3
-_FURNITURE_WEIGHT, _NOTHING_WEIGHT = 0.1, 0.3
-"""Weights of feet above furniture, and above unseen scene."""
+_FURNITURE_WEIGHT = 0.1
+"""Of the gap to furniture."""
 _CHILD_MARGIN = 4.0
 """Twice the log likelihood ratio required for a child, since a small adult is the worse error."""
 _MIN_FOR_CHILD = 3
@@ -165,10 +168,6 @@ class _Problem:
             self._last_below = x.tobytes(), (surface_below(points, soles), soles, points)
         return self._last_below[1]
 
-    def _trust(self, below: SurfaceBelow) -> np.ndarray:
-        other = np.where(np.isfinite(below.height), _FURNITURE_WEIGHT, _NOTHING_WEIGHT)
-        return _CONTACT_WEIGHT * self._evidence.weight * np.where(below.is_floor, 1.0, other)
-
     def cost(self, x: np.ndarray) -> float:
         """Return twice the negative log posterior, after associating feet with the scene."""
         if x.tobytes() not in self._costs:
@@ -179,11 +178,13 @@ class _Problem:
         below, soles, _ = self._below(x)
         total = (((x - self._mean) / self._sigma) ** 2).sum() + self._prior
         if self.is_heard("contact"):
-            gap = np.where(np.isfinite(below.height), soles[:, 1] - below.height, _NO_FLOOR_M)
-            total += (self._trust(below) * _cauchy(gap / (_GAP_SIGMA_M + self._noise))).sum()
+            gap = np.nan_to_num(soles[:, 1] - below.height)
+            cost = _bounded(gap / (_GAP_SIGMA_M + self._noise))
+            cost = np.where(below.is_floor, cost, _NO_FLOOR + _FURNITURE_WEIGHT * cost)
+            total += _CONTACT_WEIGHT * (self._evidence.weight * cost).sum()
         if self.is_heard("plane"):
             off = (soles[:, 1] - x[_HEIGHT]) / (_PLANE_SIGMA_M + self._noise)
-            total += _PLANE_WEIGHT * (self._evidence.weight * _cauchy(off)).sum()
+            total += _PLANE_WEIGHT * (self._evidence.weight * _bounded(off)).sum()
         return float(total)
 
     def descend(self, x: np.ndarray) -> np.ndarray:
@@ -206,7 +207,7 @@ class _Problem:
         return x
 
     def _equations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return Hessian and gradient with the current association of feet, reweighted for Cauchy's loss."""
+        """Return Hessian and gradient with the current association of feet, reweighted for the bounded loss."""
         evidence = self._evidence
         hessian = np.diag(self._sigma**-2)
         gradient = (x - self._mean) / self._sigma**2
@@ -216,14 +217,15 @@ class _Problem:
         if self.is_heard("contact") and len(rows):
             jacobian = of_sole[rows] - self._slopes_of_surface(x, points, soles[rows], below.height[rows])
             gap, sigma = soles[rows, 1] - below.height[rows], _GAP_SIGMA_M + self._noise[rows]
-            weight = self._trust(below)[rows] / sigma**2 / (1 + (gap / sigma) ** 2)
+            weight = _CONTACT_WEIGHT * evidence.weight[rows] * np.where(below.is_floor[rows], 1.0, _FURNITURE_WEIGHT)
+            weight *= _weight(gap / sigma) / sigma**2
             hessian += (jacobian.T * weight) @ jacobian
             gradient += (jacobian.T * weight) @ gap
         if self.is_heard("plane"):
             jacobian = of_sole.copy()
             jacobian[:, _HEIGHT] = -1
             off, sigma = soles[:, 1] - x[_HEIGHT], _PLANE_SIGMA_M + self._noise
-            weight = _PLANE_WEIGHT * evidence.weight / sigma**2 / (1 + (off / sigma) ** 2)
+            weight = _PLANE_WEIGHT * evidence.weight * _weight(off / sigma) / sigma**2
             hessian += (jacobian.T * weight) @ jacobian
             gradient += (jacobian.T * weight) @ off
         return hessian, gradient
@@ -275,5 +277,11 @@ class _Problem:
         )
 
 
-def _cauchy(values: np.ndarray) -> np.ndarray:
-    return np.log1p(values**2)
+def _bounded(values: np.ndarray) -> np.ndarray:
+    """Return Geman and McClure's loss: the square of small values, at most that of the knee."""
+    return values**2 / (1 + (values / _KNEE) ** 2)
+
+
+def _weight(values: np.ndarray) -> np.ndarray:
+    """Return the weight of a square that has the slope of ``_bounded``."""
+    return (1 + (values / _KNEE) ** 2) ** -2

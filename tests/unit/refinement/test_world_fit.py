@@ -106,6 +106,23 @@ def test_one_of_two_people_at_different_heights_is_no_child() -> None:
     assert fit.log_size.min() > -0.2
 
 
+def test_floors_that_contradict_each_other_are_not_fled() -> None:
+    flat = _evidence([(-1.0, 3.0), (1.0, 3.2)], [1.0, 1.0])
+    side = np.sign(flat.points[:, 0])
+    is_near = (np.abs(flat.points[:, 0] - side) < 0.3) & (np.abs(flat.points[:, 2] - 3.1) < 0.3)
+
+    fit = _fit(
+        replace(
+            flat,
+            points=(flat.points * np.exp(0.1 * side)[:, None])[is_near],
+            point_cameras=flat.point_cameras[is_near],
+            point_bends=0 * flat.point_bends[is_near],
+        )
+    )
+
+    assert abs(fit.log_scale) < 0.05
+
+
 def test_the_more_certain_a_scale_is_the_more_feet_count() -> None:
     many, few = (_fit(_evidence(places, [1.0] * len(places))) for places in (_PLACES, _PLACES[:1]))
 
