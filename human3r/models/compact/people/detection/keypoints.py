@@ -138,13 +138,17 @@ def join_scales(base: ImageKeypoints, other: ImageKeypoints, options: DecodeOpti
 
 def has_own_torso(people: ImageKeypoints, options: DecodeOptions | None = None) -> Tensor:
     """Return ``P`` bool, False for people who share the torso of one with a higher score."""
+    is_better = people.score[None] > people.score[:, None]
+    return ~(share_torso(people, options) & is_better).any(dim=1)
+
+
+def share_torso(people: ImageKeypoints, options: DecodeOptions | None = None) -> Tensor:
+    """Return ``P P`` bool: shoulders and hips are in the same place; so are everyone's own."""
     options = options or DecodeOptions()
     middle = people.keypoints_px[:, _TORSO].mean(1)
     distance = torch.linalg.vector_norm(middle[:, None] - middle[None], dim=-1)
     near = distance < options.torso_distance * _smaller_size(people, people)
-    similar = keypoint_similarity(people, people, _TORSO) > options.torso_similarity
-    is_better = people.score[None] > people.score[:, None]
-    return ~(near & similar & is_better).any(dim=1)
+    return near & (keypoint_similarity(people, people, _TORSO) > options.torso_similarity)
 
 
 def keypoint_similarity(

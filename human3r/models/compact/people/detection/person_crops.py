@@ -18,6 +18,7 @@ from human3r.models.compact.people.detection.keypoints import (
     find_keypoints,
     keypoint_similarity,
     person_size,
+    share_torso,
 )
 
 CROP_PX = 256
@@ -111,7 +112,7 @@ class PersonCropDetector(nn.Module):
 
 
 def keep_apart(people: ImageKeypoints, replaced: ImageKeypoints, options: CropOptions) -> ImageKeypoints:
-    """Restore the keypoints of people whose crops show another person in front of them.
+    """Restore the keypoints of people whose crops show another person in front of them, or that person's torso.
 
     Args:
         people: P people as detected in the whole image, all different.
@@ -123,14 +124,20 @@ def keep_apart(people: ImageKeypoints, replaced: ImageKeypoints, options: CropOp
     """
     if len(people) < 2:
         return replaced
-    unchanged = keypoint_similarity(replaced, people).diagonal()
-    is_same = keypoint_similarity(replaced, replaced) > options.max_similarity
-    restored = (is_same & (unchanged[:, None] < unchanged[None])).any(dim=1)
-    return replace(
-        replaced,
-        keypoints_px=torch.where(restored[:, None, None], people.keypoints_px, replaced.keypoints_px),
-        keypoint_score=torch.where(restored[:, None], people.keypoint_score, replaced.keypoint_score),
-    )
+    # Keypoints that are restored may meet those of a third crop.
+    for _ in range(2):
+        unchanged = keypoint_similarity(replaced, people).diagonal()
+        is_same = keypoint_similarity(replaced, replaced) > options.max_similarity
+        is_same |= share_torso(replaced) & ~share_torso(people)
+        restored = (is_same & (unchanged[:, None] < unchanged[None])).any(dim=1)
+        if not bool(restored.any()):
+            break
+        replaced = replace(
+            replaced,
+            keypoints_px=torch.where(restored[:, None, None], people.keypoints_px, replaced.keypoints_px),
+            keypoint_score=torch.where(restored[:, None], people.keypoint_score, replaced.keypoint_score),
+        )
+    return replaced
 
 
 def torso_length(keypoints_px: Tensor, size: Tensor) -> Tensor:
