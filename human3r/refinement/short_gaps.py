@@ -10,10 +10,11 @@ from human3r.geometry.rigid import transform_points
 from human3r.refinement.local_lines import nearest_rotations
 from human3r.results.person_table import PersonTable
 
-_MAX_GAP_S = 0.41
-"""Between two observations: three frames in ten a second may be missing."""
-_MAX_STEP_M = 1.0
-"""Of the head: a longer one is an error of the tracker."""
+_MAX_GAP_S = 0.81
+"""Between two observations: seven frames in ten a second may be missing."""
+_MAX_ASIDE_M, _MAX_LOG_DISTANCE = 1.0, 0.5
+"""Of the head, across the view and along it: a longer way is an error of the tracker. Distances of people who are far
+away or half hidden are uncertain."""
 _BLENDED = (
     "left_hand_pose",
     "right_hand_pose",
@@ -61,7 +62,7 @@ def with_short_gaps_filled(people: PersonTable, time_s: np.ndarray, T_world_came
         unfiltered_rotations=_turned(T_camera_world, nearest_rotations(blend(*rotations))).astype(np.float32),
         **{name: blend(getattr(first, name), getattr(last, name)) for name in _BLENDED},
         keypoints=keypoints,
-    ).select(np.linalg.norm(heads[1] - heads[0], axis=1) <= _MAX_STEP_M)
+    ).select(_is_near(*heads, poses[0][:, :3, 3]))
     joined = PersonTable.concatenate([people, added])
     return joined.select(np.argsort(joined.person_frame, kind="stable"))
 
@@ -78,6 +79,16 @@ def _missing(people: PersonTable, time_s: np.ndarray) -> tuple[np.ndarray, np.nd
         np.arange(start + 1, end) for start, end in zip(frame[gaps].tolist(), frame[gaps + 1].tolist(), strict=True)
     ]
     return order[index], order[index + 1], np.concatenate([frame[:0], *missing])
+
+
+def _is_near(before: np.ndarray, after: np.ndarray, eye: np.ndarray) -> np.ndarray:
+    """Return ``n`` bool: points ``n 3`` before and after a gap may be one person, as seen from ``n 3``."""
+    first, last = before - eye, after - eye
+    distance = np.maximum(np.linalg.norm(first, axis=1), 1e-3)
+    # Along the ray through the first point.
+    growth = np.einsum("na,na->n", last, first) / distance**2
+    aside = np.linalg.norm(last - growth[:, None] * first, axis=1)
+    return (aside <= _MAX_ASIDE_M) & (np.abs(np.log(np.maximum(growth, 1e-3))) <= _MAX_LOG_DISTANCE)
 
 
 def _moved(T_target_source: np.ndarray, points: np.ndarray) -> np.ndarray:

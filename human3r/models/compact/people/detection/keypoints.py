@@ -145,10 +145,14 @@ def has_own_torso(people: ImageKeypoints, options: DecodeOptions | None = None) 
 def share_torso(people: ImageKeypoints, options: DecodeOptions | None = None) -> Tensor:
     """Return ``P P`` bool: shoulders and hips are in the same place; so are everyone's own."""
     options = options or DecodeOptions()
-    middle = people.keypoints_px[:, _TORSO].mean(1)
-    distance = torch.linalg.vector_norm(middle[:, None] - middle[None], dim=-1)
-    near = distance < options.torso_distance * _smaller_size(people, people)
+    near = torso_distance(people) < options.torso_distance
     return near & (keypoint_similarity(people, people, _TORSO) > options.torso_similarity)
+
+
+def torso_distance(people: ImageKeypoints) -> Tensor:
+    """Return ``P P`` distances of two people's torsos over the smaller person's size."""
+    middle = people.keypoints_px[:, _TORSO].mean(1)
+    return torch.linalg.vector_norm(middle[:, None] - middle[None], dim=-1) / _smaller_size(people, people)
 
 
 def keypoint_similarity(

@@ -19,6 +19,7 @@ from human3r.models.compact.people.detection.keypoints import (
     keypoint_similarity,
     person_size,
     share_torso,
+    torso_distance,
 )
 
 CROP_PX = 256
@@ -42,6 +43,8 @@ class CropOptions:
     clips, 4 % of them above."""
     max_similarity: float = 0.5
     """Largest similarity (``keypoint_similarity``) of two people; above it the crops of both show one of them."""
+    min_torso_distance: float = 0.24
+    """Smallest ``torso_distance`` of two people whose crops may not show the same torso."""
     min_side_px: float = 24.0
 
 
@@ -124,20 +127,22 @@ def keep_apart(people: ImageKeypoints, replaced: ImageKeypoints, options: CropOp
     """
     if len(people) < 2:
         return replaced
-    # Keypoints that are restored may meet those of a third crop.
-    for _ in range(2):
-        unchanged = keypoint_similarity(replaced, people).diagonal()
-        is_same = keypoint_similarity(replaced, replaced) > options.max_similarity
-        is_same |= share_torso(replaced) & ~share_torso(people)
-        restored = (is_same & (unchanged[:, None] < unchanged[None])).any(dim=1)
-        if not bool(restored.any()):
-            break
-        replaced = replace(
-            replaced,
-            keypoints_px=torch.where(restored[:, None, None], people.keypoints_px, replaced.keypoints_px),
-            keypoint_score=torch.where(restored[:, None], people.keypoint_score, replaced.keypoint_score),
-        )
-    return replaced
+    is_same = keypoint_similarity(replaced, replaced) > options.max_similarity
+    replaced = _restored(people, replaced, is_same)
+    # After it, because those that were restored may meet the crop of a third.
+    is_borrowed = share_torso(replaced) & (torso_distance(people) > options.min_torso_distance)
+    return _restored(people, replaced, is_borrowed)
+
+
+def _restored(people: ImageKeypoints, replaced: ImageKeypoints, is_same: Tensor) -> ImageKeypoints:
+    """Restore the one that changed more of every two people of whom ``P P`` says that they are one."""
+    unchanged = keypoint_similarity(replaced, people).diagonal()
+    restored = (is_same & (unchanged[:, None] < unchanged[None])).any(dim=1)
+    return replace(
+        replaced,
+        keypoints_px=torch.where(restored[:, None, None], people.keypoints_px, replaced.keypoints_px),
+        keypoint_score=torch.where(restored[:, None], people.keypoint_score, replaced.keypoint_score),
+    )
 
 
 def torso_length(keypoints_px: Tensor, size: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,8 +13,10 @@ from human3r.models.compact.people.detection.person_crops import (
     CropOptions,
     PersonCropDetector,
     cut_square,
+    keep_apart,
     person_squares,
 )
+from human3r.records import concatenate
 
 # Nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles of somebody who stands upright, pixels.
 STANDING = torch.tensor(
@@ -114,6 +118,17 @@ def test_two_crops_that_show_one_person_leave_the_other_as_found(look: PersonCro
     torch.testing.assert_close(closer.keypoints_px[0], found.keypoints_px[0], atol=1e-3, rtol=0)
     assert torch.equal(closer.keypoints_px[1], people.keypoints_px[1])
     assert closer.keypoint_score[:, 0].tolist() == pytest.approx([0.5, 0.9])
+
+
+def test_a_crop_with_the_torso_of_somebody_else_leaves_the_person_as_found() -> None:
+    front, hidden = people_at((0.0, 0.0)), people_at((40.0, 0.0))
+    borrowed = hidden.keypoints_px.clone()
+    borrowed[:, [5, 6, 11, 12]] = front.keypoints_px[:, [5, 6, 11, 12]]
+    crops = concatenate([front, replace(hidden, keypoints_px=borrowed)])
+
+    kept = keep_apart(concatenate([front, hidden]), crops, CropOptions())
+
+    assert torch.equal(kept.keypoints_px, concatenate([front, hidden]).keypoints_px)
 
 
 def test_only_the_largest_people_are_examined(look: PersonCropDetector) -> None:
