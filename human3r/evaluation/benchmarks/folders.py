@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from human3r.errors import FormatError
-from human3r.video.sources.image import IMAGE_SUFFIXES, natural_key
+from human3r.video.sources.image_decoding import IMAGE_SUFFIXES
+from human3r.video.sources.sequences import natural_key
 
 
 def sequence_folders(parent: Path, names: tuple[str, ...], prefix: str = "") -> list[tuple[str, Path]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import BinaryIO, cast
 
@@ -16,6 +16,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError, UnsupportedMediaError
+from human3r.video.limits import check_packets
+from human3r.video.sources.h264_fields import FieldPairs
+from human3r.video.sources.timeline import Packet, reaches_end
 
 _DEFAULT_FPS, _MAX_HEADER_FPS = 30.0, 1000.0
 _NO_FILM = int(Disposition.attached_pic | Disposition.timed_thumbnails)
@@ -26,17 +29,21 @@ _PACKED = range(1, 8)
 """Side by side, above each other, and in turns of frames, pixels, lines or columns."""
 
 
-def open_container(stream: BinaryIO, demuxer: str) -> InputContainer:
+def open_container(stream: BinaryIO, demuxer: str, *, has_edits: bool = True) -> InputContainer:
     """Open a file from its start with this demuxer of FFmpeg and no other.
+
+    Args:
+        has_edits: Follow the edit list of MP4 and MOV.
 
     Raises:
         MediaDecodeError: The demuxer does not read it.
     """
     stream.seek(0)
+    options = {"protocol_whitelist": "file"}
+    if demuxer == "mov":
+        options["ignore_editlist"] = str(int(not has_edits))
     try:
-        return av.open(
-            stream, mode="r", format=demuxer, options={"protocol_whitelist": "file"}, metadata_errors="ignore"
-        )
+        return av.open(stream, mode="r", format=demuxer, options=options, metadata_errors="ignore")
     except (FFmpegError, ValueError) as error:
         raise MediaDecodeError(
             f"The file begins like {demuxer} but cannot be opened ({reason(error)}).",
@@ -69,13 +76,16 @@ def _preference(stream: VideoStream) -> tuple[bool, bool, bool, int, float]:
     return not disposition & _DEPENDENT, stream.frames != 1, is_default, context.width * context.height, length_s
 
 
-def header_fps(video: VideoStream, *, is_bare: bool) -> float:
+def header_fps(video: VideoStream, *, is_bare: bool, has_stamps: bool) -> float:
     """Return the rate in the header, if it is plausible.
 
     Args:
         is_bare: Without a container the average is FFmpeg's default of 25; the guess is the stream's rate.
+        has_stamps: Without time stamps the average is no rate, but count and duration may be right.
     """
-    rates = (None if is_bare else video.average_rate, video.guessed_rate)
+    rates: list[Fraction | None] = [None if is_bare else video.average_rate, video.guessed_rate]
+    if not has_stamps and video.frames > 1 and video.duration and video.time_base:
+        rates.insert(0, video.frames / (video.duration * video.time_base))
     return next((float(rate) for rate in rates if rate and 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
 
 
@@ -91,6 +101,36 @@ def is_shown(packet: av.Packet[VideoStream], video: VideoStream) -> bool:
         return False
     # Bit 4 of a VP8 frame is show_frame. Source: RFC 6386, section 9.1.
     return video.codec_context.name not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
+
+
+def read_packets(
+    container: InputContainer, video: VideoStream, beat: Callable[[], None]
+) -> tuple[list[Packet], list[str]]:
+    """Return every packet with a shown frame, in decoding order, and remarks on what is missing.
+
+    Raises:
+        MediaTooLargeError: There are too many.
+        UnsupportedMediaError: The video is encrypted.
+    """
+    packets: list[Packet] = []
+    remarks: list[str] = []
+    num_hidden = 0
+    fields = FieldPairs(video)
+    try:
+        for packet in container.demux(video):
+            beat()
+            if is_shown(packet, video) and not fields.is_second(packet):
+                packets.append(Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe))
+                check_packets(len(packets))
+            else:
+                num_hidden += packet.size > 0
+    except FFmpegError as error:
+        remarks.append(f"The file is damaged after {len(packets)} frames ({reason(error)}).")
+    num_claimed = video.frames - num_hidden
+    is_short = num_claimed - len(packets) > max(2, 0.01 * num_claimed) and container.format.name != "gif"
+    if is_short and not reaches_end(packets, video.duration):  # an edit list may leave out the end
+        remarks.append(f"The file is cut short: {len(packets)} of {num_claimed} frames are there.")
+    return packets, remarks
 
 
 def is_stereo(frame: av.VideoFrame) -> bool:

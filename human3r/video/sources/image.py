@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import lzma
-import re
 import zipfile
 import zlib
 from collections import Counter
@@ -34,8 +33,9 @@ from human3r.video.sources.image_decoding import (
     image_size,
     is_motion_jpeg,
     num_pages,
+    white_level,
 )
-from human3r.video.sources.sequences import one_sequence, without_twins
+from human3r.video.sources.sequences import natural_key, one_sequence, without_twins
 from human3r.video.sources.source_frame import SourceFrame
 from human3r.video.sources.video import VideoSource
 
@@ -52,6 +52,8 @@ _ZIP_ERRORS = (
 _FOLDER_FPS = 30.0
 _ASPECT_TOLERANCE = 0.01
 _OTHER_MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".gif", ".heic", ".heif", ".dng")
+_NUM_LEVELS = 16
+"""Images looked at to find out how many bits of gray a sequence has."""
 _MAX_TRIED = 100
 """Images looked at, and images decoded, at most to find an intact one."""
 
@@ -89,7 +91,9 @@ class ImageSource:
         self.chosen = choose_frames(self._times_s, sampling)
         if len(self.chosen) > limits.num_frames:
             check_chosen([self._times_s[index] for index in self.chosen], fps, limits)
+        self._white = 65535.0
         self._size, codec = self._size_of_most()
+        self._white = self._white_of_all()
         self.info = ClipInfo(
             kind=kind,
             codec=codec,
@@ -146,10 +150,28 @@ class ImageSource:
             "Export them as JPEG or PNG.",
         ) from failure
 
+    def _white_of_all(self) -> float:
+        """Return the level that is white in images of more than 8 bits of gray; one for all, lest they flicker."""
+        levels: list[tuple[float, bool]] = []
+        for number in self.chosen[:: max(1, len(self.chosen) // _NUM_LEVELS)]:
+            self._beat()
+            try:
+                with self._pictures[number].open() as stream:
+                    level, is_stated = white_level(_read_all(stream, self._limits), self._limits)
+            except InputError:
+                continue
+            if level is None:
+                break
+            levels.append((level, is_stated))
+        white, is_stated = max(levels, default=(65535.0, True))
+        if not is_stated and 255 < white < 65535:
+            self.warnings.append(f"Levels of gray end below {white + 1:.0f} of 65536; this is taken for white.")
+        return white
+
     def _decode(self, number: int) -> tuple[np.ndarray, str]:
         self._beat()
         with self._pictures[number].open() as stream:
-            return decode_image(_read_all(stream, self._limits), self._limits)
+            return decode_image(_read_all(stream, self._limits), self._limits, self._white)
 
     def frames(self) -> Iterator[SourceFrame]:
         """Yield every chosen image, upright."""
@@ -276,12 +298,3 @@ def _read_all(stream: IO[bytes], limits: MediaLimits) -> bytes:
         content += piece
         check_file_size(len(content), limits)
     return bytes(content)
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts ``2.png`` before ``10.png``."""
-    return [
-        (0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part.lower())
-        for part in re.split(r"([0-9]{1,15})", name)
-        if part
-    ]

@@ -25,6 +25,12 @@ _EXIF_ORIENTATION = 0x0112
 _JPEG_TO_JPEG = b"\xff\xd9\xff\xd8\xff"
 """The end of a JPEG and the beginning of the next."""
 _VIDEO_AFTER_JPEG = re.compile(rb"\xff\xd9.{0,4096}?\x00\x00\x00.ftyp[a-z]", re.DOTALL)
+_GRAY_BITS = re.compile(rb"\0\0\0\x01sBIT(.)", re.DOTALL)
+"""Of a PNG, number of bits that the samples had at first. Source: PNG specification, section 11.3.2.5."""
+_MAX_SAMPLE = 0x0119
+"""Tag of a TIFF. Source: TIFF 6.0, MaxSampleValue."""
+_DEPTHS = (8, 10, 12, 14, 16)
+"""Bits of the cameras whose gray levels are stored in 16 bits."""
 _PREVIEW, _IS_REDUCED, _DNG_VERSION = 0x00FE, 1, 0xC612
 """Tags of a TIFF whose first picture is the preview of a raw photo. Source: TIFF 6.0, NewSubfileType; DNG 1.4."""
 
@@ -108,8 +114,42 @@ def num_pages(encoded: bytes) -> int:
         return int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
 
 
-def decode_image(encoded: bytes, limits: MediaLimits) -> tuple[np.ndarray, str]:
+def white_level(encoded: bytes, limits: MediaLimits) -> tuple[float | None, bool]:
+    """Return the level that is white in an image of more than 8 bits of gray, and whether the file states it.
+
+    None for every other image.
+
+    Raises:
+        MediaTooLargeError: Too many pixels.
+        MediaDecodeError: Not a supported image, or damaged.
+    """
+    with open_image_file(io.BytesIO(encoded)) as image:
+        check_frame_size(image.height, image.width, limits)
+        if not _is_deep_gray(image):
+            return None, True
+        if image.format == "PNG" and (bits := _GRAY_BITS.search(encoded[:4096])):
+            return 2.0 ** min(max(bits[1][0], 1), 16) - 1, True
+        if isinstance(image, TiffImageFile) and (stated := float(np.max(image.tag_v2.get(_MAX_SAMPLE, 0)))) > 0:
+            return stated, True
+        largest = float(_gray_levels(image).max(initial=0))
+        if image.mode == "F" and largest <= 1:
+            return 1.0, False
+        return next((2.0**bits - 1 for bits in _DEPTHS if largest < 2**bits), largest), False
+
+
+def _is_deep_gray(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _gray_levels(image: Image.Image) -> np.ndarray:
+    return np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
+
+
+def decode_image(encoded: bytes, limits: MediaLimits, white: float = 65535) -> tuple[np.ndarray, str]:
     """Decode one image to upright ``H W 3`` uint8 RGB; returns it with the format's name.
+
+    Args:
+        white: Level that is white in an image of more than 8 bits of gray.
 
     Raises:
         MediaTooLargeError: Too many pixels; checked from the header, before any pixel is decoded.
@@ -117,17 +157,14 @@ def decode_image(encoded: bytes, limits: MediaLimits) -> tuple[np.ndarray, str]:
     """
     with open_image_file(io.BytesIO(encoded)) as image:
         check_frame_size(image.height, image.width, limits)
-        return orientation_of(image).apply(opaque_rgb(image)), str(image.format).lower()
+        return orientation_of(image).apply(opaque_rgb(image, white)), str(image.format).lower()
 
 
-def opaque_rgb(image: Image.Image) -> np.ndarray:
-    """Return ``H W 3`` uint8, transparent pixels blended over gray."""
-    if image.mode.startswith("I") or image.mode == "F":
-        # Pillow clips 16-bit gray to 255 instead of scaling it, and numbers of float are often in [0, 1].
-        gray = np.nan_to_num(np.asarray(image).astype(np.float64))
-        white = gray.max(initial=0)
-        gray *= 1 / 257 if white > 255 else 255 if image.mode == "F" and white <= 1 else 1
-        gray = gray.round().clip(0, 255).astype(np.uint8)
+def opaque_rgb(image: Image.Image, white: float = 65535) -> np.ndarray:
+    """Return ``H W 3`` uint8, transparent pixels blended over gray; ``white`` is that of ``decode_image``."""
+    if _is_deep_gray(image):
+        # Pillow clips 16-bit gray to 255 instead of scaling it.
+        gray = (_gray_levels(image) * (255 / white)).round().clip(0, 255).astype(np.uint8)
         return np.repeat(gray[..., None], 3, axis=2)
     if image.has_transparency_data:
         layers = np.asarray(image.convert("RGBA"))

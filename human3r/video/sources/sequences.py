@@ -41,6 +41,15 @@ class _Group:
         return shared >= _MIN_SHARED * min(len(self.members), len(other.members))
 
 
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts ``2.png`` before ``10.png``."""
+    return [
+        (0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part.lower())
+        for part in re.split(r"([0-9]{1,15})", name)
+        if part
+    ]
+
+
 def without_twins(names: Sequence[str]) -> list[int]:
     """Return the first image of each name without its ending: phones keep IMG_1.HEIC and IMG_1.JPG of one picture."""
     paths = [PurePosixPath(name) for name in names]

@@ -20,7 +20,7 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError
-from human3r.video.limits import MediaLimits, check_chosen, check_frame_size, check_packets
+from human3r.video.limits import MediaLimits, check_chosen, check_frame_size
 from human3r.video.orientation import from_display_matrix
 from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames, rate_of
@@ -31,11 +31,12 @@ from human3r.video.sources.container import (
     open_container,
     picture_stream,
     pixel_aspect,
-    reason,
+    read_packets,
 )
 from human3r.video.sources.h264_fields import FieldPairs
+from human3r.video.sources.interlacing import CombCounter, Deinterlacer
 from human3r.video.sources.source_frame import FrameShape, SourceFrame, fit, opaque
-from human3r.video.sources.timeline import Packet, build_timeline, find_packet, has_stamps, reaches_end
+from human3r.video.sources.timeline import build_timeline, find_packet, has_stamps
 
 _HDR_TRANSFERS = (16, 18)
 """SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""
@@ -57,6 +58,8 @@ _REMARKS = {
     "late": "{} frames have time stamps before the frame in front and were skipped.",
     "damaged": "{} frames are damaged: parts of their pictures are guesses of the decoder.",
     "missing": "{} frames could not be decoded and are missing.",
+    "interlaced": "{} frames are interlaced; the first of their two moments is used.",
+    "combed": "The video is interlaced without saying so: moving edges are combed. Deinterlace it first.",
 }
 
 
@@ -82,47 +85,32 @@ class VideoSource:
         self.only_key_frames = False
         """Decode key frames only, so that a slow decoder catches up; may be set while frames are read."""
         self._own_aspects: set[Fraction | int] = set()
+        self._has_edits, is_bare = True, demuxer in _WITHOUT_CLOCK
         with self._open() as container:
             video = picture_stream(container)
             check_frame_size(video.codec_context.height, video.codec_context.width, limits)
-            self._packets = self._read_packets(container, video)
-            is_bare, tick_s = demuxer in _WITHOUT_CLOCK, video.time_base or Fraction(0)
-            self._fps = header_fps(video, is_bare=is_bare)
-            if not is_bare and not has_stamps(self._packets, tick_s):
-                text = f"The file has no usable time stamps; {self._fps:g} frames per second are assumed."
-                self.warnings.append(text)
-            self._timeline = build_timeline(
-                self._packets,
-                tick_s,
-                self._fps,
-                has_clock=not is_bare,
-                has_pts=demuxer not in _WITHOUT_PRESENTATION_TIMES,
-                can_jump=demuxer in _WITH_JUMPING_CLOCKS,
-            )
+            self._packets, remarks = read_packets(container, video, beat)
+            tick_s = video.time_base or Fraction(0)
+            has_times = is_bare or has_stamps(self._packets, tick_s)
+            self._fps = header_fps(video, is_bare=is_bare, has_stamps=has_times)
+        if not has_times:
+            self._has_edits = False  # an edit list names times
+            with self._open() as container:
+                self._packets, remarks = read_packets(container, picture_stream(container), beat)
+            remarks.append(f"The file has no usable time stamps; {self._fps:g} frames per second are assumed.")
+        self.warnings += remarks
+        self._timeline = build_timeline(
+            self._packets,
+            tick_s,
+            self._fps,
+            has_clock=not is_bare,
+            has_pts=demuxer not in _WITHOUT_PRESENTATION_TIMES,
+            can_jump=demuxer in _WITH_JUMPING_CLOCKS,
+        )
         self.info = self._measure(sampling)
 
     def _open(self) -> InputContainer:
-        return open_container(self._stream, self._demuxer)
-
-    def _read_packets(self, container: InputContainer, video: VideoStream) -> list[Packet]:
-        packets: list[Packet] = []
-        num_hidden = 0
-        fields = FieldPairs(video)
-        try:
-            for packet in container.demux(video):
-                self._beat()
-                if is_shown(packet, video) and not fields.is_second(packet):
-                    packets.append(Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe))
-                    check_packets(len(packets))
-                else:
-                    num_hidden += packet.size > 0
-        except FFmpegError as error:
-            self.warnings.append(f"The file is damaged after {len(packets)} frames ({reason(error)}).")
-        num_claimed = video.frames - num_hidden
-        is_short = num_claimed - len(packets) > max(2, 0.01 * num_claimed) and self._demuxer != "gif"
-        if is_short and not reaches_end(packets, video.duration):  # an edit list may leave out the end
-            self.warnings.append(f"The file is cut short: {len(packets)} of {num_claimed} frames are there.")
-        return packets
+        return open_container(self._stream, self._demuxer, has_edits=self._has_edits)
 
     def _measure(self, sampling: Sampling) -> ClipInfo:
         """Decode the first frame that can be decoded, which is the clip's frame 0, and choose the frames."""
@@ -242,7 +230,8 @@ class VideoSource:
             return
         wanted, delivered, shape = set(self.chosen), -1, None
         counts = Counter[str]()
-        for index, frame in self._decode_from(self.chosen[0]):
+        fields, combs = Deinterlacer(), CombCounter()
+        for index, frame in fields.apply(self._decode_from(self.chosen[0])):
             if index > self.chosen[-1]:
                 break
             if index not in wanted:
@@ -251,6 +240,8 @@ class VideoSource:
             counts["late"] += index <= delivered
             if index <= delivered or not is_wanted(index):
                 continue
+            if self._demuxer != "gif" and fields.num_frames == 0:  # few colors are mixed in stripes
+                combs.see(frame)
             before, shape = shape, self._shape_of(frame)
             delivered = index
             counts["damaged"] += frame.is_corrupt
@@ -267,6 +258,7 @@ class VideoSource:
                 begins_shot=before is not None and shape != before,
             )
         counts["missing"] = len(wanted) - counts["found"]
+        counts["interlaced"], counts["combed"] = fields.num_frames, int(combs.is_interlaced)
         self.warnings += [text.format(counts[name]) for name, text in _REMARKS.items() if counts[name] > 0]
 
     def _shape_of(self, frame: av.VideoFrame) -> FrameShape:

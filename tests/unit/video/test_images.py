@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from human3r.errors import MediaDecodeError, MediaTooLargeError, UnsupportedMedi
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
-from human3r.video.sources.image import decode_image, natural_key
+from human3r.video.sources.image import decode_image
+from human3r.video.sources.sequences import natural_key
 
 
 def png(level, size=(6, 4)):
@@ -184,3 +186,31 @@ def test_transparent_pixels_of_an_image_are_gray(mode):
     image, _ = decode_image(stream.getvalue(), DEFAULT_LIMITS)
     assert image[0, 0].tolist() == [0, 0, 0]
     assert image[0, 5].tolist() == [128, 128, 128]
+
+
+def deep_gray(level: int, **options) -> bytes:
+    """A 16-bit image, dark but for its right half."""
+    levels = np.full((16, 24), level // 4, np.uint16)
+    levels[:, 12:] = level
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, **{"format": "PNG", **options})
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_gray_of_fewer_than_sixteen_bits_is_not_dark_and_does_not_flicker(tmp_path, bits):
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(deep_gray((2**bits - 1) // (number + 1)))
+    frames, reader = read_all(tmp_path)
+    assert [frame.image[0, -1, 0] for frame in frames] == pytest.approx([255, 127, 85, 64], abs=1)
+    assert any(f"end below {2**bits}" in text for text in reader.warnings) == (bits < 16)
+
+
+def test_the_depth_that_an_image_states_is_believed(tmp_path):
+    dark = deep_gray(1000)
+    png = dark[:33] + b"\0\0\0\1sBIT\x0c" + zlib.crc32(b"sBIT\x0c").to_bytes(4, "big") + dark[33:]
+    for name, encoded in (("a.png", png), ("a.tif", deep_gray(1000, format="TIFF", tiffinfo={281: 4095}))):
+        (tmp_path / name).write_bytes(encoded)
+        frames, reader = read_all(tmp_path / name)
+        assert frames[0].image[0, -1, 0] == round(1000 / 4095 * 255)
+        assert not reader.warnings
