@@ -37,6 +37,8 @@ _MIN_BYTES_PER_S = 10_000
 """A body takes at most ``PATIENCE_S``, and as long as a slow telephone needs for it."""
 _PROXY = "/proxy="
 """Gradio's route to pages of other servers, of which this page has none."""
+_UNKNOWN = "192.0.0.8"
+"""Address of all visitors whose proxy does not name theirs. Source: RFC 7600, dummy address."""
 _MAX_OPEN = 200
 """Requests and sockets of one address at a time; a page holds about ten."""
 _MAX_MESSAGES_PER_S = 200
@@ -142,8 +144,11 @@ class Guard:
             except asyncio.TimeoutError:
                 raise Refusal(408, "The answer is not read.") from None
 
-        key = Visitor("", (scope.get("client") or ("",))[0]).key
         headers = Headers(scope=scope)
+        key = Visitor("", (scope.get("client") or ("",))[0]).key
+        if not key and "x-forwarded-for" in headers:
+            # What passed a proxy is not this machine, whatever its header says, and has an address.
+            key, scope["client"] = _UNKNOWN, (_UNKNOWN, 0)
         try:
             self._check(scope, headers)
             with self._counted(key), self._body(scope, headers, receive, key) as receive_body:

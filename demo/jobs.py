@@ -11,7 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
+
+_VISITOR_PREFIX = 64
+"""Bits of an IPv6 address that name the network of a household. Source: RFC 4291, section 2.5.1."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,16 @@ class Visitor:
     def key(self) -> str | None:
         """Key of the limits per visitor; None for this machine, which has none."""
         try:
-            return None if ip_address(self.address).is_loopback else self.address
+            address = ip_address(self.address.partition("%")[0])
         except ValueError:
             return self.session
+        if isinstance(address, IPv6Address):
+            address = address.ipv4_mapped or address
+        if address.is_loopback:
+            return None
+        # A visitor with IPv6 has all addresses of a network.
+        prefix = address.max_prefixlen if address.version == 4 else _VISITOR_PREFIX
+        return str(ip_network((address, prefix), strict=False).network_address)
 
 
 class QueueFullError(Exception):

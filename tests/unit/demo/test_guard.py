@@ -52,6 +52,18 @@ def test_own_names_and_addresses_are_answered(clock, host: str) -> None:
     assert client_of(clock).get("/", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("named", ["127.0.0.1", "::1", "somebody", ""])
+def test_a_proxy_that_names_no_visitor_makes_none_this_machine(clock, named: str) -> None:
+    # The web server has put the header's address in the place of the proxy's.
+    async def address(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.client.host)
+
+    app = Starlette(routes=[Route("/", address)], middleware=[Middleware(Guard, settings=Settings(), clock=clock)])
+    client = TestClient(app, base_url="http://localhost:7860", client=(named, 0))
+    assert client.get("/", headers={"X-Forwarded-For": named}).text == "192.0.0.8"
+    assert client.get("/").text == named
+
+
 @pytest.mark.parametrize("path", ["https://abc.hf.space/x", "%00", "http://127.0.0.1/"])
 def test_nothing_is_fetched_from_other_servers(clock, path: str) -> None:
     assert client_of(clock).get(f"/gradio_api/proxy={path}").status_code == 404

@@ -27,13 +27,20 @@ def test_an_address_cannot_fill_the_queue_with_new_sessions(queue: JobQueue) -> 
     assert refusal.value.args == (3,)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
 def test_this_machine_itself_has_no_bound(queue: JobQueue, address: str) -> None:
     with ExitStack() as stack:
         for _ in range(6):
             stack.enter_context(queue.slot(Visitor("a program", address)))
 
         assert queue.counts() == (1, 5)
+
+
+def test_the_addresses_of_one_network_are_one_visitor() -> None:
+    assert Visitor("a", "2001:db8:1:2::1").key == Visitor("b", "2001:db8:1:2:ffff:1:2:3").key
+    assert Visitor("a", "2001:db8:1:2::1").key != Visitor("a", "2001:db8:1:3::1").key
+    assert Visitor("a", "fe80::1%eth0").key == Visitor("b", "fe80::2%eth1").key
+    assert Visitor("a", "::ffff:203.0.113.5").key == Visitor("b", "203.0.113.5").key == "203.0.113.5"
 
 
 def test_the_second_run_of_a_visitor_comes_after_the_first_of_another(queue: JobQueue) -> None:

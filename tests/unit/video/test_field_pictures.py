@@ -40,4 +40,4 @@ def test_two_fields_are_one_frame(tmp_path: Path, name: str, is_stamped: bool) -
     assert [frame.frame_index for frame in frames] == list(range(0, 20, 2))
     shown = np.array([frame.image[0, 0, 0] for frame in frames], float) * 219 / 255 + 16
     assert shown == pytest.approx(LEVELS[::2], abs=2)
-    assert not reader.warnings
+    assert reader.warnings == ["20 frames are interlaced; the first of their two moments is used."]
