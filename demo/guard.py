@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 import threading
 import time
 import traceback
@@ -41,6 +42,8 @@ _UNKNOWN = "192.0.0.8"
 """Address of all visitors whose proxy does not name theirs. Source: RFC 7600, dummy address."""
 _MAX_OPEN = 200
 """Requests and sockets of one address at a time; a page holds about ten."""
+_ONE_RANGE = re.compile(r"(bytes=([0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15}))?")
+"""The part of a file that players ask for."""
 _MAX_MESSAGES_PER_S = 200
 """Read from one socket; a camera and a viewer send 30 to 60."""
 
@@ -128,7 +131,6 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-
         is_answered = False
 
         async def send_with_policy(message: Message) -> None:
@@ -149,6 +151,8 @@ class Guard:
         if not key and "x-forwarded-for" in headers:
             # What passed a proxy is not this machine, whatever its header says, and has an address.
             key, scope["client"] = _UNKNOWN, (_UNKNOWN, 0)
+        if not _ONE_RANGE.fullmatch(headers.get("range", "")):
+            del MutableHeaders(scope=scope)["range"]  # the whole file answers it, too
         try:
             self._check(scope, headers)
             with self._counted(key), self._body(scope, headers, receive, key) as receive_body:

@@ -52,6 +52,16 @@ def test_own_names_and_addresses_are_answered(clock, host: str) -> None:
     assert client_of(clock).get("/", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("wanted", ["bytes=0-0,2-2", "bytes=--5", "bytes=0-,0-,0-", "bytes=5-9"])
+def test_only_a_single_range_is_passed_on(clock, wanted: str) -> None:
+    async def part(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.headers.get("range", "all"))
+
+    app = Starlette(routes=[Route("/", part)], middleware=[Middleware(Guard, settings=Settings(), clock=clock)])
+    answer = TestClient(app, base_url="http://localhost:7860").get("/", headers={"Range": wanted})
+    assert answer.text == (wanted if wanted == "bytes=5-9" else "all")
+
+
 @pytest.mark.parametrize("named", ["127.0.0.1", "::1", "somebody", ""])
 def test_a_proxy_that_names_no_visitor_makes_none_this_machine(clock, named: str) -> None:
     # The web server has put the header's address in the place of the proxy's.
