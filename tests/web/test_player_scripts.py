@@ -179,3 +179,11 @@ def test_where_the_processor_draws_all_who_ask_share_the_next_picture(blank) -> 
     assert [first[0], second[0], following[0]] == ["first", "second", "next"]
     assert first[1] == second[1] < following[1]
     assert "of a client" in errors[0]
+
+
+def test_scenes_of_former_versions_have_all_views(blank) -> None:
+    view = {"position": [0, 2, 5], "look_at": [0, 1, 0], "up": [0, 1, 0], "fov": 0.85}
+    blank.append(TapeWriter().chunk(CLIP, {**FACTS, "views": {"world": view, "top": view | {"fov": 0.8}}}))
+    views = blank.evaluate("tape.scene.views")
+    assert views["tall"] == views["world"] == view | {"aspect": 1.5}
+    assert views["near"] == views["top"] == view | {"fov": 0.8, "aspect": 1.5}

@@ -21,8 +21,8 @@ _ASPECT, _TALL_ASPECT = 1.3, 0.7
 """Width over height of a picture that shows everything, at most: about that of windows on desktops, and on phones."""
 _ROOM = 1.12
 """Around what is shown, for hands, feet, labels over heads, and panels."""
-_TOP_REACH = 2.0
-"""Of the scene from above, in distances of the filming camera from the people."""
+_NEAR_REACH = 2.0
+"""Of the near part of the scene from above, in distances of the filming camera from the people."""
 _CENTERING_STEPS = 4
 _MAX_POINTS = 10_000
 """Of the scene that the first view is made for."""
@@ -90,12 +90,17 @@ class Content:
         middle = self.subject.mean(axis=0)
         radius = reach * np.linalg.norm(self.cameras - middle, axis=1).max()
         near = self.scene[np.linalg.norm(self.scene - middle, axis=1) < radius]
-        return _without_outliers(near, outliers) if len(near) else near
+        return _without_outliers(near, outliers)
 
 
 def all_views(content: Content) -> dict[str, View]:
-    """Return what the player offers: the first view, that of tall windows, and from above."""
-    return {"world": framing_view(content), "tall": framing_view(content, is_tall=True), "top": top_view(content)}
+    """Return what the player offers: the first view, that of tall windows, and the scene from above, its near part."""
+    return {
+        "world": framing_view(content),
+        "tall": framing_view(content, is_tall=True),
+        "top": top_view(content),
+        "near": top_view(content, is_near=True),
+    }
 
 
 def framing_view(content: Content, *, is_tall: bool = False) -> View:
@@ -143,12 +148,13 @@ def _clearance(content: Content, view: View) -> float:
     return float(np.arccos(np.clip(cosine, -1, 1)).min() - _CAMERA_RADIUS_M / max(distance, 1e-9))
 
 
-def top_view(content: Content) -> View:
+def top_view(content: Content, *, is_near: bool = False) -> View:
     """Look straight down on people, camera and scene, with the filming camera's forward direction up in the picture.
 
-    Of a landscape the near part is shown, or people would be specks in it.
+    People are specks in a landscape, where the player marks them; with ``is_near`` its near part is shown.
     """
-    shown = np.concatenate([content.subject, content.cameras, content.scene_near(_TOP_REACH, 0.02)])
+    scene = content.scene_near(_NEAR_REACH, 0.02) if is_near else _without_outliers(content.scene, 0.005)
+    shown = np.concatenate([content.subject, content.cameras, scene])
     center = (shown.min(axis=0) + shown.max(axis=0)) / 2
     down, forward = np.array([0.0, -1.0, 0.0]), content.forward
     height = max(_distance(shown - center, down, forward, _TOP_FIELD_OF_VIEW_RAD, _ASPECT), _MIN_HEIGHT_M)
@@ -179,6 +185,8 @@ def _across(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray) -> np.ndar
 
 
 def _without_outliers(points: np.ndarray, share: float = 0.02) -> np.ndarray:
+    if len(points) == 0:
+        return points
     low, high = np.quantile(points, share, axis=0), np.quantile(points, 1 - share, axis=0)
     return np.clip(points, low, high)
 

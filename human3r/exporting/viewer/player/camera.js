@@ -34,7 +34,12 @@
 
     world() { this._go("world", this._first); }
 
-    top() { this._go("top", this.scene.views.top); }
+    // The whole scene, and when it is asked for again its near part.
+    top() {
+      const { near, top } = this.scene.views;
+      this._isNear = this.mode === "top" && !this._isNear;
+      this._go("top", this._isNear ? near : top);
+    }
 
     follow(track_id) {
       const from = this.mode, world = this._first;

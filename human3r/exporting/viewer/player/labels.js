@@ -1,8 +1,10 @@
-// The names over the heads: text of the page over the canvas, sharp at any size.
+// The names over the heads: text of the page over the canvas, sharp at any size. From above, where people and the
+// filming camera may be specks, there is a dot at each.
 (function (h3r) {
   "use strict";
   const { make } = h3r;
   const GAMMA = 2.2, MAX_LUMINANCE = 0.17, GAP_PX = 2, BAR_PX = 54;  // white on it has a contrast of 4.5 (WCAG 2.1, 1.4.3) and a little more
+  const CAMERA_COLOR = [122, 130, 144];
 
   // A person's color, as dark as white letters need it.
   function dark(rgb) {
@@ -18,30 +20,38 @@
       this.root = make(player.root, "div", "h3p-labels", {});
       this.root.setAttribute("aria-hidden", "true");  // the list of people says the same
       this._labels = new Map();
+      this._labels.set("camera", this._add("Camera", CAMERA_COLOR));
       window.addEventListener("resize", () => this._labels.forEach((label) => { label.size = null; }));
     }
 
     tick() {
-      const { stage, scene, people } = this.player, placed = [];
-      for (const person of scene.people) {
-        if (!this._labels.has(person.id)) this._add(person);
-        const label = this._labels.get(person.id);
-        const isSeen = stage.labels && !people.hidden.has(person.id);
-        const at = isSeen ? stage.label(person.id) : null, pixels = at && h3r.client.toPixels(at);
-        label.hidden = !pixels;
-        if (pixels) this._place(label, pixels, placed);
-        label.classList.toggle("h3p-chosen", people.chosen === person.id || people.hovered === person.id);
+      const { stage, scene, people, views } = this.player, placed = [];
+      this.root.classList.toggle("h3p-dots", views.mode === "top");
+      for (const { id, color } of scene.people) {
+        if (!this._labels.has(id)) this._labels.set(id, this._add(h3r.Player.nameOf(id).replace(/^\D+/, "<b>$&</b>"), color));
+        const label = this._labels.get(id), isSeen = stage.labels && !people.hidden.has(id);
+        this._show(label, isSeen ? stage.label(id) : null, placed);
+        label.classList.toggle("h3p-chosen", people.chosen === id || people.hovered === id);
       }
+      const isMarked = stage.labels && views.mode === "top" && views.showsCameras;
+      this._show(this._labels.get("camera"), isMarked ? stage.camera().position : null, placed);
+    }
+
+    _show(label, at, placed) {
+      const pixels = at && h3r.client.toPixels(at);
+      label.hidden = !pixels;
+      if (pixels) this._place(label, pixels, placed);
     }
 
     // Over the head, below the bar, or above the labels that are there already; the color says whose it is.
     _place(label, [x, y], placed) {
       label.size = label.size || [label.offsetWidth + GAP_PX, label.offsetHeight + GAP_PX];
-      const [width, height] = label.size;
+      const [width, height] = label.size, at_px = y;
       if (y > 0) y = Math.max(y, BAR_PX + height);
       const covers = (other) => Math.abs(other.x - x) < (other.width + width) / 2 && Math.abs(other.y - y) < height;
       for (let other = placed.find(covers); other; other = placed.find(covers)) y = other.y - height;
       placed.push({ x, y, width });
+      label.style.setProperty("--dot", `${(at_px - y).toFixed(1)}px`);
       label.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px) translate(-50%, -100%)`;
     }
 
@@ -61,10 +71,10 @@
       }
     }
 
-    _add(person) {
-      const label = make(this.root, "span", "", {}, h3r.Player.nameOf(person.id).replace(/^\D+/, "<b>$&</b>"));
-      label.style.background = `rgb(${dark(person.color)})`;
-      this._labels.set(person.id, label);
+    _add(name, color) {
+      const label = make(this.root, "span", "", { hidden: true }, name);
+      label.style.background = `rgb(${dark(color)})`;
+      return label;
     }
   };
 })(window.h3r = window.h3r || {});

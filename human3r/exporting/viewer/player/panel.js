@@ -185,6 +185,7 @@
       add("follow", "Follow", () => this.follow(this.views.subject ?? this.scene.people[0].id));
       add("camera", "<i>Through the </i>camera", () => this.views.camera());
       add("top", "<i>From </i>above", () => this.views.top());
+      this.viewButtons.top.title = "The whole scene; press again for its near part";
       this.views.onFreed = () => this._mark("world");
       this._mark("world");
     }

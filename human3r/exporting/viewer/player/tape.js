@@ -59,6 +59,11 @@
       if (this.scene) return;
       this.scene = { fps: 10, times_s: [], half_height: [], people: [], point_bands: [], point_nodes: [], surface: [], shots_s: [0],
         point_size_m: 0.02, is_live: false, ...facts };
+      const { views } = this.scene;
+      if (!views) return;
+      // Scenes of former versions have fewer views, and these no shape.
+      this.scene.views = { tall: views.world, near: views.top, ...views };
+      for (const view of Object.values(views)) view.aspect = view.aspect || this.scene.aspect;
     }
 
     _note(header) {

@@ -1,4 +1,4 @@
-"""The first view and that from above: people, camera and room are in the picture, and a landscape makes no specks."""
+"""The first view and those from above: people and camera are in the picture, and the scene or what is around them."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ def test_the_first_view_shows_people_and_camera_in_a_window_of_its_shape(width_m
 
 
 @pytest.mark.parametrize("depth_m", [3, 60])
-def test_from_above_people_camera_and_what_is_around_them_are_shown(depth_m: float) -> None:
+def test_from_above_the_whole_scene_is_shown_or_what_is_around_people_and_camera(depth_m: float) -> None:
     x, z = np.meshgrid(np.linspace(-3, 3, 40), np.linspace(3, -depth_m, 40))
     scene = np.stack([x, np.zeros_like(x), z], axis=-1).reshape(-1, 3)
-    view = top_view(Content(PEOPLE, scene, CAMERA[None]))
+    content = Content(PEOPLE, scene, CAMERA[None])
+    whole, near = top_view(content), top_view(content, is_near=True)
+    subject = np.concatenate([PEOPLE, CAMERA[None, :3, 3]])
     room = scene[np.abs(scene[:, 2]) < 2.8]
 
-    assert (across(view, np.concatenate([PEOPLE, CAMERA[None, :3, 3], room])) < 1).all()
-    assert view.position[1] < 20
-    assert view.up[2] == pytest.approx(-1)
+    assert (across(whole, np.concatenate([subject, scene])) < 1.02).all()
+    assert (across(near, np.concatenate([subject, room])) < 1).all()
+    assert near.position[1] < 20
+    assert near.up[2] == whole.up[2] == pytest.approx(-1)
