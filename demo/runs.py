@@ -25,11 +25,19 @@ import numpy as np
 from demo.downloads import FOR_PROGRAMS, WITH_RUN
 from demo.engine import Engine, RunRequest
 from demo.jobs import JobQueue, QueueFullError, Visitor, VisitorLimitError
-from demo.memory import return_free_memory
 from demo.page import messages
 from demo.storage import ResultStore, RunFolder
 from demo.updates import Feed, Outcome, Update, outcome_of
-from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME, Cancelled, Human3RError, InputError, Reconstruction, RunControl
+from human3r import (
+    MOMENTS_NAME,
+    PLAYER_SCENE_NAME,
+    Cancelled,
+    Human3RError,
+    InputError,
+    Reconstruction,
+    RunControl,
+    return_free_memory,
+)
 
 if TYPE_CHECKING:
     from human3r import ClipInfo, FramePrediction, LiveScene

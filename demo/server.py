@@ -32,7 +32,6 @@ from demo.guard import Guard
 from demo.jobs import JobQueue
 from demo.live.routes import build_live_routes
 from demo.live.runs import LiveRuns
-from demo.memory import limit_arenas, return_free_memory
 from demo.page.api import Services
 from demo.page.ui import build_page
 from demo.routes import Site, build_routes
@@ -146,7 +145,7 @@ class Demo:
             if self.engine.can_stream:
                 self._warm_up_live()
             self.gallery.open_all(lambda: self.jobs.counts()[0] > 0)
-            return_free_memory()
+            human3r.return_free_memory()
         except human3r.Human3RError as error:
             _LOG.warning("the model %s is not ready: %s", self.settings.model, error)
         except Exception:
@@ -173,7 +172,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
         engine: Engine to use; None creates one from the settings.
     """
     os.environ.setdefault("FORWARDED_ALLOW_IPS", ",".join(settings.trusted_proxies))  # read by uvicorn
-    limit_arenas()
+    human3r.limit_arenas()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl+C: a service manager's stop cleans up, too
     given = os.environ.get("GRADIO_TEMP_DIR")
     places = (None, Path(given) if given else None)

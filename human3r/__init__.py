@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from human3r.inference.recurrence import SessionSnapshot
     from human3r.inference.session import Session
     from human3r.inference.stream import ForwardEvent, ReconstructOptions, forward
+    from human3r.memory import limit_arenas, return_free_memory
     from human3r.records import BodyParameters, Camera, Frame, FramePrediction, People, Track
     from human3r.rendering.overlay import draw_preview
     from human3r.rendering.skeleton_lines import skeleton_lines
@@ -130,6 +131,7 @@ _HOMES = {
     "human3r.inference.session": ("Session",),
     "human3r.inference.recurrence": ("SessionSnapshot",),
     "human3r.inference.stream": ("ForwardEvent", "ReconstructOptions", "forward"),
+    "human3r.memory": ("limit_arenas", "return_free_memory"),
     "human3r.records": ("BodyParameters", "Camera", "Frame", "FramePrediction", "People", "Track"),
     "human3r.rendering.overlay": ("draw_preview",),
     "human3r.rendering.skeleton_lines": ("skeleton_lines",),

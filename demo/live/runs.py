@@ -15,7 +15,6 @@ from demo.engine import Engine
 from demo.jobs import Job, JobQueue, QueueFullError, Visitor, VisitorLimitError
 from demo.live import panel
 from demo.live.feed import Feed, decoded
-from demo.memory import return_free_memory
 from demo.page import messages
 from demo.settings import Settings
 from demo.storage import ResultStore, RunFolder
@@ -35,6 +34,7 @@ from human3r import (
     MediaLimits,
     Moments,
     jpeg_movie,
+    return_free_memory,
     save_keyframes,
     skeleton_lines,
 )

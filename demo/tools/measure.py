@@ -23,7 +23,6 @@ import human3r
 from demo.engine import Engine, RunRequest
 from demo.examples import EXAMPLES, available_examples
 from demo.jobs import Visitor
-from demo.memory import limit_arenas
 from demo.page import messages
 from demo.server import Demo
 from demo.settings import Settings
@@ -75,7 +74,7 @@ def main() -> None:
     if unknown := sorted(set(options.parts) - set(_PARTS)):
         parser.error(f"unknown part {', '.join(unknown)}; choose from {', '.join(_PARTS)}")
     chosen = [name for name in _PARTS if not options.parts or name in options.parts]
-    limit_arenas()  # as ``serve`` does
+    human3r.limit_arenas()  # as ``serve`` does
     engine = Engine(options.model, None)
     rows: _Rows = []
     if others := [name for name in chosen if name != "expiry"]:

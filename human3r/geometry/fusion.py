@@ -57,8 +57,11 @@ def voxel_keys(points: np.ndarray, voxel_m: float) -> np.ndarray:
     Cells more than a million cubes from the origin share the border cell.
     """
     # Cubes are centered on the lattice, so that the neighborhood of the origin stays in one cube of any size.
-    cells = np.floor(points / voxel_m + 0.5).clip(-_KEY_LIMIT, _KEY_LIMIT - 1).astype(np.int64) + _KEY_LIMIT
-    return (cells[:, 0] << (2 * _KEY_BITS)) | (cells[:, 1] << _KEY_BITS) | cells[:, 2]
+    keys = np.zeros(len(points), np.int64)
+    for axis in range(3):
+        cells = np.floor(points[:, axis] / voxel_m + 0.5).clip(-_KEY_LIMIT, _KEY_LIMIT - 1)
+        keys = (keys << _KEY_BITS) | (cells.astype(np.int64) + _KEY_LIMIT)
+    return keys
 
 
 def fuse_voxels(cloud: PointCloud, voxel_m: float, first_frames: Sequence[int] = (0,)) -> PointCloud:
@@ -69,23 +72,31 @@ def fuse_voxels(cloud: PointCloud, voxel_m: float, first_frames: Sequence[int] =
     """
     if len(cloud) == 0:
         return cloud
-    keys, shot = voxel_keys(cloud.points, voxel_m), np.searchsorted(first_frames, cloud.frame, side="right")
     # Most confident first inside a voxel: the fused point gets its frame.
-    order = np.lexsort((-cloud.confidence, keys, shot))
-    keys, shot = keys[order], shot[order]
-    is_first = (keys[1:] != keys[:-1]) | (shot[1:] != shot[:-1])
-    starts = np.flatnonzero(np.concatenate([[True], is_first]))
+    sorts = [-cloud.confidence, voxel_keys(cloud.points, voxel_m)]
+    if len(first_frames) > 1:
+        sorts.append(np.searchsorted(first_frames, cloud.frame, side="right"))
+    order = np.lexsort(sorts)
+    is_first = np.zeros(len(cloud), dtype=bool)
+    is_first[0] = True
+    for values in sorts[1:]:
+        is_first[1:] |= np.diff(values[order]) != 0
+    starts = np.flatnonzero(is_first)
+    del sorts, is_first  # a scene has many points
     confidence = cloud.confidence[order].astype(np.float64)
     total = np.add.reduceat(confidence, starts)
     share = np.maximum(confidence, 1e-12)
-    shares = np.add.reduceat(share, starts)[:, None]
+    shares = np.add.reduceat(share, starts)
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return (np.add.reduceat(values[order] * share[:, None], starts, axis=0) / shares).astype(np.float32)
+        means = np.empty((len(starts), 3), np.float32)
+        for column in range(3):
+            means[:, column] = np.add.reduceat(values[order, column].astype(np.float64) * share, starts) / shares
+        return means
 
     return PointCloud(
-        points=mean(cloud.points.astype(np.float64)),
-        colors=mean(cloud.colors.astype(np.float64)),
+        points=mean(cloud.points),
+        colors=mean(cloud.colors),
         confidence=total.astype(np.float32),
         weight=np.add.reduceat(cloud.weight[order].astype(np.float64), starts).astype(np.float32),
         frame=cloud.frame[order][starts],

@@ -90,7 +90,7 @@ class SceneAccumulator:
 
     def _fuse(self) -> None:
         everything = PointCloud.concatenate([self._cloud, *self._pending])
-        self._pending = []
+        self._pending, self._cloud = [], PointCloud.empty()  # frees them before the merge
         self._cloud, self._voxel_m = fuse_to_limit(everything, self._voxel_m, self._max_points, self._first_frames)
 
     def arrays(self) -> dict[str, np.ndarray]:

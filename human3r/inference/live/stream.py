@@ -22,6 +22,7 @@ from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.recurrence import Advanced
 from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
+from human3r.memory import return_free_memory
 from human3r.models.parts import FULL_EFFORT, BatchRecord, FrameTokens, InferredFrame
 from human3r.records import Frame, FramePrediction
 from human3r.video.live_reader import LiveFrame
@@ -29,6 +30,8 @@ from human3r.video.preprocess import PreparedImage
 from human3r.video.shots.live import LiveShots
 
 _NUM_WARM_UP = 3
+_MEMORY_S = 60.0
+"""Between two times that freed memory is returned to the system, which takes milliseconds."""
 _JOIN_S = 1.0
 """Longest wait for a source that is in the middle of a frame."""
 
@@ -113,6 +116,7 @@ class LiveStream:
         self._stages.enter_context(stage_threads(self._model.profile, self._model.device))
         overlaps = self._model.device.type == "cpu" and self._model.profile.overlaps_on_cpu
         self._timings.start()
+        returned_s = time.monotonic()
         self._start(self._read)
         if overlaps:
             self._start(self._detect)
@@ -130,8 +134,12 @@ class LiveStream:
                 self.takes_surface = self.budget is None or self.budget.takes_surface
                 yield prediction
                 item.timed(started_s)
+                now_s = time.monotonic()
                 if self.budget is not None:
-                    self.budget.add(item.slowest_s, time.monotonic())
+                    self.budget.add(item.slowest_s, now_s)
+                if now_s - returned_s > _MEMORY_S:
+                    return_free_memory(collects=False)
+                    returned_s = now_s
         finally:
             self.close()
 
