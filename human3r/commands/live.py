@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
+from human3r.commands.interrupts import INTERRUPTED, on_interrupt
 from human3r.commands.run_settings import make_output_folder
 from human3r.errors import InputError
 from human3r.exporting import check_formats, write_all
@@ -27,7 +27,6 @@ from human3r.records import FramePrediction
 from human3r.surface.keyframes.collecting import KeyframeCollector
 from human3r.video.live_reader import LiveReader, parse_source
 
-_INTERRUPTED = 130
 _FORMATS = "npz,glb,html,json"
 """Default formats; those that need the clip are not offered, because a live source keeps none."""
 
@@ -55,7 +54,7 @@ def live(options: argparse.Namespace) -> int:
             files = sinks.write(folder, formats, Path(source.name), reader.warnings)
             report |= {"output": str(folder), "files": files}
     _print(report, as_json=options.json)
-    return _INTERRUPTED if interrupts else 0
+    return INTERRUPTED if interrupts else 0
 
 
 def _run(stream: LiveStream, sinks: _Sinks, duration_s: float | None) -> int:
@@ -64,7 +63,7 @@ def _run(stream: LiveStream, sinks: _Sinks, duration_s: float | None) -> int:
     # A timer: a camera that stalls delivers no frame at which the time could be looked at.
     end = threading.Timer(duration_s or 0.0, stream.stop)
     end.daemon = True
-    with _on_interrupt(lambda: (interrupts.append(1), stream.stop())), sinks.progress(stream) as show:
+    with on_interrupt(lambda: (interrupts.append(1), stream.stop())), sinks.progress(stream) as show:
         if duration_s is not None:
             end.start()
         for prediction in stream:
@@ -132,22 +131,6 @@ class _Sinks:
     def close(self) -> None:
         """Close the viewer and the tables."""
         self._stack.close()
-
-
-@contextmanager
-def _on_interrupt(function: Callable[[], object]) -> Iterator[None]:
-    """Call a function at the first Ctrl-C; the second ends the program."""
-
-    def handle(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        function()
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):
-            signal.signal(signal.SIGINT, previous)
 
 
 def _say(note: str) -> None:

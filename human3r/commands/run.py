@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from tqdm import tqdm
 
-from human3r.commands.run_settings import RunSettings, make_output_folder, reconstruct_into, summarize
+from human3r.commands.interrupts import INTERRUPTED, on_interrupt
+from human3r.commands.run_settings import ClipRun, RunSettings, make_output_folder, reconstruct_into, summarize
 from human3r.errors import InputError
 from human3r.inference.pipeline import RunControl
 from human3r.inference.stream import decoder_ahead, forward
 from human3r.records import FramePrediction
 from human3r.video.probe import ClipInfo
 
-_INTERRUPTED = 130
 _NO_MOMENTS = "scene.html has no points of single frames: they are not saved with a run that is resumed."
 
 
@@ -60,20 +57,10 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def stop(self, signal_number: int, frame: FrameType | None) -> None:
-        """Request to finish with the frames so far; a second interrupt ends the program."""
+    def stop(self) -> None:
+        """Request to finish with the frames so far."""
         self.is_stopped = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         print("\nhuman3r: stopping; writing the frames so far. Press Ctrl+C again to quit.", file=sys.stderr)
-
-
-@contextmanager
-def _interruptible(progress: Progress) -> Iterator[None]:
-    previous = signal.signal(signal.SIGINT, progress.stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def reconstruct(options: argparse.Namespace) -> int:
@@ -93,25 +80,15 @@ def reconstruct(options: argparse.Namespace) -> int:
     control = RunControl(lambda: progress.is_stopped, progress.start)
     with decoder_ahead(clip, run_options) as opening:
         model = settings.load_model()
-        with _interruptible(progress), closing(progress):
-            done = reconstruct_into(
-                folder,
-                clip,
-                model,
-                run_options,
-                formats,
-                sinks=(progress,),
-                control=control,
-                with_points=options.points,
-                people_wear=options.people_colors,
-                forward=partial(forward, opening=opening),
-            )
+        with on_interrupt(progress.stop), closing(progress):
+            run = ClipRun(run_options, (progress,), control, partial(forward, opening=opening))
+            done = reconstruct_into(folder, clip, model, settings, run)
     summary = summarize(done.result, model, time.perf_counter() - started)
     if "html" in formats and progress.num_done_before:
         summary["warnings"] = [*summary["warnings"], _NO_MOMENTS]  # type: ignore[misc]
     summary |= {"output": str(folder), "files": [path.relative_to(folder).as_posix() for path in done.files]}
     _report(summary, as_json=options.json)
-    return _INTERRUPTED if progress.is_stopped else 0
+    return INTERRUPTED if progress.is_stopped else 0
 
 
 def _count(number: object, one: str, several: str) -> str:

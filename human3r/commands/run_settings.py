@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class RunSettings:
     duration: float | None
     fps: float | None
     max_frames: int | None
-    limit: Sequence[str]
+    limit: tuple[str, ...]
     use_ttt3r: bool | None
     reset_interval: int | None
     cuts: bool
@@ -62,7 +63,12 @@ class RunSettings:
     @classmethod
     def of(cls, options: argparse.Namespace) -> RunSettings:
         """Take the settings from parsed options."""
-        return cls(**{each.name: getattr(options, each.name) for each in fields(cls)})
+        return cls.from_values({each.name: getattr(options, each.name) for each in fields(cls)})
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> RunSettings:
+        """Restore settings from ``asdict``, or from its JSON."""
+        return cls(**{**values, "limit": tuple(values["limit"])})
 
     def with_absolute_paths(self) -> RunSettings:
         """Return settings that do not depend on the working folder."""
@@ -86,7 +92,7 @@ class RunSettings:
             rotate=self.rotate,
             save_depth=self.save_depth,
             one_world=self.one_world,
-            limits=raise_limits(DEFAULT_LIMITS, list(self.limit)),
+            limits=raise_limits(DEFAULT_LIMITS, self.limit),
         )
 
     def check(self) -> None:
@@ -108,29 +114,33 @@ class ClipFiles:
     """In writing order, the manifest last."""
 
 
+@dataclass(frozen=True)
+class ClipRun:
+    """How one clip is run; see ``human3r.inference.pipeline.reconstruct``."""
+
+    options: ReconstructOptions
+    sinks: Sequence[FrameSink] = ()
+    control: RunControl | None = None
+    forward: Forward = forward
+
+
 def reconstruct_into(
-    folder: Path,
-    clip: Path,
-    model: LoadedModel,
-    options: ReconstructOptions,
-    formats: Sequence[str],
-    *,
-    sinks: Sequence[FrameSink] = (),
-    control: RunControl | None = None,
-    with_points: bool = False,
-    people_wear: PeopleWear = "identity",
-    forward: Forward = forward,
+    folder: Path, clip: Path, model: LoadedModel, settings: RunSettings, run: ClipRun | None = None
 ) -> ClipFiles:
-    """Run one clip and write the formats into a folder, replacing the files of an earlier run.
+    """Run one clip and write the wanted formats into a folder, replacing the files of an earlier run.
+
+    Args:
+        run: None runs with the options of the settings.
 
     Raises:
         Human3RError: See ``human3r.inference.pipeline.reconstruct`` and ``write_all``.
     """
+    formats, run = settings.wanted_formats(), run or ClipRun(settings.run_options())
     moments = Moments() if "html" in formats else None
-    wearing = model.body if people_wear == "clip" else None
+    wearing = model.body if settings.people_colors == "clip" else None
     keyframes = KeyframeCollector(wearing) if SURFACE_FORMATS.intersection(formats) else None
-    sinks = [sink for sink in (moments, keyframes, *sinks) if sink is not None]
-    result = run_pipeline(clip, model, options, sinks=sinks, control=control, forward=forward)
+    sinks = [sink for sink in (moments, keyframes, *run.sinks) if sink is not None]
+    result = run_pipeline(clip, model, run.options, sinks=sinks, control=run.control, forward=run.forward)
     remove_listed(folder, keep=clip)
     files = write_all(
         result,
@@ -140,8 +150,8 @@ def reconstruct_into(
         clip=clip,
         moments=moments,
         keyframes=keyframes,
-        with_points=with_points,
-        people_wear=people_wear,
+        with_points=settings.points,
+        people_wear=settings.people_colors,
     )
     return ClipFiles(result, files)
 

@@ -1,0 +1,1 @@
+"""The paper's benchmarks and metrics, our rendered clips, and measures without ground truth."""

@@ -55,12 +55,6 @@ def _imported_packages(path: Path) -> set[str]:
     return imported
 
 
-def test_importing_the_package_loads_no_viewer_page_or_gl() -> None:
-    code = f"import sys, human3r; print(sorted({HEAVY!r} & set(sys.modules)))"
-    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert output.strip() == "[]"
-
-
 def test_packages_import_only_what_lies_below_them() -> None:
     pytest.importorskip("importlinter", reason="import-linter is not installed")
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]

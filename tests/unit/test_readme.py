@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("demo", "examples", "human3r", "tests")
 MAX_PREVIEW_BYTES = 1_500_000
 
 
@@ -59,11 +60,11 @@ def test_the_commands_run_one_after_the_other(checkout: Path) -> None:
 
 
 def test_every_linked_file_exists() -> None:
-    for page in ("README.md", "demo/README.md", "examples/README.md", "tests/parity/README.md"):
-        text = (ROOT / page).read_text(encoding="utf-8")
+    for page in [*ROOT.glob("*.md"), *(page for name in FOLDERS for page in (ROOT / name).rglob("*.md"))]:
+        text = page.read_text(encoding="utf-8")
         links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", text) for link in link]
         local = [link for link in links if link and "://" not in link]
-        assert [link for link in local if not ((ROOT / page).parent / link).exists()] == []
+        assert [link for link in local if not (page.parent / link).exists()] == [], page
 
 
 def test_the_moving_picture_is_small_and_moves() -> None:

@@ -18,8 +18,6 @@ from human3r.commands.run_settings import RunSettings, make_output_folder, recon
 from human3r.errors import Human3RError, InputError
 from human3r.exporting import MANIFEST_NAME, write_manifest
 from human3r.exporting.manifest import is_whole, manifest_entries
-from human3r.inference.loading.loaded_model import LoadedModel
-from human3r.inference.loading.model import load_model
 
 TASK_NAME = "task.json"
 """File in the folder of a finished clip with its request and summary; listed in the manifest."""
@@ -27,6 +25,8 @@ _TASK_SCHEMA = "human3r-task/1"
 _LOG = logging.getLogger(__name__)
 Entry = dict[str, Any]
 """A clip in ``batch.json``: clip, output, state (done, failed, waiting), and a summary or an error."""
+_loaded = lru_cache(maxsize=1)(RunSettings.load_model)
+"""Once per process: all clips of a batch have the same settings."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ClipTask:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClipTask:
         """Restore a task from ``asdict``."""
-        return cls(values["clip"], values["output"], RunSettings(**values["settings"]))
+        return cls(values["clip"], values["output"], RunSettings.from_values(values["settings"]))
 
     def entry(self, state: str, **facts: object) -> Entry:
         """Return the entry of this clip."""
@@ -95,18 +95,10 @@ def _run(task: ClipTask, started: float) -> dict[str, object]:
         raise InputError(f"There is no file {Path(clip.path).name!r}.", "Check the path.")
     # Taken before the run: a clip that changes during the run is run again next time.
     request = _request(task)
-    model = _loaded(settings.model, settings.device, settings.precision, settings.body, settings.compile)
+    model = _loaded(settings)
     with clip.fetched() as source, output.staged() as folder:
         make_output_folder(folder)
-        done = reconstruct_into(
-            folder,
-            source,
-            model,
-            settings.run_options(),
-            settings.wanted_formats(),
-            with_points=settings.points,
-            people_wear=settings.people_colors,
-        )
+        done = reconstruct_into(folder, source, model, settings)
         summary = summarize(done.result, model, time.perf_counter() - started)
         summary["files"] = [path.relative_to(folder).as_posix() for path in done.files[:-1]]
         record = folder / TASK_NAME
@@ -115,12 +107,6 @@ def _run(task: ClipTask, started: float) -> dict[str, object]:
         manifest = write_manifest(folder, [record], extends=True)
         output.upload(folder, [*done.files[:-1], record, manifest])
     return summary
-
-
-@lru_cache(maxsize=1)
-def _loaded(name: str, device: str, precision: str, body: str | None, compiled: bool) -> LoadedModel:
-    """Load the model, once per process."""
-    return load_model(name, device, precision, body, compiled=compiled)
 
 
 def _request(task: ClipTask) -> dict[str, object]:

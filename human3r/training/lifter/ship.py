@@ -1,7 +1,8 @@
-"""Write trained lifter weights to the files of ``compact``: ``python -m human3r.training.lifter.ship WEIGHTS``."""
+"""Write trained lifter weights to the files of ``compact``."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -36,5 +37,7 @@ def ship_lifter(weights: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for written in ship_lifter(Path(sys.argv[1])):
+    parser = argparse.ArgumentParser(prog="python -m human3r.training.lifter.ship", description=__doc__)
+    parser.add_argument("weights", type=Path, help="the run's lifter.safetensors")
+    for written in ship_lifter(parser.parse_args().weights):
         sys.stdout.write(f"{written}\n")

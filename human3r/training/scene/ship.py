@@ -1,10 +1,8 @@
-"""Write a run's averaged weights to the package: the part ``scene``, and the trained blocks of the part ``trunk``.
-
-``python -m human3r.training.scene.ship CONFIG.toml``
-"""
+"""Write a run's averaged weights to the package: the part ``scene``, and the trained blocks of the part ``trunk``."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -34,6 +32,8 @@ def ship_scene_weights(checkpoint: Path, folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    run = Path(read_settings(SceneTraining, sys.argv[1]).output)
+    parser = argparse.ArgumentParser(prog="python -m human3r.training.scene.ship", description=__doc__)
+    parser.add_argument("config", type=Path, help="the run's .toml")
+    run = Path(read_settings(SceneTraining, parser.parse_args().config).output)
     for written in ship_scene_weights(run / CHECKPOINT, COMPACT_FOLDER):
         sys.stdout.write(f"{written}\n")

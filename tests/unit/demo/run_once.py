@@ -32,7 +32,7 @@ def main(clip: Path, notes: Path, steps: Path) -> None:
     spaces = find_spaces()
     with Demo(Settings(model="tiny"), Engine("tiny", None, spaces)) as demo:
         decorated = len(spaces.DECORATED) if spaces else None
-        page = demo.launch()
+        page = demo.launch(warm_up=False)
         *_, good = demo.runs.start(RunRequest(clip, "tiny", ReconstructOptions()), Visitor("someone"))
         *_, bad = demo.runs.start(RunRequest(notes, "tiny", ReconstructOptions()), Visitor("someone"))
         result = Reconstruction.load(good.outcome.folder.file("reconstruction.npz"))

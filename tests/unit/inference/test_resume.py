@@ -1,13 +1,8 @@
-"""Runs that are ended suddenly: taken up at the last snapshot, equal to unbroken ones."""
+"""Runs that are ended suddenly: taken up at the last snapshot, equal to unbroken ones; ``test_cli.py`` kills one."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,25 +21,6 @@ from human3r.results.store import StoreCheckpoint
 
 TOLERANCE = 1e-5
 """Largest absolute difference between a run that was taken up and an unbroken one."""
-_KILLED_RUN = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from human3r.inference.loading.model import load_model
-from human3r.inference.pipeline import reconstruct
-from human3r.inference.stream import ReconstructOptions
-
-torch.set_num_threads(int(sys.argv[3]))
-seen = []
-
-def on_frame(prediction):
-    seen.append(prediction.frame_index)
-    if len(seen) == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-options = ReconstructOptions(keep_in=Path(sys.argv[2]), snapshot_every=3, save_depth=True)
-reconstruct(sys.argv[1], load_model("tiny"), options, on_frame=on_frame)
-"""
 
 
 class PulledPlug(BaseException):
@@ -105,25 +81,6 @@ def test_a_stopped_run_resumes(tiny, clip, unbroken, tmp_path):
     assert second[0].frame_index == 4
     assert_equal(found, unbroken)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
-def test_a_killed_run_resumes_in_another_process(clip, tmp_path):
-    folder = tmp_path / "run"
-    root = Path(__file__).resolve().parents[3]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    # As many threads as here: sums are taken in the same order.
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILLED_RUN, str(clip), str(folder), str(torch.get_num_threads())],
-        env=environment,
-        check=False,
-        capture_output=True,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    model, seen = load_model("tiny"), []
-    found = reconstruct(clip, model, on_frame=seen.append, keep_in=folder, snapshot_every=3, save_depth=True)
-    assert seen[0].frame_index == 6
-    assert_equal(found, reconstruct(clip, model, save_depth=True))
 
 
 def test_a_partial_row_after_a_crash_is_dropped(tiny, clip, unbroken, tmp_path):

@@ -18,7 +18,7 @@ from human3r.models.layers.attention import attend, attend_reference, mean_logit
 from human3r.models.layers.casting import Linear
 from human3r.models.layers.prepacked_linear import PrepackedLinear, can_prepack, prepack_linears
 from human3r.models.layers.rope import Rotary
-from human3r.models.layers.rope_complex import interleave_rotary_channels, interleaved_order, to_complex
+from human3r.models.layers.rope_complex import interleaved_order, to_complex
 from human3r.models.parts import PER_PERSON, NetworkPrediction, RecurrentState
 from human3r.models.precision import set_precision
 from human3r.models.reference import use_reference_path
@@ -104,33 +104,22 @@ def test_the_gate_from_the_mean_key_is_the_mean_of_all_logits(is_masked: bool) -
     assert torch.allclose(mean_logits(query, key, is_key), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("use_ttt3r", [False, True])
-def test_the_fast_networks_equal_the_reference(network: Human3R, images: Tensor, use_ttt3r: bool) -> None:
+def test_the_fast_networks_equal_the_reference(network: Human3R, images: Tensor) -> None:
     reference, prepacked = tiny(), tiny()
     use_reference_path(reference)
     num_layers = sum(isinstance(module, Linear) for module in prepacked.modules())
     assert prepack_linears(prepacked) == (num_layers if can_prepack(torch.float32) else 0)
-    expected = run(reference, images, use_ttt3r=use_ttt3r)
+    expected = run(reference, images, use_ttt3r=True)
     complex_rope, channels_last = tiny(), tiny()
     complex_rope.use_complex_rope()
+    for blocks in ("image_encoder.blocks", "decoder.image_blocks"):
+        weight = f"{blocks}.0.attention.qkv.weight"
+        assert not torch.equal(complex_rope.get_parameter(weight), network.get_parameter(weight))
     channels_last.point_head.to(memory_format=torch.channels_last)
     for fast in (network, prepacked, complex_rope, channels_last):
-        found = run(fast, images, use_ttt3r=use_ttt3r)
+        found = run(fast, images, use_ttt3r=True)
         assert worst_difference(found[0], expected[0]) < FP32_TOLERANCE
         assert worst_difference(found[1], expected[1]) < FP32_TOLERANCE
-
-
-@pytest.mark.parametrize("use_ttt3r", [False, True])
-def test_complex_rope_changes_no_output(network: Human3R, images: Tensor, use_ttt3r: bool) -> None:
-    ordered = tiny()
-    interleave_rotary_channels(ordered.decoder)
-    ordered.decoder.has_complex_rope = True
-    expected, found = (run(one, images, use_ttt3r=use_ttt3r) for one in (network, ordered))
-    assert not torch.equal(
-        ordered.decoder.image_blocks[0].attention.qkv.weight, network.decoder.image_blocks[0].attention.qkv.weight
-    )
-    assert worst_difference(found[0], expected[0]) < FP32_TOLERANCE
-    assert worst_difference(found[1], expected[1]) < FP32_TOLERANCE
 
 
 def test_a_complex_rotation_is_the_rotation_of_interleaved_channels() -> None:
@@ -159,8 +148,7 @@ def test_a_prepacked_layer_accepts_no_rows(network: Human3R) -> None:
     assert layer(torch.zeros(0, 8)).shape == (0, 4)
 
 
-@pytest.mark.parametrize("use_ttt3r", [False, True])
-@pytest.mark.parametrize("threshold", [2.0, 0.5, 0.3])
+@pytest.mark.parametrize(("threshold", "use_ttt3r"), [(2.0, False), (0.5, True), (0.3, False)])
 def test_padded_people_change_nothing(network: Human3R, images: Tensor, threshold: float, use_ttt3r: bool) -> None:
     other = tiny()
     other.prompter.threshold = threshold
