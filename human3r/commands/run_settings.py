@@ -68,7 +68,8 @@ class RunSettings:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> RunSettings:
         """Restore settings from ``asdict``, or from its JSON."""
-        return cls(**{**values, "limit": tuple(values["limit"])})
+        settings: dict[str, Any] = {**values, "limit": tuple(values["limit"])}
+        return cls(**settings)
 
     def with_absolute_paths(self) -> RunSettings:
         """Return settings that do not depend on the working folder."""

@@ -191,7 +191,9 @@ def test_a_run_behind_a_proxy_is_shown_live_survives_a_reload_stops_and_frees_th
     assert page.problems == []
 
 
-def test_the_viewer_of_a_running_job_is_our_player_and_grows(slow_page, long_clip: Path) -> None:
+def test_the_viewer_of_a_running_job_is_our_player_and_grows_and_a_new_run_starts_after_a_stop(
+    slow_page, long_clip: Path
+) -> None:
     page = slow_page
     start_run(page, long_clip)
     player = page.locator(".h3-viewer iframe").element_handle().content_frame()
@@ -206,18 +208,11 @@ def test_the_viewer_of_a_running_job_is_our_player_and_grows(slow_page, long_cli
     assert player.evaluate(panels) == 0
     player.evaluate("document.querySelector('.h3p-live').click()")
     player.wait_for_function(f"h3r.player.isAtEdge && h3r.player.stage.frame > {seen}")
-    assert page.problems == []
-
-
-def test_a_new_run_starts_at_once_after_a_stop(slow_page, long_clip: Path) -> None:
-    page = slow_page
-    start_run(page, long_clip)
     page.get_by_role("button", name="Stop").click()
     page.locator("[data-h3=recording] iframe").wait_for()
-
     page.get_by_role("button", name="Reconstruct").click()
-
     page.locator(".h3-status", has_text="frame ").wait_for()
+    assert page.problems == []
 
 
 def test_a_phone_clip_is_shown_upright(slow_page, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_the_same_command_completes_a_killed_batch(tmp_path, capsys):
     (tmp_path / "c" / "broken.mp4").write_text("no clip")
     output = tmp_path / "out"
     clips = [str(tmp_path / name) for name in "abc"]
-    command = ["batch", *clips, "-o", str(output), *OPTIONS, "--workers", "1", "--max-frames", "30"]
+    command = ["batch", *clips, "-o", str(output), *OPTIONS, "--workers", "1", "--max-frames", "16"]
     process = subprocess.Popen([sys.executable, "-m", "human3r", *command], cwd=ROOT, stderr=subprocess.DEVNULL)
     while not (output / "batch.json").exists() or lines_of(output)["a/walk.mp4"]["state"] != "done":
         assert process.poll() is None
@@ -176,7 +176,7 @@ def test_the_same_command_completes_a_killed_batch(tmp_path, capsys):
         "c/broken.mp4": "failed",
     }
     assert "not a video or image" in lines["c/broken.mp4"]["error"]
-    assert Reconstruction.load(Path(lines["b/walk.mp4"]["output"]) / "reconstruction.npz").num_frames == 30
+    assert Reconstruction.load(Path(lines["b/walk.mp4"]["output"]) / "reconstruction.npz").num_frames == 16
     assert (output / "batch.csv").read_text().count("\n") == 4
     page = (output / "batch.html").read_text()
     assert "<title>Clips: 2 done, 1 failed</title>" in page
