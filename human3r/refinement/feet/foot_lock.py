@@ -1,13 +1,14 @@
 """Hold feet still and on the ground while they touch it, as far as the picture allows: bodies shift, legs do the rest.
 
-The motion of a body and its feet is a sparse least-squares problem per stretch of frames. What the picture shows costs
-pixels, so that both go along the camera's rays, and close people, of whom it shows much, keep their place in it.
+The motion of a body and its feet is a sparse least-squares problem per stretch of frames; several are solved as one.
+What the picture shows costs pixels, so that both go along the camera's rays, and close people, of whom it shows much,
+keep their place in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -43,6 +44,8 @@ _MAX_SURFACE_M = 0.04
 """The ground follows the scene this far from the floor; beyond ``_OTHER_FLOOR_M`` it is another floor."""
 _OTHER_FLOOR_M = 0.25
 _NUM_STEPS, _NUM_PASSES = 3, 5
+_ROWS_AT_ONCE = 2000
+"""Of several stretches that are solved as one: bounds the memory."""
 _STEP_M = 0.005
 """Of the numeric derivatives of legs."""
 _TRUNK_AND_ARMS = [0, 3, 6, 9, *range(12, NUM_BODY_JOINTS)]
@@ -67,20 +70,35 @@ def with_locked_feet(
     ground = _ground(shot, T, joints[:, FEET] - np.array([0.0, SOLE_M, 0.0]))
     slopes, stands, bends = _pixel_slopes(shot, T), is_standing(joints), bend_direction(people) @ T[:3, :3].T
     shift, motion, contact = np.zeros((len(people), 3)), np.zeros((len(people), 2, 3)), contact.copy()
-    for rows in runs(people.person_track, shot.cameras.time_s[people.person_frame]):
-        time_s = shot.cameras.time_s[people.person_frame[rows]]
-        stretch = _Stretch(time_s, joints[rows], slopes[rows], bends[rows], ground[rows], contact[rows], stands[rows])
-        contact[rows], shift[rows], motion[rows] = stretch.without_false_contacts()
+    time_s = shot.cameras.time_s[people.person_frame]
+    for some in _batches(runs(people.person_track, time_s)):
+        rows, number = np.concatenate(some), np.repeat(np.arange(len(some)), [len(each) for each in some])
+        everything = (time_s, joints, slopes, bends, ground, contact, stands)
+        stretches = _Stretches(number, *(values[rows] for values in everything))
+        contact[rows], shift[rows], motion[rows] = stretches.without_false_contacts()
     return _moved(shot, T, shift, motion, body), contact
+
+
+def _batches(stretches: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Divide stretches of rows into lists of at most ``_ROWS_AT_ONCE`` rows, or one stretch."""
+    batch: list[np.ndarray] = []
+    for rows in stretches:
+        if batch and sum(map(len, batch)) + len(rows) > _ROWS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(rows)
+    yield batch
 
 
 _Equations = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class _Stretch:
-    """One person over n consecutive frames; y-up, meters."""
+class _Stretches:
+    """People over n frames, each stretch one person over consecutive frames; y-up, meters."""
 
+    number: np.ndarray
+    """``n`` ascending, of the stretch."""
     time_s: np.ndarray
     joints: np.ndarray
     """``n 22 3``"""
@@ -97,20 +115,35 @@ class _Stretch:
 
     def without_false_contacts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the contacts and what ``solve`` says to them: none moves a foot too far in the image or the leg."""
-        stretch = self
-        shift, motion = stretch.solve()
-        for _ in range(_NUM_PASSES):
-            moved = np.stack([shift + stretch._leg(side, motion[:, side])[1] for side in range(2)], axis=1)
-            pixels = np.linalg.norm(np.einsum("nsij,nsj->nsi", stretch.slopes[:, FEET], moved), axis=-1)
-            touches = stretch.contact > IN_CONTACT
-            is_false = touches & (pixels > _MAX_PIXELS)
-            step_m = np.linalg.norm(np.diff(stretch.joints[:, FEET] + moved, axis=0), axis=-1)
-            is_false[1:] |= touches[1:] & touches[:-1] & (step_m > _MAX_SLIDE_M)
-            if not is_false.any():
+        shift, motion, contact = np.zeros_like(self.joints[:, 0]), np.zeros_like(self.bends), self.contact.copy()
+        rows = np.arange(len(contact))
+        for left in reversed(range(_NUM_PASSES + 1)):
+            part = replace(self._select(rows), contact=contact[rows])
+            shift[rows], motion[rows] = part.solve()
+            is_false = part._false_contacts(shift[rows], motion[rows])
+            if left == 0 or not is_false.any():
                 break
-            stretch = replace(stretch, contact=np.where(is_false, IN_CONTACT, stretch.contact))
-            shift, motion = stretch.solve()
-        return stretch.contact, shift, motion
+            contact[rows] = np.where(is_false, IN_CONTACT, part.contact)
+            rows = np.flatnonzero(np.isin(self.number, part.number[is_false.any(axis=1)]))
+        return contact, shift, motion
+
+    def _select(self, rows: np.ndarray) -> _Stretches:
+        return _Stretches(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def _false_contacts(self, shift: np.ndarray, motion: np.ndarray) -> np.ndarray:
+        """Return ``n 2`` bool: contacts that a solution moves too far."""
+        moved = np.stack([shift + self._leg(side, motion[:, side])[1] for side in range(2)], axis=1)
+        pixels = np.linalg.norm(np.einsum("nsij,nsj->nsi", self.slopes[:, FEET], moved), axis=-1)
+        touches = self.contact > IN_CONTACT
+        is_false = touches & (pixels > _MAX_PIXELS)
+        step_m = np.linalg.norm(np.diff(self.joints[:, FEET] + moved, axis=0), axis=-1)
+        is_false[1:] |= touches[1:] & touches[:-1] & self._follows[:, None] & (step_m > _MAX_SLIDE_M)
+        return is_false
+
+    @property
+    def _follows(self) -> np.ndarray:
+        """``n - 1`` bool: a frame and the one before are of one stretch."""
+        return self.number[1:] == self.number[:-1]
 
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the motion of the body ``n 3``, and of the feet relative to it ``n 2 3``."""
@@ -140,7 +173,7 @@ class _Stretch:
         place, count = np.full(self.contact.shape, -1), 0
         for side in range(2):
             touches = self.contact[:, side] > IN_CONTACT
-            starts = touches & ~np.concatenate([[False], touches[:-1]])
+            starts = touches & ~np.concatenate([[False], touches[:-1] & self._follows])
             number = np.cumsum(starts) - 1 + count
             place[touches, side] = number[touches]
             count += int(starts.sum())
@@ -195,16 +228,17 @@ class _Stretch:
         """Yield the equations that keep corrections small and smooth."""
         n = len(self.time_s)
         frames = 9 * np.arange(n)[:, None]
-        step_s = np.maximum(np.diff(self.time_s), 1e-3)
+        step_s, two = np.maximum(np.diff(self.time_s), 1e-3), self._follows
+        three = two[1:] & two[:-1]
+        pairs = np.concatenate([frames[:-1], frames[1:]], axis=1)[two]
+        triples = np.concatenate([frames[:-2], frames[1:-1], frames[2:]], axis=1)[three]
+        rate = (_RATE_SIGMA * step_s[two]) ** -2
+        acceleration = (_ACCELERATION_SIGMA * step_s[1:] * step_s[:-1])[three] ** -2
         for unknown in range(9):
             sigma = _BODY_SIGMA_M if unknown < 3 else _LEG_SIGMA_M
             yield frames + unknown, np.ones((n, 1)), np.full(n, sigma**-2), np.zeros(n)
-            pairs = np.concatenate([frames[:-1], frames[1:]], axis=1) + unknown
-            yield pairs, np.tile([-1.0, 1.0], (n - 1, 1)), (_RATE_SIGMA * step_s) ** -2, np.zeros(n - 1)
-            if n > 2:
-                triples = np.concatenate([frames[:-2], frames[1:-1], frames[2:]], axis=1) + unknown
-                weight = (_ACCELERATION_SIGMA * step_s[1:] * step_s[:-1]) ** -2
-                yield triples, np.tile([1.0, -2.0, 1.0], (n - 2, 1)), weight, np.zeros(n - 2)
+            yield pairs + unknown, np.tile([-1.0, 1.0], (len(pairs), 1)), rate, np.zeros(len(pairs))
+            yield triples + unknown, np.tile([1.0, -2.0, 1.0], (len(triples), 1)), acceleration, np.zeros(len(triples))
 
 
 def _axes(first: np.ndarray) -> np.ndarray:
