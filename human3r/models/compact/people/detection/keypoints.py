@@ -21,6 +21,8 @@ STRIDE_PX = 4
 """Pixels per cell of the head maps."""
 _TORSO = (5, 6, 11, 12)
 """Shoulders and hips."""
+_NEAR_CELLS = 4
+"""Distance from a regressed keypoint that is searched first: enough for 98 % of those of real clips."""
 
 
 @dataclass(frozen=True)
@@ -203,15 +205,45 @@ def find_keypoints(maps: MoveNetMaps, regressed: Tensor) -> tuple[Tensor, Tensor
         Keypoints ``P 17 2`` (y, x) in cells, and scores ``P 17``.
     """
     heatmap = maps.keypoint_heatmap[0]
-    # One person at a time: the values of all of them exceed the processor's cache.
-    best = [_highest(heatmap / _squared_distance(one, heatmap).sqrt_().add_(1.8)) for one in regressed]
-    return _place(maps, torch.stack(best) if best else regressed.new_zeros(0, NUM_KEYPOINTS, dtype=torch.int64))
+    best, is_sure = _highest_near(heatmap, regressed)
+    people, joints = (~is_sure).nonzero(as_tuple=True)
+    # A few at a time: the values of all of them exceed the processor's cache.
+    for some in torch.arange(len(people), device=people.device).split(NUM_KEYPOINTS):
+        person, joint = people[some], joints[some]
+        nearness = 1.8 + _squared_distance(regressed[person, joint], heatmap).sqrt_()
+        best[person, joint] = _highest(heatmap[joint] / nearness)
+    return _place(maps, best)
+
+
+def _highest_near(heatmap: Tensor, regressed: Tensor) -> tuple[Tensor, Tensor]:
+    """Search only the cells near the regressed places.
+
+    Returns:
+        ``P 17`` flat indices of the best cells, and ``P 17`` bool: no other cell of the map can be better.
+    """
+    height, width = heatmap.shape[-2:]
+    side = min(2 * _NEAR_CELLS + 1, height, width)
+    limit = torch.tensor([height, width], device=heatmap.device) - side
+    first = torch.minimum((regressed.round().long() - _NEAR_CELLS).clamp(min=0), limit)
+    cells = first[..., None] + torch.arange(side, device=heatmap.device)
+    squared = (regressed[..., None] - cells).square()
+    distance = (squared[..., 0, :, None] + squared[..., 1, None, :]).sqrt_()
+    joints = torch.arange(NUM_KEYPOINTS, device=heatmap.device)[:, None, None]
+    values = (heatmap[joints, cells[..., 0, :, None], cells[..., 1, None, :]] / distance.add_(1.8)).flatten(-2)
+    score, best = values.max(-1)
+    before, after = regressed - first + 1, first + side - regressed
+    beyond = torch.minimum(
+        before.masked_fill(first == 0, torch.inf), after.masked_fill(first == limit, torch.inf)
+    ).amin(-1)
+    is_sure = score > heatmap.amax((-2, -1)) / (beyond.clamp(min=0) + 1.8)
+    cell = first + torch.stack([best // side, best % side], dim=-1)
+    return cell[..., 0] * width + cell[..., 1], is_sure
 
 
 def _highest(values: Tensor) -> Tensor:
-    """Return ``17`` flat indices of the first largest values of ``17 h w``; rows first takes a tenth of the time."""
+    """Return ``n`` flat indices of the first largest values of ``n h w``; rows first takes a tenth of the time."""
     row = values.amax(-1).argmax(-1)
-    column = values[torch.arange(NUM_KEYPOINTS, device=values.device), row].argmax(-1)
+    column = values[torch.arange(len(values), device=values.device), row].argmax(-1)
     return row * values.shape[-1] + column
 
 

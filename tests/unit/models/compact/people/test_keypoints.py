@@ -10,6 +10,7 @@ from human3r.models.compact.convnets.movenet import MoveNetMaps
 from human3r.models.compact.people.detection.keypoints import (
     ImageKeypoints,
     decode_people,
+    find_keypoints,
     has_own_torso,
     join_scales,
     keypoint_similarity,
@@ -53,6 +54,24 @@ def test_keypoints_come_out_at_cell_plus_offset_in_pixel_centers() -> None:
     expected_x = torch.full((17,), (30 + 0.25) * 4 - 0.5)
     torch.testing.assert_close(people.keypoints_px[0, :, 0], expected_x)
     torch.testing.assert_close(people.keypoints_px[0, 0], torch.tensor([120.5, (15 + 0.25) * 4 - 0.5]))
+
+
+def test_the_best_cell_of_the_whole_map_is_found_wherever_it_is() -> None:
+    generator = torch.Generator().manual_seed(3)
+    maps = blank_maps()
+    heat = torch.rand(maps.keypoint_heatmap.shape, generator=generator) ** 8
+    maps = replace(maps, keypoint_heatmap=heat)
+    height, width = heat.shape[-2:]
+    # Some inside, some far outside of the map.
+    regressed = (2 * torch.rand(30, 17, 2, generator=generator) - 0.5) * torch.tensor([height, width])
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    distance = torch.hypot(regressed[..., 0, None, None] - rows, regressed[..., 1, None, None] - columns)
+    best = (heat / (distance + 1.8)).flatten(2).argmax(-1)
+
+    place, score = find_keypoints(maps, regressed)
+
+    assert torch.equal(place, torch.stack([best // width, best % width], dim=-1).float())
+    assert torch.equal(score, heat[0].flatten(1)[torch.arange(17), best])
 
 
 def test_there_is_no_limit_of_six_people() -> None:
