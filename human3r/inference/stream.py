@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
@@ -180,6 +181,8 @@ def decoder_ahead(clip: Path, options: ReconstructOptions) -> Iterator[Future[Fr
     """Start the decoder's process in a thread, such as while a model is loaded; it ends with the block."""
     with ThreadPoolExecutor(1, thread_name_prefix="decoder") as pool:
         opening = pool.submit(options.open, clip)
+        # What the first frame with people needs: imported while the weights are read.
+        pool.submit(import_module, "scipy.ndimage")
         try:
             yield opening
         finally:
