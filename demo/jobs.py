@@ -41,6 +41,11 @@ class Visitor:
         prefix = address.max_prefixlen if address.version == 4 else _VISITOR_PREFIX
         return str(ip_network((address, prefix), strict=False).network_address)
 
+    @property
+    def name(self) -> str:
+        """Who takes turns and has results: as ``key``, but a session on this machine."""
+        return self.key or self.session
+
 
 class QueueFullError(Exception):
     """Too many jobs are waiting; ``args[0]`` is their number."""
@@ -125,8 +130,7 @@ class JobQueue:
         ranks: Counter[str] = Counter()
         order: list[tuple[bool, int, int]] = []
         for arrival, other in enumerate(self._jobs):
-            visitor = other.owner.key or other.owner.session
-            order.append((not other.is_active, ranks[visitor], arrival))
-            ranks[visitor] += 1
+            order.append((not other.is_active, ranks[other.owner.name], arrival))
+            ranks[other.owner.name] += 1
         own = order[self._jobs.index(job)]
         return sum(key < own for key in order)

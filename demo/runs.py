@@ -92,6 +92,8 @@ class Run:
     """Set when the run shall end after the current frame."""
     is_abandoned: bool = False
     """The result is not wanted and not written."""
+    had_turn: bool = False
+    """It was not refused, and has used memory."""
 
     def abandon(self) -> None:
         """Stop without a result."""
@@ -132,7 +134,7 @@ class Runs:
             owner: Who asks; ``stop(owner.session)`` ends the run.
             for_program: Write all files before the end instead of on demand.
         """
-        folder = self._store.open(owner.session)
+        folder = self._store.open(owner.session, owner.name)
         run = Run(folder.token, owner)
         # The request's context is copied: a Space that lends GPUs identifies the visitor by it.
         target = partial(contextvars.copy_context().run, self._drive, run, request, folder, for_program)
@@ -163,11 +165,14 @@ class Runs:
                     has_result |= update.outcome is not None
                     run.feed.publish(update)
         finally:
-            if not has_result:
+            if has_result:
+                self._store.make_room()
+            else:
                 self._store.remove(folder.token)
             self._threads.pop(run, None)
             run.feed.end()
-            return_free_memory()
+            if run.had_turn:
+                return_free_memory()
 
     def _updates(self, run: Run, request: RunRequest, folder: RunFolder, for_program: bool) -> Iterator[Update]:
         if request.clip is None:
@@ -180,6 +185,7 @@ class Runs:
                     yield Update(messages.waiting(before))
                 if job.stopped.is_set():
                     raise Cancelled(-1)
+                run.had_turn = True
                 yield Update(messages.LOADING, 0.0)
                 self._engine.load(request.model)
                 yield from self._work(kept, run, folder, for_program)

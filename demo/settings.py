@@ -46,7 +46,7 @@ class Settings:
     max_per_visitor: int = 3
     """Maximum number of queued or active runs of one address; without bound on this machine itself."""
     max_results: int = 64
-    """Maximum number of stored results; the oldest is removed first."""
+    """Maximum number of stored results; beyond it, the visitor who has most loses the oldest."""
     max_live_s: float = 2 * 60
     """Longest recording of a live run, seconds."""
     live_patience_s: float = 30

@@ -34,6 +34,8 @@ class RunFolder:
     """Clock of the store."""
     owner: str = field(repr=False, default="")
     """Session that created it; empty for the examples, which never expire."""
+    visitor: str = field(repr=False, default="")
+    """Whose results it counts to."""
     ttl_s: float | None = None
     """Time to live after the end of the run; None for the examples."""
 
@@ -69,7 +71,7 @@ class ResultStore:
 
     Args:
         file_ttl_s: Time to live of a visitor's folder in seconds.
-        max_results: Maximum number of visitors' folders; the oldest is removed first.
+        max_results: Maximum number of visitors' results, see ``make_room``.
         clock: Seconds, monotonic; tests pass their own.
     """
 
@@ -95,19 +97,26 @@ class ResultStore:
             self._folders.clear()
         self._folder.close()
 
-    def open(self, owner: str) -> RunFolder:
-        """Create an empty folder for a session; the oldest unused one is removed when there are too many."""
+    def open(self, owner: str, visitor: str = "") -> RunFolder:
+        """Create an empty folder for a session of a visitor."""
         token = secrets.token_urlsafe(16)
         path = self._root / token
         path.mkdir(mode=0o700)
-        created = RunFolder(token, path, self._clock(), owner, self._ttl_s if owner else None)
+        created = RunFolder(token, path, self._clock(), owner, visitor or owner, self._ttl_s if owner else None)
         with self._lock:
             self._folders[token] = created
-            idle = (item for item in self._folders.values() if item.owner and item.token not in self._in_use)
-            by_age = sorted(idle, key=lambda item: item.created_s)
-        for oldest in by_age[: max(0, len(by_age) - self._max_results)]:
-            self.remove(oldest.token)
         return created
+
+    def make_room(self) -> None:
+        """Remove results while there are too many: the oldest of the visitor who has most."""
+        with self._lock:
+            kept = [item for item in self._folders.values() if item.owner and item.token not in self._in_use]
+        kept.sort(key=lambda item: item.created_s)
+        while len(kept) > self._max_results:
+            counts = Counter(item.visitor for item in kept)
+            surplus = next(item for item in kept if counts[item.visitor] == max(counts.values()))
+            kept.remove(surplus)
+            self.remove(surplus.token)
 
     @contextmanager
     def in_use(self, token: str, *, restart_ttl: bool = False) -> Iterator[None]:

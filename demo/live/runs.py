@@ -110,7 +110,7 @@ class LiveRuns:
         """Start a run for a visitor; it waits for its turn and for pictures."""
         settings = self._settings
         feed = Feed(settings.max_live_s, settings.max_upload_mb * 1_000_000, settings.live_patience_s)
-        folder = self._store.open(visitor.session)
+        folder = self._store.open(visitor.session, visitor.name)
         run = LiveRun(folder, visitor, feed)
         self._runs[folder.token] = run
         thread = threading.Thread(target=self._drive, args=(run,), name="human3r-live-run", daemon=True)
@@ -137,10 +137,10 @@ class LiveRuns:
             thread.join()
 
     def _drive(self, run: LiveRun) -> None:
-        token, has_result = run.folder.token, False
+        token, had_turn, has_result = run.folder.token, False, False
         try:
             with self._store.in_use(token, restart_ttl=True), self._jobs.slot(run.owner) as job:
-                if self._wait_turn(run, job):
+                if had_turn := self._wait_turn(run, job):
                     has_result = self._work(run)
                 else:
                     run.publish({"type": "deleted"})
@@ -156,11 +156,14 @@ class LiveRuns:
         except Exception:
             run.publish({"type": "problem", "text": messages.log_internal_error(_LOG)})
         finally:
-            if not has_result:
+            if has_result:
+                self._store.make_room()
+            else:
                 self._store.remove(token)
             self._runs.pop(token, None)
             self._threads.pop(token, None)
-            return_free_memory()
+            if had_turn:
+                return_free_memory()
 
     def _wait_turn(self, run: LiveRun, job: Job) -> bool:
         """Wait; False where the visitor has left meanwhile."""

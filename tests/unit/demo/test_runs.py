@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,3 +154,18 @@ def test_the_frames_of_a_run_follow_from_clip_and_options(engine: FakeEngine) ->
     assert frames_to_use(clip, Sampling(start_s=0.6)) == 3
     assert frames_to_use(clip, Sampling(duration_s=0.4)) == 2
     assert frames_to_use(clip, Sampling(max_frames=4)) == 4
+
+
+def test_a_refused_run_costs_next_to_nothing(runs: Runs, jobs: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleanings: list[None] = []
+    monkeypatch.setattr("demo.runs.return_free_memory", lambda: cleanings.append(None))
+    address = "203.0.113.5"
+    with ExitStack() as stack:
+        for number in range(2):
+            stack.enter_context(jobs.slot(Visitor(f"session {number}", address)))
+        *_, last = runs.start(REQUEST, Visitor("one more", address))
+
+    assert last.problem
+    assert not cleanings
+    list(runs.start(REQUEST, Visitor("one more", address)))
+    assert len(cleanings) == 1

@@ -111,10 +111,31 @@ def test_the_oldest_result_makes_room_for_the_newest(store: ResultStore, clock) 
     for second in range(4):
         clock.now_s = second
         folders.append(store.open("someone"))
+        store.make_room()
 
     assert store.get(folders[0].token) is None
     assert not folders[0].path.exists()
     assert store.get(folders[3].token) is folders[3]
+
+
+def test_a_visitor_with_many_results_loses_own_ones_first(store: ResultStore, clock) -> None:
+    rare = store.open("session", "203.0.113.5")
+    many = []
+    for second in range(5):
+        clock.now_s = second + 1
+        many.append(store.open(f"session {second}", "203.0.113.6"))
+        store.make_room()
+
+    assert store.get(rare.token) is rare
+    assert [store.get(folder.token) is folder for folder in many] == [False, False, False, True, True]
+
+
+def test_runs_that_begin_cost_nobody_a_result(store: ResultStore) -> None:
+    result = store.open("someone")
+    for number in range(20):
+        store.open(f"session {number}", "203.0.113.6")
+
+    assert store.get(result.token) is result
 
 
 def test_closing_the_store_leaves_no_file() -> None:
