@@ -1,8 +1,7 @@
 """Error metrics of the field as pure functions of arrays.
 
 Every function takes arrays, lists or tensors in meters and returns floats; undefined values (no points, no motion) are
-NaN, unequal shapes raise ``ValueError``. All arithmetic is
-float64.
+NaN, unequal shapes raise ``ValueError``. All arithmetic is float64.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Rasterization of triangles on the CPU in NumPy: no GL, no display, no compiled code.
 
 Every candidate pixel of every front face is tested at once; a 64-bit minimum (depth above, fragment below) keeps the
-nearest. The small
-triangles of bodies cost little more than the pixels they cover.
+nearest. The small triangles of bodies cost little more than the pixels they cover.
 """
 
 from __future__ import annotations

@@ -10,9 +10,8 @@ from human3r.geometry.camera import project
 from human3r.geometry.rigid import invert_rigid
 from human3r.palette import person_color
 from human3r.records import FramePrediction
+from human3r.rendering.rasterizer import NEAR_M
 from human3r.skeleton import BODY_PARENTS, NUM_BODY_JOINTS
-
-_NEAR_M = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def skeleton_lines(prediction: FramePrediction) -> list[SkeletonLines]:
         bones = [
             [round(value, 4) for value in (*rows[parent], *rows[joint])]
             for joint, parent in enumerate(BODY_PARENTS)
-            if parent >= 0 and min(float(depth[parent]), float(depth[joint])) > _NEAR_M
+            if parent >= 0 and min(float(depth[parent]), float(depth[joint])) > NEAR_M
         ]
         people.append(SkeletonLines(track, person_color(track), bones))
     return people

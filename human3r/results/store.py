@@ -1,8 +1,7 @@
 """Collect a run's results in bounded memory.
 
 Rows of cameras, people and depth maps go to files: unnamed temporary ones, or files of the folder of a resumable run.
-Surfaces are fused
-into a bounded scene.
+Surfaces are fused into a bounded scene.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Checks of the values of a saved reconstruction, so that viewers and exporters need none.
 
-Types, shapes and sizes are checked by ``array_archive`` before. Depth maps are not checked,
-because nothing computes with them.
+Types, shapes and sizes are checked by ``array_archive`` before. Depth maps are not checked, because nothing computes
+with them.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def test_a_damaged_download_is_refused_by_verify(tmp_path, capsys, monkeypatch):
 
 
 def test_benchmark_prints_the_agreed_json(capsys):
-    assert main(["benchmark", "--model", "tiny", "--frames", "2", "--size", "96x64", "--json"]) == 0
+    assert main(["benchmark", "--model", "tiny", "--frames", "2", "--warmup", "1", "--size", "96x64", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     for part in ("forward", "end_to_end"):
         assert report[part]["fps_median"] > 0
@@ -242,28 +242,38 @@ def test_every_command_has_a_function():
         assert callable(getattr(import_module(f"human3r.commands.{module}"), function))
 
 
-def test_an_interrupt_keeps_the_frames_so_far_and_exits_with_130(tmp_path):
+def interrupted(folder, bar, *command):
+    """Run a command over a long clip, press Ctrl-C once its bar shows a pattern, and return what it prints."""
     rng = np.random.default_rng(3)
-    with VideoWriter(tmp_path / "long.mp4", fps=10) as writer:
+    with VideoWriter(folder / "long.mp4", fps=10, quality=10) as writer:
         for _ in range(INTERRUPTED_CLIP_FRAMES):
             writer.append(np.repeat(np.repeat(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8), 10, 0), 10, 1))
-    command = [sys.executable, "-m", "human3r", "reconstruct", str(tmp_path / "long.mp4"), "--model", "tiny"]
-    command += ["-o", str(tmp_path / "out"), "--formats", "npz", "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    options = ["--model", "tiny", "-o", str(folder / "out"), "--formats", "npz", "--json"]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+        [sys.executable, "-m", "human3r", *command, str(folder / "long.mp4"), *options],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     seen = ""
-    # The bar counts frames on standard error: wait for the first few.
-    while not re.search(rf"\b[1-9]\d*/{INTERRUPTED_CLIP_FRAMES}\b", seen):
+    while not re.search(bar, seen):
         piece = process.stderr.read(1)
         assert piece, seen
         seen += piece
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 130
-    assert 0 < json.loads(output)["frames"] < INTERRUPTED_CLIP_FRAMES
-    assert 0 < Reconstruction.load(tmp_path / "out" / "reconstruction.npz").num_frames < INTERRUPTED_CLIP_FRAMES
+    return json.loads(output)
+
+
+def test_an_interrupt_keeps_the_frames_so_far_and_exits_with_130(tmp_path):
+    summary = interrupted(tmp_path, rf"\b[1-9]\d*/{INTERRUPTED_CLIP_FRAMES}\b", "reconstruct")
+    assert 0 < summary["frames"] < INTERRUPTED_CLIP_FRAMES
+    assert Reconstruction.load(tmp_path / "out" / "reconstruction.npz").num_frames == summary["frames"]
+
+
+def test_an_interrupted_live_run_keeps_its_frames(tmp_path):
+    report = interrupted(tmp_path, r"\b[1-9]\d*frame", "live", "--no-view")
+    assert report["processed"] >= 1
+    assert Reconstruction.load(tmp_path / "out" / "reconstruction.npz").num_frames >= 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
@@ -305,25 +315,3 @@ def test_live_plays_a_file_and_prints_one_json_object(clip, tmp_path, capsys):
     result = Reconstruction.load(tmp_path / "out" / "reconstruction.npz")
     assert result.num_frames == report["processed"]
     assert "manifest.json" in report["files"]
-
-
-def test_an_interrupted_live_run_keeps_its_frames(tmp_path):
-    clip = tmp_path / "long.mp4"
-    with VideoWriter(clip, fps=10, quality=10) as writer:
-        for index in range(600):
-            writer.append(np.full((48, 64, 3), (index % 256, 0, 0), np.uint8))
-    command = [sys.executable, "-m", "human3r", "live", str(clip), "--model", "tiny", "-o", str(tmp_path / "out")]
-    command += ["--formats", "npz", "--no-view", "--json"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        seen = ""
-        # The bar counts frames on standard error: wait for the first few.
-        while not re.search(r"\b[1-9]\d*frame", seen):
-            piece = process.stderr.read(1)
-            assert piece, seen
-            seen += piece
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=240)
-    assert process.returncode == 130
-    assert json.loads(output)["processed"] >= 1
-    assert (tmp_path / "out" / "reconstruction.npz").is_file()

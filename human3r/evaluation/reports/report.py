@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from human3r.atomic import write_bytes, write_text
+from human3r.benchmarking.table import markdown_table
 from human3r.evaluation.reference import DEFECTS
 from human3r.evaluation.reports.plots import sequence_plot
 from human3r.evaluation.runner import SCHEMA, EvaluationRun, file_stem, finite_or_none
@@ -276,8 +277,7 @@ def _coverage(run: EvaluationRun) -> str:
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+    return "\n".join(markdown_table(header, [[cell.replace("|", "/") for cell in row] for row in rows]))
 
 
 def _number(value: float | None) -> str:

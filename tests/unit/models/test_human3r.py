@@ -175,7 +175,8 @@ def test_step_never_waits_for_the_device(network: Human3R, images: Tensor, monke
 def test_seeded_weights_are_repeatable(network: Human3R) -> None:
     other = build_network(PRESETS["tiny"])
     seed_weights(other)
-    assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
+    weights = other.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
 
 
 def test_bf16_arithmetic_stays_near_fp32_and_keeps_the_state_fp32(network: Human3R, images: Tensor) -> None:

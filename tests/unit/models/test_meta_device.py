@@ -122,7 +122,7 @@ def _positions(monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ["tiny", "human3r_896l", *(pytest.param(f"human3r_672{size}", marks=pytest.mark.slow) for size in "sbl")],
+    ["tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in PRESETS if name != "tiny")],
 )
 def test_networks_of_the_paper_wait_for_the_number_of_people_only(name: str) -> None:
     answers = Answers(is_true=True)

@@ -119,8 +119,9 @@ def test_both_files_fill_the_parameters_that_are_not_new(sources):
 
     initialize(trained, InitialSettings(cut3r=str(cut3r), multi_hmr=str(multi_hmr)), seed=1)
 
+    expected = origin.state_dict()
     for name, values in trained.state_dict().items():
-        is_equal = torch.equal(values, origin.state_dict()[name])
+        is_equal = torch.equal(values, expected[name])
         # Mean bodies are the same in every start; all other fresh tensors follow from the seed.
         assert is_equal == (origin_of(name) != "fresh" or ".mean_" in name), name
 
