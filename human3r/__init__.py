@@ -80,9 +80,9 @@ if TYPE_CHECKING:
     from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface, save_keyframes
     from human3r.surface.keyframes.source_pictures import with_source_pictures
     from human3r.temporary import reclaim, temporary_folder
-    from human3r.video.jpeg_decoder import JpegDecoder, jpeg_movie
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
-    from human3r.video.live_reader import LiveFrame, LiveReader
+    from human3r.video.live.jpeg_decoder import JpegDecoder, jpeg_movie
+    from human3r.video.live.reader import LiveFrame, LiveReader
     from human3r.video.probe import ClipInfo, probe
     from human3r.video.reader import FrameReader
     from human3r.video.sampling import Sampling
@@ -139,8 +139,8 @@ _HOMES = {
     "human3r.surface.keyframes.file": ("KEYFRAMES_NAME", "load_surface", "save_keyframes"),
     "human3r.surface.keyframes.collecting": ("KeyframeCollector",),
     "human3r.surface.keyframes.source_pictures": ("with_source_pictures",),
-    "human3r.video.jpeg_decoder": ("JpegDecoder", "jpeg_movie"),
-    "human3r.video.live_reader": ("LiveFrame", "LiveReader"),
+    "human3r.video.live.jpeg_decoder": ("JpegDecoder", "jpeg_movie"),
+    "human3r.video.live.reader": ("LiveFrame", "LiveReader"),
     "human3r.temporary": ("reclaim", "temporary_folder"),
     "human3r.video.limits": ("DEFAULT_LIMITS", "MediaLimits"),
     "human3r.video.probe": ("ClipInfo", "probe"),

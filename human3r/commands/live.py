@@ -25,7 +25,7 @@ from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.model import load_model
 from human3r.records import FramePrediction
 from human3r.surface.keyframes.collecting import KeyframeCollector
-from human3r.video.live_reader import LiveReader, parse_source
+from human3r.video.live.reader import LiveReader, parse_source
 
 _FORMATS = "npz,glb,html,json"
 """Default formats; those that need the clip are not offered, because a live source keeps none."""

@@ -29,7 +29,7 @@ from human3r.inference.live.result import LiveResult
 from human3r.inference.live.stream import LiveStream
 from human3r.inference.loading.model import load_model
 from human3r.surface.keyframes.collecting import KeyframeCollector
-from human3r.video.live_reader import LiveReader, parse_source
+from human3r.video.live.reader import LiveReader, parse_source
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 

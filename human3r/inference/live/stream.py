@@ -25,7 +25,7 @@ from human3r.inference.threads import stage_threads
 from human3r.memory import return_free_memory
 from human3r.models.parts import FULL_EFFORT, BatchRecord, FrameTokens, InferredFrame
 from human3r.records import Frame, FramePrediction
-from human3r.video.live_reader import LiveFrame
+from human3r.video.live.reader import LiveFrame
 from human3r.video.preprocess import PreparedImage
 from human3r.video.shots.live import LiveShots
 

@@ -1,4 +1,4 @@
-"""Decode a camera or a network stream with PyAV. Runs inside the decoder process only (see ``live_worker``).
+"""Decode a camera or a network stream with PyAV. Runs inside the decoder process only (see ``live.worker``).
 
 A frame is due when it arrives. A source that arrives faster than its own clock, such as a file behind an address, is
 played at the pace of its stamps.
@@ -25,7 +25,7 @@ from human3r.video.sources.container import reason
 from human3r.video.sources.source_frame import FrameShape, SourceFrame, opaque
 
 if TYPE_CHECKING:
-    from human3r.video.live_worker import Go, Output
+    from human3r.video.live.worker import Go, Output
 
 _OPEN_S, _READ_S = 10.0, 10.0
 """Longest waits for a source to answer, and for its next packet, seconds."""

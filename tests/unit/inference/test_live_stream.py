@@ -17,7 +17,7 @@ from human3r.inference.live.handover import Handover
 from human3r.inference.live.report import Timings
 from human3r.inference.live.stream import LiveStream
 from human3r.inference.session import Session
-from human3r.video.live_reader import LiveFrame
+from human3r.video.live.reader import LiveFrame
 
 
 @pytest.fixture(params=["alone", "overlapping"])

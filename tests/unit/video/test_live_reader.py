@@ -13,7 +13,7 @@ import pytest
 from rtsp_camera import RtspCamera
 
 from human3r.errors import InputError
-from human3r.video.live_reader import LiveReader, parse_source
+from human3r.video.live.reader import LiveReader, parse_source
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The decoder process of a live source: writes the newest frames to standard output when they are due.
 
-Started by ``live_reader.LiveReader``. The request comes as one JSON line on standard input; a second line starts the
+Started by ``reader.LiveReader``. The request comes as one JSON line on standard input; a second line starts the
 clock. A file plays at its own pace, whether or not its frames are decoded in time: late ones are skipped.
 """
 

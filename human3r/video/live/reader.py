@@ -1,6 +1,6 @@
 """Read a camera, a network stream or a file in real time, from an isolated decoder process.
 
-The parent's side of ``live_worker``. A camera or stream that is lost is reopened until it is back.
+The parent's side of ``worker``. A camera or stream that is lost is reopened until it is back.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class _Child:
         }
         self._limits = limits
         self._lock = threading.Lock()
-        self._process = start_child("human3r.video.live_worker", request, keeps_input=True)
+        self._process = start_child("human3r.video.live.worker", request, keeps_input=True)
         try:
             message, _ = self._receive(_FIRST_FRAME_S)
             height, width = message["image_size"]

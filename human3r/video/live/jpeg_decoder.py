@@ -32,7 +32,7 @@ class JpegDecoder:
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return start_child("human3r.video.jpeg_worker", self._limits.to_dict(), keeps_input=True)
+        return start_child("human3r.video.live.jpeg_worker", self._limits.to_dict(), keeps_input=True)
 
     def decode(self, encoded: bytes) -> np.ndarray:
         """Return an image as ``H W 3`` uint8 RGB.
