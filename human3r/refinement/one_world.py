@@ -16,6 +16,7 @@ from human3r.refinement.depth_correction import bend_basis, depth_factor, pixels
 from human3r.refinement.evidence import ShotEvidence
 from human3r.refinement.feet.contact import contact_from_speed, foot_contact
 from human3r.refinement.feet.foot_lock import with_locked_feet
+from human3r.refinement.feet.ground_distance import with_distances_from_ground
 from human3r.refinement.feet.standing import SOLE_M, is_standing, lower_sole
 from human3r.refinement.identity_shapes import scaled_betas, with_shapes
 from human3r.refinement.shots import Shot
@@ -135,6 +136,7 @@ def settle(shot: Shot, witnesses: tuple[str, ...], lock_feet: bool, body: SmplxB
     if fit is not None and body is not None:
         shot = apply(fit, shot, body)
         T_gravity_world = gravity_of(fit, shot)
+        shot = with_distances_from_ground(shot, T_gravity_world, body)
     contact = foot_contact(shot, T_gravity_world)
     if fit is not None and lock_feet and body is not None:
         shot, contact = with_locked_feet(shot, T_gravity_world, contact, body)

@@ -11,8 +11,10 @@ import torch
 from human3r.bodies import SmplxBody, load_body
 from human3r.refinement.feet.contact import IN_CONTACT, MAX_STEP_M, foot_contact
 from human3r.refinement.feet.foot_lock import with_locked_feet
+from human3r.refinement.feet.ground_distance import with_distances_from_ground
 from human3r.refinement.feet.leg_reach import reach
 from human3r.refinement.feet.standing import FEET, SOLE_M
+from human3r.refinement.identity_shapes import with_shapes
 from human3r.refinement.shots import Cameras, Shot
 from human3r.results.person_table import PersonTable
 from human3r.results.posing import parameters_of_rows
@@ -169,3 +171,47 @@ def test_a_leg_reaches_exactly_and_the_foot_keeps_its_orientation(shaking: Shot,
     assert shift[:, 7] == pytest.approx(motion[:, 0], abs=1e-3)
     assert shift[:, 10] == pytest.approx(motion[:, 0], abs=1e-3)
     assert np.abs(shift[:, [0, 8, 11, 15]]).max() < 1e-4
+
+
+def _seen_from_above(shot: Shot) -> tuple[Shot, np.ndarray]:
+    """Return people and scene two meters lower and four meters farther away, and ``T_gravity_world``."""
+    shift, T, people = np.array([0.0, 2.0, 4.0], np.float32), _T_GRAVITY_WORLD.copy(), shot.people
+    T[1, 3] += 2
+    people = replace(people, transl=people.transl + shift, joints_world=people.joints_world + shift)
+    return replace(shot, people=people, points=shot.points + shift), T
+
+
+@pytest.mark.parametrize("log_distance", [-0.025, 0.025])
+def test_somebody_whose_feet_are_off_the_ground_goes_along_the_ray(
+    shaking: Shot, body: SmplxBody, log_distance: float
+) -> None:
+    true, T_gravity_world = _seen_from_above(shaking)
+    people, errors = true.people, np.full(len(true.people), log_distance)
+    wrong = replace(true, people=with_shapes(people, body, true.positions(), people.betas, errors))
+
+    righted = with_distances_from_ground(wrong, T_gravity_world, body)
+
+    away = [shot.people.joints_world[:, 0, 2] for shot in (true, wrong, righted)]
+    assert abs((away[2] - away[0]).mean()) < 0.5 * abs((away[1] - away[0]).mean())
+    pixels = [shot.cameras.project(shot.people.joints_world[:, :22], np.arange(_FRAMES)) for shot in (wrong, righted)]
+    assert np.abs(pixels[1] - pixels[0]).max() < 5
+
+
+def test_a_camera_at_the_height_of_the_trunk_does_not_see_the_distance_from_the_ground(
+    shaking: Shot, body: SmplxBody
+) -> None:
+    low = _T_GRAVITY_WORLD.copy()
+    low[1, 3] -= 0.2
+
+    left = with_distances_from_ground(shaking, low, body)
+
+    assert np.abs(left.people.transl - shaking.people.transl).max() < 0.05
+
+
+def test_somebody_on_a_roof_stays_there(shaking: Shot, body: SmplxBody) -> None:
+    above, T_gravity_world = _seen_from_above(shaking)
+    T_gravity_world[1, 3] += 1.5
+
+    left = with_distances_from_ground(replace(above, points=above.points[:0]), T_gravity_world, body)
+
+    assert np.abs(left.people.transl - above.people.transl).max() < 0.2
