@@ -131,7 +131,7 @@ def find_turn(model: LoadedModel, images: Iterable[np.ndarray]) -> Turn:
 def turned_upright(
     model: LoadedModel, reader: FrameReader, sampling: Sampling, open_part: Callable[[Sampling], FrameReader]
 ) -> tuple[Turn, Iterator[Frame]]:
-    """Return the turn of an open clip, and its frames with that turn; reads up to a second ahead.
+    """Return the turn of an open clip, and its frames with that turn; reads up to a second ahead, if in doubt.
 
     Args:
         model: See ``can_find_turn``.
@@ -140,12 +140,21 @@ def turned_upright(
         open_part: Opens the clip again.
     """
     frames = iter(reader)
-    ahead = deque(_first_second(frames))
-    ends = [ahead[0].image, ahead[-1].image] if len(ahead) > 1 else []
-    turn = find_turn(model, chain(ends, _later_images(reader.info.duration_s, sampling, open_part)))
+    ahead: deque[Frame] = deque()
+    turn = find_turn(model, chain(_ends(frames, ahead), _later_images(reader.info.duration_s, sampling, open_part)))
     orientation = turned(turn.degrees)
     rest = _drained(ahead, frames)
     return turn, (replace(frame, image=orientation.apply(frame.image)) for frame in rest) if turn.degrees else rest
+
+
+def _ends(frames: Iterator[Frame], ahead: deque[Frame]) -> Iterator[np.ndarray]:
+    """Yield the first image, then the one about a second later; every frame that this reads goes to ``ahead``."""
+    for frame in _first_second(frames):
+        ahead.append(frame)
+        if len(ahead) == 1:
+            yield frame.image
+    if len(ahead) > 1:
+        yield ahead[-1].image
 
 
 def _first_second(frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ import human3r
 from human3r.inference import upright
 from human3r.inference.loading.model import load_model
 from human3r.inference.stream import Opened, ReconstructOptions, forward
-from human3r.inference.upright import Turn, find_turn
+from human3r.inference.upright import Turn, find_turn, turned_upright
 from human3r.models.compact.people.detection.keypoints import ImageKeypoints
+from human3r.records import Frame
 from human3r.video.orientation import turned
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
@@ -83,6 +86,22 @@ def test_one_frame_an_empty_clip_and_a_scene_that_was_upright_turn_nothing(seen,
     assert find_turn(None, FRAMES) == Turn(doubted_degrees=90)
     seen()
     assert find_turn(None, FRAMES) == Turn()
+
+
+def test_whoever_clearly_stands_decides_with_the_first_frame(seen):
+    seen((STANDING, 0))
+    taken = []
+
+    def clip():
+        for index in range(4):
+            taken.append(index)
+            yield Frame(FRAMES[0], index, index / 25)
+
+    reader = MagicMock(FrameReader, info=SimpleNamespace(duration_s=1.0), __iter__=lambda self: clip())
+    turn, frames = turned_upright(None, reader, Sampling(), open_part=lambda part: pytest.fail("opened again"))
+
+    assert (turn, taken) == (Turn(), [0])
+    assert [frame.frame_index for frame in frames] == [0, 1, 2, 3]
 
 
 def test_a_real_clip_on_its_side_is_turned_and_the_result_says_so(tmp_path):
