@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,26 @@ def write_part(folder: Path, part: str, tensors: dict[str, Tensor], metadata: di
     write_bytes(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
     for name in set(stale) - index["files"].keys():
         (folder / name).unlink(missing_ok=True)
+    return paths
+
+
+def replace_parameters(folder: Path, changed: Mapping[str, Tensor]) -> list[Path]:
+    """Rewrite the files that hold the given parameters, whose shapes stay, and return them."""
+    index, paths = _read_index(folder), []
+    for file_name, entry in index["files"].items():
+        new = {name: changed[name] for name in entry["parameters"] if name in changed}
+        if not new:
+            continue
+        path = folder / file_name
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in entry["parameters"]}
+        tensors |= {name: values.detach().to(torch.float16).contiguous() for name, values in new.items()}
+        content = save(tensors, metadata)
+        write_bytes(path, content)
+        entry["sha256"] = hashlib.sha256(content).hexdigest()
+        paths.append(path)
+    write_bytes(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
     return paths
 
 

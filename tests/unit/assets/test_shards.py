@@ -66,3 +66,21 @@ def test_shipped_weights_are_small() -> None:
     assert sizes
     assert max(sizes) <= shards.MAX_SHARD_BYTES
     assert sum(sizes) <= 48_000_000
+
+
+def test_parameters_are_replaced_in_their_file_and_the_others_are_kept(tmp_path: Path) -> None:
+    shards.write_part(tmp_path, "one", {"one.a": torch.zeros(2), "one.b": torch.ones(2)}, {"license": "Apache-2.0"})
+    (other,) = shards.write_part(tmp_path, "two", {"two.weight": torch.zeros(2)}, {})
+    before, size = other.read_bytes(), (tmp_path / "one.safetensors").stat().st_size
+
+    (changed,) = shards.replace_parameters(tmp_path, {"one.a": torch.full((2,), 0.5)})
+
+    assert changed.name == "one.safetensors"
+    assert changed.stat().st_size == size
+    assert other.read_bytes() == before
+    found = shards.read_shards(tmp_path)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "one.a": [0.5, 0.5],
+        "one.b": [1, 1],
+        "two.weight": [0, 0],
+    }

@@ -71,13 +71,14 @@ def _compress(rng: np.random.Generator, frames: np.ndarray) -> np.ndarray:
     kind = rng.choice(["none", "jpeg", "h264"], p=[0.3, 0.3, 0.4])
     if kind == "jpeg":
         quality = int(rng.integers(35, 92))
-        return np.stack([_through_jpeg(frame, quality) for frame in frames])
+        return np.stack([through_jpeg(frame, quality) for frame in frames])
     if kind == "h264":
         return through_h264(frames, int(rng.integers(18, 34)))
     return frames
 
 
-def _through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
+def through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
+    """Encode and decode a frame ``H W 3``, uint8."""
     with BytesIO() as file:
         Image.fromarray(frame).save(file, "JPEG", quality=quality)
         return np.asarray(Image.open(file).convert("RGB"))
