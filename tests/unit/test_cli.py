@@ -196,18 +196,6 @@ def test_a_damaged_download_is_refused_by_verify(tmp_path, capsys, monkeypatch):
     assert "expected 84d2a70386473b58" in capsys.readouterr().err
 
 
-def test_benchmark_prints_the_agreed_json(capsys):
-    assert main(["benchmark", "--model", "tiny", "--frames", "2", "--warmup", "1", "--size", "96x64", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    for part in ("forward", "end_to_end"):
-        assert report[part]["fps_median"] > 0
-        assert report[part]["fps_p95"] <= report[part]["fps_median"] * 1.001
-        assert report[part]["what"]
-    assert report["peak_memory_mb"] > 50
-    assert report["bytes_kept_per_frame"] > 0
-    assert report["network_size"] == [160, 256]
-
-
 def test_a_saved_result_is_exported_by_the_files_ending(walk, tmp_path, monkeypatch, small_body, capsys):
     walk.save(tmp_path / "reconstruction.npz")
     monkeypatch.setattr("human3r.exporting.bundle.open_body", lambda path: small_body)

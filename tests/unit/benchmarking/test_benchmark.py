@@ -7,11 +7,12 @@ import json
 import pytest
 import torch
 
-from human3r.benchmarking import breakdown
-from human3r.benchmarking.benchmark import BenchmarkOptions, run_benchmark
+from human3r.benchmarking import benchmark, breakdown
+from human3r.benchmarking.benchmark import run_benchmark
 from human3r.benchmarking.breakdown import PartClock, measure_parts
 from human3r.benchmarking.flops import count_compact_flops
 from human3r.benchmarking.report import RunTimes, summarize
+from human3r.cli import main
 
 
 @pytest.fixture
@@ -77,10 +78,21 @@ def test_every_part_of_a_run_has_its_time_and_the_network_is_left_as_it_was(tiny
     assert {name: set(vars(part)) for name, part in tiny.network.named_modules()} == before
 
 
-def test_a_report_says_everything_that_its_figures_depend_on():
-    report = run_benchmark(BenchmarkOptions("tiny", num_frames=2, warmup_frames=1, frame_size=(64, 96), device="cpu"))
+def test_a_report_says_everything_that_its_figures_depend_on(capsys, monkeypatch):
+    reports = []
+    monkeypatch.setattr(
+        benchmark, "run_benchmark", lambda options: reports.append(run_benchmark(options)) or reports[0]
+    )
+    options = ["--model", "tiny", "--frames", "2", "--warmup", "1", "--size", "96x64", "--device", "cpu", "--json"]
+    assert main(["benchmark", *options]) == 0
 
-    values = json.loads(json.dumps(report.to_dict()))
+    values = json.loads(capsys.readouterr().out)
+    for part in ("forward", "end_to_end"):
+        assert values[part]["fps_p95"] <= values[part]["fps_median"] * 1.001
+        assert values[part]["what"]
+    assert values["peak_memory_mb"] > 50
+    assert values["bytes_kept_per_frame"] > 0
+    assert values["network_size"] == [160, 256]
     assert values["forward"]["runs"] == values["end_to_end"]["runs"] == 3
     assert len(values["end_to_end"]["fps_total_runs"]) == 3
     assert values["warmup_frames"] == 1
@@ -89,7 +101,7 @@ def test_a_report_says_everything_that_its_figures_depend_on():
     assert values["flops_per_step"] > 1e6
     assert values["share_of_peak"] > 0
     assert values["host_waits"] >= 1
-    text = report.to_text()
+    text = reports[0].to_text()
     for words in (
         "3 runs of 2 frames",
         "1 warm-up frames",
