@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
+from human3r.commands.interrupts import INTERRUPTED
 from human3r.commands.parser import build_parser
 from human3r.errors import Cancelled, Human3RError, InputError, MediaTooLargeError
 from human3r.temporary import reclaim
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+FAILED, BAD_INPUT = 1, 2
 _FILE_ERRORS = (PermissionError, IsADirectoryError, NotADirectoryError, FileNotFoundError, FileExistsError)
 
 

@@ -155,8 +155,7 @@ class DecodedFrame(TensorRecord):
     image_size: tuple[int, int]
     """(height, width) of the network image, pixels."""
     previous_focal_px: Tensor | None = None
-    """Scalar focal length that the point head predicted for the previous frame, network pixels; None on the first
-    frame of a segment."""
+    """See ``RecurrentState``; None on the first frame of a segment."""
     pixel_aspect: float = 1.0
     """See ``FrameTokens``."""
 
@@ -250,9 +249,8 @@ class NetworkPrediction(TensorRecord):
 
     def select_people(self, rows: Tensor | slice) -> NetworkPrediction:
         """Return the prediction with some of the people only, without padding."""
-        keypoints = None if self.keypoints is None else self.keypoints[rows]
         kept = {name: getattr(self, name)[rows] for name in PER_PERSON}
-        return replace(self, num_found=None, keypoints=keypoints, **kept)
+        return replace(self, num_found=None, keypoints=None if self.keypoints is None else self.keypoints[rows], **kept)
 
 
 @dataclass(frozen=True)
