@@ -44,6 +44,8 @@ _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "page" / "static"
 _LOOK_EVERY_S = 0.1
 """Between looks into the queue of requests while it is empty."""
+_MAX_PAGES = 500
+"""Open pages whose state Gradio keeps: .1 MB each, and a program may name as many as it likes."""
 _SCRIPTS = ("page.js", "ar.js", "live.js")
 _FONT = ["Inter", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -125,6 +127,7 @@ class Demo:
             root_path=self.settings.root_path,
             ssr_mode=False,
             enable_monitoring=False,
+            state_session_capacity=_MAX_PAGES,
             max_file_size=f"{self.settings.max_upload_mb}mb",
             allowed_paths=[str(EXAMPLES_ROOT)],
             app_kwargs={"routes": routes, "middleware": [Middleware(Guard, settings=self.settings)]},

@@ -22,12 +22,23 @@ from human3r import InputError
 _LOG = logging.getLogger(__name__)
 _MAX_PROBES_PER_VISITOR = 2
 """Clips that are described at the same time for one visitor."""
+_MAX_PAGES = 2_000
+"""Open pages that are remembered."""
 _NUM_CACHED_FRAMES = 16
 """Preview frames of clips that are cached while their options change."""
 
 Changes = tuple[object, ...]
 """New values of facts, status, viewer, side, result, Reconstruct, Stop."""
 _UNCHANGED: Changes = (gr.skip(),) * 7
+
+
+class _Pages(dict[str, "Run | str"]):
+    """What pages show; the oldest are forgotten, since a program opens pages and never closes them."""
+
+    def __setitem__(self, page: str, shown: Run | str) -> None:
+        super().__setitem__(page, shown)
+        for oldest in list(self)[:-_MAX_PAGES]:
+            self.pop(oldest, None)
 
 
 class Actions:
@@ -37,7 +48,7 @@ class Actions:
         self._services = services
         self._read_frame = lru_cache(maxsize=_NUM_CACHED_FRAMES)(services.engine.read_frame)
         self._probing: Counter[str | None] = Counter()
-        self._shown: dict[str, Run | str] = {}
+        self._shown = _Pages()
         """What every open page shows: a run, or the token of a result or the slug of an example."""
 
     def _read(self, clip: str | None, values: tuple[object, ...]) -> RunRequest:

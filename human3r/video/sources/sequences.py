@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -42,10 +43,10 @@ class _Group:
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts ``2.png`` before ``10.png``."""
+    """Sort key that puts ``2.png`` before ``10.png``, however accents and capitals are written."""
     return [
         (0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part.lower())
-        for part in re.split(r"([0-9]{1,15})", name)
+        for part in re.split(r"([0-9]{1,15})", unicodedata.normalize("NFC", name))
         if part
     ]
 

@@ -146,6 +146,7 @@ def test_a_folder_of_only_damaged_images_is_an_error(tmp_path):
 
 def test_natural_order_counts_numbers():
     assert sorted(["f10", "f9", "F1"], key=natural_key) == ["F1", "f9", "f10"]
+    assert sorted(["\u00e9 2", "e\u0301 3", "e\u0301 1"], key=natural_key) == ["e\u0301 1", "\u00e9 2", "e\u0301 3"]
 
 
 def test_the_size_that_most_images_have_is_the_clips_and_names_are_kept(tmp_path):
