@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 _NUMBER = re.compile(r"(?<![0-9])(?P<number>[0-9]{1,15})")
-_DEVICE = re.compile(r"(cam|camera|view|kinect|sensor|gopro|device)[ _-]?[0-9]+", re.IGNORECASE)
-"""Words whose number names a camera instead of a moment."""
+_DEVICE = re.compile(r"(cam|camera|view|kinect|sensor|gopro|device)[ _-]?([0-9]+|[a-z](?![a-z]))", re.IGNORECASE)
+"""Words whose number or letter names a camera instead of a moment."""
 _NO_PICTURE = re.compile(r"depth|disp|mask|seg|matte|alpha|label|normal|flow|conf", re.IGNORECASE)
 """Parts of names of images that are not what a camera saw."""
 _MIN_SHARED = 0.8

@@ -24,6 +24,11 @@ def test_of_two_cameras_the_first_is_taken(pattern):
     assert "2 sequences" in remark
 
 
+def test_cameras_that_count_on_are_two_cameras():
+    names = [f"cam{camera}_{index + first:03d}.png" for camera, first in (("A", 0), ("B", 100)) for index in range(6)]
+    assert chosen(names)[0] == names[:6]
+
+
 @pytest.mark.parametrize("pattern", ["scene/{1}/{0:03d}.png", "{0}_{1}.png", "{1}{0}.png", "a/{0}.{1}.png"])
 def test_depth_maps_and_masks_are_left_out(pattern):
     names = sorted(pattern.format(index, kind) for index in range(6) for kind in ("depth", "mask", "rgb"))

@@ -137,3 +137,11 @@ def test_a_wrong_option_is_named_before_the_run(services: Services, values: tupl
 
     assert sentence in line
     assert 'role="alert"' in line
+
+
+def test_only_the_newest_pages_are_remembered(actions: Actions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo.page.actions._MAX_PAGES", 3)
+    for number in range(9):
+        list(actions.reopen(visit(f"page {number}", result="a" * 22)))
+
+    assert list(actions._shown) == ["page 6", "page 7", "page 8"]
