@@ -52,6 +52,8 @@ _GRID = np.linspace(-0.35, 0.35, 8)
 """Logarithms of the scale at which the search starts: the start of lowest cost often does not lead to the lowest."""
 _NUM_STEPS, _NUM_HALVINGS = 10, 3
 _MAX_STEP = 0.15
+_SAME = 0.03
+"""Of all unknowns, up to which two descents lead to the same minimum."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ class _Problem:
         self._prior = (-2 * np.log(np.where(self.children, _CHILD_SHARE, 1 - _CHILD_SHARE) / size)).sum()
         self._noise = _FAR_SIGMA * np.linalg.norm(evidence.soles, axis=1)
         self._costs: dict[bytes, float] = {}
+        self._visited: list[np.ndarray] = []
         self._last_below: tuple[bytes, tuple[SurfaceBelow, np.ndarray, np.ndarray]] | None = None
 
     def is_heard(self, witness: str) -> bool:
@@ -188,8 +191,8 @@ class _Problem:
         return float(total)
 
     def descend(self, x: np.ndarray) -> np.ndarray:
-        """Gauss-Newton from ``x``; every step lowers the cost."""
-        cost = self.cost(x)
+        """Gauss-Newton from ``x``, every step lowers the cost; ends where an earlier descent has been."""
+        cost, path = self.cost(x), [x]
         for _ in range(_NUM_STEPS):
             hessian, gradient = self._equations(x)
             step = -np.linalg.solve(hessian, gradient)
@@ -200,10 +203,12 @@ class _Problem:
                     break
                 step = step / 2
             else:
-                return x
+                break
             x, gain, cost = x + step, cost - lower, lower
-            if gain < 1e-3:
-                return x
+            path.append(x)
+            if gain < 1e-3 or any(np.abs(x - other).max() < _SAME for other in self._visited):
+                break
+        self._visited += path
         return x
 
     def _equations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
