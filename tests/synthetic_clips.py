@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from human3r.video.writer import VideoWriter
+
 
 def corner_image(height: int, width: int, level: int = 0) -> np.ndarray:
     """Red top-left, green top-right, blue bottom-left, gray bottom-right quarter; gray carries ``level``."""
@@ -17,6 +19,15 @@ def corner_image(height: int, width: int, level: int = 0) -> np.ndarray:
     image[: height // 2, width // 2 :] = (20, 220, 20)
     image[height // 2 :, : width // 2] = (20, 20, 220)
     return image
+
+
+def noise_clip(path: Path, num_frames: int, seed: int = 3) -> Path:
+    """Write frames of 60 x 80 random squares, 10 per second, without any loss that matters."""
+    rng = np.random.default_rng(seed)
+    with VideoWriter(path, fps=10, quality=10) as writer:
+        for _ in range(num_frames):
+            writer.append(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8).repeat(10, axis=0).repeat(10, axis=1))
+    return path
 
 
 def write_clip(

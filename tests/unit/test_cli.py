@@ -15,6 +15,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from synthetic_clips import noise_clip
 
 from human3r import Reconstruction
 from human3r.cli import build_parser, main
@@ -42,13 +43,7 @@ main(sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    path = tmp_path_factory.mktemp("clip") / "noise.mp4"
-    rng = np.random.default_rng(3)
-    with VideoWriter(path, fps=10, quality=10) as writer:
-        for _ in range(3):
-            coarse = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
-            writer.append(np.repeat(np.repeat(coarse, 10, axis=0), 10, axis=1))
-    return path
+    return noise_clip(tmp_path_factory.mktemp("clip") / "noise.mp4", 3)
 
 
 def test_reconstruct_writes_the_wanted_files_and_prints_one_json_object(clip, tmp_path, capsys):
@@ -232,13 +227,10 @@ def test_every_command_has_a_function():
 
 def interrupted(folder, bar, *command):
     """Run a command over a long clip, press Ctrl-C once its bar shows a pattern, and return what it prints."""
-    rng = np.random.default_rng(3)
-    with VideoWriter(folder / "long.mp4", fps=10, quality=10) as writer:
-        for _ in range(INTERRUPTED_CLIP_FRAMES):
-            writer.append(np.repeat(np.repeat(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8), 10, 0), 10, 1))
+    clip = noise_clip(folder / "long.mp4", INTERRUPTED_CLIP_FRAMES)
     options = ["--model", "tiny", "-o", str(folder / "out"), "--formats", "npz", "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "human3r", *command, str(folder / "long.mp4"), *options],
+        [sys.executable, "-m", "human3r", *command, str(clip), *options],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     seen = ""

@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Timer
 
 import fsspec
-import numpy as np
 import pytest
+from synthetic_clips import noise_clip
 
 from human3r import Reconstruction
 from human3r.cli import build_parser, main
@@ -24,7 +24,6 @@ from human3r.commands.batch.locations import Location
 from human3r.commands.batch.tasks import ClipTask, finished_entry, run_task
 from human3r.commands.run_settings import RunSettings
 from human3r.errors import InputError
-from human3r.video.writer import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[3]
 LONG_CLIP_FRAMES = 600
@@ -34,11 +33,7 @@ OPTIONS = ["--model", "tiny", "--device", "cpu", "--formats", "npz"]
 
 def write_clip(path: Path, num_frames: int = 2) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(3)
-    with VideoWriter(path, fps=10) as writer:
-        for _ in range(num_frames):
-            writer.append(np.repeat(np.repeat(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8), 10, 0), 10, 1))
-    return path
+    return noise_clip(path, num_frames)
 
 
 def touch(*paths: Path) -> None:

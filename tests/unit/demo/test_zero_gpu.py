@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_clips import noise_clip
 
 from demo.zero_gpu import find_spaces, pack, requested_seconds, unpack
 from human3r import ReconstructOptions
 from human3r.inference.stream import Stepped
-from human3r.video.writer import VideoWriter
 
 pytestmark = pytest.mark.timeout(900)
 HERE = Path(__file__).parent
@@ -26,10 +26,7 @@ NUM_FRAMES = 4
 def runs_both_ways(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict]:
     """Facts of the same runs: with the package that lends GPUs, and without."""
     folder = tmp_path_factory.mktemp("zero_gpu")
-    rng = np.random.default_rng(5)
-    with VideoWriter(folder / "clip.mp4", fps=10) as writer:
-        for _ in range(NUM_FRAMES):
-            writer.append(np.repeat(np.repeat(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8), 10, 0), 10, 1))
+    noise_clip(folder / "clip.mp4", NUM_FRAMES, seed=5)
     (folder / "notes.mp4").write_text("This is text.\n")
     with_package = {"PYTHONPATH": f"{HERE / 'fake_spaces'}{os.pathsep}{ROOT}", "SPACES_ZERO_GPU": "true"}
     return _run(folder, "lent", with_package), _run(folder, "here", {"PYTHONPATH": str(ROOT)})
