@@ -1,11 +1,13 @@
-"""Fit the people of a finished clip to their keypoints once more, at smooth distances and with one shape each.
+"""Fit the people of a finished clip to their keypoints again, in turns with smoothing.
 
-In a single frame, distance and pose explain the same keypoints: a limb that leans toward the camera, or a person who is
-farther away. Over time the distance is smooth, and the pose has to account for the rest.
+In a single frame, distance, shape and pose explain the same keypoints: a limb that leans toward the camera, a longer
+one, or a person who is nearer. Over time the distance is smooth, the shape is one, and limbs do not shake along the
+view.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
@@ -15,63 +17,134 @@ import torch
 from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.models.compact.people.lifting.keypoint_encoder import PersonKeypoints
 from human3r.models.compact.people.lifting.lifter import LiftedPeople
-from human3r.models.compact.people.lifting.refine import Refiner
+from human3r.models.compact.people.lifting.refine import RefineConfig, Refiner
 from human3r.records import concatenate
 from human3r.refinement.feet.contact import runs
-from human3r.refinement.local_lines import robust_lines
+from human3r.refinement.local_lines import nearest_rotations, robust_lines
 from human3r.refinement.shots import Cameras
 from human3r.results.person_table import PersonTable
-from human3r.skeleton import NUM_BODY_JOINTS, Joint, body_size, bone_vectors
+from human3r.skeleton import (
+    BODY_PARENTS,
+    NUM_BODY_JOINTS,
+    Joint,
+    body_size,
+    bone_vectors,
+    forward_kinematics,
+    to_local_rotations,
+)
 
+_TURNS = 3
 _DISTANCE_S, _LOG_DISTANCE_KNEE = 0.3, 0.25
 """Window of the lines through the logarithm of the distance, and the outlier that counts half."""
+_ROTATION_S, _ROTATION_KNEE, _ROTATION_SWIFT = 0.15, 0.7, 0.2
+"""The same of the orientations from which a fit begins, as distances of matrices, and what is too swift for a line."""
+_MAX_ACROSS = 0.1
+"""Motion of a bone's end across the view, in lengths of the bone, where smoothing counts half: the keypoints know."""
 _MIN_RUN = 3
-_ROTATION_SIGMA = 0.1
-"""Radians that the first fit may be wrong: .2 fits the keypoints better (.0623 for .0641 torsos), but shakes more."""
+_ROTATION_SIGMA = 0.15
+"""Radians that the poses from which a fit begins may be wrong."""
+_BETA_SIGMA = 2.0
 _LOG_DEPTH_SIGMA = 0.02
 _ROWS_AT_ONCE = 1024
 """Bounds the memory."""
+_CHILD = {BODY_PARENTS[joint]: joint for joint in reversed(range(1, NUM_BODY_JOINTS))} | {Joint.PELVIS: Joint.SPINE1}
+"""The joint at the end of a bone."""
 
 
 def fitted_again(people: PersonTable, cameras: Cameras, betas: np.ndarray, points: BodyPoints) -> PersonTable:
-    """Return the table with new ``unfiltered`` columns; rows without keypoints only move to smooth distances.
+    """Return the table with new ``unfiltered`` columns, one shape per identity; rows without keypoints hardly move.
 
     Args:
         people: N rows.
         cameras: Of their frames.
-        betas: ``N 10`` shapes for the fit; distances follow their sizes.
+        betas: ``N 10`` one shape per identity, whose size is kept; distances follow it.
         points: Skeleton of the lifter.
     """
     if len(people) == 0 or not people.keypoints[..., 2].any():
         return people
-    rotations = torch.from_numpy(people.unfiltered_rotations)
-    before, after = torch.from_numpy(people.unfiltered_betas), torch.from_numpy(np.asarray(betas, np.float32))
+    before, shapes = torch.from_numpy(people.unfiltered_betas), torch.from_numpy(np.asarray(betas, np.float32))
+    rotations, size = torch.from_numpy(people.unfiltered_rotations), _size(points, shapes)
     root = torch.from_numpy(people.unfiltered_head) - points(rotations, before).joints[:, Joint.HEAD]
-    distance = root.norm(dim=1) / _size(points, before)
-    log_distance = distance.log().double().numpy()
-    smooth = log_distance.copy()
-    for rows in runs(people.person_track, cameras.time_s[people.person_frame]):
-        if len(rows) >= _MIN_RUN:
-            time_s, values = cameras.time_s[people.person_frame[rows]], log_distance[rows, None, None]
-            smooth[rows] = robust_lines(values, time_s, _DISTANCE_S, _LOG_DISTANCE_KNEE)[:, 0, 0]
-    growth = torch.from_numpy(np.exp(smooth - log_distance)).float() * _size(points, after) / _size(points, before)
-    lifted = LiftedPeople(
-        joint_rotations=rotations,
-        betas=after,
-        root_camera=root * growth[:, None],
-        rotation_sigma=torch.full((len(people), NUM_BODY_JOINTS), _ROTATION_SIGMA),
-        log_depth_sigma=torch.full((len(people),), _LOG_DEPTH_SIGMA),
-    )
-    keypoints, refiner = _on_plane(people, cameras), Refiner()
+    root = root * (size / _size(points, before))[:, None]
+    keypoints, identity = _on_plane(people, cameras), np.unique(people.person_track, return_inverse=True)[1]
+    runs_ = [rows for rows in runs(people.person_track, cameras.time_s[people.person_frame]) if len(rows) >= _MIN_RUN]
+    refiners = [Refiner(RefineConfig(beta_sigma=_BETA_SIGMA))] * (_TURNS - 1) + [Refiner()]
     some = [itemgetter(rows) for rows in torch.arange(len(people)).split(_ROWS_AT_ONCE)]
-    fitted = concatenate([refiner(lifted.map(rows), keypoints.map(rows), points) for rows in some])
-    head = fitted.root_camera + points(fitted.joint_rotations, after).joints[:, Joint.HEAD]
+    for refiner in refiners:
+        begin = LiftedPeople(
+            joint_rotations=_calmed(rotations, root, people, cameras, runs_, points),
+            betas=shapes,
+            root_camera=_at_smooth_distances(root, people, cameras, runs_),
+            rotation_sigma=torch.full((len(people), NUM_BODY_JOINTS), _ROTATION_SIGMA),
+            log_depth_sigma=torch.full((len(people),), _LOG_DEPTH_SIGMA),
+        )
+        fitted = concatenate([refiner(begin.map(rows), keypoints.map(rows), points) for rows in some])
+        rotations, root = fitted.joint_rotations, fitted.root_camera
+        if refiner.config.beta_sigma is not None:
+            shapes = _of_size(points, _means(fitted.betas, identity, people.person_score), size)
+    head = root + points(rotations, shapes).joints[:, Joint.HEAD]
     return replace(
         people,
-        unfiltered_rotations=fitted.joint_rotations.numpy(),
+        unfiltered_rotations=rotations.numpy(),
         unfiltered_head=head.numpy(),
-        unfiltered_betas=after.numpy(),
+        unfiltered_betas=shapes.numpy(),
     )
+
+
+def _at_smooth_distances(
+    root: torch.Tensor, people: PersonTable, cameras: Cameras, runs_: Sequence[np.ndarray]
+) -> torch.Tensor:
+    log_distance = root.norm(dim=1).log().double().numpy()
+    smooth = log_distance.copy()
+    for rows in runs_:
+        time_s, values = cameras.time_s[people.person_frame[rows]], log_distance[rows, None, None]
+        smooth[rows] = robust_lines(values, time_s, _DISTANCE_S, _LOG_DISTANCE_KNEE)[:, 0, 0]
+    return root * torch.from_numpy(np.exp(smooth - log_distance)).float()[:, None]
+
+
+def _calmed(
+    rotations: torch.Tensor,
+    root: torch.Tensor,
+    people: PersonTable,
+    cameras: Cameras,
+    runs_: Sequence[np.ndarray],
+    points: BodyPoints,
+) -> torch.Tensor:
+    """Return local rotations ``N 22 3 3`` that are smooth over time as far as this turns bones along the view only."""
+    R_world_camera = cameras.T_world_camera[people.person_frame, :3, :3].astype(np.float64)
+    orientation = forward_kinematics(rotations, torch.zeros(*rotations.shape[:2], 3))[0].double().numpy()
+    orientation = R_world_camera[:, None] @ orientation
+    smooth = orientation.copy()
+    for rows in runs_:
+        time_s, values = cameras.time_s[people.person_frame[rows]], orientation[rows].reshape(len(rows), -1, 9)
+        lines = robust_lines(values, time_s, _ROTATION_S, _ROTATION_KNEE, _ROTATION_SWIFT)
+        smooth[rows] = lines.reshape(-1, NUM_BODY_JOINTS, 3, 3)
+    ray = np.einsum("nab,nb->na", R_world_camera, torch.nn.functional.normalize(root, dim=1).double().numpy())
+    joints, ends = list(_CHILD), list(_CHILD.values())
+    bones = (points.joint_template[ends] - points.joint_template[joints]).double().numpy()
+    bones /= np.linalg.norm(bones, axis=1, keepdims=True)
+    moved = ((smooth - orientation)[:, joints] @ bones[..., None])[..., 0]
+    across = moved - (moved @ ray[..., None]) * ray[:, None]
+    share = np.ones(orientation.shape[:2])
+    share[:, joints] = 1 / (1 + (across**2).sum(-1) / _MAX_ACROSS**2)
+    for leaf in set(range(NUM_BODY_JOINTS)) - set(joints):
+        share[:, leaf] = share[:, BODY_PARENTS[leaf]]
+    orientation = nearest_rotations(orientation + share[..., None, None] * (smooth - orientation))
+    return torch.from_numpy(to_local_rotations(R_world_camera.swapaxes(1, 2)[:, None] @ orientation)).float()
+
+
+def _means(betas: torch.Tensor, identity: np.ndarray, score: np.ndarray) -> torch.Tensor:
+    """Return ``N 10``: the mean of each row's identity, weighted by score."""
+    weight, rows = torch.from_numpy(np.maximum(score, 1e-6))[:, None], torch.from_numpy(identity)
+    sums = torch.zeros(int(rows.max()) + 1, 11).index_add_(0, rows, torch.cat([betas * weight, weight], dim=1))
+    return (sums[:, :10] / sums[:, 10:])[rows]
+
+
+def _of_size(points: BodyPoints, betas: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """Return shapes ``N 10`` with the stature, beta 0, that gives them sizes ``N``; these are nearly linear in it."""
+    taller = betas + torch.eye(10)[0]
+    now = _size(points, betas)
+    return betas + ((size - now) / (_size(points, taller) - now))[:, None] * torch.eye(10)[0]
 
 
 def _size(points: BodyPoints, betas: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The second fit to the keypoints: distances become smooth, projections stay."""
+"""The second fit to the keypoints: distances and limbs become smooth along the view, projections stay."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.inference.loading.model import load_model
 from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.refinement.keypoint_fit import fitted_again
 from human3r.refinement.shots import Cameras
 from human3r.results.person_table import PERSON_ROW, PersonTable
+from human3r.skeleton import body_size, bone_vectors
 
 _NUM_FRAMES = 12
 _NOISE = 0.06 * np.where(np.arange(_NUM_FRAMES) % 2, 1.0, -1.0)
@@ -58,10 +60,45 @@ def test_distances_are_smooth_and_keypoints_stay_in_their_places(
 
     shaking = [np.abs(np.diff(np.log(one.unfiltered_head[:, 2]))).mean() for one in (people, fitted)]
     assert shaking[1] < 0.25 * shaking[0]
-    posed = points(torch.from_numpy(fitted.unfiltered_rotations), torch.zeros(_NUM_FRAMES, 10))
+    posed = points(torch.from_numpy(fitted.unfiltered_rotations), torch.from_numpy(fitted.unfiltered_betas))
     seen = (posed.keypoints - posed.joints[:, 15:16]).numpy() + fitted.unfiltered_head[:, None]
     pixels = 500 * seen[..., :2] / seen[..., 2:] + (320, 240)
     assert np.linalg.norm(pixels - people.keypoints[..., :2], axis=-1).mean() < 2.0
+
+
+def test_an_arm_does_not_shake_along_the_view(people: PersonTable, points: BodyPoints, cameras: Cameras) -> None:
+    shaking = people.unfiltered_rotations.copy()
+    # About the vertical: an arm that is stretched aside moves to and fro.
+    turns = torch.zeros(_NUM_FRAMES, 3)
+    turns[:, 1] = 5 * torch.from_numpy(_NOISE).float()
+    shaking[:, 18] = rotation_from_axis_angle(turns).numpy()
+
+    fitted = fitted_again(replace(people, unfiltered_rotations=shaking), cameras, people.unfiltered_betas, points)
+
+    wrists = [
+        points(torch.from_numpy(rotations), torch.zeros(_NUM_FRAMES, 10)).joints[:, 20, 2]
+        for rotations in (shaking, fitted.unfiltered_rotations)
+    ]
+    assert wrists[1].diff().abs().mean() < 0.3 * wrists[0].diff().abs().mean()
+
+
+def test_shapes_follow_the_proportions_and_keep_their_size(
+    people: PersonTable, points: BodyPoints, cameras: Cameras
+) -> None:
+    other = people.unfiltered_betas.copy()
+    other[:, 1] = 1.5
+
+    fitted = fitted_again(people, cameras, other, points)
+
+    before, after = (torch.from_numpy(betas) for betas in (other, fitted.unfiltered_betas))
+    sizes = [body_size(bone_vectors(points.rest(betas)[0])) for betas in (before, after)]
+    torch.testing.assert_close(sizes[1], sizes[0], rtol=1e-3, atol=0)
+    proportions = [
+        points.rest(betas)[0] / size[:, None, None] for betas, size in zip((before, after), sizes, strict=True)
+    ]
+    true = points.rest(torch.zeros(1, 10))[0]
+    true = true / body_size(bone_vectors(true))[:, None, None]
+    assert (proportions[1] - true).norm() < 0.8 * (proportions[0] - true).norm()
 
 
 def test_people_without_keypoints_are_left_alone(people: PersonTable, points: BodyPoints, cameras: Cameras) -> None:

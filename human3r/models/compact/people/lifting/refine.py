@@ -1,7 +1,8 @@
 """Fit lifted people to their keypoints: a few Gauss-Newton steps with the network's output as prior.
 
 Unknowns are a small rotation of every joint about the axes of the camera and a translation of the pelvis (69 per
-person). The Jacobian is analytic: a descendant point of joint j moves by omega x (point - joint).
+person), and the ten betas on request. The Jacobian is analytic: a descendant point of joint j moves by omega x (point -
+joint).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_
 from human3r.models.compact.people.lifting.body_points import KEYPOINT_JOINTS, OFFSET_CARRIERS, BodyPoints
 from human3r.models.compact.people.lifting.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.models.compact.people.lifting.lifter import LiftedPeople
-from human3r.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint, parent_rotations
+from human3r.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint, bone_vectors, parent_rotations
 
-_NUM_UNKNOWNS = 3 * NUM_BODY_JOINTS + 3
+_NUM_TURNS = 3 * NUM_BODY_JOINTS
+_NUM_UNKNOWNS = _NUM_TURNS + 3
+"""Without betas."""
 _KNEES_AND_ANKLES = slice(13, 17)
 _BENT_LEGS = (Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.LEFT_KNEE, Joint.RIGHT_KNEE)
 
@@ -34,6 +37,8 @@ class RefineConfig:
     """Upper bound of a rotation's prior, radians: looser priors trade depth for a better fit in the image."""
     min_rotation_sigma: float = 0.03
     max_log_depth_sigma: float = 0.12
+    beta_sigma: float | None = None
+    """Prior of every beta; None keeps the betas."""
     across_sigma_m: float = 0.15
     """Prior of the pelvis across the line of sight; loose, because the keypoints determine it."""
     border_share: float = 0.045
@@ -91,24 +96,29 @@ class Refiner(nn.Module):
     """Gauss-Newton over rotations and pelvis. No parameters."""
 
     _carried: Tensor
+    _lengthened: Tensor
 
     def __init__(self, config: RefineConfig | None = None) -> None:
         super().__init__()
         self.config = config or RefineConfig()
         self.register_buffer("_carried", _carried_points(), persistent=False)
+        self.register_buffer("_lengthened", _lengthened_points(), persistent=False)
 
     @torch.no_grad()
     def forward(self, lifted: LiftedPeople, people: PersonKeypoints, points: BodyPoints) -> LiftedPeople:
-        """Return the people with refined rotations and pelvis; betas and predicted errors stay."""
-        rest, faces = points.rest(lifted.betas)
-        local, root = lifted.joint_rotations, lifted.root_camera
+        """Return the people with refined rotations, pelvis and perhaps betas; predicted errors stay."""
+        local, root, betas = lifted.joint_rotations, lifted.root_camera, lifted.betas
+        rest, faces = points.rest(betas)
         prior = self._prior(lifted)
-        change = torch.zeros(root.shape[0], _NUM_UNKNOWNS, dtype=root.dtype, device=root.device)
+        change = torch.zeros_like(prior)
         for _ in range(self.config.steps):
             posed = points.pose(local, rest, faces)
             keypoints = posed.keypoints + root[:, None]
             residual, weight, depth = self._residuals(keypoints, people)
             jacobian = self._jacobian(keypoints, posed.joints + root[:, None], depth)
+            if self.config.beta_sigma is not None:
+                moves = self._moves_by_shape(posed.rotations, points)
+                jacobian = torch.cat([jacobian, _projected(moves, keypoints, depth)], dim=-1)
             weighted = jacobian * weight.flatten(1)[..., None]
             normal = weighted.transpose(1, 2) @ jacobian + torch.diag_embed(prior)
             right = (weighted.transpose(1, 2) @ residual.flatten(1)[..., None])[..., 0] - prior * change
@@ -117,18 +127,23 @@ class Refiner(nn.Module):
             update = torch.cholesky_solve(right[..., None], factor)[..., 0].clamp(-0.5, 0.5)
             update = torch.where((failed == 0)[:, None], update, torch.zeros_like(update)).nan_to_num(0.0)
             change = change + update
-            local = _rotate_joints(local, posed.rotations, update[:, :-3].unflatten(1, (NUM_BODY_JOINTS, 3)))
-            root = _shift(root, update[:, -3:])
-        return LiftedPeople(local, lifted.betas, root, lifted.rotation_sigma, lifted.log_depth_sigma)
+            local = _rotate_joints(local, posed.rotations, update[:, :_NUM_TURNS].unflatten(1, (NUM_BODY_JOINTS, 3)))
+            root = _shift(root, update[:, _NUM_TURNS:_NUM_UNKNOWNS])
+            if self.config.beta_sigma is not None:
+                betas = betas + update[:, _NUM_UNKNOWNS:]
+                rest, faces = points.rest(betas)
+        return LiftedPeople(local, betas, root, lifted.rotation_sigma, lifted.log_depth_sigma)
 
     def _prior(self, lifted: LiftedPeople) -> Tensor:
-        """Return inverse variances ``P 69``: three per rotation, the pelvis across (2) and in log depth (1)."""
+        """Return inverse variances: three per rotation, the pelvis across (2) and in log depth (1), perhaps betas."""
         config = self.config
         sigma = lifted.rotation_sigma.clamp(config.min_rotation_sigma, config.max_rotation_sigma)
         across = torch.full_like(lifted.root_camera[:, :2], config.across_sigma_m)
         depth = lifted.log_depth_sigma[:, None].clamp(0.02, config.max_log_depth_sigma)
-        sigmas = torch.cat([sigma.repeat_interleave(3, dim=1), across, depth], dim=1)
-        return sigmas.pow(-2)
+        sigmas = [sigma.repeat_interleave(3, dim=1), across, depth]
+        if config.beta_sigma is not None:
+            sigmas.append(torch.full_like(lifted.betas, config.beta_sigma))
+        return torch.cat(sigmas, dim=1).pow(-2)
 
     def _residuals(self, keypoints: Tensor, people: PersonKeypoints) -> tuple[Tensor, Tensor, Tensor]:
         """Return residuals ``P 17 2`` on the image plane, their weights of the same shape, and depths ``P 17``."""
@@ -159,10 +174,22 @@ class Refiner(nn.Module):
         root = joints[:, 0]
         # One unit of log depth moves the pelvis along its ray by its distance.
         shift = torch.cat([shift[..., :2], root[:, None, :, None].expand(count, 17, 3, 1)], dim=-1)
-        moves = torch.cat([moves, shift], dim=-1)
-        ray = keypoints[..., :2] / depth[..., None]
-        projected = (moves[:, :, :2] - ray[..., None] * moves[:, :, 2:]) / depth[..., None, None]
-        return projected.reshape(count, 34, _NUM_UNKNOWNS)
+        return _projected(torch.cat([moves, shift], dim=-1), keypoints, depth)
+
+    def _moves_by_shape(self, rotations: Tensor, points: BodyPoints) -> Tensor:
+        """Return the ``P 17 3 10`` motion of the keypoints, given global rotations ``P 22 3 3``, per beta."""
+        bones = bone_vectors(points.joint_directions.permute(2, 0, 1)).permute(1, 2, 0)
+        turned = parent_rotations(rotations) @ bones
+        turned[:, 0] = 0
+        moves = (self._lengthened @ turned.flatten(2)).unflatten(-1, turned.shape[-2:])
+        faces = rotations[:, Joint.HEAD, None] @ points.face_directions
+        return torch.cat([moves[:, : faces.shape[1]] + faces, moves[:, faces.shape[1] :]], dim=1)
+
+
+def _projected(moves: Tensor, keypoints: Tensor, depth: Tensor) -> Tensor:
+    """Return ``P 34 U``: motions ``P 17 3 U`` of keypoints ``P 17 3`` on the image plane."""
+    ray = keypoints[..., :2] / depth[..., None]
+    return ((moves[:, :, :2] - ray[..., None] * moves[:, :, 2:]) / depth[..., None, None]).flatten(1, 2)
 
 
 def _shift(root: Tensor, update: Tensor) -> Tensor:
@@ -191,3 +218,14 @@ def _carried_points() -> Tensor:
             carried[keypoint, ancestor] = 1.0
             ancestor = BODY_PARENTS[ancestor]
     return carried
+
+
+def _lengthened_points() -> Tensor:
+    """Return ``17 22``: 1 where the bone that ends in the joint carries the keypoint."""
+    lengthened = torch.zeros(17, NUM_BODY_JOINTS)
+    for keypoint, joint in enumerate(KEYPOINT_JOINTS):
+        ancestor = joint
+        while ancestor > 0:
+            lengthened[keypoint, ancestor] = 1.0
+            ancestor = BODY_PARENTS[ancestor]
+    return lengthened

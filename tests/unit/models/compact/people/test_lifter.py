@@ -226,6 +226,22 @@ def test_the_refiners_jacobian_is_the_derivative_of_the_projection(points):
     torch.testing.assert_close(analytic, expected, atol=1e-6, rtol=1e-5)
 
 
+def test_the_refiners_derivative_by_betas_is_that_of_the_projection(points):
+    points = points.double()
+    lifted, _ = _people(points.float(), 2, seed=3)
+    points, lifted = points.double(), lifted.to(torch.float64)
+
+    def keypoints(betas: torch.Tensor) -> torch.Tensor:
+        return points(lifted.joint_rotations, betas).keypoints
+
+    numeric = torch.autograd.functional.jacobian(keypoints, lifted.betas)
+    rotations = points(lifted.joint_rotations, lifted.betas).rotations
+    analytic = Refiner().double()._moves_by_shape(rotations, points)
+
+    expected = torch.stack([numeric[0, :, :, 0], numeric[1, :, :, 1]])
+    torch.testing.assert_close(analytic, expected, atol=1e-6, rtol=1e-5)
+
+
 def test_refinement_brings_disturbed_people_back_onto_their_keypoints(points):
     lifted, seen = _people(points, 8)
     noise = roma.rotvec_to_rotmat(0.12 * torch.randn(8, 22, 3, generator=torch.Generator().manual_seed(1)))
