@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,6 @@ import numpy as np
 
 from human3r.evaluation.metrics import DepthAlignment
 from human3r.evaluation.scoring.matching import MatchingCost
-from human3r.records import FramePrediction
 
 JointSet = Literal["smplx22", "smpl24", "lsp14"]
 """22 body joints of SMPL-X; 24 of SMPL; 14 that the H36M regressor gives (ankles to head top)."""
@@ -171,13 +170,15 @@ class Benchmark:
     layout: str
     """The folder layout in one line, for messages."""
     find: FindRecordings
-    score: Callable[[Recording, Protocol, Iterator[FramePrediction]], tuple[ScoreGroup, ...]]
-    """Score one sequence; consumes every prediction."""
+    score: Callable[..., tuple[ScoreGroup, ...]]
+    """Score one sequence from a ``Recording``, a ``Protocol`` and an iterator over predictions, to its end."""
     headline: tuple[str, ...]
     """Columns (``group.metric``) of the table beside the published rows."""
     references: tuple[str, ...] = ()
     """Defects of the public evaluation that affect this benchmark."""
     is_miniature: bool = False
     """Generated frames replace the data set: results are reported apart from published rows."""
+    scores_finished: bool = False
+    """``score`` also takes ``finishing``: how clips of the model are finished."""
     worst_by: tuple[str, str] | None = None
     """(group, series) whose largest values select the worst frames."""

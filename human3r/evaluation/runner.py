@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from human3r.atomic import write_bytes, write_text
@@ -107,7 +108,10 @@ def score_sequence(
     session = open_session(model, protocol)
     timed = _Stopwatch(predict_frames(session, recording.images, protocol, recording.times_s))
     keeper = FrameKeeper(iter(timed), keeps_depth=bool(recording.depths))
-    groups = benchmark.score(recording, protocol, iter(keeper))
+    score = benchmark.score
+    if benchmark.scores_finished:
+        score = partial(score, finishing=model.profile.finishing)
+    groups = score(recording, protocol, iter(keeper))
     worst = []
     if out is not None:
         used = next((group for group in groups if benchmark.worst_by and group.name == benchmark.worst_by[0]), None)

@@ -15,9 +15,8 @@ from human3r.evaluation.bodies.people import PeopleScorer
 from human3r.evaluation.protocol import PosedPeople, Protocol, ScoreGroup
 from human3r.evaluation.scoring.matching import match_people
 from human3r.geometry.rigid import inverse_transform_points, transform_points
-from human3r.inference.loading.profile import COMPACT_PROFILE
 from human3r.records import FramePrediction
-from human3r.refinement.finishing import finish
+from human3r.refinement.finishing import FinishOptions, finish
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 from human3r.skeleton import NUM_BODY_JOINTS
@@ -28,9 +27,9 @@ _PREFIX = "clip_"
 class WholeClipScorer:
     """Collects the frames of a clip with their truth and scores the finished clip."""
 
-    def __init__(self, protocol: Protocol, body: SmplxBody) -> None:
-        self._protocol, self._body = protocol, body
-        self._store = ResultStore(with_views=COMPACT_PROFILE.finishing.agreeing_views)
+    def __init__(self, protocol: Protocol, body: SmplxBody, finishing: FinishOptions) -> None:
+        self._protocol, self._body, self._finishing = protocol, body, finishing
+        self._store = ResultStore(with_views=finishing.agreeing_views)
         self._truth: list[PosedPeople] = []
 
     def add(self, prediction: FramePrediction, truth: PosedPeople) -> None:
@@ -42,7 +41,7 @@ class WholeClipScorer:
         """Return the groups of ``PeopleScorer`` with ``clip_`` before their names, and ``clip_motion``."""
         time_s = self._store.time_s
         fps = 1 / float(np.median(np.diff(time_s))) if len(time_s) > 1 else 30.0
-        result = finish(self._store, fps, {}, COMPACT_PROFILE.finishing, self._body)
+        result = finish(self._store, fps, {}, self._finishing, self._body)
         self._store.close()
         scorer = PeopleScorer(self._protocol)
         for frame, truth in enumerate(self._truth):

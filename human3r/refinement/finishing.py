@@ -59,7 +59,7 @@ def finish(
     options: FinishOptions | None = None,
     body: SmplxBody | None = None,
 ) -> Reconstruction:
-    """Build the result of everything in the store.
+    """Build the result of everything in the store; its identities are numbered from 0, in order of the stream's.
 
     Args:
         store: At least one frame.
@@ -84,6 +84,8 @@ def finish(
     anchor = anchor_of(shots)
     placed = [in_world_of(anchor, shot) for shot in shots]
     cameras, people, points = join([shot for shot, _ in placed])
+    # People who were dropped leave no holes in the numbers that users see.
+    people = replace(people, person_track=np.unique(people.person_track, return_inverse=True)[1])
     is_card = _still_cards(store, shots)
     kept = ~np.repeat(is_card, [len(shot.points) for shot in shots])
     track_id, track_betas = _mean_shapes(people, people.betas)

@@ -19,7 +19,9 @@ from human3r.evaluation.scoring.camera_pose import camera_group
 from human3r.evaluation.scoring.video_depth import depth_groups, valid_depths
 from human3r.evaluation.whole_clip import WholeClipScorer
 from human3r.geometry.rigid import inverse_transform_points
+from human3r.inference.loading.profile import COMPACT_PROFILE
 from human3r.records import FramePrediction
+from human3r.refinement.finishing import FinishOptions
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, read_times
 
 NUM_SCORED_JOINTS = 22
@@ -41,7 +43,12 @@ def _images(folder: Path) -> tuple[Path, ...]:
     return tuple(path for path in list_files(folder, (".jpg",)) if path.name.startswith("rgb_"))
 
 
-def _score(recording: Recording, protocol: Protocol, predictions: Iterator[FramePrediction]) -> tuple[ScoreGroup, ...]:
+def _score(
+    recording: Recording,
+    protocol: Protocol,
+    predictions: Iterator[FramePrediction],
+    finishing: FinishOptions = COMPACT_PROFILE.finishing,
+) -> tuple[ScoreGroup, ...]:
     clip = read_clip(recording.folder, tuple(range(len(recording.images))))
     people, pools, cameras = [PeopleScorer(protocol)], [], []
     # Only filtered streams change when they are finished.
@@ -55,7 +62,7 @@ def _score(recording: Recording, protocol: Protocol, predictions: Iterator[Frame
         for scorer in people:
             scorer.add(predicted_people(prediction), truth)
         if index == 0 and prediction.people_unfiltered is not None:
-            whole = WholeClipScorer(protocol, load_body(None))
+            whole = WholeClipScorer(protocol, load_body(None), finishing)
         if whole is not None:
             whole.add(prediction, truth)
     groups = [*depth_groups(pools, protocol), *(group for scorer in people for group in scorer.groups())]
@@ -115,6 +122,7 @@ SYNTHETIC = Benchmark(
     layout="<clip>/{rgb_NN.jpg,depth_NN.png,people_NN.png,clip.npz}, as 'synth' writes them",
     find=_find,
     score=_score,
+    scores_finished=True,
     headline=(
         *("metric.abs_rel", "metric.delta_1", "scale.abs_rel", "camera.ate_m", "people.mpjpe_mm"),
         *("people.pa_mpjpe_mm", "people.root_error_mm", "world.w_mpjpe_mm", "detection.f1"),

@@ -12,6 +12,7 @@ from synthetic_scene import prediction_of
 from human3r.bodies import load_body
 from human3r.evaluation.protocol import PosedPeople, Protocol
 from human3r.evaluation.whole_clip import WholeClipScorer, motion_group
+from human3r.inference.loading.profile import COMPACT_PROFILE
 
 _JOINTS = np.random.default_rng(0).normal(0, 0.3, (22, 3))
 _K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
@@ -89,7 +90,9 @@ def test_a_clip_without_three_frames_in_a_row_has_no_acceleration() -> None:
 
 
 def test_a_stream_is_finished_like_a_file_before_scoring(walk) -> None:
-    scorer = WholeClipScorer(Protocol(name="people", title="People", loader="resize"), load_body(None))
+    scorer = WholeClipScorer(
+        Protocol(name="people", title="People", loader="resize"), load_body(None), COMPACT_PROFILE.finishing
+    )
     for frame in range(4):
         rows = np.flatnonzero(walk.person_frame == frame)
         T_world_camera = walk.T_world_camera[frame].astype(np.float64)
