@@ -33,8 +33,8 @@ from human3r.skeleton import (
     to_local_rotations,
 )
 
-_TURNS = 6
-_STEPS = 1
+_TURNS = 3
+"""Fits, the last one with the shapes that those before it agree on."""
 _DISTANCE_S, _LOG_DISTANCE_KNEE = 0.3, 0.25
 """Window of the lines through the logarithm of the distance, and the outlier that counts half."""
 _ROTATION_S, _ROTATION_KNEE, _ROTATION_SWIFT = 0.15, 0.7, 0.2
@@ -44,7 +44,7 @@ _MAX_ACROSS = 0.1
 _MIN_RUN = 3
 _ROTATION_SIGMA = 0.15
 """Radians that the poses from which a fit begins may be wrong."""
-_BETA_SIGMA = 3.0
+_BETA_SIGMA = 2.0
 _LOG_DEPTH_SIGMA = 0.02
 _ROWS_AT_ONCE = 1024
 """Bounds the memory."""
@@ -69,7 +69,7 @@ def fitted_again(people: PersonTable, cameras: Cameras, betas: np.ndarray, point
     root = root * (size / _size(points, before))[:, None]
     keypoints, identity = _on_plane(people, cameras), np.unique(people.person_track, return_inverse=True)[1]
     runs_ = [rows for rows in runs(people.person_track, cameras.time_s[people.person_frame]) if len(rows) >= _MIN_RUN]
-    refiners = [Refiner(RefineConfig(steps=_STEPS, beta_sigma=_BETA_SIGMA))] * (_TURNS - 1) + [Refiner()]
+    refiners = [Refiner(RefineConfig(beta_sigma=_BETA_SIGMA))] * (_TURNS - 1) + [Refiner()]
     some = [itemgetter(rows) for rows in torch.arange(len(people)).split(_ROWS_AT_ONCE)]
     for refiner in refiners:
         begin = LiftedPeople(
