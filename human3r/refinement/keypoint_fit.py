@@ -42,9 +42,9 @@ _ROTATION_S, _ROTATION_KNEE, _ROTATION_SWIFT = 0.15, 0.7, 0.2
 _MAX_ACROSS = 0.1
 """Motion of a bone's end across the view, in lengths of the bone, where smoothing counts half: the keypoints know."""
 _MIN_RUN = 3
-_ROTATION_SIGMA = 0.15
+_ROTATION_SIGMA = 0.1
 """Radians that the poses from which a fit begins may be wrong."""
-_BETA_SIGMA = 2.0
+_BETA_SIGMA = 1.0
 _LOG_DEPTH_SIGMA = 0.02
 _ROWS_AT_ONCE = 1024
 """Bounds the memory."""
