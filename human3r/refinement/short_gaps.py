@@ -62,7 +62,7 @@ def with_short_gaps_filled(people: PersonTable, time_s: np.ndarray, T_world_came
         unfiltered_rotations=_turned(T_camera_world, nearest_rotations(blend(*rotations))).astype(np.float32),
         **{name: blend(getattr(first, name), getattr(last, name)) for name in _BLENDED},
         keypoints=keypoints,
-    ).select(_is_near(*heads, poses[0][:, :3, 3]))
+    ).select(_is_near(heads[0], heads[1], poses[0][:, :3, 3]))
     joined = PersonTable.concatenate([people, added])
     return joined.select(np.argsort(joined.person_frame, kind="stable"))
 
