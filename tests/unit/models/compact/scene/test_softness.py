@@ -75,4 +75,5 @@ def test_a_picture_has_one_lens_alone_and_in_the_bars_of_a_small_compressed_clip
     top, left = (margin[0] for margin in margins)
     inside = framed[top : top + small.shape[0], left : left + small.shape[1]]
 
-    assert abs(log_focal(network, inside) - log_focal(network, picture)) < 0.03
+    # Without the correction and with the former layers .08 and .09.
+    assert abs(log_focal(network, inside) - log_focal(network, picture)) < 0.05
