@@ -80,6 +80,9 @@ def build_routes(site: Site) -> list[BaseRoute]:
             return _gone()
         return _page(request) if _is_safe(request, None) else RedirectResponse("./")
 
+    async def ahead(request: Request) -> Response:
+        return _page(request) if _is_safe(request, None) else RedirectResponse("./")
+
     async def file(request: Request) -> Response:
         folder, name = site.store.get(request.path_params["token"]), request.path_params["name"]
         if folder is None:
@@ -106,6 +109,7 @@ def build_routes(site: Site) -> list[BaseRoute]:
 
     return [
         Route("/healthz", health),
+        Route("/viewer/ahead/", ahead),
         Route("/viewer/{token}/play/", play),
         Route("/viewer/{token}/live/", live),
         WebSocketRoute("/viewer/{token}/live", socket),

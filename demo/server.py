@@ -46,7 +46,7 @@ _LOOK_EVERY_S = 0.1
 """Between looks into the queue of requests while it is empty."""
 _MAX_PAGES = 500
 """Open pages whose state Gradio keeps: .1 MB each, and a program may name as many as it likes."""
-_SCRIPTS = ("page.js", "ar.js", "live.js")
+_SCRIPTS = ("page.js", "ar.js", "camera.js", "live.js")
 _FONT = ["Inter", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 

@@ -65,8 +65,8 @@ def go_live(page) -> str:
     """Press Live, wait until the model answers, and return the address of the run's files."""
     page.get_by_role("button", name="Live: use your camera").click()
     eventually(page, lambda: "fps · " in said(page), "the model never answered")
-    source = page.locator("[data-h3-live=viewer] iframe").get_attribute("src")
-    return page.url.split("?")[0] + source.removeprefix("./").removesuffix("live/")
+    player = "document.querySelector('[data-h3-live=viewer] iframe').contentWindow"
+    return page.evaluate(f"{player}.location.href.split('?')[0]").removesuffix("live/")
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,23 @@ def test_a_recording_is_deleted_at_once_on_request(browser, proxy: Proxy) -> Non
     assert page.problems == []
 
 
+def test_a_camera_that_is_refused_is_a_sentence_on_the_page(browser, proxy: Proxy) -> None:
+    page = open_page(browser, proxy.url, (390, 640))
+    refused = "() => Promise.reject(new DOMException('', 'NotAllowedError'))"
+    page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refused}; }}")
+    page.get_by_role("button", name="Live: use your camera").click()
+    page.get_by_text("The browser does not let this page use the camera.").wait_for()
+    assert page.locator("[data-h3-live=stage]").is_hidden()
+    assert page.problems == []
+
+
 def test_on_an_insecure_page_the_camera_is_refused_with_a_message(browser) -> None:
     page = browser.new_page()
     page.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
     page.goto("about:blank")
     page.set_content(controls(120, 3600) + stage())
-    page.add_script_tag(content=(ROOT / "demo" / "page" / "static" / "live.js").read_text())
+    for script in ("camera.js", "live.js"):
+        page.add_script_tag(content=(ROOT / "demo" / "page" / "static" / script).read_text())
     page.get_by_role("button", name="Live: use your camera").click()
     page.get_by_text("The camera needs HTTPS, or a page on this machine").wait_for()
     assert page.locator("[data-h3-live=stage]").is_hidden()

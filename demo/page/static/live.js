@@ -2,7 +2,7 @@
 // The run is the server's; this script sends pictures, takes up a lost socket again, and shows the numbers.
 (function () {
   "use strict";
-  const PICTURES_PER_S = 20, MAX_UNDERWAY = 12, QUALITY = 0.85, RETRY_MS = 1000, RETRIES = 28, LEFT = 4001;
+  const PICTURES_PER_S = 20, MAX_UNDERWAY = 12, QUALITY = 0.85, RETRY_MS = 1000, RETRIES = 28, LEFT = 4001, GONE = 4404;
   const RENEW_MS = 100;  // the server works on one picture and keeps the newest: it should not be older than this
   const SELDOM_MS = 220;  // between two pictures of the page, where the processor draws it
   const LOADING_MS = 500;  // between two pictures to the server there while the player loads, which needs the processor
@@ -11,7 +11,33 @@
   // The players know it. Each new picture of a video would make the processor draw the whole page again.
   const drawsInSoftware = () => [...document.querySelectorAll("iframe")].some((frame) => frame.contentWindow && (frame.contentWindow.h3r || {}).drawsInSoftware);
   const playerWindow = () => { const frame = find("viewer").querySelector("iframe"); return frame && frame.contentWindow; };
+  const camera = window.h3Camera;
   let run = null;  // the run on this page, or null
+
+  // The run that this tab has left.
+  const FORMER = "h3r_live";
+  function remembered() {
+    try { return sessionStorage.getItem(FORMER); } catch (error) { return null; /* storage is off */ }
+  }
+  function remember(token) {
+    try { if (token) sessionStorage.setItem(FORMER, token); else sessionStorage.removeItem(FORMER); } catch (error) { /* storage is off */ }
+  }
+
+  function openPlayer(address) {
+    const frame = document.createElement("iframe");
+    frame.src = address;
+    frame.title = "Live 4D viewer: what your camera sees";
+    find("viewer").replaceChildren(frame);
+  }
+
+  // The player takes a second to load: out of sight, before the click.
+  function prepare() {
+    const stage = find("stage");
+    if (run || !stage || playerWindow() || !camera.canBeUsed()) return;
+    stage.dataset.ahead = "";
+    stage.hidden = false;
+    openPlayer("./viewer/ahead/");
+  }
 
   function complain(text) {
     const place = find("problem");
@@ -20,56 +46,44 @@
     if (text) place.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
-  // Browsers hide cameras from pages that came without encryption.
-  const canUseCamera = () => Boolean(window.isSecureContext && navigator.mediaDevices && navigator.mediaDevices.getUserMedia);
-
-  function openCamera(facing) {
-    if (!canUseCamera()) {
-      return Promise.reject(new Error("The camera needs HTTPS, or a page on this machine (localhost). Open the page that way."));
-    }
-    const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: facing };
-    return navigator.mediaDevices.getUserMedia({ video: wanted, audio: false }).catch((error) => {
-      const reasons = {
-        NotAllowedError: "The browser does not let this page use the camera. Allow it in the address bar, then press Live again.",
-        NotFoundError: "No camera was found. Connect one, or record a clip elsewhere and upload it.",
-        NotReadableError: "The camera is in use by another program. Close that one, then press Live again.",
-      };
-      throw new Error(reasons[error.name] || "The camera cannot be opened (" + error.name + ").");
-    });
-  }
-
   // The server prepares the run while the browser asks for the camera.
   async function start() {
     if (run) return;
     complain("");
-    const own = run = { facing: "user", token: null, socket: null, stream: null, size: null, ready: null, underway: [], tries: 0,
+    const own = run = { token: null, socket: null, stream: null, size: null, ready: null, underway: [], tries: 0,
       isOver: false, isSoftware: false, timer: 0, sent_ms: 0, shown_ms: 0, people: [], canvas: document.createElement("canvas"), started_ms: performance.now() };
     document.body.classList.add("h3-is-live");
     const behind = document.querySelector(".h3-viewer iframe");
     if (behind) behind.contentWindow.postMessage({ h3r: "pause" }, location.origin);
+    delete find("stage").dataset.ahead;
     find("stage").hidden = false;
     find("stage").scrollIntoView({ block: "nearest" });
-    find("viewer").replaceChildren();
     find("turn").hidden = true;
     say("Connecting");
-    const camera = openCamera(own.facing);
-    if (canUseCamera()) connect(own);
+    const opened = use(own, { facingMode: "user" });
+    if (camera.canBeUsed()) connect(own);
     try {
-      own.stream = await camera;
+      await opened;
     } catch (error) {
       end(own, error.message, LEFT);
       return;
     }
+    begin(own);
+    find("turn").hidden = !(await camera.areSeveral());
+  }
+
+  // Show a camera; who looks into it sees a mirror.
+  async function use(own, choice) {
+    const stream = await camera.open(choice), video = find("video");
     if (own.isOver) {  // the run ended meanwhile: the server has said why
-      own.stream.getTracks().forEach((track) => track.stop());
+      camera.close(stream);
       return;
     }
-    const video = find("video");
-    video.srcObject = own.stream;
+    own.stream = stream;
+    stream.getVideoTracks()[0].addEventListener("ended", () => { if (own.stream === stream) lose(own); });
+    video.parentElement.classList.toggle("h3-live-mirrored", !camera.facesAway(stream));
+    video.srcObject = stream;
     await video.play().catch(() => null);
-    begin(own);
-    find("turn").hidden = !(navigator.mediaDevices.enumerateDevices &&
-      (await navigator.mediaDevices.enumerateDevices()).filter((each) => each.kind === "videoinput").length > 1);
   }
 
   function address(token) {
@@ -100,25 +114,41 @@
     if (message.type === "ready") open(own, message);
     if (message.type === "frame") show(own, message);
     if (message.type === "writing") rest(own);
-    if (message.type === "writing" && own.stream) own.stream.getTracks().forEach((track) => track.stop());
+    if (message.type === "writing" && own.stream) camera.close(own.stream);
     if (message.type === "problem") end(own, message.text);
     if (message.type === "deleted") end(own, "");
     if (message.type === "done") {
       end(own, "");
-      const page = new URL(location.href);
-      page.searchParams.set("result", message.token);
-      page.searchParams.delete("example");
-      location.assign(page);
+      showResult(message.token);
     }
+  }
+
+  function showResult(token) {
+    const page = new URL(location.href);
+    page.searchParams.set("result", token);
+    page.searchParams.delete("example");
+    location.assign(page);
+  }
+
+  // A page that is loaded again has ended its run: it shows the result as soon as there is one.
+  function followFormer(token) {
+    const socket = new WebSocket(address(token));
+    socket.onopen = () => socket.send("stop");
+    socket.onmessage = (event) => {
+      const message = JSON.parse(event.data);
+      if (message.type === "writing") complain("The recording ended with the page. Its result is being written.");
+      if (message.type === "problem") complain(message.text);
+      if (message.type === "done") showResult(token);
+    };
+    socket.onclose = (event) => { if (event.code === GONE) showResult(token); };  // it is finished already
   }
 
   // The server is ready: the player loads while the camera is not there yet.
   function open(own, message) {
     if (own.ready === null) {
-      const frame = document.createElement("iframe");
-      frame.src = "./viewer/" + message.token + "/live/";
-      frame.title = "Live 4D viewer: what your camera sees";
-      find("viewer").replaceChildren(frame);
+      const address = new URL("./viewer/" + message.token + "/live/", document.baseURI).href;
+      const { become } = (playerWindow() || {}).h3r || {};
+      if (become) become(address); else openPlayer(address);
     }
     own.ready = message;
     say(own.size ? "Looking" : "Waiting for the camera");
@@ -228,13 +258,23 @@
 
   async function turn() {
     const own = run;
-    if (!own) return;
-    own.facing = own.facing === "user" ? "environment" : "user";
-    own.stream.getTracks().forEach((track) => track.stop());
+    if (!own || !own.stream || own.isTurning) return;
+    own.isTurning = true;
+    const same = camera.choiceOf(own.stream), other = await camera.other(own.stream);
+    camera.close(own.stream);  // phones open one at a time
     try {
-      own.stream = await openCamera(own.facing);
-      find("video").srcObject = own.stream;
-    } catch (error) { complain(error.message); }
+      await use(own, other);
+    } catch (error) {
+      complain(error.message);
+      await use(own, same).catch(() => lose(own));
+    }
+    own.isTurning = false;
+  }
+
+  function lose(own) {
+    if (own.isOver) return;
+    ask("stop");
+    complain("The camera was disconnected. The result is what it showed until then.");
   }
 
   function ask(word) {
@@ -247,7 +287,7 @@
   function end(own, problem, code = 1000) {
     own.isOver = true;
     rest(own);
-    if (own.stream) own.stream.getTracks().forEach((track) => track.stop());
+    if (own.stream) camera.close(own.stream);
     if (own.socket && own.socket.readyState === WebSocket.CONNECTING) own.socket.onopen = () => own.socket.close(code);
     else if (own.socket) own.socket.close(code);
     document.body.classList.remove("h3-is-live");
@@ -263,5 +303,27 @@
     const actions = { start, turn, stop: () => ask("stop"), discard: () => ask("discard") };
     actions[button.dataset.h3Live]();
   });
-  window.addEventListener("pagehide", () => { if (run && run.socket) run.socket.close(LEFT); });
+  // Where the visitor points at the button, and else as soon as no other player loads or plays on the processor.
+  for (const name of ["pointerover", "pointerdown", "focusin"]) {
+    document.addEventListener(name, (event) => { if (event.target.closest && event.target.closest("[data-h3-live=start]")) prepare(); });
+  }
+  const nothingPlays = new URLSearchParams(location.search).get("example") === "";
+  const seeing = setInterval(() => {
+    if (!find("stage")) return;
+    clearInterval(seeing);
+    const former = remembered();
+    remember(null);
+    if (former) followFormer(former);
+  }, 100);
+  const waiting = setInterval(() => {
+    const other = document.querySelector(".h3-viewer iframe"), { player, drawsInSoftware } = (other && other.contentWindow.h3r) || {};
+    if (!find("stage") || !(nothingPlays || player)) return;
+    clearInterval(waiting);
+    if (nothingPlays || !drawsInSoftware) prepare();
+  }, 300);
+  window.addEventListener("pagehide", () => {
+    if (!run || !run.socket) return;
+    run.socket.close(LEFT);
+    remember(run.token);
+  });
 })();

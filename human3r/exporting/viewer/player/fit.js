@@ -61,6 +61,25 @@
     window.cancelAnimationFrame = (id) => { asked.delete(id); };
   }
 
+  // The page around it may be without focus, and its client would not take up a lost connection.
+  document.hasFocus = () => !document.hidden;
+
+  // A page that is loaded before its run has no address for the client's socket: the client waits for it.
+  if (location.pathname.endsWith("/viewer/ahead/")) {
+    const post = Worker.prototype.postMessage, held = [];
+    let server = null;
+    Worker.prototype.postMessage = function (message, ...others) {
+      const send = () => post.call(this, message && message.type === "set_server" ? { ...message, server } : message, ...others);
+      if (server === null && message && message.type === "set_server") held.push(send); else send();
+    };
+    // From now on this is the page at another address.
+    h3r.become = (url) => {
+      history.replaceState(null, "", url + location.search);
+      server = url.replace("http", "ws").replace(/\/$/, "");
+      for (const send of held.splice(0)) send();
+    };
+  }
+
   h3r.drawsInSoftware = drawsInSoftware();
   if (h3r.drawsInSoftware) {
     const isRecording = Boolean(window.__VISER_EMBED_DATA__) || /[?&]playbackPath=/.test(location.search);
