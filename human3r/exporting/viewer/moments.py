@@ -33,6 +33,8 @@ MOMENTS_NAME = "moments.bin"
 MAX_POINTS_PER_FRAME = 20_000
 MAX_RAW_BYTES = 24_000_000
 """Limit before compression, which about halves the size; longer clips get coarser grids."""
+_MIN_SIDE = 8
+"""Of a grid that still shows something; a stream that is too long even for such grids has none."""
 DEPTH_UNIT_M = 1e-3
 _BYTES_PER_POINT = 5
 _HEAD_BYTES_PER_FRAME = 1000
@@ -49,7 +51,7 @@ class Moments:
     """Collects the frames of a run; ``write`` puts them into the world of its result.
 
     Args:
-        max_raw_bytes: Memory limit; longer clips get coarser grids.
+        max_raw_bytes: Memory limit; longer clips get coarser grids, and streams of hours none.
     """
 
     def __init__(self, max_raw_bytes: int = MAX_RAW_BYTES) -> None:
@@ -60,12 +62,15 @@ class Moments:
         self._rect_px: RectPx = (0.0, 0.0, 0.0, 0.0)
         self._max_raw_bytes = max_raw_bytes
         self._num_halvings = 0
+        self._is_too_long = False
 
     def __len__(self) -> int:
         return len(self._depth)
 
     def add(self, prediction: FramePrediction) -> None:
         """Keep one frame, thinned to ``MAX_POINTS_PER_FRAME``."""
+        if self._is_too_long:
+            return
         depth = prediction.pointmap_camera[..., 2].numpy()
         is_good = trusted_pixels(prediction) & (depth < np.iinfo(np.uint16).max * DEPTH_UNIT_M)
         is_good &= ~depth_edges(np.where(np.isfinite(depth), depth, 0.0), EDGE_TOLERANCE)
@@ -81,12 +86,15 @@ class Moments:
         self._depth[prediction.frame_index] = millimeters.copy()
         self._color[prediction.frame_index] = image.copy()
         self._rect_px = rect_px
-        if len(self) * millimeters.size * _BYTES_PER_POINT > self._max_raw_bytes and min(millimeters.shape) > 1:
+        if len(self) * millimeters.size * _BYTES_PER_POINT > self._max_raw_bytes:
             self._halve()
 
     def _halve(self) -> None:
-        """Keep every second row and column of present and future frames."""
+        """Keep every second row and column of present and future frames, or nothing where too few would be left."""
         shape = next(iter(self._depth.values())).shape
+        if min(shape) < 2 * _MIN_SIDE:
+            self._depth, self._color, self._is_too_long = {}, {}, True
+            return
         self._rect_px = _covered(self._rect_px, shape, 2)
         for grids in (self._depth, self._color):
             for index, grid in grids.items():
@@ -94,7 +102,7 @@ class Moments:
         self._num_halvings += 1
 
     def write(self, path: Path, reconstruction: Reconstruction, max_raw_bytes: int = MAX_RAW_BYTES) -> bool:
-        """Write the frames of a result atomically; False if one of them was never added.
+        """Write the frames of a result atomically; False if one of them was never added, or not kept.
 
         Args:
             max_raw_bytes: Size before compression; grids get coarser until they fit.

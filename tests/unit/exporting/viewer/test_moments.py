@@ -108,6 +108,16 @@ def test_a_long_clip_gets_a_coarser_grid(tmp_path: Path, walk: Reconstruction) -
     assert 0.8 * walk.image_size[1] < head["rect"][2] - head["rect"][0] < walk.image_size[1]
 
 
+def test_a_stream_of_hours_has_no_moments(tmp_path: Path, walk: Reconstruction) -> None:
+    kept = Moments(max_raw_bytes=walk.num_frames * 8 * 10 * 5 - 1)
+    for frame in range(walk.num_frames):
+        kept.add(prediction_of(walk, frame, (16, 20)))
+
+    assert len(kept) == 0
+    assert not kept.write(tmp_path / "moments.bin", walk)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_frames_of_shots_with_other_borders_are_on_the_grid_of_the_first(tmp_path: Path, walk: Reconstruction) -> None:
     kept, (_, width) = Moments(), walk.image_size
     for frame in range(walk.num_frames):
