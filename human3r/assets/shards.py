@@ -73,17 +73,15 @@ def write_part(folder: Path, part: str, tensors: dict[str, Tensor], metadata: di
     folder.mkdir(parents=True, exist_ok=True)
     index = _read_index(folder) if (folder / _INDEX).is_file() else {"files": {}}
     stale = [name for name in index["files"] if name.rsplit("-", 1)[0] == part or name == f"{part}.safetensors"]
-    groups = _split({name: values.detach().to(torch.float16).contiguous() for name, values in tensors.items()})
+    groups = _split({name: _stored(values) for name, values in tensors.items()})
     paths = []
     for name in stale:
         del index["files"][name]
     for number, group in enumerate(groups):
         name = f"{part}.safetensors" if len(groups) == 1 else f"{part}-{number + 1}.safetensors"
-        content = save(group, metadata)
-        write_bytes(folder / name, content)
-        index["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "parameters": sorted(group)}
+        index["files"][name] = _write_file(folder / name, group, metadata)
         paths.append(folder / name)
-    write_bytes(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
+    _write_index(folder, index)
     for name in set(stale) - index["files"].keys():
         (folder / name).unlink(missing_ok=True)
     return paths
@@ -93,20 +91,32 @@ def replace_parameters(folder: Path, changed: Mapping[str, Tensor]) -> list[Path
     """Rewrite the files that hold the given parameters, whose shapes stay, and return them."""
     index, paths = _read_index(folder), []
     for file_name, entry in index["files"].items():
-        new = {name: changed[name] for name in entry["parameters"] if name in changed}
+        new = {name: _stored(changed[name]) for name in entry["parameters"] if name in changed}
         if not new:
             continue
         path = folder / file_name
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in entry["parameters"]}
-        tensors |= {name: values.detach().to(torch.float16).contiguous() for name, values in new.items()}
-        content = save(tensors, metadata)
-        write_bytes(path, content)
-        entry["sha256"] = hashlib.sha256(content).hexdigest()
+        index["files"][file_name] = _write_file(path, tensors | new, metadata)
         paths.append(path)
-    write_bytes(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
+    _write_index(folder, index)
     return paths
+
+
+def _stored(values: Tensor) -> Tensor:
+    return values.detach().to(torch.float16).contiguous()
+
+
+def _write_file(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Any]:
+    """Write one file and return its entry in the index."""
+    content = save(tensors, metadata)
+    write_bytes(path, content)
+    return {"sha256": hashlib.sha256(content).hexdigest(), "parameters": sorted(tensors)}
+
+
+def _write_index(folder: Path, index: dict[str, Any]) -> None:
+    write_bytes(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
 
 
 def _split(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:

@@ -15,13 +15,13 @@ from human3r.bodies import SmplxBody
 from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.refinement.certainty import describe
 from human3r.refinement.false_people import without_buried, without_doublets, without_short_tracks
-from human3r.refinement.identity_shapes import with_shapes
+from human3r.refinement.identity_shapes import mean_shapes, shape_of_each, with_shapes
 from human3r.refinement.keypoint_fit import fitted_again
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.one_world import rescaled, settle
 from human3r.refinement.short_gaps import with_short_gaps_filled
 from human3r.refinement.shots import Cameras, Shot, anchor_of, in_world_of, join, split, with_one_lens, with_one_scale
-from human3r.results.person_table import PARAMETER_NAMES, PersonTable
+from human3r.results.person_table import PARAMETER_NAMES
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 
@@ -88,7 +88,7 @@ def finish(
     people = replace(people, person_track=np.unique(people.person_track, return_inverse=True)[1])
     is_card = _still_cards(store, shots)
     kept = ~np.repeat(is_card, [len(shot.points) for shot in shots])
-    track_id, track_betas = _mean_shapes(people, people.betas)
+    track_id, track_betas = mean_shapes(people, people.betas)
     return Reconstruction(
         fps=fps,
         frame_index=store.frame_index,
@@ -157,33 +157,17 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
         people = without_doublets(people, cameras.time_s, cameras.T_world_camera[people.person_frame, :3, 3])
     if body is not None and options.offline_smoothing is not None:
         if options.keypoint_body is not None:
-            shapes = _shape_of_each(people, people.unfiltered_betas)
+            shapes = shape_of_each(people, people.unfiltered_betas)
             people = fitted_again(people, cameras, shapes, options.keypoint_body)
         people = with_short_gaps_filled(people, cameras.time_s, cameras.T_world_camera)
         time_s, T_world_camera = cameras.time_s[people.person_frame], cameras.T_world_camera[people.person_frame]
         betas = people.unfiltered_betas
-        betas = _shape_of_each(people, betas) if options.one_shape else betas
+        betas = shape_of_each(people, betas) if options.one_shape else betas
         people = smooth_tracks(people, time_s, T_world_camera, betas, body, options.offline_smoothing)
     elif body is not None and options.one_shape:
         position = cameras.T_world_camera[people.person_frame, :3, 3]
-        people = with_shapes(people, body, position, _shape_of_each(people, people.betas))
+        people = with_shapes(people, body, position, shape_of_each(people, people.betas))
     return replace(shot, people=people)
-
-
-def _mean_shapes(people: PersonTable, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``K`` identities and their score-weighted means of ``N 10`` betas."""
-    identities, inverse = np.unique(people.person_track, return_inverse=True)
-    weight = np.maximum(people.person_score.astype(np.float64), 1e-6)
-    sums = np.zeros((len(identities), 10))
-    np.add.at(sums, inverse, betas * weight[:, None])
-    total = np.bincount(inverse, weight, minlength=len(identities))
-    return identities, sums / np.maximum(total, 1e-12)[:, None]
-
-
-def _shape_of_each(people: PersonTable, betas: np.ndarray) -> np.ndarray:
-    """Return ``N 10``: the mean shape of each row's identity."""
-    identities, means = _mean_shapes(people, betas)
-    return means[np.searchsorted(identities, people.person_track)].astype(np.float32)
 
 
 def _depth_fields(store: ResultStore, shots: Sequence[Shot]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Change shapes and distances of people so that their images stay nearly the same.
+"""One shape per identity; change shapes and distances of people so that their images stay nearly the same.
 
 A body that grows moves away from the camera by the same factor; hands, face and pose stay.
 """
@@ -16,6 +16,22 @@ from human3r.results.posing import parameters_of_rows
 from human3r.skeleton import TRUNK_JOINTS, body_size, bone_vectors
 
 _BETA_RANGE = (-8.0, 5.0)
+
+
+def mean_shapes(people: PersonTable, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``K`` identities and their score-weighted means of ``N 10`` betas."""
+    identities, inverse = np.unique(people.person_track, return_inverse=True)
+    weight = np.maximum(people.person_score.astype(np.float64), 1e-6)
+    sums = np.zeros((len(identities), 10))
+    np.add.at(sums, inverse, betas * weight[:, None])
+    total = np.bincount(inverse, weight, minlength=len(identities))
+    return identities, sums / np.maximum(total, 1e-12)[:, None]
+
+
+def shape_of_each(people: PersonTable, betas: np.ndarray) -> np.ndarray:
+    """Return ``N 10``: the mean shape of each row's identity."""
+    identities, means = mean_shapes(people, betas)
+    return means[np.searchsorted(identities, people.person_track)].astype(np.float32)
 
 
 def body_sizes(body: SmplxBody, betas: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from human3r.models.compact.people.lifting.lifter import LiftedPeople
 from human3r.models.compact.people.lifting.refine import RefineConfig, Refiner
 from human3r.records import concatenate
 from human3r.refinement.feet.contact import runs
+from human3r.refinement.identity_shapes import shape_of_each
 from human3r.refinement.local_lines import nearest_rotations, robust_lines
 from human3r.refinement.shots import Cameras
 from human3r.results.person_table import PersonTable
@@ -67,7 +68,7 @@ def fitted_again(people: PersonTable, cameras: Cameras, betas: np.ndarray, point
     rotations, size = torch.from_numpy(people.unfiltered_rotations), _size(points, shapes)
     root = torch.from_numpy(people.unfiltered_head) - points(rotations, before).joints[:, Joint.HEAD]
     root = root * (size / _size(points, before))[:, None]
-    keypoints, identity = _on_plane(people, cameras), np.unique(people.person_track, return_inverse=True)[1]
+    keypoints = _on_plane(people, cameras)
     runs_ = [rows for rows in runs(people.person_track, cameras.time_s[people.person_frame]) if len(rows) >= _MIN_RUN]
     refiners = [Refiner(RefineConfig(beta_sigma=_BETA_SIGMA))] * (_TURNS - 1) + [Refiner()]
     some = [itemgetter(rows) for rows in torch.arange(len(people)).split(_ROWS_AT_ONCE)]
@@ -82,7 +83,7 @@ def fitted_again(people: PersonTable, cameras: Cameras, betas: np.ndarray, point
         fitted = concatenate([refiner(begin.map(rows), keypoints.map(rows), points) for rows in some])
         rotations, root = fitted.joint_rotations, fitted.root_camera
         if refiner.config.beta_sigma is not None:
-            shapes = _of_size(points, _means(fitted.betas, identity, people.person_score), size)
+            shapes = _of_size(points, torch.from_numpy(shape_of_each(people, fitted.betas.numpy())), size)
     head = root + points(rotations, shapes).joints[:, Joint.HEAD]
     return replace(
         people,
@@ -132,13 +133,6 @@ def _calmed(
         share[:, leaf] = share[:, BODY_PARENTS[leaf]]
     orientation = nearest_rotations(orientation + share[..., None, None] * (smooth - orientation))
     return torch.from_numpy(to_local_rotations(R_world_camera.swapaxes(1, 2)[:, None] @ orientation)).float()
-
-
-def _means(betas: torch.Tensor, identity: np.ndarray, score: np.ndarray) -> torch.Tensor:
-    """Return ``N 10``: the mean of each row's identity, weighted by score."""
-    weight, rows = torch.from_numpy(np.maximum(score, 1e-6))[:, None], torch.from_numpy(identity)
-    sums = torch.zeros(int(rows.max()) + 1, 11).index_add_(0, rows, torch.cat([betas * weight, weight], dim=1))
-    return (sums[:, :10] / sums[:, 10:])[rows]
 
 
 def _of_size(points: BodyPoints, betas: torch.Tensor, size: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ joint).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -210,22 +211,23 @@ def _rotate_joints(local: Tensor, rotations: Tensor, turns: Tensor) -> Tensor:
 
 def _carried_points() -> Tensor:
     """Return ``17 22``: 1 where a rotation of the joint moves the keypoint."""
-    carried = torch.zeros(17, NUM_BODY_JOINTS)
-    for keypoint, (joint, carrier) in enumerate(zip(KEYPOINT_JOINTS, OFFSET_CARRIERS, strict=True)):
-        # The carrier of the offset is the joint itself or an ancestor of it.
-        ancestor = carrier if joint == carrier else BODY_PARENTS[joint]
-        while ancestor >= 0:
-            carried[keypoint, ancestor] = 1.0
-            ancestor = BODY_PARENTS[ancestor]
-    return carried
+    pairs = zip(KEYPOINT_JOINTS, OFFSET_CARRIERS, strict=True)
+    # The carrier of the offset is the joint itself or an ancestor of it.
+    return _chains([carrier if joint == carrier else BODY_PARENTS[joint] for joint, carrier in pairs])
 
 
 def _lengthened_points() -> Tensor:
     """Return ``17 22``: 1 where the bone that ends in the joint carries the keypoint."""
-    lengthened = torch.zeros(17, NUM_BODY_JOINTS)
-    for keypoint, joint in enumerate(KEYPOINT_JOINTS):
-        ancestor = joint
-        while ancestor > 0:
-            lengthened[keypoint, ancestor] = 1.0
-            ancestor = BODY_PARENTS[ancestor]
-    return lengthened
+    chains = _chains(KEYPOINT_JOINTS)
+    chains[:, Joint.PELVIS] = 0
+    return chains
+
+
+def _chains(joints: Sequence[int]) -> Tensor:
+    """Return ``n 22``: 1 for each of the n joints and what it hangs from, up to the pelvis."""
+    chains = torch.zeros(len(joints), NUM_BODY_JOINTS)
+    for row, joint in enumerate(joints):
+        while joint >= 0:
+            chains[row, joint] = 1.0
+            joint = BODY_PARENTS[joint]
+    return chains
