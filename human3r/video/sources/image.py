@@ -53,7 +53,7 @@ _FOLDER_FPS = 30.0
 _ASPECT_TOLERANCE = 0.01
 _OTHER_MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".gif", ".heic", ".heif", ".dng")
 _NUM_LEVELS = 16
-"""Images looked at to find out how many bits of gray a sequence has."""
+"""Images looked at to find out how many bits a sequence has."""
 _MAX_TRIED = 100
 """Images looked at, and images decoded, at most to find an intact one."""
 
@@ -151,7 +151,7 @@ class ImageSource:
         ) from failure
 
     def _white_of_all(self) -> float:
-        """Return the level that is white in images of more than 8 bits of gray; one for all, lest they flicker."""
+        """Return the level that is white in images of more than 8 bits; one for all, lest they flicker."""
         levels: list[tuple[float, bool]] = []
         for number in self.chosen[:: max(1, len(self.chosen) // _NUM_LEVELS)]:
             self._beat()
@@ -165,7 +165,7 @@ class ImageSource:
             levels.append((level, is_stated))
         white, is_stated = max(levels, default=(65535.0, True))
         if not is_stated and 255 < white < 65535:
-            self.warnings.append(f"Levels of gray end below {white + 1:.0f} of 65536; this is taken for white.")
+            self.warnings.append(f"Levels end below {white + 1:.0f} of 65536; this is taken for white.")
         return white
 
     def _decode(self, number: int) -> tuple[np.ndarray, str]:

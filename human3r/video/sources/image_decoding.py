@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+import av
 import numpy as np
+from av.error import FFmpegError
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -25,12 +27,16 @@ _EXIF_ORIENTATION = 0x0112
 _JPEG_TO_JPEG = b"\xff\xd9\xff\xd8\xff"
 """The end of a JPEG and the beginning of the next."""
 _VIDEO_AFTER_JPEG = re.compile(rb"\xff\xd9.{0,4096}?\x00\x00\x00.ftyp[a-z]", re.DOTALL)
-_GRAY_BITS = re.compile(rb"\0\0\0\x01sBIT(.)", re.DOTALL)
+_FIRST_BITS = re.compile(rb"\0\0\0[\x01-\x04]sBIT(.)", re.DOTALL)
 """Of a PNG, number of bits that the samples had at first. Source: PNG specification, section 11.3.2.5."""
+_DEEP_PNG = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x10[\x02\x04\x06]", re.DOTALL)
+"""A PNG of 16 bits of color, or of gray with transparency. Source: PNG specification, section 11.2.1."""
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _RGB = 0x0102, 0x0106, 0x0112, 2
+"""Tags of a TIFF, and the photometric interpretation of color. Source: TIFF 6.0."""
 _MAX_SAMPLE = 0x0119
 """Tag of a TIFF. Source: TIFF 6.0, MaxSampleValue."""
 _DEPTHS = (8, 10, 12, 14, 16)
-"""Bits of the cameras whose gray levels are stored in 16 bits."""
+"""Bits of the cameras whose levels are stored in 16 bits."""
 _PREVIEW, _IS_REDUCED, _DNG_VERSION = 0x00FE, 1, 0xC612
 """Tags of a TIFF whose first picture is the preview of a raw photo. Source: TIFF 6.0, NewSubfileType; DNG 1.4."""
 
@@ -115,7 +121,7 @@ def num_pages(encoded: bytes) -> int:
 
 
 def white_level(encoded: bytes, limits: MediaLimits) -> tuple[float | None, bool]:
-    """Return the level that is white in an image of more than 8 bits of gray, and whether the file states it.
+    """Return the level that is white in an image of more than 8 bits, and whether the file states it.
 
     None for every other image.
 
@@ -125,31 +131,58 @@ def white_level(encoded: bytes, limits: MediaLimits) -> tuple[float | None, bool
     """
     with open_image_file(io.BytesIO(encoded)) as image:
         check_frame_size(image.height, image.width, limits)
-        if not _is_deep_gray(image):
+        levels = _deep_levels(image, encoded)
+        if levels is None:
             return None, True
-        if image.format == "PNG" and (bits := _GRAY_BITS.search(encoded[:4096])):
-            return 2.0 ** min(max(bits[1][0], 1), 16) - 1, True
+        largest = float(levels.max(initial=0))
+        if image.format == "PNG" and (bits := _FIRST_BITS.search(encoded[:4096])):
+            unit = 2 ** (16 - min(max(bits[1][0], 1), 16))
+            # Levels should be scaled to 16 bits, but cameras write them as they are.
+            is_scaled = largest >= 65536 / unit or not np.any(levels % unit)
+            return (65535.0 if is_scaled else 65536.0 / unit - 1), True
         if isinstance(image, TiffImageFile) and (stated := float(np.max(image.tag_v2.get(_MAX_SAMPLE, 0)))) > 0:
             return stated, True
-        largest = float(_gray_levels(image).max(initial=0))
         if image.mode == "F" and largest <= 1:
             return 1.0, False
+        if not np.any(levels % 257):  # 8 bits, scaled
+            return 65535.0, True
         return next((2.0**bits - 1 for bits in _DEPTHS if largest < 2**bits), largest), False
 
 
-def _is_deep_gray(image: Image.Image) -> bool:
-    return image.mode.startswith("I") or image.mode == "F"
+def _deep_levels(image: Image.Image, encoded: bytes) -> np.ndarray | None:
+    """Return the levels of an image of more than 8 bits as ``H W`` of gray or ``H W C``; None for every other image."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
+    if _DEEP_PNG.match(encoded):
+        return _sixteen_bit_samples("png", encoded)
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _RGB:
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, ())
+        samples = _sixteen_bit_samples("tiff", encoded) if set(bits) == {16} else None
+        return None if samples is None else from_exif(int(image.tag_v2.get(_ORIENTATION, 1))).apply(samples)
+    return None
 
 
-def _gray_levels(image: Image.Image) -> np.ndarray:
-    return np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
+def _sixteen_bit_samples(codec: str, encoded: bytes) -> np.ndarray | None:
+    """Decode an image with FFmpeg, as Pillow keeps 8 bits of color; None if FFmpeg cannot."""
+    context = av.CodecContext.create(codec, "r")
+    context.thread_count = 1
+    try:
+        frame = (context.decode(av.Packet(encoded)) or context.decode(None))[0]
+    except (FFmpegError, IndexError):
+        return None
+    components, plane = frame.format.components, frame.planes[0]
+    if len(frame.planes) > 1 or any(component.bits != 16 for component in components):
+        return None
+    order = ">u2" if frame.format.is_big_endian else "<u2"
+    rows = np.frombuffer(plane, order).reshape(-1, plane.line_size // 2)[: frame.height]
+    return rows[:, : frame.width * len(components)].reshape(frame.height, frame.width, -1).astype(np.uint16)
 
 
 def decode_image(encoded: bytes, limits: MediaLimits, white: float = 65535) -> tuple[np.ndarray, str]:
     """Decode one image to upright ``H W 3`` uint8 RGB; returns it with the format's name.
 
     Args:
-        white: Level that is white in an image of more than 8 bits of gray.
+        white: Level that is white in an image of more than 8 bits.
 
     Raises:
         MediaTooLargeError: Too many pixels; checked from the header, before any pixel is decoded.
@@ -157,15 +190,24 @@ def decode_image(encoded: bytes, limits: MediaLimits, white: float = 65535) -> t
     """
     with open_image_file(io.BytesIO(encoded)) as image:
         check_frame_size(image.height, image.width, limits)
-        return orientation_of(image).apply(opaque_rgb(image, white)), str(image.format).lower()
+        is_gray = image.mode.startswith("I") or image.mode == "F"
+        levels = _deep_levels(image, encoded) if is_gray or white != 65535 else None
+        rgb = opaque_rgb(image) if levels is None else _shown(levels * np.float32(255 / white))
+        return orientation_of(image).apply(rgb), str(image.format).lower()
 
 
-def opaque_rgb(image: Image.Image, white: float = 65535) -> np.ndarray:
-    """Return ``H W 3`` uint8, transparent pixels blended over gray; ``white`` is that of ``decode_image``."""
-    if _is_deep_gray(image):
-        # Pillow clips 16-bit gray to 255 instead of scaling it.
-        gray = (_gray_levels(image) * (255 / white)).round().clip(0, 255).astype(np.uint8)
-        return np.repeat(gray[..., None], 3, axis=2)
+def _shown(levels: np.ndarray) -> np.ndarray:
+    """Return ``H W 3`` uint8 from levels of gray, gray and alpha, color, or color and alpha, of which 255 is white."""
+    layers = np.atleast_3d(levels.round().clip(0, 255).astype(np.uint8))
+    num_colors = layers.shape[2] - (layers.shape[2] + 1) % 2
+    colors = np.broadcast_to(layers[..., :num_colors], (*layers.shape[:2], 3))
+    if num_colors == layers.shape[2]:
+        return np.ascontiguousarray(colors)
+    return on_neutral_ground(np.concatenate([colors, layers[..., num_colors:]], axis=2))
+
+
+def opaque_rgb(image: Image.Image) -> np.ndarray:
+    """Return ``H W 3`` uint8, transparent pixels blended over gray."""
     if image.has_transparency_data:
         layers = np.asarray(image.convert("RGBA"))
         if layers[..., 3].min(initial=255) < 255:

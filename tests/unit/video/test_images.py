@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +16,7 @@ from human3r.errors import MediaDecodeError, MediaTooLargeError, UnsupportedMedi
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
-from human3r.video.sources.image import decode_image
+from human3r.video.sources.image import decode_image, open_image
 from human3r.video.sources.sequences import natural_key
 
 
@@ -205,6 +207,47 @@ def test_gray_of_fewer_than_sixteen_bits_is_not_dark_and_does_not_flicker(tmp_pa
     frames, reader = read_all(tmp_path)
     assert [frame.image[0, -1, 0] for frame in frames] == pytest.approx([255, 127, 85, 64], abs=1)
     assert any(f"end below {2**bits}" in text for text in reader.warnings) == (bits < 16)
+
+
+def first_picture(encoded: bytes):
+    """Decode in this process, which is faster."""
+    source = open_image(io.BytesIO(encoded), Sampling(), DEFAULT_LIMITS, lambda: None)
+    return next(source.frames()).image, source.warnings
+
+
+def deep_color(pixel_format: str, level: int, suffix: str) -> bytes:
+    """A 16-bit image, dark but for the green of its right half."""
+    levels = np.full((16, 24, 4), level // 4, np.uint16)
+    levels[:, 12:, 1] = levels[..., 3] = level
+    codec = av.CodecContext.create(suffix, "w")
+    codec.width, codec.height, codec.pix_fmt = 24, 16, pixel_format
+    codec.time_base = Fraction(1, 30)
+    num_channels = 3 if pixel_format.startswith("rgb48") else 4
+    if pixel_format.startswith("ya"):
+        levels, num_channels = levels[..., [1, 3]], 2
+    frame = av.VideoFrame(24, 16, pixel_format)
+    rows = np.zeros((16, frame.planes[0].line_size // 2), ">u2" if pixel_format.endswith("be") else "<u2")
+    rows[:, : 24 * num_channels] = levels[..., :num_channels].reshape(16, -1)
+    frame.planes[0].update(rows.tobytes())
+    return b"".join(bytes(packet) for packet in (*codec.encode(frame), *codec.encode(None)))
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "suffix"),
+    [("rgb48be", "png"), ("rgba64be", "png"), ("ya16be", "png"), ("rgb48le", "tiff"), ("rgba64le", "tiff")],
+)
+@pytest.mark.parametrize("bits", [12, 16])
+def test_color_of_fewer_than_sixteen_bits_is_not_dark(pixel_format, suffix, bits):
+    picture, warnings = first_picture(deep_color(pixel_format, 2**bits - 1, suffix))
+    assert picture[0, -1, 1] == 255
+    assert picture[0, 0].tolist() == pytest.approx([64] * 3, abs=1)
+    assert any("end below 4096" in text for text in warnings) == (bits == 12)
+
+
+def test_levels_that_were_scaled_to_sixteen_bits_stay_dark():
+    by_shifts, by_factor = deep_gray(200 << 4), deep_gray(4 * 257)
+    stated = by_shifts[:33] + b"\0\0\0\1sBIT\x0c" + zlib.crc32(b"sBIT\x0c").to_bytes(4, "big") + by_shifts[33:]
+    assert [first_picture(one)[0][0, -1, 0] for one in (stated, by_factor)] == [round(3200 / 257), 4]
 
 
 def test_the_depth_that_an_image_states_is_believed(tmp_path):
