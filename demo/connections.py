@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, ClassVar, cast
 
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from demo.jobs import Visitor
-from demo.settings import Settings
+from demo.settings import Settings, is_within, networks_of
 
 PATIENCE_S = 30.0
 """A connection without a whole request is closed after once to twice this time; so is one that is closing."""
@@ -27,7 +28,7 @@ _MAX_CONNECTIONS = 300
 def bound_connections(config: Config, settings: Settings) -> None:
     """Make a running server bound every further connection."""
 
-    _Bounded.exempt = frozenset(settings.trusted_proxies)
+    _Bounded.exempt = networks_of(settings.trusted_proxies)
     config.http_protocol_class = _Bounded
     config.ws_max_size = MAX_MESSAGE_BYTES
 
@@ -35,8 +36,8 @@ def bound_connections(config: Config, settings: Settings) -> None:
 class _Bounded(H11Protocol):
     """An HTTP connection that ends when nothing comes of it."""
 
-    exempt: ClassVar[frozenset[str]] = frozenset()
-    """Addresses without a bound."""
+    exempt: ClassVar[list[IPv4Network | IPv6Network]] = []
+    """Networks without a bound."""
     counts: ClassVar[Counter[str]] = Counter()
     """Open connections by address."""
 
@@ -45,7 +46,7 @@ class _Bounded(H11Protocol):
         self._last_cycle: Any = None
         self._timer = self.loop.call_later(PATIENCE_S, self._look)
         address = self.client[0] if self.client else ""
-        self._key = None if {address, "*"} & self.exempt else Visitor("", address).key
+        self._key = None if is_within(address, self.exempt) else Visitor("", address).key
         if self._key is not None:
             self.counts[self._key] += 1
             if self.counts[self._key] > _MAX_CONNECTIONS:

@@ -36,7 +36,7 @@ from demo.page.api import Services
 from demo.page.ui import build_page
 from demo.routes import Site, build_routes
 from demo.runs import Runs
-from demo.settings import Settings
+from demo.settings import Settings, networks_of
 from demo.storage import ResultStore, RunFolder, sweep_empty_uploads
 from demo.zero_gpu import find_spaces
 
@@ -174,7 +174,8 @@ def serve(settings: Settings, engine: Engine | None = None) -> int:
         settings: Address and limits.
         engine: Engine to use; None creates one from the settings.
     """
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", ",".join(settings.trusted_proxies))  # read by uvicorn
+    proxies = ",".join(map(str, networks_of(settings.trusted_proxies)))
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", proxies)  # read by uvicorn
     human3r.limit_arenas()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl+C: a service manager's stop cleans up, too
     given = os.environ.get("GRADIO_TEMP_DIR")

@@ -6,10 +6,14 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 LOOPBACK = "127.0.0.1"
 SPACES_HOST = "0.0.0.0"  # noqa: S104 - a Space is only reachable through its own proxy, which needs this address
 SPACES_PORT = 7860
+SPACES_PROXIES = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "::1")
+"""Private networks, in which a Space's proxies are. Source: RFC 1918, RFC 6598, RFC 4193."""
+_EVERYWHERE = ("0.0.0.0/0", "::/0")
 SPACES_ORIGINS = ("https://huggingface.co", "https://*.hf.space")
 
 
@@ -28,7 +32,8 @@ class Settings:
     root_path: str = ""
     """Path under which a reverse proxy publishes the demo, such as ``/human3r``; empty for the root."""
     trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
-    """Addresses of proxies whose ``X-Forwarded-For`` names the visitor; ``*`` is every address."""
+    """Addresses and networks of proxies; the last address of ``X-Forwarded-For`` that is none of them is the visitor's.
+    With ``*``, which is every address, the first one is, so that the proxy has to replace what visitors send."""
     allow_hosts: tuple[str, ...] = ()
     """Host names under which the server answers, besides localhost and IP addresses; ``*`` is every name."""
     allow_origins: tuple[str, ...] = ()
@@ -92,12 +97,17 @@ def parse_settings(arguments: Sequence[str] | None = None, environment: Mapping[
         "--trusted-proxy",
         action="append",
         metavar="ADDRESS",
-        help="proxy whose X-Forwarded-For names the visitor; may be repeated (127.0.0.1; on a Space: *)",
+        help="address or network of a proxy in front, which sends X-Forwarded-For; may be repeated "
+        "(127.0.0.1; on a Space: private networks)",
     )
     options = parser.parse_args(arguments)
     if options.port is not None and not 0 < options.port < 65536:
         parser.error(f"--port must be between 1 and 65535, got {options.port}")
-    proxies = tuple(options.trusted_proxy or (["*"] if on_spaces else ["127.0.0.1"]))
+    proxies = tuple(options.trusted_proxy or (SPACES_PROXIES if on_spaces else [LOOPBACK]))
+    try:
+        networks_of(proxies)
+    except ValueError as error:
+        parser.error(f"--trusted-proxy takes an address, a network or *: {error}")
     return Settings(
         options.host,
         options.port,
@@ -108,3 +118,23 @@ def parse_settings(arguments: Sequence[str] | None = None, environment: Mapping[
         tuple(options.allow_host),
         tuple(options.allow_origin),
     )
+
+
+def networks_of(proxies: Sequence[str]) -> list[IPv4Network | IPv6Network]:
+    """Return the networks of the proxies, also as a socket for both kinds of addresses writes them.
+
+    Raises:
+        ValueError: One is neither an address nor a network.
+    """
+    networks = [ip_network(part, strict=False) for one in proxies for part in (_EVERYWHERE if one == "*" else (one,))]
+    v4 = [network for network in networks if isinstance(network, IPv4Network)]
+    return [*networks, *(ip_network(f"::ffff:{one.network_address}/{96 + one.prefixlen}") for one in v4)]
+
+
+def is_within(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Return whether an address belongs to one of the networks."""
+    try:
+        host = ip_address(address)
+    except ValueError:
+        return False
+    return any(host in network for network in networks)

@@ -7,11 +7,12 @@ import re
 import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -164,7 +165,7 @@ def _deep_levels(image: Image.Image, encoded: bytes) -> np.ndarray | None:
 
 def _sixteen_bit_samples(codec: str, encoded: bytes) -> np.ndarray | None:
     """Decode an image with FFmpeg, as Pillow keeps 8 bits of color; None if FFmpeg cannot."""
-    context = av.CodecContext.create(codec, "r")
+    context = cast("VideoCodecContext", av.CodecContext.create(codec, "r"))
     context.thread_count = 1
     try:
         frame = (context.decode(av.Packet(encoded)) or context.decode(None))[0]

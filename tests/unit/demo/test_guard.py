@@ -14,10 +14,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from demo import guard
 from demo.guard import Guard
-from demo.settings import Settings
+from demo.settings import Settings, networks_of, parse_settings
 
 LIMITS = {"max_upload_mb": 2, "max_total_upload_mb": 20}
 MB = 1_000_000
@@ -72,6 +73,31 @@ def test_a_proxy_that_names_no_visitor_makes_none_this_machine(clock, named: str
     client = TestClient(app, base_url="http://localhost:7860", client=(named, 0))
     assert client.get("/", headers={"X-Forwarded-For": named}).text == "192.0.0.8"
     assert client.get("/").text == named
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "header", "visitor"),
+    [
+        (["127.0.0.1"], "127.0.0.1", "203.0.113.9", "203.0.113.9"),
+        (["127.0.0.1"], "127.0.0.1", "198.51.100.1, 127.0.0.1, 203.0.113.9", "203.0.113.9"),
+        (["127.0.0.1"], "127.0.0.1", "198.51.100.1, 203.0.113.9:4711", "203.0.113.9"),
+        (["127.0.0.1"], "127.0.0.1", "198.51.100.1, [2001:db8::9]:4711", "2001:db8::9"),
+        (["127.0.0.1", "10.0.0.0/8"], "127.0.0.1", "198.51.100.1, 203.0.113.9, 10.2.3.4:80", "203.0.113.9"),
+        (["127.0.0.1", "10.0.0.0/8"], "::ffff:127.0.0.1", "::1, 203.0.113.9, ::ffff:10.2.3.4", "203.0.113.9"),
+        (["::1", "2001:db8:1::/48"], "::1", "2001:db8:2::5, 2001:db8:3::9, 2001:db8:1::7", "2001:db8:3::9"),
+        (["127.0.0.1"], "127.0.0.1", "198.51.100.1, unknown", "192.0.0.8"),
+        (["127.0.0.1"], "203.0.113.9", "198.51.100.1", "203.0.113.9"),
+    ],
+)
+def test_of_what_proxies_append_the_last_address_that_is_no_proxy_counts(clock, proxies, peer, header, visitor) -> None:
+    async def address(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.client.host)
+
+    settings = parse_settings([word for proxy in proxies for word in ("--trusted-proxy", proxy)], {})
+    app = Starlette(routes=[Route("/", address)], middleware=[Middleware(Guard, settings=settings, clock=clock)])
+    server = ProxyHeadersMiddleware(app, list(map(str, networks_of(settings.trusted_proxies))))
+    client = TestClient(server, base_url="http://localhost:7860", client=(peer, 5000))
+    assert client.get("/", headers={"X-Forwarded-For": header}).text == visitor
 
 
 @pytest.mark.parametrize("path", ["https://abc.hf.space/x", "%00", "http://127.0.0.1/"])

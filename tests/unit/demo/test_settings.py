@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.settings import parse_settings
+from demo.settings import is_within, networks_of, parse_settings
 
 
 def test_without_options_only_this_machine_can_connect() -> None:
@@ -15,6 +15,9 @@ def test_a_space_listens_where_its_proxy_looks() -> None:
     settings = parse_settings([], {"SPACE_ID": "someone/demo"})
 
     assert (settings.host, settings.port) == ("0.0.0.0", 7860)
+    proxies = networks_of(settings.trusted_proxies)
+    assert is_within("10.16.3.80", proxies)
+    assert not is_within("203.0.113.9", proxies)
 
 
 def test_options_are_taken() -> None:
@@ -23,7 +26,9 @@ def test_options_are_taken() -> None:
     assert (settings.host, settings.port, settings.model, settings.body) == ("::1", 8123, "tiny", "body.npz")
 
 
-@pytest.mark.parametrize("arguments", [["--port", "0"], ["--port", "70000"], ["--port", "x"], ["--nonsense"]])
+@pytest.mark.parametrize(
+    "arguments", [["--port", "0"], ["--port", "70000"], ["--port", "x"], ["--nonsense"], ["--trusted-proxy", "nginx"]]
+)
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         parse_settings(arguments, {})
