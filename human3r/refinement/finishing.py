@@ -17,6 +17,7 @@ from human3r.refinement.certainty import describe
 from human3r.refinement.false_people import without_buried, without_doublets, without_short_tracks
 from human3r.refinement.identity_shapes import mean_shapes, shape_of_each, with_shapes
 from human3r.refinement.keypoint_fit import fitted_again
+from human3r.refinement.misread import without_misread
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.one_world import rescaled, settle
 from human3r.refinement.short_gaps import with_short_gaps_filled
@@ -151,6 +152,8 @@ def _still_cards(store: ResultStore, shots: Sequence[Shot]) -> list[bool]:
 def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot:
     """Return the shot after refinement in the camera: false detections, motion, shapes."""
     people, cameras = shot.people, shot.cameras
+    if options.offline_smoothing is not None:
+        people = without_misread(people, cameras.time_s, cameras.T_world_camera)
     if len(cameras.K) >= 2 * options.min_track_frames:
         people = without_short_tracks(people, cameras.time_s, options.min_track_frames)
     if options.one_shape:

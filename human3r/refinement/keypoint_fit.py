@@ -23,6 +23,7 @@ from human3r.refinement.feet.contact import runs
 from human3r.refinement.identity_shapes import shape_of_each
 from human3r.refinement.local_lines import nearest_rotations, robust_lines
 from human3r.refinement.shots import Cameras
+from human3r.refinement.visibility import trust_in_distances
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import (
     BODY_PARENTS,
@@ -97,10 +98,10 @@ def _at_smooth_distances(
     root: torch.Tensor, people: PersonTable, cameras: Cameras, runs_: Sequence[np.ndarray]
 ) -> torch.Tensor:
     log_distance = root.norm(dim=1).log().double().numpy()
-    smooth = log_distance.copy()
+    smooth, trust = log_distance.copy(), trust_in_distances(people.keypoints)
     for rows in runs_:
         time_s, values = cameras.time_s[people.person_frame[rows]], log_distance[rows, None, None]
-        smooth[rows] = robust_lines(values, time_s, _DISTANCE_S, _LOG_DISTANCE_KNEE)[:, 0, 0]
+        smooth[rows] = robust_lines(values, time_s, _DISTANCE_S, _LOG_DISTANCE_KNEE, trust=trust[rows])[:, 0, 0]
     return root * torch.from_numpy(np.exp(smooth - log_distance)).float()[:, None]
 
 

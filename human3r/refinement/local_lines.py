@@ -29,17 +29,24 @@ def local_lines(values: np.ndarray, time_s: np.ndarray, sigma_s: float, weight: 
 
 
 def robust_lines(
-    values: np.ndarray, time_s: np.ndarray, sigma_s: float, knee: float, swift: float = float("inf")
+    values: np.ndarray,
+    time_s: np.ndarray,
+    sigma_s: float,
+    knee: float,
+    swift: float = float("inf"),
+    trust: np.ndarray | None = None,
 ) -> np.ndarray:
     """Fit lines to ``n J D`` values at ``n`` times, twice: the second time with outliers weighted down.
 
     Where lines under half the window differ by more than ``swift``, the motion is no line, and those are followed.
+    ``trust`` are weights ``n`` of the times; None for equal ones.
     """
     if sigma_s <= 0:
         return values
-    fitted = local_lines(values, time_s, sigma_s, np.ones(values.shape[:2]))
+    weight = np.ones(values.shape[:2]) if trust is None else np.broadcast_to(trust[:, None], values.shape[:2])
+    fitted = local_lines(values, time_s, sigma_s, weight)
     off = np.linalg.norm(fitted - values, axis=-1)
-    weight = 1 / (1 + (off / knee) ** 2)
+    weight = weight / (1 + (off / knee) ** 2)
     fitted = local_lines(values, time_s, sigma_s, weight)
     if swift == float("inf"):
         return fitted

@@ -20,7 +20,7 @@ from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.records import BodyParameters, concatenate
 from human3r.refinement.identity_shapes import body_sizes
 from human3r.refinement.local_lines import nearest_rotations, robust_lines
-from human3r.refinement.visibility import calmed, shown_joints
+from human3r.refinement.visibility import calmed, shown_joints, trust_in_distances
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import (
     NUM_BODY_JOINTS,
@@ -95,7 +95,7 @@ def smooth_tracks(
     log_distance = np.log(distance / body_sizes(body, people.unfiltered_betas))
     bearing = np.einsum("nab,nb->na", R_world_camera, anchor / distance[:, None])
     orientation = R_world_camera[:, None] @ orientation
-    shown = shown_joints(people.keypoints)
+    shown, trust = shown_joints(people.keypoints), trust_in_distances(people.keypoints)
     for rows in _runs(people.person_track, time_s, bearing, distance, options):
         time = time_s[rows]
         bones = _calmed_bones(orientation[rows], shown[rows], time).reshape(len(rows), -1, 9)
@@ -103,7 +103,7 @@ def smooth_tracks(
         rotations = robust_lines(bones, time, options.rotation_s, knee, swift)
         orientation[rows] = nearest_rotations(rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3))
         bearing[rows] = robust_lines(bearing[rows, None], time, options.bearing_s, options.bearing_knee)[:, 0]
-        log_distance[rows] = _smooth_distance(log_distance[rows], time, options)
+        log_distance[rows] = _smooth_distance(log_distance[rows], time, trust[rows], options)
     bearing /= np.linalg.norm(bearing, axis=1, keepdims=True)
     orientation = np.swapaxes(R_world_camera, 1, 2)[:, None] @ orientation
     bearing = np.einsum("nba,nb->na", R_world_camera, bearing)
@@ -127,12 +127,14 @@ def _calmed_bones(orientation: np.ndarray, shown: np.ndarray, time_s: np.ndarray
     return forward_kinematics(local, torch.zeros(*shown.shape, 3, dtype=local.dtype))[0].numpy()
 
 
-def _smooth_distance(log_distance: np.ndarray, time_s: np.ndarray, options: OfflineSmoothingOptions) -> np.ndarray:
+def _smooth_distance(
+    log_distance: np.ndarray, time_s: np.ndarray, trust: np.ndarray, options: OfflineSmoothingOptions
+) -> np.ndarray:
     """Smooth ``n`` logarithms of distances over sizes, as far as the image stays what it is over shorter times."""
     values = log_distance[:, None, None]
-    line = robust_lines(values, time_s, options.distance_s, options.log_distance_knee)[:, 0, 0]
+    line = robust_lines(values, time_s, options.distance_s, options.log_distance_knee, trust=trust)[:, 0, 0]
     window_s, knee = _SHORT_SHARE * options.distance_s, _SHORT_SHARE * options.log_distance_knee
-    short = robust_lines(values, time_s, window_s, knee)[:, 0, 0]
+    short = robust_lines(values, time_s, window_s, knee, trust=trust)[:, 0, 0]
     limit = options.max_growth / _SPREAD * np.exp(short)
     held = np.clip(line, short - limit, short + limit)
     return robust_lines(held[:, None, None], time_s, window_s, options.log_distance_knee)[:, 0, 0]

@@ -67,6 +67,22 @@ def with_short_gaps_filled(people: PersonTable, time_s: np.ndarray, T_world_came
     return joined.select(np.argsort(joined.person_frame, kind="stable"))
 
 
+def distances_between(
+    before: np.ndarray, after: np.ndarray, eye: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compare points ``n 3`` of two times as seen from ``n 3``.
+
+    Returns:
+        ``n`` meters across the view, ``n`` distances before, and ``n`` growth of the distance, at least .001.
+    """
+    first, last = before - eye, after - eye
+    distance = np.maximum(np.linalg.norm(first, axis=-1), 1e-3)
+    # Along the ray through the first point.
+    growth = (last * first).sum(axis=-1) / distance**2
+    aside = np.linalg.norm(last - growth[..., None] * first, axis=-1)
+    return aside, distance, np.maximum(growth, 1e-3)
+
+
 def _missing(people: PersonTable, time_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for each missing frame, the rows before and after, and the frame."""
     order = np.lexsort((people.person_frame, people.person_track))
@@ -83,12 +99,8 @@ def _missing(people: PersonTable, time_s: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _is_near(before: np.ndarray, after: np.ndarray, eye: np.ndarray) -> np.ndarray:
     """Return ``n`` bool: points ``n 3`` before and after a gap may be one person, as seen from ``n 3``."""
-    first, last = before - eye, after - eye
-    distance = np.maximum(np.linalg.norm(first, axis=1), 1e-3)
-    # Along the ray through the first point.
-    growth = np.einsum("na,na->n", last, first) / distance**2
-    aside = np.linalg.norm(last - growth[:, None] * first, axis=1)
-    return (aside <= _MAX_ASIDE_M) & (np.abs(np.log(np.maximum(growth, 1e-3))) <= _MAX_LOG_DISTANCE)
+    aside, _, growth = distances_between(before, after, eye)
+    return (aside <= _MAX_ASIDE_M) & (np.abs(np.log(growth)) <= _MAX_LOG_DISTANCE)
 
 
 def _moved(T_target_source: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ _CALM_S = 0.15
 """Standard deviation of the window over which hidden joints are averaged."""
 _GUESS = 0.1
 """Weight of the pose of a hidden joint, which counts where the joint is not shown within the window."""
+_SEEN_WELL, _LEAST_TRUST = 0.6, 0.1
+"""Mean score of the keypoints of a person who is all seen, and the least share of it that counts."""
 _FACE, _SHOULDERS, _HIPS = (0, 1, 2, 3, 4), (5, 6), (11, 12)
 _SEEN_BY: dict[Joint, tuple[tuple[int, ...], ...]] = {
     **dict.fromkeys((Joint.PELVIS, Joint.SPINE1, Joint.SPINE2, Joint.SPINE3), (_SHOULDERS, _HIPS)),
@@ -48,6 +50,13 @@ def shown_joints(keypoints: np.ndarray) -> np.ndarray:
     for joint, groups in _SEEN_BY.items():
         shown[:, joint] = np.min([score[:, list(group)].max(axis=1) for group in groups], axis=0)
     return shown
+
+
+def trust_in_distances(keypoints: np.ndarray) -> np.ndarray:
+    """Return ``N`` weights in (0, 1] of people's distances, which follow from sizes: the more is seen, the better."""
+    if not keypoints[..., 2].any():
+        return np.ones(len(keypoints))
+    return (keypoints[..., 2].mean(axis=1) / _SEEN_WELL).clip(_LEAST_TRUST, 1) ** 2
 
 
 def calmed(rotations: np.ndarray, shown: np.ndarray, time_s: np.ndarray) -> np.ndarray:

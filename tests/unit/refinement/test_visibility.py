@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from human3r.refinement.visibility import calmed, shown_joints
+from human3r.refinement.visibility import calmed, shown_joints, trust_in_distances
 from human3r.skeleton import Joint
 
 _LEFT_ELBOW_POINT, _LEFT_WRIST_POINT = 7, 9
@@ -57,3 +57,13 @@ def test_the_pose_of_a_joint_that_is_never_shown_is_averaged() -> None:
     calm = _angles(calmed(_bends(angles), shown, time_s))
     assert np.abs(calm - 0.5).max() < 0.25
     assert np.abs(np.diff(calm, 2)).mean() < 0.1 * np.abs(np.diff(angles, 2)).mean()
+
+
+def test_distances_count_the_more_the_more_is_seen_of_somebody() -> None:
+    keypoints = _keypoints(3)
+    keypoints[1, :8, 2] = 0
+    keypoints[2, :, 2] = 0
+    trust = trust_in_distances(keypoints)
+    assert trust[0] == 1
+    assert trust[0] > trust[1] > trust[2] > 0
+    assert trust_in_distances(np.zeros((2, 17, 3), np.float32)).min() == 1
