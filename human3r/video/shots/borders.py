@@ -14,6 +14,8 @@ _TOLERANCE = 6
 """Largest difference among a border's pixels, gray levels, as compression leaves."""
 _MAX_STRAY = 0.1
 """Share of a border line's pixels that may differ more: compression rings next to the edge."""
+_FIRST_LINES = 16
+"""Examined first, then twice as many as long as all are of a border: most pictures have none."""
 _MIN_SHARE = 0.02
 """Smallest border that is removed, as a share of the side."""
 _MIN_PICTURE = 0.25
@@ -87,9 +89,14 @@ def _has_letters(stack: np.ndarray, width: int) -> bool:
 
 def _width(stack: np.ndarray) -> int:
     """Return how many lines of ``n H W 3`` have the first line's color; 0 if the edge is gradual."""
-    color = np.median(stack[:, 0], axis=(0, 1))
-    off = np.abs(stack - color).max(axis=-1)
-    is_border = (off > _TOLERANCE).mean(axis=(0, 2)) <= _MAX_STRAY
+    color, looked_at = np.median(stack[:, 0], axis=(0, 1)), _FIRST_LINES
+    while True:
+        off = np.abs(stack[:, :looked_at] - color).max(axis=-1)
+        is_border = (off > _TOLERANCE).mean(axis=(0, 2)) <= _MAX_STRAY
+        # The edge is the three lines after the border.
+        if looked_at >= stack.shape[1] or not is_border[:-3].all():
+            break
+        looked_at *= 2
     width = len(is_border) if is_border.all() else int(np.argmin(is_border))
     # Encoders blur the edge: the line after it decides, and the mixed one belongs to the border.
     edge = off[:, width : width + 3]
