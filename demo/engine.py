@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 import human3r
 from demo.downloads import write_download
 from demo.storage import RunFolder
+from demo.zero_gpu import ZeroGpuForward
 from human3r import ClipInfo, Sampling
 
 if TYPE_CHECKING:
@@ -56,15 +57,6 @@ class RunRequest:
     """Which frames are used, and how."""
 
 
-def frames_to_use(clip: ClipInfo, sampling: Sampling) -> int:
-    """Estimate the number of frames of a run from the clip's header."""
-    available_s = max(0.0, clip.duration_s - sampling.start_s)
-    length_s = available_s if sampling.duration_s is None else min(available_s, sampling.duration_s)
-    fps = clip.fps if sampling.fps is None else min(clip.fps, sampling.fps)
-    limit = clip.num_frames if sampling.max_frames is None else min(clip.num_frames, sampling.max_frames)
-    return max(1, min(limit, round(length_s * fps)))
-
-
 class Engine:
     """Runs ``human3r`` for the demo.
 
@@ -87,8 +79,6 @@ class Engine:
         self._borrows_gpu = spaces is not None
         self._forward = human3r.forward
         if spaces is not None:
-            from demo.zero_gpu import ZeroGpuForward
-
             self._forward = ZeroGpuForward(spaces, self._model(None))
 
     def probe(self, clip: Path) -> ClipInfo:

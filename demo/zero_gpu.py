@@ -20,10 +20,9 @@ import torch
 from torch import Tensor
 
 import human3r
-from demo.engine import frames_to_use
 
 if TYPE_CHECKING:
-    from human3r import ForwardEvent, LoadedModel, ReconstructOptions, SessionSnapshot
+    from human3r import ClipInfo, ForwardEvent, LoadedModel, ReconstructOptions, Sampling, SessionSnapshot
 
 _STARTUP_S = 15
 """Time until the worker has its GPU and the weights are on it."""
@@ -58,6 +57,15 @@ def find_spaces(environment: Mapping[str, str] = os.environ) -> ModuleType | Non
 def requested_seconds(clip: str, options: ReconstructOptions, frames: int) -> int:
     """Return the GPU time that a run requests; the arguments are those of the forward pass."""
     return min(_MAX_S, round(_STARTUP_S + frames * _FRAME_S))
+
+
+def frames_to_use(clip: ClipInfo, sampling: Sampling) -> int:
+    """Estimate the number of frames of a run from the clip's header."""
+    available_s = max(0.0, clip.duration_s - sampling.start_s)
+    length_s = available_s if sampling.duration_s is None else min(available_s, sampling.duration_s)
+    fps = clip.fps if sampling.fps is None else min(clip.fps, sampling.fps)
+    limit = clip.num_frames if sampling.max_frames is None else min(clip.num_frames, sampling.max_frames)
+    return max(1, min(limit, round(length_s * fps)))
 
 
 class ZeroGpuForward:

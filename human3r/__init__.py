@@ -80,11 +80,11 @@ if TYPE_CHECKING:
     from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface, save_keyframes
     from human3r.surface.keyframes.source_pictures import with_source_pictures
     from human3r.temporary import reclaim, temporary_folder
+    from human3r.video.clip_info import ClipInfo
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
     from human3r.video.live.jpeg_decoder import JpegDecoder, jpeg_movie
     from human3r.video.live.reader import LiveFrame, LiveReader
-    from human3r.video.probe import ClipInfo, probe
-    from human3r.video.reader import FrameReader
+    from human3r.video.reader import FrameReader, probe
     from human3r.video.sampling import Sampling
 
 _HOMES = {
@@ -143,8 +143,8 @@ _HOMES = {
     "human3r.video.live.reader": ("LiveFrame", "LiveReader"),
     "human3r.temporary": ("reclaim", "temporary_folder"),
     "human3r.video.limits": ("DEFAULT_LIMITS", "MediaLimits"),
-    "human3r.video.probe": ("ClipInfo", "probe"),
-    "human3r.video.reader": ("FrameReader",),
+    "human3r.video.clip_info": ("ClipInfo",),
+    "human3r.video.reader": ("FrameReader", "probe"),
     "human3r.video.sampling": ("Sampling",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -6,6 +6,10 @@ A message is one sentence about the problem, with measured value and limit if an
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
 
 class Human3RError(Exception):
     """Base of all errors for users.
@@ -122,3 +126,11 @@ _BY_CODE: dict[str, type[Human3RError]] = {
     for kind in tuple(globals().values())
     if isinstance(kind, type) and issubclass(kind, Human3RError) and kind is not Cancelled
 }
+
+
+def run_main(main: Callable[[], int | None]) -> NoReturn:
+    """End this process with the exit code of a module's ``main``; a typed error is one sentence on standard error."""
+    try:
+        sys.exit(main())
+    except Human3RError as error:
+        sys.exit(f"human3r: {error}")

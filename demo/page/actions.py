@@ -11,12 +11,13 @@ from pathlib import Path
 
 import gradio as gr
 
-from demo.engine import RunRequest, frames_to_use
+from demo.engine import RunRequest
 from demo.examples import Example, available_examples
 from demo.page import messages, panels
 from demo.page.api import Services, read_request, visitor_of
 from demo.runs import Run
 from demo.updates import Update
+from demo.zero_gpu import frames_to_use
 from human3r import InputError
 
 _LOG = logging.getLogger(__name__)

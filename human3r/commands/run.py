@@ -20,7 +20,7 @@ from human3r.errors import InputError
 from human3r.inference.pipeline import RunControl
 from human3r.inference.stream import decoder_ahead, forward
 from human3r.records import FramePrediction
-from human3r.video.probe import ClipInfo
+from human3r.video.clip_info import ClipInfo
 
 _NO_MOMENTS = "scene.html has no points of single frames: they are not saved with a run that is resumed."
 

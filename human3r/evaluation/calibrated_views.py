@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from human3r.bodies.joints import COCO17_JOINTS
-from human3r.errors import FormatError, Human3RError
+from human3r.errors import FormatError, run_main
 from human3r.evaluation.consistency.fit import PriorKeypoints
 from human3r.evaluation.consistency.run import find_inputs, reconstruct_beside_prior
 from human3r.evaluation.metrics import mpjpe, pa_mpjpe
@@ -157,21 +157,17 @@ def score_view(result: Reconstruction, camera: CalibratedCamera, truth_world: np
     )
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m human3r.evaluation.calibrated_views", description=__doc__)
     parser.add_argument("videos", type=Path, help="folder of one video per camera, named in the order of the cameras")
     parser.add_argument("calibration", type=Path, help="calibration of the cameras (.qca.txt)")
     options = parser.parse_args(arguments)
-    try:
-        cameras, videos = read_calibration(options.calibration), find_inputs([options.videos])
-        if len(cameras) != len(videos):
-            raise FormatError(f"There are {len(videos)} videos and {len(cameras)} cameras.", "Give one video each.")
-        model = load_model("compact", device="cpu")
-        found = [reconstruct_beside_prior(video, model) for video in videos]
-    except Human3RError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    cameras, videos = read_calibration(options.calibration), find_inputs([options.videos])
+    if len(cameras) != len(videos):
+        raise FormatError(f"There are {len(videos)} videos and {len(cameras)} cameras.", "Give one video each.")
+    model = load_model("compact", device="cpu")
+    found = [reconstruct_beside_prior(video, model) for video in videos]
     num_frames = min(len(result.frame_index) for result, _ in found)
     seen = np.stack([tallest_person(prior, len(result.frame_index))[:num_frames] for result, prior in found])
     truth = triangulate(cameras, seen)
@@ -186,4 +182,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_main(main)

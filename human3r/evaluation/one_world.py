@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from human3r.errors import Human3RError
+from human3r.errors import run_main
 from human3r.evaluation.consistency.run import Figures, figures_of, find_inputs, table_of
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.feet.standing import FEET, OVERHEAD_M, is_in_image, is_standing, lower_sole, surface_below
@@ -127,20 +127,16 @@ def mean_of(rows: Sequence[Figures]) -> Figures:
     return {name: float(np.mean(values)) if values else None for name, values in known.items()}  # pyright: ignore
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m human3r.evaluation.one_world", description=__doc__)
     parser.add_argument("results", nargs="+", type=Path, help="reconstruction.npz files, or folders of them")
     parser.add_argument("--before", type=Path, default=None, help="earlier result of the same clip")
     parser.add_argument("--json", action="store_true", help="one JSON object per result instead of a table")
     options = parser.parse_args(arguments)
-    try:
-        before = None if options.before is None else Reconstruction.load(options.before)
-        paths = [path for path in find_inputs(options.results) if path.suffix.lower() == ".npz"]
-        rows = [(str(path), figures_of(measure(Reconstruction.load(path), before))) for path in paths]
-    except Human3RError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    before = None if options.before is None else Reconstruction.load(options.before)
+    paths = [path for path in find_inputs(options.results) if path.suffix.lower() == ".npz"]
+    rows = [(str(path), figures_of(measure(Reconstruction.load(path), before))) for path in paths]
     if options.json:
         for path, figures in rows:
             sys.stdout.write(json.dumps({"result": path} | figures) + "\n")
@@ -151,4 +147,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_main(main)

@@ -28,8 +28,9 @@ _TILT_PENALTY = 0.15
 """Share of the total weight that must justify one standard deviation of tilt."""
 _NUM_INDEPENDENT = 30
 """Effective number of measurements among all inliers: feet of one person are correlated."""
-_SOLE_M = 0.02
-"""Height of SMPL-X's foot joints over the sole of a standing body."""
+BARE_SOLE_M = 0.02
+"""Height of SMPL-X's foot joints over the sole of a barefoot body (.027 in the embedded mean body). This floor is the
+first estimate; refinement counts with shoes: ``refinement.feet.standing.SOLE_M``."""
 _CAMERA_HEIGHT_M = 1.5
 """Height of a hand-held camera, for clips that show neither a floor nor people."""
 
@@ -80,7 +81,7 @@ def _lower_feet(evidence: GroundEvidence, up: np.ndarray) -> np.ndarray:
     if len(evidence.feet) == 0:
         return np.zeros((0, 3))
     lower = np.argmin(evidence.feet @ up, axis=1)
-    return evidence.feet[np.arange(len(evidence.feet)), lower] - _SOLE_M * up
+    return evidence.feet[np.arange(len(evidence.feet)), lower] - BARE_SOLE_M * up
 
 
 def _fit_plane(

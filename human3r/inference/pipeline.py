@@ -24,7 +24,7 @@ from human3r.refinement.finishing import finish
 from human3r.refinement.world_fit import WITNESSES
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
-from human3r.video.probe import ClipInfo
+from human3r.video.clip_info import ClipInfo
 from human3r.video.sampling import rate_of
 
 _LOG = logging.getLogger(__name__)

@@ -30,9 +30,9 @@ from human3r.inference.session import Session
 from human3r.inference.threads import stage_threads
 from human3r.inference.upright import Turn, can_find_turn, turned_upright
 from human3r.records import Frame, FramePrediction
+from human3r.video.clip_info import ClipInfo
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits, check_smallest_side
 from human3r.video.orientation import turned
-from human3r.video.probe import ClipInfo
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling
 from human3r.video.shots.division import find_shots

@@ -141,8 +141,22 @@ class ModelConfig:
             config = _read_record(cls, values, "", hints)
         except OverflowError as error:
             raise CheckpointError("The model configuration has a number that is out of range.") from error
-        check_sizes(config)
+        config.check()
         return config
+
+    def check(self) -> None:
+        """Check that a network of these sizes can be built, and quickly.
+
+        Raises:
+            CheckpointError: A number is outside its range (NaN is), heads do not divide their channels, or the name is
+                too long.
+        """
+        numbers: dict[str, tuple[object, ...]] = {"image_size": (self.image_size,)}
+        for part in ("trunk", "parts"):
+            for name, value in asdict(getattr(self, part)).items():
+                if not isinstance(value, (bool, str)):
+                    numbers[f"{part}.{name}"] = value if isinstance(value, tuple) else (value,)
+        check_sizes(self.name, numbers)
 
 
 _PARTS = {"paper": PaperConfig, "compact": CompactConfig}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from human3r.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from human3r.models.config import ModelConfig
 
 _CHANNELS = (4, 8192)
 _BLOCKS = (1, 64)
@@ -62,20 +59,23 @@ _MAX_NAME_LENGTH = 200
 _MAX_SHOWN = 20
 
 
-def check_sizes(config: ModelConfig) -> None:
+def check_sizes(name: str, numbers: Mapping[str, tuple[Any, ...]]) -> None:
     """Check that a network of these sizes can be built, and quickly.
 
+    Args:
+        name: The model's name.
+        numbers: Every number of its configuration by dotted name; lists of numbers as they are, others as tuples of
+            one.
+
     Raises:
-        CheckpointError: A number is outside its range (NaN is), heads do not divide their channels, or the name is
-            too long.
+        CheckpointError: See ``ModelConfig.check``.
     """
-    numbers = _numbers(config)
-    for name, values in numbers.items():
-        least, most = _RANGES[name]
+    for key, values in numbers.items():
+        least, most = _RANGES[key]
         for value in values:
             if not least <= value <= most:
                 shown = str(value)[:_MAX_SHOWN]
-                raise CheckpointError(f"The model configuration has {name} = {shown}, expected {least:g} to {most:g}.")
+                raise CheckpointError(f"The model configuration has {key} = {shown}, expected {least:g} to {most:g}.")
     widths = numbers.get("parts.dpt_widths")
     if widths is not None and len(widths) != _NUM_DPT_LEVELS:
         raise CheckpointError(f"The model configuration has {len(widths)} dpt_widths, expected {_NUM_DPT_LEVELS}.")
@@ -85,17 +85,5 @@ def check_sizes(config: ModelConfig) -> None:
                 f"The model configuration has {heads} = {numbers[heads][0]}, which does not divide "
                 f"{channels} = {numbers[channels][0]} into heads of a multiple of {multiple} channels."
             )
-    if len(config.name) > _MAX_NAME_LENGTH:
-        raise CheckpointError(f"The model's name has {len(config.name)} characters, the limit is {_MAX_NAME_LENGTH}.")
-
-
-def _numbers(config: ModelConfig) -> dict[str, tuple[Any, ...]]:
-    """Return every number by its dotted name; lists of numbers as they are, all others as tuples of one."""
-    found: dict[str, tuple[Any, ...]] = {"image_size": (config.image_size,)}
-    for part in ("trunk", "parts"):
-        record = getattr(config, part)
-        for item in fields(record):
-            value = getattr(record, item.name)
-            if not isinstance(value, (bool, str)):
-                found[f"{part}.{item.name}"] = value if isinstance(value, tuple) else (value,)
-    return found
+    if len(name) > _MAX_NAME_LENGTH:
+        raise CheckpointError(f"The model's name has {len(name)} characters, the limit is {_MAX_NAME_LENGTH}.")

@@ -198,7 +198,7 @@ class Reconstruction(PersonColumns):
             frame_name=arrays.get("frame_name"),
             **{name: arrays[name] for name in columns if name in arrays},
         )
-        check_values(result)
+        check_values(vars(result))
         return result
 
 

@@ -7,14 +7,12 @@ with them.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from human3r.errors import FormatError
-
-if TYPE_CHECKING:
-    from human3r.results.reconstruction import Reconstruction
 
 MAX_IDENTITIES = 10_000
 MAX_SIDE_PX = 65_535
@@ -38,29 +36,68 @@ _MAX_NUMBER = 1e9
 """Of a shot's first frame and factors."""
 _TEXTS = ("model", "model_sha256", "body", "version", "source", "device", "precision")
 """Optional entries of ``meta`` that are strings."""
-_ANGLES = (
-    "global_orient",
-    "body_pose",
-    "left_hand_pose",
-    "right_hand_pose",
-    "jaw_pose",
-    "leye_pose",
-    "reye_pose",
-)
+_ANGLES = (-_MAX_RADIANS, _MAX_RADIANS)
+_COEFFICIENTS = (-_MAX_COEFFICIENT, _MAX_COEFFICIENT)
+_COORDINATES = (-MAX_COORDINATE_M, MAX_COORDINATE_M)
+_RANGES: dict[str, tuple[float, float]] = {
+    "fps": (1e-6, MAX_FPS),
+    "frame_index": (0, 2**53),
+    "time_s": (0, MAX_TIME_S),
+    "image_size": (1, MAX_SIDE_PX),
+    "K": (-_MAX_FOCAL_PX, _MAX_FOCAL_PX),
+    "T_world_camera": _COORDINATES,
+    "T_gravity_world": _COORDINATES,
+    "person_track": (0, 2**53),
+    "person_score": _COEFFICIENTS,
+    "global_orient": _ANGLES,
+    "body_pose": _ANGLES,
+    "left_hand_pose": _ANGLES,
+    "right_hand_pose": _ANGLES,
+    "jaw_pose": _ANGLES,
+    "leye_pose": _ANGLES,
+    "reye_pose": _ANGLES,
+    "betas": _COEFFICIENTS,
+    "expression": _COEFFICIENTS,
+    "track_betas": _COEFFICIENTS,
+    "transl": _COORDINATES,
+    "joints_world": _COORDINATES,
+    "joints_image_px": (-_MAX_PIXELS, _MAX_PIXELS),
+    "points_world": _COORDINATES,
+    "points_confidence": (0, float(np.finfo(np.float32).max)),
+    "depth_crop": (-MAX_SIDE_PX, 2 * MAX_SIDE_PX),
+    "foot_contact": (0, 1),
+}
+"""Smallest and largest value of a field."""
 _REMEDY = "Run reconstruct again, or ask for another copy of the file."
 
 
-def check_values(result: Reconstruction) -> None:
-    """Check every array of a result.
+def check_values(values: Mapping[str, Any]) -> None:
+    """Check the fields of a result, by name.
 
     Raises:
         FormatError: A value is missing, out of range, not finite or contradicts another one; with value and limit.
     """
-    _check_frames(result)
-    _check_cameras(result)
-    _check_people(result)
-    _check_scene(result)
-    _check_optional(result)
+    num_frames = len(values["frame_index"])
+    if num_frames == 0:
+        raise FormatError("The reconstruction has 0 frames; it needs at least 1.", _REMEDY)
+    for name, limits in _RANGES.items():
+        if values[name] is not None:
+            _check_range(name, np.asarray(values[name]), *limits)
+    for name in ("person_frame", "points_frame"):
+        _check_range(name, values[name], 0, num_frames - 1)
+    for name in ("frame_index", "time_s"):
+        rises = np.diff(values[name]) > 0
+        if not rises.all():
+            row = int(np.flatnonzero(~rises)[0])
+            raise FormatError(f"{name} does not rise: {values[name][row + 1]} follows {values[name][row]}.", _REMEDY)
+    _check_range("The first shot", values["shot"][:1], 0, 0)
+    _check_range("The step from shot to shot", np.diff(values["shot"]), 0, 1)
+    _check_cameras(values)
+    _check_people(values)
+    if values["depth_frame_index"] is not None:
+        strays = np.setdiff1d(values["depth_frame_index"], values["frame_index"])
+        if len(strays):
+            raise FormatError(f"depth_frame_index names frame {strays[0]}, which was not processed.", _REMEDY)
 
 
 def parse_meta(text: str) -> dict[str, Any]:
@@ -120,77 +157,27 @@ def _is_rectangle(rows: object, numbers: object) -> bool:
     return all(isinstance(row, list) and len(row) == len(rows[0]) for row in rows)
 
 
-def _check_frames(result: Reconstruction) -> None:
-    if result.num_frames == 0:
-        raise FormatError("The reconstruction has 0 frames; it needs at least 1.", _REMEDY)
-    _check_range("fps", np.array(result.fps), 1e-6, MAX_FPS)
-    _check_range("frame_index", result.frame_index, 0, 2**53)
-    _check_range("time_s", result.time_s, 0, MAX_TIME_S)
-    _check_range("image_size", result.image_size, 1, MAX_SIDE_PX)
-    for name in ("frame_index", "time_s"):
-        values = getattr(result, name)
-        rises = np.diff(values) > 0
-        if not rises.all():
-            row = int(np.flatnonzero(~rises)[0])
-            raise FormatError(f"{name} does not rise: {values[row + 1]} follows {values[row]}.", _REMEDY)
-
-
-def _check_cameras(result: Reconstruction) -> None:
-    _check_range("K", result.K, -_MAX_FOCAL_PX, _MAX_FOCAL_PX)
-    _check_range("The focal length in K", result.K[:, (0, 1), (0, 1)], 1e-3, _MAX_FOCAL_PX)
-    _check_range("The last row of K", result.K[:, 2] - np.array([0, 0, 1]), -1e-6, 1e-6)
+def _check_cameras(values: Mapping[str, Any]) -> None:
+    _check_range("The focal length in K", values["K"][:, (0, 1), (0, 1)], 1e-3, _MAX_FOCAL_PX)
+    _check_range("The last row of K", values["K"][:, 2] - np.array([0, 0, 1]), -1e-6, 1e-6)
     for name in ("T_world_camera", "T_gravity_world"):
-        T = getattr(result, name).reshape(-1, 4, 4)
-        _check_range(name, T, -MAX_COORDINATE_M, MAX_COORDINATE_M)
+        T = values[name].reshape(-1, 4, 4)
         R = T[:, :3, :3].astype(np.float64)
         _check_range(f"R R^T - I in {name}", R @ R.swapaxes(1, 2) - np.eye(3), -_ORTHONORMAL, _ORTHONORMAL)
         _check_range(f"The determinant in {name}", np.linalg.det(R), 0.5, 2)
         _check_range(f"The last row of {name}", T[:, 3] - np.array([0, 0, 0, 1]), -1e-6, 1e-6)
 
 
-def _check_people(result: Reconstruction) -> None:
-    _check_range("person_frame", result.person_frame, 0, result.num_frames - 1)
-    _check_range("person_track", result.person_track, 0, 2**53)
-    _check_range("person_score", result.person_score, -_MAX_COEFFICIENT, _MAX_COEFFICIENT)
-    for name in _ANGLES:
-        _check_range(name, getattr(result, name), -_MAX_RADIANS, _MAX_RADIANS)
-    for name in ("betas", "expression", "track_betas"):
-        _check_range(name, getattr(result, name), -_MAX_COEFFICIENT, _MAX_COEFFICIENT)
-    for name in ("transl", "joints_world"):
-        _check_range(name, getattr(result, name), -MAX_COORDINATE_M, MAX_COORDINATE_M)
-    _check_range("joints_image_px", result.joints_image_px, -_MAX_PIXELS, _MAX_PIXELS)
-    _check_range("The number of identities", np.array(len(result.track_id)), 0, MAX_IDENTITIES)
-    seen = np.unique(result.person_track)
-    if not np.array_equal(seen, np.sort(result.track_id)):
-        message = f"track_id lists {len(result.track_id)} identities that are not the {len(seen)} of person_track."
+def _check_people(values: Mapping[str, Any]) -> None:
+    _check_range("The number of identities", np.array(len(values["track_id"])), 0, MAX_IDENTITIES)
+    seen = np.unique(values["person_track"])
+    if not np.array_equal(seen, np.sort(values["track_id"])):
+        message = f"track_id lists {len(values['track_id'])} identities that are not the {len(seen)} of person_track."
         raise FormatError(message, _REMEDY)
-    sightings = np.stack([result.person_frame, result.person_track])
+    sightings = np.stack([values["person_frame"], values["person_track"]])
     num_repeated = sightings.shape[1] - np.unique(sightings, axis=1).shape[1]
     if num_repeated:
         raise FormatError(f"{num_repeated} people are in one frame twice.", _REMEDY)
-
-
-def _check_scene(result: Reconstruction) -> None:
-    _check_range("points_world", result.points_world, -MAX_COORDINATE_M, MAX_COORDINATE_M)
-    _check_range("points_confidence", result.points_confidence, 0, float(np.finfo(np.float32).max))
-    _check_range("points_frame", result.points_frame, 0, result.num_frames - 1)
-
-
-def _check_optional(result: Reconstruction) -> None:
-    """Check optional fields; ``shot``, ``foot_contact`` and ``frame_name`` came with ``human3r/2``."""
-    if result.depth_frame_index is not None:
-        strays = np.setdiff1d(result.depth_frame_index, result.frame_index)
-        if len(strays):
-            raise FormatError(f"depth_frame_index names frame {strays[0]}, which was not processed.", _REMEDY)
-    if result.depth_crop is not None:
-        _check_range("depth_crop", result.depth_crop, -MAX_SIDE_PX, 2 * MAX_SIDE_PX)
-    shot = getattr(result, "shot", None)
-    if shot is not None:
-        _check_range("The first shot", shot[:1], 0, 0)
-        _check_range("The step from shot to shot", np.diff(shot), 0, 1)
-    contact = getattr(result, "foot_contact", None)
-    if contact is not None:
-        _check_range("foot_contact", contact, 0, 1)
 
 
 def _check_range(name: str, values: np.ndarray, low: float, high: float) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from human3r.errors import Human3RError, InputError
+from human3r.errors import InputError, run_main
 from human3r.refinement.depth_correction import depth_factor_of
 from human3r.rendering.rasterizer import rasterize
 from human3r.results.reconstruction import Reconstruction
@@ -24,19 +23,14 @@ from human3r.surface.meshing.sheets import Sheet, build_surface
 _SAME_DEPTH = 0.05
 
 
-def main() -> int:
+def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m human3r.surface", description=__doc__)
     parser.add_argument("path", type=Path, metavar="DIR_OR_NPZ", help="folder of a reconstruction, or its npz")
     parser.add_argument("--keyframes", type=Path, metavar="NPZ", help=f"default: {KEYFRAMES_NAME} beside it")
     options = parser.parse_args()
     file = options.path / "reconstruction.npz" if options.path.is_dir() else options.path
-    try:
-        print(json.dumps(measure(file, options.keyframes or file.with_name(KEYFRAMES_NAME)), indent=1))
-    except Human3RError as error:
-        print(f"human3r.surface: {error}", file=sys.stderr)
-        return 2
-    return 0
+    print(json.dumps(measure(file, options.keyframes or file.with_name(KEYFRAMES_NAME)), indent=1))
 
 
 def measure(path: Path, keyframes_path: Path) -> dict[str, object]:
@@ -107,4 +101,4 @@ def _share(part: np.ndarray, whole: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -18,10 +18,10 @@ import numpy as np
 from human3r.child_process import end_child, is_readable, read_exactly, start_child
 from human3r.errors import MediaDecodeError, MediaTooLargeError, error_from
 from human3r.records import Frame
+from human3r.video.clip_info import ClipInfo
 from human3r.video.framing import FramingError, read_message
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 from human3r.video.orientation import turned
-from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling
 
 _POLL_S = 1.0
@@ -154,6 +154,16 @@ class FrameReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def probe(path: str | Path, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:
+    """Measure size, rotation, rate and length of a clip, and collect warnings, in the decoder process.
+
+    Raises:
+        InputError: The clip is missing, unsupported, too large or damaged; the message has value and limit.
+    """
+    with FrameReader(path, limits=limits, probe_only=True) as reader:
+        return reader.info
 
 
 class _Silence:

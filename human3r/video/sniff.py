@@ -1,4 +1,4 @@
-"""Recognize a file by its first bytes, never by its name.
+"""Recognize a file by its first bytes, never by its name, which only tells what to look at in a folder.
 
 The result selects the one demuxer that FFmpeg may use: a playlist or script named like a video is refused before FFmpeg
 could follow addresses in it.
@@ -11,6 +11,11 @@ from typing import BinaryIO, Literal
 
 MediaKind = Literal["video", "image", "zip"]
 
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".flv", ".wmv", ".ogv",
+    ".3gp", ".h264", ".h265", ".hevc", ".gif",
+)  # fmt: skip
+"""Suffixes of what counts as a clip in a searched folder; a file given by name may have any suffix."""
 _HEAD_BYTES = 1024
 _VIDEO_PREFIXES = {
     b"\x1a\x45\xdf\xa3": "matroska",

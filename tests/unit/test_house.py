@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from human3r.errors import InputError, run_main
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = [*sorted((ROOT / "human3r").rglob("*.py")), *sorted((ROOT / "demo").rglob("*.py")), ROOT / "app.py"]
@@ -54,9 +58,44 @@ def _imported_packages(path: Path) -> set[str]:
     return imported
 
 
+def test_no_modules_import_each_other_not_even_inside_functions_or_for_types() -> None:
+    grimp = pytest.importorskip("grimp", reason="it comes with import-linter")
+    graph = grimp.build_graph("human3r", "demo", cache_dir=None)
+    order = TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules})
+    assert len(list(order.static_order())) == len(graph.modules)  # a circle raises CycleError
+
+
 def test_no_tracked_file_is_larger_than_a_space_takes() -> None:
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listing.returncode:
         pytest.skip("not a git checkout")
     files = [ROOT / name for name in listing.stdout.split("\0") if name]
     assert not [_relative(path) for path in files if path.exists() and path.stat().st_size > MAX_FILE_BYTES]
+
+
+RUN_BY_NAME = [
+    path
+    for room in ("benchmarking", "evaluation", "surface", "training")
+    for path in sorted((ROOT / "human3r" / room).rglob("*.py"))
+    if '__name__ == "__main__"' in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", RUN_BY_NAME, ids=_relative)
+def test_modules_that_are_run_by_name_say_how_and_print_errors_as_a_sentence(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = import_module(_relative(path).removesuffix(".py").replace("/", "."))
+    monkeypatch.setattr("sys.argv", ["command"])
+    with pytest.raises(SystemExit, match="2"):
+        run_main(module.main)
+    assert "usage:" in capsys.readouterr().err
+    assert "    run_main(main)\n" in path.read_text()
+
+
+def test_an_error_of_a_module_that_is_run_by_name_is_one_sentence() -> None:
+    def fail() -> None:
+        raise InputError("The clip is missing.", "Check the path.")
+
+    with pytest.raises(SystemExit, match=r"^human3r: The clip is missing\. Check the path\.$"):
+        run_main(fail)

@@ -9,13 +9,10 @@ from pathlib import PurePosixPath
 from human3r.commands.batch.locations import Location
 from human3r.errors import InputError
 from human3r.exporting import MANIFEST_NAME
+from human3r.video.sniff import VIDEO_SUFFIXES
 from human3r.video.sources.image_decoding import IMAGE_SUFFIXES
 
-CLIP_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".flv", ".wmv", ".ogv",
-    ".3gp", ".h264", ".h265", ".hevc", ".gif", ".zip",
-)  # fmt: skip
-"""Suffixes of clips in a searched folder; a file given by name may have any suffix."""
+_CLIP_SUFFIXES = (*VIDEO_SUFFIXES, ".zip")
 
 
 def find_clips(arguments: Sequence[str], output: Location) -> list[Location]:
@@ -62,7 +59,7 @@ def _clips_below(folder: Location, output: Location) -> Iterable[Location]:
     for parent, names in names_of.items():
         if MANIFEST_NAME in names:
             continue
-        clips = [name for name in names if name.lower().endswith(CLIP_SUFFIXES)]
+        clips = [name for name in names if name.lower().endswith(_CLIP_SUFFIXES)]
         if not clips and any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
             yield Location(folder.files, parent)
         yield from (Location(folder.files, f"{parent}/{name}") for name in clips)

@@ -8,14 +8,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from human3r.errors import Human3RError
+from human3r.errors import run_main
 from human3r.evaluation.consistency.run import find_inputs, report_on, table_of, without_parts
 from human3r.inference.loading.model import load_model
 from human3r.inference.loading.profile import COMPACT_PROFILE
 from human3r.refinement.world_fit import WITNESSES
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m human3r.evaluation.consistency", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path, help="clips, reconstruction.npz files, or folders of them")
@@ -34,33 +34,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--no-foot-lock", action="store_true", help="skip foot locking")
     parser.add_argument("--json", action="store_true", help="one JSON object per clip instead of a table")
     options = parser.parse_args(arguments)
-    try:
-        paths = find_inputs(options.paths)
-        model = None
-        if any(path.suffix.lower() != ".npz" for path in paths):
-            model = load_model("compact", device="cpu")
-            model = without_parts(model, refine=not options.no_refine, smoothing=not options.no_smoothing)
-        shipped = COMPACT_PROFILE.finishing if model is None else model.profile.finishing
-        finishing = replace(
-            shipped,
-            offline_smoothing=None if options.no_offline_smoothing else shipped.offline_smoothing,
-            keypoint_body=None if options.no_refine else shipped.keypoint_body,
-            one_world=() if options.no_one_world else tuple(one for one in WITNESSES if one not in options.without),
-            lock_feet=not options.no_foot_lock,
-        )
-        reports = []
-        for path in paths:
-            reports.append(report_on(path, model, options.max_frames, finishing))
-            if options.json:
-                clip, figures = reports[-1]
-                sys.stdout.write(json.dumps({"clip": clip} | figures) + "\n")
-    except Human3RError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    paths = find_inputs(options.paths)
+    model = None
+    if any(path.suffix.lower() != ".npz" for path in paths):
+        model = load_model("compact", device="cpu")
+        model = without_parts(model, refine=not options.no_refine, smoothing=not options.no_smoothing)
+    shipped = COMPACT_PROFILE.finishing if model is None else model.profile.finishing
+    finishing = replace(
+        shipped,
+        offline_smoothing=None if options.no_offline_smoothing else shipped.offline_smoothing,
+        keypoint_body=None if options.no_refine else shipped.keypoint_body,
+        one_world=() if options.no_one_world else tuple(one for one in WITNESSES if one not in options.without),
+        lock_feet=not options.no_foot_lock,
+    )
+    reports = []
+    for path in paths:
+        reports.append(report_on(path, model, options.max_frames, finishing))
+        if options.json:
+            clip, figures = reports[-1]
+            sys.stdout.write(json.dumps({"clip": clip} | figures) + "\n")
     if not options.json:
         sys.stdout.write(table_of("clip", reports) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_main(main)

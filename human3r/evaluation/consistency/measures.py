@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from human3r.geometry.ground import BARE_SOLE_M
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.feet.standing import is_standing
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import NUM_BODY_JOINTS, body_size, bone_vectors
 
 _PELVIS, _FEET = 0, (10, 11)
-_SOLE_M = 0.02
-"""Height of SMPL-X's foot joints over the sole of a standing body."""
 _OFF_FLOOR_M = 0.05
 _RESTART_S = 2.0
 """Longest gap after which an identity at the same position probably continues another."""
@@ -112,7 +111,7 @@ def _floor(
 ) -> dict[str, float]:
     T = result.T_gravity_world.astype(np.float64)
     upright = transform_points(T, joints)
-    soles = upright[:, _FEET, 1].min(axis=1) - _SOLE_M
+    soles = upright[:, _FEET, 1].min(axis=1) - BARE_SOLE_M
     stands = is_standing(upright)
     medians = [float(np.median(soles[stands & (track == one)])) for one in np.unique(track[stands])]
     both = follows & stands[1:] & stands[:-1]

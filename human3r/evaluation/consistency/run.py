@@ -26,9 +26,7 @@ from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 from human3r.video.reader import FrameReader
 from human3r.video.sampling import Sampling, rate_of
-
-CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
-
+from human3r.video.sniff import VIDEO_SUFFIXES
 
 Figures = dict[str, float | int | None]
 """Measures by name; None where undefined."""
@@ -58,7 +56,7 @@ def find_inputs(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        found += [item for item in inside if item.suffix.lower() in (*CLIP_SUFFIXES, ".npz") and item.is_file()]
+        found += [item for item in inside if item.suffix.lower() in (*VIDEO_SUFFIXES, ".npz") and item.is_file()]
     if not found:
         raise InputError("There is no clip and no reconstruction.npz.", "Give videos, results, or a folder of them.")
     return found

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 
 from human3r.errors import CheckpointError
 from human3r.models.config import ModelConfig, PaperConfig, TrunkConfig
-from human3r.models.sizes import check_sizes
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -60,7 +59,7 @@ def released_config(
             "The checkpoint holds tensors of unknown layout.", "Give a Human3R checkpoint."
         ) from error
     config = ModelConfig(name, "paper", "paper", 512, trunk, parts)
-    check_sizes(config)
+    config.check()
     return config
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from human3r.atomic import whole_or_absent
+from human3r.errors import run_main
 from human3r.skeleton import PARENTS
 from human3r.training.body.decimate import decimate
 from human3r.training.body.hands import hand_components
@@ -196,4 +197,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -15,6 +15,7 @@ import torch
 
 from human3r.assets.shards import COMPACT_FOLDER, read_module, write_part
 from human3r.bodies import load_body
+from human3r.errors import run_main
 from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.people.hands.hand_detector import CropHandDetector
 from human3r.skeleton import FINGERS
@@ -73,4 +74,4 @@ def _render(folder: Path, scenes: dict[str, tuple[int, bool]], motion: Path | No
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from human3r.assets.shards import read_module
 from human3r.atomic import write_bytes
 from human3r.bodies.joints import COCO17_JOINTS
-from human3r.errors import FormatError
+from human3r.errors import FormatError, run_main
 from human3r.models.compact.build import fast_dtype
 from human3r.models.compact.convnets.convolution import fuse_convolutions
 from human3r.models.compact.people.detection.human_prior import MoveNetPrior, find_people
@@ -234,4 +234,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from human3r.assets.shards import COMPACT_FOLDER, write_part
+from human3r.errors import run_main
 from human3r.models.compact.build import COMPACT
 from human3r.models.compact.people.lifting.lifter import NUM_OUTPUTS
 
@@ -36,8 +37,13 @@ def ship_lifter(weights: Path) -> list[Path]:
     return write_part(COMPACT_FOLDER, "lifter", tensors, {"license": _LICENSE, "lifter": settings})
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m human3r.training.lifter.ship", description=__doc__)
     parser.add_argument("weights", type=Path, help="the run's lifter.safetensors")
     for written in ship_lifter(parser.parse_args().weights):
         sys.stdout.write(f"{written}\n")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from human3r.errors import Human3RError
+from human3r.errors import run_main
 from human3r.models.config import PRESETS
 from human3r.training.paper.config import VariantSettings
 from human3r.training.paper.counts import count_table
@@ -31,19 +30,15 @@ def main(arguments: list[str] | None = None) -> int:
     presets = [name for name, config in PRESETS.items() if config.architecture == "paper"]
     count.add_argument("models", nargs="*", metavar="MODEL", help=f"some of {', '.join(presets)}; default: all")
     options = parser.parse_args(arguments)
-    try:
-        if options.command == "count":
-            unknown = [name for name in options.models if name not in presets]
-            if unknown:
-                parser.error(f"unknown: {', '.join(unknown)}")
-            print("\n\n".join(count_table(name, VariantSettings()) for name in options.models or presets))
-        elif options.command == "rendered":
-            print(f"{sum(1 for _ in convert_rendered(options.source, options.output, options.max_clips))} clips")
-        else:
-            _preprocess(options)
-    except Human3RError as error:
-        print(f"human3r: {error}", file=sys.stderr)
-        return 1
+    if options.command == "count":
+        unknown = [name for name in options.models if name not in presets]
+        if unknown:
+            parser.error(f"unknown: {', '.join(unknown)}")
+        print("\n\n".join(count_table(name, VariantSettings()) for name in options.models or presets))
+    elif options.command == "rendered":
+        print(f"{sum(1 for _ in convert_rendered(options.source, options.output, options.max_clips))} clips")
+    else:
+        _preprocess(options)
     return 0
 
 
@@ -55,4 +50,4 @@ def _preprocess(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from human3r.assets.shards import write_part
+from human3r.errors import run_main
 from human3r.models.compact.convnets.movenet import MULTIPOSE, THUNDER
 from human3r.training.priors import efficientnet, hands, movenet
 from human3r.training.priors.tensorflow_js import read_graph_weights
@@ -54,4 +55,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

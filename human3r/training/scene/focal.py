@@ -6,7 +6,7 @@ the checkpoint of the run.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from human3r.errors import run_main
 from human3r.models.compact.people.prompter import prior_focal_px
 from human3r.models.compact.scene.point_head import MAX_LOG_FOCAL, CompactPointHead, pooled_tokens
 from human3r.models.human3r import Human3R
@@ -79,9 +80,11 @@ def fit_focal(network: Human3R, tokens: Tensor, log_focal: Tensor, weights: Tens
         head.expand.bias.sub_(head.expand.weight @ mean)
 
 
-def main(path: str) -> None:
+def main() -> None:
     """Fit on random single images of the run's clips, half of them cropped, and save the checkpoint."""
-    config = read_settings(SceneTraining, path)
+    parser = argparse.ArgumentParser(prog="python -m human3r.training.scene.focal", description=__doc__)
+    parser.add_argument("config", type=Path, help="the run's .toml")
+    config = read_settings(SceneTraining, parser.parse_args().config)
     trainer, generator = SceneTrainer(config), np.random.default_rng(config.seed)
     network = trainer.averaged_network()
     folders = clip_folders(Path(config.clips) / "train")
@@ -98,4 +101,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run_main(main)

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards, replace_parameters
 from human3r.atomic import whole_or_absent
+from human3r.errors import run_main
 from human3r.models.compact.build import build_compact
 from human3r.models.compact.people.prompter import prior_focal_px
 from human3r.models.compact.scene.point_head import MAX_LOG_FOCAL, CompactPointHead, pooled_tokens
@@ -159,4 +160,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

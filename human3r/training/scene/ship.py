@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from human3r.assets.shards import COMPACT_FOLDER, read_shards, write_part
+from human3r.errors import run_main
 from human3r.training.loop import load_checkpoint
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.network import TRUNK
@@ -31,9 +32,14 @@ def ship_scene_weights(checkpoint: Path, folder: Path) -> list[Path]:
     return paths
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m human3r.training.scene.ship", description=__doc__)
     parser.add_argument("config", type=Path, help="the run's .toml")
     run = Path(read_settings(SceneTraining, parser.parse_args().config).output)
     for written in ship_scene_weights(run / CHECKPOINT, COMPACT_FOLDER):
         sys.stdout.write(f"{written}\n")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from human3r.atomic import whole_or_absent
-from human3r.errors import Human3RError
+from human3r.errors import run_main
 from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, write_clip
 from human3r.training.synthetic.generate import SPLITS, default_furniture, generate_shots, open_studio
 
@@ -22,12 +21,7 @@ _COLUMNS = 2
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except Human3RError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return _run(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,4 +112,4 @@ def _fit(image: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

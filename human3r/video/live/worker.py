@@ -15,84 +15,25 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
-from PIL import Image
+from typing import Any
 
 from human3r.child_process import restrict_process
 from human3r.errors import Human3RError, MediaDecodeError
 from human3r.video.decode_worker import open_source
 from human3r.video.framing import write_message
 from human3r.video.limits import MediaLimits
+from human3r.video.live.delivery import BEAT_S, Go, Output
 from human3r.video.sampling import Sampling
-from human3r.video.sources.source_frame import SourceFrame, fit
+from human3r.video.sources.source_frame import SourceFrame
+from human3r.video.sources.stream import play_stream
+from human3r.video.sources.video import VideoSource
 
 _AHEAD = 4
 """Frames of a file decoded ahead of time."""
-_BEAT_S = 0.5
-"""Longest silence while the source runs, seconds."""
 _LATE_S = 0.1
 """A frame this late is skipped, unless none was sent for as long."""
 _HOPELESS_S = 1.0
 """A decoder this late skips to the next key frame."""
-_WARM_UP_S = 600.0
-"""Longest time between opening a source and the start of the clock."""
-
-
-class Output:
-    """Standard output: frames and heartbeats, each with the number of frames due so far."""
-
-    def __init__(self, stream: BinaryIO, max_side_px: int, size: tuple[int, int] | None) -> None:
-        self._stream, self._max_side_px, self._size = stream, max_side_px, size
-        self._last_s = time.monotonic()
-
-    def info(self, image_size: tuple[int, int], fps: float) -> None:
-        """Announce the source; all frames are scaled to (height, width)."""
-        self._size = self._size or reduced_size(image_size, self._max_side_px)
-        write_message(self._stream, {"type": "info", "image_size": self._size, "fps": fps})
-
-    def frame(self, frame: SourceFrame, due_s: float, offered: int) -> None:
-        """Write one frame."""
-        assert self._size is not None
-        image = frame.image if frame.image.shape[:2] == self._size else _scaled(frame.image, self._size)
-        header = {"type": "frame", "frame_index": frame.index, "time_s": frame.time_s}
-        write_message(
-            self._stream, {**header, "due_s": due_s, "offered": offered}, np.ascontiguousarray(image).data.cast("B")
-        )
-        self._last_s = time.monotonic()
-
-    def beat(self, offered: int) -> None:
-        """Write a heartbeat if nothing was written for a while."""
-        if time.monotonic() - self._last_s >= _BEAT_S:
-            write_message(self._stream, {"type": "progress", "offered": offered})
-            self._last_s = time.monotonic()
-
-    def end(self, offered: int, warnings: Sequence[str] = ()) -> None:
-        """Announce the end of the source."""
-        write_message(self._stream, {"type": "end", "offered": offered, "warnings": list(warnings)})
-
-
-class Go:
-    """Waits for the second line on standard input, which starts the clock; its end means that the parent has ended."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._happened = stream, threading.Event()
-        self.is_owner_gone = False
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        self.is_owner_gone = not self._stream.readline()
-        self._happened.set()
-
-    @property
-    def has_come(self) -> bool:
-        """Whether the clock runs."""
-        return self._happened.is_set()
-
-    def wait(self) -> bool:
-        """Wait for the start; False if the parent has ended."""
-        return self._happened.wait(_WARM_UP_S) and not self.is_owner_gone
 
 
 class _Ahead:
@@ -149,8 +90,6 @@ class _Pace:
 
 def play_file(path: Path, limits: MediaLimits, output: Output, go: Go, max_side_px: int, stack: ExitStack) -> None:
     """Play a clip of any kind in real time, from its first frame."""
-    from human3r.video.sources.video import VideoSource
-
     source = open_source(path, Sampling(), limits, lambda: None, stack)
     if isinstance(source, VideoSource):
         source.reduce_to(max_side_px)
@@ -183,28 +122,15 @@ def play_file(path: Path, limits: MediaLimits, output: Output, go: Go, max_side_
 
 def _sleep_until(due_s: float, output: Output, pace: _Pace) -> None:
     while (wait_s := due_s - time.monotonic()) > 0:
-        time.sleep(min(wait_s, _BEAT_S))
+        time.sleep(min(wait_s, BEAT_S))
         output.beat(pace.offered())
 
 
 def _next_in_time(ahead: _Ahead, output: Output, pace: _Pace) -> SourceFrame | None:
     while True:
         with suppress(queue.Empty):
-            return ahead.next(_BEAT_S)
+            return ahead.next(BEAT_S)
         output.beat(pace.offered())
-
-
-def reduced_size(size: tuple[int, int], max_side_px: int) -> tuple[int, int]:
-    """Return (height, width) scaled down to a longer side of at most ``max_side_px``."""
-    scale = min(1.0, max_side_px / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale to ``size``, with borders if the aspect differs."""
-    if abs(image.shape[0] * size[1] - image.shape[1] * size[0]) <= max(size):
-        return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-    return fit(image, size)
 
 
 def main() -> int:
@@ -219,8 +145,6 @@ def main() -> int:
             if request["kind"] == "file":
                 play_file(Path(request["source"]), limits, output, go, int(request["max_side_px"]), stack)
             else:
-                from human3r.video.sources.stream import play_stream
-
                 play_stream(request["kind"], request["source"], limits, output, go)
     except BrokenPipeError:
         return 1

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from PIL import Image
 
 from human3r.errors import MediaDecodeError, MediaTooLargeError
+from human3r.video.clip_info import ClipInfo
 from human3r.video.limits import MediaLimits, check_chosen, check_frame_size
-from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames, rate_of
 from human3r.video.sources.image_decoding import opaque_rgb, open_image_file, orientation_of
 from human3r.video.sources.source_frame import SourceFrame

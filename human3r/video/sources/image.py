@@ -20,9 +20,10 @@ import numpy as np
 from PIL import Image
 
 from human3r.errors import InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
+from human3r.video.clip_info import ClipInfo
 from human3r.video.limits import MEGABYTE, MediaLimits, check_chosen, check_file_size, check_frame_size
-from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames
+from human3r.video.sniff import VIDEO_SUFFIXES
 from human3r.video.sources.animation import AnimationSource, is_animation
 from human3r.video.sources.image_decoding import (
     IMAGE_KINDS,
@@ -51,7 +52,7 @@ _ZIP_ERRORS = (
 )
 _FOLDER_FPS = 30.0
 _ASPECT_TOLERANCE = 0.01
-_OTHER_MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".gif", ".heic", ".heif", ".dng")
+_OTHER_MEDIA = (*VIDEO_SUFFIXES, ".heic", ".heif", ".dng")
 _NUM_LEVELS = 16
 """Images looked at to find out how many bits a sequence has."""
 _MAX_TRIED = 100

@@ -8,7 +8,6 @@ from typing import cast
 
 import av
 import numpy as np
-from av.error import FFmpegError
 from av.filter import Graph
 
 IndexedFrame = tuple[int, av.VideoFrame]
@@ -62,7 +61,7 @@ class Deinterlacer:
             while True:
                 ready = cast("av.VideoFrame", graph.pull())
                 yield round(cast("int", ready.pts) * cast("Fraction", ready.time_base)), ready
-        except FFmpegError:  # nothing is ready
+        except (BlockingIOError, EOFError):  # PyAV: nothing is ready, nothing will come
             return
 
 

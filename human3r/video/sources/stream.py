@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import av
 from av.container import InputContainer
@@ -21,11 +20,9 @@ from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError, UnsupportedMediaError
 from human3r.video.limits import MediaLimits, check_frame_size
+from human3r.video.live.delivery import Go, Output
 from human3r.video.sources.container import reason
 from human3r.video.sources.source_frame import FrameShape, SourceFrame, opaque
-
-if TYPE_CHECKING:
-    from human3r.video.live.worker import Go, Output
 
 _OPEN_S, _READ_S = 10.0, 10.0
 """Longest waits for a source to answer, and for its next packet, seconds."""

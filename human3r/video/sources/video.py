@@ -20,9 +20,9 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.stream import VideoStream
 
 from human3r.errors import MediaDecodeError
+from human3r.video.clip_info import ClipInfo
 from human3r.video.limits import MediaLimits, check_chosen, check_frame_size
 from human3r.video.orientation import from_display_matrix
-from human3r.video.probe import ClipInfo
 from human3r.video.sampling import Sampling, choose_frames, rate_of
 from human3r.video.sources.container import (
     header_fps,

@@ -12,11 +12,12 @@ import pytest
 from fake_engine import FakeEngine
 
 from demo.downloads import FOR_PROGRAMS, WITH_RUN
-from demo.engine import RunRequest, frames_to_use
+from demo.engine import RunRequest
 from demo.jobs import JobQueue, Visitor
 from demo.page import messages
 from demo.runs import Runs
 from demo.storage import ResultStore
+from demo.zero_gpu import frames_to_use
 from human3r import MediaDecodeError, Reconstruction, ReconstructOptions, Sampling
 
 CLIP = Path("clip.mp4")

@@ -192,4 +192,3 @@ def test_saved_results_are_measured_by_the_command(tmp_path: Path, capsys: pytes
 def test_a_folder_without_clips_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         find_inputs([tmp_path])
-    assert main([str(tmp_path)]) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from human3r.errors import FormatError
 from human3r.evaluation.one_world import main, measure
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.feet.standing import SOLE_M, is_standing, lower_sole, surface_below
@@ -92,4 +93,5 @@ def test_the_command_writes_one_object_per_result(standing: Reconstruction, tmp_
     assert main([str(tmp_path), "--json", "--before", str(tmp_path / "clip.npz")]) == 0
     assert json.loads(capsys.readouterr().out)["on_scene_percent"] == 100
     (tmp_path / "broken.npz").write_bytes(b"no")
-    assert main([str(tmp_path)]) == 1
+    with pytest.raises(FormatError):
+        main([str(tmp_path)])

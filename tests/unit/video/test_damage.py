@@ -11,8 +11,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from human3r.errors import UnsupportedMediaError
-from human3r.video.probe import probe
-from human3r.video.reader import FrameReader
+from human3r.video.reader import FrameReader, probe
 
 
 def write_noise(path, num_frames=20):

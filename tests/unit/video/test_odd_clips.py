@@ -17,8 +17,7 @@ from synthetic_clips import corner_image, write_clip
 from human3r.errors import InputError, MediaTooLargeError, UnsupportedMediaError
 from human3r.records import Frame
 from human3r.video.limits import DEFAULT_LIMITS, MediaLimits, raise_limits
-from human3r.video.probe import probe
-from human3r.video.reader import FrameReader
+from human3r.video.reader import FrameReader, probe
 from human3r.video.sampling import Sampling
 from human3r.video.sniff import sniff
 

@@ -12,8 +12,7 @@ from synthetic_clips import patch_display_matrix
 
 from human3r.errors import InputError, MediaDecodeError, MediaTooLargeError, UnsupportedMediaError
 from human3r.video.limits import MediaLimits
-from human3r.video.probe import probe
-from human3r.video.reader import FrameReader
+from human3r.video.reader import FrameReader, probe
 from human3r.video.sampling import Sampling
 
 COLOR_TOLERANCE = 30

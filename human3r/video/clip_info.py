@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
-
-from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
 
 
 @dataclass(frozen=True)
@@ -54,15 +51,3 @@ class ClipInfo:
         warnings = tuple(str(text) for text in values.get("warnings", ()))
         facts: dict[str, Any] = {**values, "image_size": (int(height), int(width)), "warnings": warnings}
         return cls(**facts)
-
-
-def probe(path: str | Path, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:
-    """Measure size, rotation, rate and length of a clip, and collect warnings, in the decoder process.
-
-    Raises:
-        InputError: The clip is missing, unsupported, too large or damaged; the message has value and limit.
-    """
-    from human3r.video.reader import FrameReader
-
-    with FrameReader(path, limits=limits, probe_only=True) as reader:
-        return reader.info
