@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl
+from weakref import WeakValueDictionary
 
 import websockets
 from starlette.concurrency import run_in_threadpool
@@ -46,6 +47,8 @@ _MAX_MESSAGE_BYTES = 100_000
 """Of a browser to its live viewer: it sends where its camera is."""
 _WATCH_S = 0.3
 """Between looks at whether a visitor still waits."""
+_MAX_EXPORTS = 2
+"""Files written on demand at a time: an export needs the memory of a whole result."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,7 @@ class Site:
 
 def build_routes(site: Site) -> list[BaseRoute]:
     """Return the routes for ``launch(app_kwargs={"routes": ...})``."""
-    works: dict[tuple[str, str], _Work] = {}
-    exporting = asyncio.Lock()  # requests wait here instead of occupying the server's few threads
+    exports = _Exports(site)
 
     async def health(_: Request) -> Response:
         return JSONResponse(site.health(), headers={"Cache-Control": "no-store"})
@@ -88,11 +90,10 @@ def build_routes(site: Site) -> list[BaseRoute]:
         if folder is None:
             return _gone()
         if "progress" in request.query_params:
-            work = works.get((folder.token, name))
+            work = exports.works.get((folder.token, name))
             return JSONResponse({"done": work.done, "total": work.total} if work is not None else {}, headers=_HEADERS)
         if folder.file(name) is None:
-            async with exporting:
-                await _made(request, site, folder, name, works)
+            await exports.write(request, folder, name)
         path = folder.file(name)
         if path is None:
             return _gone()
@@ -132,19 +133,38 @@ class _Work:
             raise human3r.Cancelled(done)
 
 
-async def _made(
-    request: Request, site: Site, folder: RunFolder, name: str, works: dict[tuple[str, str], _Work]
-) -> None:
-    """Write a file on demand, unless the visitor goes away."""
-    work = works[folder.token, name] = _Work()
-    writing = asyncio.ensure_future(run_in_threadpool(site.make, folder, name, work.follow))
-    try:
+class _Exports:
+    """Files written on demand: of each visitor's results one at a time, in the order of their requests.
+
+    Requests wait here instead of occupying the server's few threads.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.works: dict[tuple[str, str], _Work] = {}
+        """What is being written, by token and name."""
+        self._turns = asyncio.Semaphore(_MAX_EXPORTS)
+        self._own_turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def write(self, request: Request, folder: RunFolder, name: str) -> None:
+        """Write a file unless the visitor goes away."""
+        work = _Work()
+        writing = asyncio.ensure_future(self._write_in_turn(folder, name, work))
         while not (await asyncio.wait([writing], timeout=_WATCH_S))[0]:
             work.is_stopped = await request.is_disconnected()
         with contextlib.suppress(human3r.Cancelled):
             await writing
-    finally:
-        del works[folder.token, name]
+
+    async def _write_in_turn(self, folder: RunFolder, name: str, work: _Work) -> None:
+        own_turn = self._own_turns.setdefault(folder.visitor or folder.token, asyncio.Lock())
+        async with own_turn, self._turns:
+            if work.is_stopped:
+                return
+            self.works[folder.token, name] = work
+            try:
+                await run_in_threadpool(self._site.make, folder, name, work.follow)
+            finally:
+                del self.works[folder.token, name]
 
 
 def _is_safe(request: Request, recording: tuple[str, str] | None) -> bool:

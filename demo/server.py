@@ -69,7 +69,6 @@ class Demo:
         self.gallery = Gallery(engine, self.store)
         self.url = ""
         """Of the page, once it is launched."""
-        self._export_lock = threading.Lock()
         self._closed = threading.Event()
 
     def __enter__(self) -> Demo:
@@ -91,8 +90,7 @@ class Demo:
         """Write a download of a finished result on request; ``progress`` follows it and may raise ``Cancelled``."""
         if name not in ON_DEMAND or (arrays := folder.file("reconstruction.npz")) is None:
             return
-        # One at a time: an export needs the memory of a whole result.
-        with self._export_lock, self.store.in_use(folder.token):
+        with self.store.in_use(folder.token):
             if folder.file(name) is None:
                 result = human3r.Reconstruction.load(arrays)
                 self.engine.export(result, self.gallery.clip_of(folder), folder, name, progress)

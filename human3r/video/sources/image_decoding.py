@@ -175,7 +175,7 @@ def _sixteen_bit_samples(codec: str, encoded: bytes) -> np.ndarray | None:
     if len(frame.planes) > 1 or any(component.bits != 16 for component in components):
         return None
     order = ">u2" if frame.format.is_big_endian else "<u2"
-    rows = np.frombuffer(plane, order).reshape(-1, plane.line_size // 2)[: frame.height]
+    rows = np.frombuffer(bytes(plane), order).reshape(-1, plane.line_size // 2)[: frame.height]
     return rows[:, : frame.width * len(components)].reshape(frame.height, frame.width, -1).astype(np.uint16)
 
 

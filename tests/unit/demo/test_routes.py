@@ -136,6 +136,43 @@ def test_a_slow_file_says_how_far_it_is_and_ends_when_its_visitor_goes(
     assert status == 404
 
 
+def test_a_slow_file_holds_up_its_own_visitor_only_and_whoever_leaves_the_queue_costs_nothing(
+    store: ResultStore, live: dict[str, str]
+) -> None:
+    begun, done = [], threading.Event()
+
+    def make(folder: RunFolder, name: str, progress: Callable[[int, int], object]) -> None:
+        begun.append((folder.owner, name))
+        assert name != "slow.glb" or done.wait(60)
+
+    route = build_routes(Site(store, live.get, dict, make))[-2]
+    folders = {owner: store.open(owner) for owner in ("anna", "ben", "carl")}
+
+    def get(owner: str, name: str, is_gone: bool = False) -> asyncio.Future:
+        async def receive() -> dict[str, object]:
+            if not is_gone:
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        path = {"token": folders[owner].token, "name": name}
+        scope = {"type": "http", "method": "GET", "query_string": b"", "path_params": path, "headers": []}
+        return asyncio.ensure_future(route.endpoint(Request(scope, receive)))
+
+    async def visit() -> None:
+        waiting = [get("anna", "slow.glb"), get("anna", "late.glb"), get("anna", "left.glb", is_gone=True)]
+        await get("ben", "quick.glb")
+        waiting += [get("ben", "slow.glb"), get("carl", "third.glb")]
+        await asyncio.sleep(0.5)
+        assert begun == [("anna", "slow.glb"), ("ben", "quick.glb"), ("ben", "slow.glb")]
+        done.set()
+        await asyncio.gather(*waiting)
+
+    # In a thread of its own: a browser of other tests may have a loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, visit()).result()
+    assert sorted(begun[3:]) == [("anna", "late.glb"), ("carl", "third.glb")]
+
+
 def test_the_overlay_video_can_be_read_in_parts(client: TestClient, store: ResultStore) -> None:
     folder = store.open("someone")
     (folder.path / "overlay.mp4").write_bytes(b"0123456789")
