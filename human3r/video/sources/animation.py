@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from PIL import Image
 
@@ -11,10 +13,12 @@ from human3r.errors import MediaDecodeError, MediaTooLargeError
 from human3r.video.clip_info import ClipInfo
 from human3r.video.limits import MediaLimits, check_chosen, check_frame_size
 from human3r.video.sampling import Sampling, choose_frames, rate_of
+from human3r.video.sources.apng import composed_frames
 from human3r.video.sources.image_decoding import opaque_rgb, open_image_file, orientation_of
 from human3r.video.sources.source_frame import SourceFrame
 
 ANIMATED_FORMATS = ("WEBP", "PNG", "AVIF")
+_ERRORS = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 _DEFAULT_FRAME_MS = 100.0
 """Duration of frames without one, as in browsers."""
 
@@ -83,17 +87,21 @@ class AnimationSource:
 
     def _pictures(self, image: Image.Image) -> Iterator[Image.Image]:
         """Decode the frames in order; damage ends them with a warning."""
-        first = _first(image)
-        for number in range(first, _num_pictures(image)):
+        pictures = composed_frames(self._encoded) if image.format == "PNG" else _loaded(image)
+        pictures = islice(pictures, _num_pictures(image) - _first(image))
+        num_decoded = 0
+        while True:
             self._beat()
             try:
-                image.seek(number)
-                image.load()
-            except (OSError, ValueError, SyntaxError, EOFError, RuntimeError):
-                text = f"The file is damaged after {number - first} frames."
+                picture = next(pictures, None)
+            except _ERRORS:
+                text = f"The file is damaged after {num_decoded} frames."
                 self.warnings += [] if text in self.warnings else [text]
                 return
-            yield image
+            if picture is None:
+                return
+            num_decoded += 1
+            yield picture
 
     def frames(self) -> Iterator[SourceFrame]:
         """Yield every chosen frame, upright."""
@@ -107,6 +115,13 @@ class AnimationSource:
                     yield SourceFrame(index, self._times_s[index], orientation.apply(opaque_rgb(image_at)))
                 if index >= last:
                     return
+
+
+def _loaded(image: Image.Image) -> Iterator[Image.Image]:
+    for number in range(_num_pictures(image)):
+        image.seek(number)
+        image.load()
+        yield image
 
 
 def _num_pictures(image: Image.Image) -> int:
