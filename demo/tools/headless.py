@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_OPTIONS = [
+OPTIONS = (
     "--no-sandbox",
-    "--use-angle=swiftshader",
+    # Mesa's software renderer. Where it is missing, SwiftShader takes over, whose threads spin: beside other work it is
+    # ten times slower, and can wait for itself forever.
+    "--use-angle=gl-egl",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
     "--disable-dev-shm-usage",  # containers have a small one, in which Chromium would crash
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
+)
+"""Of every headless Chromium."""
+_CAMERA_OPTIONS = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 _TIMEOUT_MS = 300_000
 
 
@@ -44,7 +46,9 @@ def chromium(camera: Path | None = None) -> Iterator[Browser]:
     executable = next(filter(None, map(shutil.which, _NAMES)))
     with sync_playwright() as driver:
         sees = [] if camera is None else [f"--use-file-for-fake-video-capture={camera}"]
-        browser = driver.chromium.launch(executable_path=executable, args=[*_OPTIONS, *sees], timeout=_TIMEOUT_MS)
+        browser = driver.chromium.launch(
+            executable_path=executable, args=[*OPTIONS, *_CAMERA_OPTIONS, *sees], timeout=_TIMEOUT_MS
+        )
         try:
             yield browser
         finally:

@@ -21,6 +21,7 @@ from pictures import COUNT_DRAWINGS
 from proxy import Proxy
 from web_steps import open_first
 
+from demo.tools.headless import OPTIONS
 from human3r.video.writer import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,16 +33,8 @@ PORT_TAKEN = "in use"
 LONG_CLIP_FRAMES = 400
 BROWSER_LIMIT_MS = 600_000
 """No test measures with it; a busy machine that draws in software needs minutes for what takes seconds."""
-CHROMIUM_OPTIONS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    # Containers have a small /dev/shm, in which Chromium would crash.
-    "--disable-dev-shm-usage",
-    # The page must need nothing from elsewhere, and a machine that drops packets must not delay it.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-]
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+"""The page must need nothing from elsewhere, and a machine that drops packets must not delay it."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +148,7 @@ def launch_chromium() -> Iterator[object]:
         pytest.skip("no Chromium on this machine: install the package chromium")
     with playwright.sync_playwright() as driver:
         yield lambda *options: driver.chromium.launch(
-            executable_path=executable, args=[*CHROMIUM_OPTIONS, *options], timeout=BROWSER_LIMIT_MS
+            executable_path=executable, args=[*OPTIONS, OFFLINE, *options], timeout=BROWSER_LIMIT_MS
         )
 
 
