@@ -92,6 +92,8 @@ class Run:
     """Set when the run shall end after the current frame."""
     is_abandoned: bool = False
     """The result is not wanted and not written."""
+    is_deleted: bool = False
+    """The result was deleted while its last files were written."""
     had_turn: bool = False
     """It was not refused, and has used memory."""
 
@@ -99,6 +101,11 @@ class Run:
         """Stop without a result."""
         self.is_abandoned = True
         self.stopped.set()
+
+    def delete(self) -> None:
+        """Stop, and keep nothing of what is written already."""
+        self.is_deleted = True
+        self.abandon()
 
 
 class Runs:
@@ -165,10 +172,10 @@ class Runs:
                     has_result |= update.outcome is not None
                     run.feed.publish(update)
         finally:
-            if has_result:
+            if has_result and not run.is_deleted:
                 self._store.make_room()
             else:
-                self._store.remove(folder.token)
+                self._store.remove(folder)
             self._threads.pop(run, None)
             run.feed.end()
             if run.had_turn:
@@ -243,7 +250,7 @@ class Runs:
                 raise Cancelled(progress.frames_done)
             yield Update(messages.WRITING, 1.0)
             seconds = time.monotonic() - started
-            for is_complete, ready in self._write(result, request.clip, folder, for_program):
+            for is_complete, ready in self._write(result, request.clip, run, folder, for_program):
                 outcome = outcome_of(result, folder, seconds, ready)
                 yield Update(outcome.text, outcome=outcome, is_complete=is_complete, note=outcome.note)
         finally:
@@ -268,15 +275,19 @@ class Runs:
                 yield progress.update(self._engine.preview(prediction), len(prediction.people))
 
     def _write(
-        self, result: Reconstruction, clip: Path | None, folder: RunFolder, for_program: bool
+        self, result: Reconstruction, clip: Path | None, run: Run, folder: RunFolder, for_program: bool
     ) -> Iterator[tuple[bool, tuple[str, ...]]]:
         """Write the files, and yield (all are ready, their names): when the result can be viewed and at the end."""
         result.save(folder.path / "reconstruction.npz")
         ready = [name for name in ("reconstruction.npz", MOMENTS_NAME) if folder.file(name)]
         for is_complete, names in ((False, (PLAYER_SCENE_NAME,)), (True, FOR_PROGRAMS if for_program else WITH_RUN)):
             for name in names:
-                if name not in ready and self._engine.export(result, clip, folder, name):
-                    ready.append(name)
+                try:
+                    if name not in ready and self._engine.export(result, clip, folder, name):
+                        ready.append(name)
+                finally:
+                    if run.is_deleted:  # with the folder it is written to
+                        raise Cancelled(result.num_frames)
             yield is_complete, tuple(ready)
 
 

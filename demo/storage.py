@@ -116,7 +116,7 @@ class ResultStore:
             counts = Counter(item.visitor for item in kept)
             surplus = next(item for item in kept if counts[item.visitor] == max(counts.values()))
             kept.remove(surplus)
-            self.remove(surplus.token)
+            self.remove(surplus)
 
     @contextmanager
     def in_use(self, token: str, *, restart_ttl: bool = False) -> Iterator[None]:
@@ -144,19 +144,18 @@ class ResultStore:
             found = self._folders.get(token)
         return None if found is None or self._has_expired(found) else found
 
-    def remove(self, token: str) -> None:
-        """Forget a folder and delete its files."""
+    def remove(self, folder: RunFolder) -> None:
+        """Forget a folder and delete its files, also those that were written since it was forgotten."""
         with self._lock:
-            removed = self._folders.pop(token, None)
-        if removed is not None:
-            shutil.rmtree(removed.path, ignore_errors=True)
+            self._folders.pop(folder.token, None)
+        shutil.rmtree(folder.path, ignore_errors=True)
 
     def sweep(self) -> int:
         """Remove every expired folder and return how many there were."""
         with self._lock:
-            expired = [item.token for item in self._folders.values() if self._has_expired(item)]
-        for token in expired:
-            self.remove(token)
+            expired = [item for item in self._folders.values() if self._has_expired(item)]
+        for folder in expired:
+            self.remove(folder)
         return len(expired)
 
     def __len__(self) -> int:

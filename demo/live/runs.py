@@ -159,7 +159,7 @@ class LiveRuns:
             if has_result:
                 self._store.make_room()
             else:
-                self._store.remove(token)
+                self._store.remove(run.folder)
             self._runs.pop(token, None)
             self._threads.pop(token, None)
             if had_turn:

@@ -173,12 +173,17 @@ class Actions:
             yield changes_of(Update(text, outcome=outcome, note=note or outcome.note), address, link=link)
 
     def delete(self, request: gr.Request) -> Changes:
-        """Delete the visitor's result that the page shows."""
-        token = self._shown.get(str(request.session_hash))
-        folder = self._services.store.get(token) if isinstance(token, str) else None
+        """Delete the visitor's result that the page shows; its last files may still be being written."""
+        page = str(request.session_hash)
+        shown = self._shown.get(page)
+        token = shown.token if isinstance(shown, Run) else shown
+        folder = self._services.store.get(token) if token else None
         if folder is None or folder.owner != visitor_of(request).session:
             return changes_of(Update("", problem=messages.EXPIRED))
-        self._services.store.remove(folder.token)
+        if isinstance(shown, Run):
+            shown.delete()
+            self._shown.pop(page)
+        self._services.store.remove(folder)
         return changes_of(Update(messages.DELETED), is_own=False, is_idle=True)
 
     def stop(self, request: gr.Request) -> None:

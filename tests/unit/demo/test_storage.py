@@ -82,7 +82,7 @@ def test_a_clip_is_kept_with_its_result_and_not_served(store: ResultStore, tmp_p
     assert own.name == "holiday.mp4"
     assert folder.file(".clip") is None
     assert folder.file("holiday.mp4") is None
-    store.remove(folder.token)
+    store.remove(folder)
     assert not own.exists()
 
 

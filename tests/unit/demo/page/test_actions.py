@@ -16,7 +16,8 @@ from demo.page.actions import Actions
 from demo.page.api import VISITOR_COOKIE, Services
 from demo.runs import Run, Runs
 from demo.settings import Settings
-from demo.storage import ResultStore
+from demo.storage import ResultStore, RunFolder
+from human3r import PLAYER_SCENE_NAME
 
 ANNA, BEN = "a" * 32, "b" * 32
 OPTIONS = (0, 0, 0, 100, "compact", False, 0, 0)
@@ -83,6 +84,34 @@ def test_others_with_the_address_can_watch_a_run_but_neither_stop_nor_delete_it(
     assert services.store.get(run.token) is not None
     assert messages.DELETED in actions.delete(visit("page"))[1]
     assert services.store.get(run.token) is None
+
+
+def test_a_result_can_be_deleted_while_its_last_files_are_written(
+    actions: Actions, engine: FakeEngine, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_shown, is_deleted, folders = threading.Event(), threading.Event(), []
+    changes, run = started(actions)
+
+    def write(result: object, clip: object, folder: RunFolder, name: str) -> bool:
+        if name != PLAYER_SCENE_NAME:
+            is_shown.set()
+            folders.append(folder.path)
+            is_deleted.wait(60)
+        (folder.path / name).write_bytes(b"")  # fails once it is deleted
+        return True
+
+    monkeypatch.setattr(engine, "export", write)
+    actions.stop(visit("page"))
+    engine.gate.set()
+    assert is_shown.wait(60)
+
+    assert messages.DELETED in actions.delete(visit("page"))[1]
+    assert services.store.get(run.token) is None
+    thread = services.runs._threads[run]
+    is_deleted.set()
+    thread.join(60)
+    assert messages.STOPPED_EMPTY not in str(list(changes))
+    assert not folders[0].exists()
 
 
 def test_a_run_that_no_page_shows_any_more_ends(actions: Actions, engine: FakeEngine, jobs: JobQueue) -> None:
