@@ -196,18 +196,14 @@ class Track:
     """Matching rows of the person table."""
 
 
-def empty_people(device: torch.device | str = "cpu") -> People:
+def empty_people() -> People:
     """Return the record of a frame without people."""
-
-    def zeros(*shape: int) -> Tensor:
-        return torch.zeros((0, *shape), device=device)
-
     return People(
-        track_id=torch.zeros(0, dtype=torch.int64, device=device),
-        score=zeros(),
-        head_uv_px=zeros(2),
-        joint_rotations=zeros(NUM_JOINT_ROTATIONS, 3, 3),
-        betas=zeros(10),
-        expression=zeros(10),
-        head_camera=zeros(3),
+        track_id=torch.zeros(0, dtype=torch.int64),
+        score=torch.zeros(0),
+        head_uv_px=torch.zeros(0, 2),
+        joint_rotations=torch.zeros(0, NUM_JOINT_ROTATIONS, 3, 3),
+        betas=torch.zeros(0, 10),
+        expression=torch.zeros(0, 10),
+        head_camera=torch.zeros(0, 3),
     )

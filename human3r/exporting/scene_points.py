@@ -23,9 +23,9 @@ _PIXELS_PER_FRAME = 384
 _SIZES_M = (0.006, 0.06)
 
 
-def thinned_points(reconstruction: Reconstruction, limit: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most ``limit`` points ``M 3`` float32 in meters and their colors ``M 3`` uint8, evenly subsampled."""
-    return _taken(reconstruction, _chosen(reconstruction, limit))
+def thinned_points(reconstruction: Reconstruction) -> tuple[np.ndarray, np.ndarray]:
+    """Return evenly subsampled points ``M 3`` float32 in meters and their colors ``M 3`` uint8."""
+    return _taken(reconstruction, _chosen(reconstruction))
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def points_by_confidence(reconstruction: Reconstruction, num_bands: int) -> list
 
     Without points there are no bands.
     """
-    chosen = _chosen(reconstruction, MAX_POINTS)
+    chosen = _chosen(reconstruction)
     if len(chosen) == 0:
         return []
     by_confidence = chosen[np.argsort(reconstruction.points_confidence[chosen], kind="stable")]
@@ -90,11 +90,11 @@ def _distance_m(reconstruction: Reconstruction) -> np.ndarray:
     return np.linalg.norm(reconstruction.points_world - centers, axis=1)
 
 
-def _chosen(reconstruction: Reconstruction, limit: int) -> np.ndarray:
+def _chosen(reconstruction: Reconstruction) -> np.ndarray:
     count = len(reconstruction.points_world)
-    if count <= limit:
+    if count <= MAX_POINTS:
         return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, limit, replace=False))
+    return np.sort(np.random.default_rng(0).choice(count, MAX_POINTS, replace=False))
 
 
 def _taken(reconstruction: Reconstruction, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

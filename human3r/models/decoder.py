@@ -112,11 +112,11 @@ def _is_token(detections: Detections, num_before: int) -> Tensor | None:
     return torch.cat((detections.is_real.new_ones(num_before), detections.is_real))
 
 
-def state_positions(num_tokens: int, device: torch.device | str = "cpu") -> Tensor:
+def state_positions(num_tokens: int) -> Tensor:
     """Return ``S 2`` int64 (row, column): the state tokens laid out in a square of even width, last row ragged."""
     columns = math.isqrt(num_tokens)
     columns += columns % 2
-    index = torch.arange(num_tokens, device=device)
+    index = torch.arange(num_tokens)
     return torch.stack((index // columns, index % columns), dim=-1)
 
 

@@ -20,7 +20,7 @@ from human3r.geometry.rigid import transform_points
 from human3r.palette import person_color
 from human3r.rendering.rasterizer import NEAR_M, rasterize
 from human3r.results.posing import posed_vertices, rows_of_frame
-from human3r.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint
+from human3r.skeleton import Joint
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
@@ -40,12 +40,10 @@ _KEY_LIGHT = np.array([-0.35, -0.6, -0.72])
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """Elements and opacity of an overlay."""
+    """How people are drawn."""
 
     opacity: float = 0.8
     """Opacity of the meshes, 0 to 1."""
-    draw_mesh: bool = True
-    draw_skeleton: bool = False
     draw_labels: bool = True
 
 
@@ -123,17 +121,13 @@ def draw_people(
     image = np.ascontiguousarray(image)
     if len(people.track_id) == 0:
         return image.copy()
-    result = image
-    if style.draw_mesh:
-        colors = np.array([person_color(int(track)) for track in people.track_id]) / 255.0
-        render = mesh_layer or render_meshes
-        rgb, covered = render(people.vertices_camera, faces, colors, K, image.shape[:2])
-        result = image.copy()
-        mixed = (1 - style.opacity) * image[covered] + style.opacity * 255.0 * rgb[covered]
-        result[covered] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
-    if style.draw_skeleton or style.draw_labels:
-        result = _draw_marks(result, people, K, style)
-    return result
+    colors = np.array([person_color(int(track)) for track in people.track_id]) / 255.0
+    render = mesh_layer or render_meshes
+    rgb, covered = render(people.vertices_camera, faces, colors, K, image.shape[:2])
+    result = image.copy()
+    mixed = (1 - style.opacity) * image[covered] + style.opacity * 255.0 * rgb[covered]
+    result[covered] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+    return _draw_labels(result, people, K) if style.draw_labels else result
 
 
 def render_meshes(
@@ -174,37 +168,18 @@ def scale_intrinsics(K: np.ndarray, from_size: tuple[float, float], to_size: tup
     return scaled
 
 
-def _draw_marks(image: np.ndarray, people: OverlayPeople, K: np.ndarray, style: OverlayStyle) -> np.ndarray:
-    """Draw skeletons and labels with Pillow."""
+def _draw_labels(image: np.ndarray, people: OverlayPeople, K: np.ndarray) -> np.ndarray:
+    """Draw the identities with Pillow."""
     canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas)
     unit = max(1, round(min(image.shape[:2]) / 240))
     for track, joints in zip(people.track_id.tolist(), people.joints_camera, strict=True):
-        color = person_color(track)
-        pixels = joints @ K.T
-        is_ahead = joints[:, 2] > NEAR_M
-        uv = pixels[:, :2] / np.where(is_ahead, pixels[:, 2], 1.0)[:, None]
-        # Pillow truncates decimals and overflows far outside the image.
-        uv = np.clip(np.round(uv), -_FAR_OUTSIDE_PX, _FAR_OUTSIDE_PX)
-        if style.draw_skeleton:
-            _draw_skeleton(draw, uv, is_ahead, color, unit)
-        if style.draw_labels and is_ahead[Joint.HEAD]:
-            _draw_label(draw, uv[Joint.HEAD], K[1, 1] * 0.22 / joints[Joint.HEAD, 2], str(track + 1), color, unit)
+        x, y, z = K @ joints[Joint.HEAD]
+        if z > NEAR_M:
+            # Pillow truncates decimals and overflows far outside the image.
+            uv = np.clip(np.round([x / z, y / z]), -_FAR_OUTSIDE_PX, _FAR_OUTSIDE_PX)
+            _draw_label(draw, uv, K[1, 1] * 0.22 / z, str(track + 1), person_color(track), unit)
     return np.asarray(canvas)
-
-
-def _draw_skeleton(
-    draw: ImageDraw.ImageDraw, uv: np.ndarray, is_ahead: np.ndarray, color: tuple[int, int, int], unit: int
-) -> None:
-    for joint, parent in enumerate(BODY_PARENTS):
-        if parent >= 0 and is_ahead[joint] and is_ahead[parent]:
-            ends = [tuple(uv[parent]), tuple(uv[joint])]
-            draw.line(ends, fill=(255, 255, 255), width=unit + 2)
-            draw.line(ends, fill=color, width=unit)
-    for joint in range(NUM_BODY_JOINTS):
-        if is_ahead[joint]:
-            x, y = uv[joint]
-            draw.ellipse((x - unit, y - unit, x + unit, y + unit), fill=(255, 255, 255))
 
 
 def _draw_label(

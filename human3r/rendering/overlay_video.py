@@ -6,7 +6,7 @@ graphics card if there is one, else by the built-in rasterizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,32 +30,16 @@ GIF_MAX_FRAMES = 80
 """Longer clips show every second, third, ... frame."""
 
 
-def write_overlay_video(
-    reconstruction: Reconstruction,
-    path: Path,
-    body: SmplxBody,
-    clip: str | Path,
-    *,
-    style: OverlayStyle | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Draw every processed frame and write the video, atomically.
-
-    Args:
-        path: The MP4 to write; frames keep their presentation times.
-        style: What to draw; meshes and labels by default.
-        progress: Called as (frames done, frames in all).
+def write_overlay_video(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
+    """Draw every processed frame and write the video, atomically; frames keep their presentation times.
 
     Raises:
         InputError: The clip cannot be read, or is not the one that was reconstructed.
         DiskFullError: The disk is full.
     """
     with VideoWriter(path, reconstruction.fps) as video:
-        frames = overlay_frames(reconstruction, body, clip, style=style)
-        for done, (row, image) in enumerate(frames, start=1):
+        for row, image in overlay_frames(reconstruction, body, clip):
             video.append(image, time_s=float(reconstruction.time_s[row] - reconstruction.time_s[0]))
-            if progress is not None:
-                progress(done, reconstruction.num_frames)
 
 
 def write_overlay_gif(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
@@ -85,15 +69,12 @@ def overlay_frames(
     clip: str | Path,
     max_side_px: int = MAX_SIDE_PX,
     rows: range | None = None,
-    *,
-    style: OverlayStyle | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (row, image ``H W 3`` uint8) of the processed frames with their people, one in memory at a time.
 
     Args:
         max_side_px: Larger frames are scaled down to this longer side.
         rows: Rows of the processed frames to draw; all by default.
-        style: What to draw; meshes and labels by default.
     """
     faces = body.faces.cpu().numpy()
     image_size = int(reconstruction.image_size[0]), int(reconstruction.image_size[1])
@@ -105,7 +86,7 @@ def overlay_frames(
             image = shrink(frame_image, max_side_px)
             K = scale_intrinsics(reconstruction.K[row], image_size, image.shape[:2])
             people = people_of_frame(reconstruction, row, body)
-            yield row, draw_people(image, people, K, faces, style or OverlayStyle(), layer)
+            yield row, draw_people(image, people, K, faces, OverlayStyle(), layer)
 
 
 def shrink(image: np.ndarray, max_side_px: int) -> np.ndarray:

@@ -33,7 +33,7 @@ def outcome_of(path, limits=PATIENT, **options):
 
     What inputs cost is measured by ``mutations.py``.
     """
-    options["limits"] = limits
+    options["limits"], sentence = limits, "no error"
     try:
         with FrameReader(path, **options) as reader:
             frames = list(reader)
@@ -42,7 +42,8 @@ def outcome_of(path, limits=PATIENT, **options):
         assert times == sorted(times)
         assert all(frame.image.shape[:2] == reader.info.image_size for frame in frames)
     except InputError as error:
-        result = ("error", type(error).__name__ if error.message else "an error without a sentence")
+        result, sentence = ("error", type(error).__name__), error.message
+    assert sentence
     return result
 
 

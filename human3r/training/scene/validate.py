@@ -18,12 +18,12 @@ _CONSTANT_DEPTH_M = 4.0
 
 
 @torch.inference_mode()
-def validate(network: Human3R, folders: list[Path], scale: float = 1.0) -> dict[str, float]:
+def validate(network: Human3R, folders: list[Path]) -> dict[str, float]:
     """Return mean scores over clips: depth AbsRel (metric, one scale per clip), focal error, mask IoU, baselines."""
     rows = []
     for folder in folders:
         clip = read_clip(folder)
-        sample = build_sample(clip, network_size(clip.image.shape[1:3], scale))
+        sample = build_sample(clip, network_size(clip.image.shape[1:3], 1.0))
         prediction = run_clip(network, sample.image)
         log_focal = prediction.maps.log_focal.mean()
         depth = (prediction.maps.log_depth + log_focal).exp()

@@ -67,13 +67,9 @@ class FurnitureStore:
             if path.exists():
                 self.items += _read_catalog(path, path.stem)
 
-    def choose(self, use: str, is_validation: bool, category: str | None = None) -> list[FurnitureItem]:
+    def choose(self, use: str, is_validation: bool) -> list[FurnitureItem]:
         """List the items of one use and split."""
-        return [
-            item
-            for item in self.items
-            if item.use == use and item.is_validation == is_validation and category in (None, item.category)
-        ]
+        return [item for item in self.items if item.use == use and item.is_validation == is_validation]
 
     def load(self, item: FurnitureItem, bank: TextureBank, grain: int = NO_TEXTURE) -> Mesh:
         """Return the model centered on its footprint, standing on y = 0, facing +z.

@@ -81,13 +81,12 @@ def _parallel(vertices_light, vertex, scale, center_x, center_y):
 
 
 @numba.njit(cache=True, fastmath=True)
-def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, center_x, center_y, nearness, faces_seen):
+def draw_pinhole(vertices_camera, faces, focal_x, focal_y, center_x, center_y, nearness, faces_seen):
     """Draw triangles into the buffers of a pinhole camera.
 
     Args:
         vertices_camera: ``V 3`` float, OpenCV camera frame.
         faces: ``F 3`` int.
-        first_face: Number that face 0 gets in ``faces_seen``.
         focal_x: Pixels; ``focal_y``, ``center_x``, ``center_y`` likewise, (0, 0) is the center of the first pixel.
         focal_y: See ``focal_x``.
         center_x: See ``focal_x``.
@@ -107,7 +106,7 @@ def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, center_x,
                 _pinhole(vertices_camera, i, focal_x, focal_y, center_x, center_y),
                 _pinhole(vertices_camera, j, focal_x, focal_y, center_x, center_y),
                 _pinhole(vertices_camera, k, focal_x, focal_y, center_x, center_y),
-                first_face + face,
+                face,
                 nearness,
                 faces_seen,
             )
@@ -134,14 +133,14 @@ def draw_pinhole(vertices_camera, faces, first_face, focal_x, focal_y, center_x,
                 (xs[0], ys[0], qs[0]),
                 (xs[last - 1], ys[last - 1], qs[last - 1]),
                 (xs[last], ys[last], qs[last]),
-                first_face + face,
+                face,
                 nearness,
                 faces_seen,
             )
 
 
 @numba.njit(cache=True, fastmath=True)
-def draw_parallel(vertices_light, faces, first_face, scale, center_x, center_y, nearness, faces_seen):
+def draw_parallel(vertices_light, faces, scale, center_x, center_y, nearness, faces_seen):
     """Draw triangles in parallel projection along z: column = x * scale + center_x, row = y * scale + center_y."""
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -149,7 +148,7 @@ def draw_parallel(vertices_light, faces, first_face, scale, center_x, center_y, 
             _parallel(vertices_light, i, scale, center_x, center_y),
             _parallel(vertices_light, j, scale, center_x, center_y),
             _parallel(vertices_light, k, scale, center_x, center_y),
-            first_face + face,
+            face,
             nearness,
             faces_seen,
         )

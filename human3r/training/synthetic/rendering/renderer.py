@@ -97,12 +97,12 @@ class Renderer:
         vertices_camera = np.ascontiguousarray((self._vertices - t.astype(np.float32)) @ R.astype(np.float32))
         pinhole = (float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2]))
         nearness, faces_seen = empty_buffers(*size)
-        draw_pinhole(vertices_camera, self._faces, 0, *pinhole, nearness, faces_seen)
+        draw_pinhole(vertices_camera, self._faces, *pinhole, nearness, faces_seen)
         factor = self._factor
         fine_nearness, fine_faces = empty_buffers(size[0] * factor, size[1] * factor)
         center_x, center_y = ((center + 0.5) * factor - 0.5 for center in pinhole[2:])
         draw_pinhole(
-            vertices_camera, self._faces, 0, pinhole[0] * factor, pinhole[1] * factor, center_x, center_y,
+            vertices_camera, self._faces, pinhole[0] * factor, pinhole[1] * factor, center_x, center_y,
             fine_nearness, fine_faces,
         )  # fmt: skip
         depth, normal = resolve_depth(faces_seen, vertices_camera, self._faces, *pinhole)
@@ -133,7 +133,7 @@ class Renderer:
         nearness, faces_seen = empty_buffers(size[0], size[1])
         center = (float(K[0, 2] + size[1] / 2) / 2, float(K[1, 2] + size[0] / 2) / 2)
         local = self._faces[faces] - where.start
-        draw_pinhole(vertices_camera, local, 0, float(K[0, 0]) / 2, float(K[1, 1]) / 2, *center, nearness, faces_seen)
+        draw_pinhole(vertices_camera, local, float(K[0, 0]) / 2, float(K[1, 1]) / 2, *center, nearness, faces_seen)
         return int((faces_seen >= 0).sum()) * 4
 
     def _draw_shadows(
@@ -155,14 +155,14 @@ class Renderer:
         if has_sun:
             frame = self._sun_frame
             vertices = (self._vertices @ frame[:3].T.astype(np.float32)).astype(np.float32)
-            draw_parallel(vertices, faces, 0, frame[3, 0], frame[3, 1], frame[3, 2], sun, np.empty(sun.shape, np.int32))
+            draw_parallel(vertices, faces, frame[3, 0], frame[3, 1], frame[3, 2], sun, np.empty(sun.shape, np.int32))
         for index, lamp in enumerate(casting):
             offset = self._vertices - lamp[:3].astype(np.float32)
             vertices = np.ascontiguousarray(np.stack([offset[:, 0], offset[:, 2], -offset[:, 1]], -1))
             center = LAMP_SHADOW_SIZE / 2
             focal = LAMP_SHADOW_FOCAL
             draw_pinhole(
-                vertices, faces, 0, focal, focal, center, center, lamps[index], np.empty(lamps[index].shape, np.int32)
+                vertices, faces, focal, focal, center, center, lamps[index], np.empty(lamps[index].shape, np.int32)
             )
         return sun, lamps
 

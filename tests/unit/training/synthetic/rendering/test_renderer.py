@@ -112,6 +112,6 @@ def test_the_nearest_triangle_wins_whatever_the_order():
     vertices = np.array([[-1, -1, 2], [1, -1, 2], [0, 1, 2], [-1, -1, 1], [1, -1, 1], [0, 1, 1]], np.float32)
     for faces in ([[0, 1, 2], [3, 4, 5]], [[3, 4, 5], [0, 1, 2]]):
         nearness, seen = empty_buffers(*SIZE)
-        draw_pinhole(vertices, np.array(faces, np.int32), 0, 20.0, 20.0, 31.5, 23.5, nearness, seen)
+        draw_pinhole(vertices, np.array(faces, np.int32), 20.0, 20.0, 31.5, 23.5, nearness, seen)
         assert nearness[23, 31] == pytest.approx(1.0)
         assert faces[seen[23, 31]] == [3, 4, 5]
