@@ -23,9 +23,9 @@ from human3r.video.decode_worker import open_source
 from human3r.video.framing import write_message
 from human3r.video.limits import MediaLimits
 from human3r.video.live.delivery import BEAT_S, Go, Output
+from human3r.video.live.stream import play_stream
 from human3r.video.sampling import Sampling
 from human3r.video.sources.source_frame import SourceFrame
-from human3r.video.sources.stream import play_stream
 from human3r.video.sources.video import VideoSource
 
 _AHEAD = 4

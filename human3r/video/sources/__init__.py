@@ -1,1 +1,1 @@
-"""Decode a clip: one source for each kind of file or stream. Runs inside the decoder process only."""
+"""Decode a clip: one source for each kind of file. Runs inside the decoder process only."""

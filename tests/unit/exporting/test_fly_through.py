@@ -65,10 +65,10 @@ def test_a_flight_stops_without_a_file(
 def test_the_video_has_its_length(
     walk: Reconstruction, small_body: SmplxBody, surface: LazySurface, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fly_through, "DURATION_S", 0.5)
+    monkeypatch.setattr(fly_through, "DURATION_S", 0.2)
     path = export(walk, tmp_path / "a_flythrough.mp4", body=small_body, keyframes=surface)
     frames = list(islice(iio.imiter(path), 20))
-    assert len(frames) == 10
+    assert len(frames) == 4
     assert frames[0].shape == (720, 1280, 3)
 
 
