@@ -10,6 +10,7 @@ import torch
 
 from human3r.geometry.fusion import PointCloud, depth_edges, fuse_to_limit
 from human3r.geometry.rigid import transform_points
+from human3r.memory import return_free_memory
 from human3r.records import FramePrediction
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, scene_pixels
 
@@ -23,8 +24,7 @@ _STILL_SHIFT = 0.003
 _STILL_INTERVAL_S = 0.075
 """Frames of a still camera within this time are skipped: of 30 per second every third is used."""
 _FLUSH_POINTS = 400_000
-_MAX_PENDING = 64
-"""Clouds that wait one by one: for hours, small arrays that stay would scatter over memory, and keep it from reuse."""
+"""Points that wait to be merged."""
 _VIEW_MAPS = ("weight", "count", "points", "colors", "frame")
 
 
@@ -37,8 +37,9 @@ class SceneAccumulator:
     def __init__(self, max_points: int = MAX_POINTS) -> None:
         self._max_points = max_points
         self._voxel_m = _VOXEL_M
-        self._cloud = PointCloud.empty()
-        self._pending: list[PointCloud] = []
+        self._kept = _Points()
+        self._num_fused = 0
+        """Points of the fused cloud; the others wait to be merged with it."""
         self._view: _StillView | None = None
         self._first_frames: list[int] = [0]
         self._shot = 0
@@ -81,24 +82,26 @@ class SceneAccumulator:
     def _flush_view(self) -> None:
         if self._view is None:
             return
-        self._pending.append(self._view.to_cloud())
+        self._kept.append(self._view.to_cloud())
         self._view = None
-        if sum(len(cloud) for cloud in self._pending) >= _FLUSH_POINTS:
+        if len(self._kept) - self._num_fused >= _FLUSH_POINTS:
             self._fuse()
-        elif len(self._pending) == _MAX_PENDING:
-            self._pending = [PointCloud.concatenate(self._pending)]
 
-    def _fuse(self) -> None:
-        everything = PointCloud.concatenate([self._cloud, *self._pending])
-        self._pending, self._cloud = [], PointCloud.empty()  # frees them before the merge
-        self._cloud, self._voxel_m = fuse_to_limit(everything, self._voxel_m, self._max_points, self._first_frames)
+    def _fuse(self) -> PointCloud:
+        points = self._kept.part(slice(None))
+        fused, self._voxel_m = fuse_to_limit(points, self._voxel_m, self._max_points, self._first_frames)
+        self._kept.replace(fused)
+        self._num_fused = len(fused)
+        return_free_memory(collects=False)  # merging takes much for a moment
+        return fused
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the complete state, by name; see ``load_arrays``."""
         kept = {"voxel_m": np.array(self._voxel_m)}
         kept |= {"first_frames": np.array(self._first_frames), "shot": np.array(self._shot)}
         kept["path_unit"] = np.array(self._path_unit)
-        clouds = {"cloud": self._cloud, "pending": PointCloud.concatenate(self._pending)}
+        fused, pending = slice(self._num_fused), slice(self._num_fused, None)
+        clouds = {"cloud": self._kept.part(fused), "pending": self._kept.part(pending)}
         for prefix, cloud in clouds.items():
             kept |= {f"{prefix}.{item.name}": getattr(cloud, item.name) for item in fields(cloud)}
         if self._view is not None:
@@ -107,20 +110,56 @@ class SceneAccumulator:
 
     def load_arrays(self, kept: Mapping[str, np.ndarray]) -> None:
         """Restore what ``arrays`` returned."""
-        names = [item.name for item in fields(PointCloud)]
+        fused, pending = (
+            PointCloud(**{item.name: kept[f"{part}.{item.name}"] for item in fields(PointCloud)})
+            for part in ("cloud", "pending")
+        )
         self._voxel_m = float(kept["voxel_m"])
         self._first_frames, self._shot = kept["first_frames"].tolist(), int(kept["shot"])
         self._path_unit = float(kept["path_unit"])
-        self._cloud = PointCloud(**{name: kept[f"cloud.{name}"] for name in names})
-        self._pending = [PointCloud(**{name: kept[f"pending.{name}"] for name in names})]
+        self._kept.replace(fused)
+        self._kept.append(pending)
+        self._num_fused = len(fused)
         view = {name.removeprefix("view."): values for name, values in kept.items() if name.startswith("view.")}
         self._view = _StillView.from_arrays(view) if view else None
 
     def finish(self) -> PointCloud:
         """Return the fused scene; more frames may follow."""
         self._flush_view()
-        self._fuse()
-        return self._cloud
+        return self._fuse()
+
+
+class _Points:
+    """A cloud in arrays that stay and grow: for hours, arrays that come and go would scatter over memory."""
+
+    def __init__(self) -> None:
+        self._arrays = PointCloud.empty()
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def part(self, rows: slice) -> PointCloud:
+        """Return a view of some points, until the next change."""
+        return PointCloud(**{name: values[: self._length][rows] for name, values in vars(self._arrays).items()})
+
+    def append(self, cloud: PointCloud) -> None:
+        """Add points."""
+        start, self._length = self._length, self._length + len(cloud)
+        if self._length > len(self._arrays):
+            before, size = self._arrays, max(self._length, 2 * len(self._arrays))
+            self._arrays = PointCloud(
+                **{name: np.empty((size, *values.shape[1:]), values.dtype) for name, values in vars(before).items()}
+            )
+            for name, values in vars(before).items():
+                getattr(self._arrays, name)[:start] = values[:start]
+        for name, values in vars(cloud).items():
+            getattr(self._arrays, name)[start : self._length] = values
+
+    def replace(self, cloud: PointCloud) -> None:
+        """Hold other points instead."""
+        self._length = 0
+        self.append(cloud)
 
 
 def is_still(

@@ -12,6 +12,7 @@ import json
 import math
 import struct
 import zlib
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,17 +56,21 @@ class Moments:
     """
 
     def __init__(self, max_raw_bytes: int = MAX_RAW_BYTES) -> None:
-        self._depth: dict[int, np.ndarray] = {}
-        self._color: dict[int, np.ndarray] = {}
+        self._frame_index = array("q")
         self._whole: tuple[RectPx, tuple[int, ...]] | None = None
         """Rectangle and shape of the first frame's grid."""
         self._rect_px: RectPx = (0.0, 0.0, 0.0, 0.0)
+        self._shape: tuple[int, ...] = (0, 0)
+        """Of the present grids."""
         self._max_raw_bytes = max_raw_bytes
+        # All grids are in two arrays, which use memory as they fill: hours of single ones would scatter over it.
+        max_points = max_raw_bytes // _BYTES_PER_POINT + MAX_POINTS_PER_FRAME
+        self._depths, self._colors = np.empty(max_points, np.uint16), np.empty((max_points, 3), np.uint8)
         self._num_halvings = 0
         self._is_too_long = False
 
     def __len__(self) -> int:
-        return len(self._depth)
+        return len(self._frame_index)
 
     def add(self, prediction: FramePrediction) -> None:
         """Keep one frame, thinned to ``MAX_POINTS_PER_FRAME``."""
@@ -83,22 +88,28 @@ class Moments:
         for stride in (_stride(millimeters.size, MAX_POINTS_PER_FRAME), *[2] * self._num_halvings):
             rect_px = _covered(rect_px, millimeters.shape, stride)
             millimeters, image = _thinned(millimeters, stride), _thinned(image, stride)
-        self._depth[prediction.frame_index] = millimeters.copy()
-        self._color[prediction.frame_index] = image.copy()
-        self._rect_px = rect_px
-        if len(self) * millimeters.size * _BYTES_PER_POINT > self._max_raw_bytes:
+        self._rect_px, self._shape = rect_px, millimeters.shape
+        self._frame_index.append(prediction.frame_index)
+        depths, colors = self._grids()
+        depths[-1], colors[-1] = millimeters, image
+        if depths.size * _BYTES_PER_POINT > self._max_raw_bytes:
             self._halve()
+
+    def _grids(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return views of all depths ``T h w`` and colors ``T h w 3``."""
+        size, shape = len(self) * math.prod(self._shape), (len(self), *self._shape)
+        return self._depths[:size].reshape(shape), self._colors[:size].reshape(*shape, 3)
 
     def _halve(self) -> None:
         """Keep every second row and column of present and future frames, or nothing where too few would be left."""
-        shape = next(iter(self._depth.values())).shape
-        if min(shape) < 2 * _MIN_SIDE:
-            self._depth, self._color, self._is_too_long = {}, {}, True
+        if min(self._shape) < 2 * _MIN_SIDE:
+            self._frame_index, self._is_too_long = array("q"), True
+            self._depths, self._colors = self._depths[:0].copy(), self._colors[:0].copy()
             return
-        self._rect_px = _covered(self._rect_px, shape, 2)
-        for grids in (self._depth, self._color):
-            for index, grid in grids.items():
-                grids[index] = _thinned(grid, 2).copy()
+        thinned = [_thinned_all(grids, 2).copy() for grids in self._grids()]
+        self._rect_px, self._shape = _covered(self._rect_px, self._shape, 2), thinned[0].shape[1:]
+        for grids, kept in zip(self._grids(), thinned, strict=True):
+            grids[...] = kept
         self._num_halvings += 1
 
     def write(self, path: Path, reconstruction: Reconstruction, max_raw_bytes: int = MAX_RAW_BYTES) -> bool:
@@ -107,11 +118,13 @@ class Moments:
         Args:
             max_raw_bytes: Size before compression; grids get coarser until they fit.
         """
-        frames = [int(index) for index in reconstruction.frame_index]
-        if not frames or any(index not in self._depth for index in frames):
+        places = {frame: place for place, frame in enumerate(self._frame_index)}
+        kept = [places.get(int(frame)) for frame in reconstruction.frame_index]
+        if not kept or None in kept:
             return False
-        depth = np.stack([self._in_world(self._depth[index], reconstruction, row) for row, index in enumerate(frames)])
-        color = np.stack([self._color[index] for index in frames])
+        depths, colors = self._grids()
+        depth = np.stack([self._in_world(depths[place], reconstruction, row) for row, place in enumerate(kept)])
+        color = colors[kept]
         head = _head(reconstruction, self._rect_px)
         write_bytes(path, _packed(head, depth, color, _stride(depth.size * _BYTES_PER_POINT, max_raw_bytes)))
         return True
@@ -195,9 +208,7 @@ def _check_head(head: dict[str, Any]) -> None:
 def _packed(head: dict[str, object], depth: np.ndarray, color: np.ndarray, stride: int) -> bytes:
     """Return the file for depths ``T H W`` and colors ``T H W 3``, of which every ``stride``-th is kept both ways."""
     rect_px = _covered(head["rect"], depth.shape[1:], stride)  # type: ignore[arg-type]
-    # Frames are the last axis, so that one step covers both directions of the image.
-    depth = np.moveaxis(_thinned(np.moveaxis(depth, 0, -1), stride), -1, 0)
-    color = np.moveaxis(_thinned(np.moveaxis(color, 0, -1), stride), -1, 0)
+    depth, color = _thinned_all(depth, stride), _thinned_all(color, stride)
     size = {"height": depth.shape[1], "width": depth.shape[2], "rect": [round(edge, 3) for edge in rect_px]}
     said = json.dumps(head | size, separators=(",", ":")).encode()
     said += b" " * (-(8 + len(said)) % 4)
@@ -228,6 +239,12 @@ def _thinned(grid: np.ndarray, stride: int) -> np.ndarray:
     """Take the middle pixel of every ``stride x stride`` cell; incomplete cells at the far edges are left out."""
     height, width = (side - side % stride for side in grid.shape[:2])
     return grid[stride // 2 : height : stride, stride // 2 : width : stride]
+
+
+def _thinned_all(grids: np.ndarray, stride: int) -> np.ndarray:
+    """Thin ``T H W ...``."""
+    # Frames are the last axis, so that one step covers both directions of the image.
+    return np.moveaxis(_thinned(np.moveaxis(grids, 0, -1), stride), -1, 0)
 
 
 def _covered(

@@ -30,7 +30,7 @@ from human3r.video.preprocess import PreparedImage
 from human3r.video.shots.live import LiveShots
 
 _NUM_WARM_UP = 3
-_MEMORY_S = 60.0
+_MEMORY_S = 20.0
 """Between two times that freed memory is returned to the system, which takes milliseconds."""
 _JOIN_S = 1.0
 """Longest wait for a source that is in the middle of a frame."""

@@ -208,7 +208,7 @@ class KeyframeCollector:
     def _begin(self, prediction: FramePrediction, lens: Lens, depth: np.ndarray, log_unit: float) -> _View:
         self._finished = self.finish()
         for view, keyframe in zip(self._views[-1:], self._finished[-1:], strict=True):
-            view.depth = keyframe.depth.astype(np.float32)
+            view.depth = keyframe.depth
         for view in self._views:
             view.looks = []
         if len(self._views) == MAX_KEYFRAMES:

@@ -87,13 +87,13 @@ def test_the_cloud_never_exceeds_its_cap(small_body):
     assert 50 < len(cloud) <= 500
 
 
-def test_a_scene_of_many_views_is_that_of_views_that_wait_one_by_one(small_body, monkeypatch):
+def test_a_scene_that_is_merged_view_by_view_is_that_of_all_views_at_once(small_body, monkeypatch):
     frames = [wall(small_body, shift_m=0.3 * step) for step in range(7)]
-    one_by_one = scene_of(frames)
-    monkeypatch.setattr("human3r.results.scene_fusion._MAX_PENDING", 3)
-    together = scene_of(frames)
-    assert np.array_equal(together.points, one_by_one.points)
-    assert np.array_equal(together.frame, one_by_one.frame)
+    at_once = scene_of(frames)
+    monkeypatch.setattr("human3r.results.scene_fusion._FLUSH_POINTS", 1)
+    by_and_by = scene_of(frames)
+    assert np.allclose(by_and_by.points, at_once.points, atol=1e-4)
+    assert np.array_equal(by_and_by.weight, at_once.weight)
 
 
 def test_pixels_between_two_surfaces_are_dropped(small_body):
