@@ -66,22 +66,22 @@ class LiveScene:
         self._body = body
         self._skin: Skin = build_skin(body)
         self._coarse: tuple[np.ndarray, Skin] | None = None
-        self._frames: list[TapeFrame] = []
+        self._centers: list[np.ndarray] = []
+        """Where the camera was in each frame."""
+        self._steps: dict[int, list[np.ndarray]] = {}
+        """Joints of each person in the frames that show the person."""
         self._tape = TapeWriter()
         self._bind_joints: dict[int, torch.Tensor] = {}
         self._occupied, self._few = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         self._T_gravity_world: np.ndarray | None = None
-        self._start_s = 0.0
-        self._num_clouds = 0
+        self._start_s, self._num_clouds, self._num_sheets = 0.0, 0, 0
         self._surface = GrowingSurface()
         self._sheets: dict[int, str] = {}
         """Node of each view's sheet."""
-        self._num_sheets = 0
         self._replaced: list[tuple[int, str]] = []
         """Sheets to be removed, and the number of frames that there are then."""
-        self._is_unchecked = False
-        """The surface may have grown with the last frame."""
-        self._may_grow = True
+        self._is_unchecked, self._may_grow = False, True
+        """The surface may have grown with the last frame; and it is shown."""
         self._lock = threading.Lock()
         self._is_closed = False
         self._token = secrets.token_urlsafe(16)
@@ -104,7 +104,7 @@ class LiveScene:
     @property
     def num_frames(self) -> int:
         """Number of frames added so far."""
-        return len(self._frames)
+        return len(self._centers)
 
     @torch.inference_mode()
     def add(self, prediction: FramePrediction, *, with_scene: bool = True, with_surface: bool = True) -> None:
@@ -193,7 +193,9 @@ class LiveScene:
             picture=viser_scene.jpeg(picture),
             points=self._add_cloud(prediction, *self._only_new(points, colors)),
         )
-        self._frames.append(frame)
+        self._centers.append(frame.T_gravity_camera[:3, 3])
+        for track, pose in frame.bodies.items():
+            self._steps.setdefault(track, []).append(pose.positions.astype(np.float32))
         while self._replaced and self._replaced[0][0] <= self.num_frames:
             self._server.scene.remove_by_name(self._replaced.pop(0)[1])
         scene: dict[str, object] | None = None
@@ -205,7 +207,7 @@ class LiveScene:
             scene = {"is_live": True, "aspect": width / height, "views": self._views(frame, points)}
         send_chunk(self._send, self._tape.chunk([frame], scene))
         if self.num_frames % _FRAMES_PER_PATH == 0:
-            self._draw_paths(frame)
+            self._draw_paths(frame.bodies)
 
     def _poses(self, prediction: FramePrediction, T: np.ndarray) -> dict[int, BodyPose]:
         parameters = prediction.parameters_world.to("cpu")
@@ -236,7 +238,7 @@ class LiveScene:
         room = min(MAX_NEW_POINTS_PER_FRAME, MAX_POINTS - len(self._occupied))
         fresh = np.flatnonzero(is_new)
         if len(fresh) > room:
-            fresh = np.sort(np.random.default_rng(len(self._frames) + 1).choice(fresh, max(room, 0), replace=False))
+            fresh = np.sort(np.random.default_rng(self.num_frames + 1).choice(fresh, max(room, 0), replace=False))
         # Both are sorted; NumPy's union would hash every key again, for .2 s per frame.
         self._occupied = np.insert(self._occupied, np.searchsorted(self._occupied, keys[fresh]), keys[fresh])
         return points[first[fresh]], colors[first[fresh]]
@@ -263,12 +265,10 @@ class LiveScene:
                 viser_scene.add_points(self._server, f"{name}/{part}", points[rows], colors[rows], size_m)
         return name
 
-    def _draw_paths(self, frame: TapeFrame) -> None:
-        centers = np.array([each.T_gravity_camera[:3, 3] for each in self._frames])
-        viser_scene.add_polyline(self._server, "/camera/path", centers, viser_scene.PATH_COLOR)
-        for track in frame.bodies:
-            steps = [each.bodies[track].positions for each in self._frames if track in each.bodies]
-            viser_scene.add_trail(self._server, track, np.array(steps))
+    def _draw_paths(self, bodies: dict[int, BodyPose]) -> None:
+        viser_scene.add_polyline(self._server, "/camera/path", np.array(self._centers), viser_scene.PATH_COLOR)
+        for track in bodies:
+            viser_scene.add_trail(self._server, track, np.array(self._steps[track]))
 
     def _views(self, frame: TapeFrame, points: np.ndarray) -> dict[str, object]:
         """Frame the people of the first frame, and return the available views."""

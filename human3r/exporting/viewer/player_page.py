@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_LIVE_FRAMES = 3000
 """Frames of one live scene, which server and browser keep: 5 minutes at 10 per second."""
+_LEAVING_FRAMES = 100
+"""Frames of a live scene by which open pages have left the one before."""
 
 
 class LivePage:
@@ -53,11 +55,17 @@ class LivePage:
 
         is_elsewhere, self._shot = prediction.shot != self._shot, prediction.shot
         if self._scene.num_frames and (is_elsewhere or self._scene.num_frames >= self._max_frames):
-            if self._former is not None:
-                self._former.close()
+            self._close_former()
             self._former, self._scene = self._scene, LiveScene(self._body)
             self._former.lead_to(self.url)
+        if self._scene.num_frames == _LEAVING_FRAMES:
+            self._close_former()
         self._scene.add(prediction, with_scene=with_scene, with_surface=with_surface)
+
+    def _close_former(self) -> None:
+        if self._former is not None:
+            self._former.close()
+            self._former = None
 
     def add_source(self, image: np.ndarray) -> None:
         """Take the source frame of the frame that was added last; see ``LiveScene.add_source``."""
@@ -75,8 +83,7 @@ class LivePage:
     def __exit__(self, *_: object) -> None:
         self._page.stop()
         self._scene.close()
-        if self._former is not None:
-            self._former.close()
+        self._close_former()
 
 
 class PlayerPage:
