@@ -119,9 +119,10 @@ class Moments:
             max_raw_bytes: Size before compression; grids get coarser until they fit.
         """
         places = {frame: place for place, frame in enumerate(self._frame_index)}
-        kept = [places.get(int(frame)) for frame in reconstruction.frame_index]
-        if not kept or None in kept:
+        frames = reconstruction.frame_index.tolist()
+        if not frames or any(frame not in places for frame in frames):
             return False
+        kept = [places[frame] for frame in frames]
         depths, colors = self._grids()
         depth = np.stack([self._in_world(depths[place], reconstruction, row) for row, place in enumerate(kept)])
         color = colors[kept]
