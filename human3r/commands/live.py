@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
+from human3r.commands.batch.local import available_bytes
 from human3r.commands.interrupts import INTERRUPTED, on_interrupt
 from human3r.commands.run_settings import make_output_folder
 from human3r.errors import InputError
@@ -19,7 +21,7 @@ from human3r.exporting import check_formats, write_all
 from human3r.exporting.manifest import remove_listed
 from human3r.exporting.viewer.moments import Moments
 from human3r.inference.live.budget import BudgetOptions
-from human3r.inference.live.result import LiveResult
+from human3r.inference.live.result import FINISHING_BYTES, LiveResult
 from human3r.inference.live.stream import LiveStream
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.model import load_model
@@ -27,6 +29,8 @@ from human3r.records import FramePrediction
 from human3r.surface.keyframes.collecting import KeyframeCollector
 from human3r.video.live.reader import LiveReader, parse_source
 
+_MEMORY_SHARE = 0.5
+"""Of the available memory, for finishing what was kept."""
 _FORMATS = "npz,glb,html,json"
 """Default formats; those that need the clip are not offered, because a live source keeps none."""
 
@@ -79,7 +83,9 @@ class _Sinks:
     def __init__(self, model: LoadedModel, options: argparse.Namespace, *, keeps: bool) -> None:
         self._model = model
         self._stack = ExitStack()
-        self.result = self._stack.enter_context(LiveResult(model, Path(options.source).name))
+        free = available_bytes()
+        max_people = None if free is None else int(_MEMORY_SHARE * free / FINISHING_BYTES)
+        self.result = self._stack.enter_context(LiveResult(model, Path(options.source).name, max_people))
         self._moments, self._keyframes = Moments(), KeyframeCollector()
         self._keeps = keeps
         self._scene = None
@@ -94,17 +100,22 @@ class _Sinks:
     def add(self, prediction: FramePrediction, stream: LiveStream) -> None:
         """Take the next frame of the stream."""
         with_scene, source = stream.takes_scene, stream.last_source
-        if self._keeps:
-            self.result.add(prediction, with_scene=with_scene)
-            self._moments.add(prediction)
-            if with_scene:
-                self._keyframes.add(prediction)
-                if source is not None:
-                    self._keyframes.add_source(source)
+        if self._keeps and not self.result.is_full:
+            self._keep(prediction, source, with_scene=with_scene)
         if self._scene is not None:
             self._scene.add(prediction, with_scene=with_scene, with_surface=stream.takes_surface)
             if source is not None:
                 self._scene.add_source(source)
+
+    def _keep(self, prediction: FramePrediction, source: np.ndarray | None, *, with_scene: bool) -> None:
+        if not self.result.add(prediction, with_scene=with_scene):
+            _say("the result is as long as this machine's memory can finish: what follows is shown, but not kept")
+            return
+        self._moments.add(prediction)
+        if with_scene:
+            self._keyframes.add(prediction)
+            if source is not None:
+                self._keyframes.add_source(source)
 
     @staticmethod
     @contextmanager

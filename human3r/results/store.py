@@ -77,6 +77,11 @@ class ResultStore:
         return len(self._frames)
 
     @property
+    def num_people(self) -> int:
+        """People of all frames, one for each frame that shows them."""
+        return len(self._people)
+
+    @property
     def frame_index(self) -> np.ndarray:
         """``T`` int64, index in the source clip."""
         return self._frames.column("frame_index")

@@ -15,6 +15,7 @@ from human3r.errors import InputError
 from human3r.inference.live.budget import LEVELS, Budget, BudgetOptions
 from human3r.inference.live.handover import Handover
 from human3r.inference.live.report import Timings
+from human3r.inference.live.result import LiveResult
 from human3r.inference.live.stream import LiveStream
 from human3r.inference.session import Session
 from human3r.video.live.reader import LiveFrame
@@ -206,6 +207,18 @@ def test_the_example_follows_a_clip(clip, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert "ms late" in printed[0]
     assert printed[-1].startswith("LiveReport(offered=9, processed=")
+
+
+def test_a_result_ends_where_more_could_not_be_finished(tiny, frames):
+    session = Session(tiny)
+    predictions = [session.step(frame) for frame in frames[:3]]
+    num_people = sum(len(each.people) for each in predictions[:2])
+    assert len(predictions[2].people) > 0
+    with LiveResult(tiny, "camera", max_people=num_people) as kept:
+        assert [kept.add(each) for each in predictions] == [True, True, False]
+        result = kept.finish()
+    assert result.num_frames == 2
+    assert f"enough to finish {num_people}" in result.meta["warnings"][0]
 
 
 def test_behind_a_cut_there_is_a_new_world(model):
