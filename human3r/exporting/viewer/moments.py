@@ -11,6 +11,7 @@ import io
 import json
 import math
 import struct
+import weakref
 import zlib
 from array import array
 from pathlib import Path
@@ -24,6 +25,7 @@ from human3r.geometry.fusion import depth_edges
 from human3r.geometry.grids import RectPx, on_grid
 from human3r.refinement.depth_correction import depth_factor_of
 from human3r.results.array_archive import unpacked_limit
+from human3r.results.spool import RowSpool
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, trusted_pixels
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ MAX_RAW_BYTES = 24_000_000
 """Limit before compression, which about halves the size; longer clips get coarser grids."""
 _MIN_SIDE = 8
 """Of a grid that still shows something; a stream that is too long even for such grids has none."""
+_HALVED_AT_ONCE = 64
+"""Frames that are in memory while grids are made coarser."""
 DEPTH_UNIT_M = 1e-3
 _BYTES_PER_POINT = 5
 _HEAD_BYTES_PER_FRAME = 1000
@@ -52,7 +56,7 @@ class Moments:
     """Collects the frames of a run; ``write`` puts them into the world of its result.
 
     Args:
-        max_raw_bytes: Memory limit; longer clips get coarser grids, and streams of hours none.
+        max_raw_bytes: Limit on the disk, in an unnamed file; longer clips get coarser grids, and streams of hours none.
     """
 
     def __init__(self, max_raw_bytes: int = MAX_RAW_BYTES) -> None:
@@ -60,12 +64,8 @@ class Moments:
         self._whole: tuple[RectPx, tuple[int, ...]] | None = None
         """Rectangle and shape of the first frame's grid."""
         self._rect_px: RectPx = (0.0, 0.0, 0.0, 0.0)
-        self._shape: tuple[int, ...] = (0, 0)
-        """Of the present grids."""
         self._max_raw_bytes = max_raw_bytes
-        # All grids are in two arrays, which use memory as they fill: hours of single ones would scatter over it.
-        max_points = max_raw_bytes // _BYTES_PER_POINT + MAX_POINTS_PER_FRAME
-        self._depths, self._colors = np.empty(max_points, np.uint16), np.empty((max_points, 3), np.uint8)
+        self._grids: RowSpool | None = None
         self._num_halvings = 0
         self._is_too_long = False
 
@@ -73,7 +73,11 @@ class Moments:
         return len(self._frame_index)
 
     def add(self, prediction: FramePrediction) -> None:
-        """Keep one frame, thinned to ``MAX_POINTS_PER_FRAME``."""
+        """Keep one frame, thinned to ``MAX_POINTS_PER_FRAME``.
+
+        Raises:
+            DiskFullError: The disk is full.
+        """
         if self._is_too_long:
             return
         depth = prediction.pointmap_camera[..., 2].numpy()
@@ -88,29 +92,32 @@ class Moments:
         for stride in (_stride(millimeters.size, MAX_POINTS_PER_FRAME), *[2] * self._num_halvings):
             rect_px = _covered(rect_px, millimeters.shape, stride)
             millimeters, image = _thinned(millimeters, stride), _thinned(image, stride)
-        self._rect_px, self._shape = rect_px, millimeters.shape
+        self._rect_px = rect_px
+        if self._grids is None:
+            self._grids = self._open(millimeters.shape)
+        self._grids.append(_rows(millimeters[None], image[None]))
         self._frame_index.append(prediction.frame_index)
-        depths, colors = self._grids()
-        depths[-1], colors[-1] = millimeters, image
-        if depths.size * _BYTES_PER_POINT > self._max_raw_bytes:
-            self._halve()
+        if len(self) * self._grids.dtype.itemsize > self._max_raw_bytes:
+            self._halve(self._grids, millimeters.shape)
 
-    def _grids(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return views of all depths ``T h w`` and colors ``T h w 3``."""
-        size, shape = len(self) * math.prod(self._shape), (len(self), *self._shape)
-        return self._depths[:size].reshape(shape), self._colors[:size].reshape(*shape, 3)
+    def _open(self, shape: tuple[int, ...]) -> RowSpool:
+        grids = RowSpool(_row_type(shape))
+        weakref.finalize(self, grids.close)
+        return grids
 
-    def _halve(self) -> None:
+    def _halve(self, grids: RowSpool, shape: tuple[int, ...]) -> None:
         """Keep every second row and column of present and future frames, or nothing where too few would be left."""
-        if min(self._shape) < 2 * _MIN_SIDE:
-            self._frame_index, self._is_too_long = array("q"), True
-            self._depths, self._colors = self._depths[:0].copy(), self._colors[:0].copy()
-            return
-        thinned = [_thinned_all(grids, 2).copy() for grids in self._grids()]
-        self._rect_px, self._shape = _covered(self._rect_px, self._shape, 2), thinned[0].shape[1:]
-        for grids, kept in zip(self._grids(), thinned, strict=True):
-            grids[...] = kept
-        self._num_halvings += 1
+        self._is_too_long = min(shape) < 2 * _MIN_SIDE
+        if self._is_too_long:
+            self._frame_index, self._grids = array("q"), None
+        else:
+            self._rect_px = _covered(self._rect_px, shape, 2)
+            self._grids = self._open(tuple(side // 2 for side in shape))
+            for start in range(0, len(grids), _HALVED_AT_ONCE):
+                rows = grids.rows()[start : start + _HALVED_AT_ONCE]
+                self._grids.append(_rows(_thinned_all(rows["depth"], 2), _thinned_all(rows["color"], 2)))
+            self._num_halvings += 1
+        grids.close()
 
     def write(self, path: Path, reconstruction: Reconstruction, max_raw_bytes: int = MAX_RAW_BYTES) -> bool:
         """Write the frames of a result atomically; False if one of them was never added, or not kept.
@@ -120,12 +127,11 @@ class Moments:
         """
         places = {frame: place for place, frame in enumerate(self._frame_index)}
         frames = reconstruction.frame_index.tolist()
-        if not frames or any(frame not in places for frame in frames):
+        if self._grids is None or not frames or any(frame not in places for frame in frames):
             return False
-        kept = [places[frame] for frame in frames]
-        depths, colors = self._grids()
-        depth = np.stack([self._in_world(depths[place], reconstruction, row) for row, place in enumerate(kept)])
-        color = colors[kept]
+        grids = self._grids.rows()[[places[frame] for frame in frames]]
+        depth = np.stack([self._in_world(grid, reconstruction, row) for row, grid in enumerate(grids["depth"])])
+        color = grids["color"]
         head = _head(reconstruction, self._rect_px)
         write_bytes(path, _packed(head, depth, color, _stride(depth.size * _BYTES_PER_POINT, max_raw_bytes)))
         return True
@@ -240,6 +246,17 @@ def _thinned(grid: np.ndarray, stride: int) -> np.ndarray:
     """Take the middle pixel of every ``stride x stride`` cell; incomplete cells at the far edges are left out."""
     height, width = (side - side % stride for side in grid.shape[:2])
     return grid[stride // 2 : height : stride, stride // 2 : width : stride]
+
+
+def _row_type(shape: tuple[int, ...]) -> np.dtype:
+    return np.dtype([("depth", "<u2", shape), ("color", "u1", (*shape, 3))])
+
+
+def _rows(depth: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """Return depths ``T h w`` and colors ``T h w 3`` as rows of a file."""
+    rows = np.empty(len(depth), _row_type(depth.shape[1:]))
+    rows["depth"], rows["color"] = depth, color
+    return rows
 
 
 def _thinned_all(grids: np.ndarray, stride: int) -> np.ndarray:
