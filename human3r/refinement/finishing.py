@@ -14,6 +14,7 @@ import numpy as np
 from human3r.bodies import SmplxBody
 from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.refinement.certainty import describe
+from human3r.refinement.facing import with_steady_facing
 from human3r.refinement.false_people import without_buried, without_doublets, without_short_tracks
 from human3r.refinement.identity_shapes import mean_shapes, shape_of_each, with_shapes
 from human3r.refinement.keypoint_fit import fitted_again
@@ -160,6 +161,7 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
         people = without_doublets(people, cameras.time_s, cameras.T_world_camera[people.person_frame, :3, 3])
     if body is not None and options.offline_smoothing is not None:
         if options.keypoint_body is not None:
+            people = with_steady_facing(people, cameras)
             shapes = shape_of_each(people, people.unfiltered_betas)
             people = fitted_again(people, cameras, shapes, options.keypoint_body)
         people = with_short_gaps_filled(people, cameras.time_s, cameras.T_world_camera)

@@ -1,0 +1,66 @@
+"""People whom single frames turn around."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS
+from human3r.refinement.facing import with_steady_facing
+from human3r.refinement.shots import Cameras
+from human3r.results.person_table import PersonTable
+
+_COUNT = 30
+_FRONT, _BACK = np.pi, 0.0
+"""Turns about the vertical of a body whose z axis is its front, in a camera that looks along z."""
+
+
+@pytest.fixture
+def cameras() -> Cameras:
+    eye = np.tile(np.eye(4), (_COUNT, 1, 1))
+    return Cameras(eye[:, :3, :3], eye, 0.1 * np.arange(_COUNT), np.zeros(_COUNT, np.int64), (480, 640))
+
+
+def _person(people: PersonTable, turns: np.ndarray, distance_m: np.ndarray, face: float) -> PersonTable:
+    one = people.select(np.zeros(_COUNT, np.int64))
+    rotations = np.tile(np.eye(3, dtype=np.float32), (_COUNT, 22, 1, 1))
+    rotations[:, 0] = Rotation.from_rotvec(np.outer(turns, [0, 1, 0])).as_matrix()
+    # Raises the left arm.
+    rotations[:, 16] = Rotation.from_euler("z", 0.5).as_matrix()
+    keypoints = np.full((_COUNT, 17, 3), 0.8, np.float32)
+    keypoints[:, :5, 2] = face
+    keypoints[:, 5, 0] = 5.0
+    return replace(
+        one,
+        person_frame=np.arange(_COUNT),
+        unfiltered_rotations=rotations,
+        unfiltered_head=np.stack([0 * distance_m, 0 * distance_m, distance_m], axis=1).astype(np.float32),
+        keypoints=keypoints,
+    )
+
+
+def test_a_back_that_seems_a_front_for_a_moment_is_mirrored_and_its_sides_exchanged(
+    people: PersonTable, cameras: Cameras
+) -> None:
+    turns = np.full(_COUNT, _BACK)
+    turns[[7, 8]] = _FRONT
+    seen = _person(people, turns, np.full(_COUNT, 4.0), face=0.5)
+    steady = with_steady_facing(seen, cameras)
+    assert np.allclose(steady.unfiltered_rotations[:, 0], np.eye(3), atol=1e-6)
+    changed = np.flatnonzero((steady.keypoints != seen.keypoints).any(axis=(1, 2)))
+    assert changed.tolist() == [7, 8]
+    assert np.array_equal(steady.keypoints[7], seen.keypoints[7, list(MIRRORED_KEYPOINTS)])
+    # What seemed the left arm is the right one, as high.
+    assert np.allclose(steady.unfiltered_rotations[7, 17], Rotation.from_euler("z", -0.5).as_matrix(), atol=1e-6)
+    assert with_steady_facing(steady, cameras) is steady
+
+
+def test_who_walks_away_turns_the_back_and_who_stands_or_comes_does_not(people: PersonTable, cameras: Cameras) -> None:
+    turns, away = np.full(_COUNT, _FRONT), np.linspace(4.0, 8.0, _COUNT)
+    steady = with_steady_facing(_person(people, turns, away, face=0.4), cameras)
+    assert np.allclose(steady.unfiltered_rotations[:, 0], np.eye(3), atol=1e-6)
+    for clear in (_person(people, turns, away[::-1], face=0.4), _person(people, turns, np.full(_COUNT, 4.0), face=0.4)):
+        assert with_steady_facing(clear, cameras) is clear
