@@ -173,7 +173,9 @@ def keypoint_similarity(
 
 
 def _smaller_size(first: ImageKeypoints, second: ImageKeypoints) -> Tensor:
-    return torch.minimum(person_size(first)[:, None], person_size(second)[None]).clamp(min=1.0)
+    size = person_size(first)
+    other = size if second is first else person_size(second)
+    return torch.minimum(size[:, None], other[None]).clamp(min=1.0)
 
 
 def person_size(people: ImageKeypoints) -> Tensor:
