@@ -93,13 +93,19 @@ def in_groups(items: Iterable[Item], group_size: int, look: Look) -> Iterator[tu
 def begin_groups(
     model: LoadedModel, items: Iterable[Item], group_size: int
 ) -> Iterator[tuple[list[Item], FrameTokens]]:
-    """Divide the frames of a clip into groups, and encode the last frame of each, which needs no other of the group."""
+    """Divide the frames of a clip into groups, and encode the last frame of each, which needs no other of the group.
+
+    The first frame of a shot is a group of its own: it does not wait for three others.
+    """
     before: BatchRecord | None = None
-    for group in _groups(items, group_size):
-        human = detect(model, group[-1][1], None if group[0][0].begins_shot else before)
-        tokens = encode_one(model, group[-1][1], human).tokens
-        before = tokens.human
-        yield group, tokens
+    for whole in _groups(items, group_size):
+        previous = None if whole[0][0].begins_shot else before
+        # Detected as if the first frame of a shot were in the group.
+        parts = (whole[:1], whole[1:]) if previous is None and len(whole) > 1 else (whole,)
+        for group in parts:
+            tokens = encode_one(model, group[-1][1], detect(model, group[-1][1], previous)).tokens
+            before = tokens.human
+            yield group, tokens
 
 
 def complete_groups(

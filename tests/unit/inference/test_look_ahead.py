@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from human3r.errors import InputError
-from human3r.inference.encoding import encode, in_groups
+from human3r.inference.encoding import begin_groups, encode, in_groups
 from human3r.inference.session import Session
 from human3r.inference.stream import ReconstructOptions, Stepped, forward
 from human3r.records import Frame, TensorRecord
@@ -134,3 +134,11 @@ def test_groups_end_at_shots_and_know_the_frame_before_within_a_shot(tiny, frame
     grouped = [frame.frame_index for (frame, _), _ in in_groups(items, 2, look)]
     assert grouped == list(range(7))
     assert calls == [(2, False), (1, True), (2, False), (2, True)]
+
+
+def test_the_first_frame_of_a_shot_waits_for_no_other(tiny, frames):
+    session = Session(tiny)
+    stream = [Frame(frames[0], index, index / 30, begins_shot=index == 5) for index in range(9)]
+    items = [(frame, session.prepare(frame.image)) for frame in stream]
+    groups = [[frame.frame_index for frame, _ in group] for group, _ in begin_groups(tiny, items, 4)]
+    assert groups == [[0], [1, 2, 3], [4], [5], [6, 7, 8]]
