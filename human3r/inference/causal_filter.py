@@ -271,5 +271,7 @@ def _remember(
     if state is None:
         return fresh
     gone = (state.track_id[:, None] == fresh.track_id[None]).any(dim=1)
+    if bool(gone.all()):
+        return fresh
     kept = state.map(lambda values: values[~gone & (time_s - state.time_s <= options.forget_s)])
     return concatenate([fresh, kept])
