@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from human3r.refinement.depth_correction import NUM_BENDS
 from human3r.refinement.shots import Shot, describe_shots, settled
 
 _LENS_SIGMA = 0.11
@@ -59,7 +60,7 @@ def _known(shot: Shot, lens: float) -> dict[str, object]:
         },
         "scale": {
             **_entry(value, value * scale_sigma, ["depth"] if fit is None else list(fit.witnesses)),
-            "bend": [0.0, 0.0, 0.0] if fit is None else fit.bend.tolist(),
+            "bend": [0.0] * NUM_BENDS if fit is None else fit.bend.tolist(),
         },
         **({} if shot.view_depth is None else {"views": shot.view_depth.to_meta()}),
         "floor": _entry(camera_m, height_sigma, ["feet", "points"] if fit is None else ["contact", "plane"]),

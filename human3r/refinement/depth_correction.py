@@ -11,7 +11,12 @@ from human3r.errors import FormatError
 from human3r.results.reconstruction import Reconstruction
 
 _REMEDY = "Reconstruct the clip again."
-NUM_BENDS = 3
+_NUM_WAVES = 2
+"""Bends along the depth: walls stay upright where floors are curved."""
+NUM_BENDS = 3 + _NUM_WAVES
+"""Files of earlier versions have the first three."""
+_MIDDLE_M, _REACH = 4.0, 2.0
+"""Depth at the middle of the waves, and the logarithm of the ratio to it beyond which they end."""
 KNOTS = (4, 5)
 """Rows and columns of the corrections of a view."""
 LAYERS = np.array([-0.7, 0.0, 0.7])
@@ -92,16 +97,23 @@ def layer_weights(log_depth: np.ndarray) -> np.ndarray:
     return np.maximum(1 - np.abs(place[:, None] - np.arange(NUM_LAYERS)), 0)
 
 
-def bend_basis(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Return ``... 3`` smooth functions of ``... 2`` pixels, without mean over the image of (height, width)."""
+def bend_basis(pixels: np.ndarray, image_size: tuple[int, int], depth: np.ndarray) -> np.ndarray:
+    """Return ``... 5`` smooth functions: of ``... 2`` pixels of an image of (height, width), and of ``...`` depths.
+
+    Those of pixels have no mean over the image.
+    """
     height, width = image_size
     x, y = np.moveaxis((2 * (pixels + 0.5) / np.array([width, height]) - 1).clip(-1, 1), -1, 0)
-    return np.stack([y, x, y**2 - 1 / 3], axis=-1)
+    place = (np.log(np.maximum(depth, 1e-3) / _MIDDLE_M) / _REACH).clip(-1, 1)
+    waves = [-np.cos(np.pi / 2 * number * (1 + place)) for number in range(1, 1 + _NUM_WAVES)]
+    return np.stack([y, x, y**2 - 1 / 3, *waves], axis=-1)
 
 
-def depth_factor(pixels: np.ndarray, image_size: tuple[int, int], log_scale: float, bend: np.ndarray) -> np.ndarray:
-    """Return the factors ``...`` on the depth at ``... 2`` pixels."""
-    return np.exp(log_scale + bend_basis(pixels, image_size) @ bend)
+def depth_factor(
+    pixels: np.ndarray, image_size: tuple[int, int], depth: np.ndarray, log_scale: float, bend: np.ndarray
+) -> np.ndarray:
+    """Return the factors ``...`` on the depth ``...`` at ``... 2`` pixels; without the last bends, those are zero."""
+    return np.exp(log_scale + bend_basis(pixels, image_size, depth)[..., : len(bend)] @ bend)
 
 
 def pixels_of_grid(shape: tuple[int, ...], crop: Sequence[float]) -> np.ndarray:
@@ -133,14 +145,14 @@ def depth_factor_of(
     of_shot = row - int(shot.get("first_frame", 0))
     if of_shot < len(growth):
         own = float(growth[of_shot])
-    bend = np.asarray(scale.get("bend", np.zeros(3)), dtype=np.float64)
+    bend = np.asarray(scale.get("bend", np.zeros(NUM_BENDS)), dtype=np.float64)
     views = shot.get("views")
     if not bend.any() and not views:
         return value * own
     height, width = (int(side) for side in result.image_size)
     pixels = pixels_of_grid(depth.shape, rect_px)
-    factor = value * own * np.exp(bend_basis(pixels, (height, width)) @ bend)
-    if not views:
-        return factor
-    of_views = ViewDepth.from_meta(views)
-    return factor * of_views.factor_map(of_shot, pixels, own * depth.astype(np.float64), (height, width))
+    factor = np.full(depth.shape, own)
+    if views:
+        of_views = ViewDepth.from_meta(views)
+        factor = factor * of_views.factor_map(of_shot, pixels, own * depth.astype(np.float64), (height, width))
+    return factor * depth_factor(pixels, (height, width), factor * depth, np.log(value), bend)

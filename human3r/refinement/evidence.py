@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,11 @@ _MAX_INDEPENDENT, _MAX_OF_IDENTITY = 30.0, 12.0
 _MAX_FEET, _MAX_POINTS = 90, 15_000
 _NEAR_M = 2.5
 """Points horizontally farther from every sole are ignored."""
+_CELL_M, _NUM_NEIGHBORS = 0.1, 16
+_LEVEL = np.cos(np.deg2rad(30))
+"""Of the angle to the vertical of what may be a floor: what is estimated of one slopes."""
+_GROUND_SIGMA_M, _GROUND_FAR_SIGMA = 0.1, 0.01
+"""Of the height of a floor, and the share of the distance by which this grows."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class ShotEvidence:
     """``n 3`` position of that camera, from the shot's first."""
     weight: np.ndarray
     """``n`` in [0, 1], trust in the contact."""
+    is_seen: np.ndarray
+    """``n`` bool, the sole is in the image."""
     identity: np.ndarray
     """``n`` index of the person, from 0."""
     num_identities: int
@@ -31,11 +38,15 @@ class ShotEvidence:
     point_cameras: np.ndarray
     """``M 3`` position of that camera, from the shot's first."""
     point_bends: np.ndarray
-    """``M 3`` from ``bend_basis``."""
+    """``M 5`` from ``bend_basis``."""
     up: np.ndarray
     """``3`` first estimate."""
     tilt_axes: np.ndarray
     """``2 3`` directions in which up may lean: along the view, and sideways."""
+    ground: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """``G`` rows of points whose surroundings are nearly level, evenly over the ground; set by ``thinned``."""
+    ground_sigma: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """``G`` standard deviations of their heights."""
 
 
 def thinned(evidence: ShotEvidence) -> ShotEvidence:
@@ -62,8 +73,29 @@ def thinned(evidence: ShotEvidence) -> ShotEvidence:
         soles=evidence.soles[rows],
         cameras=evidence.cameras[rows],
         weight=weight,
+        is_seen=evidence.is_seen[rows],
         identity=identity,
         points=evidence.points[points],
         point_cameras=evidence.point_cameras[points],
         point_bends=evidence.point_bends[points],
+        **_level_ground(evidence, points),
     )
+
+
+def _level_ground(evidence: ShotEvidence, kept: np.ndarray) -> dict[str, np.ndarray]:
+    """Return ``ground`` and ``ground_sigma`` among the kept points."""
+    from scipy.spatial import KDTree
+
+    points = evidence.points[kept]
+    place = points + evidence.point_cameras[kept]
+    if len(place) < _NUM_NEIGHBORS:
+        return {"ground": np.zeros(0, np.int64), "ground_sigma": np.zeros(0)}
+    # Near and far floors count alike: one point for each cell seen from above.
+    order = np.random.default_rng(0).permutation(len(place))
+    cells = np.floor(place[order] @ evidence.tilt_axes.T / _CELL_M).astype(np.int64)
+    rows = order[np.unique(cells, axis=0, return_index=True)[1]]
+    near = place[KDTree(place).query(place[rows], k=_NUM_NEIGHBORS)[1]]
+    from_middle = near - near.mean(1, keepdims=True)
+    normals = np.linalg.eigh(np.swapaxes(from_middle, 1, 2) @ from_middle)[1][:, :, 0]
+    rows = rows[np.abs(normals @ evidence.up) > _LEVEL]
+    return {"ground": rows, "ground_sigma": _GROUND_SIGMA_M + _GROUND_FAR_SIGMA * np.linalg.norm(points[rows], axis=1)}

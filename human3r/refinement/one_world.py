@@ -51,18 +51,20 @@ def estimate(shot: Shot, T_gravity_world: np.ndarray, witnesses: tuple[str, ...]
     soles = feet.astype(np.float64) - SOLE_M * T[1, :3] - cameras
     is_heard = is_standing(joints) & (-soles @ T[1, :3] > _MIN_DROP_M)
     weight = contact_from_speed(shot, T)[rows, side]
-    weight *= np.where(shot.feet_in_image()[rows, side], 1.0, _UNSEEN_WEIGHT)
+    is_seen = shot.feet_in_image()[rows, side]
+    weight *= np.where(is_seen, 1.0, _UNSEEN_WEIGHT)
     identities, identity = np.unique(people.person_track, return_inverse=True)
     T_point_camera = shot.cameras.T_world_camera[shot.point_frame]
     evidence = ShotEvidence(
         soles=soles[is_heard],
         cameras=cameras[is_heard] - origin,
         weight=weight[is_heard],
+        is_seen=is_seen[is_heard],
         identity=identity[is_heard],
         num_identities=len(identities),
         points=shot.points - T_point_camera[:, :3, 3],
         point_cameras=T_point_camera[:, :3, 3] - origin,
-        point_bends=bend_basis(_point_pixels(shot), shot.cameras.image_size),
+        point_bends=bend_basis(_point_pixels(shot), shot.cameras.image_size, _point_depth(shot)),
         up=T[1, :3],
         tilt_axes=T[(2, 0), :3],
     )
@@ -74,13 +76,19 @@ def _point_pixels(shot: Shot) -> np.ndarray:
     return shot.cameras.project(shot.points[:, None], shot.point_frame)[:, 0]
 
 
+def _point_depth(shot: Shot) -> np.ndarray:
+    """Return ``M`` depths at which the points were seen."""
+    T_world_camera = shot.cameras.T_world_camera[shot.point_frame].astype(np.float64)
+    return ((shot.points - T_world_camera[:, :3, 3]) * T_world_camera[:, :3, 2]).sum(1)
+
+
 def apply(fit: WorldFit, shot: Shot, body: SmplxBody) -> Shot:
     """Return the shot in the fitted world."""
     cameras, people = shot.cameras, shot.people
     origin = cameras.T_world_camera[0, :3, 3].astype(np.float64)
     T_world_camera = cameras.T_world_camera.copy()
     T_world_camera[:, :3, 3] = origin + np.exp(fit.log_scale) * (cameras.T_world_camera[:, :3, 3] - origin)
-    factor = depth_factor(_point_pixels(shot), cameras.image_size, fit.log_scale, fit.bend)
+    factor = depth_factor(_point_pixels(shot), cameras.image_size, _point_depth(shot), fit.log_scale, fit.bend)
     rays = shot.points - cameras.T_world_camera[shot.point_frame, :3, 3]
     points = T_world_camera[shot.point_frame, :3, 3] + factor[:, None] * rays
     shift = (T_world_camera - cameras.T_world_camera)[people.person_frame, :3, 3]
@@ -104,22 +112,16 @@ def gravity_of(fit: WorldFit, shot: Shot) -> np.ndarray:
 
 def rescaled(shot: Shot, depth: np.ndarray, crop: tuple[float, float, float, float]) -> np.ndarray:
     """Return depth maps ``T h w`` of the stream, which cover ``crop`` of the source, in the world of the shot."""
-    factor = shot.depth_growth.astype(np.float32)[:, None, None]
-    if shot.fit is not None:
-        pixels = pixels_of_grid(depth.shape[1:], crop)
-        bent = depth_factor(pixels, shot.cameras.image_size, shot.fit.log_scale, shot.fit.bend)
-        factor = factor * bent.astype(np.float32)
-    if shot.view_depth is not None:
-        pixels = pixels_of_grid(depth.shape[1:], crop)
-        growth = np.broadcast_to(shot.depth_growth, len(depth))
-        maps = [
-            shot.view_depth.factor_map(
-                row, pixels, growth[row] * depth[row].astype(np.float32), shot.cameras.image_size
-            )
-            for row in range(len(depth))
-        ]
-        factor = factor * np.stack(maps).astype(np.float32)
-    return (depth * factor).clip(0, np.finfo(np.float16).max).astype(np.float16)
+    pixels, image_size = pixels_of_grid(depth.shape[1:], crop), shot.cameras.image_size
+    rescaled = np.empty(depth.shape, np.float16)
+    for row, growth in enumerate(np.broadcast_to(shot.depth_growth, len(depth))):
+        seen = growth * depth[row].astype(np.float32)
+        if shot.view_depth is not None:
+            seen = seen * shot.view_depth.factor_map(row, pixels, seen, image_size).astype(np.float32)
+        if shot.fit is not None:
+            seen = seen * depth_factor(pixels, image_size, seen, shot.fit.log_scale, shot.fit.bend)
+        rescaled[row] = seen.clip(0, np.finfo(np.float16).max)
+    return rescaled
 
 
 def settle(shot: Shot, witnesses: tuple[str, ...], lock_feet: bool, body: SmplxBody | None) -> Shot:

@@ -3,7 +3,8 @@
 Unknown are the scale of the scene about the first camera (and of the camera's path), a smooth bend of its depth, the
 floor's tilt and height, and the size of each identity, which moves it along its rays. None of them changes an image.
 Evidence is the network's depth, the sizes of people, which are constant per identity, the contact of standing feet with
-the scene below, and a common plane; each has a standard deviation and can be left out. NumPy only.
+the scene below, a common plane of them, and that ground is level; each has a standard deviation and can be left out.
+NumPy only.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from human3r.refinement.depth_correction import NUM_BENDS
 from human3r.refinement.evidence import ShotEvidence, thinned
 from human3r.refinement.feet.standing import FLOOR_RADIUS_M, SurfaceBelow, surface_below
+from human3r.refinement.world_unknowns import BENDS, GROUND, HEIGHT, SIZES, TILT, WorldUnknowns
 
-WITNESSES = ("depth", "bend", "tilt", "size", "contact", "plane")
+WITNESSES = ("depth", "bend", "tilt", "size", "contact", "plane", "level")
 
 _SCALE_SIGMA = 0.3
 """Of the logarithm of the scene's scale: wider than that of people, so that the scene moves, not they."""
-_BEND_SIGMA = np.array([0.05, 0.03, 0.02])
-"""Of the bend's coefficients: log depth per half image, vertical, horizontal, and vertical squared. Twice as much makes
-depth worse."""
+_BEND_SIGMA = np.array([0.05, 0.03, 0.02, 0.25, 0.12])
+"""Of the bend's coefficients: log depth per half image, vertical, horizontal, and vertical squared, and two waves along
+the depth. Twice as much makes depth worse."""
 _TILT_SIGMA = np.deg2rad([5.0, 2.5])
 """Of the floor's normal along the view, and sideways."""
 _HEIGHT_SIGMA_M = 3.0
@@ -36,11 +37,15 @@ _FAR_SIGMA = 0.006
 _CONTACT_WEIGHT, _PLANE_WEIGHT = 0.33, 0.5
 """Of one sole. The surface that a person walks on is too high or too low in every frame alike: with a weight of 1 a
 wrong floor turns people into giants instead of moving."""
+_FLAT = np.array([1.0, FLOOR_RADIUS_M / _GAP_SIGMA_M, 1.0])
+"""What is near a place on a surface, y-up: factors on the axes."""
 _KNEE = 2.0
 """Standard deviations at which a gap costs half of what it may cost at most: wrong associations do not pull."""
 _NO_FLOOR = 3.0
 """Cost of a foot without a floor below, as that of a squared gap: nearly the most, so that leaving a floor that is too
 high or too low for one behind everything is no way out."""
+_LEVEL_WEIGHT, _ENOUGH_GROUND = 60.0, 200
+"""Of all level ground, where one sole counts up to one, and cells below which it counts less: two square meters."""
 _MIN_OBSERVATIONS = 3
 _FURNITURE_WEIGHT = 0.1
 """Of the gap to furniture."""
@@ -63,7 +68,7 @@ class WorldFit:
     log_scale: float
     """Logarithm of the factor on scene and camera path, about the shot's first camera."""
     bend: np.ndarray
-    """``3`` coefficients of ``bend_basis``, log depth."""
+    """``5`` coefficients of ``bend_basis``, log depth."""
     up: np.ndarray
     """``3`` unit normal of the floor."""
     height: float
@@ -94,19 +99,15 @@ def fit_world(evidence: ShotEvidence, witnesses: tuple[str, ...] = WITNESSES) ->
     best = min((problem.descend(problem.start(scale)) for scale in scales), key=problem.cost)
     children = np.zeros(evidence.num_identities, dtype=bool)
     seen = np.unique(evidence.identity)
-    for one in seen if len(seen) >= _MIN_FOR_CHILD else ():
+    # Feet outside of the image are guesses.
+    for one in np.unique(evidence.identity[evidence.is_seen]) if len(seen) >= _MIN_FOR_CHILD else ():
         trial = _Problem(evidence, witnesses, children | (np.arange(len(children)) == one))
         start = best.copy()
-        start[_SIZES:][one] = _CHILD
+        start[SIZES:][one] = _CHILD
         found = trial.descend(start)
         if trial.cost(found) + _CHILD_MARGIN < problem.cost(best):
             best, problem, children = found, trial, trial.children
     return problem.result(best)
-
-
-_SIZES = 1 + NUM_BENDS + 3
-"""First size among the unknowns: log scale, bend, tilt along the view, tilt sideways, height, sizes."""
-_TILT, _HEIGHT = slice(1 + NUM_BENDS, 3 + NUM_BENDS), 3 + NUM_BENDS
 
 
 class _Problem:
@@ -119,21 +120,23 @@ class _Problem:
     """
 
     def __init__(self, evidence: ShotEvidence, witnesses: tuple[str, ...], children: np.ndarray | None = None) -> None:
-        self._evidence, self._witnesses = evidence, witnesses
+        self._evidence, self._witnesses, self._world = evidence, witnesses, WorldUnknowns(evidence)
         count = evidence.num_identities
         self.children = np.zeros(count, dtype=bool) if children is None else children
-        self._mean = np.zeros(_SIZES + count)
-        self._mean[_SIZES:][self.children] = _CHILD
+        self._mean = np.zeros(SIZES + count)
+        self._mean[SIZES:][self.children] = _CHILD
         size = np.where(self.children, _CHILD_SIGMA, _SIZE_SIGMA)
         scale = _SCALE_SIGMA if self.is_heard("depth") else 3.0
-        self._sigma = np.concatenate(
-            [[scale], _BEND_SIGMA, _TILT_SIGMA, [_HEIGHT_SIGMA_M], size if self.is_heard("size") else 3.0 + 0 * size]
-        )
-        for name, part in (("bend", slice(1, 1 + NUM_BENDS)), ("tilt", _TILT)):
+        sizes = size if self.is_heard("size") else 3.0 + 0 * size
+        heights = [_HEIGHT_SIGMA_M, _HEIGHT_SIGMA_M]
+        self._sigma = np.concatenate([[scale], _BEND_SIGMA, _TILT_SIGMA, heights, sizes])
+        for name, part in (("bend", BENDS), ("tilt", TILT)):
             if not self.is_heard(name):
                 self._sigma[part] = 1e-6
         self._prior = (-2 * np.log(np.where(self.children, _CHILD_SHARE, 1 - _CHILD_SHARE) / size)).sum()
         self._noise = _FAR_SIGMA * np.linalg.norm(evidence.soles, axis=1)
+        self._has_ground = self.is_heard("level") and len(evidence.ground) > 0
+        self._ground_weight = _LEVEL_WEIGHT / max(len(evidence.ground), _ENOUGH_GROUND)
         self._costs: dict[bytes, float] = {}
         self._visited: list[np.ndarray] = []
         self._last_below: tuple[bytes, tuple[SurfaceBelow, np.ndarray, np.ndarray]] | None = None
@@ -142,34 +145,24 @@ class _Problem:
         return witness in self._witnesses
 
     def start(self, log_scale: float) -> np.ndarray:
-        x = self._mean.copy()
-        x[0] = log_scale
-        x[_HEIGHT] = np.median(self._soles(x) @ self._up(x))
-        return x
-
-    def _up(self, x: np.ndarray) -> np.ndarray:
-        up = self._evidence.up + x[_TILT] @ self._evidence.tilt_axes
-        return up / np.linalg.norm(up)
-
-    def _soles(self, x: np.ndarray) -> np.ndarray:
-        evidence = self._evidence
-        factor = np.exp(x[_SIZES:][evidence.identity])
-        return np.exp(x[0]) * evidence.cameras + factor[:, None] * evidence.soles
-
-    def _points(self, x: np.ndarray) -> np.ndarray:
-        evidence = self._evidence
-        factor = np.exp(x[0] + evidence.point_bends @ x[1 : 1 + NUM_BENDS])
-        return np.exp(x[0]) * evidence.point_cameras + factor[:, None] * evidence.points
+        return self._world.start(self._mean, log_scale)
 
     def _below(self, x: np.ndarray) -> tuple[SurfaceBelow, np.ndarray, np.ndarray]:
         """Return the scene under the soles, and both y-up: soles and points."""
         # A step asks for the cost of a place first, then for its equations.
         if self._last_below is None or self._last_below[0] != x.tobytes():
             axes = self._evidence.tilt_axes
-            R = np.stack([axes[1], self._up(x), axes[0]])
-            soles, points = self._soles(x) @ R.T, self._points(x) @ R.T
+            R = np.stack([axes[1], self._world.up(x), axes[0]])
+            soles, points = self._world.soles(x) @ R.T, np.exp(x[0]) * self._world.points(x) @ R.T
             self._last_below = x.tobytes(), (surface_below(points, soles), soles, points)
         return self._last_below[1]
+
+    def _ground_off(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the heights of level ground over its common one, before the scene is scaled, and their deviations."""
+        # Scaled heights would be most alike in the smallest scene.
+        evidence = self._evidence
+        off = self._world.points(x, evidence.ground) @ self._world.up(x) - x[GROUND]
+        return off, evidence.ground_sigma
 
     def cost(self, x: np.ndarray) -> float:
         """Return twice the negative log posterior, after associating feet with the scene."""
@@ -186,8 +179,11 @@ class _Problem:
             cost = np.where(below.is_floor, cost, _NO_FLOOR + _FURNITURE_WEIGHT * cost)
             total += _CONTACT_WEIGHT * (self._evidence.weight * cost).sum()
         if self.is_heard("plane"):
-            off = (soles[:, 1] - x[_HEIGHT]) / (_PLANE_SIGMA_M + self._noise)
+            off = (soles[:, 1] - x[HEIGHT]) / (_PLANE_SIGMA_M + self._noise)
             total += _PLANE_WEIGHT * (self._evidence.weight * _bounded(off)).sum()
+        if self._has_ground:
+            off, sigma = self._ground_off(x)
+            total += self._ground_weight * _bounded(off / sigma).sum()
         return float(total)
 
     def descend(self, x: np.ndarray) -> np.ndarray:
@@ -196,7 +192,7 @@ class _Problem:
         for _ in range(_NUM_STEPS):
             hessian, gradient = self._equations(x)
             step = -np.linalg.solve(hessian, gradient)
-            step *= min(1.0, _MAX_STEP / np.abs(step[np.r_[: 3 + NUM_BENDS, _SIZES : len(x)]]).max())
+            step *= min(1.0, _MAX_STEP / np.abs(step[np.r_[:HEIGHT, SIZES : len(x)]]).max())
             for _ in range(_NUM_HALVINGS):
                 lower = self.cost(x + step)
                 if lower < cost:
@@ -217,10 +213,10 @@ class _Problem:
         hessian = np.diag(self._sigma**-2)
         gradient = (x - self._mean) / self._sigma**2
         below, soles, points = self._below(x)
-        of_sole = self._slopes_of_soles(x)
+        of_sole = self._world.slopes_of_soles(x)
         rows = np.flatnonzero(np.isfinite(below.height))
         if self.is_heard("contact") and len(rows):
-            jacobian = of_sole[rows] - self._slopes_of_surface(x, points, soles[rows], below.height[rows])
+            jacobian = of_sole[rows] - self._world.slopes_of_surface(x, points, soles[rows], below.height[rows], _FLAT)
             gap, sigma = soles[rows, 1] - below.height[rows], _GAP_SIGMA_M + self._noise[rows]
             weight = _CONTACT_WEIGHT * evidence.weight[rows] * np.where(below.is_floor[rows], 1.0, _FURNITURE_WEIGHT)
             weight *= _weight(gap / sigma) / sigma**2
@@ -228,42 +224,19 @@ class _Problem:
             gradient += (jacobian.T * weight) @ gap
         if self.is_heard("plane"):
             jacobian = of_sole.copy()
-            jacobian[:, _HEIGHT] = -1
-            off, sigma = soles[:, 1] - x[_HEIGHT], _PLANE_SIGMA_M + self._noise
+            jacobian[:, HEIGHT] = -1
+            off, sigma = soles[:, 1] - x[HEIGHT], _PLANE_SIGMA_M + self._noise
             weight = _PLANE_WEIGHT * evidence.weight * _weight(off / sigma) / sigma**2
             hessian += (jacobian.T * weight) @ jacobian
             gradient += (jacobian.T * weight) @ off
+        if self._has_ground:
+            off, sigma = self._ground_off(x)
+            jacobian = self._world.slopes_of_points(x, evidence.ground)
+            jacobian[:, GROUND] = -1
+            weight = self._ground_weight * _weight(off / sigma) / sigma**2
+            hessian += (jacobian.T * weight) @ jacobian
+            gradient += (jacobian.T * weight) @ off
         return hessian, gradient
-
-    def _slopes_of_soles(self, x: np.ndarray) -> np.ndarray:
-        """Return ``n U`` derivatives of the soles' heights."""
-        evidence, up = self._evidence, self._up(x)
-        slopes = np.zeros((len(evidence.soles), len(x)))
-        slopes[:, 0] = np.exp(x[0]) * evidence.cameras @ up
-        slopes[:, _TILT] = self._soles(x) @ evidence.tilt_axes.T
-        rows = np.arange(len(slopes))
-        slopes[rows, _SIZES + evidence.identity] = np.exp(x[_SIZES:][evidence.identity]) * (evidence.soles @ up)
-        return slopes
-
-    def _slopes_of_surface(
-        self, x: np.ndarray, points: np.ndarray, soles: np.ndarray, height: np.ndarray
-    ) -> np.ndarray:
-        """Return ``n U`` derivatives of the surface's height under the soles, taken for level there."""
-        from scipy.spatial import KDTree
-
-        evidence, up = self._evidence, self._up(x)
-        # The points that make the surface: nearest to its height under the foot.
-        wanted = np.column_stack([soles[:, 0], height, soles[:, 2]])
-        flat = np.array([1.0, FLOOR_RADIUS_M / _GAP_SIGMA_M, 1.0])
-        # Few are asked for: a tree that is built fast, not one that is searched fast.
-        tree = KDTree(points * flat, balanced_tree=False, compact_nodes=False)
-        near = tree.query(wanted * flat, k=min(24, len(points)))[1].reshape(len(soles), -1)
-        shift = points[near, 1] - np.exp(x[0]) * (evidence.point_cameras[near] @ up)
-        slopes = np.zeros((len(soles), len(x)))
-        slopes[:, 0] = points[near, 1].mean(1)
-        slopes[:, 1 : 1 + NUM_BENDS] = (shift[..., None] * evidence.point_bends[near]).mean(1)
-        slopes[:, _TILT] = points[near][..., (2, 0)].mean(1)
-        return slopes
 
     def result(self, x: np.ndarray) -> WorldFit:
         covariance = np.linalg.inv(self._equations(x)[0])
@@ -271,13 +244,13 @@ class _Problem:
         spoke = [name for name in self._witnesses if name != "contact" or self._below(x)[0].is_floor.any()]
         return WorldFit(
             log_scale=float(x[0]),
-            bend=x[1 : 1 + NUM_BENDS],
-            up=self._up(x),
-            height=float(x[_HEIGHT]),
-            log_size=x[_SIZES:],
+            bend=x[BENDS],
+            up=self._world.up(x),
+            height=float(x[HEIGHT]),
+            log_size=x[SIZES:],
             log_scale_sigma=float(sigma[0]),
-            height_sigma=float(sigma[_HEIGHT]),
-            log_size_sigma=sigma[_SIZES:],
+            height_sigma=float(sigma[HEIGHT]),
+            log_size_sigma=sigma[SIZES:],
             witnesses=tuple(spoke),
         )
 

@@ -23,12 +23,13 @@ def _evidence(
     rng = np.random.default_rng(0)
     floor = np.column_stack([rng.uniform(-3, 3, 6000), np.full(6000, _HEIGHT), rng.uniform(2, 9, 6000)])
     pixels = 500 * floor[:, :2] / floor[:, 2:] + 500
-    bends = bend_basis(pixels, (1000, 1000))
+    bends = bend_basis(pixels, (1000, 1000), floor[:, 2])
     soles = np.array([(x, _HEIGHT, z) for x, z in places]) * np.array(sizes)[:, None]
     return ShotEvidence(
         soles=np.repeat(soles, 8, axis=0),
         cameras=np.zeros((8 * len(places), 3)),
         weight=np.ones(8 * len(places)),
+        is_seen=np.ones(8 * len(places), dtype=bool),
         identity=np.repeat(np.arange(len(places)), 8),
         num_identities=len(places),
         points=floor * np.exp(log_scale + bends[:, :1] * bend),
@@ -43,6 +44,11 @@ def _fit(evidence: ShotEvidence, witnesses: tuple[str, ...] = WITNESSES) -> Worl
     fit = fit_world(evidence, witnesses)
     assert fit is not None
     return fit
+
+
+def _roughness(evidence: ShotEvidence, fit: WorldFit) -> float:
+    """Return the standard deviation of the floor's heights after the correction of its depth."""
+    return float(np.std(evidence.points * np.exp(evidence.point_bends @ fit.bend)[:, None] @ fit.up))
 
 
 _PLACES = [(-1.0, 3.0), (0.5, 5.0), (1.0, 7.0)]
@@ -70,15 +76,36 @@ def test_a_bent_floor_is_straightened() -> None:
 
     with_bend, without = _fit(bent), _fit(bent, tuple(one for one in WITNESSES if one != "bend"))
 
-    assert with_bend.bend[0] < -0.02
+    assert _roughness(bent, with_bend) < 0.3 * _roughness(bent, without)
     assert np.abs(without.bend).max() < 1e-6
+
+
+@pytest.mark.parametrize("wave", [3, 4])
+def test_a_floor_that_is_curved_along_the_view_becomes_level(wave: int) -> None:
+    flat = _evidence(_PLACES, [1.0] * 3)
+    curved = replace(flat, points=flat.points * np.exp(0.2 * flat.point_bends[:, [wave]]))
+
+    level, without = _fit(curved), _fit(curved, tuple(one for one in WITNESSES if one != "level"))
+
+    assert _roughness(curved, level) < 0.5 * _roughness(curved, without)
+    assert level.height == pytest.approx(-_HEIGHT, abs=0.1)
+
+
+def test_what_stands_on_the_floor_does_not_bend_it() -> None:
+    flat = _evidence(_PLACES, [1.0] * 3)
+    is_crate = (np.abs(flat.points[:, [0, 2]] - [-1.5, 6.0]) < 0.5).all(axis=1)
+
+    fit = _fit(replace(flat, points=flat.points * np.where(is_crate, 0.7, 1.0)[:, None]))
+
+    assert np.abs(fit.bend).max() < 0.03
+    assert abs(fit.log_scale) < 0.03
 
 
 def test_a_person_placed_too_far_away_is_moved_nearer() -> None:
     fit = _fit(_evidence(_PLACES, [1.0, 1.0, 1.1]))
 
-    assert fit.log_size[2] < -0.03
-    assert fit.log_size[2] < fit.log_size[:2].min() - 0.03
+    assert fit.log_size[2] < -0.02
+    assert fit.log_size[2] < fit.log_size[:2].min() - 0.02
 
 
 def test_a_child_among_adults_becomes_small() -> None:
@@ -86,6 +113,14 @@ def test_a_child_among_adults_becomes_small() -> None:
 
     assert fit.log_size[3] == pytest.approx(-np.log(1.5), abs=0.1)
     assert np.abs(fit.log_size[:3]).max() < 0.06
+
+
+def test_a_child_is_told_only_by_feet_in_the_image() -> None:
+    evidence = _evidence([*_PLACES, (0.0, 4.0)], [1.0, 1.0, 1.0, 1.5])
+
+    fit = _fit(replace(evidence, is_seen=evidence.identity != 3))
+
+    assert fit.log_size[3] > -0.2
 
 
 def test_one_of_two_people_at_different_heights_is_no_child() -> None:
@@ -147,13 +182,13 @@ def test_a_scene_without_a_floor_stays_bounded() -> None:
 def test_without_standing_people_there_is_no_estimate() -> None:
     evidence = _evidence(_PLACES, [1.0, 1.0, 1.0])
     assert fit_world(replace(evidence, weight=np.zeros(24))) is None
-    none = {name: getattr(evidence, name)[:0] for name in ("soles", "cameras", "weight", "identity")}
+    none = {name: getattr(evidence, name)[:0] for name in ("soles", "cameras", "weight", "is_seen", "identity")}
     assert fit_world(replace(evidence, **none)) is None
 
 
 def test_the_factor_of_a_depth_map_has_no_mean_bend() -> None:
     pixels = pixels_of_grid((40, 60), (0, 0, 120, 80))
-    factor = depth_factor(pixels, (80, 120), 0.1, np.array([0.05, 0.03, 0.02]))
+    factor = depth_factor(pixels, (80, 120), np.full((40, 60), 3.0), 0.1, np.array([0.05, 0.03, 0.02]))
 
     assert factor.shape == (40, 60)
     assert np.log(factor).mean() == pytest.approx(0.1, abs=1e-3)
