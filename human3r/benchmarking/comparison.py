@@ -97,7 +97,7 @@ class Comparison:
 
 
 def compare(
-    config: ModelConfig, precision: Precision, against: Other, body: SmplxBody, *, num_frames: int = 2, seed: int = 0
+    config: ModelConfig, precision: Precision, against: Other, body: SmplxBody, *, num_frames: int = 2
 ) -> Comparison:
     """Run both networks on the CPU, alternating by frame; the first frame is warm-up.
 
@@ -106,8 +106,8 @@ def compare(
     """
     if config.architecture != "paper":
         raise InputError(f"{config.name} has no reference path.", "Compare a network of the paper.")
-    other, fast = _networks(config, precision, against, seed)
-    images = _images(config, num_frames + 1, seed)
+    other, fast = _networks(config, precision, against)
+    images = _images(config, num_frames + 1)
     threshold = _threshold(other, images)
     other.prompter.threshold = fast.prompter.threshold = threshold  # type: ignore[attr-defined]
     networks = (other, fast)
@@ -147,10 +147,10 @@ def compare(
     )
 
 
-def _networks(config: ModelConfig, precision: Precision, against: Other, seed: int) -> tuple[Human3R, Human3R]:
+def _networks(config: ModelConfig, precision: Precision, against: Other) -> tuple[Human3R, Human3R]:
     """Return the other network and the fast one, with equal weights before rounding."""
     other = _allocate(config, "fp32")
-    draw_weights(other, seed)
+    draw_weights(other, seed=0)
     fast = _allocate(lean_config(config), precision)
     with torch.no_grad():
         source = other.state_dict()
@@ -167,11 +167,11 @@ def _allocate(config: ModelConfig, precision: Precision) -> Human3R:
     return network.to_empty(device="cpu")
 
 
-def _images(config: ModelConfig, count: int, seed: int) -> list[Tensor]:
+def _images(config: ModelConfig, count: int) -> list[Tensor]:
     """Return frames of colored blocks ``1 3 H W`` that change from frame to frame."""
     patch = config.trunk.patch_size
     height, width = config.image_size * 9 // 16 // patch * patch, config.image_size
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 9, 16, generator=generator) * 2 - 1
     images = torch.nn.functional.interpolate(coarse, size=(height, width), mode="nearest")
     return [image[None] for image in images]

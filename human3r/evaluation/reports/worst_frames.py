@@ -18,6 +18,7 @@ from human3r.evaluation.inference import load_image
 from human3r.evaluation.protocol import PosedPeople, Recording, ScoreGroup
 from human3r.records import FramePrediction
 from human3r.rendering.overlay import OverlayStyle, draw_prediction
+from human3r.rendering.overlay_video import shrink
 
 NUM_WORST = 3
 """Pictures per sequence."""
@@ -102,7 +103,7 @@ def draw_frame(
         group: Holds scale and shift of the depth alignment; None where depth is not scored.
     """
     memory = keeper.frames[frame]
-    image = _shrunk(load_image(recording.images[frame]))
+    image = shrink(load_image(recording.images[frame]), _LONG_SIDE_PX)
     picture = draw_prediction(image, memory.prediction, body, OverlayStyle(opacity=0.6, draw_labels=False))
     if recording.read_people is not None:
         picture = _with_true_joints(picture, recording.read_people(frame), memory.prediction.camera.image_size)
@@ -113,13 +114,6 @@ def draw_frame(
     stream = io.BytesIO()
     Image.fromarray(np.concatenate(panels, 1)).save(stream, "JPEG", quality=85)
     return stream.getvalue()
-
-
-def _shrunk(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    scale = min(_LONG_SIDE_PX / max(height, width), 1.0)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
 def _with_true_joints(picture: np.ndarray, truth: PosedPeople, source_size: tuple[int, int]) -> np.ndarray:

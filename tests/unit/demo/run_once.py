@@ -1,6 +1,6 @@
 """Starts the demo as ``app.py`` does, runs one clip and one bad file, and prints what happened as JSON.
 
-``test_zero_gpu`` starts this in a process of its own, with and without a package ``spaces``.
+``test_zero_gpu`` starts this in a process of its own, with a stand-in for the package ``spaces``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def main(clip: Path, notes: Path, steps: Path) -> None:
 
     Recurrence.advance = step_and_record
     spaces = find_spaces()
+    assert spaces is not None
     with Demo(Settings(model="tiny"), Engine("tiny", None, spaces)) as demo:
-        decorated = len(spaces.DECORATED) if spaces else None
+        decorated = len(spaces.DECORATED)
         page = demo.launch(warm_up=False)
         *_, good = demo.runs.start(RunRequest(clip, "tiny", ReconstructOptions()), Visitor("someone"))
         *_, bad = demo.runs.start(RunRequest(notes, "tiny", ReconstructOptions()), Visitor("someone"))
@@ -46,8 +47,8 @@ def main(clip: Path, notes: Path, steps: Path) -> None:
             "counts": demo.jobs.counts(),
             "models": demo.engine.model_names(),
             "decorated_before_launch": decorated,
-            "spaces_before_torch": spaces.WAS_BEFORE_TORCH if spaces else None,
-            "asked_s": spaces.ASKED_S if spaces else None,
+            "spaces_before_torch": spaces.WAS_BEFORE_TORCH,
+            "asked_s": spaces.ASKED_S,
         }
         page.close()
     print("FACTS " + json.dumps(facts))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from synthetic_clips import noise_clip
 
+import human3r
 from demo.zero_gpu import find_spaces, pack, requested_seconds, unpack
 from human3r import ReconstructOptions
 from human3r.inference.stream import Stepped
@@ -23,55 +24,51 @@ NUM_FRAMES = 4
 
 
 @pytest.fixture(scope="module")
-def runs_both_ways(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict]:
-    """Facts of the same runs: with the package that lends GPUs, and without."""
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a clip and with a text that is named like one."""
     folder = tmp_path_factory.mktemp("zero_gpu")
     noise_clip(folder / "clip.mp4", NUM_FRAMES, seed=5)
     (folder / "notes.mp4").write_text("This is text.\n")
-    with_package = {"PYTHONPATH": f"{HERE / 'fake_spaces'}{os.pathsep}{ROOT}", "SPACES_ZERO_GPU": "true"}
-    return _run(folder, "lent", with_package), _run(folder, "here", {"PYTHONPATH": str(ROOT)})
+    return folder
 
 
-def _run(folder: Path, name: str, environment: dict[str, str]) -> dict:
-    command = [sys.executable, str(HERE / "run_once.py"), *(str(folder / file) for file in ("clip.mp4", "notes.mp4"))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SPACES_ZERO_GPU": "", **environment}
+@pytest.fixture(scope="module")
+def lent(clips: Path) -> dict:
+    """Facts of a run of each with the package that lends GPUs."""
+    command = [sys.executable, str(HERE / "run_once.py"), *(str(clips / file) for file in ("clip.mp4", "notes.mp4"))]
+    path = f"{HERE / 'fake_spaces'}{os.pathsep}{ROOT}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "SPACES_ZERO_GPU": "true"}
     done = subprocess.run(
-        [*command, str(folder / f"{name}.txt")], cwd=folder, env=environment, capture_output=True, text=True
+        [*command, str(clips / "steps.txt")], cwd=clips, env=environment, capture_output=True, text=True
     )
     facts = [line for line in done.stdout.splitlines() if line.startswith("FACTS ")]
     assert facts, done.stdout + done.stderr
     return json.loads(facts[0].removeprefix("FACTS "))
 
 
-def test_only_the_forward_pass_runs_where_the_gpu_is_lent(runs_both_ways: tuple[dict, dict]) -> None:
-    lent, here = runs_both_ways
-
-    assert here["steps"] == [str(here["pid"])]
+def test_only_the_forward_pass_runs_where_the_gpu_is_lent(lent: dict) -> None:
     assert len(lent["steps"]) == 1
     assert lent["steps"] != [str(lent["pid"])]
 
 
-def test_a_lent_gpu_gives_the_same_result_and_files(runs_both_ways: tuple[dict, dict]) -> None:
-    lent, here = runs_both_ways
+def test_a_lent_gpu_gives_the_same_result_and_every_file(lent: dict, clips: Path) -> None:
+    here = human3r.reconstruct(clips / "clip.mp4", human3r.load_model("tiny"))
 
-    assert lent["frames"] == here["frames"] == NUM_FRAMES
-    np.testing.assert_allclose(lent["path"], here["path"], atol=1e-3)
-    assert lent["ready"] == here["ready"]
-    assert "player.viser" in lent["ready"]
+    assert lent["frames"] == here.num_frames == NUM_FRAMES
+    np.testing.assert_allclose(lent["path"], here.T_world_camera.sum(axis=0), atol=1e-3)
+    assert {"player.viser", "overlay.mp4", "scene.glb"} <= set(lent["ready"])
 
 
-def test_a_bad_file_is_the_same_sentence_and_asks_for_no_gpu(runs_both_ways: tuple[dict, dict]) -> None:
-    lent, here = runs_both_ways
+def test_a_bad_file_is_the_same_sentence_and_asks_for_no_gpu(lent: dict, clips: Path) -> None:
+    with pytest.raises(human3r.InputError, match="not a video") as here:
+        human3r.probe(clips / "notes.mp4")
 
-    assert lent["problem"] == here["problem"]
-    assert "not a video" in lent["problem"]
+    assert here.value.message in lent["problem"]
     assert len(lent["asked_s"]) == 1
     assert lent["counts"] == [0, 0]
 
 
-def test_the_package_comes_before_torch_and_its_task_before_the_launch(runs_both_ways: tuple[dict, dict]) -> None:
-    lent, _ = runs_both_ways
-
+def test_the_package_comes_before_torch_and_its_task_before_the_launch(lent: dict) -> None:
     assert lent["spaces_before_torch"] is True
     assert lent["decorated_before_launch"] == 1
     assert lent["models"] == ["tiny"]
