@@ -6,6 +6,7 @@ Counted by torch's ``FlopCounterMode``, for networks of the paper on the meta de
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -54,10 +55,11 @@ class FlopTable:
         return sum(self.parts.values())
 
 
+@cache
 def count_flops(
     config: ModelConfig, image_size: tuple[int, int] = IMAGE_SIZE, num_people: int = NUM_PEOPLE
 ) -> FlopTable:
-    """Count the operations of a later frame of a stream (batch 1) in a network of the paper."""
+    """Count the operations of a later frame of a stream (batch 1) in a network of the paper; takes seconds, once."""
     with torch.device("meta"):
         network = build_network(config)
         image = torch.zeros(1, 3, *image_size)

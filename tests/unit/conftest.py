@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,12 @@ from human3r.inference.loading.profile import PAPER_PROFILE
 from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
 from human3r.video.writer import VideoWriter
+
+
+# Two processes share the tests. With a thread per processor in each, and in what they start, threads wait for each other
+# in busy loops: on a busy machine the same tests took 161 s of processor time with two threads, 25 s with one.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
