@@ -34,6 +34,8 @@ _MAX_DEPTH = 32
 """Nesting of ``meta``."""
 _MAX_NUMBER = 1e9
 """Of a shot's first frame and factors."""
+_BENDS = (3, 5)
+"""Numbers of coefficients of a shot's bend; earlier versions have the smaller one."""
 _TEXTS = ("model", "model_sha256", "body", "version", "source", "device", "precision")
 """Optional entries of ``meta`` that are strings."""
 _ANGLES = (-_MAX_RADIANS, _MAX_RADIANS)
@@ -139,7 +141,7 @@ def _is_shot(shot: object) -> bool:
     if not isinstance(lens, dict) or not isinstance(scale, dict):
         return False
     lists = lens.get("depth_growth", []), scale.get("bend", [0.0] * 3)
-    if not all(isinstance(values, list) for values in lists) or len(lists[1]) != 3:
+    if not all(isinstance(values, list) for values in lists) or len(lists[1]) not in _BENDS:
         return False
     numbers = [shot.get("first_frame", 0), scale.get("value"), *lists[0], *lists[1]]
     if "views" in shot:

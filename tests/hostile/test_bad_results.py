@@ -18,6 +18,7 @@ from human3r.errors import FormatError, Human3RError, InputError
 from human3r.exporting.bundle import export
 from human3r.exporting.manifest import MANIFEST_NAME, write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to, coarsened
+from human3r.refinement.depth_correction import NUM_BENDS
 from human3r.results.reconstruction import Reconstruction
 
 NAN, INF = float("nan"), float("inf")
@@ -157,6 +158,7 @@ VALUES = {
     "warnings a text": meta(warnings="all is well"),
     "shots a number": meta(shots=3),
     "shots of texts": meta(shots=["first"]),
+    "a bend of four numbers": meta(shots=[{"scale": {"value": 1.0, "bend": [0.0] * 4}}]),
     "warnings of objects": meta(warnings=[{"a": 1}]),
     "no schema": lambda arrays: arrays.pop("schema"),
     "schema a number": whole("schema", lambda _: np.array(1)),
@@ -180,6 +182,13 @@ def test_harmless_extras_and_foreign_byte_orders_are_accepted(walk, arrays, tmp_
     arrays["somebody_elses"] = np.zeros(3)
     np.savez(tmp_path / "odd.npz", **arrays)
     assert np.array_equal(Reconstruction.load(tmp_path / "odd.npz").K, walk.K)
+
+
+@pytest.mark.parametrize("num_bends", [3, NUM_BENDS])
+def test_the_bends_of_earlier_and_of_present_versions_are_read(walk, tmp_path, num_bends):
+    shots = [{"scale": {"value": 1.0, "bend": [0.1] * num_bends}}]
+    replace(walk, meta=walk.meta | {"shots": shots}).save(tmp_path / "bent.npz")
+    assert Reconstruction.load(tmp_path / "bent.npz").meta["shots"] == shots
 
 
 def header(descr, shape, *, magic=b"\x93NUMPY\x01\x00", fortran="False"):

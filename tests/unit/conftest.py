@@ -15,9 +15,8 @@ from human3r.models.build import build_network, seed_weights
 from human3r.models.config import PRESETS
 from human3r.video.writer import VideoWriter
 
-
-# Two processes share the tests. With a thread per processor in each, and in what they start, threads wait for each other
-# in busy loops: on a busy machine the same tests took 161 s of processor time with two threads, 25 s with one.
+# Two processes share the tests. With a thread per processor in each, and in what they start, threads wait busily:
+# on a busy machine the same tests took 161 s of processor time with two threads, 25 s with one.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
