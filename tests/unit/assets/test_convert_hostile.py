@@ -120,6 +120,15 @@ def test_a_hostile_configuration_beside_good_tensors_is_ignored(tmp_path: Path) 
         b"\x80\x02X\xff\xff\xff\x7fa.",
         b"\x80\x04K\x01K\x02\x93.",
         pickle.dumps(list(range(100)))[:-20],
+        b"\x80\x04\x8f(N" + b"\x85" * 100 + b"\x90.",
+        b"\x80\x04(N" + b"\x85" * 100 + b"\x91.",
+        b"\x80\x02\x8b\xff\xff\xff\x7fa.",
+        b"\x80\x02\x8b\xfb\xff\xff\xff.",
+        b"\x80\x02T\xff\xff\xff\xffa.",
+        b"I" + b"9" * 10_000 + b"\n.",
+        b"g5\n.",
+        b"0.",
+        b"\x80\x02}q\0(h\0h\0u.",
     ],
 )
 def test_a_damaged_table_is_a_checkpoint_error(payload: bytes) -> None:

@@ -45,6 +45,11 @@ def test_a_cut_begins_a_shot_with_its_first_frame(seed) -> None:
     assert _beginnings([*_still(seed, 9), *_still(seed + 10, 9)]) == [9]
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 8), (1, 1), (5, 2), (20, 1), (20, 7)])
+def test_a_cut_within_the_lookahead_of_the_beginning_or_the_end_begins_a_shot(before, after) -> None:
+    assert _beginnings([*_still(1, before), *_still(2, after)]) == [before]
+
+
 @pytest.mark.parametrize("length", [5, 10])
 def test_a_dissolve_begins_a_shot_in_its_middle(length) -> None:
     a, b = _still(1, 12), _still(2, 12)
