@@ -34,7 +34,7 @@ def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Calla
         InputError: The clip is missing, of an unknown kind, too large or damaged.
     """
     # Imported after the limits are set, so that they hold for the libraries from the start.
-    from human3r.video.sources.gif import without_background
+    from human3r.video.sources.gif import as_in_browsers
     from human3r.video.sources.image import open_folder, open_image, open_zip
     from human3r.video.sources.video import VideoSource
 
@@ -50,7 +50,7 @@ def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Calla
     if kind == "zip":
         return open_zip(stream, sampling, limits, beat)
     if name == "gif":
-        stream = without_background(stream)
+        stream = as_in_browsers(stream)
     return VideoSource(stream, name, sampling, limits, beat)
 
 

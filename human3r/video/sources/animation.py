@@ -19,8 +19,8 @@ from human3r.video.sources.source_frame import SourceFrame
 
 ANIMATED_FORMATS = ("WEBP", "PNG", "AVIF")
 _ERRORS = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
-_DEFAULT_FRAME_MS = 100.0
-"""Duration of frames without one, as in browsers."""
+_MAX_IGNORED_MS, _DEFAULT_FRAME_MS = 10.0, 100.0
+"""Durations that are not believed, and what is taken instead, as in browsers."""
 
 
 def is_animation(encoded: bytes) -> bool:
@@ -75,7 +75,8 @@ class AnimationSource:
         times_s: list[float] = []
         end_ms = 0.0
         for image_at in self._pictures(image):
-            duration_ms = float(image_at.info.get("duration") or 0) or _DEFAULT_FRAME_MS
+            duration_ms = float(image_at.info.get("duration") or 0)
+            duration_ms = duration_ms if duration_ms > _MAX_IGNORED_MS else _DEFAULT_FRAME_MS
             begin_ms = max(float(image_at.info.get("timestamp", end_ms)), end_ms if not times_s else 0.0)
             if times_s and begin_ms <= times_s[-1] * 1000:
                 begin_ms = end_ms

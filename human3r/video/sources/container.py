@@ -20,7 +20,9 @@ from human3r.video.limits import check_packets
 from human3r.video.sources.h264_fields import FieldPairs
 from human3r.video.sources.timeline import Packet, reaches_end
 
-_DEFAULT_FPS, _MAX_HEADER_FPS = 30.0, 1000.0
+_DEFAULT_FPS = 30.0
+_MAX_HEADER_FPS = 1000.0
+"""The clock of streams without a rate, as in WMV."""
 _NO_FILM = int(Disposition.attached_pic | Disposition.timed_thumbnails)
 _DEPENDENT = 0x80000
 """Disposition of a stream that is only part of a picture, as the tiles of HEIC. Source: FFmpeg 7, avformat.h."""
@@ -43,12 +45,20 @@ def open_container(stream: BinaryIO, demuxer: str, *, has_edits: bool = True) ->
     if demuxer == "mov":
         options["ignore_editlist"] = str(int(not has_edits))
     try:
-        return av.open(stream, mode="r", format=demuxer, options=options, metadata_errors="ignore")
+        source = _Pipe(stream) if demuxer == "avi" else stream
+        return av.open(source, mode="r", format=demuxer, options=options, metadata_errors="ignore")
     except (FFmpegError, ValueError) as error:
         raise MediaDecodeError(
             f"The file begins like {demuxer} but cannot be opened ({reason(error)}).",
             "It is damaged or was cut off; export it again.",
         ) from error
+
+
+class _Pipe:
+    """A file that cannot be searched, so that an AVI is read without its index, which may name wrong places."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read = stream.read
 
 
 def picture_stream(container: InputContainer) -> VideoStream:
@@ -69,6 +79,14 @@ def picture_stream(container: InputContainer) -> VideoStream:
     raise UnsupportedMediaError("The file has no picture stream.", "Give a video, GIF, image folder or zip of images.")
 
 
+def remark_on_others(container: InputContainer, chosen: VideoStream) -> list[str]:
+    """Say which video is used if there are several."""
+    films = [stream for stream in container.streams.video if not int(stream.disposition) & (_NO_FILM | _DEPENDENT)]
+    num_films = sum(stream.frames != 1 for stream in films)
+    width, height = chosen.codec_context.width, chosen.codec_context.height
+    return [f"The file holds {num_films} videos; that of {width} x {height} pixels is used."] if num_films > 1 else []
+
+
 def _preference(stream: VideoStream) -> tuple[bool, bool, bool, int, float]:
     length_s = float((stream.duration or 0) * (stream.time_base or 0))
     disposition, context = int(stream.disposition), stream.codec_context
@@ -86,7 +104,7 @@ def header_fps(video: VideoStream, *, is_bare: bool, has_stamps: bool) -> float:
     rates: list[Fraction | None] = [None if is_bare else video.average_rate, video.guessed_rate]
     if not has_stamps and video.frames > 1 and video.duration and video.time_base:
         rates.insert(0, video.frames / (video.duration * video.time_base))
-    return next((float(rate) for rate in rates if rate and 0 < rate <= _MAX_HEADER_FPS), _DEFAULT_FPS)
+    return next((float(rate) for rate in rates if rate and 0 < rate < _MAX_HEADER_FPS), _DEFAULT_FPS)
 
 
 def is_shown(packet: av.Packet[VideoStream], video: VideoStream) -> bool:

@@ -205,11 +205,8 @@ def open_folder(folder: Path, sampling: Sampling, limits: MediaLimits, beat: Cal
     Raises:
         UnsupportedMediaError: The folder holds no image.
     """
-    shown = [
-        entry
-        for entry in sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
-        if not entry.name.startswith(".") and entry.is_file()
-    ]
+    entries = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+    shown = [entry for entry in entries if not entry.name.startswith(".") and entry.is_file()]
     files = [entry for entry in shown if entry.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise UnsupportedMediaError(f"The folder holds no {IMAGE_KINDS}.", "Give a folder of images or a video.")

@@ -32,6 +32,7 @@ from human3r.video.sources.container import (
     picture_stream,
     pixel_aspect,
     read_packets,
+    remark_on_others,
 )
 from human3r.video.sources.h264_fields import FieldPairs
 from human3r.video.sources.interlacing import CombCounter, Deinterlacer
@@ -89,6 +90,7 @@ class VideoSource:
         with self._open() as container:
             video = picture_stream(container)
             check_frame_size(video.codec_context.height, video.codec_context.width, limits)
+            self.warnings += remark_on_others(container, video)
             self._packets, remarks = read_packets(container, video, beat)
             tick_s = video.time_base or Fraction(0)
             has_times = is_bare or has_stamps(self._packets, tick_s)

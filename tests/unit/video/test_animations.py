@@ -10,7 +10,7 @@ import pytest
 
 from human3r.video.limits import DEFAULT_LIMITS
 from human3r.video.sampling import Sampling
-from human3r.video.sources.gif import without_background
+from human3r.video.sources.gif import as_in_browsers
 from human3r.video.sources.image import open_image
 from human3r.video.sources.video import VideoSource
 
@@ -18,13 +18,13 @@ BEHIND = (128, 128, 128)
 COLORS = ((200, 30, 30), (30, 200, 30), (30, 30, 200), (240, 240, 240))
 
 
-def gif_frame(place: tuple[int, int, int, int], color: int, disposal: int) -> bytes:
+def gif_frame(place: tuple[int, int, int, int], color: int, disposal: int, delay: int = 10) -> bytes:
     """One color in (x, y, width, height)."""
     codes = [code for _ in range(place[2] * place[3]) for code in (4, color)] + [5]  # the table never grows
     number = sum(code << 3 * index for index, code in enumerate(codes))
     data = number.to_bytes(len(codes) * 3 // 8 + 1, "little")
     blocks = b"".join(bytes([len(part)]) + part for part in (data[i : i + 255] for i in range(0, len(data), 255)))
-    control = b"\x21\xf9\x04" + struct.pack("<BHBB", disposal << 2, 10, 0, 0)
+    control = b"\x21\xf9\x04" + struct.pack("<BHBB", disposal << 2, delay, 0, 0)
     return control + b"\x2c" + struct.pack("<HHHHB", *place, 0) + b"\2" + blocks + b"\0"
 
 
@@ -36,16 +36,22 @@ def gif_of(*frames: bytes) -> bytes:
 @pytest.mark.parametrize(("disposal", "left"), [(1, COLORS[0]), (2, BEHIND), (3, BEHIND)])
 def test_what_is_behind_a_gif_shows_where_a_frame_was(disposal, left):
     encoded = gif_of(gif_frame((0, 0, 8, 8), 0, disposal), gif_frame((4, 0, 4, 8), 1, 1))
-    stream = without_background(io.BytesIO(encoded))
+    stream = as_in_browsers(io.BytesIO(encoded))
     first, second = (frame.image for frame in VideoSource(stream, "gif", Sampling(), DEFAULT_LIMITS, int).frames())
     assert [tuple(first[4, x]) for x in (2, 6, 12)] == [COLORS[0], COLORS[0], BEHIND]
     assert [tuple(second[4, x]) for x in (2, 6, 12)] == [left, COLORS[1], BEHIND]
 
 
+def test_frames_of_a_gif_are_not_shorter_than_in_browsers():
+    stream = as_in_browsers(io.BytesIO(gif_of(*(gif_frame((0, 0, 16, 8), 0, 1, delay) for delay in (1, 0, 2, 10)))))
+    times_s = VideoSource(stream, "gif", Sampling(), DEFAULT_LIMITS, int).times_s
+    assert times_s == pytest.approx([0, 0.1, 0.2, 0.22])
+
+
 @pytest.mark.parametrize("num_bytes", [5, 20, 30, 60])
 def test_a_damaged_gif_stays_as_it_is(num_bytes):
     encoded = gif_of(gif_frame((0, 0, 16, 8), 0, 1))[:num_bytes]
-    assert without_background(io.BytesIO(encoded)).getvalue() == encoded
+    assert as_in_browsers(io.BytesIO(encoded)).getvalue() == encoded
 
 
 def apng_of(*frames: tuple[tuple[int, ...], int, int], kind: tuple[int, int] = (8, 6)) -> bytes:

@@ -52,6 +52,16 @@ def test_a_broadcast_that_was_recorded_from_inside_a_packet_is_read(make_clip, l
     assert_counts(read_all(path)[0], 9)
 
 
+def test_an_avi_is_read_in_spite_of_an_index_that_names_wrong_places(make_clip):
+    path = make_clip("clip.avi", num_frames=9, codec="mjpeg", pix_fmt="yuvj420p")
+    content = bytearray(path.read_bytes())
+    entries = range(content.rindex(b"idx1") + 8, len(content) - 15, 16)
+    for entry in entries[1:]:
+        content[entry : entry + 16] = content[entries[0] : entries[0] + 16]
+    path.write_bytes(content)
+    assert_counts(read_all(path)[0], 9)
+
+
 def test_text_with_the_letter_of_a_broadcast_is_not_one():
     assert sniff(b"G" + b"o" * 187 + b"G" + b"o" * 835) is None
 
