@@ -39,14 +39,28 @@ class Part:
 
         Args:
             points: ``n 3``
-            depth: ``h w`` in place of the part's own.
+            depth: ``h w`` in place of the part's own, or several maps ``h w k``.
         """
         depth = self.depth if depth is None else depth
-        row, column, z = self.lens.project(points, depth.shape)
+        row, column, z = self.lens.project(points, depth.shape[:2])
         row, column = np.round(row), np.round(column)
         is_inside = (z > 0) & (row >= 0) & (row < depth.shape[0]) & (column >= 0) & (column < depth.shape[1])
         there = depth[np.where(is_inside, row, 0).astype(int), np.where(is_inside, column, 0).astype(int)]
         return np.where(is_inside, z, np.inf), there
+
+    @property
+    def rect_in_picture(self) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of the picture that the grid of depths covers, pixel edges."""
+        down, across = (pixels / side for pixels, side in zip(self.picture.shape, self.lens.image_size, strict=False))
+        x0, y0, x1, y1 = self.lens.rect_px
+        return across * x0, down * y0, across * x1, down * y1
+
+    @property
+    def small_picture(self) -> np.ndarray:
+        """``h w 3`` uint8: the picture on the grid of depths."""
+        height, width = self.depth.shape
+        picture = Image.fromarray(self.picture)
+        return np.asarray(picture.resize((width, height), Image.Resampling.BOX, self.rect_in_picture))
 
     @property
     def texture(self) -> np.ndarray:
@@ -54,11 +68,6 @@ class Part:
 
         Renderers mix texels; holes would have a fringe of whatever is in them.
         """
-        height, width = self.depth.shape
-        down, across = (pixels / side for pixels, side in zip(self.picture.shape, self.lens.image_size, strict=False))
-        x0, y0, x1, y1 = self.lens.rect_px
-        box = (across * x0, down * y0, across * x1, down * y1)
-        small = np.asarray(Image.fromarray(self.picture).resize((width, height), Image.Resampling.BOX, box))
         nearest = distance_transform_edt(self.depth == 0, return_distances=False, return_indices=True)
-        filled = self.lens.on_picture(small[tuple(np.asarray(nearest))], self.picture.shape)
+        filled = self.lens.on_picture(self.small_picture[tuple(np.asarray(nearest))], self.picture.shape)
         return np.where(self.lens.on_picture(self.depth > 0, self.picture.shape)[..., None], self.picture, filled)

@@ -19,8 +19,10 @@ from human3r.surface.keyframes.looks import Lens
 from human3r.surface.meshing.agreement import agreed
 from human3r.surface.meshing.flatness import flattened
 from human3r.surface.meshing.grid_mesh import GridMesh, triangulate
+from human3r.surface.meshing.matching import matched
 from human3r.surface.meshing.outlines import sharpened
 from human3r.surface.meshing.parts import Part
+from human3r.surface.meshing.toning import toned
 from human3r.surface.people_colors import PeopleColors
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ _NEARER = 0.6
 distance: few borders between sheets are worth more than a little sharpness."""
 _VOTE_PX = 9
 """Which sheet shows a pixel is decided by the majority of a square of this side."""
-_OVERLAP_PX = 4
+_OVERLAP_PX = 5
 """Sheets overlap by this much."""
 
 
@@ -126,6 +128,7 @@ def sheets_of(
         shown = _without_gaps(parts, shown)
     shown = {index: _without_islands(depth) for index, depth in shown.items()}
     kept = [index for index, depth in shown.items() if depth.any()]
+    parts = toned(parts, {index: shown[index] for index in kept})
     meshes, shapes = _meshes([parts[index] for index in kept], [shown[index] for index in kept], max_triangles)
     pixels = sum(parts[index].picture[..., 0].size for index in kept)
     shrinking = min(1.0, (_MAX_TEXTURE_PIXELS / max(pixels, 1)) ** 0.5)
@@ -160,7 +163,7 @@ def _parts(reconstruction: Reconstruction, keyframes: Sequence[Keyframe]) -> lis
     found: list[Part] = []
     for number in dict.fromkeys(part.shot for part in parts):
         of_shot = [part for part in parts if part.shot == number]
-        found += of_shot if number in agree_already else agreed(of_shot)
+        found += matched(of_shot if number in agree_already else agreed(of_shot))
     return found
 
 
