@@ -140,12 +140,13 @@ def _sight(part: Part, other: Part, patches: _Patches, target: Levels) -> _Sight
     is_seen = is_inside & (np.abs(there - z[0]) < _SAME_SURFACE * z[0])
     is_seen &= (np.linalg.det(warp) > 0.2) & (np.abs(warp).max((1, 2)) < 4)
     rows = np.flatnonzero(is_seen)
-    cut = tuple(level[torch.from_numpy(rows)] for level in patches.levels)
-    place, is_found = found_in(target, cut, guess[rows], warp[rows], fine_only=True)
-    off = place - guess[rows]
+    followed = rows[patches.information[rows].any(axis=(1, 2))]  # the others are flat
+    cut = tuple(level[torch.from_numpy(followed)] for level in patches.levels)
+    place, is_found = found_in(target, cut, guess[followed], warp[followed], fine_only=True)
+    off = place - guess[followed]
     is_found &= np.abs(off).max(axis=1, initial=0) < _MAX_OFF_PX
-    along = (moved - guess)[rows] / _STEP
-    return _Sight(rows, np.log(there[rows] / z[0, rows]), rows[is_found], along[is_found], off[is_found])
+    along = (moved - guess)[followed] / _STEP
+    return _Sight(rows, np.log(there[rows] / z[0, rows]), followed[is_found], along[is_found], off[is_found])
 
 
 def _planes(depth: np.ndarray, at: np.ndarray) -> np.ndarray:
