@@ -128,12 +128,12 @@ def sheets_of(
         shown = _without_gaps(parts, shown)
     shown = {index: _without_islands(depth) for index, depth in shown.items()}
     kept = [index for index, depth in shown.items() if depth.any()]
-    parts = toned(parts, {index: shown[index] for index in kept})
-    meshes, shapes = _meshes([parts[index] for index in kept], [shown[index] for index in kept], max_triangles)
-    pixels = sum(parts[index].picture[..., 0].size for index in kept)
+    colored = toned(parts, {index: shown[index] for index in kept})
+    meshes, shapes = _meshes([colored[index] for index in kept], [shown[index] for index in kept], max_triangles)
+    pixels = sum(colored[index].picture[..., 0].size for index in kept)
     shrinking = min(1.0, (_MAX_TEXTURE_PIXELS / max(pixels, 1)) ** 0.5)
     return [
-        _sheet(f"scene_{parts[index].shot}_{number}", parts[index], shape, mesh, shrinking, T_gravity_world)
+        _sheet(f"scene_{parts[index].shot}_{number}", colored[index], shape, mesh, shrinking, T_gravity_world)
         for number, (index, shape, mesh) in enumerate(zip(kept, shapes, meshes, strict=True))
         if len(mesh.faces)
     ]

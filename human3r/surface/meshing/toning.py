@@ -59,7 +59,8 @@ def _change(
         return difference
     over_map = (_SMOOTH_PX, _SMOOTH_PX, 0)
     mean = gaussian_filter(difference, over_map) / np.maximum(gaussian_filter(is_known, _SMOOTH_PX), 1e-3)[..., None]
-    distance, nearest = distance_transform_edt(is_known == 0, return_indices=True)
+    nearest = np.asarray(distance_transform_edt(is_known == 0, return_distances=False, return_indices=True))
+    distance = np.hypot(*(nearest - np.indices(depth.shape)))
     fading = np.exp(-((distance / _REACH_PX) ** 2)).astype(np.float32)
     return gaussian_filter(mean[tuple(nearest)] * fading[..., None], over_map)
 
