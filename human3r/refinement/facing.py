@@ -13,7 +13,7 @@ import torch
 
 from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS
 from human3r.refinement.feet.contact import runs
-from human3r.refinement.local_lines import local_means, robust_lines
+from human3r.refinement.local_lines import local_means, nearest_rotations, robust_lines
 from human3r.refinement.shots import Cameras
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import Joint, forward_kinematics, to_local_rotations
@@ -85,11 +85,22 @@ def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOpt
     cost = _costs_by_face(away, people.keypoints[:, _FACE, 2].mean(axis=1), options)
     distance = np.linalg.norm(people.unfiltered_head, axis=1).astype(np.float64)
     is_reversed = np.zeros(len(people), dtype=bool)
+    around = np.full((len(people), 2), -1)
     time_s = cameras.time_s[people.person_frame]
     for rows in runs(people.person_track, time_s):
         walked = _cost_of_walking(away[rows], distance[rows], time_s[rows], options)
         is_reversed[rows] = _best_sequence(both[rows], cost[rows] + walked, np.diff(time_s[rows]), options)
-    return _reversed(people, is_reversed, orientation, ray) if is_reversed.any() else people
+        around[rows[1:-1]] = np.stack([rows[:-2], rows[2:]], axis=1)
+    if not is_reversed.any():
+        return people
+    mirror = np.eye(3) - 2 * ray[:, :, None] * ray[:, None, :].astype(np.float64)
+    turned = mirror[:, None] @ orientation[:, MIRRORED_JOINTS] @ _SAGITTAL
+    # Single misread frames are seldom mirror images in everything.
+    is_single = is_reversed & (around >= 0).all(axis=1) & ~is_reversed[around].any(axis=1)
+    world = R[:, None] @ orientation
+    between = np.swapaxes(R, 1, 2)[:, None] @ nearest_rotations(world[around].sum(axis=1) + 0.5 * R[:, None] @ turned)
+    turned[is_single] = between[is_single]
+    return _reversed(people, np.flatnonzero(is_reversed), turned)
 
 
 def _costs_by_face(away: np.ndarray, face: np.ndarray, options: FacingOptions) -> np.ndarray:
@@ -144,12 +155,10 @@ def _mirrored(vectors: np.ndarray, ray: np.ndarray) -> np.ndarray:
     return vectors - 2 * (vectors * ray).sum(axis=-1, keepdims=True) * ray
 
 
-def _reversed(people: PersonTable, is_reversed: np.ndarray, orientation: np.ndarray, ray: np.ndarray) -> PersonTable:
-    rows = np.flatnonzero(is_reversed)
-    mirror = np.eye(3) - 2 * ray[rows, :, None] * ray[rows, None, :].astype(np.float64)
-    turned = mirror[:, None] @ orientation[rows][:, MIRRORED_JOINTS] @ _SAGITTAL
+def _reversed(people: PersonTable, rows: np.ndarray, orientation: np.ndarray) -> PersonTable:
+    """Return the table with other bone orientations ``N 22 3 3`` and the sides exchanged in some rows."""
     rotations, keypoints = people.unfiltered_rotations.copy(), people.keypoints.copy()
-    rotations[rows] = to_local_rotations(turned)
+    rotations[rows] = to_local_rotations(orientation[rows])
     keypoints[rows] = keypoints[rows][:, MIRRORED_KEYPOINTS]
     left, right = people.left_hand_pose.copy(), people.right_hand_pose.copy()
     left[rows], right[rows] = _ACROSS * people.right_hand_pose[rows], _ACROSS * people.left_hand_pose[rows]
