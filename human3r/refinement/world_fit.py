@@ -241,7 +241,7 @@ class _Problem:
     def result(self, x: np.ndarray) -> WorldFit:
         covariance = np.linalg.inv(self._equations(x)[0])
         sigma = np.sqrt(np.diag(covariance))
-        spoke = [name for name in self._witnesses if name != "contact" or self._below(x)[0].is_floor.any()]
+        is_silent = {"contact": not self._below(x)[0].is_floor.any(), "level": not self._has_ground}
         return WorldFit(
             log_scale=float(x[0]),
             bend=x[BENDS],
@@ -251,7 +251,7 @@ class _Problem:
             log_scale_sigma=float(sigma[0]),
             height_sigma=float(sigma[HEIGHT]),
             log_size_sigma=sigma[SIZES:],
-            witnesses=tuple(spoke),
+            witnesses=tuple(name for name in self._witnesses if not is_silent.get(name, False)),
         )
 
 
