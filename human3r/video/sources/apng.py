@@ -48,20 +48,21 @@ def composed_frames(encoded: bytes) -> Iterator[Image.Image]:
 def _stills(header: bytes, chunks: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[tuple[int, ...], bytes]]:
     """Yield (control, PNG) of each frame; a still for readers without animation is left out."""
     common: list[bytes] = []
-    control, pixels = b"", b""
+    pixels: list[bytes] = []
+    control = b""
     for name, content in chunks:
         if name == b"IDAT" and control:
-            pixels += content
+            pixels.append(content)
         elif name == b"fdAT":
-            pixels += content[4:]
+            pixels.append(content[4:])
         elif name in (b"PLTE", b"tRNS"):
             common.append(_chunk(name, content))
         elif name in (b"fcTL", b"IEND"):
             if pixels:
                 own_header = _chunk(b"IHDR", control[4:12] + header[8:])
-                parts = [_SIGNATURE, own_header, *common, _chunk(b"IDAT", pixels), _chunk(b"IEND", b"")]
+                parts = [_SIGNATURE, own_header, *common, _chunk(b"IDAT", b"".join(pixels)), _chunk(b"IEND", b"")]
                 yield _CONTROL.unpack(control), b"".join(parts)
-            control, pixels = content, b""
+            control, pixels = content, []
 
 
 def _chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes]]:
