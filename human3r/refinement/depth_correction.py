@@ -155,4 +155,4 @@ def depth_factor_of(
     if views:
         of_views = ViewDepth.from_meta(views)
         factor = factor * of_views.factor_map(of_shot, pixels, own * depth.astype(np.float64), (height, width))
-    return factor * depth_factor(pixels, (height, width), factor * depth, np.log(value), bend)
+    return value * factor * depth_factor(pixels, (height, width), factor * depth, 0.0, bend)
