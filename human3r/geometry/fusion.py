@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,14 +41,6 @@ class PointCloud:
             weight=np.zeros(0, np.float32),
             frame=np.zeros(0, np.int32),
         )
-
-    @classmethod
-    def concatenate(cls, clouds: list[PointCloud]) -> PointCloud:
-        """Return all points of several clouds, in order."""
-        if not clouds:
-            return cls.empty()
-        names = [item.name for item in fields(cls)]
-        return cls(**{name: np.concatenate([getattr(cloud, name) for cloud in clouds]) for name in names})
 
 
 def voxel_keys(points: np.ndarray, voxel_m: float) -> np.ndarray:

@@ -21,10 +21,10 @@ from human3r.skeleton import Joint, forward_kinematics, to_local_rotations
 _FACE = slice(0, 5)
 _SAGITTAL = np.diag([-1.0, 1.0, 1.0])
 """Exchanges left and right in the axes of a bone."""
-_LOG_DISTANCE_KNEE, _LOG_DISTANCE_NOISE = 0.1, 0.03
-"""Outlier of the logarithm of a distance that counts half, and its least noise."""
 _ACROSS = np.array([1.0, -1.0, -1.0], np.float32)
 """The same for an axis times an angle."""
+_LOG_DISTANCE_KNEE, _LOG_DISTANCE_NOISE = 0.1, 0.03
+"""Outlier of the logarithm of a distance that counts half, and its least noise."""
 
 
 @dataclass(frozen=True)
