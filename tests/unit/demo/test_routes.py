@@ -162,7 +162,9 @@ def test_a_slow_file_holds_up_its_own_visitor_only_and_whoever_leaves_the_queue_
         waiting = [get("anna", "slow.glb"), get("anna", "late.glb"), get("anna", "left.glb", is_gone=True)]
         await get("ben", "quick.glb")
         waiting += [get("ben", "slow.glb"), get("carl", "third.glb")]
-        await asyncio.sleep(0.5)
+        while len(begun) < 3:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)  # for those who have to wait, and the one who leaves
         assert begun == [("anna", "slow.glb"), ("ben", "quick.glb"), ("ben", "slow.glb")]
         done.set()
         await asyncio.gather(*waiting)
