@@ -16,7 +16,7 @@ from human3r.video.sampling import rate_of
 
 _DEFAULT_FPS = 30.0
 FINISHING_BYTES = 100_000
-"""Memory that finishing takes per person and frame: 85 kB were measured with ``compact``."""
+"""Memory that finishing takes per person and frame: 83 to 85 kB were measured with ``compact``."""
 
 
 class LiveResult:
