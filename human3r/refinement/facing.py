@@ -96,10 +96,10 @@ def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOpt
     mirror = np.eye(3) - 2 * ray[:, :, None] * ray[:, None, :].astype(np.float64)
     turned = mirror[:, None] @ orientation[:, MIRRORED_JOINTS] @ _SAGITTAL
     # Single misread frames are seldom mirror images in everything.
-    is_single = is_reversed & (around >= 0).all(axis=1) & ~is_reversed[around].any(axis=1)
-    world = R[:, None] @ orientation
-    between = np.swapaxes(R, 1, 2)[:, None] @ nearest_rotations(world[around].sum(axis=1) + 0.5 * R[:, None] @ turned)
-    turned[is_single] = between[is_single]
+    single = np.flatnonzero(is_reversed & (around >= 0).all(axis=1) & ~is_reversed[around].any(axis=1))
+    beside = (R[around[single], None] @ orientation[around[single]]).sum(axis=1)
+    between = nearest_rotations(beside + 0.5 * R[single, None] @ turned[single])
+    turned[single] = np.swapaxes(R[single], 1, 2)[:, None] @ between
     return _reversed(people, np.flatnonzero(is_reversed), turned)
 
 

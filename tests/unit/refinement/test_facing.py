@@ -58,6 +58,17 @@ def test_a_back_that_seems_a_front_for_a_moment_is_mirrored_and_its_sides_exchan
     assert with_steady_facing(steady, cameras) is steady
 
 
+def test_a_single_reversed_frame_has_the_pose_of_those_before_and_after_rather_than_its_mirror_image(
+    people: PersonTable, cameras: Cameras
+) -> None:
+    turns = np.full(_COUNT, _BACK)
+    turns[7] = _FRONT
+    steady = with_steady_facing(_person(people, turns, np.full(_COUNT, 4.0), face=0.5), cameras)
+    left, right = Rotation.from_matrix(steady.unfiltered_rotations[7, 16:18]).as_rotvec()[:, 2]
+    assert left > 0.35
+    assert right == pytest.approx(0, abs=0.15)
+
+
 def test_who_walks_away_turns_the_back_and_who_stands_or_comes_does_not(people: PersonTable, cameras: Cameras) -> None:
     turns, away = np.full(_COUNT, _FRONT), np.linspace(4.0, 8.0, _COUNT)
     steady = with_steady_facing(_person(people, turns, away, face=0.4), cameras)
