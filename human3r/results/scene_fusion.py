@@ -96,7 +96,7 @@ class SceneAccumulator:
         return fused
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the complete state, by name; see ``load_arrays``."""
+        """Return the complete state, by name, as it is until the next frame; see ``load_arrays``."""
         kept = {"voxel_m": np.array(self._voxel_m)}
         kept |= {"first_frames": np.array(self._first_frames), "shot": np.array(self._shot)}
         kept["path_unit"] = np.array(self._path_unit)
