@@ -52,6 +52,7 @@ def _known(shot: Shot, lens: float) -> dict[str, object]:
     scale_sigma = float(np.hypot(sigma, lens))
     distance = float(np.hypot(scale_sigma, _BODY_SIGMA))
     height_sigma = sigma * abs(camera_m) if fit is None else fit.height_sigma
+    of_floor = ["feet", "points"] if fit is None else [one for one in ("contact", "plane") if one in fit.witnesses]
     return {
         "lens": {
             **_entry(focal_px, focal_px * lens, ["image", "edges", "rotation"]),
@@ -63,7 +64,7 @@ def _known(shot: Shot, lens: float) -> dict[str, object]:
             "bend": [0.0] * NUM_BENDS if fit is None else fit.bend.tolist(),
         },
         **({} if shot.view_depth is None else {"views": shot.view_depth.to_meta()}),
-        "floor": _entry(camera_m, height_sigma, ["feet", "points"] if fit is None else ["contact", "plane"]),
+        "floor": _entry(camera_m, height_sigma, of_floor),
         "distances": {"standard_deviation": distance, "summary": f"distances ±{100 * distance:.0f} %"},
     }
 

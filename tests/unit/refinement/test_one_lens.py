@@ -58,3 +58,10 @@ def test_depth_of_the_stream_grows_with_the_focal_length_of_its_frame() -> None:
     result = SimpleNamespace(meta=meta, shot=np.zeros(len(FOCALS_PX), np.int64))
     factors = [depth_factor_of(result, row, np.ones((8, 10)), (0, 0, 100, 80)) for row in range(len(FOCALS_PX))]  # type: ignore[arg-type]
     assert factors == pytest.approx([2 * 125 / focal for focal in FOCALS_PX], rel=1e-3)
+
+
+def test_only_witnesses_that_were_heard_are_named() -> None:
+    fit = WorldFit(0.0, np.zeros(5), np.array([0.0, -1, 0]), -1.5, np.zeros(0), witnesses=("depth", "plane"))
+    meta = describe([replace(with_one_lens(_shot()), fit=fit)], [np.eye(4)], [False], np.full(len(FOCALS_PX), np.nan))
+    assert meta["scale"]["witnesses"] == ["depth", "plane"]  # type: ignore[index]
+    assert meta["floor"]["witnesses"] == ["plane"]  # type: ignore[index]
