@@ -13,6 +13,7 @@ from human3r.bodies import SmplxBody, load_body
 from human3r.bodies.placement import bodies_in_world
 from human3r.records import empty_people
 from human3r.refinement import one_world
+from human3r.refinement.depth_correction import depth_factor_of
 from human3r.refinement.finishing import FinishOptions, finish
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
 from human3r.refinement.world_fit import WITNESSES, WorldFit
@@ -55,6 +56,21 @@ def test_scale_and_bend_move_scene_camera_depth_and_people_along_their_rays(walk
     assert np.allclose(rays[1] / ratio[:, None], rays[0], atol=1e-4)
     middle = after.depth[:, after.depth.shape[1] // 2].astype(np.float64)
     assert middle / before.depth[:, before.depth.shape[1] // 2] == pytest.approx(np.exp(-0.1), rel=0.01)
+
+
+def test_waves_along_the_depth_move_scene_and_depth_maps_as_the_result_says(walk, body, monkeypatch) -> None:
+    before = _finished(walk, body, replace(_OPTIONS, one_world=()))
+    fit = WorldFit(0.0, np.array([0, 0, 0, 0.2, -0.1]), before.T_gravity_world[1, :3], -1.5, np.zeros(2))
+    monkeypatch.setattr(one_world, "estimate", lambda *_: fit)
+    after = _finished(walk, body, replace(_OPTIONS, lock_feet=False))
+
+    factor = depth_factor_of(after, 0, before.depth[0], (0, 0, 320, 240))
+    assert np.ptp(factor) < 1e-6  # all is 3 m away
+    assert np.log(factor).max() < -0.1
+    assert after.depth[0] == pytest.approx(before.depth[0] * factor, rel=2e-3)
+    cameras = before.T_world_camera[before.points_frame, :3, 3]
+    rays = [np.linalg.norm(result.points_world - cameras, axis=1) for result in (before, after)]
+    assert rays[1] == pytest.approx(rays[0] * np.mean(factor), rel=2e-3)
 
 
 def test_meta_has_estimates_with_uncertainties(walk, body) -> None:
