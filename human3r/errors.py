@@ -1,4 +1,4 @@
-"""Every error class of the package.
+"""Every error class of the package, and how a module that is run by name ends with one.
 
 A message is one sentence about the problem, with measured value and limit if any; ``remedy`` tells what to do.
 ``str(error)`` joins both, and ``code`` is stable for programs.
