@@ -149,7 +149,7 @@ def _is_shot(shot: object) -> bool:
         if not isinstance(views, dict) or not _is_rectangle(views.get("log_depth"), views.get("frame")):
             return False
         numbers += [views.get("middle_m"), *views["frame"], *(number for row in views["log_depth"] for number in row)]
-    return all(isinstance(number, (int, float)) and abs(number) < _MAX_NUMBER for number in numbers)
+    return all(isinstance(number, (int, float)) and abs(number) < _MAX_NUMBER for number in numbers) and numbers[1] > 0
 
 
 def _is_rectangle(rows: object, numbers: object) -> bool:
