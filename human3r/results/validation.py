@@ -143,7 +143,7 @@ def _is_shot(shot: object) -> bool:
     lists = lens.get("depth_growth", []), scale.get("bend", [0.0] * 3)
     if not all(isinstance(values, list) for values in lists) or len(lists[1]) not in _BENDS:
         return False
-    numbers = [shot.get("first_frame", 0), scale.get("value"), *lists[0], *lists[1]]
+    numbers: list[Any] = [shot.get("first_frame", 0), scale.get("value"), *lists[0], *lists[1]]
     if "views" in shot:
         views: Any = shot["views"]
         if not isinstance(views, dict) or not _is_rectangle(views.get("log_depth"), views.get("frame")):
