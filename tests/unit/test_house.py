@@ -65,6 +65,13 @@ def test_no_modules_import_each_other_not_even_inside_functions_or_for_types() -
     assert len(list(order.static_order())) == len(graph.modules)  # a circle raises CycleError
 
 
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest collects only the first of them."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_no_tracked_file_is_larger_than_a_space_takes() -> None:
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listing.returncode:
