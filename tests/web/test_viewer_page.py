@@ -69,10 +69,15 @@ def test_labels_stand_over_the_heads_and_keep_apart(example) -> None:
 def test_a_hovered_or_selected_person_is_framed_in_viewer_and_video_and_measured(example) -> None:
     page, viewer = example
     viewer.evaluate("h3r.player.seek(3)")
-    viewer.wait_for_function("h3r.client.isIdle && h3r.player.people.onScreen(1)")
-    body = viewer.evaluate("(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2])(h3r.player.people.onScreen(1))")
-    viewer.locator("canvas[data-engine]").evaluate(CLICK, body)
-    viewer.wait_for_function("h3r.player.people.chosen === 1")
+    viewer.wait_for_function(  # again while the view still flies: the body is elsewhere by the next picture
+        f"""() => {{
+          const box = h3r.player.people.onScreen(1);
+          if (!h3r.client.isIdle || !box) return false;
+          const [x0, y0, x1, y1] = box;
+          ({CLICK})(h3r.client.canvas, [(x0 + x1) / 2, (y0 + y1) / 2]);
+          return h3r.player.people.chosen === 1;
+        }}"""
+    )
     viewer.evaluate("h3r.player.people.hover(null)")
 
     page.locator(".h3-frames i").wait_for(state="attached")
