@@ -22,7 +22,7 @@ from torch import Tensor
 import human3r
 
 if TYPE_CHECKING:
-    from human3r import ClipInfo, ForwardEvent, LoadedModel, ReconstructOptions, Sampling, SessionSnapshot
+    from human3r import ForwardEvent, LoadedModel, ReconstructOptions, SessionSnapshot
 
 _STARTUP_S = 15
 """Time until the worker has its GPU and the weights are on it."""
@@ -59,15 +59,6 @@ def requested_seconds(clip: str, options: ReconstructOptions, frames: int) -> in
     return min(_MAX_S, round(_STARTUP_S + frames * _FRAME_S))
 
 
-def frames_to_use(clip: ClipInfo, sampling: Sampling) -> int:
-    """Estimate the number of frames of a run from the clip's header."""
-    available_s = max(0.0, clip.duration_s - sampling.start_s)
-    length_s = available_s if sampling.duration_s is None else min(available_s, sampling.duration_s)
-    fps = clip.fps if sampling.fps is None else min(clip.fps, sampling.fps)
-    limit = clip.num_frames if sampling.max_frames is None else min(clip.num_frames, sampling.max_frames)
-    return max(1, min(limit, round(length_s * fps)))
-
-
 class ZeroGpuForward:
     """A forward pass for ``human3r.reconstruct`` that runs on a lent GPU. Create it before the page is launched.
 
@@ -99,7 +90,7 @@ class ZeroGpuForward:
             InputError: The clip or an option cannot be used.
             ResourceError: No GPU is available.
         """
-        frames = frames_to_use(human3r.probe(clip, options.limits), options.sampling)
+        frames = options.sampling.estimated_frames(human3r.probe(clip, options.limits))
         task = self._task(str(clip), options, frames)
         try:
             for event in task:

@@ -17,7 +17,6 @@ from demo.page import messages, panels
 from demo.page.api import Services, read_request, visitor_of
 from demo.runs import Run
 from demo.updates import Update
-from demo.zero_gpu import frames_to_use
 from human3r import InputError
 
 _LOG = logging.getLogger(__name__)
@@ -84,7 +83,7 @@ class Actions:
         example = _example(path.stem)
         if example is not None and shown == example.slug and (outcome := self._services.gallery.opened(example)):
             return panels.example_line(facts, outcome.step, preview)
-        return panels.clip_line(facts, frames_to_use(facts, sampling), options, engine.seconds_per_frame, preview)
+        return panels.clip_line(facts, sampling.estimated_frames(facts), options, engine.seconds_per_frame, preview)
 
     def take_recording(self, recording: str | None) -> tuple[object, ...]:
         """Use the camera's recording as the clip."""

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from human3r.commands.batch.local import available_bytes
 from human3r.commands.interrupts import INTERRUPTED, on_interrupt
 from human3r.commands.run_settings import make_output_folder
 from human3r.errors import InputError
@@ -25,6 +24,7 @@ from human3r.inference.live.result import FINISHING_BYTES, LiveResult
 from human3r.inference.live.stream import LiveStream
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.model import load_model
+from human3r.memory import available_bytes
 from human3r.records import FramePrediction
 from human3r.surface.keyframes.collecting import KeyframeCollector
 from human3r.video.live.reader import LiveReader, parse_source

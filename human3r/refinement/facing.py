@@ -80,7 +80,8 @@ def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOpt
     ray = people.unfiltered_head / np.maximum(np.linalg.norm(people.unfiltered_head, axis=1, keepdims=True), 1e-6)
     heading = orientation[:, [Joint.PELVIS, Joint.SPINE3]][..., 2].sum(axis=1)
     heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
-    both = np.einsum("nab,nsb->nsa", R, np.stack([heading, _mirrored(heading, ray)], axis=1))
+    mirror = np.eye(3) - 2 * ray[:, :, None] * ray[:, None, :].astype(np.float64)
+    both = np.einsum("nab,nsb->nsa", R, np.stack([heading, (mirror @ heading[..., None])[..., 0]], axis=1))
     away = (heading * ray).sum(axis=1)
     cost = _costs_by_face(away, people.keypoints[:, _FACE, 2].mean(axis=1), options)
     distance = np.linalg.norm(people.unfiltered_head, axis=1).astype(np.float64)
@@ -93,7 +94,6 @@ def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOpt
         around[rows[1:-1]] = np.stack([rows[:-2], rows[2:]], axis=1)
     if not is_reversed.any():
         return people
-    mirror = np.eye(3) - 2 * ray[:, :, None] * ray[:, None, :].astype(np.float64)
     turned = mirror[:, None] @ orientation[:, MIRRORED_JOINTS] @ _SAGITTAL
     # Single misread frames are seldom mirror images in everything.
     single = np.flatnonzero(is_reversed & (around >= 0).all(axis=1) & ~is_reversed[around].any(axis=1))
@@ -148,11 +148,6 @@ def _best_sequence(heading: np.ndarray, cost: np.ndarray, step_s: np.ndarray, op
     for row in range(len(cost) - 1, 0, -1):
         states.append(int(before[row, states[-1]]))
     return np.array(states[::-1], dtype=bool)
-
-
-def _mirrored(vectors: np.ndarray, ray: np.ndarray) -> np.ndarray:
-    """Reflect ``n 3`` in the plane across ``ray`` (``n 3``)."""
-    return vectors - 2 * (vectors * ray).sum(axis=-1, keepdims=True) * ray
 
 
 def _reversed(people: PersonTable, rows: np.ndarray, orientation: np.ndarray) -> PersonTable:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from human3r.geometry.rigid import transform_points
+from human3r.models.compact.convnets.movenet import TORSO_KEYPOINTS
 from human3r.refinement.short_gaps import distances_between
 from human3r.results.person_table import PersonTable
 
-_TORSO, _MIN_SCORE = (5, 6, 11, 12), 0.3
-"""Shoulders and hips, and the score that the best of them has if the torso is seen at all."""
+_MIN_SCORE = 0.3
+"""Of the best of shoulders and hips, if the torso is seen at all."""
 _CLEAR_SCORE = 0.45
 """Mean score of the keypoints from which an observation is believed: who leaps then is somebody else."""
 _MAX_SHARE = 0.5
@@ -57,7 +58,7 @@ def without_misread(
     head = transform_points(T, people.unfiltered_head[:, None].astype(np.float64))[:, 0]
     score = people.keypoints[..., 2].mean(axis=1)
     weight = people.person_score * score
-    is_kept = people.keypoints[:, _TORSO, 2].max(axis=1) >= _MIN_SCORE
+    is_kept = people.keypoints[:, TORSO_KEYPOINTS, 2].max(axis=1) >= _MIN_SCORE
     for identity in np.unique(people.person_track):
         rows = np.flatnonzero(people.person_track == identity)
         seen = rows[is_kept[rows]]

@@ -9,6 +9,7 @@ NumPy only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -209,9 +210,16 @@ class _Problem:
 
     def _equations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return Hessian and gradient with the current association of feet, reweighted for the bounded loss."""
-        evidence = self._evidence
         hessian = np.diag(self._sigma**-2)
         gradient = (x - self._mean) / self._sigma**2
+        for jacobian, off, weight in self._linearized(x):
+            hessian += (jacobian.T * weight) @ jacobian
+            gradient += (jacobian.T * weight) @ off
+        return hessian, gradient
+
+    def _linearized(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield ``m U`` derivatives, ``m`` residuals in meters, and ``m`` weights of each witness that is heard."""
+        evidence = self._evidence
         below, soles, points = self._below(x)
         of_sole = self._world.slopes_of_soles(x)
         rows = np.flatnonzero(np.isfinite(below.height))
@@ -219,24 +227,17 @@ class _Problem:
             jacobian = of_sole[rows] - self._world.slopes_of_surface(x, points, soles[rows], below.height[rows], _FLAT)
             gap, sigma = soles[rows, 1] - below.height[rows], _GAP_SIGMA_M + self._noise[rows]
             weight = _CONTACT_WEIGHT * evidence.weight[rows] * np.where(below.is_floor[rows], 1.0, _FURNITURE_WEIGHT)
-            weight *= _weight(gap / sigma) / sigma**2
-            hessian += (jacobian.T * weight) @ jacobian
-            gradient += (jacobian.T * weight) @ gap
+            yield jacobian, gap, weight * _weight(gap / sigma) / sigma**2
         if self.is_heard("plane"):
             jacobian = of_sole.copy()
             jacobian[:, HEIGHT] = -1
             off, sigma = soles[:, 1] - x[HEIGHT], _PLANE_SIGMA_M + self._noise
-            weight = _PLANE_WEIGHT * evidence.weight * _weight(off / sigma) / sigma**2
-            hessian += (jacobian.T * weight) @ jacobian
-            gradient += (jacobian.T * weight) @ off
+            yield jacobian, off, _PLANE_WEIGHT * evidence.weight * _weight(off / sigma) / sigma**2
         if self._has_ground:
             off, sigma = self._ground_off(x)
             jacobian = self._world.slopes_of_points(x, evidence.ground)
             jacobian[:, GROUND] = -1
-            weight = self._ground_weight * _weight(off / sigma) / sigma**2
-            hessian += (jacobian.T * weight) @ jacobian
-            gradient += (jacobian.T * weight) @ off
-        return hessian, gradient
+            yield jacobian, off, self._ground_weight * _weight(off / sigma) / sigma**2
 
     def result(self, x: np.ndarray) -> WorldFit:
         covariance = np.linalg.inv(self._equations(x)[0])

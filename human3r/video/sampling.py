@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from human3r.errors import InputError
+from human3r.video.clip_info import ClipInfo
 
 _SLACK = 1e-4
 """Fraction of an interval by which a time stamp may be early: containers round to their clock's ticks."""
@@ -35,6 +36,14 @@ class Sampling:
         for name, value in (("duration", self.duration_s), ("fps", self.fps), ("max-frames", self.max_frames)):
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"The option {name} is {value}; it must be more than 0.")
+
+    def estimated_frames(self, clip: ClipInfo) -> int:
+        """Estimate the number of frames of a run, at least 1, from length and rate of the clip."""
+        available_s = max(0.0, clip.duration_s - self.start_s)
+        length_s = available_s if self.duration_s is None else min(available_s, self.duration_s)
+        fps = clip.fps if self.fps is None else min(clip.fps, self.fps)
+        limit = clip.num_frames if self.max_frames is None else min(clip.num_frames, self.max_frames)
+        return max(1, min(limit, round(length_s * fps)))
 
 
 def choose_frames(times_s: Sequence[float], sampling: Sampling) -> list[int]:

@@ -19,6 +19,7 @@ from human3r.assets.registry import ASSETS, find_weights
 from human3r.child_process import search_path
 from human3r.commands.batch.tasks import ClipTask, Entry
 from human3r.commands.run_settings import RunSettings
+from human3r.memory import available_bytes
 
 _BASE_BYTES = 1_500_000_000
 """Memory of a worker apart from larger weights. With ``compact`` and two seconds of each of eleven clips the largest
@@ -46,30 +47,6 @@ def fitting_workers(settings: RunSettings) -> int:
 def num_cores() -> int:
     """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def available_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory available to new processes; None if unknown.
-
-    Args:
-        root: Folder of ``proc`` and ``sys``.
-    """
-    found = []
-    try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        # A container's limit and usage, which includes the page cache. Source: Linux, cgroup-v2.
-        group = root / "sys/fs/cgroup"
-        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        cached = [line.split()[1] for line in (group / "memory.stat").read_text().splitlines() if line[:5] == "file "]
-        if limit != "max":
-            found.append(int(limit) - int(used) + sum(map(int, cached)))
-    except (OSError, ValueError, IndexError):
-        pass
-    return max(0, min(found)) if found else None
 
 
 def run_locally(tasks: Sequence[ClipTask], num_workers: int) -> Generator[Entry, None, None]:

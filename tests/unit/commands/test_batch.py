@@ -19,11 +19,12 @@ from synthetic_clips import noise_clip
 from human3r import Reconstruction
 from human3r.cli import build_parser, main
 from human3r.commands.batch.clips import find_clips
-from human3r.commands.batch.local import available_bytes, bytes_per_worker, fitting_workers, run_locally
+from human3r.commands.batch.local import bytes_per_worker, fitting_workers, run_locally
 from human3r.commands.batch.locations import Location
 from human3r.commands.batch.tasks import ClipTask, finished_entry, run_task
 from human3r.commands.run_settings import RunSettings
 from human3r.errors import InputError
+from human3r.memory import available_bytes
 
 ROOT = Path(__file__).resolve().parents[3]
 LONG_CLIP_FRAMES = 600

@@ -17,7 +17,6 @@ from demo.jobs import JobQueue, Visitor
 from demo.page import messages
 from demo.runs import Runs
 from demo.storage import ResultStore
-from demo.zero_gpu import frames_to_use
 from human3r import MediaDecodeError, Reconstruction, ReconstructOptions, Sampling
 
 CLIP = Path("clip.mp4")
@@ -150,11 +149,11 @@ def test_leaving_the_page_ends_the_run_and_its_live_viewer(runs: Runs, engine: F
 def test_the_frames_of_a_run_follow_from_clip_and_options(engine: FakeEngine) -> None:
     clip = engine.probe(CLIP)  # 6 frames at 5 fps
 
-    assert frames_to_use(clip, Sampling()) == 6
-    assert frames_to_use(clip, Sampling(fps=2.5)) == 3
-    assert frames_to_use(clip, Sampling(start_s=0.6)) == 3
-    assert frames_to_use(clip, Sampling(duration_s=0.4)) == 2
-    assert frames_to_use(clip, Sampling(max_frames=4)) == 4
+    assert Sampling().estimated_frames(clip) == 6
+    assert Sampling(fps=2.5).estimated_frames(clip) == 3
+    assert Sampling(start_s=0.6).estimated_frames(clip) == 3
+    assert Sampling(duration_s=0.4).estimated_frames(clip) == 2
+    assert Sampling(max_frames=4).estimated_frames(clip) == 4
 
 
 def test_a_refused_run_costs_next_to_nothing(runs: Runs, jobs: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ from human3r.records import TensorRecord
 
 NUM_KEYPOINTS = 17
 """COCO order: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; left before right."""
+TORSO_KEYPOINTS = (5, 6, 11, 12)
+"""Shoulders and hips."""
 
 _LAST_CHANNELS = 1280
 _HEAD_CHANNELS = 96

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from human3r.geometry.camera import sample_at_pixels
-from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS
+from human3r.models.compact.convnets.movenet import FEATURE_CHANNELS, TORSO_KEYPOINTS
 from human3r.models.compact.people.detection.human_prior import MoveNetFeatures, find_people
 from human3r.models.compact.people.detection.keypoints import DecodeOptions, ImageKeypoints, has_own_torso
 from human3r.models.compact.people.detection.ownership import without_foreign_keypoints
@@ -30,7 +30,7 @@ from human3r.models.parts import FULL_EFFORT, Detections, Effort, ImageFeatures,
 
 PRIOR_FIELD_OF_VIEW = math.radians(60.0)
 """Of the long side, for an unknown camera. Source: measured on clips with known cameras."""
-_FACE, _TORSO = slice(0, 5), (5, 6, 11, 12)
+_FACE = slice(0, 5)
 _POSITION_UNIT = 60.0
 """Distance for a shift by the long side of the image; the tracker's dustbin is at 10."""
 _SIZE_UNIT = 3.0
@@ -124,11 +124,11 @@ def identity_features(people: ImageKeypoints, image: ImageFeatures, image_size: 
 
     Position separates people of equal appearance; appearance separates a new person from one who left at that place.
     """
-    torso = people.keypoints_px[:, _TORSO]
-    weight = people.keypoint_score[:, _TORSO, None] + 1e-3
+    torso = people.keypoints_px[:, TORSO_KEYPOINTS]
+    weight = people.keypoint_score[:, TORSO_KEYPOINTS, None] + 1e-3
     middle = image.pyramid[2].float()
     centered = middle - middle.mean(dim=(2, 3), keepdim=True)
-    corners = [sample_at_pixels(centered[0], torso[:, index], image_size) for index in range(len(_TORSO))]
+    corners = [sample_at_pixels(centered[0], torso[:, index], image_size) for index in range(len(TORSO_KEYPOINTS))]
     appearance = (torch.stack(corners, dim=1) * weight).sum(1) / weight.sum(1)
     return torch.cat([_place(people, image_size), functional.normalize(appearance, dim=-1) * _APPEARANCE_UNIT], dim=-1)
 
@@ -142,8 +142,8 @@ def moved_to(people: ImageKeypoints, features: Tensor, image_size: tuple[int, in
 def _place(people: ImageKeypoints, image_size: tuple[int, int]) -> Tensor:
     """Return ``P 3`` position and size."""
     long_side = max(image_size)
-    torso = people.keypoints_px[:, _TORSO]
-    weight = people.keypoint_score[:, _TORSO, None] + 1e-3
+    torso = people.keypoints_px[:, TORSO_KEYPOINTS]
+    weight = people.keypoint_score[:, TORSO_KEYPOINTS, None] + 1e-3
     position = (torso * weight).sum(1) / weight.sum(1) / long_side * _POSITION_UNIT
     box = (people.keypoints_px.amax(1) - people.keypoints_px.amin(1)).amax(-1, keepdim=True)
     size = (box.clamp(min=4.0) / long_side).log() * _SIZE_UNIT

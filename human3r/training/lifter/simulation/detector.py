@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from human3r.models.compact.convnets.movenet import TORSO_KEYPOINTS
 from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS
 from human3r.training.lifter.simulation.rotations import RandomSource
 
@@ -25,7 +26,6 @@ _SLIP = torch.tensor([0.004] * 5 + [0.004] * 2 + [0.012] * 2 + [0.04] * 2 + [0.0
 """Probability of a gross error at a fair score: wrists most. Source: shares over half a torso, less the swaps."""
 _SCORE_KNOTS = ((0.2, 3.2), (0.3, 2.2), (0.5, 1.4), (0.7, 1.0), (1.0, 0.9))
 """(score, factor on sigma). Source: medians .156, .092 and .062 of a torso in the score bands."""
-_TORSO = (5, 6, 11, 12)
 _LEGS, _ARMS, _FACE = (11, 12, 13, 14, 15, 16), (7, 8, 9, 10), (0, 1, 2, 3, 4)
 _BELOW_HIPS, _LIMB_TIPS = (13, 14, 15, 16), (7, 8, 9, 10, 13, 14, 15, 16)
 
@@ -68,7 +68,7 @@ def detect(
     depth = keypoints_camera[..., 2].clamp_min(0.2)
     points = keypoints_camera[..., :2] / depth[..., None]
     shoulders, hips = points[:, [5, 6]].mean(1), points[:, [11, 12]].mean(1)
-    meters = 0.5 / keypoints_camera[:, _TORSO, 2].clamp_min(0.2).mean(1)
+    meters = 0.5 / keypoints_camera[:, TORSO_KEYPOINTS, 2].clamp_min(0.2).mean(1)
     # The detector is not more precise on foreshortened torsos.
     torso = torch.maximum((shoulders - hips).norm(dim=1), 0.8 * meters)
     scores = _fair_scores(rng, points.shape[0])
@@ -126,8 +126,8 @@ def _hide_faces(rng: RandomSource, scores: Tensor, camera: Tensor, head_forward:
 
 def _self_occlusion(rng: RandomSource, scores: Tensor, camera: Tensor, points: Tensor, torso: Tensor) -> Tensor:
     """Lower the scores of limbs behind the trunk."""
-    trunk = camera[:, _TORSO, 2].mean(1)
-    middle, spread = points[:, _TORSO].mean(1), points[:, _TORSO].std(1)
+    trunk = camera[:, TORSO_KEYPOINTS, 2].mean(1)
+    middle, spread = points[:, TORSO_KEYPOINTS].mean(1), points[:, TORSO_KEYPOINTS].std(1)
     tips = list(_LIMB_TIPS)
     offset = (points[:, tips] - middle[:, None]).abs()
     inside = (offset < 1.1 * spread[:, None] + 0.1 * torso[:, None, None]).all(-1)

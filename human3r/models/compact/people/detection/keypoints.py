@@ -14,13 +14,11 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.convnets.convolution import maximum_filter
-from human3r.models.compact.convnets.movenet import NUM_KEYPOINTS, MoveNetMaps
+from human3r.models.compact.convnets.movenet import NUM_KEYPOINTS, TORSO_KEYPOINTS, MoveNetMaps
 from human3r.records import TensorRecord, concatenate
 
 STRIDE_PX = 4
 """Pixels per cell of the head maps."""
-_TORSO = (5, 6, 11, 12)
-"""Shoulders and hips."""
 _NEAR_CELLS = 4
 """Distance from a regressed keypoint that is searched first: enough for 98 % of those of real clips."""
 
@@ -148,12 +146,12 @@ def share_torso(people: ImageKeypoints, options: DecodeOptions | None = None) ->
     """Return ``P P`` bool: shoulders and hips are in the same place; so are everyone's own."""
     options = options or DecodeOptions()
     near = torso_distance(people) < options.torso_distance
-    return near & (keypoint_similarity(people, people, _TORSO) > options.torso_similarity)
+    return near & (keypoint_similarity(people, people, TORSO_KEYPOINTS) > options.torso_similarity)
 
 
 def torso_distance(people: ImageKeypoints) -> Tensor:
     """Return ``P P`` distances of two people's torsos over the smaller person's size."""
-    middle = people.keypoints_px[:, _TORSO].mean(1)
+    middle = people.keypoints_px[:, TORSO_KEYPOINTS].mean(1)
     return torch.linalg.vector_norm(middle[:, None] - middle[None], dim=-1) / _smaller_size(people, people)
 
 

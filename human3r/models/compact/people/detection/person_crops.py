@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from human3r.models.compact.convnets.movenet import NUM_KEYPOINTS, THUNDER, MoveNet, MoveNetMaps
+from human3r.models.compact.convnets.movenet import NUM_KEYPOINTS, THUNDER, TORSO_KEYPOINTS, MoveNet, MoveNetMaps
 from human3r.models.compact.people.detection.keypoints import (
     STRIDE_PX,
     ImageKeypoints,
@@ -24,7 +24,7 @@ from human3r.models.compact.people.detection.keypoints import (
 
 CROP_PX = 256
 """Side of the network's input. Source: the published graph."""
-_SHOULDERS, _HIPS, _TORSO = (5, 6), (11, 12), (5, 6, 11, 12)
+_SHOULDERS, _HIPS = (5, 6), (11, 12)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def person_squares(keypoints: Tensor, scores: Tensor, options: CropOptions) -> T
     """
     hips = keypoints[:, _HIPS].mean(1, keepdim=True)
     reach = (keypoints - hips).abs().amax(-1)
-    torso = reach[:, _TORSO].amax(1)
+    torso = reach[:, TORSO_KEYPOINTS].amax(1)
     body = reach.masked_fill(scores <= options.min_score, 0.0).amax(1)
     half = torch.maximum(options.torso_margin * torso, options.body_margin * body)
     side = (2 * half).clamp(min=options.min_side_px).round()
