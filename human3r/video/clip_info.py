@@ -32,7 +32,7 @@ class ClipInfo:
     is_vfr: bool = False
     """Frame intervals differ by more than a fifth."""
     is_hdr: bool = False
-    """PQ or HLG transfer: colors are converted without tone mapping."""
+    """PQ or HLG transfer: colors are mapped to the standard range."""
     bit_depth: int = 8
     """Bits per color channel in the file."""
     has_audio: bool = False

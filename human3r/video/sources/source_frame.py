@@ -9,6 +9,8 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from PIL import Image
 
+from human3r.video.sources.hdr import HLG, PQ, to_standard_range
+
 _UNSPECIFIED = 2
 """Color matrix. Source: ITU-T H.273, table 4."""
 _MIN_HD_LONG, _MAX_SD_SHORT = 1280, 576
@@ -56,8 +58,16 @@ def opaque(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
             return on_neutral_ground(layers)
     matrix = Colorspace.ITU709 if _is_untagged_hd(frame) else None
     if (frame.height, frame.width) != size or matrix is not None:
-        frame = frame.reformat(width=size[1], height=size[0], format="rgb24", src_colorspace=matrix)
-    return frame.to_ndarray(format="rgb24")
+        image = frame.reformat(width=size[1], height=size[0], format="rgb24", src_colorspace=matrix)
+    else:
+        image = frame
+    pixels = image.to_ndarray(format="rgb24")
+    return to_standard_range(pixels, frame.color_trc) if is_hdr(frame) else pixels
+
+
+def is_hdr(frame: av.VideoFrame) -> bool:
+    """Return whether a frame has PQ or HLG codes."""
+    return frame.color_trc in (PQ, HLG)
 
 
 def _is_untagged_hd(frame: av.VideoFrame) -> bool:

@@ -36,11 +36,9 @@ from human3r.video.sources.container import (
 )
 from human3r.video.sources.h264_fields import FieldPairs
 from human3r.video.sources.interlacing import CombCounter, Deinterlacer
-from human3r.video.sources.source_frame import FrameShape, SourceFrame, fit, opaque
+from human3r.video.sources.source_frame import FrameShape, SourceFrame, fit, is_hdr, opaque
 from human3r.video.sources.timeline import build_timeline, find_packet, has_stamps
 
-_HDR_TRANSFERS = (16, 18)
-"""SMPTE 2084 (PQ) and ARIB STD-B67 (HLG). Source: ITU-T H.273, table 3."""
 _WITHOUT_PRESENTATION_TIMES = ("avi",)
 """Containers with decoding order only; FFmpeg's guess is wrong for reordered frames."""
 _WITHOUT_CLOCK = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu")
@@ -146,7 +144,7 @@ class VideoSource:
         self._first_own_aspect = own_aspect
         self._stored_size = self._shape.size
         check_frame_size(*self._stored_size, self._limits)
-        if is_hdr := first.color_trc in _HDR_TRANSFERS:
+        if is_hdr(first):
             self.warnings.append("HDR video: colors are approximate.")
         fps = rate_of(times_s, self._fps)
         return ClipInfo(
@@ -160,7 +158,7 @@ class VideoSource:
             rotation_deg=self._orientation.rotation_deg,
             is_mirrored=self._orientation.is_mirrored,
             is_vfr=self._timeline.is_uneven,
-            is_hdr=is_hdr,
+            is_hdr=is_hdr(first),
             bit_depth=max((component.bits for component in first.format.components), default=8),
             has_audio=has_audio,
         )
