@@ -16,6 +16,8 @@ _SUSTAINED_S = 0.5
 """The rate of a file is the highest one that the clip sustains for this long."""
 _STAMP_S = 1.01e-3
 """Rounding error of an interval between time stamps in whole milliseconds, as in Matroska."""
+_MAX_REFINEMENT = 3
+"""Factor by which a rate is raised at most to have a row at every frame."""
 _MAX_ROWS, _MAX_ROWS_PER_FRAME = 100_000, 10
 """Limit on rows: two frames a year apart must not give a file of a year."""
 
@@ -91,4 +93,7 @@ def _whole_rate(time_s: np.ndarray, fps: float) -> int:
         fps = float(((ends - starts) / (time_s[ends] - time_s[starts])).max())
     elif time_s[-1] > 0:
         fps = (len(time_s) - 1) / float(time_s[-1])
-    return max(1, int(np.ceil(fps - min(0.5, 0.02 * fps))))
+    rate = max(1, int(np.ceil(fps - min(0.5, 0.02 * fps))))
+    # Frames chosen from a clip of a whole rate, such as 10 per second of 24, lie on that rate's clock.
+    finer = range(rate, _MAX_REFINEMENT * rate + 1)
+    return next((each for each in finer if np.abs(time_s - np.rint(time_s * each) / each).max() <= _STAMP_S), rate)

@@ -1,7 +1,7 @@
 """Colors of HDR video in the standard range. Runs inside the decoder process only.
 
-PQ and HLG pictures that are read as if they were ordinary ones are gray and dark: their reference white is 58 or 75 % of
-the code range, and their primaries are wider. Phones film HLG unless told otherwise.
+Read as if they were ordinary ones, PQ and HLG pictures are gray and dark: their reference white is 58 or 75 % of the
+code range, and their primaries are wider. Many phones film HLG by default.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ NTSC_S = np.arange(90) * 1001 / 30000
         (np.round(np.arange(300) / 120, 3), 120),
         (np.arange(90) / 120.02, 120),
         (np.arange(20) / 1.4, 2),
+        (np.ceil(np.arange(40) * 2.4) / 24, 24),
+        (np.delete(np.arange(90), [3, 7, 8, 20, 33, 34, 35, 50, 60, 70, 80]) / 24, 24),
         (np.arange(4) * 5.0, 1),
         (np.zeros(1), 12),
     ],
@@ -54,6 +56,13 @@ def test_rows_show_the_value_of_their_time(time_s: np.ndarray) -> None:
     np.testing.assert_allclose(turns[:, 0] @ [0.0, 0.6, 0.8], expected, atol=1e-9)
     assert clock.observed.sum() >= len(seen) - 1
     assert not clock.observed[:5].any()
+
+
+def test_frames_chosen_from_a_faster_clip_keep_their_values() -> None:
+    time_s = np.ceil(np.arange(40) * 2.4) / 24
+    values = np.random.default_rng(0).normal(size=(40, 3))
+    clock = constant_rate(time_s, 10.0, np.arange(40))
+    np.testing.assert_allclose(clock.linear(values)[np.rint(time_s * clock.rate).astype(int)], values, atol=1e-6)
 
 
 def test_rotations_take_the_short_way_past_half_a_turn() -> None:

@@ -11,7 +11,7 @@ import pytest
 from human3r.video.reader import FrameReader
 
 TOLERANCE = 14
-"""Levels: 10-bit codes pass through 8 bits and a color table of 33 nodes, and white is where the knee begins to bend."""
+"""Levels: 10-bit codes pass through 8 bits and a color table of 33 nodes."""
 
 
 def write_hdr(path: Path, transfer: str, codes: list[tuple[float, float, float]]) -> Path:
