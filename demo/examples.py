@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from demo import messages
 from demo.engine import Engine
-from demo.page import messages
 from demo.storage import ResultStore, RunFolder
 from demo.updates import Outcome, outcome_of
 from human3r import KEYFRAMES_NAME, MOMENTS_NAME, PLAYER_SCENE_NAME, Reconstruction

@@ -6,13 +6,16 @@ work inside ``JobQueue.slot``.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 
+VISITOR_COOKIE = "h3r_visitor"
+_COOKIE_VALUE = re.compile(r"[a-f0-9-]{32,40}")
 _VISITOR_PREFIX = 64
 """Bits of an IPv6 address that name the network of a household. Source: RFC 4291, section 2.5.1."""
 
@@ -25,6 +28,16 @@ class Visitor:
     """Session of the page or API client."""
     address: str = ""
     """IP address, or empty when unknown."""
+
+    @classmethod
+    def of(cls, cookies: Mapping[str, str], address: str | None, unnamed: str) -> Visitor:
+        """Return who sent a request.
+
+        The page's script sets a random cookie, so that a visitor is the same after a reload; ``unnamed`` is the session
+        of a program, which has none.
+        """
+        name = cookies.get(VISITOR_COOKIE, "")
+        return cls(name if _COOKIE_VALUE.fullmatch(name) else unnamed, address or "")
 
     @property
     def key(self) -> str | None:

@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import human3r
-from demo.page import messages
+from demo import messages
 from demo.storage import ResultStore, RunFolder
 
 _MEDIA_TYPES = {

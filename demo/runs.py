@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from demo import messages
 from demo.downloads import FOR_PROGRAMS, WITH_RUN
 from demo.engine import Engine, RunRequest
 from demo.jobs import JobQueue, QueueFullError, Visitor, VisitorLimitError
-from demo.page import messages
 from demo.storage import ResultStore, RunFolder
 from demo.updates import Feed, Outcome, Update, outcome_of
 from human3r import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from demo.page import messages
+from demo import messages
 from demo.storage import RunFolder
 from human3r import Reconstruction
 

@@ -1,6 +1,6 @@
 """One clip to one file: people, scene and camera, written as ``reconstruction.npz`` and an animated ``scene.glb``.
 
-python examples/01_reconstruct_clip.py [CLIP] [FOLDER]
+PYTHONPATH=. .venv/bin/python examples/01_reconstruct_clip.py [CLIP] [FOLDER]
 """
 
 from __future__ import annotations

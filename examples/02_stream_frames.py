@@ -2,7 +2,7 @@
 
 The session is online: it never sees the future, and it keeps the same memory however long the stream is.
 
-    PYTHONPATH=. python examples/02_stream_frames.py [CLIP]
+    PYTHONPATH=. .venv/bin/python examples/02_stream_frames.py [CLIP]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A saved result with numpy alone: who was seen when, how tall, and how far the camera went.
 
-python examples/03_read_results.py [RECONSTRUCTION.npz]
+.venv/bin/python examples/03_read_results.py [RECONSTRUCTION.npz]
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Any iterator of upright RGB arrays is a source: a camera's loop, a robot's topic, a socket. Here a clip is played at its
 own pace, in place of a camera.
 
-    PYTHONPATH=. python examples/04_live_frames.py [CLIP]
+    PYTHONPATH=. .venv/bin/python examples/04_live_frames.py [CLIP]
 """
 
 from __future__ import annotations

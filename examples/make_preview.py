@@ -1,6 +1,6 @@
 """Make ``preview.webp``, the moving picture of the README: an example with its people, and the scene from outside.
 
-PYTHONPATH=. python examples/make_preview.py [SLUG]
+PYTHONPATH=. .venv/bin/python examples/make_preview.py [SLUG]
 """
 
 from __future__ import annotations

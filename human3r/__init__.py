@@ -77,8 +77,8 @@ if TYPE_CHECKING:
     from human3r.rendering.skeleton_lines import skeleton_lines
     from human3r.results.reconstruction import Reconstruction
     from human3r.surface.keyframes.collecting import KeyframeCollector
-    from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface, save_keyframes
     from human3r.surface.keyframes.source_pictures import with_source_pictures
+    from human3r.surface.keyframes_file import KEYFRAMES_NAME, load_surface, save_keyframes
     from human3r.temporary import reclaim, temporary_folder
     from human3r.video.clip_info import ClipInfo
     from human3r.video.limits import DEFAULT_LIMITS, MediaLimits
@@ -136,7 +136,7 @@ _HOMES = {
     "human3r.rendering.overlay": ("draw_preview",),
     "human3r.rendering.skeleton_lines": ("skeleton_lines",),
     "human3r.results.reconstruction": ("Reconstruction",),
-    "human3r.surface.keyframes.file": ("KEYFRAMES_NAME", "load_surface", "save_keyframes"),
+    "human3r.surface.keyframes_file": ("KEYFRAMES_NAME", "load_surface", "save_keyframes"),
     "human3r.surface.keyframes.collecting": ("KeyframeCollector",),
     "human3r.surface.keyframes.source_pictures": ("with_source_pictures",),
     "human3r.video.live.jpeg_decoder": ("JpegDecoder", "jpeg_movie"),

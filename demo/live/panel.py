@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demo.page.messages import duration
+from demo.messages import duration
 
 ENDED_ALONE = "No pictures arrived for too long, so the recording ended."
 TOO_MUCH = "The recording reached the size limit, so it ended."

@@ -18,7 +18,6 @@ from demo.jobs import Visitor
 from demo.live.feed import read_picture
 from demo.live.panel import NO_SUCH_RUN
 from demo.live.runs import LiveRun, LiveRuns, Message
-from demo.page.api import session_of
 from human3r import InputError
 
 _GONE, _NONSENSE, _LEFT = 4404, 4400, 4001
@@ -30,9 +29,7 @@ def build_live_routes(runs: LiveRuns) -> list[BaseRoute]:
 
     async def socket(browser: WebSocket) -> None:
         token = browser.path_params.get("token")
-        visitor = Visitor(
-            session_of(browser.cookies) or secrets.token_hex(16), browser.client.host if browser.client else ""
-        )
+        visitor = Visitor.of(browser.cookies, browser.client and browser.client.host, secrets.token_hex(16))
         run = await run_in_threadpool(runs.open, visitor) if token is None else runs.find(token)
         await browser.accept()
         if run is None:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
+from demo import messages
 from demo.downloads import RECORDING, WITH_RUN
 from demo.engine import Engine
 from demo.jobs import Job, JobQueue, QueueFullError, Visitor, VisitorLimitError
 from demo.live import panel
 from demo.live.feed import Feed, decoded
-from demo.page import messages
 from demo.settings import Settings
 from demo.storage import ResultStore, RunFolder
 from human3r import (

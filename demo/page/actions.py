@@ -11,9 +11,10 @@ from pathlib import Path
 
 import gradio as gr
 
+from demo import messages
 from demo.engine import RunRequest
 from demo.examples import Example, available_examples
-from demo.page import messages, panels
+from demo.page import panels
 from demo.page.api import Services, read_request, visitor_of
 from demo.runs import Run
 from demo.updates import Update

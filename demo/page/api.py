@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
 
+from demo import messages
 from demo.engine import Engine, RunRequest
 from demo.examples import Gallery
 from demo.jobs import Visitor
-from demo.page import messages
 from demo.runs import Runs
 from demo.settings import Settings
 from demo.storage import ResultStore
 from demo.updates import Update
 from human3r import InputError, ReconstructOptions
 
-VISITOR_COOKIE = "h3r_visitor"
-_VISITOR = re.compile(r"[a-f0-9-]{32,40}")
 _AT_MOST = "At most … frames"
 FieldT = TypeVar("FieldT", gr.File, gr.Video)
 _ApiValue = tuple[dict[str, object], list[str] | None]
@@ -91,18 +88,8 @@ def _number(label: str, value: object) -> float:
 
 
 def visitor_of(request: gr.Request) -> Visitor:
-    """Return who sent a request; behind a proxy that uvicorn trusts, the address is that of its client.
-
-    The page's script sets a random cookie, so that a visitor is the same after a reload; a program has none.
-    """
-    session = session_of(request.cookies) or str(request.session_hash)
-    return Visitor(session, request.client.host if request.client else "")
-
-
-def session_of(cookies: Mapping[str, str]) -> str | None:
-    """Return what the page's script named a visitor; None for a program."""
-    name = cookies.get(VISITOR_COOKIE, "")
-    return name if _VISITOR.fullmatch(name) else None
+    """Return who sent a request; behind a proxy that uvicorn trusts, the address is that of its client."""
+    return Visitor.of(request.cookies, request.client and request.client.host, str(request.session_hash))
 
 
 def number_field(value: float | None, **options: Any) -> gr.Number:

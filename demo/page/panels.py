@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import numpy as np
 
+from demo import messages
 from demo.downloads import BUTTONS, DESCRIPTIONS, FIRST, FLIGHT, ON_DEMAND
-from demo.page import messages
 from human3r import MOMENTS_NAME, PLAYER_SCENE_NAME
 
 if TYPE_CHECKING:

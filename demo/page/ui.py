@@ -12,9 +12,10 @@ import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.state_holder import SessionState
 
+from demo import messages
 from demo.examples import Example, available_examples
 from demo.live import panel as live
-from demo.page import messages, panels
+from demo.page import panels
 from demo.page.actions import Actions
 from demo.page.api import Services, connect_api, number_field, upload_field
 

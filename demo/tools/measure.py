@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import human3r
+from demo import messages
 from demo.engine import Engine, RunRequest
 from demo.examples import EXAMPLES, available_examples
 from demo.jobs import Visitor
-from demo.page import messages
 from demo.server import Demo
 from demo.settings import Settings
 from demo.tools import headless

@@ -17,9 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from human3r.assets.conversion.released_keys import Shape
 from human3r.atomic import whole_or_absent
 from human3r.errors import AssetIntegrityError, CheckpointError
+
+Shape = tuple[int, ...]
 
 CONFIG_ENTRY = "config"
 """Header entry of the network's configuration, JSON."""

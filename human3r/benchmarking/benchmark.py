@@ -29,9 +29,9 @@ from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.model import load_model, prepare_network
 from human3r.inference.loading.precision import choose_policy
 from human3r.inference.loading.profile import profile_of
+from human3r.inference.loading.threads import stage_threads
 from human3r.inference.pipeline import reconstruct
 from human3r.inference.session import Session
-from human3r.inference.threads import stage_threads
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.image_encoder import CompactImageEncoder
 from human3r.models.config import PRESETS

@@ -18,8 +18,8 @@ from human3r.exporting.formats import SURFACE_FORMATS, format_of
 from human3r.exporting.manifest import is_listed
 from human3r.exporting.viewer.moments import MOMENTS_NAME, belongs_to
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface
 from human3r.surface.keyframes.from_clip import gather_again
+from human3r.surface.keyframes_file import KEYFRAMES_NAME, load_surface
 from human3r.surface.meshing.sheets import LazySurface
 
 if TYPE_CHECKING:

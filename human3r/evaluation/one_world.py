@@ -18,7 +18,7 @@ import numpy as np
 from human3r.errors import run_main
 from human3r.evaluation.consistency.run import Figures, figures_of, find_inputs, table_of
 from human3r.geometry.rigid import transform_points
-from human3r.refinement.feet.standing import FEET, OVERHEAD_M, is_in_image, is_standing, lower_sole, surface_below
+from human3r.refinement.world.standing import FEET, OVERHEAD_M, is_in_image, is_standing, lower_sole, surface_below
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import NUM_BODY_JOINTS
 

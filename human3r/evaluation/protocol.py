@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from human3r.evaluation.metrics import DepthAlignment
-from human3r.evaluation.scoring.matching import MatchingCost
+from human3r.evaluation.metrics.matching import MatchingCost
 
 JointSet = Literal["smplx22", "smpl24", "lsp14"]
 """22 body joints of SMPL-X; 24 of SMPL; 14 that the H36M regressor gives (ankles to head top)."""
@@ -47,7 +47,7 @@ class Protocol:
     association_s: float = 0.01
     """Largest time difference between an image and its true camera, seconds."""
     matching_cost: MatchingCost = "frobenius"
-    """Cost of matching people: ``human3r.evaluation.scoring.matching``."""
+    """Cost of matching people: ``human3r.evaluation.metrics.matching``."""
     min_visible_fraction: float = 0.0
     """People with a smaller visible fraction count neither as missed nor as false positives."""
     joint_set: JointSet = "smplx22"

@@ -18,7 +18,7 @@ from human3r.atomic import write_bytes, write_text
 from human3r.errors import InputError
 from human3r.evaluation.inference import open_session, predict_frames
 from human3r.evaluation.protocol import Benchmark, Protocol, Recording, ScoreGroup, SequenceScores, WorstFrame
-from human3r.evaluation.reports.worst_frames import FrameKeeper, draw_frame, find_worst
+from human3r.evaluation.worst_frames import FrameKeeper, draw_frame, find_worst
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.records import FramePrediction
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from human3r.bodies import SmplxBody
 from human3r.evaluation.bodies.people import PeopleScorer
+from human3r.evaluation.metrics.matching import match_people
 from human3r.evaluation.protocol import PosedPeople, Protocol, ScoreGroup
-from human3r.evaluation.scoring.matching import match_people
 from human3r.geometry.rigid import inverse_transform_points, transform_points
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import FinishOptions, finish

@@ -14,7 +14,7 @@ from human3r.exporting.manifest import write_manifest
 from human3r.exporting.source import ExportSource, PeopleWear
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
 from human3r.surface.keyframes.collecting import KeyframeCollector
-from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_surface, save_keyframes
+from human3r.surface.keyframes_file import KEYFRAMES_NAME, load_surface, save_keyframes
 from human3r.temporary import reclaim
 
 if TYPE_CHECKING:

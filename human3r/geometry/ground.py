@@ -30,7 +30,7 @@ _NUM_INDEPENDENT = 30
 """Effective number of measurements among all inliers: feet of one person are correlated."""
 BARE_SOLE_M = 0.02
 """Height of SMPL-X's foot joints over the sole of a barefoot body (.027 in the embedded mean body). This floor is the
-first estimate; refinement counts with shoes: ``refinement.feet.standing.SOLE_M``."""
+first estimate; refinement counts with shoes: ``refinement.world.standing.SOLE_M``."""
 _CAMERA_HEIGHT_M = 1.5
 """Height of a hand-held camera, for clips that show neither a floor nor people."""
 

@@ -16,12 +16,12 @@ from human3r._version import __version__
 from human3r.errors import Cancelled, InputError
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.model import load_model
+from human3r.inference.loading.threads import stage_threads
 from human3r.inference.resume import ResumableRun
 from human3r.inference.stream import Forward, ForwardEvent, Opened, ReconstructOptions, Stepped, forward
-from human3r.inference.threads import stage_threads
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import finish
-from human3r.refinement.world_fit import WITNESSES
+from human3r.refinement.world.fit import WITNESSES
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
 from human3r.video.clip_info import ClipInfo

@@ -24,10 +24,10 @@ from human3r.errors import InputError
 from human3r.inference.encoding import Ahead, Item, begin_groups, complete_groups, in_groups
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.profile import SessionOptions
+from human3r.inference.loading.threads import stage_threads
 from human3r.inference.prefetch import prefetch
 from human3r.inference.recurrence import Advanced, SessionSnapshot
 from human3r.inference.session import Session
-from human3r.inference.threads import stage_threads
 from human3r.inference.upright import Turn, can_find_turn, turned_upright
 from human3r.records import Frame, FramePrediction
 from human3r.video.clip_info import ClipInfo

@@ -135,18 +135,12 @@ class Rest(Protocol):
         ...
 
 
-class HandDetector(Protocol):
-    """Finds hands in the source frame and reads their fingers; not part of ``Human3R.step``."""
+HandDetector = Callable[[Tensor, Tensor, Tensor], HandPoses]
+"""Read the fingers of H hands; not part of ``Human3R.step``.
 
-    def __call__(self, image: Tensor, squares: Tensor, is_right: Tensor) -> HandPoses:
-        """Examine H hands.
-
-        Args:
-            image: ``H W 3`` uint8 RGB, on the CPU.
-            squares: ``H 4`` (center x and y, side, clockwise turn that has the fingers up), pixels.
-            is_right: ``H`` bool, which hand each is.
-        """
-        ...
+From the source frame (``H W 3`` uint8 RGB, on the CPU), squares ``H 4`` (center x and y, side, clockwise turn that has
+the fingers up; pixels), and ``H`` bool, whether each is a right hand.
+"""
 
 
 @dataclass(frozen=True)

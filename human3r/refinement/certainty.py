@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from human3r.refinement.depth_correction import NUM_BENDS
-from human3r.refinement.shots import Shot, describe_shots, settled
+from human3r.refinement.world.depth_correction import NUM_BENDS
+from human3r.refinement.world.shots import Shot, describe_shots, settled
 
 _LENS_SIGMA = 0.11
 """Logarithmic error of a focal length of unknown deviation. Source: root mean square over 54 rendered clips."""

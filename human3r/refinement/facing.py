@@ -14,7 +14,7 @@ import torch
 from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS
 from human3r.refinement.feet.contact import runs
 from human3r.refinement.local_lines import local_means, nearest_rotations, robust_lines
-from human3r.refinement.shots import Cameras
+from human3r.refinement.world.shots import Cameras
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import Joint, forward_kinematics, to_local_rotations
 

@@ -22,7 +22,16 @@ from human3r.refinement.misread import without_misread
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions, smooth_tracks
 from human3r.refinement.one_world import rescaled, settle
 from human3r.refinement.short_gaps import with_short_gaps_filled
-from human3r.refinement.shots import Cameras, Shot, anchor_of, in_world_of, join, split, with_one_lens, with_one_scale
+from human3r.refinement.world.shots import (
+    Cameras,
+    Shot,
+    anchor_of,
+    in_world_of,
+    join,
+    split,
+    with_one_lens,
+    with_one_scale,
+)
 from human3r.results.person_table import PARAMETER_NAMES
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore
@@ -47,7 +56,7 @@ class FinishOptions:
     offline_smoothing: OfflineSmoothingOptions | None = None
     """Smooth the unfiltered people over past and future frames; None keeps the output of the causal filter."""
     one_world: tuple[str, ...] = ()
-    """Evidence for the joint estimate of scale, floor and sizes (``world_fit.WITNESSES``); empty skips it."""
+    """Evidence for the joint estimate of scale, floor and sizes (``world.fit.WITNESSES``); empty skips it."""
     agreeing_views: bool = False
     """Correct path and depth of a moving camera until its views agree; requires a store with views."""
     lock_feet: bool = False

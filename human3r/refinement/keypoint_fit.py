@@ -22,8 +22,8 @@ from human3r.records import concatenate
 from human3r.refinement.feet.contact import runs
 from human3r.refinement.identity_shapes import shape_of_each
 from human3r.refinement.local_lines import nearest_rotations, robust_lines
-from human3r.refinement.shots import Cameras
 from human3r.refinement.visibility import trust_in_distances
+from human3r.refinement.world.shots import Cameras
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import (
     BODY_PARENTS,

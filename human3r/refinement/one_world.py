@@ -1,4 +1,4 @@
-"""Make people, scene and camera path of a shot consistent: gather the evidence and apply the estimate of ``world_fit``.
+"""Make people, scene and camera path of a shot consistent: gather the evidence and apply the estimate of ``world.fit``.
 
 Scene and camera path are scaled about the shot's first camera, the scene's depth is bent along its rays, and people
 move along theirs: no image changes.
@@ -12,15 +12,15 @@ import numpy as np
 
 from human3r.bodies import SmplxBody
 from human3r.geometry.ground import gravity_transform
-from human3r.refinement.depth_correction import bend_basis, depth_factor, pixels_of_grid
-from human3r.refinement.evidence import ShotEvidence
 from human3r.refinement.feet.contact import contact_from_speed, foot_contact
 from human3r.refinement.feet.foot_lock import with_locked_feet
 from human3r.refinement.feet.ground_distance import with_distances_from_ground
-from human3r.refinement.feet.standing import SOLE_M, is_standing, lower_sole
 from human3r.refinement.identity_shapes import scaled_betas, with_shapes
-from human3r.refinement.shots import Shot
-from human3r.refinement.world_fit import WITNESSES, WorldFit, fit_world
+from human3r.refinement.world.depth_correction import bend_basis, depth_factor, pixels_of_grid
+from human3r.refinement.world.evidence import ShotEvidence
+from human3r.refinement.world.fit import WITNESSES, WorldFit, fit_world
+from human3r.refinement.world.shots import Shot
+from human3r.refinement.world.standing import SOLE_M, is_standing, lower_sole
 from human3r.skeleton import Joint
 
 _MIN_DROP_M = 0.3
@@ -36,7 +36,7 @@ def estimate(shot: Shot, T_gravity_world: np.ndarray, witnesses: tuple[str, ...]
     Args:
         shot: Everything in it.
         T_gravity_world: ``4 4`` first estimate, from ``Shot.gravity``.
-        witnesses: See ``world_fit``.
+        witnesses: See ``world.fit``.
     """
     people = shot.people
     if len(people) == 0:

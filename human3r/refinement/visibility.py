@@ -13,7 +13,7 @@ _CALM_S = 0.15
 """Standard deviation of the window over which hidden joints are averaged."""
 _GUESS = 0.1
 """Weight of the pose of a hidden joint, which counts where the joint is not shown within the window."""
-_SEEN_WELL, _LEAST_TRUST = 0.6, 0.1
+_SEEN_WELL, _MIN_TRUST = 0.6, 0.1
 """Mean score of the keypoints of a person who is all seen, and the least share of it that counts."""
 _FACE, _SHOULDERS, _HIPS = (0, 1, 2, 3, 4), (5, 6), (11, 12)
 _SEEN_BY: dict[Joint, tuple[tuple[int, ...], ...]] = {
@@ -56,7 +56,7 @@ def trust_in_distances(keypoints: np.ndarray) -> np.ndarray:
     """Return ``N`` weights in (0, 1] of people's distances, which follow from sizes: the more is seen, the better."""
     if not keypoints[..., 2].any():
         return np.ones(len(keypoints))
-    return (keypoints[..., 2].mean(axis=1) / _SEEN_WELL).clip(_LEAST_TRUST, 1) ** 2
+    return (keypoints[..., 2].mean(axis=1) / _SEEN_WELL).clip(_MIN_TRUST, 1) ** 2
 
 
 def calmed(rotations: np.ndarray, shown: np.ndarray, time_s: np.ndarray) -> np.ndarray:

@@ -142,9 +142,7 @@ def render_meshes(
     shade = np.concatenate([vertex_shade(vertices, faces) for vertices in vertices_camera])
     light = np.einsum("nc,nc->n", shade[all_faces[seen.face]], seen.barycentric)
     rgb = np.zeros((height * width, 3), dtype=np.float32)
-    base = colors[seen.face // len(faces)]
-    # Above 1 the color tends to white, a soft highlight instead of a clipped color.
-    rgb[seen.pixel] = base * np.minimum(light, 1)[:, None] + (1 - base) * np.maximum(light - 1, 0)[:, None]
+    rgb[seen.pixel] = lit(colors[seen.face // len(faces)], light[:, None])
     covered = np.zeros(height * width, dtype=bool)
     covered[seen.pixel] = True
     return rgb.reshape(height, width, 3), covered.reshape(height, width)
@@ -157,6 +155,11 @@ def vertex_shade(vertices_camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
     facing = np.maximum(np.einsum("vc,vc->v", normals, to_camera), 0)
     key = np.maximum(normals @ (_KEY_LIGHT / np.linalg.norm(_KEY_LIGHT)), 0)
     return (0.25 + 0.4 * facing + 0.55 * key).astype(np.float32)
+
+
+def lit(color: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Return colors in light: above 1 they tend to white, a soft highlight instead of a clipped color."""
+    return color * np.minimum(light, 1) + (1 - color) * np.maximum(light - 1, 0)
 
 
 def scale_intrinsics(K: np.ndarray, from_size: tuple[float, float], to_size: tuple[int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from human3r.geometry.rigid import transform_points
-from human3r.rendering.overlay import vertex_shade
+from human3r.rendering.overlay import lit, vertex_shade
 from human3r.rendering.rasterizer import rasterize
 
 BACKGROUND = (24, 28, 35)
@@ -72,9 +72,7 @@ def draw_scene(
         else:
             light = _mixed(vertex_shade(placed[number], mesh.faces)[:, None], corners, weights)
             color = mesh.color if mesh.color.ndim == 1 else _mixed(mesh.color, corners, weights)
-            # Above 1 the light turns toward white, which reads as a soft highlight instead of a clipped color.
-            shaded = color * np.minimum(light, 1) + (1 - color) * np.maximum(light - 1, 0)
-            picture[seen.pixel[rows]] = np.round(255 * shaded.clip(0, 1))
+            picture[seen.pixel[rows]] = np.round(255 * lit(color, light).clip(0, 1))
     return picture.reshape(height, width, 3)
 
 

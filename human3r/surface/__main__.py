@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from human3r.errors import InputError, run_main
-from human3r.refinement.depth_correction import depth_factor_of
+from human3r.refinement.world.depth_correction import depth_factor_of
 from human3r.rendering.rasterizer import rasterize
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.keyframes.file import KEYFRAMES_NAME, load_keyframes
+from human3r.surface.keyframes_file import KEYFRAMES_NAME, load_keyframes
 from human3r.surface.meshing.sheets import Sheet, build_surface
 
 _SAME_DEPTH = 0.05

@@ -18,7 +18,7 @@ from human3r.errors import FormatError, Human3RError, InputError
 from human3r.exporting.bundle import export
 from human3r.exporting.manifest import MANIFEST_NAME, write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to, coarsened
-from human3r.refinement.depth_correction import NUM_BENDS
+from human3r.refinement.world.depth_correction import NUM_BENDS
 from human3r.results.reconstruction import Reconstruction
 
 NAN, INF = float("nan"), float("inf")

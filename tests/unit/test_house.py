@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections import Counter
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,10 @@ FORBIDDEN = re.compile(
 HEAVY = {"gradio", "viser", "pyrender", "spaces"}
 MAX_FILE_BYTES = 10_000_000
 """What a hosted repository takes without large-file storage."""
+
+
+MAX_MODULES, MAX_LINES = 15, 325
+"""Of a folder, and of a module. A dozen, and 300, are aimed at."""
 
 
 def _relative(path: Path) -> str:
@@ -63,6 +68,14 @@ def test_no_modules_import_each_other_not_even_inside_functions_or_for_types() -
     graph = grimp.build_graph("human3r", "demo", cache_dir=None)
     order = TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules})
     assert len(list(order.static_order())) == len(graph.modules)  # a circle raises CycleError
+
+
+def test_folders_and_modules_stay_small() -> None:
+    in_folder = Counter(_relative(path.parent) for path in SHIPPED if path.name != "__init__.py")
+    lines = {_relative(path): len(path.read_text().splitlines()) for path in SHIPPED}
+
+    assert not {folder: count for folder, count in in_folder.items() if count > MAX_MODULES}
+    assert not {path: count for path, count in lines.items() if count > MAX_LINES}
 
 
 def test_no_two_test_files_share_a_name() -> None:

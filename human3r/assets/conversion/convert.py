@@ -22,10 +22,10 @@ from human3r.assets.conversion.convert_tensors import (
     match_keys,
     stored_tensors,
 )
-from human3r.assets.conversion.released_keys import ReleasedLayout, Shape, released_layout
+from human3r.assets.conversion.released_keys import ReleasedLayout, released_layout
 from human3r.assets.conversion.torch_file import StoredTensor, TorchFile
 from human3r.assets.registry import sha256_of, weights_folder
-from human3r.assets.weight_file import WeightFile, write_weight_file
+from human3r.assets.weight_file import Shape, WeightFile, write_weight_file
 from human3r.errors import AssetIntegrityError, CheckpointError, DiskFullError
 from human3r.models.build import build_network
 from human3r.models.config import ModelConfig, PaperConfig

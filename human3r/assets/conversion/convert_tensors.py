@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from human3r.assets.conversion.released_keys import ReleasedLayout, Shape
+from human3r.assets.conversion.released_keys import ReleasedLayout
 from human3r.assets.conversion.torch_file import StoredTensor, TorchFile, find_field
+from human3r.assets.weight_file import Shape
 from human3r.errors import CheckpointError
 
 _MODULE_PREFIX = "module."
@@ -132,13 +133,14 @@ def check_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], know
     """
     missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - known.keys())
     wrong = sorted(key for key, shape in found.items() if key in known and tuple(shape) != tuple(known[key]))
-    problems = [
-        f"{len(keys)} {what} (first: {keys[0]})"
-        for keys, what in ((missing, "missing"), (unknown, "unknown"), (wrong, "of wrong shape"))
-        if keys
-    ]
-    if problems:
-        raise CheckpointError(f"The weights do not fit the network: {', '.join(problems)}.")
+    if problems := key_problems(missing, unknown, wrong):
+        raise CheckpointError(f"The weights do not fit the network: {problems}.")
+
+
+def key_problems(missing: Sequence[str], unknown: Sequence[str], wrong: Sequence[str]) -> str:
+    """Return how many keys are missing, unknown or of wrong shape, with the first of each; empty where none are."""
+    named = ((missing, "missing"), (unknown, "unknown"), (wrong, "of wrong shape"))
+    return ", ".join(f"{len(keys)} {what} (first: {keys[0]})" for keys, what in named if keys)
 
 
 def check_aliases(file: TorchFile, stored: Mapping[str, StoredTensor], layout: ReleasedLayout) -> None:

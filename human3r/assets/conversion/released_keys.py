@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Shape = tuple[int, ...]
+from human3r.assets.weight_file import Shape
 
 _MLP = {"expand": "fc1", "contract": "fc2"}
 _NUMBERED_MLP = {"expand": "0", "contract": "2"}

@@ -22,7 +22,7 @@ from human3r.geometry.rigid import inverse_transform_points
 from human3r.inference.loading.profile import COMPACT_PROFILE
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import FinishOptions
-from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, read_times
+from human3r.training.clip import SyntheticClip, clip_folders, read_clip, read_times
 
 NUM_SCORED_JOINTS = 22
 """Pelvis and 21 body joints; hands and face are not scored."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from human3r.evaluation import metrics
+from human3r.evaluation.metrics.matching import MatchingCost, detection_scores, match_people
 from human3r.evaluation.protocol import PATH_SERIES, PELVIS_JOINTS, PosedPeople, Protocol, ScoreGroup
 from human3r.evaluation.reference import ROUNDED_MEANS, SPECTRAL_MATCHING
-from human3r.evaluation.scoring.matching import MatchingCost, detection_scores, match_people
 from human3r.geometry.alignment import fit_similarity
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import transform_points

@@ -12,7 +12,7 @@ from human3r.errors import run_main
 from human3r.evaluation.consistency.run import find_inputs, report_on, table_of, without_parts
 from human3r.inference.loading.model import load_model
 from human3r.inference.loading.profile import COMPACT_PROFILE
-from human3r.refinement.world_fit import WITNESSES
+from human3r.refinement.world.fit import WITNESSES
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from human3r.geometry.ground import BARE_SOLE_M
 from human3r.geometry.rigid import transform_points
-from human3r.refinement.feet.standing import is_standing
+from human3r.refinement.world.standing import is_standing
 from human3r.results.reconstruction import Reconstruction
 from human3r.skeleton import NUM_BODY_JOINTS, body_size, bone_vectors
 

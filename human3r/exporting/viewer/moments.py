@@ -23,7 +23,7 @@ from human3r.atomic import write_bytes
 from human3r.errors import FormatError
 from human3r.geometry.fusion import depth_edges
 from human3r.geometry.grids import RectPx, on_grid
-from human3r.refinement.depth_correction import depth_factor_of
+from human3r.refinement.world.depth_correction import depth_factor_of
 from human3r.results.array_archive import unpacked_limit
 from human3r.results.spool import RowSpool
 from human3r.results.trusted_pixels import EDGE_TOLERANCE, trusted_pixels

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from human3r._version import __version__
 from human3r.inference.loading.loaded_model import LoadedModel
-from human3r.inference.threads import stage_threads
+from human3r.inference.loading.threads import stage_threads
 from human3r.records import FramePrediction
 from human3r.refinement.finishing import finish
 from human3r.results.reconstruction import Reconstruction

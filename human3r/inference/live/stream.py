@@ -19,9 +19,9 @@ from human3r.inference.live.budget import Budget, BudgetOptions
 from human3r.inference.live.handover import Handover
 from human3r.inference.live.report import LiveReport, Timings
 from human3r.inference.loading.loaded_model import LoadedModel
+from human3r.inference.loading.threads import stage_threads
 from human3r.inference.recurrence import Advanced
 from human3r.inference.session import Session
-from human3r.inference.threads import stage_threads
 from human3r.memory import return_free_memory
 from human3r.models.parts import FULL_EFFORT, BatchRecord, FrameTokens, InferredFrame
 from human3r.records import Frame, FramePrediction

@@ -18,10 +18,10 @@ from human3r.errors import DeviceMemoryError
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.precision import ComputePolicy, choose_policy
 from human3r.inference.loading.profile import COMPACT_PROFILE, PAPER_PROFILE, ModelProfile, profile_of
-from human3r.inference.threads import stage_threads
+from human3r.inference.loading.threads import stage_threads
 from human3r.models.build import build_network, seed_weights
 from human3r.models.compact.build import build_compact
-from human3r.models.compact.people.lifting.person_head import KeypointPersonHead
+from human3r.models.compact.people.person_head import KeypointPersonHead
 from human3r.models.compiled import PEOPLE_BUCKETS, compile_network
 from human3r.models.config import PRESETS, ModelConfig
 from human3r.models.human3r import Human3R

@@ -16,7 +16,7 @@ from human3r.models.layers.prepacked_linear import prepack_linears
 from human3r.models.precision import Precision
 from human3r.refinement.finishing import FinishOptions
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
-from human3r.refinement.world_fit import WITNESSES
+from human3r.refinement.world.fit import WITNESSES
 from human3r.tracking.motion import MotionOptions
 
 _MIN_PACKED_CHANNELS = 256

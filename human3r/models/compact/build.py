@@ -16,7 +16,7 @@ from human3r.models.compact.image_encoder import CompactImageEncoder
 from human3r.models.compact.look_ahead import PeopleAhead
 from human3r.models.compact.people.detection.human_prior import MoveNetPrior
 from human3r.models.compact.people.hands.hand_detector import CropHandDetector
-from human3r.models.compact.people.lifting.person_head import KeypointPersonHead
+from human3r.models.compact.people.person_head import KeypointPersonHead
 from human3r.models.compact.people.prompter import KeypointPrompter
 from human3r.models.compact.scene.lens_head import StraightEdgeLensHead
 from human3r.models.compact.scene.point_head import CompactPointHead, KeypointMaskHead

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from human3r.refinement.feet.standing import FEET, SOLE_M
-from human3r.refinement.shots import Shot
+from human3r.refinement.world.shots import Shot
+from human3r.refinement.world.standing import FEET, SOLE_M
 
 _SLOW_M_S, _LOW_M = 0.8, 0.16
 """Speed and height at which the probability halves. Source: rendered walkers and athletes, whose feet as predicted

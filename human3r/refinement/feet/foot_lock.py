@@ -17,8 +17,8 @@ from human3r.bodies import SmplxBody
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.feet.contact import IN_CONTACT, runs
 from human3r.refinement.feet.leg_reach import LEGS, bend_direction, bent, reach
-from human3r.refinement.feet.standing import FEET, OVERHEAD_M, SOLE_M, is_in_image, is_standing, surface_below
-from human3r.refinement.shots import Shot
+from human3r.refinement.world.shots import Shot
+from human3r.refinement.world.standing import FEET, OVERHEAD_M, SOLE_M, is_in_image, is_standing, surface_below
 from human3r.results.posing import parameters_of_rows
 from human3r.skeleton import NUM_BODY_JOINTS
 

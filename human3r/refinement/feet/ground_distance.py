@@ -14,10 +14,10 @@ import numpy as np
 from human3r.bodies import SmplxBody
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.feet.contact import contact_from_speed, runs
-from human3r.refinement.feet.standing import OVERHEAD_M, is_standing, lower_sole, surface_below
 from human3r.refinement.identity_shapes import body_sizes, with_shapes
 from human3r.refinement.local_lines import local_means
-from human3r.refinement.shots import Shot
+from human3r.refinement.world.shots import Shot
+from human3r.refinement.world.standing import OVERHEAD_M, is_standing, lower_sole, surface_below
 from human3r.skeleton import TRUNK_JOINTS
 
 _DISTANCE_SIGMA = 0.05

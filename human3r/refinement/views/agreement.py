@@ -9,10 +9,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.geometry.rigid import inverse_transform_points, transform_points
-from human3r.refinement.depth_correction import ViewDepth
-from human3r.refinement.shots import Shot, moved_people
 from human3r.refinement.views.bundle import MAX_NOISE_PX, Bundle, adjusted, detailed, noise_of
 from human3r.refinement.views.tracking import Tracker
+from human3r.refinement.world.depth_correction import ViewDepth
+from human3r.refinement.world.shots import Shot, moved_people
 from human3r.results.scene_views import SceneView
 
 _STEPS = (4, 2, 2)

@@ -15,7 +15,7 @@ from scipy.linalg import solve
 from scipy.spatial.transform import Rotation
 
 from human3r.geometry.rigid import inverse_transform_points, transform_points
-from human3r.refinement.depth_correction import KNOTS, NUM_KNOTS, NUM_LAYERS
+from human3r.refinement.world.depth_correction import KNOTS, NUM_KNOTS, NUM_LAYERS
 
 _SIZE = 6 + NUM_KNOTS
 """Unknowns of a view: turn, shift, log depth at the knots."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from scipy.ndimage import minimum_filter
 
-from human3r.refinement.depth_correction import knot_weights, layer_weights
 from human3r.refinement.views.bundle import Bundle, Track
 from human3r.refinement.views.patches import Levels, corners, cut_out, found_in, pyramid
+from human3r.refinement.world.depth_correction import knot_weights, layer_weights
 from human3r.results.scene_views import LATTICE_PX, SceneView
 
 _CELL = 4

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 from human3r.geometry.fusion import connected_parts, dilate
 from human3r.geometry.rigid import transform_points
-from human3r.refinement.depth_correction import depth_factor_of
+from human3r.refinement.world.depth_correction import depth_factor_of
 from human3r.surface.keyframes.collecting import Keyframe, encode_jpeg
 from human3r.surface.keyframes.looks import Lens
 from human3r.surface.meshing.agreement import agreed

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from human3r.training.lifter.losses import LossWeights
 from human3r.training.lifter.mixing import RenderedMix
-from human3r.training.lifter.simulation.cameras import CameraMix
-from human3r.training.lifter.simulation.detector import DetectorMix
-from human3r.training.lifter.simulation.poses import PoseMix
-from human3r.training.lifter.simulation.simulator import BodyMix, SequenceMix
+from human3r.training.simulation.cameras import CameraMix
+from human3r.training.simulation.detector import DetectorMix
+from human3r.training.simulation.poses import PoseMix
+from human3r.training.simulation.simulator import BodyMix, SequenceMix
 
 ANNOTATION_OFFSETS_M: tuple[tuple[float, float, float], ...] = (
     (0.0, 0.016, 0.0),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.models.compact.people.lifting.keypoint_encoder import keypoint_features
 from human3r.models.compact.people.lifting.lifter import LiftedPeople
-from human3r.training.lifter.simulation.simulator import SimulatedPeople
+from human3r.training.simulation.simulator import SimulatedPeople
 
 
 @dataclass(frozen=True)

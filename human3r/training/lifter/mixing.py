@@ -20,8 +20,8 @@ from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS, M
 from human3r.models.compact.people.lifting.keypoint_encoder import VALID_SCORE, PersonKeypoints
 from human3r.records import concatenate
 from human3r.training.lifter.rendered import RenderedPeople
-from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, mirror
-from human3r.training.lifter.simulation.simulator import (
+from human3r.training.simulation.rotations import RandomSource, axis_turn, mirror
+from human3r.training.simulation.simulator import (
     STATURE_M,
     STATURE_M_PER_BETA,
     BodyMix,

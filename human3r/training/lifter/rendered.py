@@ -31,7 +31,7 @@ from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS
 from human3r.models.compact.people.lifting.keypoint_encoder import VALID_SCORE
 from human3r.models.config import CompactConfig
 from human3r.skeleton import NUM_BODY_JOINTS
-from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, read_times
+from human3r.training.clip import SyntheticClip, clip_folders, read_clip, read_times
 from human3r.video.preprocess import prepare_compact
 
 _LOG = logging.getLogger(__name__)

@@ -29,15 +29,6 @@ from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import lifter_losses
 from human3r.training.lifter.mixing import RenderedSampler, rendered_people
 from human3r.training.lifter.rendered import read_rendered
-from human3r.training.lifter.simulation.poses import MotionSampler
-from human3r.training.lifter.simulation.rotations import RandomSource
-from human3r.training.lifter.simulation.simulator import (
-    SequenceMix,
-    SimulatedPeople,
-    Simulator,
-    draw_forgotten,
-    window_of,
-)
 from human3r.training.lifter.validation import HEADER, lift_every_way, score_table
 from human3r.training.loop import (
     load_checkpoint,
@@ -48,6 +39,15 @@ from human3r.training.loop import (
     warmup_cosine,
 )
 from human3r.training.motion import load_motions
+from human3r.training.simulation.poses import MotionSampler
+from human3r.training.simulation.rotations import RandomSource
+from human3r.training.simulation.simulator import (
+    SequenceMix,
+    SimulatedPeople,
+    Simulator,
+    draw_forgotten,
+    window_of,
+)
 
 _LOG = logging.getLogger(__name__)
 _CHECKPOINT = "checkpoint.safetensors"

@@ -15,8 +15,8 @@ from human3r.models.compact.people.lifting.keypoint_encoder import VALID_SCORE, 
 from human3r.models.compact.people.lifting.lifter import BodyLifter, LiftedPeople
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 from human3r.training.lifter.losses import log_depth_error
-from human3r.training.lifter.simulation.poses import SEATED
-from human3r.training.lifter.simulation.simulator import SimulatedPeople, undisturbed
+from human3r.training.simulation.poses import SEATED
+from human3r.training.simulation.simulator import SimulatedPeople, undisturbed
 
 _SIDES = (
     (Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW),
@@ -113,11 +113,11 @@ def lift_every_way(lifter: BodyLifter, truth: SimulatedPeople, frames: int) -> d
 
 def upright_baseline(truth: SimulatedPeople) -> LiftedPeople:
     """The mean body, upright, facing the camera, at the depth that makes the detected box 1.5 m."""
-    cues = keypoint_features(truth.people)
-    count = len(cues.size)
+    features = keypoint_features(truth.people)
+    count = len(features.size)
     rotations = torch.eye(3).expand(count, NUM_BODY_JOINTS, 3, 3).clone()
-    rotations[:, 0] = cues.R_camera_virtual @ torch.diag(torch.tensor([1.0, -1.0, -1.0]))
-    root = cues.R_camera_virtual[..., 2] * (1.5 / cues.size)[:, None]
+    rotations[:, 0] = features.R_camera_virtual @ torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    root = features.R_camera_virtual[..., 2] * (1.5 / features.size)[:, None]
     return LiftedPeople(rotations, torch.zeros(count, 10), root, torch.ones(count, NUM_BODY_JOINTS), torch.ones(count))
 
 

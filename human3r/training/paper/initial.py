@@ -17,6 +17,7 @@ from torch import nn
 
 from human3r.assets.conversion.child import convert_in_child
 from human3r.assets.conversion.convert import network_layout
+from human3r.assets.conversion.convert_tensors import key_problems
 from human3r.assets.conversion.released_keys import released_key
 from human3r.assets.weight_file import WeightFile
 from human3r.errors import AssetMissingError, CheckpointError, FormatError
@@ -152,13 +153,8 @@ def _load(trained: TrainedNetwork, origin: Origin, path: Path, unused_prefixes: 
             key for key in renamed.keys() - wanted.keys() - unused if not key.startswith(unused_prefixes or ("\0",))
         )
         wrong = sorted(key for key in wanted.keys() & renamed.keys() if file.shape(renamed[key]) != wanted[key].shape)
-        problems = [
-            f"{len(keys)} {what} (first: {keys[0]})"
-            for keys, what in ((missing, "missing"), (unknown, "unknown"), (wrong, "of wrong shape"))
-            if keys
-        ]
-        if problems:
-            raise CheckpointError(f"The keys of {path.name} do not fit the network: {', '.join(problems)}.")
+        if problems := key_problems(missing, unknown, wrong):
+            raise CheckpointError(f"The keys of {path.name} do not fit the network: {problems}.")
         for key, values in wanted.items():
             read = torch.empty(values.shape)
             file.read_into(renamed[key], read)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from human3r.records import TensorRecord
-from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip
+from human3r.training.clip import SyntheticClip, clip_folders, read_clip
 
 
 @dataclass(frozen=True)

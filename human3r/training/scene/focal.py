@@ -19,11 +19,11 @@ from human3r.errors import run_main
 from human3r.models.compact.people.prompter import prior_focal_px
 from human3r.models.compact.scene.point_head import MAX_LOG_FOCAL, CompactPointHead, pooled_tokens
 from human3r.models.human3r import Human3R
+from human3r.training.clip import clip_folders
 from human3r.training.scene.batches import SceneSample, read_sample
 from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.train import SceneTrainer
 from human3r.training.settings import read_settings
-from human3r.training.synthetic.clip import clip_folders
 
 _NAME = "point_head.focal."
 NUM_IMAGES, _BATCH, _RATE, _DECAY = 10_000, 256, 1.0e-3, 0.05

@@ -28,10 +28,10 @@ from human3r.models.compact.scene.point_head import MAX_LOG_FOCAL, CompactPointH
 from human3r.models.human3r import Human3R
 from human3r.models.layers.blocks import Mlp
 from human3r.records import TensorRecord, concatenate
+from human3r.training.clip import clip_folders, read_clip
 from human3r.training.scene.batches import augment_colors, build_sample, crop_center, mirror, network_size
 from human3r.training.scene.degradation import degrade
 from human3r.training.scene.focal import balancing_weights
-from human3r.training.synthetic.clip import clip_folders, read_clip
 
 NUM_COPIES, MIN_CROP, _COLOR_SHARE = 3, 0.7, 0.3
 """Degraded copies per image; smallest crop; share of the copies with other colors."""

@@ -18,6 +18,7 @@ from human3r.models.build import build_network
 from human3r.models.compact.build import COMPACT, use_fast_convolutions
 from human3r.models.human3r import Human3R
 from human3r.records import concatenate
+from human3r.training.clip import clip_folders
 from human3r.training.loop import (
     load_checkpoint,
     load_optimizer,
@@ -31,7 +32,6 @@ from human3r.training.scene.config import SceneTraining
 from human3r.training.scene.losses import SceneLoss, scene_loss
 from human3r.training.scene.network import TRUNK, run_clip, trainable_parameters
 from human3r.training.scene.validate import validate
-from human3r.training.synthetic.clip import clip_folders
 
 _LOG = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from human3r.models.compact.people.prompter import prior_focal_px
 from human3r.models.human3r import Human3R
+from human3r.training.clip import read_clip
 from human3r.training.scene.batches import SceneSample, build_sample, network_size
 from human3r.training.scene.network import run_clip
-from human3r.training.synthetic.clip import read_clip
 
 _CONSTANT_DEPTH_M = 4.0
 """Depth of the constant baseline."""

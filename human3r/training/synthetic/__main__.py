@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from human3r.atomic import whole_or_absent
 from human3r.errors import run_main
-from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, write_clip
+from human3r.training.clip import SyntheticClip, clip_folders, read_clip, write_clip
 from human3r.training.synthetic.generate import SPLITS, default_furniture, generate_shots, open_studio
 
 _CELL = (192, 256)

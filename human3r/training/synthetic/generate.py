@@ -13,9 +13,10 @@ from human3r.bodies import load_body
 from human3r.errors import AssetMissingError, InputError
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import inverse_transform_points
+from human3r.training.clip import ClipPeople, SyntheticClip, rebase_clip
 from human3r.training.motion import load_motions
 from human3r.training.synthetic.cameras import CameraPath, draw_camera
-from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, rebase_clip
+from human3r.training.synthetic.motion_blur import blurred_radiance, draw_exposure
 from human3r.training.synthetic.people.posed_people import Actor, Cast
 from human3r.training.synthetic.places.furniture import DEFAULT_FOLDER, FurnitureStore
 from human3r.training.synthetic.places.rooms import build_room
@@ -30,7 +31,6 @@ from human3r.training.synthetic.rendering.environment import (
     load_environments,
 )
 from human3r.training.synthetic.rendering.mesh import join_meshes
-from human3r.training.synthetic.rendering.motion_blur import blurred_radiance, draw_exposure
 from human3r.training.synthetic.rendering.renderer import RenderedFrame, Renderer
 from human3r.training.synthetic.rendering.sensor import develop
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from fake_engine import FakeEngine, make_reconstruction
 
-from demo import examples
+from demo import examples, messages
 from demo.examples import EXAMPLES, Example, Gallery
-from demo.page import messages
 from demo.storage import ResultStore
 from demo.tools.precompute import MAX_BYTES, thin_points
 

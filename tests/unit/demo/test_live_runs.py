@@ -16,11 +16,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from demo.downloads import RECORDING
-from demo.jobs import JobQueue, Visitor
+from demo.jobs import VISITOR_COOKIE, JobQueue, Visitor
 from demo.live.feed import MAX_PICTURE_BYTES, Feed, Picture, read_picture
 from demo.live.routes import build_live_routes
 from demo.live.runs import LiveRuns
-from demo.page.api import VISITOR_COOKIE
 from demo.settings import Settings
 from demo.storage import ResultStore
 from human3r import FrameReader, InputError, Reconstruction

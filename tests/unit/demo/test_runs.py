@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from fake_engine import FakeEngine
 
+from demo import messages
 from demo.downloads import FOR_PROGRAMS, WITH_RUN
 from demo.engine import RunRequest
 from demo.jobs import JobQueue, Visitor
-from demo.page import messages
 from demo.runs import Runs
 from demo.storage import ResultStore
 from human3r import MediaDecodeError, Reconstruction, ReconstructOptions, Sampling

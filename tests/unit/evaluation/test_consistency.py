@@ -15,7 +15,7 @@ from human3r.evaluation.consistency.__main__ import main
 from human3r.evaluation.consistency.fit import PriorKeypoints, measure_fit
 from human3r.evaluation.consistency.measures import measure
 from human3r.evaluation.consistency.run import find_inputs
-from human3r.refinement.shots import project_joints
+from human3r.refinement.world.shots import project_joints
 from human3r.results.reconstruction import Reconstruction
 
 _FPS = 10.0

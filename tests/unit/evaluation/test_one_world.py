@@ -12,8 +12,8 @@ import pytest
 from human3r.errors import FormatError
 from human3r.evaluation.one_world import main, measure
 from human3r.geometry.rigid import transform_points
-from human3r.refinement.feet.standing import SOLE_M, is_standing, lower_sole, surface_below
-from human3r.refinement.shots import project_joints
+from human3r.refinement.world.shots import project_joints
+from human3r.refinement.world.standing import SOLE_M, is_standing, lower_sole, surface_below
 from human3r.results.reconstruction import Reconstruction
 
 

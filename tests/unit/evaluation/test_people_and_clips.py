@@ -17,7 +17,7 @@ from human3r.evaluation.miniatures import scene_sets as miniatures
 from human3r.evaluation.protocol import Protocol
 from human3r.records import FramePrediction
 from human3r.results.reconstruction import Reconstruction
-from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, write_clip
+from human3r.training.clip import ClipPeople, SyntheticClip, write_clip
 
 PROTOCOL = Protocol(
     name="people",

@@ -13,7 +13,7 @@ from human3r.errors import Cancelled, InputError
 from human3r.inference import pipeline
 from human3r.inference.pipeline import RunControl, reconstruct
 from human3r.inference.prefetch import prefetch
-from human3r.refinement.world_fit import WITNESSES
+from human3r.refinement.world.fit import WITNESSES
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 

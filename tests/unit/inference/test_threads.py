@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from human3r.inference.loading.profile import COMPACT_PROFILE, PAPER_PROFILE
-from human3r.inference.threads import stage_threads
+from human3r.inference.loading.threads import stage_threads
 
 CPU = torch.device("cpu")
 

@@ -10,10 +10,10 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
 from human3r.geometry.rigid import inverse_transform_points, transform_points
-from human3r.refinement.depth_correction import pixels_of_grid
-from human3r.refinement.shots import Cameras, Shot
 from human3r.refinement.views import agreement
 from human3r.refinement.views.agreement import with_agreeing_views
+from human3r.refinement.world.depth_correction import pixels_of_grid
+from human3r.refinement.world.shots import Cameras, Shot
 from human3r.results.person_table import PersonTable
 from human3r.results.scene_views import LATTICE_PX, SceneView
 

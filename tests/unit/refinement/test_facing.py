@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS
 from human3r.refinement.facing import with_steady_facing
-from human3r.refinement.shots import Cameras
+from human3r.refinement.world.shots import Cameras
 from human3r.results.person_table import PersonTable
 
 _COUNT = 30

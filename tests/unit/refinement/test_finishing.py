@@ -13,10 +13,10 @@ from human3r.bodies import SmplxBody, load_body
 from human3r.bodies.placement import bodies_in_world
 from human3r.records import empty_people
 from human3r.refinement import one_world
-from human3r.refinement.depth_correction import depth_factor_of
 from human3r.refinement.finishing import FinishOptions, finish
 from human3r.refinement.offline_smoothing import OfflineSmoothingOptions
-from human3r.refinement.world_fit import WITNESSES, WorldFit
+from human3r.refinement.world.depth_correction import depth_factor_of
+from human3r.refinement.world.fit import WITNESSES, WorldFit
 from human3r.results.posing import parameters_of_rows
 from human3r.results.reconstruction import Reconstruction
 from human3r.results.store import ResultStore

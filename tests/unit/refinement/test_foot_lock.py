@@ -13,9 +13,9 @@ from human3r.refinement.feet.contact import IN_CONTACT, MAX_STEP_M, foot_contact
 from human3r.refinement.feet.foot_lock import with_locked_feet
 from human3r.refinement.feet.ground_distance import with_distances_from_ground
 from human3r.refinement.feet.leg_reach import reach
-from human3r.refinement.feet.standing import FEET, SOLE_M
 from human3r.refinement.identity_shapes import with_shapes
-from human3r.refinement.shots import Cameras, Shot
+from human3r.refinement.world.shots import Cameras, Shot
+from human3r.refinement.world.standing import FEET, SOLE_M
 from human3r.results.person_table import PersonTable
 from human3r.results.posing import parameters_of_rows
 from human3r.skeleton import NUM_BODY_JOINTS

@@ -12,7 +12,7 @@ from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.inference.loading.model import load_model
 from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.refinement.keypoint_fit import fitted_again
-from human3r.refinement.shots import Cameras
+from human3r.refinement.world.shots import Cameras
 from human3r.results.person_table import PERSON_ROW, PersonTable
 from human3r.skeleton import body_size, bone_vectors
 

@@ -11,9 +11,9 @@ import pytest
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import inverse_transform_points
 from human3r.refinement.certainty import describe
-from human3r.refinement.depth_correction import depth_factor_of
-from human3r.refinement.shots import Cameras, Shot, split, with_one_lens
-from human3r.refinement.world_fit import WorldFit
+from human3r.refinement.world.depth_correction import depth_factor_of
+from human3r.refinement.world.fit import WorldFit
+from human3r.refinement.world.shots import Cameras, Shot, split, with_one_lens
 from human3r.results.person_table import PERSON_ROW, PersonTable
 
 FOCALS_PX = (100.0, 110.0, 130.0, 120.0)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from human3r.refinement.depth_correction import bend_basis, depth_factor, pixels_of_grid
-from human3r.refinement.evidence import ShotEvidence
-from human3r.refinement.world_fit import WITNESSES, WorldFit, fit_world
+from human3r.refinement.world.depth_correction import bend_basis, depth_factor, pixels_of_grid
+from human3r.refinement.world.evidence import ShotEvidence
+from human3r.refinement.world.fit import WITNESSES, WorldFit, fit_world
 
 _HEIGHT = 1.6
 _UP = np.array([0.0, -1.0, 0.0])

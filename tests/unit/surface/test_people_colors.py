@@ -19,8 +19,8 @@ from human3r.inference.pipeline import reconstruct
 from human3r.records import FramePrediction
 from human3r.results.reconstruction import Reconstruction
 from human3r.surface.keyframes.collecting import KeyframeCollector
-from human3r.surface.keyframes.file import load_surface, save_keyframes
 from human3r.surface.keyframes.from_clip import gather_again
+from human3r.surface.keyframes_file import load_surface, save_keyframes
 from human3r.surface.people_colors import PeopleColorCollector
 
 RED, GREEN = (200, 30, 20), (20, 180, 40)

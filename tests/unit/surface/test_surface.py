@@ -19,9 +19,9 @@ from human3r.results.reconstruction import Reconstruction
 from human3r.surface.__main__ import measure
 from human3r.surface.keyframes.clean_plate import median_depth, median_picture
 from human3r.surface.keyframes.collecting import KeyframeCollector, encode_jpeg
-from human3r.surface.keyframes.file import load_keyframes, save_keyframes
 from human3r.surface.keyframes.looks import Lens
 from human3r.surface.keyframes.source_pictures import with_source_pictures
+from human3r.surface.keyframes_file import load_keyframes, save_keyframes
 from human3r.surface.meshing.agreement import agreed
 from human3r.surface.meshing.grid_mesh import triangulate
 from human3r.surface.meshing.parts import Part

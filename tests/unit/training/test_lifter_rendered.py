@@ -11,6 +11,7 @@ from human3r.errors import FormatError
 from human3r.models.compact.people.detection.keypoints import ImageKeypoints
 from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS, MIRRORED_KEYPOINTS, BodyPoints
 from human3r.records import concatenate
+from human3r.training.clip import ClipPeople, SyntheticClip, write_clip
 from human3r.training.lifter import rendered
 from human3r.training.lifter import train as training
 from human3r.training.lifter.config import LifterTraining
@@ -24,12 +25,11 @@ from human3r.training.lifter.mixing import (
     resize_people,
 )
 from human3r.training.lifter.rendered import RenderedPeople, detect_clips, match_detections, read_rendered
-from human3r.training.lifter.simulation.rotations import RandomSource
-from human3r.training.lifter.simulation.simulator import BodyMix, SimulatedPeople
 from human3r.training.lifter.validation import upright_baseline
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
 from human3r.training.settings import read_settings
-from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, write_clip
+from human3r.training.simulation.rotations import RandomSource
+from human3r.training.simulation.simulator import BodyMix, SimulatedPeople
 
 COCO_JOINTS = [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]
 FOCAL, SIZE = 350.0, (288, 384)

@@ -11,12 +11,13 @@ import torch
 from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.training.lifter import train as training
 from human3r.training.lifter.config import LifterTraining
-from human3r.training.lifter.simulation.cameras import CameraMix
-from human3r.training.lifter.simulation.correlated import CorrelatedSource, slow_factors
-from human3r.training.lifter.simulation.detector import DetectorMix
-from human3r.training.lifter.simulation.poses import MotionSampler, PoseMix
-from human3r.training.lifter.simulation.rotations import RandomSource
-from human3r.training.lifter.simulation.simulator import (
+from human3r.training.motion import STANDARD_REST_JOINTS, Motion
+from human3r.training.simulation.cameras import CameraMix
+from human3r.training.simulation.correlated import CorrelatedSource, slow_factors
+from human3r.training.simulation.detector import DetectorMix
+from human3r.training.simulation.poses import MotionSampler, PoseMix
+from human3r.training.simulation.rotations import RandomSource
+from human3r.training.simulation.simulator import (
     BodyMix,
     SequenceMix,
     SimulatedPeople,
@@ -25,7 +26,6 @@ from human3r.training.lifter.simulation.simulator import (
     undisturbed,
     window_of,
 )
-from human3r.training.motion import STANDARD_REST_JOINTS, Motion
 
 MIX = SequenceMix(frames=6, windows=3)
 FACE = [[0.0, 0.0, 0.12], [0.03, 0.04, 0.095], [-0.03, 0.04, 0.095], [0.073, 0.025, 0.01], [-0.073, 0.025, 0.01]]

@@ -12,15 +12,15 @@ from human3r.models.compact.people.lifting.body_points import BodyPoints
 from human3r.training.lifter import train as training
 from human3r.training.lifter.config import LifterTraining
 from human3r.training.lifter.losses import LossWeights, lifter_losses
-from human3r.training.lifter.simulation.cameras import CameraMix
-from human3r.training.lifter.simulation.detector import DetectorMix, detect
-from human3r.training.lifter.simulation.poses import SEATED, MotionSampler, PoseMix
-from human3r.training.lifter.simulation.procedural import seated
-from human3r.training.lifter.simulation.rotations import RandomSource
-from human3r.training.lifter.simulation.simulator import BodyMix, SequenceMix, SimulatedPeople, Simulator
 from human3r.training.lifter.validation import score_table, upright_baseline
 from human3r.training.motion import STANDARD_REST_JOINTS, Motion
 from human3r.training.settings import read_settings
+from human3r.training.simulation.cameras import CameraMix
+from human3r.training.simulation.detector import DetectorMix, detect
+from human3r.training.simulation.poses import SEATED, MotionSampler, PoseMix
+from human3r.training.simulation.procedural import seated
+from human3r.training.simulation.rotations import RandomSource
+from human3r.training.simulation.simulator import BodyMix, SequenceMix, SimulatedPeople, Simulator
 
 FACE = [[0.0, 0.0, 0.12], [0.03, 0.04, 0.095], [-0.03, 0.04, 0.095], [0.073, 0.025, 0.01], [-0.073, 0.025, 0.01]]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from human3r.atomic import whole_or_absent_folder
 from human3r.errors import InputError
+from human3r.training.clip import SyntheticClip, clip_folders, read_clip, transform_people
 from human3r.training.paper.data.layout import NUM_TRUE_BETAS, SPLITS, LabeledFrame, LabeledPeople, write_frame
-from human3r.training.synthetic.clip import SyntheticClip, clip_folders, read_clip, transform_people
 
 SPLIT_FOLDERS = {"train": SPLITS[0], "val": SPLITS[1]}
 """Split of the generator -> folder of the layout."""

@@ -10,9 +10,9 @@ import torch
 from scipy.spatial.transform import Rotation, Slerp
 
 from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS
-from human3r.training.lifter.simulation import procedural
-from human3r.training.lifter.simulation.rotations import RandomSource
 from human3r.training.motion import Motion
+from human3r.training.simulation import procedural
+from human3r.training.simulation.rotations import RandomSource
 
 VALIDATION_MOTIONS = re.compile(r"cmu_131_03|amp_dance|humanoid3d_(jog|punch|dance_b)|makehuman_walk1|cmu_11")
 """Clips reserved for the validation split."""

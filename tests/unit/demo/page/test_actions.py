@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 from fake_engine import FakeEngine
 
+from demo import messages
 from demo.examples import EXAMPLES, Gallery
-from demo.jobs import JobQueue
-from demo.page import messages
+from demo.jobs import VISITOR_COOKIE, JobQueue
 from demo.page.actions import Actions
-from demo.page.api import VISITOR_COOKIE, Services
+from demo.page.api import Services
 from demo.runs import Run, Runs
 from demo.settings import Settings
 from demo.storage import ResultStore, RunFolder

@@ -12,7 +12,7 @@ from human3r.bodies import SmplxBody
 from human3r.exporting import export
 from human3r.exporting.gltf.glb import glb_bytes
 from human3r.results.reconstruction import Reconstruction
-from human3r.surface.keyframes.file import save_keyframes
+from human3r.surface.keyframes_file import save_keyframes
 from human3r.surface.meshing.sheets import build_surface
 
 

@@ -14,11 +14,11 @@ from human3r.bodies import SmplxBody
 from human3r.errors import InputError
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.records import BodyParameters
+from human3r.training.clip import ClipPeople, SyntheticClip, write_clip
 from human3r.training.paper.data.dataset import slots_of
 from human3r.training.paper.data.layout import list_sequences, read_frame
 from human3r.training.paper.data.people_truth import pose_truth
 from human3r.training.paper.data.rendered import convert_rendered, labeled_frames
-from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, write_clip
 
 FRAMES, PEOPLE, SIZE = 3, 2, (16, 24)
 

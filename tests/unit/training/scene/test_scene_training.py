@@ -17,6 +17,7 @@ from human3r.models.compact.people.prompter import prior_focal_px
 from human3r.models.compact.scene.point_head import SceneMaps
 from human3r.models.parts import Detections, ImageFeatures
 from human3r.records import concatenate
+from human3r.training.clip import ClipPeople, SyntheticClip, write_clip
 from human3r.training.scene.batches import (
     ClipPool,
     SceneSample,
@@ -35,7 +36,6 @@ from human3r.training.scene.ship import ship_scene_weights
 from human3r.training.scene.train import SceneTrainer
 from human3r.training.scene.validate import depth_scores, mask_iou
 from human3r.training.settings import read_settings
-from human3r.training.synthetic.clip import ClipPeople, SyntheticClip, write_clip
 
 SIZE = (64, 96)
 

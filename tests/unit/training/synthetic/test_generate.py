@@ -11,10 +11,10 @@ pytest.importorskip("numba", reason="needs the training-only dependency numba")
 from human3r.bodies import load_body
 from human3r.errors import AssetMissingError, InputError
 from human3r.records import BodyParameters
+from human3r.training.clip import SyntheticClip
 from human3r.training.motion import Motion
 from human3r.training.synthetic import __main__ as command
 from human3r.training.synthetic.cameras import draw_camera
-from human3r.training.synthetic.clip import SyntheticClip
 from human3r.training.synthetic.generate import Studio, generate_shots, open_studio
 from human3r.training.synthetic.people.acting import mirror_motion
 from human3r.training.synthetic.people.posed_people import Cast

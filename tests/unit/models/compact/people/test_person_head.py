@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from human3r.models.compact.people.detection.keypoints import ImageKeypoints
-from human3r.models.compact.people.lifting.person_head import KeypointPersonHead
+from human3r.models.compact.people.person_head import KeypointPersonHead
 from human3r.models.compact.people.prompter import KeypointDetections
 from human3r.models.config import CompactConfig, TrunkConfig
 from human3r.models.parts import PersonParameters

@@ -1,8 +1,4 @@
-"""Error metrics of the field as pure functions of arrays.
-
-Every function takes arrays, lists or tensors in meters and returns floats; undefined values (no points, no motion) are
-NaN, unequal shapes raise ``ValueError``. All arithmetic is float64.
-"""
+"""Errors of joints, surfaces, paths and motion."""
 
 from __future__ import annotations
 
@@ -12,28 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
-from human3r.evaluation.scoring.depth_errors import DepthAlignment, DepthErrors, align_depth, as_float64, depth_metrics
+from human3r.evaluation.metrics.depth import as_float64
 from human3r.geometry.alignment import fit_similarity
-
-__all__ = [
-    "FOOT_VERTICES",
-    "HIPS",
-    "DepthAlignment",
-    "DepthErrors",
-    "align_depth",
-    "ate",
-    "depth_metrics",
-    "foot_sliding",
-    "jitter",
-    "mpjpe",
-    "mrpe",
-    "pa_mpjpe",
-    "pve",
-    "rpe",
-    "rte",
-    "w_mpjpe",
-    "wa_mpjpe",
-]
 
 HIPS = (1, 2)
 """SMPL joints whose mean is the pelvis of the local metrics (not joint 0). Source: Human3R evaluation protocol."""

@@ -10,9 +10,9 @@ import numpy as np
 from human3r.geometry.camera import project
 from human3r.geometry.ground import GroundEvidence, estimate_gravity
 from human3r.geometry.rigid import inverse_transform_points, transform_points
-from human3r.refinement.depth_correction import ViewDepth
-from human3r.refinement.feet.standing import FEET, is_in_image
-from human3r.refinement.world_fit import WorldFit
+from human3r.refinement.world.depth_correction import ViewDepth
+from human3r.refinement.world.fit import WorldFit
+from human3r.refinement.world.standing import FEET, is_in_image
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import NUM_BODY_JOINTS, Joint
 

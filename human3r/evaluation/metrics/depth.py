@@ -1,4 +1,4 @@
-"""Depth errors of a sequence: pooled valid pixels, one alignment. Public as ``human3r.evaluation.metrics``.
+"""Depth errors of a sequence: pooled valid pixels, one alignment.
 
 Decoding, resampling and averaging over sequences belong to the benchmarks. All arithmetic is float64.
 """

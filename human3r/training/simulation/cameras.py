@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from human3r.records import TensorRecord
-from human3r.training.lifter.simulation.limbs import degrees
-from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn
+from human3r.training.simulation.limbs import degrees
+from human3r.training.simulation.rotations import RandomSource, axis_turn
 
 NETWORK_LONG_SIDE_PX = 384
 """Long side of the image that the keypoint detector sees."""

@@ -1,11 +1,11 @@
-"""Unknowns of the joint estimate of ``world_fit``, and soles, scene and ground as functions of them. NumPy only."""
+"""Unknowns of the joint estimate of ``fit``, and soles, scene and ground as functions of them. NumPy only."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from human3r.refinement.depth_correction import NUM_BENDS
-from human3r.refinement.evidence import ShotEvidence
+from human3r.refinement.world.depth_correction import NUM_BENDS
+from human3r.refinement.world.evidence import ShotEvidence
 
 BENDS = slice(1, 1 + NUM_BENDS)
 """Among the unknowns: log scale, bends, tilt along the view and sideways, heights of floor and level ground, sizes."""

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("numba", reason="needs the training-only dependency numba")
 
 from human3r.training.synthetic.cameras import CameraPath
-from human3r.training.synthetic.rendering.motion_blur import EXPOSURES_S, blurred_radiance, draw_exposure, surface_flow
+from human3r.training.synthetic.motion_blur import EXPOSURES_S, blurred_radiance, draw_exposure, surface_flow
 from human3r.training.synthetic.rendering.renderer import RenderedFrame
 
 SIZE = (20, 30)

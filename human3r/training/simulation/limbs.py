@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, minimal_turn
+from human3r.training.simulation.rotations import RandomSource, axis_turn, minimal_turn
 
 COLLAR_SHARE = 0.3
 """Share of an arm's raise that the collar joint carries (scapulo-humeral rhythm, about one third)."""

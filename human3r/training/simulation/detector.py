@@ -15,7 +15,7 @@ from torch import Tensor
 
 from human3r.models.compact.convnets.movenet import TORSO_KEYPOINTS
 from human3r.models.compact.people.lifting.body_points import MIRRORED_KEYPOINTS
-from human3r.training.lifter.simulation.rotations import RandomSource
+from human3r.training.simulation.rotations import RandomSource
 
 _SIGMA_TORSO = torch.tensor(
     [0.032, *(sigma for sigma in (0.030, 0.036, 0.040, 0.050, 0.052, 0.058, 0.048, 0.056) for _ in ("left", "right"))]

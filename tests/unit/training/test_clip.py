@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from human3r.errors import FormatError
-from human3r.training.synthetic.clip import (
+from human3r.training.clip import (
     DEPTH_FAR_M,
     DEPTH_NEAR_M,
     ClipPeople,

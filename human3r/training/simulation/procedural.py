@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from human3r.training.lifter.simulation.limbs import (
+from human3r.training.simulation.limbs import (
     degrees,
     desk_arm,
     leg,
@@ -17,7 +17,7 @@ from human3r.training.lifter.simulation.limbs import (
     set_arm,
     set_leg,
 )
-from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn
+from human3r.training.simulation.rotations import RandomSource, axis_turn
 
 
 def _identity(count: int) -> Tensor:

@@ -17,11 +17,11 @@ from human3r.models.compact.people.lifting.body_points import BodyPoints, PosedP
 from human3r.models.compact.people.lifting.keypoint_encoder import PersonKeypoints
 from human3r.records import TensorRecord
 from human3r.skeleton import Joint
-from human3r.training.lifter.simulation.cameras import CameraMix, PlacedCameras, place_cameras
-from human3r.training.lifter.simulation.correlated import CorrelatedSource, slow_factors, smooth_factors
-from human3r.training.lifter.simulation.detector import DetectorMix, detect
-from human3r.training.lifter.simulation.poses import MotionSampler, MovingPeople
-from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn
+from human3r.training.simulation.cameras import CameraMix, PlacedCameras, place_cameras
+from human3r.training.simulation.correlated import CorrelatedSource, slow_factors, smooth_factors
+from human3r.training.simulation.detector import DetectorMix, detect
+from human3r.training.simulation.poses import MotionSampler, MovingPeople
+from human3r.training.simulation.rotations import RandomSource, axis_turn
 
 _OFFSET_SIGMA_M = torch.tensor([0.008] * 5 + [0.012] * 2 + [0.008] * 4 + [0.014] * 2 + [0.008] * 4)
 """Annotators differ between people: spread of the keypoint offsets, meters."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from human3r.refinement.evidence import ShotEvidence, thinned
-from human3r.refinement.feet.standing import FLOOR_RADIUS_M, SurfaceBelow, surface_below
-from human3r.refinement.world_unknowns import BENDS, GROUND, HEIGHT, SIZES, TILT, WorldUnknowns
+from human3r.refinement.world.evidence import ShotEvidence, thinned
+from human3r.refinement.world.standing import FLOOR_RADIUS_M, SurfaceBelow, surface_below
+from human3r.refinement.world.unknowns import BENDS, GROUND, HEIGHT, SIZES, TILT, WorldUnknowns
 
 WITNESSES = ("depth", "bend", "tilt", "size", "contact", "plane", "level")
 

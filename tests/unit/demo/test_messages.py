@@ -7,7 +7,7 @@ import logging.handlers
 
 import pytest
 
-from demo.page import messages
+from demo import messages
 
 
 @pytest.mark.parametrize(

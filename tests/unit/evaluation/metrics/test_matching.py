@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from human3r.evaluation.scoring.matching import box_iou, detection_scores, match_people
+from human3r.evaluation.metrics.matching import box_iou, detection_scores, match_people
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from torch import Tensor
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.lifting.body_points import MIRRORED_JOINTS
 from human3r.records import TensorRecord
-from human3r.training.lifter.simulation import procedural
-from human3r.training.lifter.simulation.correlated import CorrelatedSource, smooth_factors
-from human3r.training.lifter.simulation.limbs import random_arm, set_arm
-from human3r.training.lifter.simulation.rotations import RandomSource, axis_turn, blend, mirror
 from human3r.training.motion import Motion
+from human3r.training.simulation import procedural
+from human3r.training.simulation.correlated import CorrelatedSource, smooth_factors
+from human3r.training.simulation.limbs import random_arm, set_arm
+from human3r.training.simulation.rotations import RandomSource, axis_turn, blend, mirror
 
 _KEYS = 4
 """Poses that a procedural motion passes through, if it is long enough."""

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from human3r.training.lifter.simulation.rotations import RandomSource
+from human3r.training.simulation.rotations import RandomSource
 
 _JITTER = 1e-4
 """Added to the diagonal of covariances before they are factored."""
