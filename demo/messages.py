@@ -94,8 +94,9 @@ def visitor_limit(own_jobs: int) -> str:
 
 
 def finished(frames: int, people: int, seconds: float) -> str:
-    """Return the line above a finished result."""
-    return f"{count(frames, 'frame')} · {count(people, 'person')} · {duration(seconds)} of video"
+    """Return the line above a finished result; a single picture has no duration."""
+    facts = [count(frames, "frame"), count(people, "person")]
+    return SEPARATOR.join(facts if frames == 1 else [*facts, f"{duration(seconds)} of video"])
 
 
 def blender(fps: float) -> str:

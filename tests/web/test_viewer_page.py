@@ -200,6 +200,21 @@ def test_video_and_viewer_follow_each_other(example) -> None:
     viewer.wait_for_function("h3r.player.stage.frame === 30")
 
 
+def test_the_video_of_a_clip_of_variable_rate_shows_the_viewers_moment(example) -> None:
+    page, viewer = example
+    fps = float(page.locator("[data-h3=overlay]").get_attribute("data-fps"))
+    page.wait_for_function("document.querySelector('[data-h3=overlay]').readyState > 1")
+    viewer.evaluate(f"h3r.player.stage.times_s.forEach((time, frame, all) => all[frame] += frame < 12 ? 0 : {8 / fps})")
+
+    viewer.evaluate("h3r.player.seek(h3r.player.stage.times_s[12])")
+    page.wait_for_function(
+        f"Math.abs(document.querySelector('[data-h3=overlay]').currentTime - {20.5 / fps}) < {0.5 / fps}"
+    )
+    page.evaluate(f"document.querySelector('[data-h3=overlay]').currentTime = {38.5 / fps}")
+
+    viewer.wait_for_function("h3r.player.stage.frame === 30")
+
+
 def test_keyboard_shortcuts_step_and_play(example) -> None:
     page, viewer = example
     viewer.evaluate("h3r.player.seek(0)")

@@ -27,16 +27,17 @@
     new MutationObserver(applyTheme).observe(document.body, { attributeFilter: ["class"] });
   });
 
-  // The overlay shows the frame that the viewer reports. While the video seeks, the latest frame is kept.
-  let viewerFrame = null;
+  // The overlay shows the frame that the viewer reports. While the video seeks, the latest frame is kept. Frames are
+  // told by their times: those of a clip of variable rate are not evenly spaced.
+  const EDGE_S = 1e-3;
+  let shown = null;  // from when until when the viewer's frame lasts
   let ownSeek_s = null;  // the last seek of this script
-  const fpsOf = (video) => parseFloat(video.dataset.fps);
   function followViewer() {
     const video = find("overlay");
-    if (!video || video.readyState < 1 || video.seeking || viewerFrame === null) return;
+    if (!video || video.readyState < 1 || video.seeking || shown === null) return;
     // The middle of a frame: its edges round to either side.
-    const seek = Math.min((viewerFrame + 0.5) / fpsOf(video), Math.max(0, video.duration - 0.25 / fpsOf(video)));
-    if (Math.abs(video.currentTime - seek) > 0.1 / fpsOf(video)) {
+    const { from_s, to_s } = shown, seek = Math.min((from_s + to_s) / 2, Math.max(0, video.duration - (to_s - from_s) / 4));
+    if (Math.abs(video.currentTime - seek) > 0.1 * (to_s - from_s)) {
       ownSeek_s = seek;
       video.currentTime = seek;
     }
@@ -52,7 +53,7 @@
   window.addEventListener("message", (event) => {
     const frame = recording();
     if (!frame || event.source !== frame.contentWindow || !event.data || event.data.h3r !== "frame") return;
-    viewerFrame = event.data.i;
+    shown = event.data;
     followViewer();
     drawFrames(event.data.people || []);
   });
@@ -91,11 +92,12 @@
   });
 
   // Seeks of the video by the visitor move the viewer.
-  const seekViewer = (video, time_s) => send({ h3r: "seek", frame: Math.floor(time_s * fpsOf(video) + 1e-3) });
+  const seekViewer = (time_s) => send({ h3r: "seek", time_s: time_s + EDGE_S });
   document.addEventListener("seeking", (event) => {
     const video = event.target;
     if (!video.dataset || video.dataset.h3 !== "overlay") return;
-    if (ownSeek_s === null || Math.abs(video.currentTime - ownSeek_s) > 0.5 / fpsOf(video)) seekViewer(video, video.currentTime);
+    const near_s = shown === null ? 0 : (shown.to_s - shown.from_s) / 2;
+    if (ownSeek_s === null || Math.abs(video.currentTime - ownSeek_s) > near_s) seekViewer(video.currentTime);
   }, true);
   let drag = null;
   document.addEventListener("pointerdown", (event) => {
@@ -109,7 +111,7 @@
     const part = (event.clientX - drag.x) / drag.video.clientWidth;
     if (Math.abs(event.clientX - drag.x) > 4) drag.hasMoved = true;
     const time_s = drag.from_s + part * drag.video.duration;
-    if (drag.hasMoved) seekViewer(drag.video, Math.min(Math.max(0, time_s), drag.video.duration - 1e-3));
+    if (drag.hasMoved) seekViewer(Math.min(Math.max(0, time_s), drag.video.duration - 1e-3));
   });
   document.addEventListener("pointerup", (event) => {
     if (drag && !drag.hasMoved) {
@@ -200,7 +202,7 @@
     // The same problem again is no new element; the viewer that has emptied is.
     if (isNew(".h3-problem") || isNew(".h3-empty:not(.h3-working)")) show(document.querySelector(".h3-problem"), "center");
     if (!isNew("iframe")) return;
-    viewerFrame = ownSeek_s = null;
+    shown = ownSeek_s = null;
     // A focused tile would receive the keys meant for the viewer.
     if (document.activeElement.matches(".h3-tile")) document.activeElement.blur();
     show(document.getElementById("h3-status"), "start");

@@ -39,3 +39,8 @@ def test_every_internal_error_has_an_id_that_the_log_has() -> None:
     assert first != second
     assert handler.buffer[0].args[0] in first
     assert handler.buffer[1].args[0] in second
+
+
+def test_a_picture_is_no_video_of_zero_seconds() -> None:
+    assert messages.finished(1, 2, 1 / 30) == "1 frame · 2 people"
+    assert messages.finished(60, 1, 2.0) == "60 frames · 1 person · 2 s of video"

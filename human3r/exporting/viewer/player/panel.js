@@ -166,8 +166,10 @@
       this.show(time_s);
     }
 
+    // The frame that is shown, and its time until the next one.
     notify() {
-      const message = { h3r: "frame", i: this.stage.frame, time_s: this.time_s, plays: this.isPlaying, people: this.people.message };
+      const { frame, times_s } = this.stage, from_s = times_s[frame] ?? 0, to_s = times_s[frame + 1] ?? this.end_s;
+      const message = { h3r: "frame", i: frame, from_s, to_s, time_s: this.time_s, plays: this.isPlaying, people: this.people.message };
       const text = JSON.stringify(message);
       if (text === this._notified) return;
       this._notified = text;
@@ -267,7 +269,7 @@
         if (event.data.h3r === "pause") this.play(false);
         if (event.data.h3r === "step") this.step(event.data.frames);
         if (event.data.h3r === "seek") {
-          this.seek(event.data.frame === undefined ? event.data.time_s : this.stage.times_s[event.data.frame] ?? 0);
+          this.seek(this.stage.times_s[this.stage.frameAt(event.data.time_s)] ?? 0);
         }
         if (event.data.h3r === "point" || event.data.h3r === "choose") {
           const id = this.people.at((each) => this.people.inPicture(each), event.data.x, event.data.y);
