@@ -102,7 +102,8 @@ class _View:
         is_there = is_inside if fills else is_inside & (np.abs(here - z) < _SAME_DEPTH * z)
         return is_there & (distance > _MUCH_NEARER * z)
 
-    def finish(self) -> Keyframe:
+    def finish(self, *, stands: bool) -> Keyframe:
+        """Return the keyframe; with ``stands`` the camera has no other view in its shot."""
         first = self.looks[0]
         is_still = all(look.is_still(self.lens, self.median_depth) for look in self.looks)
         looks = (
@@ -112,10 +113,11 @@ class _View:
         hidden = [self.lens.on_picture(look.is_hidden, look.picture.shape) for look in looks]
         picture = median_picture([look.picture for look in looks], hidden)
         if not is_still:
-            # The frame itself is sharp, which the middle of others that moved is not.
+            # Corrections of a moving camera's views are for the depth of single frames, whose scale differs.
             is_common = (first.depth > 0) & (depth > 0)
-            if is_common.any():
+            if not stands and is_common.any():
                 depth *= np.median(first.depth[is_common] / depth[is_common])
+            # The frame itself is sharp, which the middle of others that moved is not.
             picture = np.where(hidden[0][..., None], picture, first.picture)
         return Keyframe(self.frame_index, depth.astype(np.float16), self.lens.rect_px, encode_jpeg(picture))
 
@@ -193,20 +195,20 @@ class KeyframeCollector:
         There is one after the first look.
         """
         view = self._views[-1]
-        keyframe = view.finish()
+        keyframe = self.finish()[-1]
         latest = keyframe.depth * np.float16(np.exp(self._log_unit - view.log_unit))
         return replace(keyframe, depth=latest), view.lens, view.shot
 
     def finish(self) -> list[Keyframe]:
         """Return the keyframes so far, in order; more frames may follow."""
-        return [*self._finished, *(view.finish() for view in self._views[-1:])]
+        return self._keyframes()
 
     def people_colors(self) -> PeopleColors:
         """Return the clip's colors of those who were seen well enough."""
         return self._people.finish() if self._people is not None else {}
 
     def _begin(self, prediction: FramePrediction, lens: Lens, depth: np.ndarray, log_unit: float) -> _View:
-        self._finished = self.finish()
+        self._finished = self._keyframes(next_shot=prediction.shot)
         for view, keyframe in zip(self._views[-1:], self._finished[-1:], strict=True):
             view.depth = keyframe.depth
         for view in self._views:
@@ -218,6 +220,12 @@ class KeyframeCollector:
         middle = float(np.median(depth[depth > 0]))
         self._views.append(_View(prediction.frame_index, prediction.shot, lens, depth, log_unit, middle))
         return self._views[-1]
+
+    def _keyframes(self, next_shot: int | None = None) -> list[Keyframe]:
+        """Return all of them; ``next_shot`` is that of a view that begins."""
+        shots = [*(view.shot for view in self._views), next_shot]
+        newest = (view.finish(stands=shots.count(view.shot) == 1) for view in self._views[-1:])
+        return [*self._finished, *newest]
 
     def _is_new(self, shot: int, lens: Lens, depth: np.ndarray, is_near: bool) -> bool:
         """Return whether enough of a frame's depth is not shown; one that is a look at the last view fills its gaps."""

@@ -220,14 +220,17 @@ def _meshes(
 ) -> tuple[list[GridMesh], list[tuple[int, ...]]]:
     """Return meshes, and the shapes of the depth maps that they are built on: as fine as the limit allows."""
     flat = [flattened(depth) for depth in depths]
+    sharp: dict[int, list[np.ndarray]] = {}
     meshes: list[GridMesh] = []
     shapes: list[tuple[int, ...]] = []
     for factor, stride, coarseness in _RESOLUTIONS:
         if factor > 1 and len(parts) > _MAX_SHARPENED:
             continue
+        if factor not in sharp:
+            sharp = {factor: [sharpened(depth, part.picture, factor) for part, depth in zip(parts, flat, strict=True)]}
         meshes, shapes = [], []
-        for part, depth in zip(parts, flat, strict=True):
-            fine = sharpened(depth, part.picture, factor)[stride // 2 :: stride, stride // 2 :: stride]
+        for part, whole in zip(parts, sharp[factor], strict=True):
+            fine = whole[stride // 2 :: stride, stride // 2 :: stride]
             cell_px = (part.lens.rect_px[2] - part.lens.rect_px[0]) / fine.shape[1]
             meshes.append(triangulate(fine, cell_px, coarseness))
             shapes.append(fine.shape)

@@ -202,6 +202,26 @@ def test_a_keyframe_has_the_scale_of_its_own_frame_and_a_live_one_the_latest(wal
     np.testing.assert_allclose(collector.newest()[0].depth[seen], expected * np.exp(0.3), rtol=2e-3)
 
 
+def test_a_standing_camera_that_trembles_gives_the_middle_scale_and_one_that_goes_on_that_of_the_frame(
+    walk: Reconstruction,
+) -> None:
+    collector = KeyframeCollector()
+    first = prediction_of(walk, 0, (H, W))
+    turn = torch.eye(4)
+    turn[:2, :2] = torch.tensor([[np.cos(0.01), -np.sin(0.01)], [np.sin(0.01), np.cos(0.01)]])
+    for number, scale in enumerate((0.9, 1.0, 1.0)):
+        T_world_camera = first.camera.T_world_camera @ (turn if number else torch.eye(4))
+        camera, points = replace(first.camera, T_world_camera=T_world_camera), scale * first.pointmap_camera
+        collector.add(replace(first, camera=camera, pointmap_camera=points, time_s=0.2 * number, frame_index=number))
+    seen = collector.finish()[0].depth > 0
+    expected = first.pointmap_camera[..., 2].numpy()
+    assert np.median(collector.finish()[0].depth[seen] / expected[seen]) == pytest.approx(1.0, abs=0.02)
+    around = torch.tensor([[0.0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]])
+    camera = replace(first.camera, T_world_camera=first.camera.T_world_camera @ around)
+    collector.add(replace(first, camera=camera, time_s=1.0, frame_index=9))
+    assert np.median(collector.finish()[0].depth[seen] / expected[seen]) == pytest.approx(0.9, abs=0.02)
+
+
 def test_pictures_that_stayed_behind_are_read_again_without_people(walk: Reconstruction, tmp_path: Path) -> None:
     height, width = (int(side) for side in walk.image_size)
     frame = np.full((height, width, 3), 60, np.uint8)
