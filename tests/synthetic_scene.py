@@ -65,7 +65,6 @@ def stand_in_body(*, with_pose_directions: bool = False) -> SmplxBody:
             pose_directions=pose,
             joint_regressor=regressor.astype(np.float32),
             skinning_weights=np.concatenate(weights).astype(np.float32),
-            hand_means=np.zeros((2, 15, 3), np.float32),
             faces=np.array(faces),
             parents=parents,
             landmark_faces=np.zeros(51, np.int64),

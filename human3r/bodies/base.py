@@ -46,8 +46,6 @@ class BodyArrays:
     """``55 V``"""
     skinning_weights: np.ndarray
     """``V 55`` rows sum to 1."""
-    hand_means: np.ndarray
-    """``2 15 3`` rotation vectors of the relaxed left and right hand."""
     faces: np.ndarray
     """``F 3`` int64."""
     parents: np.ndarray

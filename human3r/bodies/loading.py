@@ -169,7 +169,6 @@ def _to_body_arrays(arrays: dict[str, np.ndarray], name: str) -> BodyArrays:
         pose_directions=as_float(pose_directions) if pose_directions is not None and pose_directions.any() else None,
         joint_regressor=as_float(arrays["J_regressor"]),
         skinning_weights=as_float(arrays["weights"]),
-        hand_means=as_float(np.stack([arrays["hands_meanl"], arrays["hands_meanr"]]).reshape(2, 15, 3)),
         faces=arrays["f"].astype(np.int64),
         parents=parents,
         landmark_faces=arrays["lmk_faces_idx"].astype(np.int64),

@@ -22,8 +22,8 @@ from human3r.skeleton import bone_vectors, forward_kinematics
 _LBS: Any = lbs
 """The package annotates its functions with its own ``Tensor`` type."""
 _STORED = (
-    "template", "shape_directions", "expression_directions", "pose_directions", "skinning_weights", "hand_means",
-    "faces", "landmark_faces", "landmark_weights",
+    "template", "shape_directions", "expression_directions", "pose_directions", "skinning_weights", "faces",
+    "landmark_faces", "landmark_weights",
 )  # fmt: skip
 
 
@@ -49,8 +49,6 @@ class SmplxBody(nn.Module):
     """``55 3 10``"""
     skinning_weights: Tensor
     """``V 55``"""
-    hand_means: Tensor
-    """``2 15 3`` rotation vectors of the relaxed left and right hand."""
     faces: Tensor
     """``F 3`` int64."""
     landmark_faces: Tensor

@@ -1,6 +1,6 @@
-"""Fingers of people who are large enough: scheduling, acceptance and filtering of hand detections.
+"""Wrists and fingers of people who are large enough: scheduling, acceptance and filtering of hand detections.
 
-Small, hidden or uncertain hands have the body's mean pose; transitions to and from it are gradual.
+Small, hidden or uncertain hands are relaxed, with the wrist that the network gave; transitions are gradual.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from human3r.bodies import SmplxBody
 from human3r.bodies.placement import joints_at_head
+from human3r.bodies.hands import ELBOW_SHARE, WristTurns, limit_turns, relaxed_hands
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.hands.hand_detector import HAND_PER_FOREARM, forearm_squares
+from human3r.models.compact.people.lifting.keypoint_encoder import look_at
 from human3r.models.signatures import HandDetector
 from human3r.records import People, TensorRecord
-from human3r.skeleton import NUM_BODY_JOINTS, Joint
+from human3r.skeleton import NUM_BODY_JOINTS, Joint, forward_kinematics
 
+_SHOULDERS = (Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)
 _ELBOWS = (Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW)
 _WRISTS = (Joint.LEFT_WRIST, Joint.RIGHT_WRIST)
 _NUM_FINGER_JOINTS = 15
@@ -41,12 +45,17 @@ class HandOptions:
     """Smallest probability that there is a hand."""
     side: float = 0.3
     """Smallest probability that it is of the expected side."""
+    wrist_side: float = 0.5
+    """The same for the wrist: palm and back of a hand of the other side are exchanged."""
+    wrist_excess: float = 0.35
+    """Radians by which a wrist may exceed the ranges of its joints; those that exceed them more are wrong. Source:
+    rendered hands, errors of 130 degrees beyond, of 22 below."""
     filter_s: float = 0.1
-    """Time constant of the fingers' low-pass filter."""
+    """Time constant of the low-pass filter of wrists and fingers."""
     fade_s: float = 0.3
-    """Duration of a transition from the mean pose to a found one, or back."""
+    """Duration of a transition from the relaxed hand to a found one, or back."""
     forget_s: float = 1.0
-    """Hands of people absent for longer start with the mean pose."""
+    """Hands of people absent for longer start relaxed."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,27 @@ class HandStates(TensorRecord):
     examined_s: Tensor
     """``K 2`` float64, last examination."""
     is_found: Tensor
-    """``K 2`` bool, in the last examination."""
+    """``K 2 2`` bool, wrist and fingers, in the last examination; a wrist stays found as long as its hand."""
     target: Tensor
-    """``K 2 15 3`` rotation vectors of the fingers in the last examination that found them."""
+    """``K 2 16 3`` in the last examination that found the hand: turns of the wrist, rotation vectors of the fingers."""
     pose: Tensor
-    """``K 2 15 3`` filtered."""
+    """``K 2 16 3`` filtered."""
     share: Tensor
-    """``K 2`` of ``pose`` in the output; the rest is the mean pose."""
+    """``K 2 2`` of ``pose`` in the output, wrist and fingers; the rest is the network's wrist and relaxed fingers."""
+
+
+@dataclass(frozen=True)
+class _Arms(TensorRecord):
+    """Arms (left, right) of P people, as the network gave them."""
+
+    R_camera_forearm: Tensor
+    """``P 2 3 3``, without the forearm's twist."""
+    bent: Tensor
+    """``P 2 3 3`` rotations of the elbows without the twist."""
+    twist: Tensor
+    """``P 2`` of the elbows, radians."""
+    turns: Tensor
+    """``P 2 3`` of the wrists, see ``WristTurns``."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +102,8 @@ class SeenHands(TensorRecord):
     """``P 2 2``"""
     length_px: Tensor
     """``P 2`` from wrist to fingertip if parallel to the image plane; 0 where the wrist is outside of the frame."""
+    R_camera_view: Tensor
+    """``P 2 3 3`` from axes of a camera that looks at the wrist, as the hand network sees it, to those of the camera."""
 
 
 def see_hands(people: People, K: Tensor, image_size: tuple[int, int], body: SmplxBody) -> SeenHands:
@@ -91,11 +116,13 @@ def see_hands(people: People, K: Tensor, image_size: tuple[int, int], body: Smpl
     length_px = HAND_PER_FOREARM * forearm_m * K[0, 0] / joints[:, 2:, 2]
     height, width = image_size
     is_inside = ((wrist_px >= 0) & (wrist_px < wrist_px.new_tensor([width, height]))).all(dim=-1)
-    return SeenHands(elbow_px, wrist_px, torch.where(is_inside, length_px, 0.0))
+    rays = joints[:, 2:, :2] / joints[:, 2:, 2:]
+    R_camera_view = look_at(rays.flatten(0, 1)).unflatten(0, rays.shape[:2])
+    return SeenHands(elbow_px, wrist_px, torch.where(is_inside, length_px, 0.0), R_camera_view)
 
 
 class HandTracker:
-    """Poses the fingers of the people of a stream; stateless itself.
+    """Poses the wrists and fingers of the people of a stream; stateless itself.
 
     Args:
         detector: The hand network.
@@ -104,7 +131,8 @@ class HandTracker:
     """
 
     def __init__(self, detector: HandDetector, body: SmplxBody, options: HandOptions) -> None:
-        self._detector, self._options, self._mean = detector, options, body.hand_means
+        self._detector, self._options = detector, options
+        self._wrists, self._relaxed = WristTurns(body), relaxed_hands()
 
     def advance(
         self,
@@ -116,7 +144,7 @@ class HandTracker:
         *,
         examines: bool = True,
     ) -> tuple[People, HandStates]:
-        """Pose the fingers of one frame's people.
+        """Pose wrists and fingers of one frame's people.
 
         Args:
             people: Identities given.
@@ -130,38 +158,54 @@ class HandTracker:
         before = self._recall(people.track_id, time_s, states)
         since_s = time_s - float(states.time_s.max()) if states is not None and len(states.time_s) else 0.0
         most = max(1, round(options.max_per_s * since_s)) if examines else 0
-        examined = self._examine(before, seen, image, time_s, most)
-        passed = (time_s - before.time_s).clamp_min(_SMALLEST_STEP_S).float()[:, None]
+        arms = self._arms(people)
+        examined = self._examine(before, seen, arms, image, time_s, most)
+        passed = (time_s - before.time_s).clamp_min(_SMALLEST_STEP_S).float()[:, None, None]
         change = torch.where(examined.is_found, passed, -passed) / options.fade_s
-        gain = (1 - torch.exp(-passed / options.filter_s))[..., None, None]
+        gain = (1 - torch.exp(-passed / options.filter_s))[..., None]
         # A pose that the output does not contain yet has nothing to be continuous with.
-        pose = torch.where((before.share > 0)[..., None, None], before.pose, examined.target)
+        pose = torch.where(_by_joint(before.share > 0), before.pose, examined.target)
         after = replace(
             examined,
             time_s=torch.full_like(before.time_s, time_s),
             pose=pose + gain * (examined.target - pose),
             share=(before.share + change).clamp(0.0, 1.0),
         )
-        output = self._mean + (after.share.square() * (3 - 2 * after.share))[..., None, None] * (
-            after.pose - self._mean
-        )
-        fingers = rotation_from_axis_angle(output).flatten(1, 2)
-        first, last = NUM_BODY_JOINTS, NUM_BODY_JOINTS + 2 * _NUM_FINGER_JOINTS
+        share = after.share.square() * (3 - 2 * after.share)
+        return self._pose(people, arms, after.pose, share), self._remember(after, states, time_s)
+
+    def _arms(self, people: People) -> _Arms:
+        local = people.joint_rotations[:, :NUM_BODY_JOINTS]
+        upper = forward_kinematics(local, torch.zeros_like(local[..., 0]))[0][:, list(_SHOULDERS)]
+        bent, twist = self._wrists.split(local[:, list(_ELBOWS)])
+        forearm = local[:, list(_ELBOWS)] @ local[:, list(_WRISTS)]
+        return _Arms(upper @ bent, bent, twist, self._wrists.turns(bent.mT @ forearm))
+
+    def _pose(self, people: People, arms: _Arms, found: Tensor, share: Tensor) -> People:
+        """Return people with hands between the relaxed (0) and the found (1); ``found`` is ``P 2 16 3``."""
+        own = torch.cat([arms.turns[..., None, :], self._relaxed.expand(len(people), -1, -1, -1)], dim=2)
+        pose = own + _by_joint(share) * (found - own)
+        turns, fingers = pose[..., 0, :], pose[..., 1:, :]
+        elbow_twist = arms.twist + share[..., 0] * (ELBOW_SHARE * turns[..., 0] - arms.twist)
+        arm = self._wrists.join(arms.bent, turns, elbow_twist)
+        posed = torch.cat([*arm, rotation_from_axis_angle(fingers).flatten(1, 2)], dim=1)
         rotations = people.joint_rotations
-        rotations = torch.cat([rotations[:, :first], fingers.to(rotations.dtype), rotations[:, last:]], dim=1)
-        return replace(people, joint_rotations=rotations), self._remember(after, states, time_s)
+        first, last = Joint.LEFT_ELBOW, NUM_BODY_JOINTS + 2 * _NUM_FINGER_JOINTS
+        rotations = torch.cat([rotations[:, :first], posed.to(rotations.dtype), rotations[:, last:]], dim=1)
+        return replace(people, joint_rotations=rotations)
 
     def _recall(self, track_id: Tensor, time_s: float, states: HandStates | None) -> HandStates:
-        """Return the states of P people; newcomers have the mean pose."""
+        """Return the states of P people; newcomers have relaxed hands."""
         count = len(track_id)
+        pose = functional.pad(self._relaxed, (0, 0, 1, 0)).expand(count, -1, -1, -1)
         fresh = HandStates(
             track_id=track_id,
             time_s=torch.full((count,), time_s, dtype=torch.float64),
             examined_s=torch.full((count, 2), -torch.inf, dtype=torch.float64),
-            is_found=torch.zeros(count, 2, dtype=torch.bool),
-            target=self._mean.expand(count, -1, -1, -1).clone(),
-            pose=self._mean.expand(count, -1, -1, -1).clone(),
-            share=torch.zeros(count, 2),
+            is_found=torch.zeros(count, 2, 2, dtype=torch.bool),
+            target=pose.clone(),
+            pose=pose.clone(),
+            share=torch.zeros(count, 2, 2),
         )
         if states is None or len(states.track_id) == 0 or count == 0:
             return fresh
@@ -172,25 +216,37 @@ class HandTracker:
                 values[new_row] = getattr(states, name)[old_row]
         return fresh
 
-    def _examine(self, before: HandStates, seen: SeenHands, image: Tensor, time_s: float, max_hands: int) -> HandStates:
+    def _examine(
+        self, before: HandStates, seen: SeenHands, arms: _Arms, image: Tensor, time_s: float, max_hands: int
+    ) -> HandStates:
         """Run the network on the scheduled hands."""
         options = self._options
         # The tolerance lets a period of exactly the interval pass despite rounding.
         waited = time_s - before.examined_s + 1e-6
-        is_large = seen.length_px >= torch.where(before.is_found, options.length_px[1], options.length_px[0])
+        was_found = before.is_found[..., 1]
+        is_large = seen.length_px >= torch.where(was_found, options.length_px[1], options.length_px[0])
         is_due = is_large & (waited >= options.interval_s)
-        is_found, target = before.is_found & is_large, before.target.clone()
+        is_found, target = before.is_found & is_large[..., None], before.target.clone()
         examined_s = before.examined_s.clone()
         order = torch.argsort(torch.where(is_due, waited, -torch.inf).flatten(), descending=True, stable=True)
         rows = order[: min(int(is_due.sum()), max_hands)]
         if len(rows):
             people, sides = rows // 2, rows % 2
-            elbow_px, wrist_px, length_px = (values[people, sides] for values in vars(seen).values())
+            elbow_px, wrist_px, length_px = (
+                values[people, sides] for values in (seen.elbow_px, seen.wrist_px, seen.length_px)
+            )
             found = self._detector(image, forearm_squares(elbow_px, wrist_px, length_px), sides == 1)
-            least = torch.where(before.is_found[people, sides], options.presence[1], options.presence[0])
+            least = torch.where(was_found[people, sides], options.presence[1], options.presence[0])
             is_hand = (found.presence >= least) & (found.own_side >= options.side)
-            target[people, sides] = torch.where(is_hand[:, None, None], found.fingers, target[people, sides])
-            is_found[people, sides] = is_hand
+            R_view_hand = seen.R_camera_view.clone()
+            R_view_hand[people, sides] = found.R_view_hand
+            turns = self._wrists.turns(arms.R_camera_forearm.mT @ seen.R_camera_view @ R_view_hand)[people, sides]
+            limited = limit_turns(turns)
+            is_wrist = (found.own_side >= options.wrist_side) & ((turns - limited).norm(dim=-1) <= options.wrist_excess)
+            is_new = torch.stack([is_hand & is_wrist, is_hand], dim=-1)
+            pose = torch.cat([limited[:, None], found.fingers], dim=1)
+            target[people, sides] = torch.where(_by_joint(is_new), pose, target[people, sides])
+            is_found[people, sides] = is_new | (is_found[people, sides] & is_hand[:, None])
             examined_s[people, sides] = time_s
         return replace(before, is_found=is_found, target=target, examined_s=examined_s)
 
@@ -203,3 +259,8 @@ class HandTracker:
         return HandStates(
             **{name: torch.cat([values, getattr(states, name)[kept]]) for name, values in vars(after).items()}
         )
+
+
+def _by_joint(values: Tensor) -> Tensor:
+    """Return ``... 16 1``: the wrist's of ``... 2`` values once, the fingers' 15 times."""
+    return values.repeat_interleave(torch.tensor([1, _NUM_FINGER_JOINTS]), dim=-1)[..., None]

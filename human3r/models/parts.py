@@ -263,6 +263,8 @@ class HandPoses(TensorRecord):
     """``H`` probability that it is a hand of the side it was taken for."""
     fingers: Tensor
     """``H 15 3`` rotation vectors of the finger joints, relative to a flat hand, in SMPL-X's order."""
+    R_view_hand: Tensor
+    """``H 3 3`` from SMPL-X's axes, in which the hand rests, to those of a camera that looks at the hand."""
 
 
 @dataclass(frozen=True)

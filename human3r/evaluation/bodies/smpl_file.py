@@ -51,7 +51,6 @@ def read_smpl_arrays(path: Path) -> BodyArrays:
         pose_directions=floats["posedirs"] if floats["posedirs"].any() else None,
         joint_regressor=floats["J_regressor"],
         skinning_weights=floats["weights"],
-        hand_means=np.zeros((2, 15, 3), np.float32),
         faces=arrays["f"].astype(np.int64),
         parents=parents,
         landmark_faces=np.zeros(0, np.int64),

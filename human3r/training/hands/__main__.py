@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     body = load_body()
     readout = fit_readout(train, body)
     sys.stdout.write(f"{len(train.points)} hands, {len(held_out.points)} held out; degrees by joint\n")
-    for name, angles in score(readout, held_out, body).items():
+    for name, angles in score(readout, held_out).items():
         fingers = zip(FINGERS, angles.reshape(5, 3), strict=True)
         each = "  ".join(f"{finger} " + " ".join(f"{angle:.1f}" for angle in joints) for finger, joints in fingers)
         sys.stdout.write(f"{name:20s} mean {angles.mean():.1f}  {each}\n")

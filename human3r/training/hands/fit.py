@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from human3r.bodies import SmplxBody
+from human3r.bodies.hands import relaxed_hands
 from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
 from human3r.models.compact.people.hands.finger_readout import FingerReadout, mirror_left
 from human3r.skeleton import JOINT_NAMES
@@ -41,12 +42,12 @@ def fit_readout(hands: RenderedHands, body: SmplxBody) -> FingerReadout:
     return readout
 
 
-def score(readout: FingerReadout, hands: RenderedHands, body: SmplxBody) -> dict[str, np.ndarray]:
+def score(readout: FingerReadout, hands: RenderedHands) -> dict[str, np.ndarray]:
     """Return the mean angle to the true rotation of every joint, ``15`` degrees: the readout's, and of fixed poses."""
     points, is_right, truth = _tensors(hands)
-    means = body.hand_means[is_right.long()]
+    relaxed = relaxed_hands()[is_right.long()]
     with torch.inference_mode():
-        poses = {"readout": readout(points, is_right), "mean pose": means, "flat hand": torch.zeros_like(truth)}
+        poses = {"readout": readout(points, is_right), "relaxed hand": relaxed, "flat hand": torch.zeros_like(truth)}
     constant = mirror_left(mirror_left(truth, is_right).mean(0).expand_as(truth), is_right)
     poses["best constant pose"] = constant
     return {name: _degrees(pose, truth).mean(0).numpy() for name, pose in poses.items()}

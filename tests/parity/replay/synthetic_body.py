@@ -47,7 +47,6 @@ def synthetic_body() -> tuple[SmplxBody, BodyArrays]:
         pose_directions=(0.002 * _noise("posedirs", NUM_VERTICES, 3, 486)).astype(np.float32),
         joint_regressor=regressor.astype(np.float32),
         skinning_weights=weights.astype(np.float32),
-        hand_means=np.zeros((2, 15, 3), np.float32),
         faces=np.stack((triangle, 7 * triangle + 1, 13 * triangle + 2), axis=-1) % NUM_VERTICES,
         parents=parents,
         landmark_faces=401 * np.arange(51) % _NUM_FACES,

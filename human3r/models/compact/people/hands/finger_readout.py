@@ -1,8 +1,8 @@
 """From the points of hands to rotations of SMPL-X's finger joints: a linear map with joint limits.
 
-Points are aligned by the palm and divided by its length; left hands are mirrored. The map was fitted to rendered hands
-(``human3r.training.hands``), so it also takes back what the points have in common with no hand at rest. The wrist is
-left alone.
+Points are aligned by the palm, whose orientation is that of the hand, and divided by its length; left hands are
+mirrored. The map was fitted to rendered hands (``human3r.training.hands``), so it also takes back what the points have
+in common with no hand at rest.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from human3r.models.layers.casting import Linear
 
 NUM_FINGER_JOINTS = 15
 _PALM_POINTS = (0, 5, 9, 13, 17)
+_MIRROR = (-1.0, 1.0, 1.0)
 _THUMB_ROWS = slice(12, 15)
 _BEND_DEG = ((-25.0, 95.0), (-5.0, 110.0), (-5.0, 80.0))
 """Of the three joints of a finger, from the palm. Source: ranges of motion in anatomy textbooks."""
@@ -52,9 +53,16 @@ class FingerReadout(nn.Module):
 
     def features(self, points: Tensor, is_right: Tensor) -> Tensor:
         """Return ``H 63``: the points about the middle finger's first joint, in the body frame of a right hand."""
-        one_sided = torch.where(is_right[:, None, None], points, points * points.new_tensor([-1.0, 1.0, 1.0]))
+        one_sided = torch.where(is_right[:, None, None], points, points * points.new_tensor(_MIRROR))
         aligned = (one_sided - one_sided[:, 9:10]) @ _palm_rotation(one_sided[:, _PALM_POINTS], self.palm)
         return (aligned / aligned[:, 0].norm(dim=-1).clamp_min(1e-6)[:, None, None]).flatten(1)
+
+    def orientation(self, points: Tensor, is_right: Tensor) -> Tensor:
+        """Return ``H 3 3``: the rotations of SMPL-X's hands, from the body frame to that of the points."""
+        seen = points[:, _PALM_POINTS]
+        right = _palm_rotation(seen, self.palm)
+        left = _palm_rotation(seen, self.palm * points.new_tensor(_MIRROR))
+        return torch.where(is_right[:, None, None], right, left)
 
 
 def mirror_left(vectors: Tensor, is_right: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ class CropHandDetector(nn.Module):
         """Find one hand in each square and read its fingers; see ``signatures.HandDetector``."""
         found = self.find(image, squares)
         own_side = torch.where(is_right, found.is_right, 1 - found.is_right)
-        return HandPoses(found.presence, own_side, self.fingers(found.points, is_right))
+        fingers = self.fingers(found.points, is_right)
+        return HandPoses(found.presence, own_side, fingers, self.fingers.orientation(_as_seen(found), is_right))
 
     def find(self, image: Tensor, squares: Tensor) -> HandLandmarks:
         """Find one hand in each square, twice: the second time in a square from the points of the first.
@@ -65,6 +66,13 @@ class CropHandDetector(nn.Module):
         points_px = (found.points_px / CROP_PX - 0.5) * side @ turn.transpose(-1, -2) + center
         across = found.points[..., :2] @ turn.transpose(-1, -2)
         return replace(found, points_px=points_px, points=torch.cat([across, found.points[..., 2:]], dim=-1))
+
+
+def _as_seen(found: HandLandmarks) -> Tensor:
+    """Return points ``H 21 3`` whose x and y are the pixels, to scale: they turn a hand less wrongly than the meters."""
+    px, meters = (points - points.mean(1, keepdim=True) for points in (found.points_px, found.points))
+    scale = meters[..., :2].norm(dim=(1, 2)) / px.norm(dim=(1, 2)).clamp_min(1e-6)
+    return torch.cat([px * scale[:, None, None], meters[..., 2:]], dim=-1)
 
 
 def rotations_2d(angle: Tensor) -> Tensor:

@@ -81,6 +81,16 @@ def test_a_mirrored_hand_has_mirrored_fingers(readout: FingerReadout) -> None:
     torch.testing.assert_close(left, right * torch.tensor([1.0, -1.0, -1.0]), atol=1e-4, rtol=0)
 
 
+def test_the_hand_is_turned_as_its_palm(readout: FingerReadout) -> None:
+    generator = torch.Generator().manual_seed(4)
+    rotation = rotation_from_axis_angle(torch.randn(2, 3, generator=generator))
+    is_right = torch.tensor([True, False])
+    at_rest = torch.randn(2, 21, 3, generator=generator)
+    at_rest[:, [0, 5, 9, 13, 17]] = torch.stack([readout.palm, readout.palm * torch.tensor([-1.0, 1.0, 1.0])])
+    turned = readout.orientation(at_rest @ rotation.mT + 1.0, is_right)
+    torch.testing.assert_close(turned, rotation, atol=1e-4, rtol=0)
+
+
 def test_fingers_stay_within_the_ranges_of_their_joints() -> None:
     limited = limit_fingers(10 * torch.randn(50, 15, 3, generator=torch.Generator().manual_seed(3)))
     degrees = torch.rad2deg(limited).unflatten(1, (5, 3))
