@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from human3r.bodies.smplx import SmplxBody
-from human3r.geometry.rigid import axis_angle_from_rotation, quaternion_from_rotation, rotation_from_axis_angle
+from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.skeleton import Joint
 
 _RELAXED = (
@@ -24,8 +24,8 @@ _RELAXED = (
     ((0.1, -0.4, -0.35), (0.083, 0.113, 0.053), (0.083, 0.113, 0.053)),
 )
 """Rotation vectors of a right hand, by finger: more bent toward the little finger, the thumb beside the index finger."""
-ELBOW_SHARE = 0.5
-"""Of the twist."""
+_ELBOW_SHARE = 0.5
+"""Of the twist. Source: skins looked at; at 80 degrees in one joint an arm begins to look wrung."""
 _LIMITS_DEG = ((-165.0, 20.0), (-35.0, 25.0), (-70.0, 75.0))
 """Of twist (at 0 the palm is down if the elbow bends forward, which is full pronation; supination is negative),
 deviation (to the little finger is negative), and flexion. Source: ranges of motion in anatomy textbooks."""
@@ -42,43 +42,44 @@ class WristTurns:
         twist = functional.normalize(elbow - wrist, dim=0)
         flexion = functional.normalize(torch.linalg.cross(twist, torch.tensor([0.0, 1.0, 0.0])), dim=0)
         axes = torch.stack([twist, torch.linalg.cross(flexion, twist), flexion])
+        # Rows are the axes of the turns; those of the left are a reflection, under which rotations stay rotations.
         self._axes = torch.stack([axes * axes.new_tensor([-1.0, 1.0, 1.0]), axes])
-        """``2 3 3``: rows are the axes of the turns; those of the left are a reflection, which rotations survive."""
 
-    def split(self, elbow: Tensor) -> tuple[Tensor, Tensor]:
-        """Return an elbow's rotation without twist, ``... 2 3 3``, and its twist ``... 2``."""
-        twist = self._twist(self._axes @ elbow @ self._axes.mT)
-        return elbow @ self._about_forearm(-twist), twist
+    def turns(self, elbow: Tensor, wrist: Tensor) -> Tensor:
+        """Return the turns of hands, twist within half a turn of the middle of its range."""
+        wrist = self._axes @ wrist @ self._axes.mT
+        middle = math.radians(sum(_LIMITS_DEG[0]) / 2)
+        twist = torch.remainder(self._twist(elbow) + _twist(wrist) - middle + math.pi, 2 * math.pi) - math.pi + middle
+        # A wrist is a twist after the smallest rotation that takes this row to the forearm.
+        cosine, up, front = wrist[..., 0, :].unbind(-1)
+        sine = torch.hypot(up, front)
+        ratio = torch.atan2(sine, cosine) / sine.clamp_min(1e-6)
+        return torch.stack([twist, front * ratio, -up * ratio], dim=-1)
 
-    def turns(self, rotation: Tensor) -> Tensor:
-        """Return the turns of hands, given their rotations relative to the forearm without twist."""
-        rotation = self._axes @ rotation @ self._axes.mT
-        twist = self._twist(rotation)
-        bend = axis_angle_from_rotation(_about_x(-twist) @ rotation)
-        return torch.cat([twist[..., None], bend[..., 1:]], dim=-1)
-
-    def join(self, bent: Tensor, turns: Tensor, elbow_twist: Tensor) -> tuple[Tensor, Tensor]:
-        """Return rotations of elbows and wrists.
+    def turned(self, elbow: Tensor, turns: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rotations of elbows and wrists of hands that have other turns.
 
         Args:
-            bent: ``... 2 3 3`` elbows without twist.
+            elbow: ``... 2 3 3``, which bend as before.
             turns: ``... 2 3``
-            elbow_twist: ``... 2``, the part of the twist that the elbow takes.
+            share: ``... 2``, 0 leaves the twist of the elbow, 1 makes it half of the whole.
         """
-        bend = rotation_from_axis_angle(torch.cat([torch.zeros_like(turns[..., :1]), turns[..., 1:]], dim=-1))
-        wrist = _about_x(turns[..., 0] - elbow_twist) @ bend
-        return bent @ self._about_forearm(elbow_twist), self._axes.mT @ wrist @ self._axes
+        own = self._twist(elbow)
+        change = share * (_ELBOW_SHARE * turns[..., 0] - own)
+        vectors = torch.zeros(*turns.shape[:-1], 3, 3, dtype=turns.dtype)
+        vectors[..., 0, 0], vectors[..., 1, 0], vectors[..., 2, 1:] = change, turns[..., 0] - own - change, turns[..., 1:]
+        more, twist, bent = rotation_from_axis_angle(vectors).unbind(-3)
+        back = self._axes.mT
+        return elbow @ back @ more @ self._axes, back @ twist @ bent @ self._axes
 
-    def _about_forearm(self, angle: Tensor) -> Tensor:
-        return self._axes.mT @ _about_x(angle) @ self._axes
+    def _twist(self, rotation: Tensor) -> Tensor:
+        return _twist(self._axes @ rotation @ self._axes.mT)
 
-    @staticmethod
-    def _twist(rotation: Tensor) -> Tensor:
-        """Return the angle about the first axis, within half a turn of the middle of its range."""
-        quat_wxyz = quaternion_from_rotation(rotation)
-        middle = math.radians(sum(_LIMITS_DEG[0]) / 2)
-        angle = 2 * torch.atan2(quat_wxyz[..., 1], quat_wxyz[..., 0]) - middle
-        return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi + middle
+
+def _twist(rotation: Tensor) -> Tensor:
+    """Return the angles ``...`` in [-pi, pi] by which ``... 3 3`` turn about x, from the quaternion's x and real part."""
+    trace = rotation.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return 2 * torch.atan2(rotation[..., 2, 1] - rotation[..., 1, 2], 1 + trace)
 
 
 def relaxed_hands() -> Tensor:
@@ -91,7 +92,3 @@ def limit_turns(turns: Tensor) -> Tensor:
     """Limit turns ``... 3`` to the ranges of the joints."""
     low, high = torch.deg2rad(turns.new_tensor(_LIMITS_DEG)).T
     return turns.clamp(low, high)
-
-
-def _about_x(angle: Tensor) -> Tensor:
-    return rotation_from_axis_angle(functional.pad(angle[..., None], (0, 2)))

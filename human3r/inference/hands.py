@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from human3r.bodies import SmplxBody
 from human3r.bodies.placement import joints_at_head
-from human3r.bodies.hands import ELBOW_SHARE, WristTurns, limit_turns, relaxed_hands
+from human3r.bodies.hands import WristTurns, limit_turns, relaxed_hands
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.hands.hand_detector import HAND_PER_FOREARM, forearm_squares
@@ -22,9 +22,7 @@ from human3r.models.signatures import HandDetector
 from human3r.records import People, TensorRecord
 from human3r.skeleton import NUM_BODY_JOINTS, Joint, forward_kinematics
 
-_SHOULDERS = (Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)
-_ELBOWS = (Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW)
-_WRISTS = (Joint.LEFT_WRIST, Joint.RIGHT_WRIST)
+_ELBOWS, _WRISTS = slice(Joint.LEFT_ELBOW, Joint.LEFT_WRIST), slice(Joint.LEFT_WRIST, NUM_BODY_JOINTS)
 _NUM_FINGER_JOINTS = 15
 _SMALLEST_STEP_S = 1e-3
 _NEAR_M = 0.1
@@ -79,20 +77,6 @@ class HandStates(TensorRecord):
 
 
 @dataclass(frozen=True)
-class _Arms(TensorRecord):
-    """Arms (left, right) of P people, as the network gave them."""
-
-    R_camera_forearm: Tensor
-    """``P 2 3 3``, without the forearm's twist."""
-    bent: Tensor
-    """``P 2 3 3`` rotations of the elbows without the twist."""
-    twist: Tensor
-    """``P 2`` of the elbows, radians."""
-    turns: Tensor
-    """``P 2 3`` of the wrists, see ``WristTurns``."""
-
-
-@dataclass(frozen=True)
 class SeenHands(TensorRecord):
     """Where the hands of P people (left, right) are in the source frame, by their bodies."""
 
@@ -109,7 +93,7 @@ class SeenHands(TensorRecord):
 def see_hands(people: People, K: Tensor, image_size: tuple[int, int], body: SmplxBody) -> SeenHands:
     """Project the forearms of P people; ``K`` is ``3 3`` of the source frame of ``image_size`` (height, width)."""
     joints = joints_at_head(body, people.joint_rotations, people.head_camera, people.betas, people.expression)
-    joints = joints[:, [*_ELBOWS, *_WRISTS]]
+    joints = joints[:, Joint.LEFT_ELBOW : NUM_BODY_JOINTS]
     joints[..., 2].clamp_(min=_NEAR_M)
     elbow_px, wrist_px = project(joints, K).split(2, dim=1)
     forearm_m = (joints[:, 2:] - joints[:, :2]).norm(dim=-1)
@@ -133,6 +117,7 @@ class HandTracker:
     def __init__(self, detector: HandDetector, body: SmplxBody, options: HandOptions) -> None:
         self._detector, self._options = detector, options
         self._wrists, self._relaxed = WristTurns(body), relaxed_hands()
+        self._fresh = functional.pad(self._relaxed, (0, 0, 1, 0))
 
     def advance(
         self,
@@ -158,8 +143,7 @@ class HandTracker:
         before = self._recall(people.track_id, time_s, states)
         since_s = time_s - float(states.time_s.max()) if states is not None and len(states.time_s) else 0.0
         most = max(1, round(options.max_per_s * since_s)) if examines else 0
-        arms = self._arms(people)
-        examined = self._examine(before, seen, arms, image, time_s, most)
+        examined = self._examine(before, people, seen, image, time_s, most)
         passed = (time_s - before.time_s).clamp_min(_SMALLEST_STEP_S).float()[:, None, None]
         change = torch.where(examined.is_found, passed, -passed) / options.fade_s
         gain = (1 - torch.exp(-passed / options.filter_s))[..., None]
@@ -172,32 +156,23 @@ class HandTracker:
             share=(before.share + change).clamp(0.0, 1.0),
         )
         share = after.share.square() * (3 - 2 * after.share)
-        return self._pose(people, arms, after.pose, share), self._remember(after, states, time_s)
+        return self._pose(people, after.pose, share), self._remember(after, states, time_s)
 
-    def _arms(self, people: People) -> _Arms:
-        local = people.joint_rotations[:, :NUM_BODY_JOINTS]
-        upper = forward_kinematics(local, torch.zeros_like(local[..., 0]))[0][:, list(_SHOULDERS)]
-        bent, twist = self._wrists.split(local[:, list(_ELBOWS)])
-        forearm = local[:, list(_ELBOWS)] @ local[:, list(_WRISTS)]
-        return _Arms(upper @ bent, bent, twist, self._wrists.turns(bent.mT @ forearm))
-
-    def _pose(self, people: People, arms: _Arms, found: Tensor, share: Tensor) -> People:
-        """Return people with hands between the relaxed (0) and the found (1); ``found`` is ``P 2 16 3``."""
-        own = torch.cat([arms.turns[..., None, :], self._relaxed.expand(len(people), -1, -1, -1)], dim=2)
-        pose = own + _by_joint(share) * (found - own)
-        turns, fingers = pose[..., 0, :], pose[..., 1:, :]
-        elbow_twist = arms.twist + share[..., 0] * (ELBOW_SHARE * turns[..., 0] - arms.twist)
-        arm = self._wrists.join(arms.bent, turns, elbow_twist)
-        posed = torch.cat([*arm, rotation_from_axis_angle(fingers).flatten(1, 2)], dim=1)
-        rotations = people.joint_rotations
-        first, last = Joint.LEFT_ELBOW, NUM_BODY_JOINTS + 2 * _NUM_FINGER_JOINTS
-        rotations = torch.cat([rotations[:, :first], posed.to(rotations.dtype), rotations[:, last:]], dim=1)
-        return replace(people, joint_rotations=rotations)
+    def _pose(self, people: People, found: Tensor, share: Tensor) -> People:
+        """Return people with wrists and fingers between their own (share 0) and the found (1), ``P 2 16 3``."""
+        rotations, end = people.joint_rotations, NUM_BODY_JOINTS + 2 * _NUM_FINGER_JOINTS
+        fingers = self._relaxed + share[..., 1:, None] * (found[..., 1:, :] - self._relaxed)
+        arms = [rotations[:, _ELBOWS], rotations[:, _WRISTS]]
+        if share[..., 0].any():
+            own = self._wrists.turns(*arms)
+            arms = self._wrists.turned(arms[0], own + share[..., :1] * (found[..., 0, :] - own), share[..., 0])
+        parts = [rotations[:, : Joint.LEFT_ELBOW], *arms, rotation_from_axis_angle(fingers).flatten(1, 2)]
+        return replace(people, joint_rotations=torch.cat([*parts, rotations[:, end:]], dim=1))
 
     def _recall(self, track_id: Tensor, time_s: float, states: HandStates | None) -> HandStates:
         """Return the states of P people; newcomers have relaxed hands."""
         count = len(track_id)
-        pose = functional.pad(self._relaxed, (0, 0, 1, 0)).expand(count, -1, -1, -1)
+        pose = self._fresh.expand(count, -1, -1, -1)
         fresh = HandStates(
             track_id=track_id,
             time_s=torch.full((count,), time_s, dtype=torch.float64),
@@ -217,7 +192,7 @@ class HandTracker:
         return fresh
 
     def _examine(
-        self, before: HandStates, seen: SeenHands, arms: _Arms, image: Tensor, time_s: float, max_hands: int
+        self, before: HandStates, people: People, seen: SeenHands, image: Tensor, time_s: float, max_hands: int
     ) -> HandStates:
         """Run the network on the scheduled hands."""
         options = self._options
@@ -231,24 +206,27 @@ class HandTracker:
         order = torch.argsort(torch.where(is_due, waited, -torch.inf).flatten(), descending=True, stable=True)
         rows = order[: min(int(is_due.sum()), max_hands)]
         if len(rows):
-            people, sides = rows // 2, rows % 2
-            elbow_px, wrist_px, length_px = (
-                values[people, sides] for values in (seen.elbow_px, seen.wrist_px, seen.length_px)
-            )
-            found = self._detector(image, forearm_squares(elbow_px, wrist_px, length_px), sides == 1)
-            least = torch.where(was_found[people, sides], options.presence[1], options.presence[0])
-            is_hand = (found.presence >= least) & (found.own_side >= options.side)
-            R_view_hand = seen.R_camera_view.clone()
-            R_view_hand[people, sides] = found.R_view_hand
-            turns = self._wrists.turns(arms.R_camera_forearm.mT @ seen.R_camera_view @ R_view_hand)[people, sides]
+            at = rows // 2, rows % 2
+            squares = forearm_squares(seen.elbow_px[at], seen.wrist_px[at], seen.length_px[at])
+            found = self._detector(image, squares, at[1] == 1)
+            is_hand = found.presence >= torch.where(was_found[at], options.presence[1], options.presence[0])
+            is_hand &= found.own_side >= options.side
+            turns = self._turns(people, seen, seen.R_camera_view.index_put(at, found.R_view_hand))[at]
             limited = limit_turns(turns)
-            is_wrist = (found.own_side >= options.wrist_side) & ((turns - limited).norm(dim=-1) <= options.wrist_excess)
-            is_new = torch.stack([is_hand & is_wrist, is_hand], dim=-1)
+            is_wrist = is_hand & (found.own_side >= options.wrist_side)
+            is_wrist &= (turns - limited).norm(dim=-1) <= options.wrist_excess
+            is_new = torch.stack([is_wrist, is_hand], dim=-1)
             pose = torch.cat([limited[:, None], found.fingers], dim=1)
-            target[people, sides] = torch.where(_by_joint(is_new), pose, target[people, sides])
-            is_found[people, sides] = is_new | (is_found[people, sides] & is_hand[:, None])
-            examined_s[people, sides] = time_s
+            target[at] = torch.where(_by_joint(is_new), pose, target[at])
+            is_found[at] = is_new | (is_found[at] & is_hand[:, None])
+            examined_s[at] = time_s
         return replace(before, is_found=is_found, target=target, examined_s=examined_s)
+
+    def _turns(self, people: People, seen: SeenHands, R_view_hand: Tensor) -> Tensor:
+        """Return the turns ``P 2 3`` of wrists with hands of orientation ``P 2 3 3`` as their views see them."""
+        local = people.joint_rotations[:, :NUM_BODY_JOINTS]
+        R_camera_forearm = forward_kinematics(local, torch.zeros_like(local[..., 0]))[0][:, _ELBOWS]
+        return self._wrists.turns(local[:, _ELBOWS], R_camera_forearm.mT @ seen.R_camera_view @ R_view_hand)
 
     def _remember(self, after: HandStates, states: HandStates | None, time_s: float) -> HandStates:
         """Join the hands of this frame's people with those of people seen lately."""

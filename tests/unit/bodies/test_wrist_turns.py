@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.bodies.hands import ELBOW_SHARE, WristTurns, limit_turns, relaxed_hands
+from human3r.bodies.hands import WristTurns, limit_turns, relaxed_hands
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.skeleton import JOINT_NAMES, NUM_JOINTS, Joint
 
@@ -27,10 +27,9 @@ def wrists(body: SmplxBody) -> WristTurns:
 
 
 @pytest.fixture
-def bent(wrists: WristTurns) -> Tensor:
-    """``6 2 3 3`` elbows without twist."""
-    generator = torch.Generator().manual_seed(0)
-    return wrists.split(rotation_from_axis_angle(0.6 * torch.randn(6, 2, 3, generator=generator)))[0]
+def elbow() -> Tensor:
+    """``6 2 3 3``"""
+    return rotation_from_axis_angle(0.6 * torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(0)))
 
 
 @pytest.fixture
@@ -39,32 +38,43 @@ def turns() -> Tensor:
     return limit_turns(torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(1)))
 
 
-def test_turns_survive_the_way_to_rotations_and_back(wrists: WristTurns, bent: Tensor, turns: Tensor) -> None:
-    elbow, wrist = wrists.join(bent, turns, ELBOW_SHARE * turns[..., 0])
-    untwisted, twist = wrists.split(elbow)
-    torch.testing.assert_close(untwisted, bent, atol=_EXACT, rtol=0)
-    torch.testing.assert_close(twist, ELBOW_SHARE * turns[..., 0], atol=_EXACT, rtol=0)
-    torch.testing.assert_close(wrists.turns(bent.mT @ elbow @ wrist), turns, atol=_EXACT, rtol=0)
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_turns_survive_the_way_to_rotations_and_back(wrists: WristTurns, elbow: Tensor, turns: Tensor, share: float) -> None:
+    turned = wrists.turned(elbow, turns, torch.full((6, 2), share))
+    torch.testing.assert_close(wrists.turns(*turned), turns, atol=_EXACT, rtol=0)
 
 
-def test_the_twist_of_the_elbow_moves_no_wrist(wrists: WristTurns, body: SmplxBody, bent: Tensor, turns: Tensor) -> None:
+def test_a_hand_that_is_not_turned_keeps_its_arm(wrists: WristTurns, elbow: Tensor) -> None:
+    wrist = elbow.flip(0)
+    turned = wrists.turned(elbow, wrists.turns(elbow, wrist), torch.zeros(6, 2))
+    torch.testing.assert_close(torch.stack(turned), torch.stack([elbow, wrist]), atol=_EXACT, rtol=0)
+
+
+def test_elbow_and_wrist_share_the_twist(wrists: WristTurns, elbow: Tensor, turns: Tensor) -> None:
+    _, wrist = wrists.turned(elbow, turns, torch.ones(6, 2))
+    of_wrist = wrists.turns(torch.eye(3).expand_as(wrist), wrist)
+    torch.testing.assert_close(of_wrist[..., 0], turns[..., 0] / 2, atol=_EXACT, rtol=0)
+    torch.testing.assert_close(of_wrist[..., 1:], turns[..., 1:], atol=_EXACT, rtol=0)
+
+
+def test_the_twist_of_the_elbow_moves_no_wrist(wrists: WristTurns, body: SmplxBody, elbow: Tensor, turns: Tensor) -> None:
     forearm = body.joint_template[[Joint.LEFT_WRIST, Joint.RIGHT_WRIST]]
     forearm = (forearm - body.joint_template[[Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW]])[..., None]
-    elbow, _ = wrists.join(bent, turns, turns[..., 0])
-    torch.testing.assert_close(elbow @ forearm, bent @ forearm, atol=1e-3, rtol=0)
+    twisted, _ = wrists.turned(elbow, turns, torch.ones(6, 2))
+    torch.testing.assert_close(twisted @ forearm, elbow @ forearm, atol=1e-3, rtol=0)
 
 
 def test_mirrored_arms_have_the_same_turns(wrists: WristTurns) -> None:
     rotation = rotation_from_axis_angle(torch.tensor([[0.5, -0.2, 0.4]])).expand(1, 2, 3, 3).clone()
     rotation[:, 0] *= _MIRROR[:, None] * _MIRROR
-    left, right = wrists.turns(rotation)[0]
+    left, right = wrists.turns(rotation, rotation)[0]
     torch.testing.assert_close(left, right, atol=_EXACT, rtol=0)
 
 
 def test_a_palm_that_turns_up_is_supinated(wrists: WristTurns) -> None:
     """At rest palms are down and thumbs forward: supination turns thumbs up."""
     up = rotation_from_axis_angle(torch.tensor([[-1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]))
-    assert (wrists.turns(up)[:, 0] < -0.9).all()
+    assert (wrists.turns(torch.eye(3).expand_as(up), up)[:, 0] < -0.9).all()
     assert (up @ torch.tensor([0.0, 0.0, 1.0]))[:, 1].min() > 0
 
 
