@@ -23,7 +23,7 @@ _RELAXED = (
     ((0.0, 0.035, 0.47), (0.0, 0.0, 0.56), (0.0, 0.0, 0.3)),
     ((0.1, -0.4, -0.35), (0.083, 0.113, 0.053), (0.083, 0.113, 0.053)),
 )
-"""Rotation vectors of a right hand, by finger: more bent toward the little finger, the thumb beside the index finger."""
+"""Rotation vectors of a right hand, by finger: bent more toward the little finger, the thumb beside the index."""
 _ELBOW_SHARE = 0.5
 """Of the twist. Source: skins looked at; at 80 degrees in one joint an arm begins to look wrung."""
 _LIMITS_DEG = ((-165.0, 20.0), (-35.0, 25.0), (-70.0, 75.0))
@@ -67,7 +67,8 @@ class WristTurns:
         own = self._twist(elbow)
         change = share * (_ELBOW_SHARE * turns[..., 0] - own)
         vectors = torch.zeros(*turns.shape[:-1], 3, 3, dtype=turns.dtype)
-        vectors[..., 0, 0], vectors[..., 1, 0], vectors[..., 2, 1:] = change, turns[..., 0] - own - change, turns[..., 1:]
+        vectors[..., 0, 0], vectors[..., 1, 0] = change, turns[..., 0] - own - change
+        vectors[..., 2, 1:] = turns[..., 1:]
         more, twist, bent = rotation_from_axis_angle(vectors).unbind(-3)
         back = self._axes.mT
         return elbow @ back @ more @ self._axes, back @ twist @ bent @ self._axes
@@ -77,7 +78,8 @@ class WristTurns:
 
 
 def _twist(rotation: Tensor) -> Tensor:
-    """Return the angles ``...`` in [-pi, pi] by which ``... 3 3`` turn about x, from the quaternion's x and real part."""
+    """Return the angles ``...`` in [-pi, pi] by which ``... 3 3`` turn about x."""
+    # Four times the real part of the quaternion, times its x and itself.
     trace = rotation.diagonal(dim1=-2, dim2=-1).sum(-1)
     return 2 * torch.atan2(rotation[..., 2, 1] - rotation[..., 1, 2], 1 + trace)
 

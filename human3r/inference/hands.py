@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from human3r.bodies import SmplxBody
-from human3r.bodies.placement import joints_at_head
 from human3r.bodies.hands import WristTurns, limit_turns, relaxed_hands
+from human3r.bodies.placement import joints_at_head
 from human3r.geometry.camera import project
 from human3r.geometry.rigid import rotation_from_axis_angle
 from human3r.models.compact.people.hands.hand_detector import HAND_PER_FOREARM, forearm_squares
@@ -87,7 +87,7 @@ class SeenHands(TensorRecord):
     length_px: Tensor
     """``P 2`` from wrist to fingertip if parallel to the image plane; 0 where the wrist is outside of the frame."""
     R_camera_view: Tensor
-    """``P 2 3 3`` from axes of a camera that looks at the wrist, as the hand network sees it, to those of the camera."""
+    """``P 2 3 3`` from axes of a camera that looks at the wrist, as the network sees it, to those of the camera."""
 
 
 def see_hands(people: People, K: Tensor, image_size: tuple[int, int], body: SmplxBody) -> SeenHands:

@@ -39,7 +39,9 @@ def turns() -> Tensor:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_turns_survive_the_way_to_rotations_and_back(wrists: WristTurns, elbow: Tensor, turns: Tensor, share: float) -> None:
+def test_turns_survive_the_way_to_rotations_and_back(
+    wrists: WristTurns, elbow: Tensor, turns: Tensor, share: float
+) -> None:
     turned = wrists.turned(elbow, turns, torch.full((6, 2), share))
     torch.testing.assert_close(wrists.turns(*turned), turns, atol=_EXACT, rtol=0)
 
@@ -57,7 +59,9 @@ def test_elbow_and_wrist_share_the_twist(wrists: WristTurns, elbow: Tensor, turn
     torch.testing.assert_close(of_wrist[..., 1:], turns[..., 1:], atol=_EXACT, rtol=0)
 
 
-def test_the_twist_of_the_elbow_moves_no_wrist(wrists: WristTurns, body: SmplxBody, elbow: Tensor, turns: Tensor) -> None:
+def test_the_twist_of_the_elbow_moves_no_wrist(
+    wrists: WristTurns, body: SmplxBody, elbow: Tensor, turns: Tensor
+) -> None:
     forearm = body.joint_template[[Joint.LEFT_WRIST, Joint.RIGHT_WRIST]]
     forearm = (forearm - body.joint_template[[Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW]])[..., None]
     twisted, _ = wrists.turned(elbow, turns, torch.ones(6, 2))

@@ -69,7 +69,7 @@ class CropHandDetector(nn.Module):
 
 
 def _as_seen(found: HandLandmarks) -> Tensor:
-    """Return points ``H 21 3`` whose x and y are the pixels, to scale: they turn a hand less wrongly than the meters."""
+    """Return points ``H 21 3`` whose x and y are the pixels, to scale, by which a hand is turned less wrongly."""
     px, meters = (points - points.mean(1, keepdim=True) for points in (found.points_px, found.points))
     scale = meters[..., :2].norm(dim=(1, 2)) / px.norm(dim=(1, 2)).clamp_min(1e-6)
     return torch.cat([px * scale[:, None, None], meters[..., 2:]], dim=-1)
