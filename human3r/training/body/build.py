@@ -69,7 +69,7 @@ def build_body(source: AnnySource) -> dict[str, np.ndarray]:
     surface = _decimate(source, mean, weights, slots)
     space = neutralize(fit_shape_space(vertices[:, surface.rows], joints, num_adults), surface.faces)
     expressions = np.moveaxis(source.expressions[:, surface.rows], 0, -1)
-    regressor = fit_joint_regressor(space, expressions, np.arange(NUM_VERTICES))
+    regressor = fit_joint_regressor(space, expressions)
     _report(space, regressor, expressions)
     rim = rims(mean, source.faces, source.is_interior, weights)
     return {

@@ -87,7 +87,7 @@ def _signs(mean: np.ndarray, directions: np.ndarray) -> np.ndarray:
     return np.where(wider < 0, -1.0, 1.0)
 
 
-def fit_joint_regressor(space: ShapeSpace, expressions: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+def fit_joint_regressor(space: ShapeSpace, expressions: np.ndarray) -> np.ndarray:
     """Find for each joint a few hundred vertex weights that follow it through all shapes, and ignore expressions.
 
     Ridge and bounds keep the weights small: unbounded solutions reach -1.7 and would amplify noise in the vertices.
@@ -95,15 +95,13 @@ def fit_joint_regressor(space: ShapeSpace, expressions: np.ndarray, candidates: 
     Args:
         space: The shape space; its joints are the targets.
         expressions: ``N 3 10`` displacement per unit of expression.
-        candidates: Vertex rows that may take part.
 
     Returns:
         ``55 N`` rows sum to 1.
     """
     regressor = np.zeros((len(space.joint_mean), len(space.mean)))
     for row, joint in enumerate(space.joint_mean):
-        distance = np.linalg.norm(space.mean[candidates] - joint, axis=1)
-        near = candidates[np.argsort(distance, kind="stable")[:_REGRESSOR_NEIGHBORS]]
+        near = np.argsort(np.linalg.norm(space.mean - joint, axis=1), kind="stable")[:_REGRESSOR_NEIGHBORS]
         equations = np.concatenate(
             [
                 space.mean[near].T - joint[:, None],
