@@ -34,8 +34,8 @@ _MAX_DEPTH = 32
 """Nesting of ``meta``."""
 _MAX_NUMBER = 1e9
 """Of a shot's first frame and factors."""
-_BENDS = (3, 5)
-"""Numbers of coefficients of a shot's bend; earlier versions have the smaller one."""
+_BENDS = (3, 5, 6)
+"""Numbers of coefficients of a shot's bend; earlier versions have the smaller ones."""
 _TEXTS = ("model", "model_sha256", "body", "version", "source", "device", "precision")
 """Optional entries of ``meta`` that are strings."""
 _ANGLES = (-_MAX_RADIANS, _MAX_RADIANS)

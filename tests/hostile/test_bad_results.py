@@ -184,7 +184,7 @@ def test_harmless_extras_and_foreign_byte_orders_are_accepted(walk, arrays, tmp_
     assert np.array_equal(Reconstruction.load(tmp_path / "odd.npz").K, walk.K)
 
 
-@pytest.mark.parametrize("num_bends", [3, NUM_BENDS])
+@pytest.mark.parametrize("num_bends", [3, 5, NUM_BENDS])
 def test_the_bends_of_earlier_and_of_present_versions_are_read(walk, tmp_path, num_bends):
     shots = [{"scale": {"value": 1.0, "bend": [0.1] * num_bends}}]
     replace(walk, meta=walk.meta | {"shots": shots}).save(tmp_path / "bent.npz")

@@ -13,8 +13,8 @@ from human3r.results.reconstruction import Reconstruction
 _REMEDY = "Reconstruct the clip again."
 _NUM_WAVES = 2
 """Bends along the depth: walls stay upright where floors are curved."""
-NUM_BENDS = 3 + _NUM_WAVES
-"""Files of earlier versions have the first three."""
+NUM_BENDS = 4 + _NUM_WAVES
+"""Files of earlier versions have the first three or five."""
 _MIDDLE_M, _REACH = 4.0, 2.0
 """Depth at the middle of the waves, and the logarithm of the ratio to it beyond which they end."""
 KNOTS = (4, 5)
@@ -98,7 +98,7 @@ def layer_weights(log_depth: np.ndarray) -> np.ndarray:
 
 
 def bend_basis(pixels: np.ndarray, image_size: tuple[int, int], depth: np.ndarray) -> np.ndarray:
-    """Return ``... 5`` smooth functions: of ``... 2`` pixels of an image of (height, width), and of ``...`` depths.
+    """Return ``... 6`` smooth functions: of ``... 2`` pixels of an image of (height, width), and of ``...`` depths.
 
     Those of pixels have no mean over the image.
     """
@@ -106,7 +106,8 @@ def bend_basis(pixels: np.ndarray, image_size: tuple[int, int], depth: np.ndarra
     x, y = np.moveaxis((2 * (pixels + 0.5) / np.array([width, height]) - 1).clip(-1, 1), -1, 0)
     place = (np.log(np.maximum(depth, 1e-3) / _MIDDLE_M) / _REACH).clip(-1, 1)
     waves = [-np.cos(np.pi / 2 * number * (1 + place)) for number in range(1, 1 + _NUM_WAVES)]
-    return np.stack([y, x, y**2 - 1 / 3, *waves], axis=-1)
+    aside = (width / max(height, width)) ** 2 * (x**2 - 1 / 3)
+    return np.stack([y, x, y**2 - 1 / 3, *waves, aside], axis=-1)
 
 
 def depth_factor(

@@ -38,7 +38,7 @@ class ShotEvidence:
     point_cameras: np.ndarray
     """``M 3`` position of that camera, from the shot's first."""
     point_bends: np.ndarray
-    """``M 5`` from ``bend_basis``."""
+    """``M 6`` from ``bend_basis``."""
     up: np.ndarray
     """``3`` first estimate."""
     tilt_axes: np.ndarray

@@ -22,9 +22,9 @@ WITNESSES = ("depth", "bend", "tilt", "size", "contact", "plane", "level")
 
 _SCALE_SIGMA = 0.3
 """Of the logarithm of the scene's scale: wider than that of people, so that the scene moves, not they."""
-_BEND_SIGMA = np.array([0.05, 0.03, 0.02, 0.25, 0.12])
-"""Of the bend's coefficients: log depth per half image, vertical, horizontal, and vertical squared, and two waves along
-the depth. Twice as much makes depth worse."""
+_BEND_SIGMA = np.array([0.05, 0.03, 0.02, 0.25, 0.12, 0.06])
+"""Of the bend's coefficients: log depth per half image, vertical, horizontal, and vertical squared, two waves along the
+depth, and horizontal squared per half of the long side. Twice as much makes depth worse."""
 _TILT_SIGMA = np.deg2rad([5.0, 2.5])
 """Of the floor's normal along the view, and sideways."""
 _HEIGHT_SIGMA_M = 3.0
@@ -69,7 +69,7 @@ class WorldFit:
     log_scale: float
     """Logarithm of the factor on scene and camera path, about the shot's first camera."""
     bend: np.ndarray
-    """``5`` coefficients of ``bend_basis``, log depth."""
+    """``6`` coefficients of ``bend_basis``, log depth."""
     up: np.ndarray
     """``3`` unit normal of the floor."""
     height: float

@@ -91,6 +91,17 @@ def test_a_floor_that_is_curved_along_the_view_becomes_level(wave: int) -> None:
     assert level.height == pytest.approx(-_HEIGHT, abs=0.1)
 
 
+def test_a_floor_whose_sides_are_too_near_becomes_level() -> None:
+    flat = _evidence(_PLACES, [1.0] * 3)
+    curved = replace(flat, points=flat.points * np.exp(-0.2 * flat.point_bends[:, [5]]))
+
+    level = _fit(curved)
+    without = _fit(replace(curved, point_bends=flat.point_bends * np.array([1, 1, 1, 1, 1, 0])))
+
+    assert _roughness(curved, level) < 0.7 * _roughness(curved, without)
+    assert level.bend[5] > 0.05
+
+
 def test_what_stands_on_the_floor_does_not_bend_it() -> None:
     flat = _evidence(_PLACES, [1.0] * 3)
     is_crate = (np.abs(flat.points[:, [0, 2]] - [-1.5, 6.0]) < 0.5).all(axis=1)
@@ -193,3 +204,12 @@ def test_the_factor_of_a_depth_map_has_no_mean_bend() -> None:
     assert factor.shape == (40, 60)
     assert np.log(factor).mean() == pytest.approx(0.1, abs=1e-3)
     assert np.log(factor[-1, 30] / factor[0, 30]) == pytest.approx(0.1, abs=5e-3)
+
+
+@pytest.mark.parametrize("size", [(80, 120), (120, 80)])
+def test_a_bend_aside_is_one_of_the_angle_and_so_smaller_in_a_portrait(size: tuple[int, int]) -> None:
+    pixels = pixels_of_grid(size, (0, 0, size[1], size[0]))
+    bend = bend_basis(pixels, size, np.full(size, 3.0))[..., 5]
+
+    assert bend.mean() == pytest.approx(0, abs=1e-3)
+    assert bend[0, 0] - bend[0, size[1] // 2] == pytest.approx((size[1] / 120) ** 2, abs=0.05)
