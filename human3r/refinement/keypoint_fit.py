@@ -21,7 +21,7 @@ from human3r.models.compact.people.lifting.refine import RefineConfig, Refiner
 from human3r.records import concatenate
 from human3r.refinement.feet.contact import runs
 from human3r.refinement.identity_shapes import shape_of_each
-from human3r.refinement.local_lines import nearest_rotations, robust_lines
+from human3r.refinement.local_lines import local_lines, local_means, nearest_rotations, robust_lines
 from human3r.refinement.visibility import trust_in_distances
 from human3r.refinement.world.shots import Cameras
 from human3r.results.person_table import PersonTable
@@ -37,8 +37,12 @@ from human3r.skeleton import (
 
 _TURNS = 3
 """Fits, the last one with the shapes that those before it agree on."""
-_DISTANCE_S, _LOG_DISTANCE_KNEE = 0.3, 0.25
-"""Window of the lines through the logarithm of the distance, and the outlier that counts half."""
+_LOG_DISTANCE_NOISE, _LOG_DISTANCE_KNEE = 0.04, 0.15
+"""Deviation of the logarithm of a distance in one frame, and the outlier that counts half."""
+_CHANGE_S, _BEARING_S, _MOTION_S = 0.4, 0.12, 1.0
+"""Time over which changes of velocity count, and windows of the bearings before and of the rates of change after."""
+_MIN_RATE, _ALONG_SHARE = 3e-4, 0.8
+"""Least rate at which a person's velocity varies, rad²/s³, and the share of that of the bearing in the distance's."""
 _ROTATION_S, _ROTATION_KNEE, _ROTATION_SWIFT = 0.15, 0.7, 0.2
 """The same of the orientations from which a fit begins, as distances of matrices, and what is too swift for a line."""
 _MAX_ACROSS = 0.1
@@ -47,7 +51,8 @@ _MIN_RUN = 3
 _ROTATION_SIGMA = 0.1
 """Radians that the poses from which a fit begins may be wrong."""
 _BETA_SIGMA = 1.0
-_LOG_DEPTH_SIGMA = 0.02
+_LOG_DEPTH_SIGMA = 0.01
+"""Of the distances from which a fit begins."""
 _ROWS_AT_ONCE = 1024
 """Bounds the memory."""
 _CHILD = {BODY_PARENTS[joint]: joint for joint in reversed(range(1, NUM_BODY_JOINTS))} | {Joint.PELVIS: Joint.SPINE1}
@@ -71,7 +76,8 @@ def fitted_again(people: PersonTable, cameras: Cameras, betas: np.ndarray, point
     root = root * (size / _size(points, before))[:, None]
     keypoints = _on_plane(people, cameras)
     runs_ = [rows for rows in runs(people.person_track, cameras.time_s[people.person_frame]) if len(rows) >= _MIN_RUN]
-    refiners = [Refiner(RefineConfig(beta_sigma=_BETA_SIGMA))] * (_TURNS - 1) + [Refiner()]
+    last = RefineConfig(min_log_depth_sigma=_LOG_DEPTH_SIGMA)
+    refiners = [Refiner(replace(last, beta_sigma=_BETA_SIGMA))] * (_TURNS - 1) + [Refiner(last)]
     some = [itemgetter(rows) for rows in torch.arange(len(people)).split(_ROWS_AT_ONCE)]
     for refiner in refiners:
         begin = LiftedPeople(
@@ -97,12 +103,50 @@ def fitted_again(people: PersonTable, cameras: Cameras, betas: np.ndarray, point
 def _at_smooth_distances(
     root: torch.Tensor, people: PersonTable, cameras: Cameras, runs_: Sequence[np.ndarray]
 ) -> torch.Tensor:
+    ray = torch.nn.functional.normalize(root, dim=1).double().numpy()
+    bearing = np.einsum("nab,nb->na", cameras.T_world_camera[people.person_frame, :3, :3].astype(np.float64), ray)
     log_distance = root.norm(dim=1).log().double().numpy()
     smooth, trust = log_distance.copy(), trust_in_distances(people.keypoints)
     for rows in runs_:
-        time_s, values = cameras.time_s[people.person_frame[rows]], log_distance[rows, None, None]
-        smooth[rows] = robust_lines(values, time_s, _DISTANCE_S, _LOG_DISTANCE_KNEE, trust=trust[rows])[:, 0, 0]
+        time_s = cameras.time_s[people.person_frame[rows]]
+        smooth[rows] = _smoothed(log_distance[rows], time_s, trust[rows], _rate_of_change(bearing[rows], time_s))
     return root * torch.from_numpy(np.exp(smooth - log_distance)).float()[:, None]
+
+
+def _rate_of_change(bearing: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+    """Return ``n`` variances that the velocity of ``n 3`` directions gains per second and axis, rad²/s³.
+
+    Who stands, or walks evenly, does so across the view, where it is seen well, and along it.
+    """
+    calm = local_lines(bearing[:, None], time_s, _BEARING_S, np.ones((len(time_s), 1)))[:, 0]
+    velocity = np.gradient(calm, time_s, axis=0)
+    before, after = ((time_s + side * _CHANGE_S / 2).clip(time_s[0], time_s[-1]) for side in (-1, 1))
+    change = [np.interp(after, time_s, axis) - np.interp(before, time_s, axis) for axis in velocity.T]
+    rate = np.square(change).sum(axis=0) / 2 / (after - before)
+    return local_means(rate[:, None, None], time_s, _MOTION_S, np.ones((len(time_s), 1)))[:, 0, 0].clip(min=_MIN_RATE)
+
+
+def _smoothed(log_distance: np.ndarray, time_s: np.ndarray, trust: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Smooth ``n`` logarithms of distances whose velocity is a random walk, outliers weighted down.
+
+    Source: Wahba 1978, smoothing splines as estimates of integrated Wiener processes; second differences.
+    """
+    from scipy.linalg import solveh_banded
+
+    step_s = np.maximum(np.diff(time_s), 1e-3)
+    slopes = np.stack([1 / step_s[:-1], -1 / step_s[:-1] - 1 / step_s[1:], 1 / step_s[1:]])
+    bends = 2 / ((step_s[:-1] + step_s[1:]) * _ALONG_SHARE * rate[1:-1])
+    smoothness, count = np.zeros((3, len(log_distance))), len(bends)
+    for first in range(3):
+        for second in range(first, 3):
+            # Diagonals from the uppermost to the main one, as SciPy stores them.
+            smoothness[2 - second + first, second : second + count] += bends * slopes[first] * slopes[second]
+
+    def weighted(weight: np.ndarray) -> np.ndarray:
+        return solveh_banded(smoothness + np.outer([0, 0, 1], weight), weight * log_distance)
+
+    share = trust / _LOG_DISTANCE_NOISE**2
+    return weighted(share / (1 + ((log_distance - weighted(share)) / _LOG_DISTANCE_KNEE) ** 2))
 
 
 def _calmed(

@@ -35,22 +35,47 @@ def cameras() -> Cameras:
     return Cameras(K, poses, np.arange(_NUM_FRAMES) / 10, np.zeros(_NUM_FRAMES, np.int64), (480, 640))
 
 
-@pytest.fixture
-def people(points: BodyPoints, cameras: Cameras) -> PersonTable:
-    """A standing person at 4 m, exact keypoints, whose distance shakes by 6 %."""
+def _person(points: BodyPoints, root: torch.Tensor, log_distance_error: np.ndarray) -> PersonTable:
+    """Return an upright person at ``T 3`` with exact keypoints, seen at wrong distances."""
     rotations = torch.eye(3).repeat(_NUM_FRAMES, 22, 1, 1)
     rotations[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     posed = points(rotations, torch.zeros(_NUM_FRAMES, 10))
-    root = torch.tensor([0.0, 0.1, 4.0])
-    seen = (posed.keypoints + root).numpy()
+    seen = (posed.keypoints + root[:, None]).numpy()
     table = PersonTable.from_rows(np.zeros(_NUM_FRAMES, PERSON_ROW))
     keypoints = np.ones((_NUM_FRAMES, 17, 3), np.float32)
     keypoints[..., :2] = 500 * seen[..., :2] / seen[..., 2:] + (320, 240)
-    head = (root * torch.from_numpy(np.exp(_NOISE)).float()[:, None] + posed.joints[:, 15]).numpy()
+    head = (root * torch.from_numpy(np.exp(log_distance_error)).float()[:, None] + posed.joints[:, 15]).numpy()
     frames = np.arange(_NUM_FRAMES)
     return replace(
         table, person_frame=frames, unfiltered_rotations=rotations.numpy(), unfiltered_head=head, keypoints=keypoints
     )
+
+
+@pytest.fixture
+def people(points: BodyPoints) -> PersonTable:
+    """A standing person at 4 m, exact keypoints, whose distance shakes by 6 %."""
+    return _person(points, torch.tensor([0.0, 0.1, 4.0]).repeat(_NUM_FRAMES, 1), _NOISE)
+
+
+def test_who_stands_across_the_view_stands_along_it(points: BodyPoints, cameras: Cameras) -> None:
+    slow = 0.05 * np.sin(2 * np.pi * np.arange(_NUM_FRAMES) / _NUM_FRAMES)
+    people = _person(points, torch.tensor([0.0, 0.1, 4.0]).repeat(_NUM_FRAMES, 1), slow)
+
+    fitted = fitted_again(people, cameras, people.unfiltered_betas, points)
+
+    bends = [np.abs(np.diff(np.log(one.unfiltered_head[:, 2]), 2)).max() for one in (people, fitted)]
+    assert bends[1] < 0.15 * bends[0]
+
+
+def test_who_turns_across_the_view_may_turn_along_it(points: BodyPoints, cameras: Cameras) -> None:
+    angle = 2 * torch.pi * torch.arange(_NUM_FRAMES) / 10
+    root = torch.stack([0.5 * angle.sin(), torch.full_like(angle, 0.1), 4 - 0.5 * angle.cos()], dim=1)
+    people = _person(points, root, np.zeros(_NUM_FRAMES))
+
+    fitted = fitted_again(people, cameras, people.unfiltered_betas, points)
+
+    off = np.log(fitted.unfiltered_head[:, 2] / people.unfiltered_head[:, 2])
+    assert np.abs(off - off.mean()).max() < 0.04
 
 
 def test_distances_are_smooth_and_keypoints_stay_in_their_places(
