@@ -110,7 +110,7 @@ def framing_view(content: Content, *, is_tall: bool = False) -> View:
     """
     turns, lifts, aspect = (_TALL_TURNS, _TALL_LIFTS, _TALL_ASPECT) if is_tall else (_TURNS, _LIFTS, _ASPECT)
     near = content.scene_near(1, 0.1)
-    shown = np.concatenate([content.subject, content.cameras, near[:: max(1, len(near) // _MAX_POINTS)]])
+    shown = _outermost(np.concatenate([content.subject, content.cameras, near[:: max(1, len(near) // _MAX_POINTS)]]))
     options = [_behind(content, shown, (turn, lift), aspect) for lift in lifts for turn in turns]
     return max(options, key=lambda view: min(_clearance(content, view), _CLEAR))
 
@@ -182,6 +182,16 @@ def _across(offsets: np.ndarray, towards: np.ndarray, up: np.ndarray) -> np.ndar
     right = np.cross(towards, up)
     right /= np.linalg.norm(right)
     return np.abs(np.stack([offsets @ right, offsets @ np.cross(right, towards)], axis=1))
+
+
+def _outermost(points: np.ndarray) -> np.ndarray:
+    """Return those of ``n 3`` points at which any view of them can end; all, where they span no volume."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        return points[np.sort(ConvexHull(points).vertices)]
+    except QhullError:
+        return points
 
 
 def _without_outliers(points: np.ndarray, share: float = 0.02) -> np.ndarray:

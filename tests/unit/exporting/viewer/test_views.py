@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from human3r.exporting.viewer import views
 from human3r.exporting.viewer.views import Content, View, framing_view, top_view
 
 PEOPLE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (0.1, 1.7) for z in (-0.5, 0.5)])
@@ -49,3 +50,22 @@ def test_from_above_the_whole_scene_is_shown_or_what_is_around_people_and_camera
     assert (across(near, np.concatenate([subject, room])) < 1).all()
     assert near.position[1] < 20
     assert near.up[2] == whole.up[2] == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("depth_m", [0, 2])
+def test_the_outermost_points_alone_decide_about_the_first_view(
+    depth_m: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y, z = np.random.default_rng(5).uniform(-1, 1, (3, 500))
+    content = Content(PEOPLE * (1, 1, depth_m), np.stack([4 * x, 1 + y, depth_m * z], axis=-1), CAMERA[None])
+    view = framing_view(content)
+    monkeypatch.setattr(views, "_outermost", lambda points: points)
+
+    assert view == framing_view(content)
+
+
+@pytest.mark.parametrize("num_points", [1, 3])
+def test_a_scene_without_volume_has_a_first_view(num_points: int) -> None:
+    content = Content(PEOPLE[:0], PEOPLE[:num_points], CAMERA[None])
+
+    assert framing_view(content).aspect <= 1.3
