@@ -51,8 +51,7 @@ _MIN_RUN = 3
 _ROTATION_SIGMA = 0.1
 """Radians that the poses from which a fit begins may be wrong."""
 _BETA_SIGMA = 1.0
-_LOG_DEPTH_SIGMA = 0.01
-"""Of the distances from which a fit begins."""
+_LOG_DEPTH_SIGMA = 0.02
 _ROWS_AT_ONCE = 1024
 """Bounds the memory."""
 _CHILD = {BODY_PARENTS[joint]: joint for joint in reversed(range(1, NUM_BODY_JOINTS))} | {Joint.PELVIS: Joint.SPINE1}
@@ -76,8 +75,7 @@ def fitted_again(people: PersonTable, cameras: Cameras, betas: np.ndarray, point
     root = root * (size / _size(points, before))[:, None]
     keypoints = _on_plane(people, cameras)
     runs_ = [rows for rows in runs(people.person_track, cameras.time_s[people.person_frame]) if len(rows) >= _MIN_RUN]
-    last = RefineConfig(min_log_depth_sigma=_LOG_DEPTH_SIGMA)
-    refiners = [Refiner(replace(last, beta_sigma=_BETA_SIGMA))] * (_TURNS - 1) + [Refiner(last)]
+    refiners = [Refiner(RefineConfig(beta_sigma=_BETA_SIGMA))] * (_TURNS - 1) + [Refiner()]
     some = [itemgetter(rows) for rows in torch.arange(len(people)).split(_ROWS_AT_ONCE)]
     for refiner in refiners:
         begin = LiftedPeople(

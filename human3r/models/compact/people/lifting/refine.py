@@ -37,7 +37,6 @@ class RefineConfig:
     max_rotation_sigma: float = 0.25
     """Upper bound of a rotation's prior, radians: looser priors trade depth for a better fit in the image."""
     min_rotation_sigma: float = 0.03
-    min_log_depth_sigma: float = 0.02
     max_log_depth_sigma: float = 0.12
     beta_sigma: float | None = None
     """Prior of every beta; None keeps the betas."""
@@ -141,7 +140,7 @@ class Refiner(nn.Module):
         config = self.config
         sigma = lifted.rotation_sigma.clamp(config.min_rotation_sigma, config.max_rotation_sigma)
         across = torch.full_like(lifted.root_camera[:, :2], config.across_sigma_m)
-        depth = lifted.log_depth_sigma[:, None].clamp(config.min_log_depth_sigma, config.max_log_depth_sigma)
+        depth = lifted.log_depth_sigma[:, None].clamp(0.02, config.max_log_depth_sigma)
         sigmas = [sigma.repeat_interleave(3, dim=1), across, depth]
         if config.beta_sigma is not None:
             sigmas.append(torch.full_like(lifted.betas, config.beta_sigma))
