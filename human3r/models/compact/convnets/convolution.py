@@ -22,9 +22,6 @@ _FUSED_ACTIVATION: dict[Activation, tuple[str, list[float]]] = {
 """Activation -> its name and parameters in oneDNN's operators."""
 _MAX_CACHED_SHAPES = 4
 """Input shapes per layer with a cached prepacked weight: frames, the enlarged frame, and one or two crops of it."""
-_MAX_KEPT_BYTES = 2**25
-"""Larger tensors are given back to the system when they are freed, and every page of the next one is mapped anew: a
-quarter of the time of three frames in fp32. Source: glibc, M_MMAP_THRESHOLD."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -142,7 +139,6 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel_size: int, stride: int) -> None:
         super().__init__()
-        self.expansion = expansion
         hidden = in_channels * expansion
         self.expand = SameConv2d(in_channels, hidden, activation="relu6") if expansion > 1 else nn.Identity()
         self.depthwise = SameConv2d(hidden, hidden, kernel_size, stride, groups=hidden, activation="relu6")
@@ -151,9 +147,6 @@ class InvertedResidual(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map ``B C H W`` to ``B C' H/stride W/stride``."""
-        num_bytes = image.numel() * self.expansion * image.element_size()
-        if num_bytes > _MAX_KEPT_BYTES and len(image) > 1 and not torch.is_grad_enabled():
-            return torch.cat([self(one) for one in image.split(1)])
         return self.project(self.depthwise(self.expand(image)), image if self.has_shortcut else None)
 
 

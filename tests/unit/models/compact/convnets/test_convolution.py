@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from human3r.models.compact.build import fast_dtype
-from human3r.models.compact.convnets import convolution
 from human3r.models.compact.convnets.convolution import InvertedResidual, SameConv2d, fuse_convolutions
 
 TOLERANCE = 1e-4
@@ -46,21 +45,6 @@ def test_a_fused_inverted_residual_adds_its_shortcut(stride: int) -> None:
 
     with torch.inference_mode():
         torch.testing.assert_close(fused(random_image(8)), unfused(random_image(8)), atol=TOLERANCE, rtol=0)
-
-
-def test_large_batches_pass_an_inverted_residual_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(3)
-    _, block = pair(InvertedResidual(8, 16, 6, 3, 2))
-    sizes: list[int] = []
-    block.project.register_forward_hook(lambda _layer, _inputs, output: sizes.append(len(output)))
-
-    with torch.inference_mode():
-        whole = block(random_image(8))
-        monkeypatch.setattr(convolution, "_MAX_KEPT_BYTES", 6 * 8 * 12 * 20 * 4)
-        parts = block(random_image(8))
-
-    assert sizes == [2, 1, 1]
-    torch.testing.assert_close(parts, whole, atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.skipif(fast_dtype() != torch.bfloat16, reason="oneDNN multiplies no bf16 on this processor")
