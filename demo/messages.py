@@ -24,6 +24,7 @@ STILL_READING = "Your other clips are still being read. Try again in a few secon
 LOADING = "Loading the model"
 READING = "Reading the clip"
 WRITING = "Writing the result"
+WRITING_VIDEO = "The video is being written"
 EMPTY_TEXT = "See people, place and camera in 3D. Open an example or add a clip."
 EXPIRED = "This result does not exist or has expired. Reconstruct the clip again to see it."
 EXPIRED_PAGE = (

@@ -239,7 +239,8 @@ def changes_of(
         viewer = skip if update.is_complete else panels.recorded_viewer(outcome, address)
         line = panels.status(update.text, note=update.note, link=link)
         result = panels.result(outcome, address, is_own=is_own)
-        return skip, line, viewer, panels.overlay(outcome) or skip, result, *idle
+        side = panels.overlay(outcome) or ("" if update.is_complete else skip)  # the last frame stays meanwhile
+        return skip, line, viewer, side, result, *idle
     line = panels.status(update.text, update.fraction, busy=True)
     viewer = skip
     if update.live_token is not None:

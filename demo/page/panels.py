@@ -157,7 +157,9 @@ def preview(image: np.ndarray) -> str:
     """Return the current frame with its people as an embedded image."""
     height, width = image.shape[:2]
     kind = "h3-portrait" if height > width else ""
-    return _side(f'<img alt="The current frame with the people found in it" src="{_data_url(image)}">', kind)
+    picture = f'<img alt="The current frame with the people found in it" src="{_data_url(image)}">'
+    # Shown from the end of the run until the video takes the picture's place: it is of another moment than the viewer.
+    return _side(f"{picture}<figcaption>{messages.WRITING_VIDEO}</figcaption>", kind)
 
 
 def _data_url(image: np.ndarray) -> str:

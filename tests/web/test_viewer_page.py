@@ -186,6 +186,22 @@ def test_the_camera_view_is_at_the_camera_and_hides_its_pictures(example) -> Non
     viewer.wait_for_function(f"({distance})() < 0.02")
 
 
+def test_the_overview_still_shows_the_camera_when_the_layers_open_beside_it(example) -> None:
+    page, viewer = example
+    gear = viewer.locator(".h3p-gear")
+    if gear.get_attribute("aria-expanded") == "true":
+        gear.evaluate("button => button.click()")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    viewer.evaluate("h3r.player.viewButtons.world.click()")
+    camera = "h3r.client.toPixels(h3r.player.stage.camera().position)[0] / h3r.client.canvas.clientWidth"
+    viewer.wait_for_function("() => h3r.client.canvas.clientWidth > 800")
+    gear.evaluate("button => button.click()")
+    viewer.wait_for_function("() => h3r.client.canvas.clientWidth < 700")
+
+    viewer.wait_for_function(f"() => 0.03 < {camera} && {camera} < 0.97")
+    page.set_viewport_size({"width": 900, "height": 640})
+
+
 def test_video_and_viewer_follow_each_other(example) -> None:
     page, viewer = example
     fps = float(page.locator("[data-h3=overlay]").get_attribute("data-fps"))

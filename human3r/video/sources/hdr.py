@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import cache
 
+import av
 import numpy as np
-from PIL import Image, ImageFilter
 
 PQ, HLG = 16, 18
 """Transfer functions SMPTE ST 2084 and ARIB STD-B67. Source: ITU-T H.273, table 3."""
@@ -21,24 +21,38 @@ _DISPLAY_GAMMA = 2.4
 """Of a standard display. Source: ITU-R BT.1886."""
 _BT709_FROM_BT2020 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 """Linear RGB. Source: ITU-R BT.2087."""
-_NUM_NODES = 33
-"""Nodes of the color table along each axis."""
 
 
 def to_standard_range(image: np.ndarray, transfer: int) -> np.ndarray:
-    """Return ``H W 3`` uint8 BT.709 of ``H W 3`` uint8 RGB with BT.2020 primaries and ``PQ`` or ``HLG`` codes."""
-    return np.asarray(Image.fromarray(image).filter(_table(transfer)))
+    """Return ``H W 3`` uint8 BT.709 of ``H W 4`` uint8 opaque RGBA, whose BT.2020 codes are ``PQ`` or ``HLG``.
+
+    Each color is computed exactly when a picture has it for the first time.
+    """
+    table, codes = _table(transfer), image.view("<i4")[..., 0]  # negative, as alpha is the highest byte: from the end
+    colors = table.take(codes, mode="wrap")
+    if colors.min() == 0:
+        new = np.unique(codes[colors == 0])
+        table[new] = _colors_of(new, transfer)
+        colors = table.take(codes, mode="wrap")
+    layers = colors.view(np.uint8).reshape(image.shape)
+    return av.VideoFrame.from_ndarray(layers, format="rgba").to_ndarray(format="rgb24")
 
 
 @cache
-def _table(transfer: int) -> ImageFilter.Color3DLUT:
-    steps = np.linspace(0, 1, _NUM_NODES)
-    codes = np.stack(np.meshgrid(steps, steps, steps, indexing="ij")[::-1], axis=-1)  # red changes fastest
-    linear = (_light_of_pq(codes) if transfer == PQ else _light_of_hlg(codes)) / _WHITE
+def _table(transfer: int) -> np.ndarray:
+    """Return ``2^24`` the color of every code, RGBA in one number; 0 until a picture has it."""
+    return np.zeros(1 << 24, "<u4")
+
+
+def _colors_of(codes: np.ndarray, transfer: int) -> np.ndarray:
+    """Return the colors of ``n`` codes; both RGBA in one number."""
+    layers = codes.view(np.uint8).reshape(-1, 4).copy()
+    scaled = layers[:, :3] / 255
+    linear = (_light_of_pq(scaled) if transfer == PQ else _light_of_hlg(scaled)) / _WHITE
     brightest = linear.max(-1, keepdims=True)
     linear = linear * (_compressed(brightest) / np.maximum(brightest, 1e-6))
-    colors = (linear @ _BT709_FROM_BT2020.T).clip(0, 1) ** (1 / _DISPLAY_GAMMA)
-    return ImageFilter.Color3DLUT(_NUM_NODES, colors.ravel().tolist())
+    layers[:, :3] = np.rint(255 * (linear @ _BT709_FROM_BT2020.T).clip(0, 1) ** (1 / _DISPLAY_GAMMA))
+    return layers.view("<u4")[:, 0]
 
 
 def _light_of_pq(codes: np.ndarray) -> np.ndarray:

@@ -56,12 +56,12 @@ def opaque(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
         layers = frame.reformat(width=size[1], height=size[0], format="rgba").to_ndarray(format="rgba")
         if layers[..., 3].min() < 255:
             return on_neutral_ground(layers)
-    matrix = Colorspace.ITU709 if _is_untagged_hd(frame) else None
+    matrix, layout = _matrix(frame), "rgba" if is_hdr(frame) else "rgb24"
     if (frame.height, frame.width) != size or matrix is not None:
-        image = frame.reformat(width=size[1], height=size[0], format="rgb24", src_colorspace=matrix)
+        image = frame.reformat(width=size[1], height=size[0], format=layout, src_colorspace=matrix)
     else:
         image = frame
-    pixels = image.to_ndarray(format="rgb24")
+    pixels = image.to_ndarray(format=layout)
     return to_standard_range(pixels, frame.color_trc) if is_hdr(frame) else pixels
 
 
@@ -70,14 +70,16 @@ def is_hdr(frame: av.VideoFrame) -> bool:
     return frame.color_trc in (PQ, HLG)
 
 
-def _is_untagged_hd(frame: av.VideoFrame) -> bool:
-    """Return whether a frame does not name its color matrix and is larger than standard definition.
+def _matrix(frame: av.VideoFrame) -> Colorspace | None:
+    """Return the color matrix of a frame that does not name it and is HDR or larger than standard definition.
 
-    FFmpeg takes ITU-R BT.601 for every size, players take BT.709 for these.
+    FFmpeg takes ITU-R BT.601 for all of them, players take BT.2020 and BT.709.
     """
+    if frame.colorspace != _UNSPECIFIED or frame.format.is_rgb:
+        return None
     sides = frame.height, frame.width
     is_hd = max(sides) >= _MIN_HD_LONG or min(sides) > _MAX_SD_SHORT
-    return is_hd and frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
+    return Colorspace.BT2020 if is_hdr(frame) else Colorspace.ITU709 if is_hd else None
 
 
 def on_neutral_ground(layers: np.ndarray) -> np.ndarray:

@@ -10,17 +10,17 @@ import pytest
 
 from human3r.video.reader import FrameReader
 
-TOLERANCE = 14
-"""Levels: 10-bit codes pass through 8 bits and a color table of 33 nodes."""
+TOLERANCE = 3
+"""Levels: 10-bit codes pass through 8 bits."""
 
 
-def write_hdr(path: Path, transfer: str, codes: list[tuple[float, float, float]]) -> Path:
+def write_hdr(path: Path, transfer: str, codes: list[tuple[float, float, float]], matrix: str = "bt2020nc") -> Path:
     """Write three frames of stripes with R'G'B' ``codes`` in [0, 1], BT.2020."""
     red, green, blue = np.repeat(np.array(codes).T, 64, axis=1)
     luma = 0.2627 * red + 0.678 * green + 0.0593 * blue
     rows = [64 + 876 * luma, 512 + 896 * (blue - luma) / 1.8814, 512 + 896 * (red - luma) / 1.4746]
     planes = np.stack([np.tile(row.round().astype(np.uint16), (64, 1)) for row in rows])
-    colors = f"transfer={transfer}:colorprim=bt2020:colormatrix=bt2020nc"
+    colors = f"transfer={transfer}:colorprim=bt2020:colormatrix={matrix}"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"qp": "0", "x264-params": colors})
         stream.height, stream.width = planes.shape[1:]
@@ -53,3 +53,11 @@ def test_an_hdr_clip_is_neither_dark_nor_gray(tmp_path, transfer, white, gray, r
         assert np.abs(color - level).max() < TOLERANCE
     assert shown[3][0] > 200
     assert shown[3][1:].max() < 70
+
+
+def test_an_hdr_clip_that_does_not_name_its_color_matrix_has_the_same_colors(tmp_path):
+    codes = [(0.3, 0.5, 0.7), (0.7, 0.4, 0.3)]
+    named = write_hdr(tmp_path / "named.mkv", "arib-std-b67", codes)
+    unnamed = write_hdr(tmp_path / "unnamed.mkv", "arib-std-b67", codes, matrix="undef")
+    with FrameReader(named) as one, FrameReader(unnamed) as other:
+        np.testing.assert_array_equal(next(iter(one)).image, next(iter(other)).image)

@@ -26,6 +26,8 @@
       h3r.client.canvas.addEventListener("pointerdown", () => {
         if (this.mode === "camera") { this._set("world"); this.onFreed(); }
       });
+      // The layers beside the canvas, a turned phone or a filled screen change its shape.
+      new ResizeObserver(() => { if (this._view) this._setFieldOfView(this._view); }).observe(h3r.client.canvas);
       if (!this.scene.views) return;
       const { position, look_at, up } = this._first;
       this._setFieldOfView(this._first);
@@ -99,6 +101,7 @@
       const { wxyz, position } = this.stage.camera(), half = this.scene.half_height[this.stage.frame];
       // The whole picture fits: a narrow window needs a taller view.
       const { clientHeight, clientWidth } = h3r.client.canvas;
+      this._view = null;
       this._sendFieldOfView(2 * Math.atan(half * Math.max(1, this.scene.aspect * clientHeight / clientWidth)));
       h3r.client.stand(position, plus(position, rotate(wxyz, [0, 0, 1]), 3), rotate(wxyz, [0, -1, 0]), false);
     }
@@ -109,8 +112,8 @@
     }
 
     // A narrow window sees as much from side to side as the view needs.
-    _setFieldOfView({ fov, aspect }) {
-      const { clientHeight, clientWidth } = h3r.client.canvas;
+    _setFieldOfView(view) {
+      const { fov, aspect } = this._view = view, { clientHeight, clientWidth } = h3r.client.canvas;
       this._sendFieldOfView(2 * Math.atan(Math.tan(fov / 2) * Math.max(1, aspect * clientHeight / clientWidth)));
     }
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import pytest
 from fake_engine import FakeEngine, make_reconstruction
 from gradio.route_utils import delete_files_created_by_app
@@ -152,6 +153,14 @@ def test_the_player_is_not_reloaded_when_only_downloads_were_added(store: Result
     viewer = changes_of(Update("done", outcome=outcome, is_complete=True))[2]
 
     assert viewer == {"__type__": "update"}
+
+
+def test_the_last_frame_stands_in_for_the_video_only_while_that_is_written(store: ResultStore) -> None:
+    outcome = outcome_of(make_reconstruction(3), store.open("someone"), 1.0, ("reconstruction.npz",))
+
+    assert panels.messages.WRITING_VIDEO in panels.preview(np.zeros((4, 6, 3), np.uint8))
+    assert changes_of(Update("done", outcome=outcome))[3] == {"__type__": "update"}
+    assert changes_of(Update("done", outcome=outcome, is_complete=True))[3] == ""
 
 
 def test_an_error_gives_the_buttons_back() -> None:
