@@ -117,7 +117,7 @@ def wrists_of(people: People) -> Tensor:
 
 
 def test_a_found_hand_turns_the_wrist_gradually_and_a_lost_one_gives_it_back(body, detector) -> None:
-    tracker, people, states = HandTracker(detector, body, HandOptions()), people_of(1), None
+    tracker, people, states = HandTracker(detector, body, HandOptions(wrist_error=1e-3)), people_of(1), None
     detector.R_view_hand = rotation_from_axis_angle(torch.tensor([-0.9, 0.1, 0.2]))
     seen: list[Tensor] = []
     for time_s in frames(2.0):
@@ -128,6 +128,17 @@ def test_a_found_hand_turns_the_wrist_gradually_and_a_lost_one_gives_it_back(bod
     torch.testing.assert_close(seen[-1], wrists_of(people), atol=1e-5, rtol=0)
     steps = torch.stack([axis_angle_from_rotation(a.mT @ b).norm(dim=-1).max() for a, b in pairwise(seen)])
     assert steps.max() < 0.25
+
+
+@pytest.mark.parametrize(("turn", "kept"), [(0.1, (0.0, 0.1)), (0.35, (0.45, 0.55)), (1.2, (0.9, 1.0))])
+def test_turns_of_wrists_within_the_noise_count_little(body, detector, turn, kept) -> None:
+    """The pose of people is at rest, so that the whole turn of the right hand differs from the network's."""
+    detector.R_view_hand = rotation_from_axis_angle(torch.tensor([-turn, 0.0, 0.0]))
+    tracker, people = HandTracker(detector, body, HandOptions()), people_of(1)
+    _, states = follow(tracker, frames(1.0))
+    posed, _ = tracker.advance(people, hands_of(1, 60.0), torch.zeros(8, 8, 3), 1.0, states)
+    share = axis_angle_from_rotation(wrists_of(posed)[0, 1]).norm() / turn
+    assert kept[0] <= share <= kept[1]
 
 
 @pytest.mark.parametrize("change", [{"own_side": 0.4}, {"R_view_hand": torch.diag(torch.tensor([-1.0, -1.0, 1.0]))}])
