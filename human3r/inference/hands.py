@@ -51,10 +51,15 @@ class HandOptions:
     wrist_error: float = 0.35
     """Radians that found turns are wrong: differences from the network's wrist that are smaller count little, larger
     ones nearly all. Source: rendered hands with random wrists and with wrists at rest."""
+    wrist_step: float = 1.0
+    """Radians that a wrist's turns may differ from those of the examination before; it keeps its own where they differ
+    more, until the next examination agrees with the new ones."""
     filter_s: float = 0.1
     """Time constant of the low-pass filter of wrists and fingers."""
     fade_s: float = 0.3
     """Duration of a transition from the relaxed hand to a found one, or back."""
+    lost_s: float = 0.3
+    """A hand that was found stays for so long without being found again: one examination may miss it."""
     forget_s: float = 1.0
     """Hands of people absent for longer start relaxed."""
 
@@ -69,10 +74,14 @@ class HandStates(TensorRecord):
     """``K`` float64, last frame with the identity."""
     examined_s: Tensor
     """``K 2`` float64, last examination."""
+    seen_s: Tensor
+    """``K 2`` float64, last examination that found the hand; minus infinity before."""
+    turns: Tensor
+    """``K 2 3`` of the wrist in that examination, right or wrong."""
     is_found: Tensor
-    """``K 2 2`` bool, wrist and fingers, in the last examination; a wrist stays found as long as its hand."""
+    """``K 2 2`` bool, wrist and fingers, lately; a wrist stays found as long as its hand."""
     target: Tensor
-    """``K 2 16 3`` in the last examination that found the hand: turns of the wrist, rotation vectors of the fingers."""
+    """``K 2 16 3`` found and accepted last: turns of the wrist, rotation vectors of the fingers."""
     pose: Tensor
     """``K 2 16 3`` filtered."""
     share: Tensor
@@ -184,6 +193,8 @@ class HandTracker:
             track_id=track_id,
             time_s=torch.full((count,), time_s, dtype=torch.float64),
             examined_s=torch.full((count, 2), -torch.inf, dtype=torch.float64),
+            seen_s=torch.full((count, 2), -torch.inf, dtype=torch.float64),
+            turns=torch.zeros(count, 2, 3),
             is_found=torch.zeros(count, 2, 2, dtype=torch.bool),
             target=pose.clone(),
             pose=pose.clone(),
@@ -209,7 +220,7 @@ class HandTracker:
         is_large = seen.length_px >= torch.where(was_found, options.length_px[1], options.length_px[0])
         is_due = is_large & (waited >= options.interval_s)
         is_found, target = before.is_found & is_large[..., None], before.target.clone()
-        examined_s = before.examined_s.clone()
+        examined_s, seen_s, last_turns = before.examined_s.clone(), before.seen_s.clone(), before.turns.clone()
         order = torch.argsort(torch.where(is_due, waited, -torch.inf).flatten(), descending=True, stable=True)
         rows = order[: min(int(is_due.sum()), max_hands)]
         if len(rows):
@@ -222,12 +233,17 @@ class HandTracker:
             limited = limit_turns(turns)
             is_wrist = is_hand & (found.own_side >= options.wrist_side)
             is_wrist &= (turns - limited).norm(dim=-1) <= options.wrist_excess
+            is_first = before.seen_s[at] == -torch.inf
+            is_wrist &= is_first | ((limited - before.turns[at]).norm(dim=-1) <= options.wrist_step)
             is_new = torch.stack([is_wrist, is_hand], dim=-1)
             pose = torch.cat([limited[:, None], found.fingers], dim=1)
             target[at] = torch.where(_by_joint(is_new), pose, target[at])
-            is_found[at] = is_new | (is_found[at] & is_hand[:, None])
             examined_s[at] = time_s
-        return replace(before, is_found=is_found, target=target, examined_s=examined_s)
+            seen_s[at] = torch.where(is_hand, time_s, seen_s[at])
+            last_turns[at] = torch.where(is_hand[:, None], limited, last_turns[at])
+            is_kept = time_s - seen_s[at] <= options.lost_s
+            is_found[at] = is_new | (is_found[at] & is_kept[:, None])
+        return replace(before, is_found=is_found, target=target, examined_s=examined_s, seen_s=seen_s, turns=last_turns)
 
     def _turns(self, people: People, seen: SeenHands, R_view_hand: Tensor) -> Tensor:
         """Return the turns ``P 2 3`` of wrists with hands of orientation ``P 2 3 3`` as their views see them."""

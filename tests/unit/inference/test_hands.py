@@ -141,6 +141,25 @@ def test_turns_of_wrists_within_the_noise_count_little(body, detector, turn, kep
     assert kept[0] <= share <= kept[1]
 
 
+def test_one_examination_neither_loses_a_hand_nor_turns_its_wrist_far(body, detector) -> None:
+    tracker, people = HandTracker(detector, body, HandOptions()), people_of(1)
+    first = rotation_from_axis_angle(torch.tensor([-0.4, 0.0, 0.0]))
+    detector.R_view_hand = first
+    _, states = follow(tracker, frames(1.0))
+    assert states is not None
+    steady = states
+    far = rotation_from_axis_angle(torch.tensor([-2.2, 0.0, 0.0]))
+    for index, found in enumerate([{"presence": 0.0}, {}, {"R_view_hand": far}]):
+        vars(detector).update({"presence": 0.9, "R_view_hand": first} | found)
+        _, states = tracker.advance(people, hands_of(1, 60.0), torch.zeros(8, 8, 3), 1.1 + 0.14 * index, states)
+        assert states.share.min() == 1
+        torch.testing.assert_close(states.pose, steady.pose, atol=1e-2, rtol=0)
+    # A second one that agrees is believed.
+    _, states = follow(tracker, frames(1.0, start=1.5), states=states)
+    assert states is not None
+    assert states.pose[0, 1, 0].norm() == pytest.approx(2.2, abs=0.05)
+
+
 @pytest.mark.parametrize("change", [{"own_side": 0.4}, {"R_view_hand": torch.diag(torch.tensor([-1.0, -1.0, 1.0]))}])
 def test_a_wrist_that_cannot_be_leaves_the_arm_and_bends_the_fingers(body, detector, change) -> None:
     vars(detector).update(change)
