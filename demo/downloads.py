@@ -80,7 +80,7 @@ def write_download(
         )
     elif name == PLAYER_SCENE_NAME:
         surface = load_surface(folder.path / KEYFRAMES_NAME, result)
-        write_player_scene(result, path, body, clip=clip, surface=surface.sheets, people_colors=surface.people_colors)
+        write_player_scene(result, path, body, clip=clip, surface=surface)
     elif _FORMATS[name].needs == "clip" and clip is None:
         return False
     else:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from human3r.assets.body_file import open_body
 from human3r.errors import InputError
-from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, check_formats, format_of
+from human3r.exporting.formats import DEFAULT_FORMATS, EXPORT_FORMATS, VIEWER_FORMATS, check_formats, format_of
 from human3r.exporting.manifest import write_manifest
 from human3r.exporting.source import ExportSource, PeopleWear
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
@@ -74,6 +73,7 @@ def write_all(
         surface,
         with_points,
         people_wear,
+        keeps_thumbnails=any(each.name in VIEWER_FORMATS for each in wanted),
     )
     for each in wanted:
         each.check(source)
@@ -91,7 +91,7 @@ def write_all(
             and moments.write(folder / MOMENTS_NAME, reconstruction)
         ):
             written.append(folder / MOMENTS_NAME)
-            source = replace(source, moments=folder / MOMENTS_NAME)
+            source.moments = folder / MOMENTS_NAME
         written += each.write_into(source, folder)
     written.append(write_manifest(folder, written, extends=extends))
     if progress is not None:

@@ -133,8 +133,7 @@ def _write_overlay(source: ExportSource, path: Path) -> None:
         ".gif": overlay_video.write_overlay_gif,
         ".png": overlay_video.write_overlay_still,
     }
-    assert source.clip is not None
-    writers[path.suffix.lower()](source.reconstruction, path, source.body, source.clip)
+    writers[path.suffix.lower()](source.reconstruction, path, source.body, source.clip_frames())
 
 
 def _arrays(write: Callable[[Reconstruction, Path], object]) -> Callable[[ExportSource, Path], object]:
@@ -213,8 +212,8 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = (
     ExportFormat(
         "png", "overlay.png", "the same as a still, of a frame with the most people", _write_overlay, False, "clip"
     ),
-    ExportFormat("viser", "scene.viser", _VISER, _imported("viewer.recording", "write_viser"), _DEFAULT),
-    ExportFormat("html", "scene.html", _HTML, _imported("viewer.recording", "write_html"), _DEFAULT),
+    ExportFormat("viser", "scene.viser", _VISER, _imported("viewer_files", "write_viser"), _DEFAULT),
+    ExportFormat("html", "scene.html", _HTML, _imported("viewer_files", "write_html"), _DEFAULT),
     ExportFormat("amass", "amass.zip", _AMASS, _bodies(write_amass), folder=".", endings=("amass.zip", "amass.npz")),
     ExportFormat("bvh", "bvh.zip", _BVH, _bodies(write_bvh), folder=".", endings=("bvh.zip", ".bvh")),
     ExportFormat("obj", "obj.zip", _OBJ, _surfaces(write_obj), folder="obj", endings=("obj.zip", ".obj"), main=".obj"),
@@ -228,6 +227,8 @@ FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS)
 """Their names."""
 SURFACE_FORMATS = frozenset({"fly_through", "glb", "static_glb", "obj", "usdz", "rrd", "viser", "html"})
 """Those that show the scene's surface."""
+VIEWER_FORMATS = frozenset({"viser", "html"})
+"""Those of the 4D viewer."""
 DEFAULT_FORMATS: tuple[str, ...] = tuple(each.name for each in EXPORT_FORMATS if each.is_default)
 """What ``reconstruct`` writes by default."""
 

@@ -19,11 +19,10 @@ from human3r.atomic import whole_or_absent
 from human3r.exporting.gltf.scene import sheet_glb
 from human3r.geometry.mesh import vertex_normals
 from human3r.palette import person_color
-from human3r.rendering.clip_frames import processed_frames
 from human3r.results.posing import parameters_of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import rerun
@@ -53,14 +52,13 @@ def write_rrd(source: ExportSource, path: Path) -> None:
         # The wall clock of the export is meaningless.
         recording.set_log_time_enabled(False)
         recording.set_log_tick_enabled(False)
-        reconstruction, body, clip = source.reconstruction, source.body, source.clip
+        reconstruction, body = source.reconstruction, source.body
         _log_scene(recording, reconstruction, source.sheets)
         for track in reconstruction.tracks:
             if len(track.frames):
                 _log_person(recording, reconstruction, track.track_id, track.frames, track.observations, body)
         _log_camera(recording, reconstruction)
-        if clip is not None and reconstruction.num_frames:
-            _log_pictures(recording, reconstruction, clip)
+        _log_pictures(recording, reconstruction, source.clip_frames())
 
 
 def _set_frame(recording: rerun.RecordingStream, reconstruction: Reconstruction, frame: int) -> None:
@@ -135,12 +133,14 @@ def _picture_scale(reconstruction: Reconstruction) -> float:
     return min(1.0, _PICTURE_PX / float(max(reconstruction.image_size)))
 
 
-def _log_pictures(recording: rerun.RecordingStream, reconstruction: Reconstruction, clip: Path) -> None:
+def _log_pictures(
+    recording: rerun.RecordingStream, reconstruction: Reconstruction, frames: Iterable[tuple[int, np.ndarray]]
+) -> None:
     import rerun
     from PIL import Image
 
     scale = _picture_scale(reconstruction)
-    for row, image in processed_frames(reconstruction, clip):
+    for row, image in frames:
         size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
         picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
         _set_frame(recording, reconstruction, row)

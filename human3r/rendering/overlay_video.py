@@ -1,12 +1,12 @@
 """``overlay.mp4``, ``overlay.gif`` and ``overlay.png``: the clip with the reconstructed people drawn on its frames.
 
-Reads the clip again through the isolated reader, so that results need no frames in memory. Meshes are drawn by a
+Takes the frames of ``processed_frames``, one at a time, so that results need no frames in memory. Meshes are drawn by a
 graphics card if there is one, else by the built-in rasterizer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from human3r.atomic import whole_or_absent
-from human3r.rendering.clip_frames import processed_frames
 from human3r.rendering.overlay import OverlayStyle, draw_people, people_of_frame, scale_intrinsics
 from human3r.rendering.pyrender_backend import open_gl_layer
 from human3r.video.writer import VideoWriter
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
     from human3r.results.reconstruction import Reconstruction
 
+Frames = Iterable[tuple[int, np.ndarray]]
+"""(Row of the processed frames, image ``H W 3`` uint8), in order."""
 MAX_SIDE_PX = 1280
 """Longer side of videos and stills; larger frames are scaled down, since the cost grows with the pixels."""
 GIF_MAX_SIDE_PX = 360
@@ -30,7 +31,7 @@ GIF_MAX_FRAMES = 80
 """Longer clips show every second, third, ... frame."""
 
 
-def write_overlay_video(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
+def write_overlay_video(reconstruction: Reconstruction, path: Path, body: SmplxBody, frames: Frames) -> None:
     """Draw every processed frame and write the video, atomically; frames keep their presentation times.
 
     Raises:
@@ -38,27 +39,27 @@ def write_overlay_video(reconstruction: Reconstruction, path: Path, body: SmplxB
         DiskFullError: The disk is full.
     """
     with VideoWriter(path, reconstruction.fps) as video:
-        for row, image in overlay_frames(reconstruction, body, clip):
+        for row, image in overlay_frames(reconstruction, body, frames):
             video.append(image, time_s=float(reconstruction.time_s[row] - reconstruction.time_s[0]))
 
 
-def write_overlay_gif(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
+def write_overlay_gif(reconstruction: Reconstruction, path: Path, body: SmplxBody, frames: Frames) -> None:
     """Write a small looping animation, atomically; raises as ``write_overlay_video``."""
     import imageio.v3 as iio
 
     step = -(-reconstruction.num_frames // GIF_MAX_FRAMES)
     rows = range(0, reconstruction.num_frames, step)
-    images = [image for _, image in overlay_frames(reconstruction, body, clip, GIF_MAX_SIDE_PX, rows)]
+    images = [image for _, image in overlay_frames(reconstruction, body, frames, GIF_MAX_SIDE_PX, rows)]
     with whole_or_absent(path) as temporary:
         iio.imwrite(temporary, images, extension=".gif", duration=1000 * step / reconstruction.fps, loop=0)
 
 
-def write_overlay_still(reconstruction: Reconstruction, path: Path, body: SmplxBody, clip: str | Path) -> None:
+def write_overlay_still(reconstruction: Reconstruction, path: Path, body: SmplxBody, frames: Frames) -> None:
     """Write the first of the frames with the most people, atomically; raises as ``write_overlay_video``."""
     import imageio.v3 as iio
 
     row = int(np.bincount(reconstruction.person_frame, minlength=reconstruction.num_frames).argmax())
-    _, image = next(overlay_frames(reconstruction, body, clip, rows=range(row, row + 1)))
+    _, image = next(overlay_frames(reconstruction, body, frames, rows=range(row, row + 1)))
     with whole_or_absent(path) as temporary:
         iio.imwrite(temporary, image, extension=".png")
 
@@ -66,7 +67,7 @@ def write_overlay_still(reconstruction: Reconstruction, path: Path, body: SmplxB
 def overlay_frames(
     reconstruction: Reconstruction,
     body: SmplxBody,
-    clip: str | Path,
+    frames: Frames,
     max_side_px: int = MAX_SIDE_PX,
     rows: range | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -80,7 +81,7 @@ def overlay_frames(
     image_size = int(reconstruction.image_size[0]), int(reconstruction.image_size[1])
     layer = open_gl_layer()
     with closing(layer) if layer is not None else nullcontext():
-        for row, frame_image in processed_frames(reconstruction, clip):
+        for row, frame_image in frames:
             if rows is not None and row not in rows:
                 continue
             image = shrink(frame_image, max_side_px)

@@ -12,6 +12,7 @@ from synthetic_scene import walking_reconstruction
 
 from human3r.bodies import load_body
 from human3r.exporting import export
+from human3r.exporting.viewer.finished import build_finished
 from human3r.exporting.viewer.recording import html_page, player_scene
 from human3r.surface.keyframes.collecting import encode_jpeg
 from human3r.surface.meshing.sheets import Sheet
@@ -89,7 +90,7 @@ def test_there_are_points_until_the_surface_is_drawn(chromium, tmp_path: Path) -
     uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], dtype=np.float32)
     sheet = Sheet("scene_0_0", corners, uv, np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int64), encode_jpeg(texture))
     result = walking_reconstruction(body, num_frames=2, num_points=500)
-    path.write_text(html_page(player_scene(result, body, surface=[sheet])), encoding="utf-8")
+    path.write_text(html_page(player_scene(build_finished(result, body, [sheet]))), encoding="utf-8")
     page = chromium.new_page(viewport={"width": 480, "height": 400})
     page.set_default_timeout(600_000)
     page.add_init_script(SEEN)

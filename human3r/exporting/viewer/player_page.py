@@ -107,15 +107,12 @@ class PlayerPage:
         moments: Path | None = None,
         surface: LazySurface | None = None,
     ) -> None:
+        from human3r.exporting.viewer.finished import build_finished
         from human3r.exporting.viewer.recording import html_page, player_scene
 
         points = moments.read_bytes() if moments is not None else None
-        scene = player_scene(
-            reconstruction,
-            body,
-            surface=surface.sheets if surface is not None else (),
-            people_colors=surface.people_colors if surface is not None else None,
-        )
+        finished = build_finished(reconstruction, body, surface.sheets if surface is not None else ())
+        scene = player_scene(finished, surface.people_colors if surface is not None else None)
         self._page = _Served(html_page(scene, moments=points).encode(), port)
 
     @property

@@ -19,6 +19,7 @@ from human3r.errors import DiskFullError, InputError, ResourceError
 from human3r.exporting import EXPORT_FORMATS, check_formats, export, fly_through, format_of, write_all
 from human3r.exporting.manifest import is_listed, remove_listed, write_manifest
 from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments
+from human3r.rendering import clip_frames
 from human3r.results.reconstruction import Reconstruction
 from human3r.video.writer import VideoWriter
 
@@ -59,6 +60,24 @@ def test_all_formats_are_written_and_listed(
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
     assert steps[-1] == (len(FORMATS), len(FORMATS), "")
     assert [name for _, _, name in steps[:-1]] == FORMATS
+
+
+@pytest.mark.parametrize("formats", ["viser, html", "mp4, viser, html"])
+def test_the_clip_is_read_once_for_all_and_files_are_those_written_alone(
+    formats: str,
+    tmp_path: Path,
+    walk: Reconstruction,
+    small_body: SmplxBody,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = [export(walk, tmp_path / name, body=small_body, clip=clip) for name in ("a.viser", "a.html")]
+    reads = []
+    reader = clip_frames.FrameReader
+    monkeypatch.setattr(clip_frames, "FrameReader", lambda *args, **kwargs: reads.append(1) or reader(*args, **kwargs))
+    *_, viser, html, _ = write_all(walk, tmp_path / "out", formats, body=small_body, clip=clip, moments=Moments())
+    assert len(reads) == 1
+    assert [viser.read_bytes(), html.read_bytes()] == [path.read_bytes() for path in alone]
 
 
 def test_an_unknown_format_is_named_before_anything_is_written(

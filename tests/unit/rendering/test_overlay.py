@@ -14,6 +14,7 @@ from human3r.bodies import SmplxBody
 from human3r.errors import InputError
 from human3r.palette import person_color
 from human3r.rendering import OverlayStyle, draw_people, people_of_frame, write_overlay_video
+from human3r.rendering.clip_frames import processed_frames
 from human3r.rendering.overlay import render_meshes, scale_intrinsics
 from human3r.rendering.overlay_video import overlay_frames, shrink, write_overlay_gif, write_overlay_still
 from human3r.results.reconstruction import Reconstruction
@@ -92,7 +93,9 @@ def every_second(walk: Reconstruction) -> Reconstruction:
 def test_the_video_shows_the_processed_frames_at_their_times(
     tmp_path: Path, walk: Reconstruction, small_body: SmplxBody, clip: Path
 ) -> None:
-    write_overlay_video(every_second(walk), tmp_path / "overlay.mp4", small_body, clip)
+    write_overlay_video(
+        every_second(walk), tmp_path / "overlay.mp4", small_body, processed_frames(every_second(walk), clip)
+    )
     with av.open(str(tmp_path / "overlay.mp4")) as container:
         frames = list(container.decode(video=0))
     assert len(frames) == walk.num_frames
@@ -106,14 +109,16 @@ def test_a_clip_of_another_size_is_refused_and_leaves_no_file(
 ) -> None:
     other = replace(walk, image_size=np.array([480, 640]))
     with pytest.raises(InputError, match="240x320"):
-        write_overlay_video(other, tmp_path / "overlay.mp4", small_body, clip)
+        write_overlay_video(other, tmp_path / "overlay.mp4", small_body, processed_frames(other, clip))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
 
 
 def test_a_gif_loops_through_small_frames(
     tmp_path: Path, walk: Reconstruction, small_body: SmplxBody, clip: Path
 ) -> None:
-    write_overlay_gif(every_second(walk), tmp_path / "overlay.gif", small_body, clip)
+    write_overlay_gif(
+        every_second(walk), tmp_path / "overlay.gif", small_body, processed_frames(every_second(walk), clip)
+    )
 
     with Image.open(tmp_path / "overlay.gif") as animation:
         assert animation.n_frames == walk.num_frames
@@ -125,10 +130,13 @@ def test_a_gif_loops_through_small_frames(
 def test_a_still_shows_the_frame_with_the_most_people(
     tmp_path: Path, walk: Reconstruction, small_body: SmplxBody, clip: Path
 ) -> None:
-    write_overlay_still(every_second(walk), tmp_path / "overlay.png", small_body, clip)
+    write_overlay_still(
+        every_second(walk), tmp_path / "overlay.png", small_body, processed_frames(every_second(walk), clip)
+    )
 
     drawn = np.asarray(Image.open(tmp_path / "overlay.png"))
-    (_, expected), *_ = overlay_frames(every_second(walk), small_body, clip, rows=range(1))
+    result = every_second(walk)
+    (_, expected), *_ = overlay_frames(result, small_body, processed_frames(result, clip), rows=range(1))
     np.testing.assert_array_equal(drawn, expected)
 
 

@@ -15,7 +15,9 @@ from tape_reader import chunk_in
 from viser_file import Recording, read_recording
 
 from human3r.bodies import SmplxBody, load_body
-from human3r.exporting.viewer import recording as recording_module
+from human3r.exporting.source import ExportSource
+from human3r.exporting.viewer import finished as finished_module
+from human3r.exporting.viewer.finished import build_finished
 from human3r.exporting.viewer.recording import html_page, player_scene, record
 from human3r.palette import person_color
 from human3r.results.posing import posed_vertices
@@ -26,12 +28,12 @@ from human3r.video.writer import VideoWriter
 
 @pytest.fixture(scope="module")
 def recording(walk: Reconstruction, small_body: SmplxBody) -> Recording:
-    return read_recording(record(walk, small_body))
+    return read_recording(record(build_finished(walk, small_body)))
 
 
 @pytest.fixture(scope="module")
 def still(walk: Reconstruction, small_body: SmplxBody) -> Recording:
-    return read_recording(player_scene(walk, small_body))
+    return read_recording(player_scene(build_finished(walk, small_body)))
 
 
 def test_it_lasts_as_long_as_the_clip(recording: Recording, walk: Reconstruction) -> None:
@@ -137,7 +139,7 @@ def test_every_person_has_a_shape_of_their_own(
         heights[track] = float(np.ptp(rest_vertices[:, 1]))
 
     monkeypatch.setattr("human3r.exporting.viewer.scene.add_person", note)
-    record(replace(walk, track_betas=betas), small_body)
+    build_finished(replace(walk, track_betas=betas), small_body)
     rest = small_body.rest_vertices(torch.tensor(betas), torch.zeros(len(betas), 10)).numpy()
     wanted = np.ptp(rest[:, :, 1], axis=1)
     assert wanted[1] > 1.05 * wanted[0]
@@ -166,21 +168,22 @@ def test_a_clip_gives_the_cameras_pictures(tmp_path: Path, walk: Reconstruction,
     with VideoWriter(clip, walk.fps) as video:
         for _ in range(walk.num_frames):
             video.append(np.full((*walk.image_size, 3), 90, np.uint8))
-    with_pictures = read_recording(record(walk, small_body, clip=clip))
+    scene = ExportSource(walk, small_body, clip).viewer_scene
+    with_pictures = read_recording(record(scene))
     updates = with_pictures.of_type("SceneNodeUpdateMessage")
     assert sum("_image_data" in message["updates"] for _, message in updates) == walk.num_frames
-    still = read_recording(player_scene(walk, small_body, clip=clip))
+    still = read_recording(player_scene(scene))
     assert len(chunk_in(still.messages[-1][1]["source"]).pictures) == walk.num_frames
 
 
 def test_a_clip_that_is_gone_costs_only_the_pictures(
     tmp_path: Path, walk: Reconstruction, small_body: SmplxBody
 ) -> None:
-    assert read_recording(record(walk, small_body, clip=tmp_path / "gone.mp4")).duration_s > 1
+    assert read_recording(record(ExportSource(walk, small_body, tmp_path / "gone.mp4").viewer_scene)).duration_s > 1
 
 
 def test_a_clip_without_people_is_recorded(nobody: Reconstruction, small_body: SmplxBody) -> None:
-    recording = read_recording(record(nobody, small_body))
+    recording = read_recording(record(build_finished(nobody, small_body)))
     assert not recording.of_type("SkinnedMeshMessage")
     assert recording.of_type("CameraFrustumMessage")
 
@@ -188,8 +191,9 @@ def test_a_clip_without_people_is_recorded(nobody: Reconstruction, small_body: S
 def test_a_hundred_frames_of_two_people_and_200k_points_stay_below_3_mb() -> None:
     body = load_body()
     walk = walking_reconstruction(body, num_frames=100, num_points=200_000)
-    scene = player_scene(walk, body)
-    assert len(record(walk, body)) < 3_000_000
+    finished = build_finished(walk, body)
+    scene = player_scene(finished)
+    assert len(record(finished)) < 3_000_000
     assert len(scene) < 3_000_000
     assert len(html_page(scene)) < 5_000_000
 
@@ -198,15 +202,15 @@ def test_recording_leaves_no_port_open_and_prints_nothing(
     walk: Reconstruction, small_body: SmplxBody, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ports = []
-    open_server = recording_module.open_server
+    open_server = finished_module.open_server
 
     def remember(port: int = 0):
         server = open_server(port)
         ports.append(server.get_port())
         return server
 
-    monkeypatch.setattr(recording_module, "open_server", remember)
-    record(walk, small_body)
+    monkeypatch.setattr(finished_module, "open_server", remember)
+    build_finished(walk, small_body)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", ports[0])) != 0
     assert capsys.readouterr().out == ""
@@ -221,7 +225,7 @@ def test_the_page_holds_the_moments_that_are_given(recording: Recording) -> None
 
 def test_the_surface_is_there_and_the_points_are_hidden(walk: Reconstruction, small_body: SmplxBody) -> None:
     surface = build_surface(walk, [keyframe_of(walk, 0, slanted_plane(48, 64))])
-    recording = read_recording(player_scene(walk, small_body, surface=surface))
+    recording = read_recording(player_scene(build_finished(walk, small_body, surface)))
     assert [message["name"] for _, message in recording.of_type("GlbMessage")] == ["/scene/scene_0_0"]
     hidden = {m["name"] for _, m in recording.of_type("SetSceneNodeVisibilityMessage") if not m["visible"]}
     bands = [m["name"] for _, m in recording.of_type("FrameMessage") if m["name"].startswith("/points/")]
