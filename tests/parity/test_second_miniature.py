@@ -25,8 +25,8 @@ PARTS = PaperConfig(
 )
 CONFIG = ModelConfig("second", "paper", "paper", 64, TRUNK, PARTS)
 # Most printed values agree to 1e-5. A flipped fp16 rounding in the image encoder, as another CPU makes it, moves far
-# points by 1e-4 of their distance.
-RELATIVE, ROTATION, FAR = 1e-4, 2e-4, 3e-4
+# points by 1e-4 of their distance, and cameras and heads by up to 1.3e-4 (AVX2; 1.0e-4 without any vector unit).
+RELATIVE, ROTATION, FAR = 2e-4, 2e-4, 3e-4
 
 
 def near(point: list[float]) -> object:
@@ -114,7 +114,7 @@ def test_plain_run_matches_the_printed_numbers(network: Human3R) -> None:
         assert step.camera == pytest.approx(camera, rel=RELATIVE, abs=RELATIVE)
         assert prediction.pointmap_camera[10, 20].tolist() == near(point)
         assert prediction.extras.pointmap_segment[10, 20].tolist() == near(world_point)
-        assert prediction.head_camera[0].tolist() == pytest.approx(head, rel=RELATIVE, abs=1e-5)
+        assert prediction.head_camera[0].tolist() == pytest.approx(head, abs=RELATIVE)
         assert prediction.joint_rotations[0, 0, 0].tolist() == pytest.approx(rotation, abs=ROTATION)
 
 
