@@ -97,6 +97,7 @@ def last_s(player) -> float:
 
 
 def seek(page, player, to_s: float) -> np.ndarray:
-    """Move the timeline and return the picture once it has come to rest there."""
+    """Move the timeline and return the picture once it has come to rest at the frame of that time."""
     tell(page, {"h3r": "seek", "time_s": to_s})
-    return settled(player, lambda: canvas_picture(player), lambda: abs(time_s(player) - to_s) < 0.05)
+    is_there = "to_s => window.h3r.player.stage.frame === window.h3r.player.stage.frameAt(to_s)"
+    return settled(player, lambda: canvas_picture(player), lambda: player.evaluate(is_there, to_s))
