@@ -77,10 +77,11 @@ class ExportSource:
     def thumbnails(self) -> dict[int, np.ndarray]:
         """Small pictures of the processed frames, by row; without a readable clip there are none."""
         if self._thumbnails is None:
-            self._thumbnails, self.keeps_thumbnails = {}, True
+            self.keeps_thumbnails = True
             # The scene is complete without pictures; a missing clip must not prevent the recording.
             with suppress(InputError):
                 deque(self.clip_frames(), maxlen=0)
+            self._thumbnails = self._thumbnails or {}
         return self._thumbnails
 
     def clip_frames(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -95,10 +96,11 @@ class ExportSource:
         if self.clip is None or self.reconstruction.num_frames == 0:
             return
         step = -(-self.reconstruction.num_frames // MAX_MOVING_THUMBNAILS)
+        keeps = self.keeps_thumbnails and self._thumbnails is None
         made: dict[int, np.ndarray] = {}
         for row, image in processed_frames(self.reconstruction, self.clip):
-            if self.keeps_thumbnails and row % step == 0:
+            if keeps and row % step == 0:
                 made[row] = thumbnail(image)
             yield row, image
-        if self.keeps_thumbnails:
+        if keeps:
             self._thumbnails = made
