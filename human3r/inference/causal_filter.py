@@ -16,7 +16,8 @@ from torch import Tensor
 
 from human3r.bodies import SmplxBody
 from human3r.geometry.rigid import axis_angle_from_rotation, rotation_from_axis_angle
-from human3r.inference.hidden_joints import rest_weight, resting
+from human3r.inference.hidden_joints import rest_weight, resting, shown_in
+from human3r.inference.steady_facing import steadily_facing
 from human3r.records import People, TensorRecord, concatenate
 from human3r.skeleton import (
     NUM_BODY_JOINTS,
@@ -94,6 +95,8 @@ class CausalFilterState(TensorRecord):
     """``K 22 3 3`` mean of recent local rotations, for joints that are not shown."""
     rest_weight: Tensor
     """``K 22`` observations in it."""
+    facing_doubt: Tensor
+    """``K`` how sure it is who faces the camera; see ``steadily_facing``."""
 
 
 def filter_people(
@@ -102,7 +105,7 @@ def filter_people(
     state: CausalFilterState | None,
     body: SmplxBody,
     options: CausalFilterOptions | None = None,
-    shown: Tensor | None = None,
+    keypoints: Tensor | None = None,
 ) -> tuple[People, CausalFilterState]:
     """Filter the people of one frame; pure.
 
@@ -114,22 +117,26 @@ def filter_people(
         state: What the previous frame returned; None before the first.
         body: Whose bones the rotations turn.
         options: Time constants.
-        shown: ``P 22`` in [0, 1], how well the picture shows each joint: others rest; None: all are shown.
+        keypoints: ``P 17 3`` with scores: joints that they do not show rest, and nobody turns around for a moment;
+            None leaves both to the people.
 
     Returns:
         The filtered people, in the same order, and the new state.
     """
     options = options or CausalFilterOptions()
-    local = people.joint_rotations[:, :NUM_BODY_JOINTS]
-    shown = torch.ones_like(local[..., 0, 0]) if shown is None else shown
     if state is None or len(people) == 0 or state.track_id.numel() == 0:
-        return people, _remember(_observe(people, time_s, body, local, rest_weight(shown)), state, time_s, options)
+        local, weight, doubt = _body(people), rest_weight(_shown(people, keypoints)), torch.zeros_like(people.score)
+        return people, _remember(_observe(people, time_s, body, local, weight, doubt), state, time_s, options)
     known, row = _look_up(people.track_id, time_s, state, options)
     old = state.map(lambda values: values[row])
-    calm, rest, weight = resting(local, shown, old.rest, old.rest_weight, (time_s - old.time_s).to(local.dtype))
+    age_s, doubt = (time_s - old.time_s).to(people.score), old.facing_doubt
+    if keypoints is not None:
+        people, keypoints, doubt = steadily_facing(people, keypoints, known, old.orientation, doubt, age_s)
+    local, shown = _body(people), _shown(people, keypoints)
+    calm, rest, weight = resting(local, shown, old.rest, old.rest_weight, age_s)
     rest, weight = _where(known, rest, local), _where(known, weight, rest_weight(shown))
     observed = torch.cat([_where(known, calm, local), people.joint_rotations[:, NUM_BODY_JOINTS:]], dim=1)
-    fresh = _observe(replace(people, joint_rotations=observed), time_s, body, rest, weight)
+    fresh = _observe(replace(people, joint_rotations=observed), time_s, body, rest, weight, doubt)
     filtered, expected_aside = _advance(old, fresh, options)
     distance = old.log_distance.exp() * _size(_bones(body, old.betas))
     known &= expected_aside * distance < options.jump_m
@@ -141,10 +148,21 @@ def filter_people(
     return _to_people(people, after, body, known), _remember(after, state, time_s, options)
 
 
-def _observe(people: People, time_s: float, body: SmplxBody, rest: Tensor, weight: Tensor) -> CausalFilterState:
+def _body(people: People) -> Tensor:
+    return people.joint_rotations[:, :NUM_BODY_JOINTS]
+
+
+def _shown(people: People, keypoints: Tensor | None) -> Tensor:
+    """Return ``P 22`` in [0, 1], how well the picture shows each joint."""
+    return shown_in(keypoints) if keypoints is not None else torch.ones_like(_body(people)[..., 0, 0])
+
+
+def _observe(
+    people: People, time_s: float, body: SmplxBody, rest: Tensor, weight: Tensor, facing_doubt: Tensor
+) -> CausalFilterState:
     """Write one frame's people as the state of filters that start with it."""
     bones = _bones(body, people.betas)
-    orientation, joints = forward_kinematics(people.joint_rotations[:, :NUM_BODY_JOINTS], bones)
+    orientation, joints = forward_kinematics(_body(people), bones)
     anchor = people.head_camera + joints[:, TRUNK_JOINTS].mean(1) - joints[:, Joint.HEAD]
     distance = anchor.norm(dim=-1).clamp_min(1e-3)
     time = torch.full((len(people),), time_s, dtype=torch.float64, device=people.track_id.device)
@@ -162,6 +180,7 @@ def _observe(people: People, time_s: float, body: SmplxBody, rest: Tensor, weigh
         count=torch.ones_like(people.score),
         rest=rest,
         rest_weight=weight,
+        facing_doubt=facing_doubt,
     )
 
 
@@ -231,6 +250,7 @@ def _advance(
         count=count,
         rest=fresh.rest,
         rest_weight=fresh.rest_weight,
+        facing_doubt=fresh.facing_doubt,
     )
     return filtered, aside.norm(dim=-1)
 

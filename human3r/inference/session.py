@@ -16,7 +16,6 @@ from human3r.errors import CheckpointError, InputError
 from human3r.inference.causal_filter import CausalFilterState, filter_people
 from human3r.inference.encoding import Ahead
 from human3r.inference.hands import HandStates, HandTracker, see_hands
-from human3r.inference.hidden_joints import shown_in
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.profile import SessionOptions
 from human3r.inference.predictions import default_intrinsics, keypoints_of, people_of
@@ -73,8 +72,7 @@ class Describer:
             options = after.options.causal_filter
             if options is not None:
                 unfiltered, state = people, self.filter_state
-                shown = None if keypoints is None else shown_in(keypoints)
-                people, self.filter_state = filter_people(people, advanced.time_s, state, body, options, shown)
+                people, self.filter_state = filter_people(people, advanced.time_s, state, body, options, keypoints)
         parameters, joints = bodies_in_world(
             people.joint_rotations, people.head_camera, people.betas, people.expression, camera.T_world_camera, body
         )

@@ -23,7 +23,7 @@ from human3r.errors import FormatError
 from human3r.inference.recurrence import SessionSnapshot
 from human3r.results.store import StoreCheckpoint
 
-_SCHEMA = "human3r-run/11"
+_SCHEMA = "human3r-run/12"
 _FILE_NAME = "snapshot.safetensors"
 
 

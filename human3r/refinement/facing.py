@@ -18,7 +18,8 @@ from human3r.refinement.world.shots import Cameras
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import Joint, forward_kinematics, to_local_rotations
 
-_FACE = slice(0, 5)
+FACE = slice(0, 5)
+"""Of COCO's keypoints."""
 _SAGITTAL = np.diag([-1.0, 1.0, 1.0])
 """Exchanges left and right in the axes of a bone."""
 _ACROSS = np.array([1.0, -1.0, -1.0], np.float32)
@@ -78,12 +79,10 @@ def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOpt
     rotations = torch.from_numpy(people.unfiltered_rotations)
     orientation = forward_kinematics(rotations, torch.zeros(*rotations.shape[:2], 3))[0].double().numpy()
     ray = people.unfiltered_head / np.maximum(np.linalg.norm(people.unfiltered_head, axis=1, keepdims=True), 1e-6)
-    heading = orientation[:, [Joint.PELVIS, Joint.SPINE3]][..., 2].sum(axis=1)
-    heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
-    mirror = np.eye(3) - 2 * ray[:, :, None] * ray[:, None, :].astype(np.float64)
-    both = np.einsum("nab,nsb->nsa", R, np.stack([heading, (mirror @ heading[..., None])[..., 0]], axis=1))
+    heading, turned = heading_of(orientation), mirrored(orientation, ray)
+    both = np.einsum("nab,nsb->nsa", R, np.stack([heading, heading_of(turned)], axis=1))
     away = (heading * ray).sum(axis=1)
-    cost = _costs_by_face(away, people.keypoints[:, _FACE, 2].mean(axis=1), options)
+    cost = costs_by_face(away, people.keypoints[:, FACE, 2].mean(axis=1), options)
     distance = np.linalg.norm(people.unfiltered_head, axis=1).astype(np.float64)
     is_reversed = np.zeros(len(people), dtype=bool)
     around = np.full((len(people), 2), -1)
@@ -94,7 +93,6 @@ def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOpt
         around[rows[1:-1]] = np.stack([rows[:-2], rows[2:]], axis=1)
     if not is_reversed.any():
         return people
-    turned = mirror[:, None] @ orientation[:, MIRRORED_JOINTS] @ _SAGITTAL
     # Single misread frames are seldom mirror images in everything.
     single = np.flatnonzero(is_reversed & (around >= 0).all(axis=1) & ~is_reversed[around].any(axis=1))
     beside = (R[around[single], None] @ orientation[around[single]]).sum(axis=1)
@@ -103,7 +101,19 @@ def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOpt
     return _reversed(people, np.flatnonzero(is_reversed), turned)
 
 
-def _costs_by_face(away: np.ndarray, face: np.ndarray, options: FacingOptions) -> np.ndarray:
+def heading_of(orientation: np.ndarray) -> np.ndarray:
+    """Return the ``N 3`` unit vectors that trunks with bones ``N 22 3 3`` face."""
+    heading = orientation[:, [Joint.PELVIS, Joint.SPINE3]][..., 2].sum(axis=1)
+    return heading / np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
+
+
+def mirrored(orientation: np.ndarray, ray: np.ndarray) -> np.ndarray:
+    """Return the bones ``N 22 3 3`` that look the same from the other side: mirror images along ``N 3`` unit rays."""
+    mirror = np.eye(3) - 2 * ray[:, :, None] * ray[:, None, :].astype(np.float64)
+    return mirror[:, None] @ orientation[:, MIRRORED_JOINTS] @ _SAGITTAL
+
+
+def costs_by_face(away: np.ndarray, face: np.ndarray, options: FacingOptions) -> np.ndarray:
     """Return what it costs to reverse each of N people.
 
     Args:
@@ -131,6 +141,12 @@ def _cost_of_walking(away: np.ndarray, distance: np.ndarray, time_s: np.ndarray,
     return options.backward * is_walking * np.sign(speed) * np.sign(away) * _clarity(away, options)
 
 
+def cost_of_turn(cosine: np.ndarray, step_s: np.ndarray | float, options: FacingOptions) -> np.ndarray:
+    """Return the costs of turns, given by the cosines of their angles, in ``step_s`` seconds."""
+    beyond = (np.arccos(cosine.clip(-1, 1)) - options.turn * step_s).clip(min=0) / options.turn_sigma
+    return (beyond**2).clip(max=options.most_turn)
+
+
 def _clarity(away: np.ndarray, options: FacingOptions) -> np.ndarray:
     return (np.abs(away) / options.profile).clip(max=1)
 
@@ -139,9 +155,7 @@ def _best_sequence(heading: np.ndarray, cost: np.ndarray, step_s: np.ndarray, op
     """Return ``n`` bool, by dynamic programming over ``n 2 3`` headings as seen and reversed."""
     total, before = np.array([0.0, cost[0]]), np.zeros((len(cost), 2), dtype=np.int64)
     for row in range(1, len(cost)):
-        angle = np.arccos((heading[row - 1] @ heading[row].T).clip(-1, 1))
-        beyond = (angle - options.turn * step_s[row - 1]).clip(min=0) / options.turn_sigma
-        sums = total[:, None] + (beyond**2).clip(max=options.most_turn)
+        sums = total[:, None] + cost_of_turn(heading[row - 1] @ heading[row].T, step_s[row - 1], options)
         before[row] = sums.argmin(axis=0)
         total = sums.min(axis=0) + np.array([0.0, cost[row]])
     states = [int(total.argmin())]

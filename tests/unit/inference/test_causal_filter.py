@@ -164,9 +164,10 @@ def test_the_filter_is_the_same_whether_people_come_alone_or_together(body: Smpl
 
 
 def test_an_arm_that_is_not_shown_rests_where_it_was_shown_last(body: SmplxBody) -> None:
-    shown = torch.ones(1, 22)
+    shown = torch.ones(1, 17, 3)
     hidden = shown.clone()
-    hidden[:, 16] = 0.0
+    # The left elbow shows the shoulder's rotation.
+    hidden[:, 7, 2] = 0.0
     state = None
     for index in range(30):
         _, state = filter_people(_person(4, 3.0, 0.3), index / 30, state, body, None, shown)
@@ -183,6 +184,6 @@ def test_joints_that_are_all_shown_are_filtered_as_without_scores(body: SmplxBod
     people = [_person(4, 3.0, turn) for turn in (0.1, 0.5, 0.2)]
     state = None
     for index, person in enumerate(people):
-        last, state = filter_people(person, index / 30, state, body, None, torch.ones(1, 22))
+        last, state = filter_people(person, index / 30, state, body, None, torch.ones(1, 17, 3))
 
     assert torch.equal(last.joint_rotations, _run(people, body, 1 / 30)[-1].joint_rotations)
