@@ -16,6 +16,7 @@ from human3r import (
     export,
     load_surface,
     write_manifest,
+    write_offline_page,
     write_player_scene,
     write_zip,
 )
@@ -27,6 +28,9 @@ EVERYTHING = "everything.zip"
 RECORDING = "recording.mp4"
 """Of a live run: the pictures as they came."""
 _FORMATS = {item.file: item for item in EXPORT_FORMATS if item.is_installed}
+_OFFLINE_PAGE = "scene.html"
+_SHEETS = ".sheets.npz"
+"""The scene's surface, which takes longest of all: built once for all files of a result. Hidden from visitors."""
 _PLAYER_FILES = (MOMENTS_NAME, PLAYER_SCENE_NAME, KEYFRAMES_NAME)
 """Read by the page's viewer and exporters, and not offered for download."""
 WITH_RUN = ("scene.glb", "overlay.mp4")
@@ -68,7 +72,7 @@ def write_download(
 
     ``progress`` follows what takes long, as (steps done, steps in all); an exception ends the work without a file.
     """
-    path = folder.path / name
+    path, moments = folder.path / name, folder.file(MOMENTS_NAME)
     if name == MANIFEST_NAME:
         write_manifest(folder.path, [file for file in folder.finished_files() if file.name != name])
     elif name == EVERYTHING:
@@ -78,12 +82,14 @@ def write_download(
         write_zip(
             path, [file for file in folder.finished_files() if file.name not in (name, *_PLAYER_FILES)], folder.path
         )
-    elif name == PLAYER_SCENE_NAME:
-        surface = load_surface(folder.path / KEYFRAMES_NAME, result)
-        write_player_scene(result, path, body, clip=clip, surface=surface)
-    elif _FORMATS[name].needs == "clip" and clip is None:
+    elif name == _OFFLINE_PAGE and (scene := folder.file(PLAYER_SCENE_NAME)) is not None:
+        write_offline_page(path, scene.read_bytes(), moments)
+    elif name != PLAYER_SCENE_NAME and _FORMATS[name].needs == "clip" and clip is None:
         return False
     else:
-        moments, keyframes = folder.path / MOMENTS_NAME, folder.path / KEYFRAMES_NAME
-        export(result, path, body=body, clip=clip, moments=moments, keyframes=keyframes, progress=progress)
+        surface = load_surface(folder.path / KEYFRAMES_NAME, result, kept_in=folder.path / _SHEETS)
+        if name == PLAYER_SCENE_NAME:
+            write_player_scene(result, path, body, clip=clip, surface=surface)
+        else:
+            export(result, path, body=body, clip=clip, moments=moments, keyframes=surface, progress=progress)
     return True

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from human3r.exporting.viewer.live import LiveScene
     from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments
     from human3r.exporting.viewer.player import player_page
-    from human3r.exporting.viewer_files import PLAYER_SCENE_NAME, write_player_scene
+    from human3r.exporting.viewer_files import PLAYER_SCENE_NAME, write_offline_page, write_player_scene
     from human3r.inference.live.budget import BudgetOptions
     from human3r.inference.live.report import LiveReport
     from human3r.inference.live.result import LiveResult
@@ -120,7 +120,7 @@ _HOMES = {
     "human3r.exporting.viewer.live": ("LiveScene",),
     "human3r.exporting.viewer.moments": ("MOMENTS_NAME", "Moments"),
     "human3r.exporting.viewer.player": ("player_page",),
-    "human3r.exporting.viewer_files": ("PLAYER_SCENE_NAME", "write_player_scene"),
+    "human3r.exporting.viewer_files": ("PLAYER_SCENE_NAME", "write_offline_page", "write_player_scene"),
     "human3r.inference.live.budget": ("BudgetOptions",),
     "human3r.inference.live.stream": ("LiveStream",),
     "human3r.inference.live.report": ("LiveReport",),

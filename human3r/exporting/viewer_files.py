@@ -27,10 +27,15 @@ def write_viser(source: ExportSource, path: Path) -> None:
 
 
 def write_html(source: ExportSource, path: Path) -> None:
-    """Write the self-contained page; points of single frames are coarser where they are many."""
-    moments = coarsened(source.moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if source.moments else None
+    """Write the self-contained page."""
     scene = player_scene(source.viewer_scene, source.people_colors, source.people_wear)
-    write_text(path, html_page(scene, moments=moments))
+    write_offline_page(path, scene, source.moments)
+
+
+def write_offline_page(path: Path, scene: bytes, moments: Path | None = None) -> None:
+    """Write the self-contained page of a player's scene; points of single frames are coarser where they are many."""
+    points = coarsened(moments.read_bytes(), MAX_EMBEDDED_MOMENTS_BYTES) if moments is not None else None
+    write_text(path, html_page(scene, moments=points))
 
 
 def write_player_scene(

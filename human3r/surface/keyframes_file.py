@@ -75,8 +75,13 @@ def save_keyframes(
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
-def load_surface(path: Path | None, reconstruction: Reconstruction) -> LazySurface:
+def load_surface(path: Path | None, reconstruction: Reconstruction, *, kept_in: Path | None = None) -> LazySurface:
     """Return the surface of a result from its file; without the file, or where it is another result's, it is empty.
+
+    Args:
+        path: ``surface.npz`` of the same run.
+        reconstruction: The result.
+        kept_in: Where the sheets are kept once they are built; see ``LazySurface``.
 
     Raises:
         FormatError: The file is damaged.
@@ -85,7 +90,7 @@ def load_surface(path: Path | None, reconstruction: Reconstruction) -> LazySurfa
 
     if path is None or not path.is_file():
         return LazySurface(reconstruction)
-    return LazySurface(reconstruction, *_load(path, reconstruction))
+    return LazySurface(reconstruction, *_load(path, reconstruction), kept_in)
 
 
 def load_keyframes(path: Path, reconstruction: Reconstruction) -> list[Keyframe]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from human3r.atomic import whole_or_absent
 from human3r.geometry.fusion import connected_parts, dilate
 from human3r.geometry.rigid import transform_points
 from human3r.refinement.world.depth_correction import depth_factor_of
@@ -75,6 +77,8 @@ class LazySurface:
         reconstruction: The result.
         keyframes: Of the same run; none give no surface.
         people_colors: The clip's colors of its people, where they were kept.
+        kept_in: File that the sheets are kept in, for who asks for the same surface later. It is not for strangers'
+            files: nothing in it is checked.
     """
 
     def __init__(
@@ -82,8 +86,9 @@ class LazySurface:
         reconstruction: Reconstruction,
         keyframes: Sequence[Keyframe] = (),
         people_colors: PeopleColors | None = None,
+        kept_in: Path | None = None,
     ) -> None:
-        self._reconstruction, self.keyframes = reconstruction, keyframes
+        self._reconstruction, self.keyframes, self._kept_in = reconstruction, keyframes, kept_in
         self.people_colors: PeopleColors = people_colors or {}
 
     @property
@@ -94,7 +99,29 @@ class LazySurface:
     @cached_property
     def sheets(self) -> list[Sheet]:
         """The sheets, in the order of their keyframes."""
-        return build_surface(self._reconstruction, self.keyframes)
+        if self._kept_in is not None and self._kept_in.is_file():
+            return _load(self._kept_in)
+        sheets = build_surface(self._reconstruction, self.keyframes)
+        if self._kept_in is not None:
+            _save(self._kept_in, sheets)
+        return sheets
+
+
+def _save(path: Path, sheets: Sequence[Sheet]) -> None:
+    arrays = {f"{sheet.name}/{part}": value for sheet in sheets for part, value in vars(sheet).items()}
+    arrays |= {name: np.frombuffer(value, np.uint8) for name, value in arrays.items() if isinstance(value, bytes)}
+    with whole_or_absent(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def _load(path: Path) -> list[Sheet]:
+    with np.load(path, allow_pickle=False) as arrays:
+        names = [name.removesuffix("/name") for name in arrays if name.endswith("/name")]
+        parts = ("vertices", "uv", "faces")
+        return [
+            Sheet(name, *(arrays[f"{name}/{part}"] for part in parts), arrays[f"{name}/texture"].tobytes())
+            for name in names
+        ]
 
 
 def build_surface(

@@ -14,6 +14,7 @@ from synthetic_scene import keyframe_of, prediction_of, slanted_plane, walking_r
 
 from human3r.bodies import SmplxBody
 from human3r.errors import FormatError
+from human3r.exporting.gltf.scene import sheet_glb
 from human3r.rendering.rasterizer import rasterize
 from human3r.results.reconstruction import Reconstruction
 from human3r.surface.__main__ import measure
@@ -21,7 +22,7 @@ from human3r.surface.keyframes.clean_plate import median_depth, median_picture
 from human3r.surface.keyframes.collecting import KeyframeCollector, encode_jpeg
 from human3r.surface.keyframes.looks import Lens
 from human3r.surface.keyframes.source_pictures import with_source_pictures
-from human3r.surface.keyframes_file import load_keyframes, save_keyframes
+from human3r.surface.keyframes_file import load_keyframes, load_surface, save_keyframes
 from human3r.surface.meshing.agreement import agreed
 from human3r.surface.meshing.grid_mesh import triangulate
 from human3r.surface.meshing.parts import Part
@@ -144,6 +145,18 @@ def test_keyframes_of_another_run_are_not_used(walk: Reconstruction, tmp_path: P
     assert np.array_equal(same[0].depth, keyframes[0].depth)
     other = replace(walk, frame_index=walk.frame_index + 1)
     assert load_keyframes(tmp_path / "surface.npz", other) == []
+
+
+def test_a_kept_surface_is_built_once_and_stays_the_same(
+    walk: Reconstruction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, kept_in = tmp_path / "surface.npz", tmp_path / ".sheets.npz"
+    save_keyframes(path, [keyframe_of(walk, row, slanted_plane(H, W)) for row in (0, 5)], walk)
+    first = load_surface(path, walk, kept_in=kept_in).sheets
+    monkeypatch.delattr("human3r.surface.meshing.sheets.build_surface")
+    again = load_surface(path, walk, kept_in=kept_in).sheets
+    assert first
+    assert [sheet_glb(sheet) for sheet in again] == [sheet_glb(sheet) for sheet in first]
 
 
 def test_keyframes_of_shots_with_other_borders_share_a_file(walk: Reconstruction, tmp_path: Path) -> None:
