@@ -15,6 +15,7 @@ from human3r.exporting.viewer.moments import MOMENTS_NAME, Moments, belongs_to
 from human3r.surface.keyframes.collecting import KeyframeCollector
 from human3r.surface.keyframes_file import KEYFRAMES_NAME, load_surface, save_keyframes
 from human3r.temporary import reclaim
+from human3r.threads import half_of_the_cores
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -25,6 +26,7 @@ Progress = Callable[[int, int, str], None]
 """Called as (formats done, formats in all, name of the next format or "" at the end)."""
 
 
+@half_of_the_cores()
 def write_all(
     reconstruction: Reconstruction,
     folder: str | Path,
@@ -115,6 +117,7 @@ def load_matching_body(path: str | None, reconstruction: Reconstruction) -> Smpl
     return body
 
 
+@half_of_the_cores()
 def export(
     reconstruction: Reconstruction,
     path: str | Path,

@@ -9,6 +9,7 @@ from human3r.atomic import write_bytes, write_text
 from human3r.exporting.source import ExportSource
 from human3r.exporting.viewer.moments import coarsened
 from human3r.exporting.viewer.recording import html_page, player_scene, record
+from human3r.threads import half_of_the_cores
 
 if TYPE_CHECKING:
     from human3r.bodies import SmplxBody
@@ -38,6 +39,7 @@ def write_offline_page(path: Path, scene: bytes, moments: Path | None = None) ->
     write_text(path, html_page(scene, moments=points))
 
 
+@half_of_the_cores()
 def write_player_scene(
     reconstruction: Reconstruction,
     path: Path,

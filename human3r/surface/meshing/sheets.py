@@ -255,13 +255,16 @@ def _meshes(
             continue
         if factor not in sharp:
             sharp = {factor: [sharpened(depth, part.picture, factor) for part, depth in zip(parts, flat, strict=True)]}
-        meshes, shapes = [], []
+        meshes, shapes, room = [], [], max_triangles
         for part, whole in zip(parts, sharp[factor], strict=True):
+            if room < 0 and (factor, stride, coarseness) != _RESOLUTIONS[-1]:
+                break
             fine = whole[stride // 2 :: stride, stride // 2 :: stride]
             cell_px = (part.lens.rect_px[2] - part.lens.rect_px[0]) / fine.shape[1]
             meshes.append(triangulate(fine, cell_px, coarseness))
             shapes.append(fine.shape)
-        if sum(len(mesh.faces) for mesh in meshes) <= max_triangles:
+            room -= len(meshes[-1].faces)
+        if room >= 0:
             break
     return meshes, shapes
 
