@@ -24,7 +24,7 @@ from human3r.video.sniff import read_head, sniff
 
 _BEAT_S = 1.0
 """Time between two signs of life, seconds."""
-_KNOWN = "Give a video (MP4, MOV, MKV, WebM, AVI), a GIF, an image, a folder of images or a zip of images."
+_KNOWN = "Give a video (MP4, MOV, MKV, WebM, AVI), a GIF, an image or a zip of images."
 
 
 def open_source(path: Path, sampling: Sampling, limits: MediaLimits, beat: Callable[[], None], stack: ExitStack):

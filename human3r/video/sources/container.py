@@ -26,6 +26,8 @@ _MAX_HEADER_FPS = 1000.0
 _NO_FILM = int(Disposition.attached_pic | Disposition.timed_thumbnails)
 _DEPENDENT = 0x80000
 """Disposition of a stream that is only part of a picture, as the tiles of HEIC. Source: FFmpeg 7, avformat.h."""
+_COMMON_NAMES = {"mov": "an MP4 or MOV", "matroska": "an MKV or WebM", "avi": "an AVI", "asf": "a WMV"}
+"""What people call the formats of FFmpeg's demuxers."""
 _RECTILINEAR = (4).to_bytes(4, sys.byteorder)
 _PACKED = range(1, 8)
 """Side by side, above each other, and in turns of frames, pixels, lines or columns."""
@@ -49,7 +51,7 @@ def open_container(stream: BinaryIO, demuxer: str, *, has_edits: bool = True) ->
         return av.open(source, mode="r", format=demuxer, options=options, metadata_errors="ignore")
     except (FFmpegError, ValueError) as error:
         raise MediaDecodeError(
-            f"The file begins like {demuxer} but cannot be opened ({reason(error)}).",
+            f"The file begins like {_COMMON_NAMES.get(demuxer, demuxer)} but cannot be opened ({reason(error)}).",
             "It is damaged or was cut off; export it again.",
         ) from error
 
@@ -72,11 +74,13 @@ def picture_stream(container: InputContainer) -> VideoStream:
         raise UnsupportedMediaError(
             "The image consists of tiles (HEIC), which is not supported.", "Convert it to JPEG."
         )
+    if readable := [stream for stream in streams if stream.codec_context]:
+        return max(readable, key=_preference)
     if streams:
-        return max(streams, key=_preference)
+        raise UnsupportedMediaError("No decoder here reads the video's format.", "Export it as MP4 (H.264).")
     if container.streams.audio:
         raise UnsupportedMediaError("The file has sound but no video.", "Give a video.")
-    raise UnsupportedMediaError("The file has no picture stream.", "Give a video, GIF, image folder or zip of images.")
+    raise UnsupportedMediaError("The file has no picture stream.", "Give a video, a GIF or a zip of images.")
 
 
 def remark_on_others(container: InputContainer, chosen: VideoStream) -> list[str]:

@@ -146,10 +146,9 @@ class ImageSource:
                     raise
                 except InputError as error:
                     failure = error
-        raise MediaDecodeError(
-            f"None of the {'first ' * (len(sizes) < len(self._pictures))}{len(sizes)} images can be decoded.",
-            "Export them as JPEG or PNG.",
-        ) from failure
+        tried = f"None of the {'first ' * (len(sizes) < len(self._pictures))}{len(sizes)} images can"
+        message = f"{'The image cannot' if len(self._pictures) == 1 else tried} be decoded."
+        raise MediaDecodeError(message, "Export it as JPEG or PNG.") from failure
 
     def _white_of_all(self) -> float:
         """Return the level that is white in images of more than 8 bits; one for all, lest they flicker."""

@@ -119,10 +119,8 @@ class VideoSource:
             decoded = self._decode(container, video)
             first_index, first = next(decoded, (0, None))
             if first is None:
-                raise MediaDecodeError(
-                    f"None of the {len(self._packets)} frames of the {video.codec_context.name} video can be decoded.",
-                    "The file is damaged; export it again.",
-                )
+                message = f"No frame of the {video.codec_context.name} video can be decoded."
+                raise MediaDecodeError(message, "The file is damaged or was cut off; export it again.")
             if first_index > 0:
                 first_index = min([first_index, *(index for index, _ in islice(decoded, _NUM_REORDERED))])
             has_audio, codec = bool(container.streams.audio), video.codec_context.name

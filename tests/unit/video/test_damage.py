@@ -147,3 +147,10 @@ def test_without_a_tag_the_size_decides_on_the_color_matrix(tmp_path, size, matr
         container.mux([*stream.encode(frame), *stream.encode(None)])
     frames, _ = read_all(tmp_path / "clip.mkv")
     assert np.abs(frames[0].image[50, 50].astype(int) - color).max() <= 4
+
+
+def test_a_format_without_a_decoder_is_named_as_such(tmp_path):
+    path = write_noise(tmp_path / "ordinary.mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzz1"))
+    with pytest.raises(UnsupportedMediaError, match="No decoder here reads the video's format"):
+        probe(path)
