@@ -102,7 +102,8 @@ def finished(frames: int, people: int, seconds: float) -> str:
 
 def blender(fps: float) -> str:
     """Return what Blender has to be told: its importer turns key times in seconds into frames of the scene."""
-    return f"In Blender, set the scene to {max(1, round(fps))} fps before you import scene.glb."
+    scene = f"set the scene to {max(1, round(fps))} fps before you import scene.glb"
+    return f"In Blender, {scene}, and add a sun: people need light."
 
 
 def made_earlier(step: int) -> str:

@@ -33,6 +33,18 @@ def test_the_first_screen_is_an_example_that_pauses_with_reduced_motion(example)
     assert viewer.evaluate("document.querySelectorAll('.h3p-hint').length") <= 2
 
 
+def test_a_label_at_the_edge_is_moved_into_the_view(example) -> None:
+    _, viewer = example
+    place = "x => { const set = {}, style = { setProperty: (name, value) => { set[name] = value; } };"
+    place += " h3r.player.labels._place({ size: [80, 20], style }, [x, 300], []);"
+    place += " return [parseFloat(style.transform.slice(10)), set['--aside']]; }"
+    width = viewer.evaluate("h3r.client.canvas.clientWidth")
+
+    assert viewer.evaluate(place, 5) == [40, "-35.0px"]
+    assert viewer.evaluate(place, width - 5) == [width - 40, "35.0px"]
+    assert viewer.evaluate(place, -5) == [-5, "0.0px"]  # its head is out of sight
+
+
 def test_until_the_scene_is_drawn_a_veil_in_the_color_of_the_page_covers_it(example) -> None:
     _, viewer = example
     veil = "part => { const { display, position, zIndex, backgroundColor } = getComputedStyle(document.body, part);"

@@ -134,7 +134,8 @@
     const place = document.querySelector("#h3-clip button.center .wrap, #h3-clip button .wrap");
     if (place && !place.dataset.h3) {
       place.dataset.h3 = "drop";
-      place.textContent = "Drop a video here, or choose one";
+      const isTouched = matchMedia("(pointer: coarse)").matches;
+      place.textContent = isTouched ? "Choose a video" : "Drop a video here, or choose one";
       place.closest("button").setAttribute("aria-label", place.textContent);
     }
   }

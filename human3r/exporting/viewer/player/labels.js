@@ -43,15 +43,18 @@
       if (pixels) this._place(label, pixels, placed);
     }
 
-    // Over the head, below the bar, or above the labels that are there already; the color says whose it is.
+    // Over the head, below the bar, beside the edges, or above the labels that are there already; the color says whose
+    // it is.
     _place(label, [x, y], placed) {
       label.size = label.size || [label.offsetWidth + GAP_PX, label.offsetHeight + GAP_PX];
-      const [width, height] = label.size, at_px = y;
+      const [width, height] = label.size, at_px = y, aside_px = x, right = h3r.client.canvas.clientWidth;
+      if (x > 0 && x < right) x = Math.min(Math.max(x, width / 2), right - width / 2);
       if (y > 0) y = Math.max(y, BAR_PX + height);
       const covers = (other) => Math.abs(other.x - x) < (other.width + width) / 2 && Math.abs(other.y - y) < height;
       for (let other = placed.find(covers); other; other = placed.find(covers)) y = other.y - height;
       placed.push({ x, y, width });
       label.style.setProperty("--dot", `${(at_px - y).toFixed(1)}px`);
+      label.style.setProperty("--aside", `${(aside_px - x).toFixed(1)}px`);
       label.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px) translate(-50%, -100%)`;
     }
 

@@ -71,11 +71,17 @@
     _hint() {
       const name = "h3r_hint";
       try { if (localStorage.getItem(name)) return; localStorage.setItem(name, "1"); } catch (error) { return; }
-      const hint = make(this.root, "p", "h3p-hint h3p-card", { textContent: matchMedia("(pointer: coarse)").matches ? "Drag to turn, pinch to zoom" : "Drag to turn, scroll to zoom" });
+      const hint = make(this.root, "p", `h3p-hint h3p-card ${this.isLive ? "h3p-high" : ""}`, { textContent: matchMedia("(pointer: coarse)").matches ? "Drag to turn, pinch to zoom" : "Drag to turn, scroll to zoom" });
       const remove = () => hint.remove();
       h3r.client.canvas.addEventListener("pointerdown", remove, { once: true });
       h3r.client.canvas.addEventListener("wheel", remove, { once: true, passive: true });
-      setTimeout(remove, 8000);
+      // On a phone the view may begin at the lower edge of the screen.
+      const seen = new IntersectionObserver(([entry]) => {
+        if (!entry.isIntersecting) return;
+        seen.disconnect();
+        setTimeout(remove, 8000);
+      });
+      seen.observe(hint);
     }
 
     get end_s() { return this.stage.last_s + 1 / this.scene.fps; }
