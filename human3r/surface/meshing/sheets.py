@@ -117,11 +117,11 @@ def _save(path: Path, sheets: Sequence[Sheet]) -> None:
 def _load(path: Path) -> list[Sheet]:
     with np.load(path, allow_pickle=False) as arrays:
         names = [name.removesuffix("/name") for name in arrays if name.endswith("/name")]
-        parts = ("vertices", "uv", "faces")
-        return [
-            Sheet(name, *(arrays[f"{name}/{part}"] for part in parts), arrays[f"{name}/texture"].tobytes())
-            for name in names
-        ]
+        parts = [[arrays[f"{name}/{part}"] for part in ("vertices", "uv", "faces", "texture")] for name in names]
+    return [
+        Sheet(name, vertices, uv, faces, texture.tobytes())
+        for name, (vertices, uv, faces, texture) in zip(names, parts, strict=True)
+    ]
 
 
 def build_surface(
