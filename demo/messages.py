@@ -69,13 +69,17 @@ def every(step: int) -> str:
 
 
 def progress(frames_done: int, frames_total: int, people: int, frames_per_s: float) -> str:
-    """Return ``frame 23/60 · 14 fps · 2 people · 3 s left``; a total or a speed of 0 is unknown."""
+    """Return ``frame 23/60 · 14 fps · 2 people · 3 s left``; a total or a speed of 0 is unknown.
+
+    The last frame is followed by what only a whole clip allows.
+    """
     parts = [f"frame {frames_done}/{frames_total}" if frames_total else f"frame {frames_done}"]
     if frames_per_s > 0:
         parts.append(f"{frames_per_s:.0f} fps" if frames_per_s >= 10 else f"{frames_per_s:.1f} fps")
     parts.append(count(people, "person"))
     if frames_per_s > 0 and frames_total:
-        parts.append(f"{duration((frames_total - frames_done) / frames_per_s)} left")
+        left_s = (frames_total - frames_done) / frames_per_s
+        parts.append(f"{duration(left_s)} left" if left_s > 0 else "refining the whole clip")
     return SEPARATOR.join(parts)
 
 

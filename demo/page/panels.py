@@ -64,7 +64,7 @@ def clip_line(
 ) -> str:
     """Return ``12.0 s, 1080x1920; 230 frames, takes about 3 min``, a frame of the clip and its warnings.
 
-    A part of the clip is ``3 of 75 frames, at 10 fps``.
+    A part of the clip is ``20 of 75 frames: 2 s at 10 fps``.
     """
     height, width = clip.image_size if (options.rotate or 0) % 180 == 0 else clip.image_size[::-1]
     facts = [f"{clip.duration_s:.1f} s" if clip.kind != "image" else "one image", f"{width}x{height}"]
@@ -75,7 +75,7 @@ def clip_line(
     used = messages.count(frames, "frame")
     if frames < clip.num_frames:
         fps = round(clip.fps if options.fps is None else min(options.fps, clip.fps), 2)
-        used = f"{frames} of {clip.num_frames} frames, at {fps:g} fps"
+        used = f"{frames} of {clip.num_frames} frames: {messages.duration(frames / fps)} at {fps:g} fps"
     if seconds_per_frame:
         used += f", takes about {messages.duration(frames * seconds_per_frame + 2)}"
     return _peek(f"{', '.join(facts)}; {used}", clip.warnings, preview)

@@ -19,6 +19,7 @@ def test_durations_are_formatted_for_people(seconds: float, expected: str) -> No
 
 def test_progress_says_frame_speed_people_and_the_time_that_is_left() -> None:
     assert messages.progress(23, 60, 2, 14.2) == "frame 23/60 · 14 fps · 2 people · 3 s left"
+    assert messages.progress(60, 60, 2, 14.2) == "frame 60/60 · 14 fps · 2 people · refining the whole clip"
 
 
 def test_progress_of_the_first_frame_has_no_remaining_time() -> None:

@@ -175,7 +175,7 @@
     // The frame that is shown, and its time until the next one.
     notify() {
       const { frame, times_s } = this.stage, from_s = times_s[frame] ?? 0, to_s = times_s[frame + 1] ?? this.end_s;
-      const message = { h3r: "frame", i: frame, from_s, to_s, time_s: this.time_s, plays: this.isPlaying, people: this.people.message };
+      const message = { h3r: "frame", from_s, to_s, people: this.people.message };
       const text = JSON.stringify(message);
       if (text === this._notified) return;
       this._notified = text;

@@ -81,7 +81,7 @@ def test_the_line_under_the_upload_says_what_will_be_used() -> None:
 def test_a_clip_that_is_cut_says_how_much_of_it_is_used() -> None:
     clip = FakeEngine(num_frames=60).probe(Path("clip.mp4"))
 
-    assert "20 of 60 frames, at 5 fps" in panels.clip_line(clip, 20, ReconstructOptions(max_frames=20), None)
+    assert "20 of 60 frames: 4 s at 5 fps" in panels.clip_line(clip, 20, ReconstructOptions(max_frames=20), None)
 
 
 def test_a_clip_that_is_turned_by_a_quarter_says_so_and_swaps_its_sides() -> None:
