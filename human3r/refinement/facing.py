@@ -18,7 +18,7 @@ from human3r.refinement.world.shots import Cameras
 from human3r.results.person_table import PersonTable
 from human3r.skeleton import Joint, forward_kinematics, to_local_rotations
 
-FACE = slice(0, 5)
+FACE, _ANKLES = slice(0, 5), slice(15, 17)
 """Of COCO's keypoints."""
 _SAGITTAL = np.diag([-1.0, 1.0, 1.0])
 """Exchanges left and right in the axes of a bone."""
@@ -57,19 +57,27 @@ class FacingOptions:
     backward: float = 4.0
     """Of walking backward, at ``walk`` and more."""
     walk: tuple[float, float] = (0.3, 0.9)
-    """Speeds along the view, m/s, less two standard errors, from which people go somewhere and walk for certain."""
+    """Speeds of the feet along the view, m/s, less two standard errors, from which people go somewhere and walk for
+    certain."""
     walk_s: float = 0.7
     """Standard deviation of the window for that speed."""
     min_walk: int = 18
-    """Observations within two of them on either side; fewer say nothing about their noise."""
+    """Observations of both feet within two of them on either side; fewer say nothing about their noise."""
+    seen_foot: float = 0.3
+    """Least score of an ankle."""
+    down: float = 0.15
+    """Sine of the angle below the horizon from which the direction to the feet gives their distance on level ground."""
 
 
-def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOptions | None = None) -> PersonTable:
+def with_steady_facing(
+    people: PersonTable, cameras: Cameras, up: np.ndarray, options: FacingOptions | None = None
+) -> PersonTable:
     """Return the table with people mirrored, and their keypoints exchanged, where the rest of their track says so.
 
     Args:
         people: N rows; the ``unfiltered`` columns and keypoints are read and changed.
         cameras: Of their frames.
+        up: ``3`` unit vector, world frame.
         options: Costs.
     """
     if len(people) == 0 or not people.keypoints[..., 2].any():
@@ -84,11 +92,13 @@ def with_steady_facing(people: PersonTable, cameras: Cameras, options: FacingOpt
     away = (heading * ray).sum(axis=1)
     cost = costs_by_face(away, people.keypoints[:, FACE, 2].mean(axis=1), options)
     distance = np.linalg.norm(people.unfiltered_head, axis=1).astype(np.float64)
+    feet, carried = _feet_on_ground(people, cameras, up, options)
     is_reversed = np.zeros(len(people), dtype=bool)
     around = np.full((len(people), 2), -1)
     time_s = cameras.time_s[people.person_frame]
     for rows in runs(people.person_track, time_s):
-        walked = _cost_of_walking(away[rows], distance[rows], time_s[rows], options)
+        walks = _walking(feet[rows], distance[rows], carried[rows], time_s[rows], options)
+        walked = options.backward * walks * np.sign(away[rows]) * _clarity(away[rows], options)
         is_reversed[rows] = _best_sequence(both[rows], cost[rows] + walked, np.diff(time_s[rows]), options)
         around[rows[1:-1]] = np.stack([rows[:-2], rows[2:]], axis=1)
     if not is_reversed.any():
@@ -125,20 +135,51 @@ def costs_by_face(away: np.ndarray, face: np.ndarray, options: FacingOptions) ->
     return np.where(away < 0, front, options.reversed_back) * _clarity(away, options)
 
 
-def _cost_of_walking(away: np.ndarray, distance: np.ndarray, time_s: np.ndarray, options: FacingOptions) -> np.ndarray:
-    """Return ``n`` further costs of reversing: people walk forward. Negative where they would walk backward as seen."""
+def _feet_on_ground(
+    people: PersonTable, cameras: Cameras, up: np.ndarray, options: FacingOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances of feet along level ground, and how fast the camera moves toward them.
+
+    Distances that follow from the size of a person in the image change with the pose; these do not.
+
+    Returns:
+        ``N`` logarithms of the distance over the height of the camera, NaN where it is not known, and ``N`` m/s.
+    """
+    ankles, frame = people.keypoints[:, _ANKLES].astype(np.float64), people.person_frame
+    ray = np.concatenate([ankles[..., :2], np.ones_like(ankles[..., :1])], axis=-1).mean(axis=1)[..., None]
+    ray = cameras.T_world_camera[frame, :3, :3] @ np.linalg.inv(cameras.K[frame].astype(np.float64)) @ ray
+    ray = ray[..., 0] / np.linalg.norm(ray[..., 0], axis=1, keepdims=True)
+    down = -(ray @ up)
+    is_known = (down > options.down) & (ankles[..., 2].min(axis=1) >= options.seen_foot)
+    along = ray + down[:, None] * up
+    length = np.maximum(np.linalg.norm(along, axis=1), 1e-6)
+    position = cameras.T_world_camera[:, None, :3, 3].astype(np.float64)
+    if len(position) < options.min_walk:
+        return np.full(len(people), np.nan), np.zeros(len(people))
+    path = local_means(position, cameras.time_s, options.walk_s, np.ones((len(position), 1)))[:, 0]
+    velocity = np.gradient(path, cameras.time_s, axis=0)[frame]
+    carried = (velocity * along).sum(axis=1) / length
+    return np.where(is_known, np.log(length / np.where(is_known, down, 1.0)), np.nan), carried
+
+
+def _walking(
+    feet: np.ndarray, distance: np.ndarray, carried: np.ndarray, time_s: np.ndarray, options: FacingOptions
+) -> np.ndarray:
+    """Return ``n`` in [-1, 1]: who certainly walks away from the camera (1) or toward it; people walk forward."""
+    is_known, walks = np.isfinite(feet), np.zeros(len(feet))
+    feet, distance, known_s = feet[is_known], distance[is_known], time_s[is_known]
     reach_s = 2 * options.walk_s
-    count = np.searchsorted(time_s, time_s + reach_s, "right") - np.searchsorted(time_s, time_s - reach_s, "left")
-    if count.max() < options.min_walk:
-        return np.zeros(len(away))
-    log_distance = np.log(np.maximum(distance, 1e-3))[:, None, None]
-    line = robust_lines(log_distance, time_s, options.walk_s, _LOG_DISTANCE_KNEE)
-    noise = local_means((log_distance - line) ** 2, time_s, options.walk_s, np.ones((len(away), 1)))[:, 0, 0]
+    count = np.searchsorted(known_s, known_s + reach_s, "right") - np.searchsorted(known_s, known_s - reach_s, "left")
+    if len(count) == 0 or count.max() < options.min_walk:
+        return walks
+    line = robust_lines(feet[:, None, None], known_s, options.walk_s, _LOG_DISTANCE_KNEE)
+    noise = local_means((feet[:, None, None] - line) ** 2, known_s, options.walk_s, np.ones((len(feet), 1)))[:, 0, 0]
     error = np.maximum(np.sqrt(noise), _LOG_DISTANCE_NOISE) / (options.walk_s * np.sqrt(count)) * distance
-    speed = np.gradient(line[:, 0, 0], time_s) * distance
+    speed = np.gradient(line[:, 0, 0], known_s) * distance + carried[is_known]
     least, certain = options.walk
     is_walking = ((np.abs(speed) - 2 * error - least) / (certain - least)).clip(0, 1) * (count >= options.min_walk)
-    return options.backward * is_walking * np.sign(speed) * np.sign(away) * _clarity(away, options)
+    walks[is_known] = is_walking * np.sign(speed)
+    return walks
 
 
 def cost_of_turn(cosine: np.ndarray, step_s: np.ndarray | float, options: FacingOptions) -> np.ndarray:

@@ -170,7 +170,7 @@ def _refined(shot: Shot, options: FinishOptions, body: SmplxBody | None) -> Shot
         people = without_doublets(people, cameras.time_s, cameras.T_world_camera[people.person_frame, :3, 3])
     if body is not None and options.offline_smoothing is not None:
         if options.keypoint_body is not None:
-            people = with_steady_facing(people, cameras)
+            people = with_steady_facing(people, cameras, shot.gravity()[1, :3])
             shapes = shape_of_each(people, people.unfiltered_betas)
             people = fitted_again(people, cameras, shapes, options.keypoint_body)
         people = with_short_gaps_filled(people, cameras.time_s, cameras.T_world_camera)
