@@ -22,6 +22,8 @@ _MAX_GAP_S = 0.5
 _LOWEST_S = 1.0
 """Time within which the lowest sole gives the ground below a person."""
 _SMOOTHING_S = 0.05
+_BLOCK = 256
+"""Frames of a person that are compared with all others at a time: all at once take the square of a long stream."""
 
 
 def foot_contact(shot: Shot, T_gravity_world: np.ndarray) -> np.ndarray:
@@ -32,11 +34,12 @@ def foot_contact(shot: Shot, T_gravity_world: np.ndarray) -> np.ndarray:
     soles = feet[..., 1] - SOLE_M
     for rows in runs(people.person_track, shot.cameras.time_s[people.person_frame]):
         time_s = shot.cameras.time_s[people.person_frame[rows]]
-        away = np.abs(time_s[:, None] - time_s[None])
-        lowest = np.where(away < _LOWEST_S, soles[rows].min(1), np.inf).min(1)
+        own = np.array_split(time_s[:, None], -(-len(rows) // _BLOCK))
+        near = (np.where(np.abs(part - time_s) < _LOWEST_S, soles[rows].min(1), np.inf) for part in own)
+        lowest = np.concatenate([each.min(1) for each in near])
         probability[rows] *= _below(soles[rows] - lowest[:, None], _LOW_M)
-        kernel = np.exp(-0.5 * (away / _SMOOTHING_S) ** 2)
-        probability[rows] = kernel @ probability[rows] / kernel.sum(1, keepdims=True)
+        kernels = (np.exp(-0.5 * ((part - time_s) / _SMOOTHING_S) ** 2) for part in own)
+        probability[rows] = np.concatenate([each @ probability[rows] / each.sum(1, keepdims=True) for each in kernels])
         step = _steps(feet[rows], rays[rows])
         is_elsewhere = np.concatenate([np.zeros((1, 2), bool), step > MAX_STEP_M])
         probability[rows] = np.where(is_elsewhere, np.minimum(probability[rows], IN_CONTACT), probability[rows])

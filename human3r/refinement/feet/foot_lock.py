@@ -148,12 +148,13 @@ class _Stretches:
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the motion of the body ``n 3``, and of the feet relative to it ``n 2 3``."""
         from scipy.sparse import coo_array, eye_array
-        from scipy.sparse.linalg import spsolve
+        from scipy.sparse.linalg import splu
 
         n = len(self.time_s)
         place, count = self._places()
         motion = np.zeros((n, 2, 3))
         size = 9 * n + 3 * count
+        order = _in_time(place, count)
         solved, smoothness = np.zeros(size), list(self._smoothness())
         for _ in range(_NUM_STEPS):
             parts = [*self._equations(place, motion), *smoothness]
@@ -164,7 +165,10 @@ class _Stretches:
             target = np.concatenate([np.sqrt(weight) * target for *_, weight, target in parts])
             indices = np.concatenate(rows), np.concatenate(columns)
             matrix = coo_array((np.concatenate(values), indices), shape=(starts[-1], size)).tocsc()
-            solved = np.asarray(spsolve((matrix.T @ matrix + 1e-6 * eye_array(size)).tocsc(), matrix.T @ target))
+            normal = (matrix.T @ matrix + 1e-6 * eye_array(size)).tocsc()[order][:, order]
+            solved[order] = splu(normal, "NATURAL", 0.0, options={"SymmetricMode": True}).solve(
+                (matrix.T @ target)[order]
+            )
             motion = solved[: 9 * n].reshape(n, 3, 3)[:, 1:]
         return solved[: 9 * n].reshape(n, 3, 3)[:, 0], motion
 
@@ -286,3 +290,14 @@ def _moved(shot: Shot, T: np.ndarray, shift: np.ndarray, motion: np.ndarray, bod
     with torch.inference_mode():
         joints = body.joints(parameters_of_rows(people)).numpy()
     return replace(shot, people=replace(people, joints_world=joints))
+
+
+def _in_time(place: np.ndarray, count: int) -> np.ndarray:
+    """Return the unknowns in the order of time, a place after its last frame: their system is a narrow band.
+
+    Solved in another order it fills with the square of the number of frames: 8 GB for 6000 frames.
+    """
+    last = np.zeros(count)
+    frame, side = np.nonzero(place >= 0)
+    np.maximum.at(last, place[frame, side], frame + 0.5)
+    return np.argsort(np.concatenate([np.repeat(np.arange(len(place)), 9), np.repeat(last, 3)]), kind="stable")

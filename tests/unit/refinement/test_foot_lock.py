@@ -10,7 +10,7 @@ import torch
 
 from human3r.bodies import SmplxBody, load_body
 from human3r.refinement.feet.contact import IN_CONTACT, MAX_STEP_M, foot_contact
-from human3r.refinement.feet.foot_lock import with_locked_feet
+from human3r.refinement.feet.foot_lock import _in_time, with_locked_feet
 from human3r.refinement.feet.ground_distance import with_distances_from_ground
 from human3r.refinement.feet.leg_reach import reach
 from human3r.refinement.identity_shapes import with_shapes
@@ -81,6 +81,19 @@ def test_feet_at_rest_are_in_contact_and_a_lifted_one_is_not(shaking: Shot) -> N
     lifted = foot_contact(replace(shaking, people=replace(shaking.people, joints_world=joints)), _T_GRAVITY_WORLD)
     assert lifted[:, 0].max() < 0.1
     assert lifted[:, 1].min() > 0.5
+
+
+def test_contact_does_not_depend_on_how_many_frames_are_compared_at_a_time(
+    shaking: Shot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = foot_contact(shaking, _T_GRAVITY_WORLD)
+    monkeypatch.setattr("human3r.refinement.feet.contact._BLOCK", 3)
+    assert np.allclose(foot_contact(shaking, _T_GRAVITY_WORLD), contact, atol=1e-12)
+
+
+def test_a_place_is_solved_for_after_its_last_frame() -> None:
+    order = _in_time(np.array([[0, -1], [0, 1], [-1, 1]]), 2)
+    assert order.tolist() == [*range(18), 27, 28, 29, *range(18, 27), 30, 31, 32]
 
 
 def test_a_moving_foot_is_not_in_contact(shaking: Shot) -> None:
