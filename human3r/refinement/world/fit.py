@@ -3,7 +3,8 @@
 Unknown are the scale of the scene about the first camera (and of the camera's path), a smooth bend of its depth, the
 floor's tilt and height, and the size of each identity, which moves it along its rays. None of them changes an image.
 Evidence is the network's depth, the sizes of people, which are constant per identity, the contact of standing feet with
-the scene below, a common plane of them, and that ground is level; each has a standard deviation and can be left out.
+the scene below, a common plane of them, and that ground is level and carries them; each has a standard deviation and
+can be left out.
 NumPy only.
 """
 
@@ -47,6 +48,8 @@ _NO_FLOOR = 3.0
 high or too low for one behind everything is no way out."""
 _LEVEL_WEIGHT, _ENOUGH_GROUND = 60.0, 200
 """Of all level ground, where one sole counts up to one, and cells below which it counts less: two square meters."""
+_ON_GROUND_WEIGHT, _ON_GROUND_SIGMA_M = 0.1, 0.15
+"""Of one sole that stands on the common level ground: all that is known where the floor below it is in no frame."""
 _MIN_OBSERVATIONS = 3
 _FURNITURE_WEIGHT = 0.1
 """Of the gap to furniture."""
@@ -138,6 +141,7 @@ class _Problem:
         self._noise = _FAR_SIGMA * np.linalg.norm(evidence.soles, axis=1)
         self._has_ground = self.is_heard("level") and len(evidence.ground) > 0
         self._ground_weight = _LEVEL_WEIGHT / max(len(evidence.ground), _ENOUGH_GROUND)
+        self._on_ground_weight = _ON_GROUND_WEIGHT * min(1.0, len(evidence.ground) / _ENOUGH_GROUND)
         self._costs: dict[bytes, float] = {}
         self._visited: list[np.ndarray] = []
         self._last_below: tuple[bytes, tuple[SurfaceBelow, np.ndarray, np.ndarray]] | None = None
@@ -185,6 +189,8 @@ class _Problem:
         if self._has_ground:
             off, sigma = self._ground_off(x)
             total += self._ground_weight * _bounded(off / sigma).sum()
+            off = (soles[:, 1] - np.exp(x[0]) * x[GROUND]) / (_ON_GROUND_SIGMA_M + self._noise)
+            total += self._on_ground_weight * (self._evidence.weight * _bounded(off)).sum()
         return float(total)
 
     def descend(self, x: np.ndarray) -> np.ndarray:
@@ -238,6 +244,11 @@ class _Problem:
             jacobian = self._world.slopes_of_points(x, evidence.ground)
             jacobian[:, GROUND] = -1
             yield jacobian, off, self._ground_weight * _weight(off / sigma) / sigma**2
+            ground, jacobian = np.exp(x[0]) * x[GROUND], of_sole.copy()
+            jacobian[:, 0] -= ground
+            jacobian[:, GROUND] = -np.exp(x[0])
+            off, sigma = soles[:, 1] - ground, _ON_GROUND_SIGMA_M + self._noise
+            yield jacobian, off, self._on_ground_weight * evidence.weight * _weight(off / sigma) / sigma**2
 
     def result(self, x: np.ndarray) -> WorldFit:
         covariance = np.linalg.inv(self._equations(x)[0])

@@ -51,6 +51,7 @@ def _roughness(evidence: ShotEvidence, fit: WorldFit) -> float:
     return float(np.std(evidence.points * np.exp(evidence.point_bends @ fit.bend)[:, None] @ fit.up))
 
 
+_OF_POINTS = ("points", "point_cameras", "point_bends")
 _PLACES = [(-1.0, 3.0), (0.5, 5.0), (1.0, 7.0)]
 
 
@@ -110,6 +111,15 @@ def test_what_stands_on_the_floor_does_not_bend_it() -> None:
 
     assert np.abs(fit.bend).max() < 0.03
     assert abs(fit.log_scale) < 0.03
+
+
+def test_people_below_whom_no_floor_is_seen_stand_on_the_level_of_that_beside_them() -> None:
+    flat = _evidence([(-1.0, 3.0), (-0.5, 5.0), (0.0, 6.0)], [1.0] * 3, log_scale=-0.2)
+    is_beside = flat.points[:, 0] > 0.8
+
+    fit = _fit(replace(flat, **{name: getattr(flat, name)[is_beside] for name in _OF_POINTS}))
+
+    assert fit.log_scale == pytest.approx(0.2, abs=0.08)
 
 
 def test_a_person_placed_too_far_away_is_moved_nearer() -> None:
