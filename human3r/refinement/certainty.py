@@ -20,8 +20,9 @@ _LENS_GROWTH = 1.1
 _BODY_SIGMA = 0.12
 """Logarithmic error of a person's distance besides that of the lens, of size and pose. The scene's scale does not move
 people, who have their own size. Source: 188 rendered clips, 63 % within one deviation, both halves alike."""
-_SCALE_SIGMA = 0.22
-"""Logarithmic error of the scale of a scene without standing people."""
+_SCALE_SIGMA = 0.13
+"""Logarithmic error of the scale of a scene without standing people. Source: 73 rendered clips, 67 % within one
+deviation, both halves alike."""
 
 
 def describe(
