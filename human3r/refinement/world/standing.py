@@ -75,29 +75,25 @@ def is_in_image(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
 
 def surface_below(points_gravity: np.ndarray, positions: np.ndarray, overhead_m: float = np.inf) -> SurfaceBelow:
     """Return the scene ``M 3`` under positions ``n 3``, both y-up, without points ``overhead_m`` above a position."""
-    from scipy.spatial import KDTree
-
     height, spread = np.full(len(positions), np.nan), np.full(len(positions), np.nan)
     if len(points_gravity) == 0 or len(positions) == 0:
         return SurfaceBelow(height, spread)
-    # Most of a scene is under nobody, and this runs for every trial of a floor: the tree has only what may be found.
-    flat, reach = positions[:, (0, 2)], 1.01 * FLOOR_RADIUS_M
-    in_x, in_z = (
-        (points_gravity[:, axis] >= flat[:, column].min() - reach)
-        & (points_gravity[:, axis] <= flat[:, column].max() + reach)
-        for column, axis in enumerate((0, 2))
-    )
-    points_gravity = points_gravity[in_x & in_z & (points_gravity[:, 1] < positions[:, 1].max() + overhead_m)]
-    if len(points_gravity) == 0:
-        return SurfaceBelow(height, spread)
-    tree, all_heights = (
-        KDTree(points_gravity[:, (0, 2)], balanced_tree=False, compact_nodes=False),
-        points_gravity[:, 1],
-    )
-    limits = positions[:, 1] + overhead_m
-    for row, near in enumerate(tree.query_ball_point(flat, FLOOR_RADIUS_M)):
-        # Evenly thinned: statistics of a few hundred points cost little, wherever the cloud is dense.
-        heights = all_heights[near[:: max(1, -(-len(near) // _MAX_POINTS))]]
+    # This runs for every trial of a floor. Points along x, in which what may be near a position is a slice, are sorted
+    # faster than a tree is built.
+    flat, reach, limits = positions[:, (0, 2)], 1.01 * FLOOR_RADIUS_M, positions[:, 1] + overhead_m
+    (least_x, least_z), (most_x, most_z) = flat.min(0) - reach, flat.max(0) + reach
+    x, y, z = points_gravity.T
+    rows = np.flatnonzero((x >= least_x) & (x <= most_x) & (z >= least_z) & (z <= most_z) & (y < limits.max()))
+    rows = rows[np.argsort(x[rows])]
+    x, y, z = x[rows], y[rows], z[rows]
+    starts, ends = (np.searchsorted(x, flat[:, 0] + side * reach) for side in (-1, 1))
+    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        distance = (x[start:end] - flat[row, 0]) ** 2 + (z[start:end] - flat[row, 1]) ** 2
+        near = start + np.flatnonzero(distance <= FLOOR_RADIUS_M**2)
+        if len(near) > _MAX_POINTS:
+            # Evenly thinned: statistics of a few hundred points cost little, wherever the cloud is dense.
+            near = near[np.argsort(rows[near])[:: -(-len(near) // _MAX_POINTS)]]
+        heights = y[near]
         heights = heights[heights < limits[row]]
         if len(heights) >= _MIN_POINTS:
             heights.sort()
