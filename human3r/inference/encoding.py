@@ -32,19 +32,8 @@ class Ahead:
 
 
 @torch.inference_mode()
-def search(model: LoadedModel, frame: PreparedImage, previous: BatchRecord | None) -> BatchRecord:
-    """Run the first half of ``detect``; raises what that does."""
-    with within_device_memory(frame), model.policy.autocast():
-        return model.network.search(frame.image[None].to(model.device), previous)
-
-
-@torch.inference_mode()
 def detect(
-    model: LoadedModel,
-    frame: PreparedImage,
-    previous: BatchRecord | None = None,
-    effort: Effort = FULL_EFFORT,
-    found: BatchRecord | None = None,
+    model: LoadedModel, frame: PreparedImage, previous: BatchRecord | None, effort: Effort = FULL_EFFORT
 ) -> BatchRecord:
     """Look for people in one frame; see ``Human3R.detect``.
 
@@ -52,7 +41,7 @@ def detect(
         DeviceMemoryError: The device's memory is too small.
     """
     with within_device_memory(frame), model.policy.autocast():
-        return model.network.detect(frame.image[None].to(model.device), previous, effort, found)
+        return model.network.detect(frame.image[None].to(model.device), previous, effort)
 
 
 @torch.inference_mode()
@@ -103,34 +92,26 @@ def in_groups(items: Iterable[Item], group_size: int, look: Look) -> Iterator[tu
 
 def begin_groups(
     model: LoadedModel, items: Iterable[Item], group_size: int
-) -> Iterator[tuple[list[Item], BatchRecord]]:
-    """Divide the frames of a clip into groups, and search the last frame of each, which needs no other of the group.
+) -> Iterator[tuple[list[Item], FrameTokens]]:
+    """Divide the frames of a clip into groups, and encode the last frame of each, which needs no other of the group.
 
     The first frame of a shot is a group of its own: it does not wait for three others.
     """
     before: BatchRecord | None = None
     for whole in _groups(items, group_size):
         previous = None if whole[0][0].begins_shot else before
-        # Searched as if the first frame of a shot were in the group.
+        # Detected as if the first frame of a shot were in the group.
         parts = (whole[:1], whole[1:]) if previous is None and len(whole) > 1 else (whole,)
         for group in parts:
-            before = search(model, group[-1][1], previous)
-            yield group, before
-
-
-def encode_last(
-    model: LoadedModel, begun: Iterable[tuple[list[Item], BatchRecord]]
-) -> Iterator[tuple[list[Item], FrameTokens]]:
-    """Encode the last frame of each of the groups of ``begin_groups``."""
-    for group, found in begun:
-        frame = group[-1][1]
-        yield group, encode_one(model, frame, detect(model, frame, found=found)).tokens
+            tokens = encode_one(model, group[-1][1], detect(model, group[-1][1], previous)).tokens
+            before = tokens.human
+            yield group, tokens
 
 
 def complete_groups(
     model: LoadedModel, begun: Iterable[tuple[list[Item], FrameTokens]]
 ) -> Iterator[tuple[Item, Ahead]]:
-    """Encode the other frames of the groups of ``encode_last``, in order."""
+    """Encode the other frames of the groups of ``begin_groups``, in order."""
     return _in_turn(begun, partial(encode, model))
 
 

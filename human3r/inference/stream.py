@@ -3,10 +3,8 @@
 What becomes of the events is ``pipeline``'s business. All of them are plain records, so that the forward pass may also
 run in another process, such as one that has a GPU for a limited time.
 
-On a CPU, ``compact`` runs as six stages in six threads: decoding and preparing; encoding, in three; the recurrence; and
+On a CPU, ``compact`` runs as five stages in five threads: decoding and preparing; encoding, in two; the recurrence; and
 the consumer's own thread, which describes the frames. A stage owns its state, and hands on immutable records in order.
-None takes much more than a quarter of the time: the system shares two cores evenly among the stages that have work, so
-that the longest one falls behind, and later runs alone.
 """
 
 from __future__ import annotations
@@ -23,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from human3r.errors import InputError
-from human3r.inference.encoding import Ahead, Item, begin_groups, complete_groups, encode_last, in_groups
+from human3r.inference.encoding import Ahead, Item, begin_groups, complete_groups, in_groups
 from human3r.inference.loading.loaded_model import LoadedModel
 from human3r.inference.loading.profile import SessionOptions
 from human3r.inference.loading.threads import stage_threads
-from human3r.inference.prefetch import ItemT, prefetch
+from human3r.inference.prefetch import prefetch
 from human3r.inference.recurrence import Advanced, SessionSnapshot
 from human3r.inference.session import Session
 from human3r.inference.upright import Turn, can_find_turn, turned_upright
@@ -209,16 +207,11 @@ def _advanced(
 
     frames = stages.enter_context(closing(prefetch(source, prepare, max(_PREPARED_AHEAD, batch_size))))
     if overlaps:
-        # What needs no other frame of a group runs ahead of the rest of it.
-        begun = _ahead(stages, begin_groups(model, frames, batch_size), 1)
-        encoded = _ahead(stages, encode_last(model, begun), 1)
-        completed = _ahead(stages, complete_groups(model, encoded), 2 * batch_size)
-        return stages.enter_context(closing(prefetch(completed, advance, depth=1)))
+        # Two threads encode: what needs no other frame of a group, one group ahead of the rest.
+        begun = prefetch(begin_groups(model, frames, batch_size), lambda group: group, depth=1)
+        items = complete_groups(model, stages.enter_context(closing(begun)))
+        encoded = stages.enter_context(closing(prefetch(items, lambda item: item, 2 * batch_size)))
+        return stages.enter_context(closing(prefetch(encoded, advance, depth=1)))
     if batch_size > 1:
         return map(advance, in_groups(frames, batch_size, recurrence.look_ahead))
     return map(advance, ((item, None) for item in frames))
-
-
-def _ahead(stages: ExitStack, items: Iterable[ItemT], depth: int) -> Iterator[ItemT]:
-    """Run an iterator ahead in a thread of its own, until ``stages`` ends."""
-    return stages.enter_context(closing(prefetch(items, lambda item: item, depth)))

@@ -62,33 +62,14 @@ class Human3R(nn.Module):
         heads = (self.camera_head, self.lens_head, self.scale_head, self.person_head, self.rest)
         return tuple(getattr(head, "state_type") for head in heads if hasattr(head, "state_type"))  # noqa: B009
 
-    def search(self, image: Tensor, previous: BatchRecord | None = None) -> BatchRecord:
-        """Run the first half of ``detect``, on the frames as a whole; ``previous`` is that of the frame before."""
-        if self.look_ahead is None or image.shape[0] > 1:
-            return self.human_prior(image)
-        return self.look_ahead.search(image, previous)
-
-    def detect(
-        self,
-        image: Tensor,
-        previous: BatchRecord | None = None,
-        effort: Effort = FULL_EFFORT,
-        found: BatchRecord | None = None,
-    ) -> BatchRecord:
+    def detect(self, image: Tensor, previous: BatchRecord | None = None, effort: Effort = FULL_EFFORT) -> BatchRecord:
         """Run the half of ``encode`` that looks for people; takes about as long as the other half and a step.
 
         Stateless, except that less than full effort takes from ``previous``, the frame before, what has hardly changed.
-
-        Args:
-            image: The frames.
-            previous: From ``detect`` of the frame before.
-            effort: How many people are looked at again.
-            found: From ``search`` of the same frames; None searches now.
         """
-        found = self.search(image, previous) if found is None else found
         if self.look_ahead is None or image.shape[0] > 1:
-            return found
-        return self.look_ahead.look(image, found, previous, effort)
+            return self.human_prior(image)
+        return self.look_ahead.detect(image, previous, effort)
 
     def encode(self, image: Tensor, human: BatchRecord | None = None) -> FrameTokens:
         """Encode ``B 3 H W`` RGB in [-1, 1], sides as ``human3r.video.preprocess`` makes them. Stateless.

@@ -45,14 +45,8 @@ HumanPrior = Callable[[Tensor], BatchRecord]
 class LookAhead(Protocol):
     """What else needs no recurrent state, for single frames (batch 1)."""
 
-    def search(self, image: Tensor, before: BatchRecord | None = None) -> BatchRecord:
-        """Run the human prior on a ``1 3 H W`` frame after another one."""
-        ...
-
-    def look(
-        self, image: Tensor, found: BatchRecord, previous: BatchRecord | None = None, effort: Effort = FULL_EFFORT
-    ) -> BatchRecord:
-        """Find the people of a ``1 3 H W`` frame after ``search``; with little effort, with those of the one before."""
+    def detect(self, image: Tensor, previous: BatchRecord | None = None, effort: Effort = FULL_EFFORT) -> BatchRecord:
+        """Find the people of a ``1 3 H W`` frame; with little effort, with what was found in the frame before."""
         ...
 
     def encode_between(self, before: FrameTokens, images: Tensor, last: FrameTokens) -> list[FrameTokens]:

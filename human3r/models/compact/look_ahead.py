@@ -50,18 +50,15 @@ class PeopleAhead:
         self._image_encoder, self._human_prior = image_encoder, human_prior
         self.prompter, self._mask_head = prompter, mask_head
 
-    def search(self, image: Tensor, before: BatchRecord | None = None) -> MoveNetFeatures:
-        """Detect the people of a ``1 3 H W`` frame after another one, without looking for them in the features."""
-        return self._human_prior(image, before)
-
-    def look(
-        self, image: Tensor, found: BatchRecord, previous: BatchRecord | None = None, effort: Effort = FULL_EFFORT
+    def detect(
+        self, image: Tensor, previous: BatchRecord | None = None, effort: Effort = FULL_EFFORT
     ) -> MoveNetFeatures:
-        """Find the people of a ``1 3 H W`` frame after ``search``."""
-        assert isinstance(found, MoveNetFeatures)
-        before = previous.looks if isinstance(previous, MoveNetFeatures) else None
-        people, looks = self.prompter.look(found, (image.shape[-2], image.shape[-1]), before, effort)
-        return replace(found, people=people, looks=looks)
+        """Find the people of a ``1 3 H W`` frame."""
+        human, before = self._human_prior(image, previous), None
+        if isinstance(previous, MoveNetFeatures):
+            before = previous.looks
+        people, looks = self.prompter.look(human, (image.shape[-2], image.shape[-1]), before, effort)
+        return replace(human, people=people, looks=looks)
 
     def add_mask(self, tokens: FrameTokens) -> FrameTokens:
         """Predict the mask of the people of one encoded frame (batch 1)."""
@@ -86,6 +83,10 @@ class PeopleAhead:
             return None
         features = identity_features(then, before.image, before.image_size)[rows]
         return _tokens_of(image, gray, _detections(people, features), before.image.grid, mask, human)
+
+    def search(self, image: Tensor, before: BatchRecord) -> MoveNetFeatures:
+        """Detect the people of a ``1 3 H W`` frame after another one, without looking for them in the features."""
+        return self._human_prior(image, before)
 
     def encode_found(self, image: Tensor, human: MoveNetFeatures) -> FrameTokens:
         """Encode a ``1 3 H W`` frame after ``search``."""
