@@ -15,13 +15,12 @@ from human3r.geometry.camera import intrinsics, project
 from human3r.geometry.rigid import inverse_transform_points
 from human3r.models.compact.people.hands.finger_readout import NUM_FINGER_JOINTS
 from human3r.models.compact.people.hands.hand_detector import HAND_PER_FOREARM, CropHandDetector, forearm_squares
-from human3r.skeleton import Joint
+from human3r.skeleton import NUM_BODY_JOINTS, Joint
 from human3r.training.motion import load_motions
 from human3r.training.synthetic.cameras import look_at
 from human3r.training.synthetic.generate import Studio, draw_environment, open_studio
-from human3r.training.synthetic.people.posed_people import Actor, Cast
+from human3r.training.synthetic.people.posed_people import Actor, Cast, TurnWrists
 from human3r.training.synthetic.places.rooms import build_room
-from human3r.training.synthetic.places.scene import Scene
 from human3r.training.synthetic.rendering.mesh import join_meshes
 from human3r.training.synthetic.rendering.renderer import Renderer
 from human3r.training.synthetic.rendering.sensor import develop
@@ -30,6 +29,9 @@ _NUM_FRAMES = 8
 _FRAME_S = 0.35
 _SIZE = (480, 640)
 _FOCAL_PX = 554.0
+_K = intrinsics(_FOCAL_PX, _SIZE).double().numpy()
+_NEAR_M = 0.1
+_NEAR_HANDS_M = (0.7, 1.7)
 _MIN_LENGTH_PX = 45.0
 _MIN_VISIBLE = 0.3
 """Share of the finger joints."""
@@ -37,7 +39,7 @@ _BEND_DEG = np.array([75.0, 95.0, 60.0])
 """Of the three joints of a finger in a fist."""
 _THUMB = np.array([0.55, 0.75, 0.35])
 """Rotation vector of a right thumb's joints that bends it across the palm."""
-_SIDES = ((Joint.LEFT_ELBOW, Joint.LEFT_WRIST, 25), (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, 40))
+SIDES = ((Joint.LEFT_ELBOW, Joint.LEFT_WRIST, 25), (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, 40))
 """Elbow, wrist and first finger joint."""
 
 
@@ -102,18 +104,47 @@ def _draw_curl(rng: np.random.Generator) -> np.ndarray:
     return curl.clip(0, 1)
 
 
-def open_hand_studio(furniture: Path | None, motion: Path | None, cache: Path | None) -> Studio:
-    """Load the assets; see ``open_studio``."""
+def open_hand_studio(
+    furniture: Path | None, motion: Path | None, cache: Path | None, turn_wrists: TurnWrists | None = None
+) -> Studio:
+    """Load the assets; see ``open_studio`` and ``Cast``."""
     studio = open_studio(furniture, None, motion, cache)
-    return replace(studio, cast=Cast(load_body(), load_motions(motion), draw_fingers))
+    return replace(studio, cast=Cast(load_body(), load_motions(motion), draw_fingers, turn_wrists))
 
 
-def render_hands(studio: Studio, detector: CropHandDetector, seed: int, is_validation: bool) -> RenderedHands | None:
-    """Render one person in one room, every frame from another camera; None if the room has no free place.
+@dataclass(frozen=True)
+class Photograph:
+    """One picture of one person, seen from the front."""
+
+    image: np.ndarray
+    """``H W 3`` uint8."""
+    joints: np.ndarray
+    """``55 3`` in the camera."""
+    joints_px: np.ndarray
+    """``55 2``"""
+    is_visible: np.ndarray
+    """``55`` bool."""
+    rotations: np.ndarray
+    """``55 3 3`` local; the first is the pelvis in the camera."""
+
+    def shows_hand(self, side: int) -> bool:
+        """Return whether the wrist and enough of the fingers of the left (0) or right (1) hand are seen."""
+        elbow, wrist, first = SIDES[side]
+        fingers = self.is_visible[first : first + NUM_FINGER_JOINTS]
+        return bool(self.joints[elbow, 2] > _NEAR_M and self.is_visible[wrist] and fingers.mean() >= _MIN_VISIBLE)
+
+
+def photograph(
+    studio: Studio, seed: int, is_validation: bool, distance_m: tuple[float, float], body_share: float = 0.0
+) -> list[Photograph]:
+    """Render one person in one room, every frame from another camera; nothing if the room has no free place.
 
     Args:
-        detector: Its landmark network is applied to visible hands of at least 45 pixels.
+        studio: The assets.
+        seed: Of all random draws.
         is_validation: Furniture, materials and motions of their own.
+        distance_m: Least and most distance of the camera.
+        body_share: 0 looks at one of the hands, 1 at the middle of the body.
     """
     rng = np.random.default_rng([int(is_validation), seed, 3])
     scene = build_room(rng, studio.assets, draw_environment(rng, studio, False, is_validation), is_validation)
@@ -121,61 +152,65 @@ def render_hands(studio: Studio, detector: CropHandDetector, seed: int, is_valid
     middle, time_s = np.array([(x0 + x1) / 2, (z0 + z1) / 2]), np.arange(_NUM_FRAMES) * _FRAME_S
     actor = studio.cast.make(rng, scene, [], time_s, middle, is_validation)
     if actor is None:
-        return None
-    images, depths, cameras = _photograph(rng, scene, actor)
-    found = []
-    for frame, T_scene_camera in enumerate(cameras):
-        joints = inverse_transform_points(T_scene_camera, actor.joints[frame])
-        found += _detect_hands(detector, images[frame], depths[frame], joints, actor.rotations[frame])
-    return RenderedHands(*(np.array(column) for column in zip(*found, strict=True))) if found else None
-
-
-def _photograph(
-    rng: np.random.Generator, scene: Scene, actor: Actor
-) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """Return images ``T H W 3``, depths and ``T_scene_camera``; every camera looks at a hand from the front."""
+        return []
     still = join_meshes([scene.mesh, *([actor.seat] if actor.seat is not None else [])])
     renderer = Renderer(still, [actor.mesh], scene.bank, scene.lights, 2)
-    K = intrinsics(_FOCAL_PX, _SIZE).double().numpy()
     frames, cameras = [], []
     for index, joints in enumerate(actor.joints):
-        target = joints[_SIDES[index % 2][1]] + rng.normal(0, 0.1, 3)
+        hand = joints[SIDES[index % 2][1]] + rng.normal(0, 0.1, 3)
+        target = hand + body_share * (joints[:NUM_BODY_JOINTS].mean(0) - hand)
         front = np.cross(joints[Joint.LEFT_SHOULDER] - joints[Joint.RIGHT_SHOULDER], [0, 1, 0])
         front = Rotation.from_euler("y", rng.uniform(-1.2, 1.2)).apply(front / (np.linalg.norm(front) + 1e-9))
-        position = target + rng.uniform(0.7, 1.7) * (front + np.array([0, rng.uniform(-0.25, 0.5), 0]))
+        position = target + rng.uniform(*distance_m) * (front + np.array([0, rng.uniform(-0.25, 0.5), 0]))
         cameras.append(look_at(position, target))
-        frames.append(renderer.render([actor.vertices[index]], K, cameras[-1], _SIZE))
+        frames.append(renderer.render([actor.vertices[index]], _K, cameras[-1], _SIZE))
     images = develop(rng, np.stack([frame.radiance for frame in frames]))
     depths = [np.where(frame.person_index == 1, frame.depth, 0.0) for frame in frames]
-    return images, depths, cameras
+    return [_seen(actor, index, *parts) for index, parts in enumerate(zip(images, depths, cameras, strict=True))]
 
 
-def _detect_hands(
-    detector: CropHandDetector, image: np.ndarray, depth: np.ndarray, joints: np.ndarray, rotations: np.ndarray
-) -> list[tuple[object, ...]]:
-    """Return rows of ``RenderedHands``; ``joints`` is ``55 3`` in the camera, ``depth`` that of the person, else 0."""
-    K = intrinsics(_FOCAL_PX, image.shape[:2]).double().numpy()
-    ahead = joints[:, 2] > 0.1
-    uv = project(np.where(ahead[:, None], joints, [0.0, 0.0, 1.0]), K)
+def _seen(actor: Actor, index: int, image: np.ndarray, depth: np.ndarray, T_scene_camera: np.ndarray) -> Photograph:
+    joints, rotations = inverse_transform_points(T_scene_camera, actor.joints[index]), actor.rotations[index].copy()
+    rotations[0] = T_scene_camera[:3, :3].T @ rotations[0]
+    ahead = joints[:, 2] > _NEAR_M
+    uv = project(np.where(ahead[:, None], joints, [0.0, 0.0, 1.0]), _K)
     column, row = np.round(uv).astype(int).T
     inside = ahead & (column >= 0) & (column < image.shape[1]) & (row >= 0) & (row < image.shape[0])
     surface = depth[row.clip(0, image.shape[0] - 1), column.clip(0, image.shape[1] - 1)]
     # A joint lies at most a few centimeters behind the skin that shows it.
     is_visible = inside & (surface > 0) & (joints[:, 2] < surface + 0.08)
-    rows = []
-    for side, (elbow, wrist, first) in enumerate(_SIDES):
-        fingers = slice(first, first + NUM_FINGER_JOINTS)
-        if not (ahead[elbow] and is_visible[wrist] and is_visible[fingers].mean() >= _MIN_VISIBLE):
+    return Photograph(image, joints, uv, is_visible, rotations)
+
+
+def render_hands(studio: Studio, detector: CropHandDetector, seed: int, is_validation: bool) -> RenderedHands | None:
+    """Return the hands of one person; see ``photograph``.
+
+    Args:
+        studio: The assets.
+        detector: Its landmark network is applied to visible hands of at least 45 pixels.
+        seed: Of all random draws.
+        is_validation: Furniture, materials and motions of their own.
+    """
+    pictures = photograph(studio, seed, is_validation, _NEAR_HANDS_M)
+    found = [row for picture in pictures for row in _detect_hands(detector, picture)]
+    return RenderedHands(*(np.array(column) for column in zip(*found, strict=True))) if found else None
+
+
+def _detect_hands(detector: CropHandDetector, picture: Photograph) -> list[tuple[object, ...]]:
+    """Return rows of ``RenderedHands``."""
+    rows, joints = [], picture.joints
+    for side, (elbow, wrist, first) in enumerate(SIDES):
+        if not picture.shows_hand(side):
             continue
         length = HAND_PER_FOREARM * np.linalg.norm(joints[wrist] - joints[elbow]) * _FOCAL_PX / joints[wrist, 2]
         if length < _MIN_LENGTH_PX:
             continue
-        place = torch.tensor(np.stack([uv[elbow], uv[wrist]]), dtype=torch.float32)
+        place = torch.tensor(picture.joints_px[[elbow, wrist]], dtype=torch.float32)
         with torch.inference_mode():
             square = forearm_squares(place[:1], place[1:], torch.tensor([length], dtype=torch.float32))
-            found = detector.find(torch.from_numpy(image), square)
+            found = detector.find(torch.from_numpy(picture.image), square)
         is_right = float(found.is_right)
-        truth = Rotation.from_matrix(rotations[fingers]).as_rotvec()
+        truth = Rotation.from_matrix(picture.rotations[first : first + NUM_FINGER_JOINTS]).as_rotvec()
         own_side = is_right if side == 1 else 1 - is_right
         rows.append((found.points[0].numpy(), float(found.presence), own_side, side == 1, length, truth))
     return rows

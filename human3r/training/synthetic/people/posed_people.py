@@ -24,6 +24,8 @@ MIN_DISTANCE_M = 0.55
 
 DrawFingers = Callable[[np.random.Generator, int], np.ndarray]
 """From a generator and T to ``T 30 3`` rotation vectors of the joints of the left and the right hand."""
+TurnWrists = Callable[[np.random.Generator, np.ndarray], np.ndarray]
+"""From a generator and local rotations ``T 55 3 3`` to those with other wrists."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,17 @@ class Actor:
 class Cast:
     """Makes actors for one body model."""
 
-    def __init__(self, body: SmplxBody, motions: list[Motion], draw_fingers: DrawFingers | None = None) -> None:
-        """Prepare the dressing; without ``draw_fingers``, hands are mildly curled and do not move."""
+    def __init__(
+        self,
+        body: SmplxBody,
+        motions: list[Motion],
+        draw_fingers: DrawFingers | None = None,
+        turn_wrists: TurnWrists | None = None,
+    ) -> None:
+        """Prepare the dressing; hands are mildly curled and do not move, and wrists are those of the motion, if not
+        drawn otherwise."""
         self._body, self._motions, self._draw_fingers = body, motions, draw_fingers or _curled_fingers
+        self._turn_wrists = turn_wrists
         self._template: BodyTemplate = body_template(body)
 
     def make(
@@ -125,7 +135,7 @@ class Cast:
         rotations[:, 22] = Rotation.from_euler("x", max(0.0, rng.normal(0, 0.08))).as_matrix()
         vectors = self._draw_fingers(rng, count)
         rotations[:, 25:] = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(count, 30, 3, 3)
-        return rotations
+        return rotations if self._turn_wrists is None else self._turn_wrists(rng, rotations)
 
     def _pose(
         self, rotations: np.ndarray, betas: np.ndarray, expression: np.ndarray, outfit: Outfit
