@@ -172,10 +172,10 @@
       this.show(time_s);
     }
 
-    // The frame that is shown, and its time until the next one.
+    // The frame that is shown, and its time until the next one; also for pages that embed the player.
     notify() {
       const { frame, times_s } = this.stage, from_s = times_s[frame] ?? 0, to_s = times_s[frame + 1] ?? this.end_s;
-      const message = { h3r: "frame", from_s, to_s, people: this.people.message };
+      const message = { h3r: "frame", i: frame, from_s, to_s, people: this.people.message };
       const text = JSON.stringify(message);
       if (text === this._notified) return;
       this._notified = text;
