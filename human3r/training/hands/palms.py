@@ -1,6 +1,6 @@
 """Measure the palms of rendered people whose wrists are turned at random.
 
-    python -m human3r.training.hands.palms --scenes 24
+    python -m human3r.training.hands.palms runs/hands --scenes 32
 
 Every picture is a stream of one frame, with wrists that turn with the hands that are found and without.
 """
@@ -100,11 +100,11 @@ def _degrees(rotations: torch.Tensor) -> np.ndarray:
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=24, help="rooms with a person and eight pictures each (24)")
+    parser.add_argument("folder", type=Path, help="folder that keeps the furniture that was read")
+    parser.add_argument("--scenes", type=int, default=32, help="rooms with a person and eight pictures each (32)")
     parser.add_argument("--motion", type=Path, default=None, help="motion files; default: those of pybullet")
-    parser.add_argument("--cache", type=Path, default=None, help="folder that keeps the furniture read")
     options = parser.parse_args(arguments)
-    studio = open_hand_studio(default_furniture(), options.motion, options.cache, turn_wrists)
+    studio = open_hand_studio(default_furniture(), options.motion, options.folder / "furniture", turn_wrists)
     errors = measure(studio, load_model("compact"), range(options.scenes))
     for name, kept in (("found", errors["is_found"]), ("not found", ~errors["is_found"])):
         sys.stdout.write(f"{kept.sum()} hands whose wrists are {name}; degrees without and with them\n")
