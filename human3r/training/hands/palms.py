@@ -31,7 +31,7 @@ from human3r.training.synthetic.generate import Studio, default_furniture
 _DISTANCE_M, _BODY_SHARE = (1.2, 2.2), 0.55
 _MAX_HEAD_PX = 60.0
 """Distance of the projected head from the true one, up to which a body is that of the rendered person."""
-_TURN_DEG = np.array([[-80.0, 45.0], [-3.0, 12.0], [0.0, 28.0]])
+_TURN_DEG, _TURN_SIGMA_DEG = (-80.0, -3.0, 0.0), (45.0, 12.0, 28.0)
 """Means and standard deviations of twist, deviation and flexion."""
 _SHOWN_AT_ONCE_S = 1e-6
 """Time constants for single pictures: nothing fades in."""
@@ -40,7 +40,7 @@ _SHOWN_AT_ONCE_S = 1e-6
 def turn_wrists(rng: np.random.Generator, rotations: np.ndarray) -> np.ndarray:
     """Turn wrists at random within the ranges of their joints, other turns in every frame: a ``TurnWrists``."""
     elbows, wrists = (torch.tensor(np.stack([SIDES[side][part] for side in (0, 1)])) for part in (0, 1))
-    turns = np.deg2rad(rng.normal(*_TURN_DEG.T, (len(rotations), 2, 3)))
+    turns = np.deg2rad(rng.normal(_TURN_DEG, _TURN_SIGMA_DEG, (len(rotations), 2, 3)))
     local = torch.from_numpy(rotations).float()
     limited = limit_turns(torch.from_numpy(turns).float())
     local[:, elbows], local[:, wrists] = WristTurns(load_body()).turned(local[:, elbows], limited, torch.ones(()))
