@@ -49,6 +49,7 @@ def start_run(page, clip: Path) -> None:
 
 def note_statuses(page) -> None:
     """Have the page keep every line over the viewer from now on, for ``frames_said``."""
+    page.locator("#h3-status").wait_for(state="attached")
     page.evaluate(
         "() => { window.h3_said = []; new MutationObserver(() => { const line = document.querySelector('.h3-status');"
         " if (line) window.h3_said.push(line.innerText); }).observe(document.getElementById('h3-status'),"
