@@ -145,6 +145,9 @@ def _feet_on_ground(
     Returns:
         ``N`` logarithms of the distance over the height of the camera, NaN where it is not known, and ``N`` m/s.
     """
+    position = cameras.T_world_camera[:, None, :3, 3].astype(np.float64)
+    if len(position) < options.min_walk:
+        return np.full(len(people), np.nan), np.zeros(len(people))
     ankles, frame = people.keypoints[:, _ANKLES].astype(np.float64), people.person_frame
     ray = np.concatenate([ankles[..., :2], np.ones_like(ankles[..., :1])], axis=-1).mean(axis=1)[..., None]
     ray = cameras.T_world_camera[frame, :3, :3] @ np.linalg.inv(cameras.K[frame].astype(np.float64)) @ ray
@@ -153,9 +156,6 @@ def _feet_on_ground(
     is_known = (down > options.down) & (ankles[..., 2].min(axis=1) >= options.seen_foot)
     along = ray + down[:, None] * up
     length = np.maximum(np.linalg.norm(along, axis=1), 1e-6)
-    position = cameras.T_world_camera[:, None, :3, 3].astype(np.float64)
-    if len(position) < options.min_walk:
-        return np.full(len(people), np.nan), np.zeros(len(people))
     path = local_means(position, cameras.time_s, options.walk_s, np.ones((len(position), 1)))[:, 0]
     velocity = np.gradient(path, cameras.time_s, axis=0)[frame]
     carried = (velocity * along).sum(axis=1) / length

@@ -169,6 +169,10 @@ class _Problem:
         off = self._world.points(x, evidence.ground) @ self._world.up(x) - x[GROUND]
         return off, evidence.ground_sigma
 
+    def _on_ground_off(self, x: np.ndarray, soles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the heights of soles, y-up, over the common level ground, and their deviations."""
+        return soles[:, 1] - np.exp(x[0]) * x[GROUND], _ON_GROUND_SIGMA_M + self._noise
+
     def cost(self, x: np.ndarray) -> float:
         """Return twice the negative log posterior, after associating feet with the scene."""
         if x.tobytes() not in self._costs:
@@ -189,8 +193,8 @@ class _Problem:
         if self._has_ground:
             off, sigma = self._ground_off(x)
             total += self._ground_weight * _bounded(off / sigma).sum()
-            off = (soles[:, 1] - np.exp(x[0]) * x[GROUND]) / (_ON_GROUND_SIGMA_M + self._noise)
-            total += self._on_ground_weight * (self._evidence.weight * _bounded(off)).sum()
+            off, sigma = self._on_ground_off(x, soles)
+            total += self._on_ground_weight * (self._evidence.weight * _bounded(off / sigma)).sum()
         return float(total)
 
     def descend(self, x: np.ndarray) -> np.ndarray:
@@ -244,10 +248,10 @@ class _Problem:
             jacobian = self._world.slopes_of_points(x, evidence.ground)
             jacobian[:, GROUND] = -1
             yield jacobian, off, self._ground_weight * _weight(off / sigma) / sigma**2
-            ground, jacobian = np.exp(x[0]) * x[GROUND], of_sole.copy()
-            jacobian[:, 0] -= ground
+            off, sigma = self._on_ground_off(x, soles)
+            jacobian = of_sole.copy()
+            jacobian[:, 0] -= np.exp(x[0]) * x[GROUND]
             jacobian[:, GROUND] = -np.exp(x[0])
-            off, sigma = soles[:, 1] - ground, _ON_GROUND_SIGMA_M + self._noise
             yield jacobian, off, self._on_ground_weight * evidence.weight * _weight(off / sigma) / sigma**2
 
     def result(self, x: np.ndarray) -> WorldFit:
